@@ -1,0 +1,40 @@
+# Aurora Locus. `make run` and `make test` install or start what they need.
+.DEFAULT_GOAL := help
+GO ?= go
+export GOFLAGS ?= -buildvcs=false
+ARGS ?=
+
+.PHONY: help run build test generate check bench bench-reference setup clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:
+	@sh internal/setup/go.sh
+	@sh internal/setup/postgres.sh
+
+run: setup build ## start the server with its private Postgres and two tenants (Ctrl-C stops everything; ARGS="--listen 127.0.0.1:3000")
+	@exec ./bin/locus serve --dev $(ARGS)
+
+build: ## bin/locus and bin/pdsbench
+	@sh internal/setup/go.sh
+	$(GO) build -o bin/locus ./cmd/locus
+	$(GO) build -o bin/pdsbench ./cmd/pdsbench
+
+test: setup ## all tests, with the race detector, on a Postgres of their own
+	$(GO) test -race -timeout 20m ./...
+
+generate: ## everything generated and committed: sqlc, types, lexicon catalogue, OpenAPI, access table, clients
+	bash internal/gen/all.sh
+
+check: ## what CI checks beside the tests: drift, migrations, vet, staticcheck, govulncheck, each benchmark once
+	bash .ci/check
+
+bench: setup ## the benchmarks of the packages
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-reference: setup build ## side by side with the reference PDS from npm (needs node and npm)
+	bash internal/bench/reference.sh $(ARGS)
+
+clean: ## remove what was built (data/ stays)
+	rm -rf bin .cache
