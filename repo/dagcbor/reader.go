@@ -124,6 +124,16 @@ func (r *Reader) Key(want string) error {
 	return nil
 }
 
+// isKey is Key without an error to allocate: it reads the key if it is want.
+func (r *Reader) isKey(want string) bool {
+	end := r.i + 1 + len(want) // want is short: its head is one byte
+	if end > len(r.b) || r.b[r.i] != MajorText<<5|byte(len(want)) || string(r.b[r.i+1:end]) != want {
+		return false
+	}
+	r.i = end
+	return true
+}
+
 // Int reads an integer.
 func (r *Reader) Int() (int64, error) {
 	start, major := r.i, byte(MajorUint)
