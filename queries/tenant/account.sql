@@ -1,0 +1,33 @@
+-- name: InsertAccount :exec
+INSERT INTO pds_tenant.account (aid, email, password_hash, invite_code, created_at)
+VALUES (@aid, @email, @password_hash, @invite_code, @created_at);
+
+-- name: GetAccountByDID :one
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
+       c.email, c.email_confirmed_at, c.password_hash, c.invites_disabled
+FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
+WHERE a.did = @did AND a.creating_since IS NULL;
+
+-- name: GetAccountByHandle :one
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
+       c.email, c.email_confirmed_at, c.password_hash, c.invites_disabled
+FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
+WHERE a.handle = @handle::text AND a.creating_since IS NULL;
+
+-- name: GetAccountByEmail :one
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
+       c.email, c.email_confirmed_at, c.password_hash, c.invites_disabled
+FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
+WHERE c.email = @email::text AND a.creating_since IS NULL;
+
+-- name: CountAccountsWithEmail :one
+SELECT count(*)::int FROM pds_tenant.account c JOIN pds_tenant.actor a ON a.aid = c.aid
+WHERE c.email = @email::text AND (a.creating_since IS NULL OR a.creating_since >= @stale_before::timestamptz);
+
+-- name: UpdateAccountPasswordHash :execrows
+-- Only over the hash that was checked: a password changed meanwhile stays changed.
+UPDATE pds_tenant.account SET password_hash = @new_hash::text
+WHERE aid = @aid AND password_hash = @old_hash::text;
+
+-- name: DeleteAccount :exec
+DELETE FROM pds_tenant.account WHERE aid = @aid;

@@ -1,0 +1,50 @@
+-- name: InsertSignupActor :exec
+INSERT INTO pds_tenant.actor (aid, did, handle, creating_since, created_at)
+VALUES (@aid, @did, @handle::text, @creating_since::timestamptz, @created_at);
+
+-- name: UpdateActorCreated :execrows
+-- Ends a sign-up, only if it is still the one that began (creating_since is its mark).
+UPDATE pds_tenant.actor SET creating_since = NULL
+WHERE aid = @aid AND creating_since = @creating_since::timestamptz;
+
+-- name: LockSignupActor :one
+-- Takes the row of an unfinished sign-up that began exactly then.
+SELECT aid FROM pds_tenant.actor
+WHERE aid = @aid AND creating_since = @creating_since::timestamptz
+FOR UPDATE;
+
+-- name: LockStaleSignups :many
+-- Sign-ups that began before @before and never ended. Those that another process is removing now are passed over.
+SELECT aid, did, creating_since::timestamptz AS creating_since FROM pds_tenant.actor
+WHERE creating_since < @before::timestamptz
+ORDER BY aid LIMIT @max_rows::int
+FOR UPDATE SKIP LOCKED;
+
+-- name: LockStaleSignupsOf :many
+-- The same, but only what stands in the way of this handle or this email address.
+SELECT a.aid, a.did, a.creating_since::timestamptz AS creating_since FROM pds_tenant.actor a
+WHERE a.creating_since < @before::timestamptz
+  AND (a.handle = @handle::text
+    OR a.aid = (SELECT c.aid FROM pds_tenant.account c WHERE c.email = @email::text))
+ORDER BY a.aid LIMIT 10
+FOR UPDATE OF a;
+
+-- name: DeleteActor :exec
+DELETE FROM pds_tenant.actor WHERE aid = @aid;
+
+-- name: DeleteActorNodes :exec
+DELETE FROM pds_tenant.mst_node WHERE aid = @aid;
+
+-- name: GetActorStatus :one
+-- What the gate asks of every caller. Unfinished sign-ups do not exist for it.
+SELECT aid, did, handle, deactivated_at, takedown_ref FROM pds_tenant.actor
+WHERE did = @did AND creating_since IS NULL;
+
+-- name: GetActorStatusByHandle :one
+SELECT aid, did, handle, deactivated_at, takedown_ref FROM pds_tenant.actor
+WHERE handle = @handle::text AND creating_since IS NULL;
+
+-- name: CountActorsWithHandle :one
+-- Also counts unfinished sign-ups that are not stale: the name is promised to them.
+SELECT count(*)::int FROM pds_tenant.actor
+WHERE handle = @handle::text AND (creating_since IS NULL OR creating_since >= @stale_before::timestamptz);
