@@ -9,9 +9,6 @@ import (
 // spec: data-model#link-and-cid-formats
 const base32Digits = "abcdefghijklmnopqrstuvwxyz234567"
 
-// cidTextLen is the length of a CID of 36 bytes as text.
-const cidTextLen = 1 + (CIDLen*8+4)/5
-
 var base32Values = func() (v [256]byte) {
 	for i := range v {
 		v[i] = 0xff
@@ -51,13 +48,14 @@ func AppendCIDText(dst, raw []byte) []byte {
 	return dst
 }
 
-// decodeBase32CID appends the 36 bytes of a CID in its usual text form.
-func decodeBase32CID(dst, s []byte) ([]byte, bool) {
-	if len(s) != cidTextLen || s[0] != 'b' {
-		return nil, false
-	}
+// maxCIDText bounds a CID's text in any base but binary.
+const maxCIDText = 2*MaxCIDLen + 1
+
+// decodeBase32 appends what s means: lower case only, no padding, no needless
+// digit, spare bits zero. A CID has one text form.
+func decodeBase32(dst, s []byte) ([]byte, bool) {
 	var v, bits uint
-	for _, c := range s[1:] {
+	for _, c := range s {
 		d := base32Values[c]
 		if d == 0xff {
 			return nil, false
@@ -68,5 +66,5 @@ func decodeBase32CID(dst, s []byte) ([]byte, bool) {
 			dst = append(dst, byte(v>>bits))
 		}
 	}
-	return dst, v&(1<<bits-1) == 0 // spare bits are zero
+	return dst, bits < 5 && v&(1<<bits-1) == 0
 }

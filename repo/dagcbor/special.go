@@ -47,6 +47,7 @@ func (p *parser) typed(base int) (added bool, err error) {
 // byte string takes its place, a blob is checked, a legacy blob refused.
 func (p *parser) special(start, base int) (objectKind, error) {
 	pairs := p.pairs[base:]
+	blob := false
 	for _, e := range pairs {
 		switch string(p.out[e.text:e.val]) {
 		case "$link":
@@ -65,11 +66,11 @@ func (p *parser) special(start, base int) (objectKind, error) {
 			if err != nil || len(t) == 0 {
 				return plain, ErrType
 			}
-			if string(t) == "blob" && !p.blob(pairs) {
-				return plain, ErrBlob
-			}
-			return plain, nil
+			blob = string(t) == "blob"
 		}
+	}
+	if blob && !p.blob(pairs) {
+		return plain, ErrBlob
 	}
 	if len(pairs) == 2 && !p.lim.LegacyBlobs && p.legacyBlob(pairs) {
 		return plain, ErrLegacyBlob
@@ -166,13 +167,14 @@ func readLegacyBlob(r *Reader) (raw, mime []byte, ok bool) {
 
 // parseCID appends the binary form of a CID given as text, of any kind.
 func parseCID(dst, s []byte) ([]byte, bool) {
-	if raw, ok := decodeBase32CID(dst, s); ok {
-		return raw, foreignCID(raw)
-	}
-	// Version 0, another base, another length: rare, and go-cid knows them.
-	if len(s) < 2 || len(s) > 256 {
+	if len(s) < 2 || len(s) > maxCIDText {
 		return nil, false
 	}
+	if s[0] == 'b' {
+		raw, ok := decodeBase32(dst, s[1:])
+		return raw, ok && foreignCID(raw)
+	}
+	// Version 0 or another base: rare, and go-cid knows them.
 	c, err := cid.Decode(string(s))
 	if err != nil {
 		return nil, false
