@@ -1,0 +1,166 @@
+// Package account is an account's life: signing up, signing in, passwords, invite codes, and who an identifier means.
+//
+// Everything here works on queries that the caller hands in, inside the caller's transaction where it says so; it
+// begins none itself. Rules for handles, mail addresses and passwords come from the tenant's settings.
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+)
+
+// Errors of sign-up and sign-in. Each stands for one answer, written beside it as status, name and message.
+var (
+	// ErrNotFound: no such account here, or its sign-up has not finished. What it means is the method's to say.
+	ErrNotFound = errors.New("no such account")
+
+	// ErrHandleSyntax: 400 InvalidHandle "Input/handle must be a valid handle".
+	ErrHandleSyntax = errors.New("not a handle")
+	// ErrHandleTLD: 400 InvalidHandle "Handle TLD is invalid or disallowed".
+	ErrHandleTLD = errors.New("handle under a refused top-level domain")
+	// ErrHandleShort: 400 InvalidHandle "Handle too short".
+	ErrHandleShort = errors.New("handle too short")
+	// ErrHandleLong: 400 InvalidHandle "Handle too long".
+	ErrHandleLong = errors.New("handle too long")
+	// ErrHandleCharacters: more than one label in front of the domain. 400 InvalidHandle "Invalid characters in handle".
+	ErrHandleCharacters = errors.New("dots in front of the handle domain")
+	// ErrHandleWord: 400 InvalidHandle "Inappropriate language in handle".
+	ErrHandleWord = errors.New("blocked word in handle")
+	// ErrHandleReserved: 400 HandleNotAvailable "Reserved handle".
+	ErrHandleReserved = errors.New("reserved handle")
+	// ErrHandleDomain: 400 UnsupportedDomain "Not a supported handle domain".
+	ErrHandleDomain = errors.New("not a handle domain of this tenant")
+	// ErrHandleTaken: 400 HandleNotAvailable "Handle already taken: x". Comes in a [TakenError].
+	ErrHandleTaken = errors.New("handle already taken")
+
+	// ErrEmailRequired: 400 InvalidRequest "Email is required".
+	ErrEmailRequired = errors.New("email is required")
+	// ErrEmailUnsupported: 400 InvalidRequest "This email address is not supported, please use a different email."
+	ErrEmailUnsupported = errors.New("unsupported email address")
+	// ErrEmailTaken: 400 InvalidRequest "Email already taken: x". Comes in a [TakenError].
+	ErrEmailTaken = errors.New("email already taken")
+
+	// ErrPasswordLength: 400 InvalidPassword "Password must have 1 to 256 characters".
+	ErrPasswordLength = errors.New("password must have 1 to 256 characters")
+	// ErrPasswordTooLong, at sign-in: 401 AuthenticationRequired "Password too long".
+	ErrPasswordTooLong = errors.New("password too long")
+	// ErrCredentials: 401 AuthenticationRequired "Invalid identifier or password".
+	ErrCredentials = errors.New("invalid identifier or password")
+	// ErrBusy: more sign-ins and sign-ups wait than may. 503 NotEnoughResources "Too many sign-ins at once, try again".
+	ErrBusy = errors.New("too many password checks are waiting")
+
+	// ErrSignupClosed: 400 InvalidRequest "This server takes no new accounts".
+	ErrSignupClosed = errors.New("sign-up is closed")
+	// ErrInviteRequired: 400 InvalidInviteCode "No invite code provided".
+	ErrInviteRequired = errors.New("no invite code provided")
+	// ErrInviteUnavailable: 400 InvalidInviteCode "Provided invite code not available".
+	ErrInviteUnavailable = errors.New("invite code not available")
+	// ErrRecoveryKey: 400 InvalidRequest "Recovery key must be a did:key".
+	ErrRecoveryKey = errors.New("recovery key is not a did:key")
+	// ErrSignupLost: the sign-up took so long that it was cleared away. 500.
+	ErrSignupLost = errors.New("sign-up was cleared away before it finished")
+)
+
+// TakenError says which handle or address is taken; it is [ErrHandleTaken] or [ErrEmailTaken].
+type TakenError struct {
+	Kind  error
+	Value string
+}
+
+func (e *TakenError) Error() string { return e.Kind.Error() + ": " + e.Value }
+func (e *TakenError) Unwrap() error { return e.Kind }
+
+// Account is one account with what a session answer tells of it.
+type Account struct {
+	AID             int64
+	DID             string
+	Handle          string // "" when it has none that is valid: shown as handle.invalid
+	Email           string // "": none
+	EmailConfirmed  bool
+	InvitesDisabled bool
+	TakenDown       bool
+	Deactivated     bool
+	CreatedAt       time.Time
+
+	passwordHash string // "": no password
+}
+
+// Active says whether the account is in use: neither taken down nor deactivated.
+func (a *Account) Active() bool { return !a.TakenDown && !a.Deactivated }
+
+// Status is the reason for not being active as getSession and getRepoStatus name it, "" for active accounts.
+func (a *Account) Status() string {
+	switch {
+	case a.TakenDown:
+		return "takendown"
+	case a.Deactivated:
+		return "deactivated"
+	}
+	return ""
+}
+
+// ByDID finds an account. Errors: [ErrNotFound].
+func ByDID(ctx context.Context, q *tenantdb.Queries, did string) (*Account, error) {
+	row, err := q.GetAccountByDID(ctx, did)
+	return found(row, err)
+}
+
+// ByHandle finds an account by its handle in lower case. Errors: [ErrNotFound].
+func ByHandle(ctx context.Context, q *tenantdb.Queries, handle string) (*Account, error) {
+	row, err := q.GetAccountByHandle(ctx, handle)
+	return found(tenantdb.GetAccountByDIDRow(row), err)
+}
+
+// ByEmail finds an account by its address in lower case. Errors: [ErrNotFound].
+func ByEmail(ctx context.Context, q *tenantdb.Queries, email string) (*Account, error) {
+	row, err := q.GetAccountByEmail(ctx, email)
+	return found(tenantdb.GetAccountByDIDRow(row), err)
+}
+
+// ByIdentifier finds an account by what a person types to sign in: DID, address or handle, in any case. Errors:
+// [ErrNotFound].
+func ByIdentifier(ctx context.Context, q *tenantdb.Queries, identifier string) (*Account, error) {
+	id := strings.ToLower(strings.TrimSpace(identifier))
+	switch {
+	case id == "" || len(id) > maxIdentifier || !isText(id):
+		return nil, ErrNotFound
+	case strings.HasPrefix(id, "did:"):
+		return ByDID(ctx, q, id)
+	case strings.Contains(id, "@"):
+		return ByEmail(ctx, q, id)
+	}
+	return ByHandle(ctx, q, id)
+}
+
+// maxIdentifier is the longest DID that atproto allows; handles and addresses are shorter.
+const maxIdentifier = 2048
+
+// isText says whether Postgres takes it as text: valid UTF-8 without NUL.
+func isText(s string) bool { return strings.IndexByte(s, 0) < 0 && strings.ToValidUTF8(s, "") == s }
+
+func found(row tenantdb.GetAccountByDIDRow, err error) (*Account, error) {
+	if db.IsNoRows(err) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for account: %w", err)
+	}
+	return &Account{
+		AID: row.AID, DID: row.DID, Handle: text(row.Handle), Email: text(row.Email), EmailConfirmed: row.EmailConfirmedAt != nil,
+		InvitesDisabled: row.InvitesDisabled, TakenDown: row.TakedownRef != nil, Deactivated: row.DeactivatedAt != nil,
+		CreatedAt: row.CreatedAt, passwordHash: text(row.PasswordHash),
+	}, nil
+}
+
+func text(p *string) string {
+	if p == nil {
+		return ""
+	}
+	return *p
+}

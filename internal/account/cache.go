@@ -1,0 +1,185 @@
+package account
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+)
+
+// Actor is what every request needs to know of an account.
+type Actor struct {
+	AID         int64
+	DID         string
+	Handle      string // "" when it has none that is valid
+	TakenDown   bool
+	Deactivated bool
+}
+
+// Active says whether the account is in use.
+func (a *Actor) Active() bool { return !a.TakenDown && !a.Deactivated }
+
+const (
+	// DefaultCacheSize is how many accounts a [Cache] keeps, at about 400 bytes each.
+	DefaultCacheSize = 65536
+	// Fresh is how old an answer may be for decisions that nothing checks again: what another process does to an account
+	// is seen here that much later.
+	Fresh = 2 * time.Second
+	// Guarded is how old a good answer may be where the committer decides: it compares the account's status columns as it
+	// writes, so a stale answer costs a refusal one round trip later, never a wrong write. A bad answer is asked for again
+	// after Fresh, because nothing would correct a refusal.
+	Guarded = time.Minute
+)
+
+// Cache answers who an account is and in what state, mostly from memory. It is safe for concurrent use. Accounts that
+// do not exist are not kept, so names that strangers make up take no room.
+type Cache struct {
+	db  *db.DB
+	now func() time.Time
+	max int
+
+	mu     sync.Mutex
+	order  *list.List // of *cached, most recently used first
+	byName map[cacheKey]*list.Element
+	// forgotten counts calls of Forget: an answer that was on its way during one may be from before the change.
+	forgotten uint64
+}
+
+type cacheKey struct {
+	schema db.Schema
+	name   string // DID or handle: no handle begins with "did:"
+}
+
+type cached struct {
+	key   cacheKey
+	actor Actor
+	asked time.Time
+}
+
+// NewCache makes a cache of size entries; 0 means [DefaultCacheSize].
+func NewCache(d *db.DB, size int, now func() time.Time) *Cache {
+	if size <= 0 {
+		size = DefaultCacheSize
+	}
+	return &Cache{db: d, now: now, max: size, order: list.New(), byName: map[cacheKey]*list.Element{}}
+}
+
+// ByDID finds an account; the answer may be as old as maxAge ([Fresh] or [Guarded]). Errors: [ErrNotFound].
+func (c *Cache) ByDID(ctx context.Context, schema db.Schema, did string, maxAge time.Duration) (Actor, error) {
+	return c.find(ctx, cacheKey{schema, did}, maxAge)
+}
+
+// ByHandle finds an account by its handle in lower case, as ByDID does.
+func (c *Cache) ByHandle(ctx context.Context, schema db.Schema, handle string, maxAge time.Duration) (Actor, error) {
+	return c.find(ctx, cacheKey{schema, handle}, maxAge)
+}
+
+// ByName finds an account by DID or handle, as the parameters called repo have it.
+func (c *Cache) ByName(ctx context.Context, schema db.Schema, name string, maxAge time.Duration) (Actor, error) {
+	if !strings.HasPrefix(name, "did:") {
+		name = strings.ToLower(name)
+	}
+	return c.find(ctx, cacheKey{schema, name}, maxAge)
+}
+
+func (c *Cache) find(ctx context.Context, key cacheKey, maxAge time.Duration) (Actor, error) {
+	a, forgotten, ok := c.get(key, maxAge)
+	if ok {
+		return a, nil
+	}
+	if len(key.name) > maxIdentifier || !isText(key.name) {
+		return Actor{}, ErrNotFound
+	}
+	asked := c.now()
+	q := c.db.Tenant(key.schema).Q()
+	var row tenantdb.GetActorStatusRow
+	var err error
+	if strings.HasPrefix(key.name, "did:") {
+		row, err = q.GetActorStatus(ctx, key.name)
+	} else {
+		var r tenantdb.GetActorStatusByHandleRow
+		r, err = q.GetActorStatusByHandle(ctx, key.name)
+		row = tenantdb.GetActorStatusRow(r)
+	}
+	if db.IsNoRows(err) {
+		c.drop(key)
+		return Actor{}, ErrNotFound
+	}
+	if err != nil {
+		return Actor{}, fmt.Errorf("look for account: %w", err)
+	}
+	a = Actor{AID: row.AID, DID: row.DID, Handle: text(row.Handle), TakenDown: row.TakedownRef != nil, Deactivated: row.DeactivatedAt != nil}
+	c.put(&cached{key, a, asked}, forgotten)
+	return a, nil
+}
+
+// Forget drops what is known of an account, after changing it: this process sees the change at once. It looks through
+// the whole cache (a millisecond), because the account may be in it under a handle it no longer has.
+func (c *Cache) Forget(schema db.Schema, did string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgotten++
+	for e := c.order.Front(); e != nil; {
+		next := e.Next()
+		if entry := e.Value.(*cached); entry.key.schema == schema && entry.actor.DID == did {
+			c.remove(entry.key)
+		}
+		e = next
+	}
+}
+
+func (c *Cache) get(key cacheKey, maxAge time.Duration) (a Actor, forgotten uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.byName[key]
+	if !ok {
+		return Actor{}, c.forgotten, false
+	}
+	hit := e.Value.(*cached)
+	if !hit.actor.Active() {
+		maxAge = min(maxAge, Fresh)
+	}
+	if age := c.now().Sub(hit.asked); age < 0 || age >= maxAge {
+		return Actor{}, c.forgotten, false
+	}
+	c.order.MoveToFront(e)
+	return hit.actor, c.forgotten, true
+}
+
+func (c *Cache) put(entry *cached, forgotten uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.forgotten != forgotten {
+		return
+	}
+	if e, ok := c.byName[entry.key]; ok {
+		if e.Value.(*cached).asked.Before(entry.asked) {
+			e.Value = entry
+		}
+		c.order.MoveToFront(e)
+		return
+	}
+	c.byName[entry.key] = c.order.PushFront(entry)
+	for c.order.Len() > c.max {
+		c.remove(c.order.Back().Value.(*cached).key)
+	}
+}
+
+func (c *Cache) drop(key cacheKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remove(key)
+}
+
+// remove needs the lock.
+func (c *Cache) remove(key cacheKey) {
+	if e, ok := c.byName[key]; ok {
+		c.order.Remove(e)
+		delete(c.byName, key)
+	}
+}

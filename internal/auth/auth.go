@@ -1,0 +1,148 @@
+// Package auth turns credentials into callers. It mints and checks session tokens, rotates refresh tokens and checks
+// the operator's password; handlers' gate asks it who is calling before a body is read.
+//
+// Every secret belongs to one tenant, and every token names its tenant's service DID, so a token of one tenant is
+// nothing at another.
+package auth
+
+import (
+	"errors"
+	"time"
+)
+
+// Errors of this package. Each stands for one answer, written beside it as status, name and message.
+var (
+	// ErrMissing: there is no Authorization header. 401 AuthMissing "Authentication Required".
+	ErrMissing = errors.New("no authorization header")
+	// ErrScheme: the header has no form this method takes. 400 InvalidToken "Unexpected authorization type".
+	ErrScheme = errors.New("unexpected authorization scheme")
+	// ErrExpired: ours, but past its time. 400 ExpiredToken "Token has expired". Clients refresh on that very name.
+	ErrExpired = errors.New("token has expired")
+	// ErrUnverified: broken, of another tenant, of another type, or signed by another key. 400 InvalidToken "Token could
+	// not be verified".
+	ErrUnverified = errors.New("token could not be verified")
+	// ErrMalformed: ours, but with claims that no session token has (lxm, cnf). 400 InvalidToken "Malformed token".
+	ErrMalformed = errors.New("malformed token")
+	// ErrScope: a good token that this method does not take. 400 InvalidToken "Bad token scope".
+	ErrScope = errors.New("bad token scope")
+	// ErrRevoked: a refresh token that was signed out, or used longer ago than the grace. 400 ExpiredToken "Token has been
+	// revoked".
+	ErrRevoked = errors.New("token has been revoked")
+	// ErrAccountNotFound: the token's account is gone. 403 AccountNotFound "Account not found".
+	ErrAccountNotFound = errors.New("account not found")
+	// ErrAccountTakedown: 401 AccountTakedown "Account has been taken down".
+	ErrAccountTakedown = errors.New("account has been taken down")
+	// ErrAccountDeactivated: 401 AccountDeactivated "Account is deactivated".
+	ErrAccountDeactivated = errors.New("account is deactivated")
+	// ErrOperator: not the operator's name and password. 401 AuthenticationRequired "Authentication Required".
+	ErrOperator = errors.New("not the operator")
+)
+
+// Scope is what a session token may be used for, as in its scope claim.
+type Scope string
+
+// The scopes of session tokens.
+const (
+	ScopeAccess            Scope = "com.atproto.access"            // main password
+	ScopeRefresh           Scope = "com.atproto.refresh"           // of every refresh token
+	ScopeAppPass           Scope = "com.atproto.appPass"           // app password
+	ScopeAppPassPrivileged Scope = "com.atproto.appPassPrivileged" // app password that may also read messages
+	ScopeTakendown         Scope = "com.atproto.takendown"         // sign-in of a taken-down account, to appeal or leave
+)
+
+// Accept says which session tokens a method takes. The zero Accept takes none.
+type Accept uint8
+
+// The classes of BEHAVIOUR 1.1, and what may be added to or taken from them.
+const (
+	acceptAccess Accept = 1 << iota
+	acceptPrivileged
+	acceptAppPass
+	acceptTakendown
+	refuseTakendown
+	refuseDeactivated
+	guarded
+
+	// Full takes the main password's tokens only.
+	Full = acceptAccess
+	// Priv also takes those of privileged app passwords.
+	Priv = Full | acceptPrivileged
+	// Std also takes those of ordinary app passwords.
+	Std = Priv | acceptAppPass
+	// OrTakendown also takes the token of a taken-down account: Full|OrTakendown.
+	OrTakendown = acceptTakendown
+	// NoTakedown refuses accounts taken down since the token was made: Full|NoTakedown.
+	NoTakedown = refuseTakendown
+	// NoDeactivated refuses deactivated accounts.
+	NoDeactivated = refuseDeactivated
+	// Guarded lets the look at the account's state be a minute old: only for methods whose write is refused by the
+	// committer when that state was wrong.
+	Guarded = guarded
+)
+
+func (a Accept) takes(s Scope) bool {
+	switch s {
+	case ScopeAccess:
+		return a&acceptAccess != 0
+	case ScopeAppPassPrivileged:
+		return a&acceptPrivileged != 0
+	case ScopeAppPass:
+		return a&acceptAppPass != 0
+	case ScopeTakendown:
+		return a&acceptTakendown != 0
+	}
+	return false
+}
+
+// String is the class as the access table writes it: "std", "full+td", "full noTD".
+func (a Accept) String() string {
+	out := "none"
+	switch {
+	case a&acceptAppPass != 0:
+		out = "std"
+	case a&acceptPrivileged != 0:
+		out = "priv"
+	case a&acceptAccess != 0:
+		out = "full"
+	}
+	if a&acceptTakendown != 0 {
+		out += "+td"
+	}
+	if a&refuseTakendown != 0 {
+		out += " noTD"
+	}
+	if a&refuseDeactivated != 0 {
+		out += " noDeact"
+	}
+	return out
+}
+
+// Account is a caller with a session: an account of this tenant, established by its access token.
+type Account struct {
+	AID         int64
+	DID         string
+	Handle      string // "" when it has none that is valid
+	Scope       Scope
+	TakenDown   bool
+	Deactivated bool
+}
+
+// Refresh is a caller with a refresh token that is ours and well-formed. Whether it still counts is for [Rotate] to
+// say, in the transaction that uses it.
+type Refresh struct {
+	TokenID   string
+	DID       string
+	ExpiresAt time.Time
+	Expired   bool // only where expired tokens are taken
+}
+
+// Operator is the tenant's operator, by HTTP Basic.
+type Operator struct {
+	Name string
+}
+
+// Service is another service that calls in an account's name, by a token that the account's own key signed.
+type Service struct {
+	Issuer string // DID, perhaps with #fragment
+	Method string // the lxm claim
+}

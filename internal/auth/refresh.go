@@ -1,0 +1,123 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+)
+
+// RefreshRow is what a refresh token says and its row says too.
+type RefreshRow struct {
+	TokenID   string
+	ExpiresAt time.Time
+}
+
+// NewRefresh draws a token that does not exist yet; [InsertRefresh] makes it one.
+func (s *Sessions) NewRefresh() RefreshRow {
+	return RefreshRow{TokenID: NewTokenID(), ExpiresAt: s.now().Add(RefreshLife).UTC().Truncate(time.Second)}
+}
+
+// InsertRefresh stores the first refresh token of a session. appPassword is the app password's name, nil for the main
+// password.
+func InsertRefresh(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, row RefreshRow, appPassword *string) error {
+	err := q.InsertRefreshToken(ctx, tenantdb.InsertRefreshTokenParams{
+		TokenID: row.TokenID, AID: aid, ExpiresAt: row.ExpiresAt, AppPasswordName: appPassword, CreatedAt: now,
+	})
+	if err != nil {
+		return fmt.Errorf("insert refresh token: %w", err)
+	}
+	return nil
+}
+
+// Rotated is a session that goes on.
+type Rotated struct {
+	AID         int64
+	AppPassword *string // its name, when the session began with one
+	Next        RefreshRow
+}
+
+// Rotate uses a refresh token, inside the caller's transaction: the first use fixes the next token and leaves this one
+// the grace; every later use within it gives the same next one. fresh is a token drawn before the transaction
+// ([Sessions.NewRefresh]), so that a body run twice gives one answer. Errors: [ErrRevoked].
+func Rotate(ctx context.Context, q *tenantdb.Queries, now time.Time, tokenID string, fresh RefreshRow) (Rotated, error) {
+	row, err := q.LockRefreshToken(ctx, tokenID)
+	if db.IsNoRows(err) {
+		return Rotated{}, ErrRevoked
+	}
+	if err != nil {
+		return Rotated{}, fmt.Errorf("lock refresh token: %w", err)
+	}
+	if !row.ExpiresAt.After(now) {
+		return Rotated{}, ErrRevoked
+	}
+	out := Rotated{AID: row.AID, AppPassword: row.AppPasswordName, Next: fresh}
+	if row.NextID != nil {
+		next, err := q.GetRefreshToken(ctx, *row.NextID)
+		// Signed out in the meantime: using an older token must not bring the session back.
+		if db.IsNoRows(err) || err == nil && !next.ExpiresAt.After(now) {
+			return Rotated{}, ErrRevoked
+		}
+		if err != nil {
+			return Rotated{}, fmt.Errorf("next refresh token: %w", err)
+		}
+		out.Next = RefreshRow{TokenID: next.TokenID, ExpiresAt: next.ExpiresAt}
+		return out, nil
+	}
+	expires := now.Add(RefreshGrace)
+	if row.ExpiresAt.Before(expires) {
+		expires = row.ExpiresAt
+	}
+	if err := q.UpdateRefreshTokenUsed(ctx, tenantdb.UpdateRefreshTokenUsedParams{TokenID: tokenID, NextID: fresh.TokenID, ExpiresAt: expires}); err != nil {
+		return Rotated{}, fmt.Errorf("use refresh token: %w", err)
+	}
+	if err := InsertRefresh(ctx, q, now, row.AID, fresh, row.AppPasswordName); err != nil {
+		return Rotated{}, err
+	}
+	if _, err := q.DeleteExpiredRefreshTokensOf(ctx, tenantdb.DeleteExpiredRefreshTokensOfParams{AID: row.AID, Now: now}); err != nil {
+		return Rotated{}, fmt.Errorf("clean refresh tokens: %w", err)
+	}
+	return out, nil
+}
+
+// Revoke ends the session a refresh token belongs to, whichever of its tokens is given. A token that is unknown or
+// already revoked is no error.
+func Revoke(ctx context.Context, q *tenantdb.Queries, tokenID string) error {
+	row, err := q.GetRefreshToken(ctx, tokenID)
+	if db.IsNoRows(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look for refresh token: %w", err)
+	}
+	if _, err := q.LockRefreshTokensOf(ctx, row.AID); err != nil {
+		return fmt.Errorf("lock refresh tokens: %w", err)
+	}
+	if _, err := q.DeleteRefreshTokenChain(ctx, tenantdb.DeleteRefreshTokenChainParams{TokenID: tokenID, AID: row.AID}); err != nil {
+		return fmt.Errorf("delete refresh tokens: %w", err)
+	}
+	return nil
+}
+
+// RevokeAll ends all sessions of an account.
+func RevokeAll(ctx context.Context, q *tenantdb.Queries, aid int64) error {
+	if _, err := q.DeleteRefreshTokens(ctx, aid); err != nil {
+		return fmt.Errorf("delete refresh tokens: %w", err)
+	}
+	return nil
+}
+
+// cleanSlice bounds one deletion of the job that clears expired tokens.
+const cleanSlice = 1000
+
+// CleanExpired deletes up to a thousand expired tokens of a tenant and says how many; fewer than that means none are
+// left.
+func CleanExpired(ctx context.Context, q *tenantdb.Queries, now time.Time) (int64, error) {
+	n, err := q.DeleteExpiredRefreshTokens(ctx, tenantdb.DeleteExpiredRefreshTokensParams{Now: now, MaxRows: cleanSlice})
+	if err != nil {
+		return 0, fmt.Errorf("delete expired refresh tokens: %w", err)
+	}
+	return n, nil
+}

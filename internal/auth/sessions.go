@@ -1,0 +1,195 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// Sessions establishes callers. It is safe for concurrent use.
+type Sessions struct {
+	db     *db.DB
+	keys   *keyring.Keyring
+	actors *account.Cache
+	now    func() time.Time
+
+	mu      sync.Mutex
+	secrets map[int64]*Secrets // by tenant id: as many as there are tenants
+}
+
+// NewSessions makes the part that establishes callers. actors answers what state an account is in.
+func NewSessions(d *db.DB, keys *keyring.Keyring, actors *account.Cache, now func() time.Time) *Sessions {
+	return &Sessions{db: d, keys: keys, actors: actors, now: now, secrets: map[int64]*Secrets{}}
+}
+
+// Secrets are one tenant's opened secrets at one revision of the tenant.
+type Secrets struct {
+	revision int64
+	jwt      *keyring.MAC
+	admin    []byte // SHA-256 of the operator's password; nil: Basic is off
+}
+
+// Secrets opens the tenant's secrets, from memory unless the tenant changed. Fetch them before a transaction begins:
+// opening asks the database.
+func (s *Sessions) Secrets(ctx context.Context, t *tenant.Tenant) (*Secrets, error) {
+	s.mu.Lock()
+	have := s.secrets[t.ID]
+	s.mu.Unlock()
+	if have != nil && have.revision == t.Revision {
+		return have, nil
+	}
+	fresh, err := s.open(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// A request that still holds the tenant as it was must not put old secrets back.
+	if now := s.secrets[t.ID]; now == nil || now.revision < fresh.revision {
+		s.secrets[t.ID] = fresh
+	}
+	return fresh, nil
+}
+
+func (s *Sessions) open(ctx context.Context, t *tenant.Tenant) (*Secrets, error) {
+	q := s.db.Tenant(t.Schema).Q()
+	row, err := q.GetSecret(ctx, tenant.SecretJWT)
+	if err != nil {
+		return nil, fmt.Errorf("token secret of %s: %w", t.Hostname, err)
+	}
+	mac, err := s.keys.MAC(t.Schema.String(), tenant.SecretJWT, row.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("token secret of %s: %w", t.Hostname, err)
+	}
+	out := &Secrets{revision: t.Revision, jwt: mac}
+	admin, err := q.GetSecret(ctx, tenant.SecretAdminPassword)
+	switch {
+	case db.IsNoRows(err):
+		return out, nil
+	case err != nil:
+		return nil, fmt.Errorf("admin password of %s: %w", t.Hostname, err)
+	}
+	if out.admin, err = s.keys.Open(tenant.AdminPasswordBinding(t.Schema), admin.Sealed); err != nil {
+		return nil, fmt.Errorf("admin password of %s: %w", t.Hostname, err)
+	}
+	return out, nil
+}
+
+// Account establishes the caller of a method that takes the given class of session tokens. authorization is the whole
+// header. Errors: [ErrMissing], [ErrScheme], [ErrUnverified], [ErrMalformed], [ErrExpired], [ErrScope],
+// [ErrAccountNotFound], [ErrAccountTakedown], [ErrAccountDeactivated].
+func (s *Sessions) Account(ctx context.Context, t *tenant.Tenant, authorization string, accept Accept) (Account, error) {
+	token, err := bearer(authorization)
+	if err != nil {
+		return Account{}, err
+	}
+	keys, err := s.Secrets(ctx, t)
+	if err != nil {
+		return Account{}, err
+	}
+	c, err := s.verify(t, keys, token, typAccess)
+	if err != nil {
+		return Account{}, err
+	}
+	if !accept.takes(c.Scope) {
+		return Account{}, ErrScope
+	}
+	maxAge := account.Fresh
+	if accept&guarded != 0 {
+		maxAge = account.Guarded
+	}
+	a, err := s.actors.ByDID(ctx, t.Schema, c.Sub, maxAge)
+	switch {
+	case errors.Is(err, account.ErrNotFound):
+		return Account{}, ErrAccountNotFound
+	case err != nil:
+		return Account{}, err
+	case a.TakenDown && accept&refuseTakendown != 0:
+		return Account{}, ErrAccountTakedown
+	case a.Deactivated && accept&refuseDeactivated != 0:
+		return Account{}, ErrAccountDeactivated
+	}
+	return Account{AID: a.AID, DID: a.DID, Handle: a.Handle, Scope: c.Scope, TakenDown: a.TakenDown, Deactivated: a.Deactivated}, nil
+}
+
+// Refresh establishes the caller of refreshSession and, with expiredToo, of deleteSession. Errors as of
+// [Sessions.Account], without those of accounts: the token's row is the truth, see [Rotate].
+func (s *Sessions) Refresh(ctx context.Context, t *tenant.Tenant, authorization string, expiredToo bool) (Refresh, error) {
+	token, err := bearer(authorization)
+	if err != nil {
+		return Refresh{}, err
+	}
+	keys, err := s.Secrets(ctx, t)
+	if err != nil {
+		return Refresh{}, err
+	}
+	c, err := s.verify(t, keys, token, typRefresh)
+	expired := errors.Is(err, ErrExpired)
+	if err != nil && !(expired && expiredToo) {
+		return Refresh{}, err
+	}
+	if c.Scope != ScopeRefresh {
+		return Refresh{}, ErrScope
+	}
+	if c.Jti == "" {
+		return Refresh{}, ErrMalformed
+	}
+	return Refresh{TokenID: c.Jti, DID: c.Sub, ExpiresAt: time.Unix(c.Exp, 0), Expired: expired}, nil
+}
+
+// operatorName is the only user name of HTTP Basic.
+const operatorName = "admin"
+
+// Operator establishes the tenant's operator by HTTP Basic. The password may hold colons. Errors: [ErrMissing],
+// [ErrOperator].
+func (s *Sessions) Operator(ctx context.Context, t *tenant.Tenant, authorization string) (Operator, error) {
+	if authorization == "" {
+		return Operator{}, ErrMissing
+	}
+	scheme, text, _ := strings.Cut(authorization, " ")
+	if !strings.EqualFold(scheme, "basic") || len(text) > maxToken {
+		return Operator{}, ErrOperator
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
+	if err != nil {
+		return Operator{}, ErrOperator
+	}
+	name, password, ok := strings.Cut(string(raw), ":")
+	if !ok {
+		return Operator{}, ErrOperator
+	}
+	keys, err := s.Secrets(ctx, t)
+	if err != nil {
+		return Operator{}, err
+	}
+	// Digests have one length, so the time says nothing about either.
+	got := sha256.Sum256([]byte(password))
+	same := subtle.ConstantTimeCompare(got[:], keys.admin) & subtle.ConstantTimeCompare([]byte(name), []byte(operatorName))
+	if keys.admin == nil || same != 1 {
+		return Operator{}, ErrOperator
+	}
+	return Operator{Name: name}, nil
+}
+
+func bearer(authorization string) (string, error) {
+	if authorization == "" {
+		return "", ErrMissing
+	}
+	scheme, token, ok := strings.Cut(authorization, " ")
+	token = strings.TrimSpace(token)
+	if !ok || !strings.EqualFold(scheme, "bearer") || token == "" || strings.ContainsRune(token, ' ') {
+		return "", ErrScheme
+	}
+	return token, nil
+}

@@ -1,0 +1,98 @@
+package auth
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// Lifetimes of session tokens.
+const (
+	AccessLife  = 120 * time.Minute
+	RefreshLife = 90 * 24 * time.Hour
+	// RefreshGrace is how long a refresh token that was used goes on giving the same next one: two tabs that race, and a
+	// client that lost the answer, stay on one chain.
+	RefreshGrace = 2 * time.Hour
+)
+
+const (
+	typAccess  = "at+jwt"
+	typRefresh = "refresh+jwt"
+)
+
+// The two headers that are ever written, encoded.
+var (
+	accessHead  = b64.EncodeToString([]byte(`{"typ":"at+jwt","alg":"HS256"}`))
+	refreshHead = b64.EncodeToString([]byte(`{"typ":"refresh+jwt","alg":"HS256"}`))
+)
+
+// claims of a session token. Cnf and Lxm are read only to refuse tokens that are bound to something else.
+type claims struct {
+	Scope Scope          `json:"scope"`
+	Aud   string         `json:"aud"`
+	Sub   string         `json:"sub"`
+	Iat   int64          `json:"iat"`
+	Exp   int64          `json:"exp"`
+	Jti   string         `json:"jti,omitempty"`
+	Cnf   jsontext.Value `json:"cnf,omitempty"`
+	Lxm   jsontext.Value `json:"lxm,omitempty"`
+}
+
+// NewTokenID makes a refresh token's id: 32 random bytes.
+func NewTokenID() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails: the runtime ends the process instead
+	return base64.RawStdEncoding.EncodeToString(b[:])
+}
+
+// Pair is a session as the client gets it.
+type Pair struct {
+	Access  string
+	Refresh string
+}
+
+// Mint makes the two tokens of a session. refresh names the row that backs the refresh token; for [ScopeTakendown] no
+// row is stored, so that the session cannot be prolonged.
+func (s *Sessions) Mint(t *tenant.Tenant, keys *Secrets, scope Scope, did string, refresh RefreshRow) (Pair, error) {
+	now := s.now()
+	access, err := json.Marshal(claims{Scope: scope, Aud: t.ServiceDID, Sub: did, Iat: now.Unix(), Exp: now.Add(AccessLife).Unix()})
+	if err != nil {
+		return Pair{}, fmt.Errorf("access token: %w", err)
+	}
+	again, err := json.Marshal(claims{Scope: ScopeRefresh, Aud: t.ServiceDID, Sub: did, Iat: now.Unix(), Exp: refresh.ExpiresAt.Unix(), Jti: refresh.TokenID})
+	if err != nil {
+		return Pair{}, fmt.Errorf("refresh token: %w", err)
+	}
+	return Pair{
+		Access:  appendJWS(accessHead, access, keys.jwt.Sign),
+		Refresh: appendJWS(refreshHead, again, keys.jwt.Sign),
+	}, nil
+}
+
+// verify checks a session token of the wanted type: form, algorithm, signature, tenant, and last its time, so that
+// "expired" is said only of what was once good.
+func (s *Sessions) verify(t *tenant.Tenant, keys *Secrets, token, typ string) (c claims, err error) {
+	j, ok := parseJWS(token)
+	if !ok || j.header.Alg != algHS256 || !keys.jwt.Verify(j.signed, j.sig) {
+		return claims{}, ErrUnverified
+	}
+	if err := json.Unmarshal(j.payload, &c); err != nil {
+		return claims{}, ErrUnverified
+	}
+	if j.header.Typ != typ || c.Aud != t.ServiceDID {
+		return claims{}, ErrUnverified
+	}
+	if c.Lxm != nil || c.Cnf != nil || c.Sub == "" || c.Exp == 0 {
+		return claims{}, ErrMalformed
+	}
+	if c.Exp <= s.now().Unix() {
+		return c, ErrExpired
+	}
+	return c, nil
+}

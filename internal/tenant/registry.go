@@ -1,0 +1,354 @@
+package tenant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/controldb"
+	"github.com/auroralocus/locus/internal/keyring"
+)
+
+const (
+	// pollEvery is how often a process asks what changed: one indexed query, whatever the number of tenants.
+	pollEvery = time.Second
+	// strangerEvery bounds the extra looks that hosts nobody knows cause, for the whole process: a tenant made by another
+	// process a moment ago answers here at once, and a flood of invented names costs four queries a second.
+	strangerEvery = 250 * time.Millisecond
+	tenantPage    = 500
+	// maxNames bounds the names of one tenant.
+	maxNames = 100
+)
+
+// Config is what a deployment says about all its tenants.
+type Config struct {
+	// Scheme and Port make the public URLs: https and 0, or http and the port of a development server. Port is left out
+	// of URLs when 0 or the scheme's own.
+	Scheme string
+	Port   int
+	// Dev also takes localhost, *.localhost and .test names.
+	Dev bool
+}
+
+// Registry knows all tenants of the deployment. It is safe for concurrent use.
+type Registry struct {
+	db   *db.DB
+	keys *keyring.Keyring
+	cfg  Config
+	now  func() time.Time
+	log  *slog.Logger
+
+	current atomic.Pointer[index]
+
+	mu       sync.Mutex      // one refresh at a time
+	asked    time.Time       // when the last refresh began
+	reported map[int64]int64 // tenant id → revision whose damage was logged
+}
+
+// index is everything known at one revision; it is never changed.
+type index struct {
+	revision int64
+	byID     map[int64]*Tenant
+	byHost   map[string]*Tenant
+	byDomain map[string]*Tenant
+}
+
+// NewRegistry makes a registry that reads the tenants when first asked and follows changes while [Registry.Run] runs.
+func NewRegistry(d *db.DB, keys *keyring.Keyring, cfg Config, now func() time.Time, log *slog.Logger) *Registry {
+	if cfg.Scheme == "" {
+		cfg.Scheme = "https"
+	}
+	return &Registry{db: d, keys: keys, cfg: cfg, now: now, log: log, reported: map[int64]int64{}}
+}
+
+// Run follows changes made by other processes until the context ends: a setting is live everywhere within about a
+// second.
+func (r *Registry) Run(ctx context.Context) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		err := r.Refresh(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && !failing:
+			r.log.Warn("tenants cannot be read; going on with what is known", "err", err)
+		case err == nil && failing:
+			r.log.Info("tenants can be read again")
+		}
+		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// ByHost says whom a Host header leads to. Errors: [ErrUnknownHost], [ErrTenantSuspended] (Match still names the
+// tenant), or that the tenants could never be read.
+func (r *Registry) ByHost(ctx context.Context, header string) (Match, error) {
+	host, ok := hostOf(header)
+	if !ok {
+		return Match{}, ErrUnknownHost
+	}
+	ix, err := r.loaded(ctx)
+	if err != nil {
+		return Match{}, err
+	}
+	m, ok := ix.match(host)
+	if !ok {
+		if ix, err = r.lookAgain(ctx); err != nil {
+			return Match{}, err
+		}
+		if m, ok = ix.match(host); !ok {
+			return Match{}, ErrUnknownHost
+		}
+	}
+	switch m.State {
+	case Active, Moving:
+		return m, nil
+	case Suspended:
+		return m, ErrTenantSuspended
+	}
+	return Match{}, ErrUnknownHost
+}
+
+func (ix *index) match(host string) (Match, bool) {
+	if t, ok := ix.byHost[host]; ok {
+		return Match{Tenant: t, Kind: Canonical}, true
+	}
+	// Labels are taken off from the left, so the first domain found is the longest.
+	for rest := host; ; {
+		_, after, ok := strings.Cut(rest, ".")
+		if !ok {
+			return Match{}, false
+		}
+		if t, found := ix.byDomain[after]; found {
+			return Match{Tenant: t, Kind: HandleHost, Handle: host}, true
+		}
+		rest = after
+	}
+}
+
+// NameTaken says whether a name is the hostname or a handle domain of any tenant, and therefore nobody's handle: a
+// handle domain may well lie above another tenant's hostname.
+func (r *Registry) NameTaken(ctx context.Context, name string) (bool, error) {
+	ix, err := r.loaded(ctx)
+	if err != nil {
+		return false, err
+	}
+	return ix.byHost[name] != nil || ix.byDomain[name] != nil, nil
+}
+
+// Get gives the tenant of a canonical hostname, whatever its state. Errors: [ErrNotFound].
+func (r *Registry) Get(ctx context.Context, hostname string) (*Tenant, error) {
+	if err := r.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	host, ok := hostOf(hostname)
+	if t := r.current.Load().byHost[host]; ok && t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("%w: %.100q", ErrNotFound, hostname)
+}
+
+// ByID gives the tenant with that id as it is known now, whatever its state. Errors: [ErrNotFound].
+func (r *Registry) ByID(ctx context.Context, id int64) (*Tenant, error) {
+	ix, err := r.loaded(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if t := ix.byID[id]; t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("%w: id %d", ErrNotFound, id)
+}
+
+// List gives all tenants in all states, by hostname.
+func (r *Registry) List(ctx context.Context) ([]*Tenant, error) {
+	if err := r.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	out := slices.Collect(maps.Values(r.current.Load().byID))
+	slices.SortFunc(out, func(a, b *Tenant) int { return strings.Compare(a.Hostname, b.Hostname) })
+	return out, nil
+}
+
+func (r *Registry) loaded(ctx context.Context) (*index, error) {
+	if ix := r.current.Load(); ix != nil {
+		return ix, nil
+	}
+	if err := r.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return r.current.Load(), nil
+}
+
+// lookAgain reads changes unless that was done a moment ago; callers that come meanwhile share one look.
+func (r *Registry) lookAgain(ctx context.Context) (*index, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if since := r.now().Sub(r.asked); since >= 0 && since < strangerEvery {
+		return r.current.Load(), nil
+	}
+	if err := r.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return r.current.Load(), nil
+}
+
+// Refresh reads what changed since the last time.
+func (r *Registry) Refresh(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refresh(ctx)
+}
+
+func (r *Registry) refresh(ctx context.Context) error {
+	// Also after a failure: strangers must not ask a database that is down again and again.
+	r.asked = r.now()
+	old := r.current.Load()
+	next := old
+	for {
+		after := int64(0)
+		if next != nil {
+			after = next.revision
+		}
+		rows, err := r.db.Control().ListTenantsChangedSince(ctx, controldb.ListTenantsChangedSinceParams{Revision: after, MaxRows: tenantPage})
+		if err != nil {
+			return fmt.Errorf("list changed tenants: %w", err)
+		}
+		if len(rows) == 0 {
+			break
+		}
+		ids := make([]int64, len(rows))
+		for i, row := range rows {
+			ids[i] = row.TenantID
+		}
+		names, err := r.db.Control().ListHostnamesOfTenants(ctx, controldb.ListHostnamesOfTenantsParams{TenantIds: ids, MaxRows: tenantPage * maxNames})
+		if err != nil {
+			return fmt.Errorf("list hostnames: %w", err)
+		}
+		next = r.merge(next, rows, names)
+		if len(rows) < tenantPage {
+			break
+		}
+	}
+	if next == nil {
+		next = &index{}
+	}
+	r.current.Store(next)
+	return nil
+}
+
+func (r *Registry) merge(old *index, rows []controldb.Tenant, names []controldb.Hostname) *index {
+	byTenant := map[int64][]controldb.Hostname{}
+	for _, n := range names {
+		byTenant[n.TenantID] = append(byTenant[n.TenantID], n)
+	}
+	next := &index{byID: map[int64]*Tenant{}, byHost: map[string]*Tenant{}, byDomain: map[string]*Tenant{}}
+	if old != nil {
+		maps.Copy(next.byID, old.byID)
+		next.revision = old.revision
+	}
+	for _, row := range rows {
+		next.revision = max(next.revision, row.Revision)
+		t, err := r.tenantOf(row, byTenant[row.TenantID])
+		if err != nil {
+			r.reportOnce(row, err)
+		}
+		if t == nil {
+			delete(next.byID, row.TenantID)
+			continue
+		}
+		next.byID[t.ID] = t
+	}
+	for _, t := range next.byID {
+		next.byHost[t.Hostname] = t
+		for _, d := range t.HandleDomains {
+			next.byDomain[d] = t
+		}
+	}
+	return next
+}
+
+// tenantOf makes a Tenant of its rows. A nil tenant cannot be served; a tenant with an error has default settings in
+// place of damaged ones.
+func (r *Registry) tenantOf(row controldb.Tenant, names []controldb.Hostname) (*Tenant, error) {
+	schema, err := db.ParseSchema(row.SchemaName)
+	if err != nil {
+		return nil, err
+	}
+	var bad []error
+	picked, err := parseChosen(row.Settings)
+	if err != nil {
+		bad = append(bad, err)
+	}
+	settings, err := picked.settings()
+	if err != nil {
+		bad = append(bad, err)
+	}
+	t := &Tenant{
+		ID:         row.TenantID,
+		Hostname:   row.Hostname,
+		Schema:     schema,
+		ServiceDID: row.ServiceDID,
+		PublicURL:  r.publicURL(row.Hostname),
+		State:      State(row.State),
+		Settings:   settings,
+		NodeID:     row.NodeID,
+		Revision:   row.Revision,
+		CreatedAt:  row.CreatedAt,
+	}
+	for _, n := range names {
+		if n.Kind&nameHandle != 0 {
+			t.HandleDomains = append(t.HandleDomains, n.Hostname)
+		}
+	}
+	slices.Sort(t.HandleDomains)
+	return t, errors.Join(bad...)
+}
+
+// reportOnce logs a damaged row once per revision; only refresh calls it, under its lock.
+func (r *Registry) reportOnce(row controldb.Tenant, err error) {
+	if r.reported[row.TenantID] == row.Revision {
+		return
+	}
+	r.reported[row.TenantID] = row.Revision
+	r.log.Error("tenant row is damaged", "tenant", row.Hostname, "err", err)
+}
+
+func (r *Registry) publicURL(hostname string) string {
+	if p := r.port(); p != "" {
+		return r.cfg.Scheme + "://" + hostname + ":" + p
+	}
+	return r.cfg.Scheme + "://" + hostname
+}
+
+// serviceDID names a host in did:web, where the port's colon is written %3A.
+// spec: did-web#web-did-method-specification
+func (r *Registry) serviceDID(hostname string) string {
+	if p := r.port(); p != "" {
+		return "did:web:" + hostname + "%3A" + p
+	}
+	return "did:web:" + hostname
+}
+
+func (r *Registry) port() string {
+	switch {
+	case r.cfg.Port == 0, r.cfg.Scheme == "https" && r.cfg.Port == 443, r.cfg.Scheme == "http" && r.cfg.Port == 80:
+		return ""
+	}
+	return strconv.Itoa(r.cfg.Port)
+}

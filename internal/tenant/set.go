@@ -1,0 +1,141 @@
+package tenant
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/controldb"
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/keyring"
+)
+
+// Set changes a tenant: the keys of [Fields], each with its value as text; an empty value goes back to the default.
+// All of it happens or none. Errors: [ErrNotFound], [ErrBadSetting], [ErrBadHostname], [ErrHostnameTaken].
+func (r *Registry) Set(ctx context.Context, hostname string, patch map[string]string) (*Tenant, error) {
+	old, err := r.Get(ctx, hostname)
+	if err != nil {
+		return nil, err
+	}
+	patch = maps.Clone(patch)
+	domains, setDomains := patch[KeyHandleDomains]
+	state, setState := patch[KeyState]
+	delete(patch, KeyHandleDomains)
+	delete(patch, KeyState)
+	next := Active
+	if setState {
+		switch state {
+		case Active.String(), "":
+		case Suspended.String():
+			next = Suspended
+		default:
+			return nil, fmt.Errorf("%w: state: must be active or suspended", ErrBadSetting)
+		}
+	}
+	var names map[string]int16
+	if setDomains {
+		if names, err = r.namesOf(old.Hostname, splitList(domains)); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrBadSetting, KeyHandleDomains, err)
+		}
+	}
+	err = r.db.ControlTx(ctx, func(q *controldb.Queries) error {
+		row, err := q.LockTenant(ctx, old.ID)
+		if err != nil {
+			return fmt.Errorf("lock tenant %s: %w", old.Hostname, err)
+		}
+		if setState {
+			if s := State(row.State); s != Active && s != Suspended {
+				return fmt.Errorf("%w: state: the tenant is %s", ErrBadSetting, s)
+			}
+			if err := r.setState(ctx, q, old.ID, next); err != nil {
+				return err
+			}
+		}
+		if setDomains {
+			if err := r.replaceNames(ctx, q, old.ID, names); err != nil {
+				return err
+			}
+		}
+		return r.applySettings(ctx, q, row, patch)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.Get(ctx, old.Hostname)
+}
+
+func (r *Registry) applySettings(ctx context.Context, q *controldb.Queries, row controldb.Tenant, patch map[string]string) error {
+	picked, err := parseChosen(row.Settings)
+	if err != nil {
+		return err
+	}
+	if picked, err = picked.apply(patch); err != nil {
+		return err
+	}
+	stored, err := json.Marshal(picked)
+	if err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	revision, err := q.LockNextCounter(ctx, counterRevision)
+	if err != nil {
+		return fmt.Errorf("take a revision: %w", err)
+	}
+	_, err = q.UpdateTenantSettings(ctx, controldb.UpdateTenantSettingsParams{TenantID: row.TenantID, Settings: stored, Revision: revision})
+	if err != nil {
+		return fmt.Errorf("store settings: %w", err)
+	}
+	return nil
+}
+
+// SetAdminPassword replaces the password of HTTP Basic user admin; "" switches Basic off. Live everywhere within about
+// a second, as settings are.
+func (r *Registry) SetAdminPassword(ctx context.Context, hostname, password string) error {
+	t, err := r.Get(ctx, hostname)
+	if err != nil {
+		return err
+	}
+	if password != "" {
+		if err := checkAdminPassword(password); err != nil {
+			return err
+		}
+	}
+	err = r.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		if password == "" {
+			_, err := q.DeleteSecret(ctx, SecretAdminPassword)
+			return err
+		}
+		return r.storeAdminPassword(ctx, q, t.Schema, password)
+	})
+	if err != nil {
+		return fmt.Errorf("store admin password of %s: %w", t.Hostname, err)
+	}
+	// A new revision tells every process to forget the secrets it holds.
+	_, err = r.Set(ctx, t.Hostname, nil)
+	return err
+}
+
+func (r *Registry) storeAdminPassword(ctx context.Context, q *tenantdb.Queries, schema db.Schema, password string) error {
+	sum := sha256.Sum256([]byte(password))
+	sealed, err := r.keys.Seal(AdminPasswordBinding(schema), sum[:])
+	if err != nil {
+		return fmt.Errorf("seal admin password: %w", err)
+	}
+	return q.UpsertSecret(ctx, tenantdb.UpsertSecretParams{Purpose: SecretAdminPassword, Sealed: sealed, CreatedAt: r.now().UTC().Truncate(time.Microsecond)})
+}
+
+// AdminPasswordBinding is what the sealed SHA-256 of the admin password is bound to. A fast hash is enough under the
+// master key: whoever could try passwords on it holds every signing key as well.
+func AdminPasswordBinding(schema db.Schema) keyring.Binding {
+	return keyring.Binding{Schema: schema.String(), Purpose: SecretAdminPassword}
+}
+
+func checkAdminPassword(password string) error {
+	if len(password) < 8 || len(password) > 256 {
+		return fmt.Errorf("%w: admin password: must have 8 to 256 bytes", ErrBadSetting)
+	}
+	return nil
+}

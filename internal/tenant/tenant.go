@@ -1,0 +1,120 @@
+// Package tenant knows which tenant a host is, and creates, configures and suspends tenants.
+//
+// A tenant is one hosted PDS. Its row, names and settings lie in the control schema, everything else in a schema of its
+// own. A [Registry] keeps all tenants of the deployment in memory (a tenant costs about 2 KB) and asks once a second
+// for what changed, so no request pays a query to learn who it is for, and the names strangers make up in Host headers
+// leave no trace.
+package tenant
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+)
+
+// Errors of this package.
+var (
+	// ErrUnknownHost: no tenant answers to that name. There is no default tenant.
+	ErrUnknownHost = errors.New("unknown host")
+	// ErrTenantSuspended: the tenant exists and is switched off by the operator.
+	ErrTenantSuspended = errors.New("tenant is suspended")
+	// ErrNotFound: no tenant of that hostname or id, asked for by an operator.
+	ErrNotFound = errors.New("no such tenant")
+	// ErrHostnameTaken: another tenant has that hostname or handle domain.
+	ErrHostnameTaken = errors.New("name belongs to another tenant")
+	// ErrBadHostname: not a hostname or handle domain a tenant may have.
+	ErrBadHostname = errors.New("unusable hostname")
+	// ErrBadSetting: unknown key or unacceptable value. The text says which and why.
+	ErrBadSetting = errors.New("bad setting")
+)
+
+// State is where a tenant is in its life, as stored in control.tenant.state.
+type State int16
+
+// The states of a tenant.
+const (
+	Provisioning State = 0 // its creation has not finished: nobody sees it
+	Active       State = 1
+	Moving       State = 2 // between Postgres nodes: read-only
+	Suspended    State = 3 // switched off by the operator
+	Deleting     State = 4
+)
+
+func (s State) String() string {
+	switch s {
+	case Provisioning:
+		return "provisioning"
+	case Active:
+		return "active"
+	case Moving:
+		return "moving"
+	case Suspended:
+		return "suspended"
+	case Deleting:
+		return "deleting"
+	}
+	return "unknown"
+}
+
+// Tenant is one hosted PDS as it was at Revision. It is never changed: a new setting makes a new value, so whoever
+// holds one across a request sees one consistent state.
+type Tenant struct {
+	ID         int64
+	Hostname   string // canonical, lower case, without port
+	Schema     db.Schema
+	ServiceDID string // did:web:<hostname>, with %3A<port> where PublicURL has a port
+	PublicURL  string // origin without trailing slash: https://<hostname>
+	State      State
+	Settings   Settings
+	// HandleDomains are without leading dot, sorted. Accounts may have a handle of one label in front of one of them.
+	HandleDomains []string
+	NodeID        int32 // the Postgres that holds the schema
+	Revision      int64 // grows with every change; caches of what belongs to the tenant key on it
+	CreatedAt     time.Time
+}
+
+// UserDomains are the handle domains as describeServer shows them: with a leading dot.
+func (t *Tenant) UserDomains() []string {
+	out := make([]string, len(t.HandleDomains))
+	for i, d := range t.HandleDomains {
+		out[i] = "." + d
+	}
+	return out
+}
+
+// HandleLabel splits a handle under one of the tenant's domains into what stands in front and the domain; the longest
+// matching domain counts. ok is false for a handle elsewhere. The label may hold dots: judging it is account's.
+func (t *Tenant) HandleLabel(handle string) (label, domain string, ok bool) {
+	for _, d := range t.HandleDomains {
+		if l, found := strings.CutSuffix(handle, "."+d); found && len(d) > len(domain) {
+			label, domain, ok = l, d, true
+		}
+	}
+	return label, domain, ok
+}
+
+// Kind says what a host is to its tenant.
+type Kind uint8
+
+// The kinds of host.
+const (
+	// Canonical is the tenant's hostname: everything is served.
+	Canonical Kind = iota + 1
+	// HandleHost is a name under a handle domain: only what handle resolution needs is served.
+	HandleHost
+)
+
+// Match is whom a host leads to.
+type Match struct {
+	*Tenant
+	Kind   Kind
+	Handle string // of a HandleHost: the whole host, lower case
+}
+
+// Values of control.hostname.kind, which is a set of bits: a hostname is very often a handle domain too.
+const (
+	nameHost   int16 = 1
+	nameHandle int16 = 2
+)
