@@ -1,0 +1,286 @@
+// Package db is the only door to Postgres: it opens, scopes, transacts, migrates, and says what an error means.
+//
+// A tenant's tables are reached only through [DB.Tenant], which names the tenant's [Schema]. Generated statements name
+// the schema "pds_tenant", which does not exist; the tenant's own is put in its place, each text once per tenant. The
+// search path is empty, so a text that escapes fails with "relation does not exist" instead of reading other rows.
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/auroralocus/locus/db/controldb"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// MinServerVersion is the oldest Postgres that is served from, as server_version_num counts.
+const MinServerVersion = 150000
+
+// Config says how to reach Postgres. Everything but URL has a default.
+type Config struct {
+	// URL is the connection string, as libpq's. Two parameters are ours: pgbouncer=true for a server behind PgBouncer in
+	// transaction mode, where statements are not prepared and no session setting is used.
+	URL string
+
+	// SubPools is how many pools tenants are spread over by the hash of their name: each connection then holds the plans
+	// of a part of the tenants only. Default: 1 on up to 4 cores, 4 above.
+	SubPools int
+	// PoolConns is the size of each of them. Default: 2 per core over all, at least 4 each.
+	PoolConns int
+	// StreamConns is the size of the pool of ReadTx: exports to slow readers must not hold up statements. Default: 2 per
+	// core, at least 4.
+	StreamConns int
+
+	// StatementTimeout ends a statement on the server. Default 30 s; migrations and ReadTx have none.
+	StatementTimeout time.Duration
+	// StartTimeout is how long Open waits for a server that is not there yet. Default 60 s, negative: one attempt.
+	StartTimeout time.Duration
+
+	Log *slog.Logger // default: discards
+}
+
+// ErrUnavailable means that Postgres does not answer, so nothing happened.
+var ErrUnavailable = errors.New("database unavailable")
+
+// ErrServer refuses a server that cannot be used: too old, or another encoding than UTF-8.
+var ErrServer = errors.New("unusable database server")
+
+// DB is a deployment's database: the control schema and the tenants' schemas beside it.
+type DB struct {
+	control  *pgxpool.Pool
+	tenants  []*pgxpool.Pool
+	streams  *pgxpool.Pool
+	admin    *pgxpool.Pool // migrations: no statement timeout, no idle connections
+	rewriter rewriter
+
+	migrating chan struct{} // one place for each migration at work: each takes up to adminConns of admin
+	where     string        // host, port and database, for messages
+	log       *slog.Logger
+}
+
+// Open connects. It waits for a server that is down or starting, up to Config.StartTimeout, and fails at once when
+// waiting cannot help (wrong password, no such database, too old).
+//
+// Connections that break later are made anew by themselves.
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	cfg = cfg.withDefaults()
+	base, bouncer, err := parse(cfg)
+	if err != nil {
+		return nil, err
+	}
+	d := &DB{where: describe(base.ConnConfig), log: cfg.Log, migrating: make(chan struct{}, migrationWorkers)}
+	if err := d.await(ctx, cfg, base.ConnConfig); err != nil {
+		return nil, err
+	}
+	open := func(conns int, timeout time.Duration) (*pgxpool.Pool, error) {
+		c := base.Copy()
+		c.MaxConns = int32(conns)
+		if !bouncer {
+			c.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(timeout.Milliseconds())
+		}
+		return pgxpool.NewWithConfig(ctx, c)
+	}
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
+	if d.control, err = open(cfg.PoolConns, cfg.StatementTimeout); err != nil {
+		return nil, err
+	}
+	if d.streams, err = open(cfg.StreamConns, 0); err != nil {
+		return nil, err
+	}
+	if d.admin, err = open(migrationWorkers*adminConns, 0); err != nil {
+		return nil, err
+	}
+	for range cfg.SubPools {
+		p, openErr := open(cfg.PoolConns, cfg.StatementTimeout)
+		if openErr != nil {
+			err = openErr
+			return nil, err
+		}
+		d.tenants = append(d.tenants, p)
+	}
+	return d, nil
+}
+
+func (c Config) withDefaults() Config {
+	cores := runtime.GOMAXPROCS(0)
+	if c.SubPools <= 0 {
+		c.SubPools = 1
+		if cores > 4 {
+			c.SubPools = 4
+		}
+	}
+	if c.PoolConns <= 0 {
+		c.PoolConns = max(4, 2*cores/c.SubPools)
+	}
+	if c.StreamConns <= 0 {
+		c.StreamConns = max(4, 2*cores)
+	}
+	if c.StatementTimeout == 0 {
+		c.StatementTimeout = 30 * time.Second
+	}
+	if c.StartTimeout == 0 {
+		c.StartTimeout = time.Minute
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// parse reads the URL and sets what every connection shares.
+func parse(cfg Config) (base *pgxpool.Config, bouncer bool, err error) {
+	if cfg.URL == "" {
+		return nil, false, errors.New("no database URL")
+	}
+	base, err = pgxpool.ParseConfig(cfg.URL)
+	if err != nil {
+		return nil, false, fmt.Errorf("database URL: %w", err) // pgx leaves the password out
+	}
+	c := base.ConnConfig
+	switch v := c.RuntimeParams["pgbouncer"]; v {
+	case "", "false":
+	case "true":
+		bouncer = true
+	default:
+		return nil, false, fmt.Errorf("database URL: pgbouncer is %q, want true or false", v)
+	}
+	delete(c.RuntimeParams, "pgbouncer")
+	if bouncer {
+		// The one mode in which everything worked through PgBouncer's transaction mode. It refuses a search_path.
+		c.DefaultQueryExecMode = pgx.QueryExecModeExec
+		c.StatementCacheCapacity, c.DescriptionCacheCapacity = 0, 0
+	} else {
+		c.StatementCacheCapacity = 2048
+		c.RuntimeParams["search_path"] = ""
+		c.RuntimeParams["idle_in_transaction_session_timeout"] = "60000" // a lost client holds no lock for longer
+		if c.RuntimeParams["application_name"] == "" {
+			c.RuntimeParams["application_name"] = "locus"
+		}
+	}
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = 5 * time.Second
+	}
+	base.MinConns, base.MinIdleConns = 0, 0
+	base.MaxConnIdleTime = 10 * time.Minute
+	base.HealthCheckPeriod = 30 * time.Second
+	base.PingTimeout = 2 * time.Second // a server that accepts and says nothing
+	return base, bouncer, nil
+}
+
+// describe says where the database is, without user or password.
+func describe(c *pgx.ConnConfig) string {
+	if strings.HasPrefix(c.Host, "/") {
+		return fmt.Sprintf("%q on socket %s/.s.PGSQL.%d", c.Database, c.Host, c.Port)
+	}
+	return fmt.Sprintf("%q on %s port %d", c.Database, c.Host, c.Port)
+}
+
+// await returns when one connection could be made and the server is one we can use.
+func (d *DB) await(ctx context.Context, cfg Config, c *pgx.ConnConfig) error {
+	started, deadline := time.Now(), time.Now().Add(cfg.StartTimeout)
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		err := check(ctx, c)
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("database %s: %w", d.where, err)
+		if !waitingHelps(err) || ctx.Err() != nil {
+			return err
+		}
+		if time.Now().Add(wait).After(deadline) {
+			return fmt.Errorf("%w after %s: %w", ErrUnavailable, time.Since(started).Round(time.Millisecond), err)
+		}
+		d.log.Warn("waiting for the database", "err", err, "next_try", wait)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// check makes one connection and looks at the server.
+func check(ctx context.Context, c *pgx.ConnConfig) error {
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	var version int
+	var name, encoding string
+	err = conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_setting('server_encoding')`).
+		Scan(&version, &name, &encoding)
+	if err != nil {
+		return err
+	}
+	if version < MinServerVersion {
+		return fmt.Errorf("%w: Postgres %s, need %d or later", ErrServer, name, MinServerVersion/10000)
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("%w: the database's encoding is %s, need UTF8: make it with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", ErrServer, encoding)
+	}
+	return nil
+}
+
+// waitingHelps is false where the server has answered with something that will not change.
+func waitingHelps(err error) bool {
+	if errors.Is(err, ErrServer) {
+		return false
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return isDown(pg.Code)
+	}
+	return true
+}
+
+// Close ends all connections after the statements that use them.
+func (d *DB) Close() {
+	for _, p := range append([]*pgxpool.Pool{d.control, d.streams, d.admin}, d.tenants...) {
+		if p != nil {
+			p.Close()
+		}
+	}
+}
+
+// Ping tells whether the database answers.
+func (d *DB) Ping(ctx context.Context) error {
+	return classify(d.control.Ping(ctx))
+}
+
+// Control gives single statements on the control schema.
+func (d *DB) Control() *controldb.Queries { return controldb.New(runner{pool: d.control}) }
+
+// ControlTx runs body in one transaction on the control schema. It runs it again when Postgres reports a serialization
+// failure or a deadlock, so body changes nothing but the database.
+func (d *DB) ControlTx(ctx context.Context, body func(q *controldb.Queries) error) error {
+	return transact(ctx, d.control, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		return body(controldb.New(runner{tx: tx}))
+	})
+}
+
+// Tenant opens a tenant's schema. It is cheap and touches nothing.
+func (d *DB) Tenant(s Schema) *Tenant {
+	return &Tenant{db: d, schema: s, pool: d.poolOf(s), texts: d.rewriter.texts(s)}
+}
+
+// Forget drops what the process keeps for a tenant that was deleted.
+func (d *DB) Forget(s Schema) { d.rewriter.forget(s) }
+
+func (d *DB) poolOf(s Schema) *pgxpool.Pool {
+	h := fnv.New32a()
+	h.Write([]byte(s.name))
+	return d.tenants[h.Sum32()%uint32(len(d.tenants))]
+}

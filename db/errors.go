@@ -1,0 +1,98 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+var (
+	// ErrUnknownOutcome means that the connection died after the statements were sent and before the answer came: they
+	// may have been committed or not. Read back before any retry.
+	ErrUnknownOutcome = errors.New("database connection lost, outcome unknown")
+	// ErrNoRows is the answer of a :one query that found nothing.
+	ErrNoRows = pgx.ErrNoRows
+)
+
+// IsNoRows tells whether a :one query found nothing.
+func IsNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
+
+// IsUnique tells whether a row with the same key was there already, and by which constraint.
+func IsUnique(err error) (constraint string, ok bool) {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23505" {
+		return pg.ConstraintName, true
+	}
+	return "", false
+}
+
+// IsUnavailable tells whether the database could not be asked, or could not answer: down, starting, out of
+// connections, too slow. ErrUnknownOutcome is not among these: what was asked may have happened.
+func IsUnavailable(err error) bool {
+	return errors.Is(err, ErrUnavailable)
+}
+
+// IsTimeout tells whether the server ended the statement for taking too long.
+func IsTimeout(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "57014"
+}
+
+// isDown tells by SQLSTATE that the server cannot serve now, but may later.
+func isDown(code string) bool {
+	switch code {
+	case "57P01", "57P02", "57P03", // shutting down, crashed, starting
+		"53300", "53400", // too many connections
+		"08000", "08001", "08003", "08004", "08006": // PgBouncer reports its own trouble so
+		return true
+	}
+	return false
+}
+
+// isRetryable tells that Postgres rolled back and that the same transaction may well succeed now.
+func isRetryable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01") || isStalePlan(err)
+}
+
+// isStalePlan tells that a prepared statement does not fit any more, because a migration changed its tables. pgx has
+// dropped it by now, so the next attempt prepares it anew.
+func isStalePlan(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) &&
+		(pg.Code == "0A000" && strings.Contains(pg.Message, "cached plan") || pg.Code == "26000")
+}
+
+// isBroken tells that err is the connection's, not the statement's.
+func isBroken(err error) bool {
+	if err == nil {
+		return false
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return isDown(pg.Code)
+	}
+	var connect *pgconn.ConnectError
+	var op net.Error
+	return errors.As(err, &connect) || errors.As(err, &op) || pgconn.SafeToRetry(err) ||
+		isEOF(err) || strings.Contains(err.Error(), "conn closed")
+}
+
+// classify marks errors that mean "the database is not there". The caller's own end of patience is not one.
+func classify(err error) error {
+	if err == nil || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownOutcome) {
+		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	if isBroken(err) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}

@@ -1,0 +1,253 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io/fs"
+
+	"github.com/auroralocus/locus/db/controldb"
+	"github.com/auroralocus/locus/schema"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
+)
+
+var (
+	// ErrSchemaExists means that the schema to be created is there already.
+	ErrSchemaExists = errors.New("schema exists")
+	// ErrSchemaMissing means that the schema to be migrated is not there.
+	ErrSchemaMissing = errors.New("schema does not exist")
+	// ErrTooNew refuses a schema that a newer version of the program has migrated.
+	ErrTooNew = errors.New("schema is newer than this program")
+)
+
+// LatestTenantVersion is the version of a tenant's schema with all migrations of this program.
+func LatestTenantVersion() (int64, error) { return latest(schema.TenantMigrations()) }
+
+// LatestControlVersion is the same of the control schema.
+func LatestControlVersion() (int64, error) { return latest(schema.ControlMigrations()) }
+
+func latest(m []schema.Migration, err error) (int64, error) { return int64(len(m)), err }
+
+// MigrateControl brings the control schema, made first if it is missing, to this program's version. Many nodes may do
+// so at once.
+func (d *DB) MigrateControl(ctx context.Context) error {
+	want, err := LatestControlVersion()
+	if err != nil {
+		return err
+	}
+	if have, err := d.version(ctx, schema.ControlName); err != nil || have >= want {
+		return newerThan(schema.ControlName, have, want, err)
+	}
+	_, err = d.locked(ctx, schema.ControlName, false, func() error {
+		if err := d.ensureSchema(ctx, schema.ControlName); err != nil {
+			return err
+		}
+		return d.up(ctx, schema.ControlName, schema.Control())
+	})
+	return err
+}
+
+// CreateTenantSchema makes a tenant's schema with everything in it: all migrations as one script in one transaction. A
+// schema that is there already is ErrSchemaExists and stays as it is.
+//
+// The version is noted in the tenant's row in control, if it has one.
+func (d *DB) CreateTenantSchema(ctx context.Context, s Schema) error {
+	if s.IsZero() {
+		return ErrNoSchema
+	}
+	migrations, err := schema.TenantMigrations()
+	if err != nil {
+		return err
+	}
+	conn, err := acquire(ctx, d.admin)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	_, err = conn.Conn().PgConn().Exec(ctx, schema.Script(s.name, migrations)).ReadAll()
+	if err != nil {
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && (pg.Code == "42P06" || pg.Code == "23505") { // duplicate schema; the same, in a race
+			return fmt.Errorf("create %s: %w", s, ErrSchemaExists)
+		}
+		return fmt.Errorf("create schema %s: %w", s, outcome("script", err))
+	}
+	return d.noteVersion(ctx, s, int64(len(migrations)))
+}
+
+// DropTenantSchema deletes a tenant's schema and everything in it. One that is missing is no error.
+func (d *DB) DropTenantSchema(ctx context.Context, s Schema) error {
+	if s.IsZero() {
+		return ErrNoSchema
+	}
+	conn, err := acquire(ctx, d.admin)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+s.name+" CASCADE"); err != nil {
+		return fmt.Errorf("drop schema %s: %w", s, outcome("script", err))
+	}
+	d.Forget(s)
+	return nil
+}
+
+// MigrateTenant brings one tenant's schema to this program's version, and notes it in control.
+func (d *DB) MigrateTenant(ctx context.Context, s Schema) error {
+	_, err := d.migrateTenant(ctx, s, false)
+	return err
+}
+
+// migrateTenant is MigrateTenant. With try it leaves a tenant alone that another node works on: done is false then.
+func (d *DB) migrateTenant(ctx context.Context, s Schema, try bool) (done bool, err error) {
+	if s.IsZero() {
+		return false, ErrNoSchema
+	}
+	want, err := LatestTenantVersion()
+	if err != nil {
+		return false, err
+	}
+	return d.locked(ctx, s.name, try, func() error {
+		have, err := d.version(ctx, s.name)
+		switch {
+		case err != nil:
+			return err
+		case have < 0:
+			return fmt.Errorf("migrate %s: %w", s, ErrSchemaMissing)
+		case have > want:
+			return newerThan(s.name, have, want, nil)
+		case have < want:
+			upErr := d.up(ctx, s.name, schema.Tenant(s.name))
+			// Also when it stopped half way: control knows how far.
+			if have, err = d.version(ctx, s.name); err != nil {
+				return errors.Join(upErr, err)
+			}
+			return errors.Join(upErr, d.noteVersion(ctx, s, have))
+		}
+		return d.noteVersion(ctx, s, have)
+	})
+}
+
+func newerThan(name string, have, want int64, err error) error {
+	if err == nil && have > want {
+		return fmt.Errorf("%w: %s is at version %d, this program knows %d", ErrTooNew, name, have, want)
+	}
+	return err
+}
+
+func (d *DB) noteVersion(ctx context.Context, s Schema, version int64) error {
+	_, err := d.Control().UpdateTenantVersion(ctx, controldb.UpdateTenantVersionParams{Version: version, SchemaName: s.name})
+	if err != nil {
+		return fmt.Errorf("note the version of %s: %w", s, err)
+	}
+	return nil
+}
+
+// version is the version a schema is at: -1 when it is missing, or made but never migrated.
+func (d *DB) version(ctx context.Context, name string) (version int64, err error) {
+	r := runner{pool: d.admin}
+	var there bool
+	err = r.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = $2)",
+		name, schema.VersionTable).Scan(&there)
+	if err == nil && !there {
+		return -1, nil
+	}
+	if err == nil {
+		err = r.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM "+name+"."+schema.VersionTable).Scan(&version)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("version of %s: %w", name, err)
+	}
+	return version, nil
+}
+
+// locked runs work while holding the lock of a schema's migrations. The lock spares nodes that start at once the
+// trouble of failing; correctness does not rest on it (an advisory lock does not cross Citus nodes): each migration
+// inserts its version, a primary key, in its own transaction, so of two runs one is taken back whole.
+func (d *DB) locked(ctx context.Context, name string, try bool, work func() error) (done bool, err error) {
+	select {
+	case d.migrating <- struct{}{}:
+		defer func() { <-d.migrating }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	h := fnv.New64a()
+	h.Write([]byte("locus migrate " + name))
+	key := int64(h.Sum64())
+	// A transaction's lock also works through PgBouncer, and ends with the connection.
+	err = transact(ctx, d.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		done = false
+		if _, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
+			return err
+		}
+		if try {
+			var got bool
+			if err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", key).Scan(&got); err != nil || !got {
+				return err
+			}
+		} else if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", key); err != nil {
+			return err
+		}
+		done = true
+		return work()
+	})
+	return done, classify(err)
+}
+
+// ensureSchema makes a schema and its version table, if they are missing.
+func (d *DB) ensureSchema(ctx context.Context, name string) error {
+	return transact(ctx, d.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		// A Citus coordinator would make it a tenant of its own.
+		var citus bool
+		err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus')").Scan(&citus)
+		if err != nil {
+			return err
+		}
+		if citus {
+			if _, err := tx.Exec(ctx, "SET LOCAL citus.enable_schema_based_sharding = off"); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+name); err != nil {
+			return err
+		}
+		var there bool
+		err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = $2)",
+			name, schema.VersionTable).Scan(&there)
+		if err != nil || there {
+			return err
+		}
+		if _, err := tx.Exec(ctx, schema.CreateVersionTable(name)); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "INSERT INTO "+name+"."+schema.VersionTable+" (version_id) VALUES (0)")
+		return err
+	})
+}
+
+// up runs the missing migrations of one schema.
+func (d *DB) up(ctx context.Context, name string, files fs.FS) error {
+	return d.withGoose(name, files, func(p *goose.Provider) error {
+		_, err := p.Up(ctx)
+		return err
+	})
+}
+
+func (d *DB) withGoose(name string, files fs.FS, work func(*goose.Provider) error) error {
+	conns := stdlib.OpenDBFromPool(d.admin)
+	defer conns.Close()
+	p, err := goose.NewProvider(database.DialectCustom, conns, files, goose.WithStore(versionStore{name}),
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return fmt.Errorf("migrations of %s: %w", name, err)
+	}
+	if err := work(p); err != nil {
+		return fmt.Errorf("migrate %s: %w", name, classify(err))
+	}
+	return nil
+}

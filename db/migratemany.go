@@ -1,0 +1,142 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/auroralocus/locus/db/controldb"
+)
+
+const (
+	// migrationWorkers is how many tenants a process migrates at a time: DDL is bound by the disk's flushes.
+	migrationWorkers = 4
+	// adminConns is what one migration needs at most: the lock, goose's, and one to read the version.
+	adminConns = 3
+	// behindPage is how many tenants are read from the work list at a time.
+	behindPage = 500
+	// migrationErrors bounds the errors MigrateTenants returns: a broken migration fails for every tenant.
+	migrationErrors = 20
+)
+
+// Progress is how far MigrateTenants is.
+type Progress struct {
+	Done, Failed int
+	Total        int64 // behind when it began
+}
+
+// MigrateTenants brings all tenants that control knows to be behind to this program's version, and returns when none is
+// behind any more. When all are up to date it costs one query, however many there are. Many nodes may do so at once:
+// they share the work. A tenant that fails does not stop the others; the errors are joined.
+//
+// progress, if not nil, is called after every tenant, one call at a time.
+func (d *DB) MigrateTenants(ctx context.Context, progress func(Progress)) error {
+	want, err := LatestTenantVersion()
+	if err != nil {
+		return err
+	}
+	m := &migrator{db: d, want: want, progress: progress, failed: make(map[string]bool)}
+	for round := 0; ; round++ {
+		left, err := m.round(ctx)
+		if err != nil {
+			return errors.Join(append(m.errs, err)...)
+		}
+		if left == 0 {
+			return errors.Join(m.errs...)
+		}
+		select { // the rest is in other nodes' hands
+		case <-ctx.Done():
+			return errors.Join(append(m.errs, ctx.Err())...)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+type migrator struct {
+	db       *DB
+	want     int64
+	progress func(Progress)
+
+	mu     sync.Mutex
+	p      Progress
+	failed map[string]bool // schemas not to be tried again
+	errs   []error
+}
+
+// round goes through the work list once, and tells how many tenants other nodes were working on.
+func (m *migrator) round(ctx context.Context) (left int, err error) {
+	after := int64(-1)
+	for {
+		page, err := m.db.Control().ListTenantsBehind(ctx, controldb.ListTenantsBehindParams{Version: m.want, After: after, MaxRows: behindPage})
+		if err != nil {
+			return 0, fmt.Errorf("list tenants to migrate: %w", err)
+		}
+		if len(page) == 0 {
+			return left, nil
+		}
+		after = page[len(page)-1].TenantID
+		if m.p.Total == 0 {
+			if m.p.Total, err = m.db.Control().CountTenantsBehind(ctx, m.want); err != nil {
+				return 0, fmt.Errorf("count tenants to migrate: %w", err)
+			}
+		}
+		work := make(chan string)
+		var wg sync.WaitGroup
+		var skipped sync.Map
+		for range migrationWorkers {
+			wg.Go(func() {
+				for name := range work {
+					if !m.one(ctx, name) {
+						skipped.Store(name, true)
+					}
+				}
+			})
+		}
+		for _, t := range page {
+			if ctx.Err() == nil && !m.hasFailed(t.SchemaName) {
+				work <- t.SchemaName
+			}
+		}
+		close(work)
+		wg.Wait()
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		skipped.Range(func(any, any) bool { left++; return true })
+	}
+}
+
+func (m *migrator) hasFailed(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.failed[name]
+}
+
+// one migrates one tenant; false means that another node has it in hand.
+func (m *migrator) one(ctx context.Context, name string) bool {
+	s, err := ParseSchema(name)
+	done := true
+	if err == nil {
+		done, err = m.db.migrateTenant(ctx, s, true)
+	}
+	if err == nil && !done {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err != nil {
+		m.p.Failed++
+		m.failed[name] = true
+		if len(m.errs) < migrationErrors {
+			m.errs = append(m.errs, err)
+		}
+	} else {
+		m.p.Done++
+	}
+	if m.progress != nil {
+		m.progress(m.p)
+	}
+	return true
+}

@@ -1,0 +1,233 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// runner is what generated code runs its statements on: a pool, where each statement is a transaction of its own, or
+// a transaction. It puts the tenant's schema into the text and says what an error means.
+type runner struct {
+	pool  *pgxpool.Pool
+	tx    pgx.Tx                       // nil: single statements
+	scope func(string) (string, error) // nil: control's texts stay as they are
+}
+
+func (r runner) text(sql string) (string, error) {
+	if r.scope == nil {
+		return sql, nil
+	}
+	return r.scope(sql)
+}
+
+// Exec implements DBTX.
+func (r runner) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
+	if sql, err = r.text(sql); err != nil {
+		return tag, err
+	}
+	if r.tx != nil {
+		tag, err = r.tx.Exec(ctx, sql, args...)
+		return tag, classify(err)
+	}
+	err = r.single(ctx, sql, func(c *pgxpool.Conn) (err error) {
+		tag, err = c.Exec(ctx, sql, args...)
+		return err
+	})
+	return tag, err
+}
+
+// QueryRow implements DBTX. The statement runs when the row is scanned.
+func (r runner) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return &row{r: r, ctx: ctx, sql: sql, args: args}
+}
+
+type row struct {
+	r    runner
+	ctx  context.Context
+	sql  string
+	args []any
+}
+
+func (w *row) Scan(dest ...any) error {
+	sql, err := w.r.text(w.sql)
+	if err != nil {
+		return err
+	}
+	if w.r.tx != nil {
+		return classify(w.r.tx.QueryRow(w.ctx, sql, w.args...).Scan(dest...))
+	}
+	return w.r.single(w.ctx, sql, func(c *pgxpool.Conn) error {
+		return c.QueryRow(w.ctx, sql, w.args...).Scan(dest...)
+	})
+}
+
+// Query implements DBTX.
+func (r runner) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	sql, err := r.text(sql)
+	if err != nil {
+		return nil, err
+	}
+	if r.tx != nil {
+		found, err := r.tx.Query(ctx, sql, args...)
+		if err != nil {
+			return nil, classify(err)
+		}
+		return &rows{Rows: found, explain: classify}, nil
+	}
+	out := &rows{explain: func(err error) error { return outcome(sql, err) }}
+	err = r.attempt(ctx, sql, func(c *pgxpool.Conn) (keep bool, err error) {
+		if out.Rows, err = c.Query(ctx, sql, args...); err != nil {
+			return false, err
+		}
+		out.conn = c
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// CopyFrom implements the DBTX of :copyfrom queries.
+func (r runner) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, src pgx.CopyFromSource) (n int64, err error) {
+	if r.scope != nil {
+		if len(table) != 2 {
+			return 0, ErrUnscoped
+		}
+		name, err := r.scope(table[0] + ".")
+		if err != nil {
+			return 0, err
+		}
+		table = pgx.Identifier{strings.TrimSuffix(name, "."), table[1]}
+	}
+	if r.tx != nil {
+		n, err = r.tx.CopyFrom(ctx, table, columns, src)
+		return n, classify(err)
+	}
+	c, err := acquire(ctx, r.pool)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Release()
+	n, err = c.Conn().CopyFrom(ctx, table, columns, src) // src is read once: no second try
+	return n, outcome("COPY", err)
+}
+
+// rows hands its connection back when it is read to the end or closed, and explains its error.
+type rows struct {
+	pgx.Rows
+	conn    *pgxpool.Conn // nil inside a transaction
+	explain func(error) error
+}
+
+func (r *rows) Close() {
+	r.Rows.Close()
+	if r.conn != nil {
+		r.conn.Release()
+		r.conn = nil
+	}
+}
+
+func (r *rows) Next() bool {
+	if r.Rows.Next() {
+		return true
+	}
+	r.Close()
+	return false
+}
+
+func (r *rows) Scan(dest ...any) error {
+	err := r.Rows.Scan(dest...)
+	if err != nil {
+		r.Close()
+	}
+	return err
+}
+
+func (r *rows) Err() error { return r.explain(r.Rows.Err()) }
+
+// single runs one statement on a connection of its own.
+func (r runner) single(ctx context.Context, sql string, run func(*pgxpool.Conn) error) error {
+	return r.attempt(ctx, sql, func(c *pgxpool.Conn) (bool, error) { return false, run(c) })
+}
+
+// attempt runs one statement, a second time when the first met a connection that had died before and the statement
+// cannot have happened. With keep the connection stays with the caller.
+func (r runner) attempt(ctx context.Context, sql string, run func(*pgxpool.Conn) (keep bool, err error)) error {
+	for try := 1; ; try++ {
+		c, err := acquire(ctx, r.pool)
+		if err != nil {
+			return err
+		}
+		keep, err := run(c)
+		if !keep {
+			c.Release()
+		}
+		if err == nil {
+			return nil
+		}
+		stale := isStalePlan(err)
+		harmless := stale || pgconn.SafeToRetry(err) || (isBroken(err) && isRead(sql))
+		if try > 1 || !harmless || ctx.Err() != nil {
+			return outcome(sql, err)
+		}
+		if !stale {
+			r.pool.Reset() // where one has died the others probably have too
+		}
+	}
+}
+
+// acquire waits for a connection.
+func acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
+	c, err := pool.Acquire(ctx)
+	if err == nil {
+		return c, nil
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// outcome explains the error of a statement that is a transaction of its own: if the answer is missing, a write may
+// have happened.
+func outcome(sql string, err error) error {
+	if err == nil || answered(err) || pgconn.SafeToRetry(err) || isRead(sql) {
+		return classify(err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+}
+
+// answered tells that the server has refused the statement, or that the trouble is in reading its answer. After
+// FATAL the transaction may have been committed already: only the confirmation is missing.
+func answered(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Severity == "ERROR" || pg.SeverityUnlocalized == "ERROR"
+	}
+	return !isBroken(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// isRead tells whether a statement changes nothing: a SELECT behind generated comments.
+func isRead(sql string) bool {
+	for {
+		sql = strings.TrimLeft(sql, " \t\r\n")
+		if !strings.HasPrefix(sql, "--") {
+			return len(sql) >= 6 && strings.EqualFold(sql[:6], "SELECT")
+		}
+		_, rest, ok := strings.Cut(sql, "\n")
+		if !ok {
+			return false
+		}
+		sql = rest
+	}
+}

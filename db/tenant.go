@@ -1,0 +1,99 @@
+package db
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Tenant is the only way to a tenant's tables.
+type Tenant struct {
+	db     *DB
+	schema Schema
+	pool   *pgxpool.Pool
+	texts  *sync.Map
+}
+
+// Schema is the tenant's.
+func (t *Tenant) Schema() Schema { return t.schema }
+
+func (t *Tenant) scope(sql string) (string, error) {
+	return t.db.rewriter.rewrite(t.schema, t.texts, sql)
+}
+
+// Q gives single statements: each is a transaction of its own.
+func (t *Tenant) Q() *tenantdb.Queries {
+	return tenantdb.New(runner{pool: t.pool, scope: t.scope})
+}
+
+// Tx runs body in one transaction (read committed). It runs it again when Postgres reports a serialization failure or
+// a deadlock, so body changes nothing but the database. ErrUnknownOutcome: the answer to COMMIT is missing.
+func (t *Tenant) Tx(ctx context.Context, body func(q *tenantdb.Queries) error) error {
+	if t.schema.IsZero() {
+		return ErrNoSchema
+	}
+	return transact(ctx, t.pool, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		return body(tenantdb.New(runner{tx: tx, scope: t.scope}))
+	})
+}
+
+// ReadTx is a transaction that sees one moment of the tenant's schema and changes nothing.
+type ReadTx struct {
+	runner runner
+	tx     pgx.Tx
+}
+
+// ReadTx runs body in a repeatable-read, read-only transaction on a connection of the streams' pool, without a
+// statement timeout. body runs once.
+func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) error {
+	if t.schema.IsZero() {
+		return ErrNoSchema
+	}
+	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	conn, tx, err := begin(ctx, t.db.streams, opts)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	defer func() {
+		// Nothing to commit. Also after a panic, or when ctx has ended, the connection must not keep its snapshot.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = tx.Rollback(ctx) // if it fails the connection is closed
+	}()
+	return body(&ReadTx{runner: runner{tx: tx, scope: t.scope}, tx: tx})
+}
+
+// Q gives the generated statements.
+func (r *ReadTx) Q() *tenantdb.Queries { return tenantdb.New(r.runner) }
+
+// Stream runs one statement and hands its rows to each as they arrive, undecoded: raw holds the columns in Postgres's
+// binary format, which for bytea is the bytes themselves, for text the UTF-8, for bigint 8 bytes big-endian, and nil for
+// null. raw and what it points to are valid only until each returns. An error of each ends the stream and is returned.
+//
+// sql is an exported constant of tenantdb.
+func (r *ReadTx) Stream(ctx context.Context, sql string, args []any, each func(raw [][]byte) error) error {
+	sql, err := r.runner.text(sql)
+	if err != nil {
+		return err
+	}
+	found, err := r.tx.Query(ctx, sql, args...)
+	if err != nil {
+		return classify(err)
+	}
+	defer found.Close()
+	for found.Next() {
+		if err := each(found.RawValues()); err != nil {
+			return err
+		}
+	}
+	if err := found.Err(); err != nil {
+		return classify(fmt.Errorf("stream: %w", err))
+	}
+	return nil
+}

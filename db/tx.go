@@ -1,0 +1,89 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// txAttempts bounds how often a transaction's body runs. Deadlocks resolve in one more try; what fails five times has
+// another reason.
+const txAttempts = 5
+
+// transact runs body in a transaction, again when Postgres asks for it.
+func transact(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions, body func(tx pgx.Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		err := transactOnce(ctx, pool, opts, body)
+		if attempt == txAttempts || !isRetryable(err) {
+			return err
+		}
+		// Both sides of a conflict must not come back at the same moment.
+		wait := time.Millisecond << attempt
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait + rand.N(wait)):
+		}
+	}
+}
+
+func transactOnce(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions, body func(tx pgx.Tx) error) (err error) {
+	conn, tx, err := begin(ctx, pool, opts)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	committing := false
+	defer func() {
+		if committing {
+			return
+		}
+		// Also after a panic, and when ctx has ended: a lock that stays is worse than a moment's wait.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = tx.Rollback(ctx) // if it fails the connection is closed, which rolls back as well
+	}()
+	if err := body(tx); err != nil {
+		return err // nothing was committed, so a broken connection is "unavailable", never "unknown"
+	}
+	committing = true
+	if err := tx.Commit(ctx); err != nil {
+		switch {
+		case errors.Is(err, pgx.ErrTxCommitRollback), answeredCommit(err), pgconn.SafeToRetry(err):
+			return fmt.Errorf("commit: %w", classify(err))
+		}
+		return fmt.Errorf("commit: %w: %w", ErrUnknownOutcome, err)
+	}
+	return nil
+}
+
+// answeredCommit tells that the server has refused to commit.
+func answeredCommit(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Severity == "ERROR" || pg.SeverityUnlocalized == "ERROR")
+}
+
+// begin starts a transaction, on a second connection when the first turns out to be dead.
+func begin(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions) (*pgxpool.Conn, pgx.Tx, error) {
+	for try := 1; ; try++ {
+		conn, err := acquire(ctx, pool)
+		if err != nil {
+			return nil, nil, err
+		}
+		tx, err := conn.Conn().BeginTx(ctx, opts)
+		if err == nil {
+			return conn, tx, nil
+		}
+		conn.Release()
+		if try > 1 || !isBroken(err) || ctx.Err() != nil {
+			return nil, nil, fmt.Errorf("begin: %w", classify(err))
+		}
+		pool.Reset()
+	}
+}

@@ -1,0 +1,47 @@
+-- name: InsertTenant :exec
+INSERT INTO control.tenant (tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- name: GetTenant :one
+SELECT * FROM control.tenant WHERE tenant_id = $1;
+
+-- name: GetTenantByHostname :one
+SELECT * FROM control.tenant WHERE hostname = $1;
+
+-- name: GetTenantBySchema :one
+SELECT * FROM control.tenant WHERE schema_name = $1;
+
+-- name: LockTenant :one
+SELECT * FROM control.tenant WHERE tenant_id = $1 FOR UPDATE;
+
+-- name: ListTenants :many
+SELECT * FROM control.tenant WHERE tenant_id > @after ORDER BY tenant_id LIMIT @max_rows::int;
+
+-- What changed since a process last looked.
+-- name: ListTenantsChangedSince :many
+SELECT * FROM control.tenant WHERE revision > @revision ORDER BY revision LIMIT @max_rows::int;
+
+-- name: CountTenants :one
+SELECT count(*) FROM control.tenant;
+
+-- The migrator's work list. A provisioning tenant (0) may not have its schema yet; a deleting one (4) needs no newer one.
+-- name: ListTenantsBehind :many
+SELECT tenant_id, schema_name, version FROM control.tenant
+WHERE version < @version AND tenant_id > @after AND state IN (1, 2, 3)
+ORDER BY tenant_id LIMIT @max_rows::int;
+
+-- name: CountTenantsBehind :one
+SELECT count(*) FROM control.tenant WHERE version < @version AND state IN (1, 2, 3);
+
+-- The version is no news to those who follow revisions.
+-- name: UpdateTenantVersion :execrows
+UPDATE control.tenant SET version = @version WHERE schema_name = @schema_name;
+
+-- name: UpdateTenantState :execrows
+UPDATE control.tenant SET state = @state, revision = @revision WHERE tenant_id = @tenant_id;
+
+-- name: UpdateTenantSettings :execrows
+UPDATE control.tenant SET settings = @settings, revision = @revision WHERE tenant_id = @tenant_id;
+
+-- name: DeleteTenant :execrows
+DELETE FROM control.tenant WHERE tenant_id = $1;

@@ -1,0 +1,14 @@
+-- name: GetStreamHead :one
+SELECT last_seq, next_aid FROM pds_tenant.stream_head WHERE id = 1;
+
+-- name: GetLastSeq :one
+SELECT last_seq FROM pds_tenant.stream_head WHERE id = 1;
+
+-- Takes an account key. The row stays locked until the transaction ends: keep what follows short.
+-- name: LockNextAID :one
+UPDATE pds_tenant.stream_head SET next_aid = next_aid + 1 WHERE id = 1 RETURNING (next_aid - 1)::bigint AS aid;
+
+-- Takes the next n sequence numbers: the answer is the last of them. Because the row stays locked until the
+-- transaction is visible, the order of numbers is the order of visibility, without holes.
+-- name: LockNextSeqs :one
+UPDATE pds_tenant.stream_head SET last_seq = last_seq + @n::bigint WHERE id = 1 RETURNING last_seq;

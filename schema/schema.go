@@ -1,0 +1,168 @@
+// Package schema holds the database's migrations and nothing that runs them (package db does).
+//
+// The files are goose migrations: versions rise by one, each has an Up and a Down part, each runs inside a
+// transaction. Tenant files name the schema [Token]; [Tenant] puts a real tenant's schema in its place.
+package schema
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+//go:embed control/*.sql tenant/*.sql
+var files embed.FS
+
+// Token is the schema that tenant SQL names. No such schema exists in production: a text that escapes the rewrite
+// fails with "relation does not exist" instead of reading another tenant's rows.
+const Token = "pds_tenant"
+
+// ControlName is the schema of what the deployment shares.
+const ControlName = "control"
+
+// VersionTable is the table, in each schema, of the migrations that ran there.
+const VersionTable = "goose_db_version"
+
+// ErrNotTransactional refuses a migration that asks to run outside a transaction: a tenant is created by one script
+// in one transaction, so such a migration would be half of a tenant.
+var ErrNotTransactional = errors.New("schema: migration asks to run outside a transaction")
+
+// Control returns the control migrations at the root of a file system, as goose wants them.
+func Control() fs.FS { return rewritten{dir: "control"} }
+
+// Tenant returns the tenant migrations with every mention of [Token] replaced by name.
+func Tenant(name string) fs.FS { return rewritten{dir: "tenant", name: name} }
+
+// Migration is one file's Up part.
+type Migration struct {
+	Version int64
+	Up      string
+}
+
+// ControlMigrations lists the control migrations in order of version.
+func ControlMigrations() ([]Migration, error) { return controlUps() }
+
+// TenantMigrations lists the tenant migrations in order of version, still naming [Token].
+func TenantMigrations() ([]Migration, error) { return tenantUps() }
+
+var (
+	controlUps = sync.OnceValues(func() ([]Migration, error) { return ups("control") })
+	tenantUps  = sync.OnceValues(func() ([]Migration, error) { return ups("tenant") })
+)
+
+// CreateVersionTable is the statement that makes name's version table.
+//
+// goose's own has an identity column, which Citus workers count from k<<48; ours is ordered by the version itself.
+func CreateVersionTable(name string) string {
+	return "CREATE TABLE " + name + "." + VersionTable +
+		" (version_id bigint PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
+}
+
+// Script is everything that makes the schema name from nothing: the schema itself, its version table and rows, all
+// migrations. The text is meant for one simple-protocol query, which Postgres runs as one transaction.
+func Script(name string, migrations []Migration) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE SCHEMA %s;\n%s;\nINSERT INTO %s.%s (version_id) VALUES (0)", name, CreateVersionTable(name), name, VersionTable)
+	for _, m := range migrations {
+		fmt.Fprintf(&b, ", (%d)", m.Version)
+	}
+	b.WriteString(";\n")
+	for _, m := range migrations {
+		b.WriteString(Rename(m.Up, name))
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// Rename puts name in the place of [Token] in a migration's text.
+func Rename(text, name string) string { return strings.ReplaceAll(text, Token+".", name+".") }
+
+func ups(dir string) ([]Migration, error) {
+	entries, err := fs.ReadDir(files, dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []Migration
+	for _, e := range entries { // ReadDir sorts by name; the numbers have leading zeros
+		digits, _, _ := strings.Cut(e.Name(), "_")
+		version, err := strconv.ParseInt(digits, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("schema: %s/%s: no version in front of the name", dir, e.Name())
+		}
+		if version != int64(len(out))+1 {
+			return nil, fmt.Errorf("schema: %s/%s: version %d, want %d", dir, e.Name(), version, len(out)+1)
+		}
+		text, err := fs.ReadFile(files, path.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		up, err := upPart(string(text))
+		if err != nil {
+			return nil, fmt.Errorf("%s/%s: %w", dir, e.Name(), err)
+		}
+		out = append(out, Migration{Version: version, Up: up})
+	}
+	return out, nil
+}
+
+// upPart returns what stands between "-- +goose Up" and "-- +goose Down". The statement markers within are comments
+// to Postgres, which splits the script itself.
+func upPart(text string) (string, error) {
+	if strings.Contains(text, "+goose NO TRANSACTION") {
+		return "", ErrNotTransactional
+	}
+	_, up, ok := strings.Cut(text, "-- +goose Up\n")
+	if !ok {
+		return "", errors.New("schema: no \"-- +goose Up\" line")
+	}
+	up, _, ok = strings.Cut(up, "-- +goose Down\n")
+	if !ok {
+		return "", errors.New("schema: no \"-- +goose Down\" line")
+	}
+	return up, nil
+}
+
+// rewritten is one folder of files with the token replaced while reading.
+type rewritten struct{ dir, name string }
+
+func (r rewritten) Open(name string) (fs.File, error) {
+	f, err := files.Open(path.Join(r.dir, name))
+	if err != nil || r.name == "" {
+		return f, err
+	}
+	info, err := f.Stat()
+	if err != nil || info.IsDir() {
+		return f, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	text = []byte(Rename(string(text), r.name))
+	return &memFile{Reader: bytes.NewReader(text), name: info.Name(), size: int64(len(text))}, nil
+}
+
+// memFile is a rewritten file: it describes itself, since its size differs from the embedded one's.
+type memFile struct {
+	*bytes.Reader
+	name string
+	size int64
+}
+
+func (f *memFile) Stat() (fs.FileInfo, error) { return f, nil }
+func (f *memFile) Close() error               { return nil }
+func (f *memFile) Name() string               { return f.name }
+func (f *memFile) Size() int64                { return f.size }
+func (f *memFile) Mode() fs.FileMode          { return 0o444 }
+func (f *memFile) ModTime() time.Time         { return time.Time{} }
+func (f *memFile) IsDir() bool                { return false }
+func (f *memFile) Sys() any                   { return nil }
