@@ -108,16 +108,3 @@ func RevokeAll(ctx context.Context, q *tenantdb.Queries, aid int64) error {
 	}
 	return nil
 }
-
-// cleanSlice bounds one deletion of the job that clears expired tokens.
-const cleanSlice = 1000
-
-// CleanExpired deletes up to a thousand expired tokens of a tenant and says how many; fewer than that means none are
-// left.
-func CleanExpired(ctx context.Context, q *tenantdb.Queries, now time.Time) (int64, error) {
-	n, err := q.DeleteExpiredRefreshTokens(ctx, tenantdb.DeleteExpiredRefreshTokensParams{Now: now, MaxRows: cleanSlice})
-	if err != nil {
-		return 0, fmt.Errorf("delete expired refresh tokens: %w", err)
-	}
-	return n, nil
-}

@@ -139,3 +139,17 @@ func checkAdminPassword(password string) error {
 	}
 	return nil
 }
+
+// RotationSigner opens the key that signs the tenant's PLC operations. It asks the database: fetch it before a
+// transaction begins.
+func (r *Registry) RotationSigner(ctx context.Context, t *Tenant) (*keyring.Signer, error) {
+	row, err := r.db.Tenant(t.Schema).Q().GetSecret(ctx, SecretPLCRotation)
+	if err != nil {
+		return nil, fmt.Errorf("rotation key of %s: %w", t.Hostname, err)
+	}
+	signer, err := r.keys.RotationSigner(t.Schema.String(), row.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("rotation key of %s: %w", t.Hostname, err)
+	}
+	return signer, nil
+}
