@@ -11,6 +11,7 @@ import (
 const (
 	cacheFresh = time.Hour
 	cacheMax   = 24 * time.Hour
+	cacheRetry = time.Minute // between attempts to replace a document that is no longer fresh
 	// DefaultCacheSize is how many documents a resolver keeps (about 2 KB each).
 	DefaultCacheSize = 20000
 )
@@ -28,15 +29,16 @@ type cachedDoc struct {
 	doc     *Document
 	fetched time.Time
 	order   uint64
+	tried   time.Time // when a newer one was last asked for
 }
 
 func newDocCache(n int) *docCache {
 	return &docCache{max: n, order: list.New(), byDID: make(map[string]*list.Element)}
 }
 
-// get returns nil when there is nothing usable, and whether what it returns
-// should be fetched anew.
-func (c *docCache) get(did string, now time.Time) (doc *Document, stale bool) {
+// get returns nil when there is nothing usable, and whether the caller should
+// fetch anew what it returns.
+func (c *docCache) get(did string, now time.Time) (doc *Document, refetch bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.byDID[did]
@@ -51,7 +53,11 @@ func (c *docCache) get(did string, now time.Time) (doc *Document, stale bool) {
 		return nil, false
 	}
 	c.order.MoveToFront(e)
-	return hit.doc, age >= cacheFresh
+	if age < cacheFresh || now.Sub(hit.tried) < cacheRetry {
+		return hit.doc, false
+	}
+	hit.tried = now
+	return hit.doc, true
 }
 
 // put keeps a document. order rises with the fetches' beginnings: an answer that
@@ -59,7 +65,7 @@ func (c *docCache) get(did string, now time.Time) (doc *Document, stale bool) {
 func (c *docCache) put(did string, doc *Document, now time.Time, order uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	entry := &cachedDoc{did, doc, now, order}
+	entry := &cachedDoc{did: did, doc: doc, fetched: now, order: order}
 	if e, ok := c.byDID[did]; ok {
 		if e.Value.(*cachedDoc).order > order {
 			return
