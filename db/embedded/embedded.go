@@ -48,7 +48,8 @@ type Server struct {
 
 	stop    chan struct{} // closed by Stop
 	stopped chan struct{} // closed when the last postmaster is gone
-	once    sync.Once
+	ending  sync.Once
+	once    bool // see WithoutRestart
 	syncing sync.WaitGroup
 
 	mu  sync.Mutex
@@ -58,12 +59,18 @@ type Server struct {
 // Option changes how Start runs the server.
 type Option func(*options)
 
-type options struct{ settings map[string]string }
+type options struct {
+	settings map[string]string
+	once     bool
+}
 
 // Setting sets a server parameter, in place of Start's own choice.
 func Setting(name, value string) Option {
 	return func(o *options) { o.settings[name] = value }
 }
+
+// WithoutRestart leaves a server that ends by itself alone; else it is started again.
+func WithoutRestart() Option { return func(o *options) { o.once = true } }
 
 // Start runs the server whose data are under dir, making them first when there are none. It returns when the server
 // answers. A folder that a dead process left behind is recovered; one that a living process holds is ErrInUse.
@@ -109,6 +116,7 @@ func Start(ctx context.Context, dir string, log *slog.Logger, opts ...Option) (_
 	for _, opt := range opts {
 		opt(&o)
 	}
+	s.once = o.once
 	s.args = []string{"-D", s.data}
 	for name, value := range o.settings {
 		s.args = append(s.args, "-c", name+"="+value)
@@ -234,9 +242,11 @@ func (s *Server) supervise(ctx context.Context, started chan<- error) {
 			err = s.waitReady(ctx, exited)
 		}
 		if started != nil {
+			if err != nil {
+				s.end(cmd, exited) // before Start gives the folder free
+			}
 			started <- err
 			if err != nil {
-				s.end(cmd, exited)
 				return
 			}
 			started, ctx = nil, context.Background() // the caller's context was for the start
@@ -260,6 +270,9 @@ func (s *Server) supervise(ctx context.Context, started chan<- error) {
 			s.log.Error("the private Postgres ended by itself, starting it again", "state", cmd.ProcessState.String())
 		}
 		s.end(cmd, exited)
+		if s.once {
+			return
+		}
 		select {
 		case <-s.stop:
 			return
@@ -335,9 +348,23 @@ func (s *Server) Pid() int {
 	return s.pid
 }
 
+// Kill ends all the server's processes as a crash of the machine would, for tests of what survives one.
+func (s *Server) Kill() error {
+	pids := append([]int{s.Pid()}, running(s.Pid(), s.data)...)
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("kill %d: %w", pid, err)
+		}
+	}
+	if s.once {
+		<-s.stopped
+	}
+	return nil
+}
+
 // Stop ends the server cleanly: connections are cut, a checkpoint is written.
 func (s *Server) Stop() error {
-	s.once.Do(func() {
+	s.ending.Do(func() {
 		close(s.stop)
 		<-s.stopped
 		s.syncing.Wait()

@@ -82,7 +82,7 @@ func (s *Server) removeOrphan(ctx context.Context) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	if pid > 0 && syscall.Kill(pid, 0) == nil {
+	if _, err := os.Stat(path); err == nil && pid > 0 && syscall.Kill(pid, 0) == nil {
 		s.log.Warn("removing the pid file of a Postgres that is gone: its number is another process's now", "pid", pid)
 		for _, p := range []string{path, filepath.Join(s.socket, ".s.PGSQL.5432.lock")} {
 			if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
