@@ -20,20 +20,8 @@ var (
 	// ErrNotFound: no such account here, or its sign-up has not finished. What it means is the method's to say.
 	ErrNotFound = errors.New("no such account")
 
-	// ErrHandleSyntax: 400 InvalidHandle "Input/handle must be a valid handle".
-	ErrHandleSyntax = errors.New("not a handle")
-	// ErrHandleTLD: 400 InvalidHandle "Handle TLD is invalid or disallowed".
-	ErrHandleTLD = errors.New("handle under a refused top-level domain")
-	// ErrHandleShort: 400 InvalidHandle "Handle too short".
-	ErrHandleShort = errors.New("handle too short")
-	// ErrHandleLong: 400 InvalidHandle "Handle too long".
-	ErrHandleLong = errors.New("handle too long")
-	// ErrHandleCharacters: more than one label in front of the domain. 400 InvalidHandle "Invalid characters in handle".
-	ErrHandleCharacters = errors.New("dots in front of the handle domain")
-	// ErrHandleWord: 400 InvalidHandle "Inappropriate language in handle".
-	ErrHandleWord = errors.New("blocked word in handle")
-	// ErrHandleReserved: 400 HandleNotAvailable "Reserved handle".
-	ErrHandleReserved = errors.New("reserved handle")
+	// What else is wrong with a handle is said by package identity.
+
 	// ErrHandleDomain: 400 UnsupportedDomain "Not a supported handle domain".
 	ErrHandleDomain = errors.New("not a handle domain of this tenant")
 	// ErrHandleTaken: 400 HandleNotAvailable "Handle already taken: x". Comes in a [TakenError].

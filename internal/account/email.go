@@ -60,3 +60,15 @@ func parsedAddress(email string) bool {
 var disposableText string
 
 var disposableDomains = sync.OnceValue(func() map[string]bool { return lines(disposableText) })
+
+// lines reads an embedded list: entries between blanks, # begins a comment.
+func lines(text string) map[string]bool {
+	out := map[string]bool{}
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		for entry := range strings.FieldsSeq(line) {
+			out[entry] = true
+		}
+	}
+	return out
+}

@@ -1,75 +1,38 @@
 package account
 
 import (
-	_ "embed"
-	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
-	"github.com/bluesky-social/indigo/atproto/syntax"
-
+	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// CheckHandle brings a handle wanted by a user into its normal form and checks it against the syntax and the tenant's
-// rules for handles under its own domains. Errors: the ErrHandle… of this package; [ErrHandleDomain] for a handle
-// elsewhere, which only an account with a DID of its own may have.
-//
-// It does not know other tenants: ask [tenant.Registry.NameTaken] as well.
+// HandlePolicy is what the tenant's settings say about handles.
+func HandlePolicy(t *tenant.Tenant) identity.HandlePolicy {
+	return identity.HandlePolicy{
+		Domains: t.HandleDomains,
+		Min:     t.Settings.HandleMinLength,
+		Max:     t.Settings.HandleMaxLength,
+		Reserve: t.Settings.HandleReserve,
+		Release: t.Settings.HandleRelease,
+		Refuse:  t.Settings.HandleRefuse,
+		// Only a development server lets a tenant have such a domain.
+		Dev: slices.ContainsFunc(t.HandleDomains, func(d string) bool { return d == "test" || strings.HasSuffix(d, ".test") }),
+	}
+}
+
+// CheckHandle brings a handle wanted by a user into its normal form and checks it against the tenant's rules for
+// handles under its own domains. It does not know other tenants: ask [tenant.Registry.NameTaken] as well. Errors: those
+// of [identity.HandlePolicy.Check]; [ErrHandleDomain] for a handle elsewhere, which needs an account with a DID of its
+// own.
 func CheckHandle(t *tenant.Tenant, handle string) (string, error) {
-	parsed, err := syntax.ParseHandle(handle)
+	h, kind, err := HandlePolicy(t).Check(handle, false)
 	if err != nil {
-		return "", fmt.Errorf("%w: %.100q", ErrHandleSyntax, handle)
+		return "", err
 	}
-	parsed = parsed.Normalize()
-	label, _, ours := t.HandleLabel(parsed.String())
-	// .test is refused in the open; a tenant can only have such a domain on a development server.
-	if !parsed.AllowedTLD() || parsed.TLD() == "test" && !ours {
-		return "", fmt.Errorf("%w: %s", ErrHandleTLD, parsed)
+	if kind != identity.HandleHosted {
+		return "", ErrHandleDomain
 	}
-	if !ours {
-		return "", fmt.Errorf("%w: %s", ErrHandleDomain, parsed)
-	}
-	if err := checkLabel(&t.Settings, label); err != nil {
-		return "", fmt.Errorf("%w: %s", err, parsed)
-	}
-	return parsed.String(), nil
-}
-
-func checkLabel(s *tenant.Settings, label string) error {
-	switch {
-	case strings.Contains(label, "."):
-		return ErrHandleCharacters
-	case len(label) < s.HandleMinLength:
-		return ErrHandleShort
-	case len(label) > s.HandleMaxLength:
-		return ErrHandleLong
-	case s.HandleReservedNames && reservedNames()[label], slices.Contains(s.HandleReservedExtra, label):
-		return ErrHandleReserved
-	}
-	plain := strings.ReplaceAll(label, "-", "")
-	for _, word := range s.HandleBlockedWords {
-		if strings.Contains(plain, strings.ReplaceAll(word, "-", "")) {
-			return ErrHandleWord
-		}
-	}
-	return nil
-}
-
-//go:embed reserved.txt
-var reservedText string
-
-var reservedNames = sync.OnceValue(func() map[string]bool { return lines(reservedText) })
-
-// lines reads an embedded list: one entry a line, # begins a comment.
-func lines(text string) map[string]bool {
-	out := map[string]bool{}
-	for line := range strings.Lines(text) {
-		line, _, _ = strings.Cut(line, "#")
-		for word := range strings.FieldsSeq(line) {
-			out[word] = true
-		}
-	}
-	return out
+	return h, nil
 }

@@ -30,9 +30,9 @@ type Settings struct {
 
 	HandleMinLength      int
 	HandleMaxLength      int
-	HandleReservedNames  bool
-	HandleReservedExtra  []string
-	HandleBlockedWords   []string
+	HandleReserve        []string
+	HandleRelease        []string
+	HandleRefuse         []string
 	EmailBlockDisposable bool
 	EmailBlockedDomains  []string
 	BlobUploadLimit      int64
@@ -67,7 +67,6 @@ func Defaults() Settings {
 		Signup:               SignupInvite,
 		HandleMinLength:      3,
 		HandleMaxLength:      18,
-		HandleReservedNames:  true,
 		EmailBlockDisposable: true,
 		BlobUploadLimit:      5 << 20,
 		AcceptRepoImports:    true,
@@ -98,9 +97,9 @@ var fields = []Field{
 	{Key: "signup", Kind: "open|invite|closed", Doc: "Who may open an account: anybody, holders of an invite code, nobody.", at: func(s *Settings) any { return (*string)(&s.Signup) }},
 	{Key: "handle_min_length", Doc: "Fewest characters in front of a handle domain.", at: func(s *Settings) any { return &s.HandleMinLength }, check: between(1, 63)},
 	{Key: "handle_max_length", Doc: "Most characters in front of a handle domain.", at: func(s *Settings) any { return &s.HandleMaxLength }, check: between(1, 63)},
-	{Key: "handle_reserved_names", Doc: "Whether the built-in list of reserved names (admin, support, www …) is kept from users.", at: func(s *Settings) any { return &s.HandleReservedNames }},
-	{Key: "handle_reserved_extra", Doc: "More names that users cannot take.", at: func(s *Settings) any { return &s.HandleReservedExtra }, check: eachText(63, 1000)},
-	{Key: "handle_blocked_words", Doc: "Words that no handle may contain, separators ignored.", at: func(s *Settings) any { return &s.HandleBlockedWords }, check: eachText(63, 1000)},
+	{Key: "handle_reserve", Doc: "Names that users cannot take, besides the built-in list (admin, support, www …).", at: func(s *Settings) any { return &s.HandleReserve }, check: eachText(63, 1000)},
+	{Key: "handle_release", Doc: "Names of the built-in list that users may take after all.", at: func(s *Settings) any { return &s.HandleRelease }, check: eachText(63, 1000)},
+	{Key: "handle_refuse", Doc: "Words that no handle may contain, separators ignored.", at: func(s *Settings) any { return &s.HandleRefuse }, check: eachText(63, 1000)},
 	{Key: "email_block_disposable", Doc: "Whether addresses of known throw-away mail services are refused.", at: func(s *Settings) any { return &s.EmailBlockDisposable }},
 	{Key: "email_blocked_domains", Doc: "More mail domains that are refused.", at: func(s *Settings) any { return &s.EmailBlockedDomains }, check: eachText(253, 1000)},
 	{Key: "blob_upload_limit", Doc: "Largest blob, in bytes.", at: func(s *Settings) any { return &s.BlobUploadLimit }, check: between(1<<10, 10<<30)},

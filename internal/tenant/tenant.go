@@ -8,7 +8,6 @@ package tenant
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -82,17 +81,6 @@ func (t *Tenant) UserDomains() []string {
 		out[i] = "." + d
 	}
 	return out
-}
-
-// HandleLabel splits a handle under one of the tenant's domains into what stands in front and the domain; the longest
-// matching domain counts. ok is false for a handle elsewhere. The label may hold dots: judging it is account's.
-func (t *Tenant) HandleLabel(handle string) (label, domain string, ok bool) {
-	for _, d := range t.HandleDomains {
-		if l, found := strings.CutSuffix(handle, "."+d); found && len(d) > len(domain) {
-			label, domain, ok = l, d, true
-		}
-	}
-	return label, domain, ok
 }
 
 // Kind says what a host is to its tenant.
