@@ -1,0 +1,70 @@
+package handlers
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+)
+
+// Access is the whole policy on one page, a method a line: name, verb, class, what proves the caller, the
+// rule on the parsed input, the body's limit, remarks.
+func (s *Server) Access() string {
+	var out strings.Builder
+	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "# method\tverb\tclass\ttakes\trule\tbody\tnotes")
+	names := make([]string, 0, len(s.ops))
+	for name := range s.ops {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		op := s.ops[name]
+		fmt.Fprintln(w, strings.Join([]string{name, op.kind.verb(), op.class, op.takesText(), dash(op.rule), op.bodyText(), op.note}, "\t"))
+	}
+	_ = w.Flush()
+	lines := strings.Split(out.String(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (op *operation) takesText() string {
+	switch op.class {
+	case "account":
+		return op.accept.String()
+	case "viewer":
+		return "none, " + op.accept.String() + ", admin"
+	case "refresh":
+		if op.expiredToo {
+			return "refresh, also expired"
+		}
+		return "refresh"
+	case "service":
+		return "svc"
+	case "operator":
+		return "admin"
+	}
+	return "none"
+}
+
+func (op *operation) bodyText() string {
+	switch {
+	case op.input == "":
+		return "-"
+	case op.limitOf != nil:
+		return "setting"
+	case op.limit == 0:
+		return "no limit"
+	}
+	return strconv.FormatInt(op.limit, 10)
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,148 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+// call is Huma's view of one request, with the gate in it: Huma reads the parameters, then asks for the body,
+// and that is where the caller is established; a method without a body comes here by [call.enter].
+type call struct {
+	humaContext
+	req     *http.Request
+	w       http.ResponseWriter
+	state   *state
+	op      *operation
+	caller  any // *C of the registering function
+	refusal *Error
+	in      incoming
+	entered bool
+}
+
+// humaContext is embedded under another name than its method Context.
+type humaContext = huma.Context
+
+// before is the middleware of one operation.
+func (op *operation) before(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	c := &call{humaContext: ctx, req: r, w: w, state: stateOf(r.Context()), op: op}
+	c.state.call = c
+	next(c)
+}
+
+// callOf finds the gate's view behind what Huma passes around.
+func callOf(ctx huma.Context) *call {
+	for ctx != nil {
+		if c, ok := ctx.(*call); ok {
+			return c
+		}
+		u, ok := ctx.(interface{ Unwrap() huma.Context })
+		if !ok {
+			return nil
+		}
+		ctx = u.Unwrap()
+	}
+	return nil
+}
+
+func (c *call) Unwrap() huma.Context { return c.humaContext }
+
+func (c *call) visitor() visitor { return visitor{Tenant: c.state.Tenant, req: c.req} }
+
+func (c *call) authorization() string { return c.req.Header.Get("Authorization") }
+
+// enter establishes the caller and looks at the body's head, once. What is wrong stays in c.refusal.
+func (c *call) enter() *Error {
+	if c.entered {
+		return c.refusal
+	}
+	c.entered = true
+	if c.op.class != "public" && c.authorization() != "" {
+		h := c.w.Header()
+		h["Cache-Control"] = []string{"private"}
+		h.Add("Vary", "Authorization")
+	}
+	if err := c.op.establish(c.req.Context(), c); err != nil {
+		c.refusal = c.fail(err)
+		return c.refusal
+	}
+	c.refusal = c.in.open(c)
+	return c.refusal
+}
+
+// fail translates an error for the client and logs what the answer hides.
+func (c *call) fail(err error) *Error {
+	e, hidden := translate(c.req.Context(), err)
+	if hidden {
+		c.state.logCause(c.req, e, err)
+	}
+	return e
+}
+
+// BodyReader gives Huma the body: nothing at all when the caller or the body's head was refused. Huma then
+// finds an empty body and asks [fromHuma] for an error, which finds the refusal.
+func (c *call) BodyReader() io.Reader {
+	if c.enter() != nil {
+		return bytes.NewReader(nil)
+	}
+	return &c.in
+}
+
+// Header answers Huma with the checked content type, so that its own look at it cannot fail.
+func (c *call) Header(name string) string {
+	if name == "Content-Type" && c.op.input == "application/json" {
+		return "application/json"
+	}
+	return c.req.Header.Get(name)
+}
+
+// Query is the first value of a parameter. Huma's own takes "a&b=1" for a parameter called "a&b".
+func (c *call) Query(name string) string {
+	rest := c.req.URL.RawQuery
+	for rest != "" {
+		var pair string
+		pair, rest, _ = strings.Cut(rest, "&")
+		key, value, _ := strings.Cut(pair, "=")
+		if key != name {
+			if !strings.ContainsAny(key, "%+") {
+				continue
+			}
+			if k, err := url.QueryUnescape(key); err != nil || k != name {
+				continue
+			}
+		}
+		v, err := url.QueryUnescape(value)
+		if err != nil {
+			return "\xff" // no format takes it: a broken escape is not an absent parameter
+		}
+		return v
+	}
+	return ""
+}
+
+// SetReadDeadline is Huma's; incoming looks after the deadlines of bodies.
+func (c *call) SetReadDeadline(time.Time) error { return nil }
+
+// writeTime is how long a client may take to read a JSON answer.
+const writeTime = 60 * time.Second
+
+func (c *call) SetStatus(code int) {
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(writeTime))
+	c.humaContext.SetStatus(code)
+}
+
+func isError(err, target error) bool { return errors.Is(err, target) }
+
+// stateKey finds the request's state in its context.
+type stateKey struct{}
+
+func stateOf(ctx context.Context) *state { return ctx.Value(stateKey{}).(*state) }

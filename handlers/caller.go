@@ -1,0 +1,97 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// The callers. Each registering function of gate.go hands its handlers another of these types, so a method
+// that is given too little protection does not compile.
+type (
+	// visitor is whoever calls a public method. Every other caller is one too.
+	visitor struct {
+		Tenant *tenant.Tenant // whom the Host header named
+		req    *http.Request
+	}
+
+	// viewerCaller may be nobody, an account of the tenant (also taken down or deactivated: what it may see is
+	// the handler's to say) or the operator.
+	viewerCaller struct {
+		visitor
+		Account  *auth.Account // nil: not signed in
+		Operator bool
+	}
+
+	accountCaller struct {
+		visitor
+		auth.Account
+	}
+
+	refreshCaller struct {
+		visitor
+		auth.Refresh
+	}
+
+	serviceCaller struct {
+		visitor
+		auth.Service
+	}
+
+	operatorCaller struct {
+		visitor
+		auth.Operator
+	}
+)
+
+// sees tells whether a viewer sees what is hidden of the account: it is the account itself, or the operator.
+func (v viewerCaller) sees(did string) bool {
+	return v.Operator || v.Account != nil && v.Account.DID == did
+}
+
+// authenticator turns an Authorization header into a caller. Its errors are translated by errors.go.
+type authenticator interface {
+	Account(ctx context.Context, t *tenant.Tenant, authorization string, accept auth.Accept) (auth.Account, error)
+	Refresh(ctx context.Context, t *tenant.Tenant, authorization string, expiredToo bool) (auth.Refresh, error)
+	Operator(ctx context.Context, t *tenant.Tenant, authorization string) (auth.Operator, error)
+}
+
+// serviceAuthenticator checks the token another service's call carries; method is the NSID it must be for.
+type serviceAuthenticator interface {
+	Service(ctx context.Context, t *tenant.Tenant, authorization, method string) (auth.Service, error)
+}
+
+// Header is a header of the request, for the few methods that need one (atproto-proxy, User-Agent).
+func (v visitor) Header(name string) string { return v.req.Header.Get(name) }
+
+// Addr is the caller's address. X-Forwarded-For counts only as far as it was written by proxies at loopback,
+// link-local or private addresses.
+func (v visitor) Addr() netip.Addr {
+	peer := netip.Addr{}
+	if ap, err := netip.ParseAddrPort(v.req.RemoteAddr); err == nil {
+		peer = ap.Addr().Unmap()
+	}
+	forwarded := v.req.Header.Values("X-Forwarded-For")
+	for i := len(forwarded) - 1; i >= 0; i-- {
+		hops := strings.Split(forwarded[i], ",")
+		for j := len(hops) - 1; j >= 0; j-- {
+			if !trustedProxy(peer) {
+				return peer
+			}
+			hop, err := netip.ParseAddr(strings.TrimSpace(hops[j]))
+			if err != nil {
+				return peer
+			}
+			peer = hop.Unmap()
+		}
+	}
+	return peer
+}
+
+func trustedProxy(a netip.Addr) bool {
+	return !a.IsValid() || a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
+}

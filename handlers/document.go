@@ -1,0 +1,135 @@
+package handlers
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// huma is the operation as Huma registers and the document shows it.
+func (op *operation) huma() huma.Operation {
+	parts := strings.Split(op.nsid, ".")
+	h := huma.Operation{
+		OperationID: op.nsid,
+		Method:      op.kind.verb(),
+		Path:        "/xrpc/" + op.nsid,
+		Tags:        []string{strings.Join(parts[:len(parts)-1], ".")},
+		Summary:     summaries[op.nsid],
+		Description: op.describe(),
+		// Without an output schema XRPC answers 200 with an empty body, not 204.
+		DefaultStatus: 200,
+		// incoming.go limits bodies and looks after deadlines: Huma refuses a body of exactly the limit, and its
+		// read deadline would end the request's context five seconds later.
+		MaxBodyBytes:     -1,
+		BodyReadTimeout:  -1,
+		SkipValidateBody: op.ownChecks,
+		Middlewares:      huma.Middlewares{op.before},
+		Responses:        map[string]*huma.Response{},
+	}
+	binary := func(encoding string) map[string]*huma.MediaType {
+		return map[string]*huma.MediaType{encoding: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}
+	}
+	if op.input != "" && op.input != "application/json" {
+		h.RequestBody = &huma.RequestBody{Required: true, Content: binary(op.input)}
+	}
+	if op.output != "" && op.output != "application/json" {
+		h.Responses["200"] = &huma.Response{Description: "OK", Content: binary(op.output)}
+	}
+	refused := &huma.Response{Description: "Refused.", Ref: ""}
+	if len(op.errors) > 0 {
+		refused.Description = "Refused. Errors of this method: " + strings.Join(op.errors, ", ") + "."
+	}
+	refused.Content = map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: errorRef}}}
+	h.Responses["400"] = refused
+	h.Responses["default"] = &huma.Response{
+		Description: "Any other error, in the same form.",
+		Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: errorRef}}},
+	}
+	switch op.class {
+	case "account":
+		h.Security = []map[string][]string{{"session": {}}}
+	case "refresh":
+		h.Security = []map[string][]string{{"refresh": {}}}
+	case "service":
+		h.Security = []map[string][]string{{"service": {}}}
+	case "operator":
+		h.Security = []map[string][]string{{"operator": {}}}
+	case "viewer":
+		h.Security = []map[string][]string{{}, {"session": {}}, {"operator": {}}}
+	}
+	return h
+}
+
+const errorRef = "#/components/schemas/Error"
+
+// describe tells in words what access.txt tells in columns.
+func (op *operation) describe() string {
+	var s string
+	switch op.class {
+	case "public":
+		s = "Anybody may call this."
+	case "viewer":
+		s = "Anybody may call this; the account concerned and the operator see more."
+	case "account":
+		s = "For signed-in accounts (" + op.accept.String() + ")."
+	case "refresh":
+		s = "Takes the refresh token."
+	case "service":
+		s = "Called by other services."
+	case "operator":
+		s = "For the operator of this server."
+	}
+	return s
+}
+
+// newDocument is the document before any method is in it.
+func newDocument() *huma.OpenAPI {
+	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	registry.Schema(typeOf[Error](), true, "Error")
+	return &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info: &huma.Info{
+			Title:       "Aurora Locus",
+			Version:     "0.1",
+			Description: "AT Protocol personal data server. Every answer of an error is {\"error\": name, \"message\": text}. The Host header decides which of the server's tenants a call is for.",
+			License:     &huma.License{Name: "MIT"},
+		},
+		Servers: []*huma.Server{{URL: "/"}},
+		Components: &huma.Components{
+			Schemas: registry,
+			SecuritySchemes: map[string]*huma.SecurityScheme{
+				"session":  {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The accessJwt of createSession, createAccount or refreshSession."},
+				"refresh":  {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The refreshJwt."},
+				"service":  {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "A token signed with an account's own key, for one method of this server."},
+				"operator": {Type: "http", Scheme: "basic", Description: "User name admin, the tenant's admin password."},
+			},
+		},
+	}
+}
+
+// finishDocument tidies what Huma wrote once all methods are in.
+func finishDocument(doc *huma.OpenAPI) {
+	tags := map[string]bool{}
+	for _, item := range doc.Paths {
+		for _, op := range []*huma.Operation{item.Get, item.Post} {
+			if op == nil {
+				continue
+			}
+			for _, t := range op.Tags {
+				tags[t] = true
+			}
+			for _, p := range op.Parameters {
+				// "explode" says something of arrays only.
+				if p.Schema != nil && p.Schema.Type != huma.TypeArray {
+					p.Explode = nil
+				}
+			}
+		}
+	}
+	doc.Tags = nil
+	for t := range tags {
+		doc.Tags = append(doc.Tags, &huma.Tag{Name: t})
+	}
+	slices.SortFunc(doc.Tags, func(a, b *huma.Tag) int { return strings.Compare(a.Name, b.Name) })
+}

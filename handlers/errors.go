@@ -1,0 +1,196 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Error is XRPC's error answer: {"error": name, "message": text}. It is what [refuse] makes, what the table
+// in this file translates sentinel errors to, and the form of every error of this server.
+// spec: xrpc#error-responses
+type Error struct {
+	status  int
+	header  http.Header
+	Name    string `json:"error" doc:"Name of the error, for programs."`
+	Message string `json:"message" doc:"What went wrong, for people."`
+}
+
+func (e *Error) Error() string           { return e.Name + ": " + e.Message }
+func (e *Error) GetStatus() int          { return e.status }
+func (e *Error) GetHeaders() http.Header { return e.header }
+
+// refuse is an error of a handler's own: status, XRPC name ("" takes the status's), message.
+func refuse(status int, name, format string, args ...any) *Error {
+	if name == "" {
+		name = nameOf(status)
+	}
+	message := format
+	if len(args) > 0 {
+		message = fmt.Sprintf(format, args...)
+	}
+	return &Error{status: status, Name: name, Message: message}
+}
+
+// invalid is 400 InvalidRequest, the commonest.
+func invalid(format string, args ...any) *Error {
+	return refuse(http.StatusBadRequest, "InvalidRequest", format, args...)
+}
+
+// with adds a header to the answer.
+func (e *Error) with(key, value string) *Error {
+	if e.header == nil {
+		e.header = http.Header{}
+	}
+	e.header.Set(key, value)
+	return e
+}
+
+// nameOf is the error name a status has when nobody gave a better one.
+func nameOf(status int) string {
+	switch status {
+	case http.StatusBadRequest:
+		return "InvalidRequest"
+	case http.StatusUnauthorized:
+		return "AuthenticationRequired"
+	case http.StatusForbidden:
+		return "Forbidden"
+	case http.StatusNotFound:
+		return "XRPCNotSupported"
+	case http.StatusNotAcceptable:
+		return "NotAcceptable"
+	case http.StatusRequestEntityTooLarge:
+		return "PayloadTooLarge"
+	case http.StatusUnsupportedMediaType:
+		return "UnsupportedMediaType"
+	case http.StatusTooManyRequests:
+		return "RateLimitExceeded"
+	case http.StatusNotImplemented:
+		return "MethodNotImplemented"
+	case http.StatusBadGateway:
+		return "UpstreamFailure"
+	case http.StatusServiceUnavailable:
+		return "NotEnoughResources"
+	case http.StatusGatewayTimeout:
+		return "UpstreamTimeout"
+	}
+	if status >= 500 {
+		return "InternalServerError"
+	}
+	return "InvalidRequest"
+}
+
+// internalError says nothing: the cause is in the log, under the request's id.
+func internalError() *Error {
+	return refuse(http.StatusInternalServerError, "InternalServerError", "Internal Server Error")
+}
+
+// errClientGone is logged, never seen: nobody is there to read an answer.
+var errClientGone = refuse(499, "ClientClosedRequest", "the client went away")
+
+// translate gives the answer to an error that a handler or the establishing of a caller returned. logged is
+// true when the answer hides the cause, which then belongs in the log.
+func translate(ctx context.Context, err error) (answer *Error, logged bool) {
+	if errors.As(err, &answer) {
+		return answer, answer.status >= 500
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return errClientGone, false
+	}
+	for i := range translations {
+		if t := &translations[i]; errors.Is(err, t.sentinel) {
+			message := t.message
+			if message == "" {
+				message = said(err)
+			}
+			return refuse(t.status, t.name, "%s", message), t.status >= 500
+		}
+	}
+	return internalError(), true
+}
+
+// said is an error's own text as a client may see it: without the "package: doing this: " before it would
+// be better, so sentinels whose wrapping may tell something have a fixed message in the table instead.
+func said(err error) string {
+	s := err.Error()
+	if len(s) > 500 {
+		s = strings.ToValidUTF8(s[:500], "") + "…"
+	}
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// fromHuma is what Huma calls for errors of its own: a parameter or a body that does not fit.
+// A parameter's error comes before the caller's (it was looked at first), the caller's before the body's.
+func fromHuma(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
+	var c *call
+	if ctx != nil {
+		c = callOf(ctx)
+	}
+	first := ""
+	for _, err := range errs {
+		var d *huma.ErrorDetail
+		if !errors.As(err, &d) {
+			continue
+		}
+		if name, ok := strings.CutPrefix(d.Location, "query."); ok {
+			// Huma's resolvers call an array parameter by its whole tag, "cids,explode".
+			return invalid("%s %s", strings.Replace(name, ",explode", "", 1), humaMessage(d.Message))
+		}
+		if first == "" {
+			where := strings.TrimPrefix(strings.TrimPrefix(d.Location, "body"), ".")
+			if where != "" {
+				where += " "
+			}
+			first = where + humaMessage(d.Message)
+		}
+	}
+	if c != nil && c.refusal != nil {
+		return c.refusal
+	}
+	switch {
+	case first != "":
+		return invalid("%s", first)
+	case status == http.StatusInternalServerError:
+		return internalError()
+	case status == http.StatusRequestTimeout:
+		return refuse(status, "RequestTimeout", "%s", message)
+	case status == http.StatusUnprocessableEntity || status == http.StatusUnsupportedMediaType:
+		status = http.StatusBadRequest
+	}
+	return refuse(status, "", "%s", message)
+}
+
+// humaMessage puts Huma's wording after a name: "did is required".
+func humaMessage(m string) string {
+	switch {
+	case strings.HasPrefix(m, "required ") && strings.HasSuffix(m, " parameter is missing"):
+		return "is required"
+	case strings.HasPrefix(m, "expected required property "):
+		name, _, _ := strings.Cut(strings.TrimPrefix(m, "expected required property "), " ")
+		return name + " is required"
+	case strings.HasPrefix(m, "expected "):
+		return "must be " + strings.TrimPrefix(strings.TrimPrefix(m, "expected "), "to be ")
+	case m == "invalid integer":
+		return "must be an integer"
+	case m == "invalid boolean":
+		return "must be a boolean"
+	}
+	return m
+}
+
+func init() {
+	// Huma keeps these in package variables; its own defaults would answer in another form, tell Go's error
+	// texts and repeat the body, passwords included.
+	huma.NewErrorWithContext = fromHuma
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		return fromHuma(nil, status, message, errs...)
+	}
+	huma.DefaultArrayNullable = false
+}

@@ -1,0 +1,263 @@
+package handlers
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"reflect"
+	"runtime"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/auroralocus/locus/internal/auth"
+)
+
+// The gate: every XRPC method is registered by exactly one of public, viewer, account, refresh, service and
+// operator. Inside one call the order is parameters, caller, body, rule, handler: a malformed parameter beats
+// a missing token, and a missing token beats a malformed body (spec: behaviour of the reference server).
+
+// kind is what a lexicon's main definition is.
+type kind uint8
+
+const (
+	queryKind kind = iota + 1
+	procedureKind
+	subscriptionKind
+)
+
+func (k kind) verb() string {
+	if k == procedureKind {
+		return http.MethodPost
+	}
+	return http.MethodGet
+}
+
+// lexiconMethod is what the generated table knows of a method.
+type lexiconMethod struct {
+	kind          kind
+	input, output string   // encodings; "" none
+	errors        []string // declared names
+	ownChecks     bool     // the generated structs check the body: Huma's validation would parse records twice
+}
+
+// Body limits that no declaration overrides.
+// A body of exactly the limit is accepted.
+const (
+	defaultBodyLimit = 150 << 10 // JSON
+	recordBodyLimit  = 1_000_000 // createRecord, putRecord, applyWrites
+)
+
+// declaration is what is said of a method where it is registered.
+type declaration struct {
+	nsid       string
+	verb       kind
+	accept     auth.Accept
+	expiredToo bool
+	limit      int64
+	limitOf    func(visitor) int64
+	note       string
+}
+
+// query declares a method that is called by GET.
+func query(nsid string) declaration { return declaration{nsid: nsid, verb: queryKind} }
+
+// procedure declares a method that is called by POST.
+func procedure(nsid string) declaration { return declaration{nsid: nsid, verb: procedureKind} }
+
+// takes names the session tokens that an account or viewer method accepts: auth.Std|auth.NoTakedown.
+func (d declaration) takes(a auth.Accept) declaration { d.accept = a; return d }
+
+// expired makes a refresh method take tokens past their time.
+func (d declaration) expired() declaration { d.expiredToo = true; return d }
+
+// body limits the decoded request body to n bytes.
+func (d declaration) body(n int64) declaration { d.limit = n; return d }
+
+// bodyOf limits the decoded request body by a tenant's setting; what names it in the access table.
+// A limit of 0 is none.
+func (d declaration) bodyOf(what string, of func(visitor) int64) declaration {
+	d.limitOf, d.note = of, strings.TrimSpace(d.note+" body≤"+what)
+	return d
+}
+
+// noting adds a remark to the method's line in the access table.
+func (d declaration) noting(s string) declaration {
+	d.note = strings.TrimSpace(d.note + " " + s)
+	return d
+}
+
+// rule decides from the parsed input whether an account may do this; its name stands in the access table.
+// It is where a method says what an OAuth token must cover. A rule of nil error lets pass.
+type rule[I any] func(accountCaller, *I) error
+
+// operation is a registered method.
+type operation struct {
+	declaration
+	lexiconMethod
+	class string // public, viewer, account …
+	rule  string // the rule's name
+	// establish finds the caller; it runs once, after the parameters and before the body.
+	establish func(context.Context, *call) error
+}
+
+// group is what methods are registered on.
+type group struct {
+	api      huma.API
+	auth     authenticator
+	services serviceAuthenticator // nil: nothing may be registered by service
+	ops      map[string]*operation
+}
+
+// public registers a method that anybody may call.
+func public[I, O any](g *group, d declaration, h func(context.Context, visitor, *I) (*O, error)) {
+	register(g, d, "public", "", func(_ context.Context, c *call) (visitor, error) {
+		return c.visitor(), nil
+	}, nil, h)
+}
+
+// viewer registers a method that anybody may call and whose answer may hold more for an account (of the
+// tokens d takes) or the operator. A header that is neither is refused, not ignored.
+func viewer[I, O any](g *group, d declaration, h func(context.Context, viewerCaller, *I) (*O, error)) {
+	needAccept(d)
+	register(g, d, "viewer", "", func(ctx context.Context, c *call) (viewerCaller, error) {
+		v := viewerCaller{visitor: c.visitor()}
+		header := c.authorization()
+		if header == "" {
+			return v, nil
+		}
+		if scheme, _, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "basic") {
+			if _, err := g.auth.Operator(ctx, v.Tenant, header); err != nil {
+				return v, viewerError(err)
+			}
+			v.Operator = true
+			return v, nil
+		}
+		a, err := g.auth.Account(ctx, v.Tenant, header, d.accept)
+		if err != nil {
+			return v, viewerError(err)
+		}
+		v.Account = &a
+		return v, nil
+	}, nil, h)
+}
+
+// account registers a method for an account of the tenant. The rule is the part of the permission that needs
+// the parsed input.
+func account[I, O any](g *group, d declaration, may rule[I], h func(context.Context, accountCaller, *I) (*O, error)) {
+	needAccept(d)
+	if may == nil {
+		panic(d.nsid + ": an account method names its rule")
+	}
+	register(g, d, "account", ruleName(may), func(ctx context.Context, c *call) (accountCaller, error) {
+		a, err := g.auth.Account(ctx, c.state.Tenant, c.authorization(), d.accept)
+		return accountCaller{c.visitor(), a}, err
+	}, may, h)
+}
+
+// refresh registers a method that takes a refresh token.
+func refresh[I, O any](g *group, d declaration, h func(context.Context, refreshCaller, *I) (*O, error)) {
+	register(g, d, "refresh", "", func(ctx context.Context, c *call) (refreshCaller, error) {
+		r, err := g.auth.Refresh(ctx, c.state.Tenant, c.authorization(), d.expiredToo)
+		return refreshCaller{c.visitor(), r}, err
+	}, nil, h)
+}
+
+// service registers a method that another service calls with a token for exactly this method.
+func service[I, O any](g *group, d declaration, h func(context.Context, serviceCaller, *I) (*O, error)) {
+	if g.services == nil {
+		panic(d.nsid + ": no authenticator for service tokens")
+	}
+	register(g, d, "service", "", func(ctx context.Context, c *call) (serviceCaller, error) {
+		s, err := g.services.Service(ctx, c.state.Tenant, c.authorization(), d.nsid)
+		return serviceCaller{c.visitor(), s}, err
+	}, nil, h)
+}
+
+// operator registers a method for the tenant's operator.
+func operator[I, O any](g *group, d declaration, h func(context.Context, operatorCaller, *I) (*O, error)) {
+	register(g, d, "operator", "", func(ctx context.Context, c *call) (operatorCaller, error) {
+		o, err := g.auth.Operator(ctx, c.state.Tenant, c.authorization())
+		return operatorCaller{c.visitor(), o}, err
+	}, nil, h)
+}
+
+// register is the one way to Huma.
+func register[C, I, O any](g *group, d declaration, class, ruleName string, establish func(context.Context, *call) (C, error), may func(C, *I) error, h func(context.Context, C, *I) (*O, error)) {
+	lex, ok := lexicons[d.nsid]
+	switch {
+	case !ok:
+		panic(d.nsid + ": no such lexicon in the catalogue")
+	case lex.kind != d.verb:
+		panic(fmt.Sprintf("%s is called by %s", d.nsid, lex.kind.verb()))
+	case g.ops[d.nsid] != nil:
+		panic(d.nsid + ": registered twice")
+	case reflect.TypeFor[I]().Name() != mechanicalName(d.nsid)+"Input":
+		panic(fmt.Sprintf("%s: its input is %sInput, not %s", d.nsid, mechanicalName(d.nsid), reflect.TypeFor[I]().Name()))
+	}
+	if d.limit == 0 && lex.input == "application/json" {
+		d.limit = defaultBodyLimit
+	}
+	op := &operation{declaration: d, lexiconMethod: lex, class: class, rule: ruleName}
+	op.establish = func(ctx context.Context, c *call) error {
+		caller, err := establish(ctx, c)
+		if err == nil {
+			c.caller = &caller
+		}
+		return err
+	}
+	g.ops[d.nsid] = op
+	huma.Register(g.api, op.huma(), func(ctx context.Context, in *I) (*O, error) {
+		c := stateOf(ctx).call
+		if e := c.enter(); e != nil {
+			return nil, e
+		}
+		caller := *c.caller.(*C)
+		if may != nil {
+			if err := may(caller, in); err != nil {
+				return nil, c.fail(err)
+			}
+		}
+		if s, ok := any(in).(interface{ attach(*incoming) }); ok {
+			s.attach(&c.in)
+		}
+		out, err := h(ctx, caller, in)
+		// A body that turned out too large or broken while the handler read it is the better reason.
+		if c.refusal != nil {
+			return nil, c.refusal
+		}
+		if err != nil {
+			return nil, c.fail(err)
+		}
+		return out, nil
+	})
+}
+
+func needAccept(d declaration) {
+	if d.accept == 0 {
+		panic(d.nsid + ": says not which session tokens it takes")
+	}
+}
+
+// viewerError is what a header that proves nothing gets where none was needed.
+func viewerError(err error) error {
+	for _, sentinel := range []error{auth.ErrScheme, auth.ErrUnverified, auth.ErrMalformed, auth.ErrScope, auth.ErrOperator} {
+		if isError(err, sentinel) {
+			return refuse(http.StatusUnauthorized, "", "Invalid authorization header")
+		}
+	}
+	return err
+}
+
+// mechanicalName is com.atproto.repo.createRecord → repoCreateRecord.
+func mechanicalName(nsid string) string {
+	parts := strings.Split(nsid, ".")
+	last := parts[len(parts)-1]
+	return parts[len(parts)-2] + strings.ToUpper(last[:1]) + last[1:]
+}
+
+func ruleName(f any) string {
+	name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
+	name = name[strings.LastIndexByte(strings.TrimSuffix(name, "[...]"), '.')+1:]
+	return strings.TrimSuffix(name, "[...]")
+}

@@ -1,0 +1,83 @@
+// Package handlers owns every XRPC method: its name, who may call it, its limits, the code that answers.
+//
+// A method com.atproto.repo.createRecord is the file repo_create_record.go with the method
+// (m repoMethods) createRecord, the types repoCreateRecordInput and repoCreateRecordOutput generated from its
+// lexicon, and one line in the namespace's file repo.go, its table of contents. What that line says is the
+// whole policy of the method; testdata/access.txt shows all of them on one page.
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// Deps is what the methods are made from. Each namespace gets what it needs of it, nothing hands Deps on.
+type Deps struct {
+	Log  *slog.Logger
+	Auth authenticator
+	// ByHost says which tenant a Host header names: (*tenant.Registry).ByHost.
+	ByHost func(ctx context.Context, host string) (tenant.Match, error)
+	// Version is what /xrpc/_health and the document say.
+	Version string
+}
+
+// namespaces is the table of contents of the whole interface: each entry registers one namespace.
+func namespaces(_ *group, _ Deps) {
+}
+
+// Server answers HTTP for all tenants.
+type Server struct {
+	log     *slog.Logger
+	byHost  func(context.Context, string) (tenant.Match, error)
+	mux     *http.ServeMux
+	api     huma.API
+	ops     map[string]*operation
+	handler http.Handler
+	json    func() []byte
+}
+
+// New assembles the server.
+func New(d Deps) *Server { return assemble(d, namespaces) }
+
+func assemble(d Deps, register func(*group, Deps)) *Server {
+	s := &Server{log: d.Log, byHost: d.ByHost, mux: http.NewServeMux(), ops: map[string]*operation{}}
+	config := huma.Config{
+		OpenAPI:       newDocument(),
+		Formats:       map[string]huma.Format{"application/json": jsonFormat},
+		DefaultFormat: "application/json",
+		// Left empty: OpenAPIPath, DocsPath (Huma's pages load from a CDN), SchemasPath and CreateHooks (which
+		// would add $schema to every answer).
+	}
+	config.AllowAdditionalPropertiesByDefault = true // lexicons are open: newer clients send more
+	s.api = humago.New(s.mux, config)
+	s.api.OpenAPI().Info.Version = d.Version
+	g := &group{api: s.api, auth: d.Auth, ops: s.ops}
+	if sa, ok := d.Auth.(serviceAuthenticator); ok {
+		g.services = sa
+	}
+	register(g, d)
+	finishDocument(s.api.OpenAPI())
+	s.json = sync.OnceValue(func() []byte {
+		b, err := json.Marshal(s.api.OpenAPI())
+		if err != nil {
+			panic(fmt.Sprintf("openapi document: %v", err)) // the tests marshal it: cannot happen
+		}
+		return b
+	})
+	s.pages()
+	s.mux.HandleFunc("/xrpc/", s.unrouted)
+	s.mux.HandleFunc("/", notFound)
+	s.handler = s.middleware()
+	return s
+}
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }

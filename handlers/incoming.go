@@ -1,0 +1,222 @@
+package handlers
+
+import (
+	"bufio"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/andybalholm/brotli"
+)
+
+// incoming is a request's body as handlers and Huma may read it: of the right type, its Content-Encoding
+// undone, its decoded size limited, with a deadline that moves while bytes come.
+type incoming struct {
+	c        *call
+	raw      io.Reader
+	src      io.Reader
+	limit    int64 // 0: none
+	read     int64
+	deadline time.Time
+	err      error
+}
+
+// How long a body may make the server wait: a JSON body for all of it, a stream for each part of it.
+const (
+	jsonReadTime   = 30 * time.Second
+	streamReadTime = 60 * time.Second
+)
+
+var errTooLarge = errors.New("body is too large")
+
+// open looks at the headers of the body and refuses what cannot be right.
+func (in *incoming) open(c *call) *Error {
+	r := c.req
+	present := r.ContentLength > 0 || r.ContentLength < 0 && r.Body != nil && r.Body != http.NoBody
+	switch {
+	case c.op.input == "" && present:
+		return invalid("A request body was provided when none was expected")
+	case c.op.input == "":
+		return nil
+	case !present && c.op.input == "application/json":
+		return invalid("A request body is expected but none was provided")
+	}
+	given := r.Header.Get("Content-Type")
+	if c.op.input != "*/*" {
+		if given == "" {
+			return invalid("Request encoding (Content-Type) required but not provided")
+		}
+		if !isType(given, c.op.input) {
+			return invalid("Wrong request encoding (Content-Type): %s", firstWord(given))
+		}
+	}
+	in.c, in.limit = c, c.op.limit
+	if c.op.limitOf != nil {
+		in.limit = c.op.limitOf(c.visitor())
+	}
+	in.raw, in.src = r.Body, r.Body
+	if encodings := r.Header.Get("Content-Encoding"); encodings != "" {
+		if e := in.decode(encodings); e != nil {
+			return e
+		}
+	} else if in.limit > 0 && r.ContentLength > in.limit {
+		return in.tooLarge()
+	}
+	return nil
+}
+
+// isType compares a Content-Type with what a method takes; parameters such as charset do not matter.
+func isType(given, want string) bool {
+	if given == want {
+		return true
+	}
+	t, _, err := mime.ParseMediaType(given)
+	return err == nil && t == want
+}
+
+func firstWord(s string) string {
+	s, _, _ = strings.Cut(s, ";")
+	if len(s) > 100 {
+		s = s[:100]
+	}
+	return strings.ToValidUTF8(strings.TrimSpace(s), "")
+}
+
+// decode puts decoders over the body, the last named encoding first.
+func (in *incoming) decode(encodings string) *Error {
+	list := strings.Split(encodings, ",")
+	if len(list) > 3 {
+		return refuse(http.StatusUnsupportedMediaType, "", "too many content encodings")
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		inner := in.src
+		switch strings.ToLower(strings.TrimSpace(list[i])) {
+		case "identity", "":
+		case "gzip", "x-gzip":
+			in.src = &lazy{open: func() (io.Reader, error) { return gzip.NewReader(inner) }}
+		case "deflate":
+			in.src = &lazy{open: func() (io.Reader, error) { return inflate(inner) }}
+		case "br":
+			in.src = brotli.NewReader(inner)
+		default:
+			return refuse(http.StatusUnsupportedMediaType, "", "unsupported content encoding")
+		}
+	}
+	return nil
+}
+
+// inflate reads "deflate", which is zlib by the specification and raw deflate in some clients.
+func inflate(r io.Reader) (io.Reader, error) {
+	b := bufio.NewReader(r)
+	head, err := b.Peek(2)
+	if err != nil {
+		return nil, err
+	}
+	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
+		return zlib.NewReader(b)
+	}
+	return flate.NewReader(b), nil
+}
+
+// lazy opens a decoder at the first read: opening reads from the network.
+type lazy struct {
+	open func() (io.Reader, error)
+	r    io.Reader
+	err  error
+}
+
+func (l *lazy) Read(p []byte) (int, error) {
+	if l.r == nil && l.err == nil {
+		l.r, l.err = l.open()
+	}
+	if l.err != nil {
+		return 0, l.err
+	}
+	return l.r.Read(p)
+}
+
+func (in *incoming) tooLarge() *Error {
+	if in.c.op.input == "application/json" {
+		return refuse(http.StatusRequestEntityTooLarge, "PayloadTooLargeError", "request entity too large")
+	}
+	return refuse(http.StatusRequestEntityTooLarge, "PayloadTooLarge", "request entity too large")
+}
+
+// Read never fails for Huma: a broken body ends early and leaves its reason in the call's refusal. A handler
+// that reads a stream gets that reason as the error.
+func (in *incoming) Read(p []byte) (int, error) {
+	if in.err != nil {
+		return 0, in.err
+	}
+	if in.src == nil {
+		return 0, io.EOF
+	}
+	in.prolong()
+	if room := in.limit - in.read; in.limit > 0 && int64(len(p)) > room+1 {
+		p = p[:room+1] // one more byte tells "exactly the limit" from "over it"
+	}
+	n, err := in.src.Read(p)
+	in.read += int64(n)
+	if in.limit > 0 && in.read > in.limit {
+		return 0, in.broken(in.tooLarge())
+	}
+	switch {
+	case err == io.EOF:
+		in.done()
+		in.err = io.EOF
+		return n, io.EOF
+	case err == nil:
+		return n, nil
+	}
+	var timeout net.Error
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout():
+		return 0, in.broken(refuse(http.StatusRequestTimeout, "RequestTimeout", "the request body did not arrive in time"))
+	case in.c.req.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF) && in.src == in.raw:
+		return 0, in.broken(errClientGone)
+	}
+	return 0, in.broken(invalid("the request body cannot be decoded"))
+}
+
+// broken ends the body for good. JSON bodies end without an error: see Read.
+func (in *incoming) broken(e *Error) error {
+	in.done()
+	in.c.refusal = e
+	in.err = e
+	if in.c.op.input == "application/json" {
+		in.err = io.EOF
+	}
+	return in.err
+}
+
+// prolong moves the read deadline: once for a JSON body, with every second of progress for a stream.
+func (in *incoming) prolong() {
+	now := time.Now()
+	wait := jsonReadTime
+	if in.c.op.input != "application/json" {
+		wait = streamReadTime
+		if in.deadline.Sub(now) > wait-time.Second {
+			return
+		}
+	} else if !in.deadline.IsZero() {
+		return
+	}
+	in.deadline = now.Add(wait)
+	_ = http.NewResponseController(in.c.w).SetReadDeadline(in.deadline)
+}
+
+// done takes the deadline away again: left standing it would end the request's context while the handler works.
+func (in *incoming) done() {
+	if !in.deadline.IsZero() {
+		in.deadline = time.Time{}
+		_ = http.NewResponseController(in.c.w).SetReadDeadline(time.Time{})
+	}
+}

@@ -1,0 +1,171 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/gzhttp"
+
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// state is what a request carries through the layers.
+type state struct {
+	tenant.Match
+	call  *call // set once a method is reached
+	log   *slog.Logger
+	id    string
+	w     *response
+	start time.Time
+}
+
+// compressFrom is the smallest answer worth compressing.
+const compressFrom = 1024
+
+// middleware puts the layers around the mux: compress, recover, request id and log, CORS, tenant by Host.
+func (s *Server) middleware() http.Handler {
+	wrap, err := gzhttp.NewWrapper(
+		gzhttp.MinSize(compressFrom),
+		gzhttp.CompressionLevel(4),
+		gzhttp.ContentTypes([]string{"application/json", "application/vnd.ipld.car", "text/plain", "text/html", "application/yaml"}),
+	)
+	if err != nil {
+		panic(fmt.Sprintf("compression options: %v", err)) // constants
+	}
+	return wrap(http.HandlerFunc(s.serve))
+}
+
+func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
+	st := &state{log: s.log, start: time.Now()}
+	st.w = &response{ResponseWriter: rw}
+	w := st.w
+	r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
+	defer func() {
+		if v := recover(); v != nil {
+			if v == http.ErrAbortHandler {
+				panic(v)
+			}
+			st.logCause(r, internalError(), fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+			if w.status != 0 {
+				panic(http.ErrAbortHandler) // too late for an answer: cut it, so that it does not look whole
+			}
+			writeError(w, internalError())
+		}
+		st.logRequest(r)
+	}()
+	if !cors(w, r) {
+		return
+	}
+	match, err := s.byHost(r.Context(), r.Host)
+	if err != nil {
+		e, hidden := translate(r.Context(), err)
+		if hidden {
+			st.logCause(r, e, err)
+		}
+		writeError(w, e)
+		return
+	}
+	st.Match = match
+	switch {
+	case match.Kind == tenant.HandleHost && !handleHostPaths[r.URL.Path]:
+		notFound(w, r)
+	case clean(r.URL.Path):
+		s.mux.ServeHTTP(w, r)
+	case strings.HasPrefix(r.URL.Path, "/xrpc/"):
+		writeError(w, invalid("invalid xrpc path"))
+	default:
+		notFound(w, r)
+	}
+}
+
+// handleHostPaths is all that is served under the name of a handle.
+var handleHostPaths = map[string]bool{"/.well-known/atproto-did": true}
+
+// Shared header values: net/http only reads them, and whoever adds to one gets a copy.
+var (
+	anyOrigin = []string{"*"}
+	exposed   = []string{"DPoP-Nonce, WWW-Authenticate, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy, Retry-After, Atproto-Repo-Rev, Atproto-Content-Labelers, X-Request-Id"}
+)
+
+// cors lets any web page call; it answers preflights itself and then returns false.
+func cors(w http.ResponseWriter, r *http.Request) bool {
+	h := w.Header()
+	h["Access-Control-Allow-Origin"] = anyOrigin
+	h["Access-Control-Expose-Headers"] = exposed
+	if r.Method != http.MethodOptions {
+		return true
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE")
+	// "*" does not cover Authorization, so what was asked for is repeated.
+	if asked := r.Header.Get("Access-Control-Request-Headers"); asked != "" && len(asked) < 4096 {
+		h.Set("Access-Control-Allow-Headers", asked)
+		h.Add("Vary", "Access-Control-Request-Headers")
+	}
+	h.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+	return false
+}
+
+// requestID is the proxy's X-Request-Id when it is one, else a number of this process. It is made when it is
+// first needed: only logs and answers of failures carry it.
+func (s *state) requestID(r *http.Request) string {
+	if s.id == "" {
+		s.id = r.Header.Get("X-Request-Id")
+		if s.id == "" || len(s.id) > 64 || strings.Trim(s.id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") != "" {
+			s.id = fmt.Sprintf("%x-%d", s.start.UnixMilli(), requestCount.Add(1))
+		}
+	}
+	return s.id
+}
+
+var requestCount atomic.Int64
+
+// logCause records what an answer does not tell, under an id that the answer carries.
+func (s *state) logCause(r *http.Request, e *Error, cause error) {
+	if errors.Is(cause, context.Canceled) && r.Context().Err() != nil {
+		return
+	}
+	id := s.requestID(r)
+	s.w.Header().Set("X-Request-Id", id)
+	s.log.Error("request failed", "id", id, "host", r.Host, "method", r.Method, "path", r.URL.Path, "status", e.status, "err", cause)
+}
+
+func (s *state) logRequest(r *http.Request) {
+	if !s.log.Enabled(r.Context(), slog.LevelDebug) {
+		return
+	}
+	s.log.Debug("request", "id", s.requestID(r), "host", r.Host, "method", r.Method, "path", r.URL.Path,
+		"status", s.w.status, "bytes", s.w.bytes, "ms", float64(time.Since(s.start).Microseconds())/1000)
+}
+
+// response remembers what was sent.
+type response struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }

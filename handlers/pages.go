@@ -1,0 +1,47 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/auroralocus/locus/openapi"
+)
+
+// pages are the routes outside /xrpc/.
+func (s *Server) pages() {
+	s.page("/{$}", "text/plain; charset=utf-8", func() []byte { return []byte(banner) })
+	s.page("/robots.txt", "text/plain; charset=utf-8", func() []byte { return []byte(robots) })
+	s.page("/openapi.json", "application/json", s.json)
+	s.page("/openapi.yaml", "application/yaml", openapi.YAML)
+	s.page("/docs", "text/html; charset=utf-8", openapi.Page)
+}
+
+const banner = `Aurora Locus
+
+This is an AT Protocol personal data server.
+
+  Most of the API is under  /xrpc/
+  Documentation             /docs
+  The same for machines     /openapi.json
+  The protocol              https://atproto.com
+`
+
+const robots = `# Everything here is public data of the AT Protocol. To follow it, use the
+# firehose (com.atproto.sync.subscribeRepos) instead of crawling pages.
+User-agent: *
+Allow: /
+`
+
+// page serves bytes that never change.
+func (s *Server) page(pattern, contentType string, content func() []byte) {
+	s.mux.HandleFunc("GET "+pattern, func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", contentType)
+		h.Set("X-Content-Type-Options", "nosniff")
+		if contentType == "text/html; charset=utf-8" {
+			h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+			h.Set("Referrer-Policy", "no-referrer")
+		}
+		h.Set("Cache-Control", "public, max-age=300")
+		_, _ = w.Write(content())
+	})
+}

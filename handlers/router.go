@@ -1,0 +1,51 @@
+package handlers
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/bluesky-social/indigo/atproto/syntax"
+	"github.com/go-json-experiment/json"
+)
+
+// unrouted answers what no method's own route took: the wrong verb, a method that is not here, a path that is
+// no method's name.
+func (s *Server) unrouted(w http.ResponseWriter, r *http.Request) {
+	name := strings.TrimPrefix(r.URL.Path, "/xrpc/")
+	if op := s.ops[name]; op != nil {
+		writeError(w, invalid("Incorrect HTTP method (%s) expected %s", r.Method, op.kind.verb()))
+		return
+	}
+	if _, err := syntax.ParseNSID(name); err != nil {
+		writeError(w, invalid("invalid xrpc path"))
+		return
+	}
+	writeError(w, refuse(http.StatusNotImplemented, "MethodNotImplemented", "Method Not Implemented"))
+}
+
+func notFound(w http.ResponseWriter, _ *http.Request) {
+	writeError(w, refuse(http.StatusNotFound, "NotFound", "nothing is served here"))
+}
+
+// clean tells whether the mux will take a path as it is, without redirecting to a tidier one: a redirect of an
+// API call helps nobody.
+func clean(path string) bool {
+	return strings.HasPrefix(path, "/") && !strings.Contains(path, "//") &&
+		!strings.Contains(path+"/", "/./") && !strings.Contains(path+"/", "/../")
+}
+
+// writeError sends an error outside Huma.
+func writeError(w http.ResponseWriter, e *Error) {
+	h := w.Header()
+	for k, v := range e.header {
+		h[k] = v
+	}
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(e.status)
+	b, err := json.Marshal(e)
+	if err != nil {
+		return // two strings: only invalid UTF-8 could fail, and refuse's texts are ours
+	}
+	_, _ = w.Write(b)
+}

@@ -1,0 +1,173 @@
+package handlers
+
+import (
+	"encoding/base64"
+	"errors"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// RawJSON is a value whose inside is not the frame's business: a record, a DID document. It is syntactically
+// valid JSON without duplicate names; dagcbor.FromJSON reads records from it.
+type RawJSON []byte
+
+func (v *RawJSON) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	raw, err := dec.ReadValue()
+	if err == nil {
+		*v = append((*v)[:0], raw...) // the decoder's buffer goes back to a pool
+	}
+	return err
+}
+
+func (v RawJSON) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return enc.WriteValue(jsontext.Value(v))
+}
+
+func (RawJSON) Schema(huma.Registry) *huma.Schema { return &huma.Schema{} }
+
+// Bytes is {"$bytes": base64}.
+// spec: data-model#bytes
+type Bytes []byte
+
+type bytesJSON struct {
+	Bytes string `json:"$bytes"`
+}
+
+func (v *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	var b bytesJSON
+	if err := json.UnmarshalDecode(dec, &b); err != nil {
+		return err
+	}
+	for len(b.Bytes) > 0 && b.Bytes[len(b.Bytes)-1] == '=' {
+		b.Bytes = b.Bytes[:len(b.Bytes)-1]
+	}
+	raw, err := base64.RawStdEncoding.DecodeString(b.Bytes)
+	if err != nil {
+		return &errFormat{"base64 text"}
+	}
+	*v = raw
+	return nil
+}
+
+func (v Bytes) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return json.MarshalEncode(enc, bytesJSON{base64.RawStdEncoding.EncodeToString(v)})
+}
+
+func (Bytes) Schema(r huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, Required: []string{"$bytes"}, AdditionalProperties: true, Properties: map[string]*huma.Schema{
+		"$bytes": {Type: huma.TypeString, ContentEncoding: "base64"},
+	}}
+}
+
+// Blob is a reference to a blob, as uploadBlob answers and records hold it.
+// spec: data-model#blob-type
+type Blob struct {
+	Type     string  `json:"$type"` // always "blob"
+	Ref      cidLink `json:"ref"`
+	MimeType string  `json:"mimeType"`
+	Size     int64   `json:"size"`
+}
+
+type cidLink struct {
+	Link CID `json:"$link"`
+}
+
+// Nullable is a member for which absent, null and a value are three things.
+type Nullable[T any] struct {
+	Present bool // null or a value was given
+	Null    bool
+	Value   T
+}
+
+func (v *Nullable[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	v.Present = true
+	if dec.PeekKind() == 'n' {
+		v.Null = true
+		_, err := dec.ReadToken()
+		return err
+	}
+	return json.UnmarshalDecode(dec, &v.Value)
+}
+
+func (v Nullable[T]) MarshalJSONTo(enc *jsontext.Encoder) error {
+	if v.Null || !v.Present {
+		return enc.WriteToken(jsontext.Null)
+	}
+	return json.MarshalEncode(enc, &v.Value)
+}
+
+func (v Nullable[T]) Schema(r huma.Registry) *huma.Schema {
+	s := r.Schema(typeOf[T](), true, "")
+	s.Nullable = true
+	return s
+}
+
+// encodedJSON lets an output hand over JSON that is already written (listRecords, getRecord): the bytes go
+// out as they are, T is what the document says about them.
+type encodedJSON[T any] struct{ JSON []byte }
+
+func (e encodedJSON[T]) encoded() []byte { return e.JSON }
+
+func (encodedJSON[T]) Schema(r huma.Registry) *huma.Schema { return r.Schema(typeOf[T](), true, "") }
+
+var (
+	errNoType      = errors.New("must be an object with a $type")
+	errUnknownType = errors.New("has a $type that is not allowed here")
+)
+
+// readUnion reads the next value whole and finds its $type.
+func readUnion(dec *jsontext.Decoder) (raw jsontext.Value, name string, err error) {
+	if raw, err = dec.ReadValue(); err != nil {
+		return nil, "", err
+	}
+	if raw.Kind() != '{' {
+		return nil, "", errNoType
+	}
+	var head struct {
+		Type string `json:"$type"`
+	}
+	if err := json.Unmarshal(raw, &head); err != nil || head.Type == "" {
+		return nil, "", errNoType
+	}
+	return raw, head.Type, nil
+}
+
+func unmarshalUnion(raw jsontext.Value, v any, dec *jsontext.Decoder) error {
+	return json.Unmarshal(raw, v, dec.Options())
+}
+
+func unknownVariant(string) error { return errUnknownType }
+
+func marshalUnion[T any](enc *jsontext.Encoder, name string, v *T) error {
+	b, err := json.Marshal(v, enc.Options())
+	if err != nil {
+		return err
+	}
+	typed := append(make([]byte, 0, len(b)+len(name)+12), `{"$type":"`...)
+	typed = append(append(typed, name...), '"')
+	if len(b) > 2 {
+		typed = append(typed, ',')
+	}
+	return enc.WriteValue(append(typed, b[1:]...))
+}
+
+// unionVariant is the schema of one variant: its own, plus the $type that selects it.
+func unionVariant[T any](r huma.Registry, name string) *huma.Schema {
+	return &huma.Schema{AllOf: []*huma.Schema{
+		r.Schema(typeOf[T](), true, ""),
+		{Type: huma.TypeObject, Required: []string{"$type"}, AdditionalProperties: true, Properties: map[string]*huma.Schema{
+			"$type": {Type: huma.TypeString, Enum: []any{name}},
+		}},
+	}}
+}
+
+func unionSchema(closed bool, variants ...*huma.Schema) *huma.Schema {
+	if !closed {
+		variants = append(variants, &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Required: []string{"$type"}, Properties: map[string]*huma.Schema{
+			"$type": {Type: huma.TypeString},
+		}})
+	}
+	return &huma.Schema{AnyOf: variants}
+}

@@ -1,0 +1,84 @@
+// Command lexgen makes what is generated from the lexicons: the catalogue (one lexicon document a line)
+// from the schemas of a published npm package, and the Go types of the XRPC methods from the catalogue.
+// internal/gen/lexicons.sh calls it.
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "lexgen:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) == 0 {
+		return fmt.Errorf("usage: lexgen catalogue|types|verify [flags]")
+	}
+	fs := flag.NewFlagSet("lexgen "+args[0], flag.ContinueOnError)
+	catalogue := fs.String("catalogue", "internal/lexicon/catalogue.jsonl", "the catalogue file")
+	check := fs.Bool("check", false, "write nothing, fail when the file would change")
+	source := fs.String("source", "", "catalogue: the package's dist/client/lexicons.js")
+	version := fs.String("version", "", "catalogue: the package's version")
+	out := fs.String("out", "handlers/lexicon_gen.go", "types: the Go file")
+	methods := fs.String("methods", "com.atproto.", "types: methods to write, comma-separated NSIDs, or prefixes ending in a dot")
+	if err := fs.Parse(args[1:]); err != nil {
+		return err
+	}
+	emit := func(path string, b []byte) error {
+		if !*check {
+			return writeIfChanged(path, b)
+		}
+		old, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(old, b) {
+			return fmt.Errorf("%s is not what its source gives: run make generate", path)
+		}
+		return nil
+	}
+	switch args[0] {
+	case "catalogue":
+		src, err := os.ReadFile(*source)
+		if err != nil {
+			return err
+		}
+		b, err := makeCatalogue(src, *version)
+		if err != nil {
+			return err
+		}
+		return emit(*catalogue, b)
+	case "verify": // what can be checked when the npm registry is out of reach
+		b, err := os.ReadFile(*catalogue)
+		if err != nil {
+			return err
+		}
+		h, _, err := splitCatalogue(b)
+		if err != nil {
+			return err
+		}
+		if *version != "" && h.Version != *version {
+			return fmt.Errorf("the catalogue is of %s, the pinned version is %s", h.Version, *version)
+		}
+		return nil
+	case "types":
+		b, err := os.ReadFile(*catalogue)
+		if err != nil {
+			return err
+		}
+		code, err := makeTypes(b, strings.Split(*methods, ","))
+		if err != nil {
+			return err
+		}
+		return emit(*out, code)
+	}
+	return fmt.Errorf("unknown command %q", args[0])
+}
