@@ -349,13 +349,12 @@ func (t *Tree) move(n *node, after string) (*node, error) {
 	if t.plain || n.after == after {
 		return n, nil
 	}
+	k, err := t.child(n, 0, n.leftLink()) // at the position it has been
+	if err == nil && k != nil {
+		k, err = t.move(k, after)
+	}
 	n = t.own(n)
 	n.after = after
-	k, err := t.child(n, 0, n.leftLink())
-	if err != nil || k == nil {
-		return n, err
-	}
-	k, err = t.move(k, after)
 	n.setKid(0, k)
 	return n, err
 }

@@ -35,14 +35,21 @@ func sorted(m map[string]cid.Cid) iter.Seq2[string, cid.Cid] {
 
 // state is a tree as a store keeps it, by position and by CID, beside the map it stands for.
 type state struct {
-	t      testing.TB
+	t      failer
 	keys   map[string]cid.Cid
 	tree   *Tree
 	rows   map[Position]Node
 	blocks map[cid.Cid][]byte
 }
 
-func newState(t testing.TB, keys map[string]cid.Cid) *state {
+// failer is a test, of testing or rapid.
+type failer interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
+func newState(t failer, keys map[string]cid.Cid) *state {
 	s := &state{t: t, keys: maps.Clone(keys), rows: map[Position]Node{}, blocks: map[cid.Cid][]byte{}}
 	root, err := Build(sorted(keys), func(n Node) {
 		s.rows[n.Position()] = n
@@ -252,7 +259,7 @@ func TestRandomCommits(t *testing.T) {
 		for range rapid.IntRange(0, 60).Draw(rt, "size") {
 			keys[drawKey(rt)] = val(rapid.IntRange(0, 5).Draw(rt, "value"))
 		}
-		s := newState(t, keys)
+		s := newState(rt, keys)
 		for range rapid.IntRange(1, 5).Draw(rt, "commits") {
 			ops := drawOps(rt, s.keys, rapid.SampledFrom([]int{1, 4, 30}).Draw(rt, "most"))
 			tree := s.tree.Clone(nil)
