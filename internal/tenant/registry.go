@@ -195,13 +195,18 @@ func (r *Registry) loaded(ctx context.Context) (*index, error) {
 	return r.current.Load(), nil
 }
 
-// lookAgain reads changes unless that was done a moment ago; callers that come meanwhile share one look.
+// lookAgain reads changes unless that was done a moment ago or is being done: strangers never wait for each other, nor
+// long for a database that hangs.
 func (r *Registry) lookAgain(ctx context.Context) (*index, error) {
-	r.mu.Lock()
+	if !r.mu.TryLock() {
+		return r.current.Load(), nil
+	}
 	defer r.mu.Unlock()
 	if since := r.now().Sub(r.asked); since >= 0 && since < strangerEvery {
 		return r.current.Load(), nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, pollEvery)
+	defer cancel()
 	if err := r.refresh(ctx); err != nil {
 		return nil, err
 	}

@@ -212,7 +212,7 @@ func (f Field) parse(s *Settings, text string) error {
 
 func (f Field) validate(s *Settings) error {
 	p := f.at(s)
-	if text, ok := p.(*string); ok && f.Kind != "" && !slices.Contains(strings.Split(f.Kind, "|"), *text) {
+	if text, ok := p.(*string); ok && strings.Contains(f.Kind, "|") && !slices.Contains(strings.Split(f.Kind, "|"), *text) {
 		return f.badValue(fmt.Errorf("must be one of %s", strings.ReplaceAll(f.Kind, "|", ", ")))
 	}
 	if f.check == nil {
