@@ -63,7 +63,7 @@ func Rotate(ctx context.Context, q *tenantdb.Queries, now time.Time, tokenID str
 		if err != nil {
 			return Rotated{}, fmt.Errorf("next refresh token: %w", err)
 		}
-		out.Next = RefreshRow{TokenID: next.TokenID, ExpiresAt: next.ExpiresAt}
+		out.Next = RefreshRow{TokenID: next.TokenID, ExpiresAt: next.ExpiresAt.UTC()}
 		return out, nil
 	}
 	expires := now.Add(RefreshGrace)
