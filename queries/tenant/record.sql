@@ -1,0 +1,65 @@
+-- name: UpsertRecords :exec
+-- Part of a grouped commit. A record that is taken down stays so when its owner writes it again.
+INSERT INTO pds_tenant.record (aid, path, rev, cid, value, indexed_at)
+SELECT x.aid, x.path, x.rev, x.cid, x.value, x.at
+FROM unnest(@aids::bigint[], @revs::bigint[], @paths::text[], @cids::bytea[], @values::bytea[], @times::timestamptz[])
+  AS x(aid, rev, path, cid, value, at)
+JOIN pds_tenant.actor a ON a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY (@commits::bytea[])
+ON CONFLICT (aid, path) DO UPDATE SET rev = excluded.rev, cid = excluded.cid, value = excluded.value, indexed_at = excluded.indexed_at;
+
+-- name: DeleteRecords :exec
+-- Part of a grouped commit.
+DELETE FROM pds_tenant.record r
+USING unnest(@aids::bigint[], @revs::bigint[], @paths::text[]) AS x(aid, rev, path), pds_tenant.actor a
+WHERE a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY (@commits::bytea[])
+  AND r.aid = x.aid AND r.path = x.path;
+
+-- name: GetRecord :one
+SELECT cid, value, rev, indexed_at, takedown_ref FROM pds_tenant.record WHERE aid = @aid AND path = @path;
+
+-- name: GetRecordByDID :one
+-- The account and, if there is one, the record: one probe of two primary keys.
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, r.cid, r.value, r.takedown_ref AS record_takedown_ref
+FROM pds_tenant.actor a LEFT JOIN pds_tenant.record r ON r.aid = a.aid AND r.path = @path
+WHERE a.did = @did AND a.creating_since IS NULL;
+
+-- name: GetRecordByHandle :one
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, r.cid, r.value, r.takedown_ref AS record_takedown_ref
+FROM pds_tenant.actor a LEFT JOIN pds_tenant.record r ON r.aid = a.aid AND r.path = @path
+WHERE a.handle = @handle::text AND a.creating_since IS NULL;
+
+-- name: ListRecordsDesc :many
+-- One collection, keys falling. @lo is "collection/", @hi the exclusive upper end: a cursor's path, or "collection0".
+SELECT path, cid, value FROM pds_tenant.record
+WHERE aid = @aid AND path > @lo::text AND path < @hi::text AND takedown_ref IS NULL
+ORDER BY path DESC LIMIT @max_rows::int;
+
+-- name: ListRecordsAsc :many
+SELECT path, cid, value FROM pds_tenant.record
+WHERE aid = @aid AND path > @lo::text AND path < @hi::text AND takedown_ref IS NULL
+ORDER BY path LIMIT @max_rows::int;
+
+-- name: ListCollections :many
+-- Jumps from collection to collection: as many probes as there are collections ('0' follows '/').
+WITH RECURSIVE c AS (
+  (SELECT r.path FROM pds_tenant.record r WHERE r.aid = @aid ORDER BY r.path LIMIT 1)
+  UNION ALL
+  SELECT (SELECT r.path FROM pds_tenant.record r
+    WHERE r.aid = @aid AND r.path >= (split_part(c.path, '/', 1) || '0') ORDER BY r.path LIMIT 1)
+  FROM c WHERE c.path IS NOT NULL
+)
+SELECT split_part(c.path, '/', 1)::text AS collection FROM c WHERE c.path IS NOT NULL LIMIT @max_rows::int;
+
+-- name: ListRecordsByCID :many
+-- Reads through all records of the repository. Several paths may hold one block: it comes once.
+SELECT DISTINCT ON (cid) cid, value FROM pds_tenant.record
+WHERE aid = @aid AND cid = ANY (@cids::bytea[]) ORDER BY cid LIMIT @max_rows::int;
+
+-- name: ListRecordRows :many
+-- Pages in tree order, for checks.
+SELECT path, rev, cid, value FROM pds_tenant.record
+WHERE aid = @aid AND path > @after::text ORDER BY path LIMIT @max_rows::int;
+
+-- name: ListRecordsAt :many
+-- The record at one path, if there is one.
+SELECT cid, value FROM pds_tenant.record WHERE aid = @aid AND path = @path LIMIT 1;

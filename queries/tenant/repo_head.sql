@@ -1,0 +1,36 @@
+-- The head of a repository lives in its actor's row. The statements of a grouped commit (repo/repodb, commit.go) run in
+-- this order in one implicit transaction: UpdateRepoHeads, then those of mst_node.sql, record.sql and backlink.sql, last
+-- InsertCommitEvents. Each later one joins the actors that won: the row has our rev and one of our commits, so a
+-- repository that lost the compare-and-set gets nothing and the rest of the group goes on.
+
+-- name: UpdateRepoHeads :exec
+-- The compare-and-set. An account that cannot be written to does not match either.
+UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block
+FROM unnest(@aids::bigint[], @prevs::bigint[], @revs::bigint[], @cids::bytea[], @blocks::bytea[])
+  AS x(aid, prev, rev, cid, block)
+WHERE t.aid = x.aid AND t.head_rev = x.prev
+  AND t.deactivated_at IS NULL AND t.takedown_ref IS NULL AND t.creating_since IS NULL;
+
+-- name: UpdateRepoHead :execrows
+-- One repository's head inside a caller's transaction, whatever the account's status.
+UPDATE pds_tenant.actor SET head_cid = @cid, head_rev = @rev, head_commit = @block
+WHERE aid = @aid AND head_rev = @prev;
+
+-- name: GetRepoHead :one
+SELECT a.did, a.head_cid, a.head_rev, a.head_commit, a.deactivated_at, a.takedown_ref, a.creating_since,
+  k.sealed, k.public
+FROM pds_tenant.actor a LEFT JOIN pds_tenant.signing_key k ON k.aid = a.aid
+WHERE a.aid = @aid;
+
+-- name: GetCommitOutcome :one
+-- After an unknown outcome: the head now, and the number of the event if exactly this one was published.
+SELECT a.head_cid, a.head_rev, coalesce((
+  SELECT e.seq FROM pds_tenant.repo_event e
+  WHERE e.aid = a.aid AND e.rev = @rev::bigint AND e.payload = @payload::bytea
+  ORDER BY e.seq DESC LIMIT 1), 0)::bigint AS seq
+FROM pds_tenant.actor a WHERE a.aid = @aid;
+
+-- name: ListRepoHeads :many
+SELECT aid, did, head_cid, head_rev, deactivated_at, takedown_ref FROM pds_tenant.actor
+WHERE aid > @after_aid AND creating_since IS NULL AND head_cid IS NOT NULL
+ORDER BY aid LIMIT @max_rows::int;

@@ -1,0 +1,201 @@
+package repodb
+
+import (
+	"container/list"
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/mst"
+)
+
+// Config bounds a Store. Zero values take the defaults.
+type Config struct {
+	// CacheBytes is about how much memory remembered heads and nodes may take.
+	// Default 256 MiB: some 10,000 accounts that write.
+	CacheBytes int
+	// KeepCommits is for how many commits of its repository a node is remembered
+	// after it was last touched. Default 16.
+	KeepCommits int
+	// MaxGroup is how many commits one transaction takes. Default 64.
+	MaxGroup int
+	// Exports is how many exports one tenant may have running. Default 4.
+	Exports int
+	// SpoolDir is where exports to slow readers wait, SpoolBytes how much of one
+	// export may. Defaults: the system's, 8 GiB.
+	SpoolDir   string
+	SpoolBytes int64
+	// Hub is told of every commit. Default: one nobody listens to.
+	Hub *firehose.Hub
+}
+
+// A Store writes and reads the repositories of a deployment. It keeps caches,
+// never truth: any number of processes may have one on the same database.
+type Store struct {
+	db   *db.DB
+	keys *keyring.Keyring
+	now  func() time.Time
+	log  *slog.Logger
+	hub  *firehose.Hub
+	cfg  Config
+	id   repo.TID // the clock id of this process's revisions
+
+	life context.Context // ends with Close; groups on their way finish before
+	stop context.CancelFunc
+
+	mu      sync.Mutex
+	repos   map[repoKey]*state
+	order   *list.List // of *state, the one used last in front
+	bytes   int
+	groups  map[db.Schema]*committer
+	exports map[db.Schema]int
+	running sync.WaitGroup // committers
+	closed  bool
+}
+
+// New makes a store. Close it before the database.
+func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger, cfg Config) *Store {
+	if cfg.CacheBytes == 0 {
+		cfg.CacheBytes = 256 << 20
+	}
+	if cfg.KeepCommits == 0 {
+		cfg.KeepCommits = 16
+	}
+	if cfg.MaxGroup == 0 {
+		cfg.MaxGroup = 64
+	}
+	if cfg.Exports == 0 {
+		cfg.Exports = 4
+	}
+	if cfg.SpoolBytes == 0 {
+		cfg.SpoolBytes = 8 << 30
+	}
+	if cfg.Hub == nil {
+		cfg.Hub = firehose.NewHub()
+	}
+	s := &Store{
+		db: d, keys: keys, now: now, log: log, hub: cfg.Hub, cfg: cfg,
+		repos:   map[repoKey]*state{},
+		order:   list.New(),
+		id:      repo.TID(rand.IntN(1 << 10)),
+		groups:  map[db.Schema]*committer{},
+		exports: map[db.Schema]int{},
+	}
+	s.life, s.stop = context.WithCancel(context.Background())
+	return s
+}
+
+// Close refuses new writes and waits for those on their way.
+func (s *Store) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.running.Wait()
+	s.stop()
+}
+
+// nextRev is the revision of a commit made now behind prev. Processes tell their
+// clocks apart, so that two who race for one repository differ in rev as well.
+func (s *Store) nextRev(prev repo.TID, now time.Time) repo.TID {
+	return repo.NextRev(prev, now)&^(1<<10-1) | s.id
+}
+
+type repoKey struct {
+	schema db.Schema
+	aid    int64
+}
+
+// state is what the process remembers of one repository. The fields below turn
+// belong to who holds the turn.
+type state struct {
+	key  repoKey
+	elem *list.Element
+	refs int // holder and waiters, under Store.mu; above 0 it stays
+	size int // counted in Store.bytes
+
+	turn chan struct{} // one token
+
+	head *head     // nil: not known
+	tree *mst.Tree // of head, holding the nodes touched lately; nil with head
+}
+
+// stateBytes is what a remembered repository takes besides its nodes.
+const stateBytes = 1200
+
+// acquire takes the repository's turn: writes to one repository follow each
+// other.
+func (s *Store) acquire(ctx context.Context, key repoKey) (*state, error) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil, ErrClosed
+	}
+	st := s.repos[key]
+	if st == nil {
+		st = &state{key: key, turn: make(chan struct{}, 1), size: stateBytes}
+		st.turn <- struct{}{}
+		st.elem = s.order.PushFront(st)
+		s.repos[key] = st
+		s.bytes += st.size
+	} else {
+		s.order.MoveToFront(st.elem)
+	}
+	st.refs++
+	s.mu.Unlock()
+	select {
+	case <-st.turn:
+		return st, nil
+	case <-ctx.Done():
+		s.mu.Lock()
+		st.refs--
+		s.mu.Unlock()
+		return nil, ctx.Err()
+	}
+}
+
+// release passes the turn on and forgets the repositories used longest ago if
+// there are too many.
+func (s *Store) release(st *state) {
+	size := stateBytes
+	if st.tree != nil {
+		_, n := st.tree.Forget(s.cfg.KeepCommits)
+		if n > s.cfg.CacheBytes/8 { // one repository may not push out all others
+			st.know(st.head)
+			n = 0
+		}
+		size += n
+	}
+	st.turn <- struct{}{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.refs--
+	s.bytes += size - st.size
+	st.size = size
+	for e := s.order.Back(); e != nil && s.bytes > s.cfg.CacheBytes; {
+		old := e.Value.(*state)
+		e = e.Prev()
+		if old.refs == 0 {
+			s.order.Remove(old.elem)
+			delete(s.repos, old.key)
+			s.bytes -= old.size
+		}
+	}
+}
+
+// Forget drops what is remembered of an account: it was deleted, or its signing
+// key changed. What is remembered of others' changes is found out by itself.
+func (s *Store) Forget(ctx context.Context, schema db.Schema, aid int64) error {
+	st, err := s.acquire(ctx, repoKey{schema, aid})
+	if err != nil {
+		return err
+	}
+	st.head, st.tree = nil, nil
+	s.release(st)
+	return nil
+}
