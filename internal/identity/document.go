@@ -9,6 +9,7 @@ import (
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
 	"github.com/bluesky-social/indigo/atproto/syntax"
 	"github.com/did-method-plc/go-didplc"
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/mr-tron/base58"
 )
 
@@ -86,7 +87,7 @@ func (d *Document) MarshalJSON() ([]byte, error) {
 		return d.raw, nil
 	}
 	type plain Document
-	return json.Marshal((*plain)(d))
+	return jsonv2.Marshal((*plain)(d)) // which leaves <, > and & alone
 }
 
 // fragment returns the part after # of an id that is relative or starts with
