@@ -57,7 +57,7 @@ func (q *Queued) Row(read func(row pgx.Row) error) {
 		if !rows.Next() {
 			return pgx.ErrNoRows
 		}
-		return read(rows)
+		return read(batchRow{rows})
 	}
 }
 
@@ -65,12 +65,20 @@ func (q *Queued) Row(read func(row pgx.Row) error) {
 func (q *Queued) Each(read func(row pgx.Row) error) {
 	q.read = func(rows pgx.Rows) error {
 		for rows.Next() {
-			if err := read(rows); err != nil {
+			if err := read(batchRow{rows}); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
+}
+
+// batchRow scans beside pgx: after a failed Scan of its own it refuses to read the rest of a batch, and with it whether
+// the batch was committed.
+type batchRow struct{ rows pgx.Rows }
+
+func (r batchRow) Scan(dest ...any) error {
+	return pgx.ScanRow(r.rows.Conn().TypeMap(), r.rows.FieldDescriptions(), r.rows.RawValues(), dest...)
 }
 
 // Send sends the batch and reads the results. A Batch is sent once.
@@ -91,6 +99,9 @@ func (b *Batch) Send(ctx context.Context) error {
 		return nil
 	}
 	for try := 1; ; try++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		unread, err := b.sendOnce(ctx)
 		switch {
 		case err == nil && unread != nil:
@@ -99,14 +110,8 @@ func (b *Batch) Send(ctx context.Context) error {
 			return nil
 		case errors.Is(err, ErrUnavailable):
 			return err
-		case pgconn.SafeToRetry(err), isStalePlan(err), notSent(err) && isBroken(err):
-			if try == 1 && ctx.Err() == nil { // nothing happened
-				if !isStalePlan(err) {
-					b.tenant.pool.Reset() // where one connection has died the others probably have too
-				}
-				continue
-			}
-			return classify(err)
+		case try == 1 && (isStalePlan(err) || notSent(err) && isBroken(err)) && ctx.Err() == nil:
+			continue // nothing happened
 		case notSent(err), answeredCommit(err):
 			return classify(err)
 		default:

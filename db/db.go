@@ -175,7 +175,9 @@ func parse(cfg Config) (base *pgxpool.Config, bouncer bool, err error) {
 	base.MinConns, base.MinIdleConns = 0, 0
 	base.MaxConnIdleTime = 10 * time.Minute
 	base.HealthCheckPeriod = 30 * time.Second
-	base.PingTimeout = 2 * time.Second // a server that accepts and says nothing
+	// acquire sees a connection that was closed; a ping finds the one whose server went without a word.
+	base.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > 10*time.Second }
+	base.PingTimeout = 2 * time.Second
 	return base, bouncer, nil
 }
 

@@ -54,6 +54,9 @@ func isDown(code string) bool {
 	return false
 }
 
+// IsRetryable tells that Postgres rolled a batch back because of others and that the same one may well succeed now.
+func IsRetryable(err error) bool { return isRetryable(err) }
+
 // isRetryable tells that Postgres rolled back and that the same transaction may well succeed now.
 func isRetryable(err error) bool {
 	var pg *pgconn.PgError
@@ -79,8 +82,7 @@ func isBroken(err error) bool {
 	}
 	var connect *pgconn.ConnectError
 	var op net.Error
-	return errors.As(err, &connect) || errors.As(err, &op) || pgconn.SafeToRetry(err) ||
-		isEOF(err) || strings.Contains(err.Error(), "conn closed")
+	return errors.As(err, &connect) || errors.As(err, &op) || errors.Is(err, pgconn.ErrConnClosed) || isEOF(err)
 }
 
 // classify marks errors that mean "the database is not there". The caller's own end of patience is not one.

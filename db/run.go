@@ -158,10 +158,16 @@ func (r runner) single(ctx context.Context, sql string, run func(*pgxpool.Conn) 
 	return r.attempt(ctx, sql, func(c *pgxpool.Conn) (bool, error) { return false, run(c) })
 }
 
-// attempt runs one statement, a second time when the first met a connection that had died before and the statement
-// cannot have happened. With keep the connection stays with the caller.
+// attempt runs one statement, a second time when the first cannot have changed anything. With keep the connection stays
+// with the caller.
+//
+// pgconn.SafeToRetry is no help: it says yes to "conn closed", which is also what a lost answer to a statement without
+// parameters looks like (TestUnknownOutcome).
 func (r runner) attempt(ctx context.Context, sql string, run func(*pgxpool.Conn) (keep bool, err error)) error {
 	for try := 1; ; try++ {
+		if err := ctx.Err(); err != nil {
+			return err // nothing is sent, so nobody needs to wonder what happened
+		}
 		c, err := acquire(ctx, r.pool)
 		if err != nil {
 			return err
@@ -173,33 +179,17 @@ func (r runner) attempt(ctx context.Context, sql string, run func(*pgxpool.Conn)
 		if err == nil {
 			return nil
 		}
-		stale := isStalePlan(err)
-		harmless := stale || pgconn.SafeToRetry(err) || (isBroken(err) && isRead(sql))
+		harmless := isStalePlan(err) || (isBroken(err) && isRead(sql))
 		if try > 1 || !harmless || ctx.Err() != nil {
 			return outcome(sql, err)
 		}
-		if !stale {
-			r.pool.Reset() // where one has died the others probably have too
-		}
 	}
-}
-
-// acquire waits for a connection.
-func acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
-	c, err := pool.Acquire(ctx)
-	if err == nil {
-		return c, nil
-	}
-	if errors.Is(err, context.Canceled) {
-		return nil, err
-	}
-	return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
 // outcome explains the error of a statement that is a transaction of its own: if the answer is missing, a write may
 // have happened.
 func outcome(sql string, err error) error {
-	if err == nil || answered(err) || pgconn.SafeToRetry(err) || isRead(sql) {
+	if err == nil || answered(err) || isRead(sql) {
 		return classify(err)
 	}
 	return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)

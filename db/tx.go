@@ -52,10 +52,13 @@ func transactOnce(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions, b
 	if err := body(tx); err != nil {
 		return err // nothing was committed, so a broken connection is "unavailable", never "unknown"
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	committing = true
 	if err := tx.Commit(ctx); err != nil {
 		switch {
-		case errors.Is(err, pgx.ErrTxCommitRollback), answeredCommit(err), pgconn.SafeToRetry(err):
+		case errors.Is(err, pgx.ErrTxCommitRollback), answeredCommit(err):
 			return fmt.Errorf("commit: %w", classify(err))
 		}
 		return fmt.Errorf("commit: %w: %w", ErrUnknownOutcome, err)
@@ -84,6 +87,5 @@ func begin(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions) (*pgxpoo
 		if try > 1 || !isBroken(err) || ctx.Err() != nil {
 			return nil, nil, fmt.Errorf("begin: %w", classify(err))
 		}
-		pool.Reset()
 	}
 }

@@ -50,24 +50,30 @@ func URL(t testing.TB) string {
 		t.Fatal(err)
 	}
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
-	return create(t, name, template)
+	return create(t, name, "TEMPLATE "+template)
 }
 
 // EmptyURL makes a database with nothing in it.
 func EmptyURL(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
-	return create(t, name, "template0")
+	return create(t, name, "TEMPLATE template0 ENCODING 'UTF8'")
 }
 
-func create(t testing.TB, name, template string) string {
+// ASCIIURL makes a database with the encoding SQL_ASCII, which nobody should serve from.
+func ASCIIURL(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
+	return create(t, name, "TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+}
+
+func create(t testing.TB, name, how string) string {
 	t.Helper()
 	server, err := serverURL()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// STRATEGY file_copy is the faster one with fsync off; on a server with fsync it means a checkpoint.
-	if err := exec(t.Context(), server, "CREATE DATABASE "+name+" TEMPLATE "+template+" ENCODING 'UTF8'"); err != nil {
+	if err := exec(t.Context(), server, "CREATE DATABASE "+name+" "+how); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

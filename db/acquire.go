@@ -1,0 +1,54 @@
+package db
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// acquire waits for a connection, and passes over those that died while they were idle. Finding that out before a
+// statement is sent is what keeps a restarted server from looking like an unknown outcome.
+func acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
+	for tries := 100; ; tries-- { // more than any pool holds
+		c, err := pool.Acquire(ctx)
+		if err != nil {
+			if errors.Is(err, context.Canceled) {
+				return nil, err
+			}
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if tries <= 0 || !isDead(c) {
+			return c, nil
+		}
+		_ = c.Conn().Close(ctx) // of a dead connection: the error is why
+		c.Release()
+	}
+}
+
+// isDead looks whether the server has ended an idle connection: the socket's end, or a last word, is waiting to be
+// read. It neither reads nor waits.
+func isDead(c *pgxpool.Conn) bool {
+	conn := c.Conn().PgConn().Conn()
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	dead := false
+	err = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		dead = !errors.Is(err, syscall.EAGAIN) && !errors.Is(err, syscall.EINTR)
+	})
+	return dead || err != nil
+}
