@@ -1,0 +1,59 @@
+package repodb
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/auroralocus/locus/repo"
+)
+
+func TestWriteAndRead(t *testing.T) {
+	s, schema := testStore(t, Config{})
+	aid, did := newRepo(t, s.db, s.keys, schema)
+	ctx := t.Context()
+	for i := range 40 {
+		path := fmt.Sprintf("app.bsky.feed.post/3k%011d", i)
+		res := mustWrite(t, s, schema, aid, create(path, post(path)))
+		if !res.Changed || res.Seq != int64(5+i) || len(res.Ops) != 1 {
+			t.Fatalf("write %d: %+v", i, res)
+		}
+		a, r, err := s.GetRecord(ctx, schema, did, path)
+		if err != nil || a.AID != aid || !bytes.Equal(r.Value, post(path)) || r.CID != res.Ops[0].CID {
+			t.Fatalf("read %s: %+v %+v %v", path, a, r, err)
+		}
+	}
+	if _, _, err := s.GetRecord(ctx, schema, "user1.test", "app.bsky.feed.post/none"); !errors.Is(err, ErrRecordNotFound) {
+		t.Error("missing record:", err)
+	}
+	if _, _, err := s.GetRecord(ctx, schema, "nobody.test", "app.bsky.feed.post/none"); !errors.Is(err, ErrRepoNotFound) {
+		t.Error("missing account:", err)
+	}
+	head, err := s.Head(ctx, schema, aid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := head.Head.Data
+	_, err = s.Write(ctx, schema, aid, Options{SwapCommit: &wrong}, writes(create("app.bsky.feed.post/x", post("x"))))
+	if !errors.Is(err, ErrSwapCommit) {
+		t.Error("swap:", err)
+	}
+	if _, err = s.Write(ctx, schema, aid, Options{SwapCommit: &head.Head.CID}, writes(create("app.bsky.feed.post/x", post("x")))); err != nil {
+		t.Error("swap:", err)
+	}
+	_, err = s.Write(ctx, schema, aid, Options{}, writes(create("app.bsky.feed.post/x", post("x"))))
+	if !errors.Is(err, repo.ErrRecordExists) {
+		t.Error("exists:", err)
+	}
+	var out bytes.Buffer
+	if err := s.Export(ctx, schema, aid, 0, &out); err != nil {
+		t.Fatal(err)
+	}
+	t.Log("export", out.Len())
+	a, err := repo.Verify(bytes.NewReader(out.Bytes()), did, nil, repo.VerifyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", a)
+}
