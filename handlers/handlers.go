@@ -13,25 +13,53 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/auroralocus/locus/db"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // Deps is what the methods are made from. Each namespace gets what it needs of it, nothing hands Deps on.
 type Deps struct {
-	Log  *slog.Logger
-	Auth authenticator
-	// ByHost says which tenant a Host header names: (*tenant.Registry).ByHost.
-	ByHost func(ctx context.Context, host string) (tenant.Match, error)
+	Log *slog.Logger
+	Now func() time.Time
 	// Version is what /xrpc/_health and the document say.
 	Version string
+	Auth    authenticator
+	// ByHost says which tenant a Host header names: (*tenant.Registry).ByHost.
+	ByHost func(ctx context.Context, host string) (tenant.Match, error)
+
+	DB        *db.DB
+	Tenants   *tenant.Registry
+	Keys      *keyring.Keyring
+	Sessions  *auth.Sessions
+	Actors    *accounts.Cache
+	Passwords *accounts.Passwords
+	Repos     *repodb.Store
+	Hub       *firehose.Hub
+	Directory identity.Directory
+	Documents *identity.Resolver
+	Lexicons  *lexicon.Catalogue
+	Clock     *repo.Clock // draws record keys
 }
 
-// namespaces is the table of contents of the whole interface: each entry registers one namespace.
-func namespaces(_ *group, _ Deps) {
+// namespaces is the table of contents of the whole interface: each line registers one namespace.
+func namespaces(g *group, d Deps) {
+	serverMethods{d.DB, d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Hub, d.Directory, d.Documents, d.Now, d.Log}.register(g)
+	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Log}.register(g)
+	syncMethods{d.Repos, d.Actors}.register(g)
+	identityMethods{d.Actors, d.Documents, d.Log}.register(g)
 }
 
 // Server answers HTTP for all tenants.
@@ -74,6 +102,9 @@ func assemble(d Deps, register func(*group, Deps)) *Server {
 		return b
 	})
 	s.pages()
+	if d.DB != nil {
+		wellKnown{d.Actors, d.DB.Ping, d.Version, d.Log}.register(s.mux)
+	}
 	s.mux.HandleFunc("/xrpc/", s.unrouted)
 	s.mux.HandleFunc("/", notFound)
 	s.handler = s.middleware()

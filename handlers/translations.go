@@ -7,7 +7,10 @@ import (
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // translation is the answer to one sentinel error. An empty message is the error's own text: only for
@@ -39,13 +42,13 @@ var translations = []translation{
 	{auth.ErrOperator, http.StatusUnauthorized, "AuthenticationRequired", "Authentication Required"},
 
 	// account
-	{accounts.ErrHandleSyntax, http.StatusBadRequest, "InvalidHandle", "Input/handle must be a valid handle"},
-	{accounts.ErrHandleTLD, http.StatusBadRequest, "InvalidHandle", "Handle TLD is invalid or disallowed"},
-	{accounts.ErrHandleShort, http.StatusBadRequest, "InvalidHandle", "Handle too short"},
-	{accounts.ErrHandleLong, http.StatusBadRequest, "InvalidHandle", "Handle too long"},
-	{accounts.ErrHandleCharacters, http.StatusBadRequest, "InvalidHandle", "Invalid characters in handle"},
-	{accounts.ErrHandleWord, http.StatusBadRequest, "InvalidHandle", "Inappropriate language in handle"},
-	{accounts.ErrHandleReserved, http.StatusBadRequest, "HandleNotAvailable", "Reserved handle"},
+	{identity.ErrHandleSyntax, http.StatusBadRequest, "InvalidHandle", "Input/handle must be a valid handle"},
+	{identity.ErrHandleTLD, http.StatusBadRequest, "InvalidHandle", "Handle TLD is invalid or disallowed"},
+	{identity.ErrHandleTooShort, http.StatusBadRequest, "InvalidHandle", "Handle too short"},
+	{identity.ErrHandleTooLong, http.StatusBadRequest, "InvalidHandle", "Handle too long"},
+	{identity.ErrHandleChars, http.StatusBadRequest, "InvalidHandle", "Invalid characters in handle"},
+	{identity.ErrHandleRefused, http.StatusBadRequest, "InvalidHandle", "Inappropriate language in handle"},
+	{identity.ErrHandleReserved, http.StatusBadRequest, "HandleNotAvailable", "Reserved handle"},
 	{accounts.ErrHandleDomain, http.StatusBadRequest, "UnsupportedDomain", "Not a supported handle domain"},
 	{accounts.ErrHandleTaken, http.StatusBadRequest, "HandleNotAvailable", ""},
 	{accounts.ErrEmailRequired, http.StatusBadRequest, "InvalidRequest", "Email is required"},
@@ -60,6 +63,23 @@ var translations = []translation{
 	{accounts.ErrInviteUnavailable, http.StatusBadRequest, "InvalidInviteCode", "Provided invite code not available"},
 	{accounts.ErrInviteUses, http.StatusBadRequest, "InvalidRequest", "useCount must be at least 1"},
 	{accounts.ErrRecoveryKey, http.StatusBadRequest, "InvalidRequest", "Recovery key must be a did:key"},
+
+	// repo, repodb, lexicon
+	{repo.ErrRecordExists, http.StatusBadRequest, "RecordAlreadyExists", "There is a record already at one of the paths"},
+	{repo.ErrRecordMissing, http.StatusBadRequest, "RecordNotFound", "Could not locate a record that is to be changed"},
+	{repo.ErrTooManyOps, http.StatusBadRequest, "InvalidRequest", "Too many writes. Max: 200"},
+	{repo.ErrTooBig, http.StatusBadRequest, "InvalidRequest", "Too many writes. Max event size: 2MB"},
+	{repo.ErrRecordTooBig, http.StatusBadRequest, "InvalidRequest", "A record may have at most 1000000 bytes"},
+	{repodb.ErrSwapCommit, http.StatusBadRequest, "InvalidSwap", "The repository's newest commit is another one"},
+	{repodb.ErrRepoNotFound, http.StatusBadRequest, "RepoNotFound", "Could not find repo"},
+	{repodb.ErrRepoTakendown, http.StatusUnauthorized, "AccountTakedown", "Account has been taken down"},
+	{repodb.ErrRepoDeactivated, http.StatusUnauthorized, "AccountDeactivated", "Account is deactivated"},
+	{repodb.ErrContention, http.StatusServiceUnavailable, "NotEnoughResources", "The repository is being written to from many places, try again"},
+	{repodb.ErrBlocksNotFound, http.StatusBadRequest, "BlockNotFound", "Could not find all of the blocks"},
+	{repodb.ErrExportsBusy, http.StatusServiceUnavailable, "NotEnoughResources", "Too many repositories are being read at once, try again"},
+	{repodb.ErrClosed, http.StatusServiceUnavailable, "NotEnoughResources", "The server is shutting down, try again"},
+	{lexicon.ErrUnknownType, http.StatusBadRequest, "InvalidRequest", ""},
+	{lexicon.ErrInvalid, http.StatusBadRequest, "InvalidRequest", ""},
 
 	// identity. The directory's own refusals are the client's to read, its failures are not.
 	{identity.ErrOperation, http.StatusBadRequest, "InvalidRequest", ""},

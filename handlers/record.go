@@ -1,0 +1,106 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/dagcbor"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+// preparedRecord is a record that may be written as far as can be said without looking at the repository.
+type preparedRecord struct {
+	path   string
+	block  []byte // canonical DAG-CBOR
+	cid    cid.Cid
+	status string // validationStatus of the answer; "" when the schema was not asked
+}
+
+// prepare checks a record's key and value and makes its block. What holds for every record (data model, $type, key
+// syntax) is checked whatever validate says; the lexicon only unless it is false, and must be known when it is true.
+func (m repoMethods) prepare(t *tenant.Tenant, collection NSID, rkey RecordKey, text RawJSON, validate *bool) (preparedRecord, error) {
+	p := preparedRecord{path: string(collection) + "/" + string(rkey)}
+	if _, _, err := repo.ParsePath(p.path); err != nil {
+		return p, invalid("Invalid record key or collection")
+	}
+	block, err := dagcbor.FromJSON(text, dagcbor.Limits{Type: string(collection)})
+	var mismatch *dagcbor.TypeError
+	switch {
+	case errors.As(err, &mismatch):
+		return p, invalid("Invalid $type: expected %s, got %s", mismatch.Want, mismatch.Got)
+	case errors.Is(err, dagcbor.ErrLegacyBlob):
+		return p, invalid("Legacy blobs are not allowed")
+	case err != nil:
+		return p, invalid("Invalid record: %s", plain(err))
+	}
+	p.block, p.cid = block, dagcbor.CID(block)
+
+	want := validateRule(t, validate)
+	if want == tenant.ValidateOff {
+		return p, nil
+	}
+	value, err := dagcbor.Decode(block)
+	if err != nil {
+		return p, fmt.Errorf("decode what was just encoded: %w", err)
+	}
+	status, err := m.lexicons.Validate(string(collection), string(rkey), value, lexicon.Mode(want == tenant.ValidateRequired))
+	if err != nil {
+		return p, err
+	}
+	p.status = string(status)
+	return p, nil
+}
+
+// validateRule is what the caller says, or else the tenant's setting.
+func validateRule(t *tenant.Tenant, validate *bool) string {
+	switch {
+	case validate == nil:
+		return t.Settings.RecordValidation
+	case *validate:
+		return tenant.ValidateRequired
+	}
+	return tenant.ValidateOff
+}
+
+// plain is an error of the data model as a stranger may read it: without the package's name.
+func plain(err error) string {
+	const prefix = "dagcbor: "
+	s := said(err)
+	if len(s) > len(prefix) && equalHandle(s[:len(prefix)], prefix) {
+		s = s[len(prefix):]
+	}
+	return s
+}
+
+// swapOption reads swapCommit.
+func swapOption(c CID) (repodb.Options, error) {
+	if c == "" {
+		return repodb.Options{}, nil
+	}
+	want, err := cid.Decode(string(c))
+	if err != nil {
+		return repodb.Options{}, invalid("swapCommit is not a CID")
+	}
+	return repodb.Options{SwapCommit: &want}, nil
+}
+
+// invalidSwap is the answer to a swapRecord or swapCommit that does not hold.
+func invalidSwap(current cid.Cid) *Error {
+	at := "null"
+	if current.Defined() {
+		at = current.String()
+	}
+	return refuse(http.StatusBadRequest, "InvalidSwap", "Record was at %s", at)
+}
+
+func recordURI(did, path string) AtURI { return AtURI("at://" + did + "/" + path) }
+
+func commitMeta(r repodb.Result) *repoDefsCommitMeta {
+	return &repoDefsCommitMeta{CID: CID(r.CID.String()), Rev: TID(r.Rev.String())}
+}

@@ -1,0 +1,34 @@
+package handlers
+
+import (
+	"log/slog"
+
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+// repoMethods are com.atproto.repo.*: records.
+type repoMethods struct {
+	repos     *repodb.Store
+	actors    *accounts.Cache
+	lexicons  *lexicon.Catalogue
+	documents *identity.Resolver
+	keys      *repo.Clock // draws record keys
+	log       *slog.Logger
+}
+
+func (m repoMethods) register(g *group) {
+	// Guarded: the committer compares the account's state again.
+	writer := auth.Std | auth.NoTakedown | auth.NoDeactivated | auth.Guarded
+	account(g, procedure("com.atproto.repo.createRecord").takes(writer).body(recordBodyLimit), mayCreateRecord, m.createRecord)
+	account(g, procedure("com.atproto.repo.putRecord").takes(writer).body(recordBodyLimit), mayPutRecord, m.putRecord)
+	account(g, procedure("com.atproto.repo.deleteRecord").takes(writer), mayDeleteRecord, m.deleteRecord)
+	account(g, procedure("com.atproto.repo.applyWrites").takes(writer).body(recordBodyLimit), mayApplyWrites, m.applyWrites)
+	public(g, query("com.atproto.repo.getRecord"), m.getRecord)
+	public(g, query("com.atproto.repo.listRecords"), m.listRecords)
+	public(g, query("com.atproto.repo.describeRepo"), m.describeRepo)
+}

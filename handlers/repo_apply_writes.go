@@ -1,0 +1,65 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+// applyWrites makes, replaces and removes records, all in one commit or none. Unlike the single methods it removes no
+// duplicates, and an update or delete of what is not there is an error.
+// spec: lexicon com.atproto.repo.applyWrites
+func (m repoMethods) applyWrites(ctx context.Context, c accountCaller, in *repoApplyWritesInput) (*repoApplyWritesOutput, error) {
+	if len(in.Body.Writes) > repo.MaxOps {
+		return nil, invalid("Too many writes. Max: %d", repo.MaxOps)
+	}
+	opts, err := swapOption(in.Body.SwapCommit)
+	if err != nil {
+		return nil, err
+	}
+	writes := make([]repo.Write, len(in.Body.Writes))
+	results := make([]repoApplyWritesResult, len(in.Body.Writes))
+	for i := range in.Body.Writes {
+		if writes[i], results[i], err = m.prepareWrite(c, &in.Body.Writes[i], in.Body.Validate); err != nil {
+			return nil, err
+		}
+	}
+	result, err := m.repos.Write(ctx, c.Tenant.Schema, c.AID, opts, func(*repodb.View) ([]repo.Write, error) {
+		return writes, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := new(repoApplyWritesOutput)
+	out.Body.Results = results
+	if result.Changed {
+		out.Body.Commit = commitMeta(result)
+	}
+	return out, nil
+}
+
+// prepareWrite turns one element of the list into a write and the result that it will have.
+func (m repoMethods) prepareWrite(c accountCaller, w *repoApplyWritesWrite, validate *bool) (repo.Write, repoApplyWritesResult, error) {
+	switch {
+	case w.Create != nil:
+		rkey := w.Create.Rkey
+		if rkey == "" {
+			rkey = RecordKey(m.keys.Next().String())
+		}
+		p, err := m.prepare(c.Tenant, w.Create.Collection, rkey, w.Create.Value, validate)
+		return repo.Write{Action: repo.ActionCreate, Path: p.path, Record: p.block},
+			repoApplyWritesResult{CreateResult: &repoApplyWritesCreateResult{URI: recordURI(c.DID, p.path), CID: CID(p.cid.String()), ValidationStatus: p.status}}, err
+	case w.Update != nil:
+		p, err := m.prepare(c.Tenant, w.Update.Collection, w.Update.Rkey, w.Update.Value, validate)
+		return repo.Write{Action: repo.ActionUpdate, Path: p.path, Record: p.block},
+			repoApplyWritesResult{UpdateResult: &repoApplyWritesUpdateResult{URI: recordURI(c.DID, p.path), CID: CID(p.cid.String()), ValidationStatus: p.status}}, err
+	case w.Delete != nil:
+		path := string(w.Delete.Collection) + "/" + string(w.Delete.Rkey)
+		if _, _, err := repo.ParsePath(path); err != nil {
+			return repo.Write{}, repoApplyWritesResult{}, invalid("Invalid record key or collection")
+		}
+		return repo.Write{Action: repo.ActionDelete, Path: path}, repoApplyWritesResult{DeleteResult: &repoApplyWritesDeleteResult{}}, nil
+	}
+	return repo.Write{}, repoApplyWritesResult{}, invalid("a write must be a create, an update or a delete")
+}

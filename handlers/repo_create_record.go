@@ -1,0 +1,49 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+// createRecord makes a new record, under a key of its own unless one is given. A follow, block, like or repost takes the
+// place of an older one with the same subject, in the same commit: a client that retries does not like twice.
+// spec: lexicon com.atproto.repo.createRecord
+func (m repoMethods) createRecord(ctx context.Context, c accountCaller, in *repoCreateRecordInput) (*repoCreateRecordOutput, error) {
+	opts, err := swapOption(in.Body.SwapCommit)
+	if err != nil {
+		return nil, err
+	}
+	rkey := in.Body.Rkey
+	if rkey == "" {
+		rkey = RecordKey(m.keys.Next().String())
+	}
+	record, err := m.prepare(c.Tenant, in.Body.Collection, rkey, in.Body.Record, in.Body.Validate)
+	if err != nil {
+		return nil, err
+	}
+	dedupe := validateRule(c.Tenant, in.Body.Validate) != tenant.ValidateOff
+	result, err := m.repos.Write(ctx, c.Tenant.Schema, c.AID, opts, func(v *repodb.View) ([]repo.Write, error) {
+		if _, exists, err := v.Get(record.path); err != nil {
+			return nil, err
+		} else if exists {
+			return nil, refuse(http.StatusBadRequest, "RecordAlreadyExists", "There is a record already: %s", recordURI(c.DID, record.path))
+		}
+		writes := []repo.Write{{Action: repo.ActionCreate, Path: record.path, Record: record.block}}
+		if !dedupe {
+			return writes, nil
+		}
+		older, err := v.Duplicates(record.path, record.block)
+		return append(older, writes...), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := new(repoCreateRecordOutput)
+	out.Body.URI, out.Body.CID = recordURI(c.DID, record.path), CID(record.cid.String())
+	out.Body.Commit, out.Body.ValidationStatus = commitMeta(result), record.status
+	return out, nil
+}

@@ -1,0 +1,50 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+// deleteRecord removes a record. One that is not there is no error, and then no swap is looked at.
+// spec: lexicon com.atproto.repo.deleteRecord
+func (m repoMethods) deleteRecord(ctx context.Context, c accountCaller, in *repoDeleteRecordInput) (*repoDeleteRecordOutput, error) {
+	commitSwap, err := swapOption(in.Body.SwapCommit)
+	if err != nil {
+		return nil, err
+	}
+	var recordSwap cid.Cid
+	if in.Body.SwapRecord != "" {
+		if recordSwap, err = cid.Decode(string(in.Body.SwapRecord)); err != nil {
+			return nil, invalid("swapRecord is not a CID")
+		}
+	}
+	path := string(in.Body.Collection) + "/" + string(in.Body.Rkey)
+	if _, _, err := repo.ParsePath(path); err != nil {
+		return nil, invalid("Invalid record key or collection")
+	}
+	result, err := m.repos.Write(ctx, c.Tenant.Schema, c.AID, repodb.Options{}, func(v *repodb.View) ([]repo.Write, error) {
+		current, exists, err := v.Get(path)
+		if err != nil || !exists {
+			return nil, err
+		}
+		if want := commitSwap.SwapCommit; want != nil && !want.Equals(v.Head().CID) {
+			return nil, repodb.ErrSwapCommit
+		}
+		if recordSwap.Defined() && !current.Equals(recordSwap) {
+			return nil, invalidSwap(current)
+		}
+		return []repo.Write{{Action: repo.ActionDelete, Path: path}}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := new(repoDeleteRecordOutput)
+	if result.Changed {
+		out.Body.Commit = commitMeta(result)
+	}
+	return out, nil
+}

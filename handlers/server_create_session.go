@@ -1,0 +1,93 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// createSession signs in by handle, DID or address. A deactivated account may; a taken-down one gets, when asked for
+// with allowTakendown, a token that is good for appealing and leaving, and that cannot be refreshed.
+// spec: lexicon com.atproto.server.createSession
+func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverCreateSessionInput) (*serverCreateSessionOutput, error) {
+	t := m.db.Tenant(v.Tenant.Schema)
+	a, err := m.passwords.Authenticate(ctx, t.Q(), in.Body.Identifier, in.Body.Password)
+	if err != nil {
+		return nil, err
+	}
+	scope := auth.ScopeAccess
+	if a.TakenDown {
+		if in.Body.AllowTakendown == nil || !*in.Body.AllowTakendown {
+			return nil, auth.ErrAccountTakedown
+		}
+		scope = auth.ScopeTakendown
+	}
+	secrets, err := m.sessions.Secrets(ctx, v.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	token := m.sessions.NewRefresh()
+	if scope == auth.ScopeAccess {
+		err := t.Tx(ctx, func(q *tenantdb.Queries) error {
+			return auth.InsertRefresh(ctx, q, m.now(), a.AID, token, nil)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	pair, err := m.sessions.Mint(v.Tenant, secrets, scope, a.DID, token)
+	if err != nil {
+		return nil, err
+	}
+	info := m.sessionInfo(ctx, v.Tenant, a)
+	return &serverCreateSessionOutput{Body: serverCreateSessionOutputBody{
+		AccessJwt: pair.Access, RefreshJwt: pair.Refresh,
+		DID: DID(a.DID), Handle: info.Handle, DIDDoc: info.DIDDoc,
+		Email: a.Email, EmailConfirmed: &a.EmailConfirmed, EmailAuthFactor: new(bool), Active: &info.Active, Status: info.Status,
+	}}, nil
+}
+
+// sessionInfo is what the three session answers say of an account beside its address.
+type sessionInfo struct {
+	Handle Handle
+	DIDDoc RawJSON
+	Active bool
+	Status string
+}
+
+func (m serverMethods) sessionInfo(ctx context.Context, t *tenant.Tenant, a *accounts.Account) sessionInfo {
+	info := sessionInfo{Handle: shownHandle(a.Handle), Active: a.Active(), Status: a.Status()}
+	if t.Settings.SessionDIDDoc {
+		info.DIDDoc = m.didDoc(ctx, a.DID)
+	}
+	return info
+}
+
+// didDoc is the DID document as JSON, nothing when the directory does not answer: a session does not fail for it.
+func (m serverMethods) didDoc(ctx context.Context, did string) RawJSON {
+	doc, err := m.documents.Resolve(ctx, did)
+	if err != nil {
+		m.log.Warn("session without DID document", "did", did, "err", err)
+		return nil
+	}
+	text, err := doc.MarshalJSON()
+	if err != nil {
+		m.log.Warn("session without DID document", "did", did, "err", err)
+		return nil
+	}
+	return text
+}
+
+// invalidHandle is what an account shows that has no handle which is its own.
+// spec: handle#additional-non-syntax-restrictions
+const invalidHandle = "handle.invalid"
+
+func shownHandle(handle string) Handle {
+	if handle == "" {
+		return invalidHandle
+	}
+	return Handle(handle)
+}

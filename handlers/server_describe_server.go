@@ -1,0 +1,23 @@
+package handlers
+
+import "context"
+
+// describeServer tells what kind of server this is. Relays call it to decide whether a host is a PDS.
+// spec: lexicon com.atproto.server.describeServer
+func (m serverMethods) describeServer(_ context.Context, v visitor, _ *serverDescribeServerInput) (*serverDescribeServerOutput, error) {
+	s := &v.Tenant.Settings
+	invite, limit := s.InviteRequired(), s.BlobUploadLimit
+	out := &serverDescribeServerOutput{Body: serverDescribeServerOutputBody{
+		DID:                  DID(v.Tenant.ServiceDID),
+		AvailableUserDomains: v.Tenant.UserDomains(),
+		InviteCodeRequired:   &invite,
+		BlobUploadLimit:      &limit,
+	}}
+	if s.PrivacyPolicyURL != "" || s.TermsOfServiceURL != "" {
+		out.Body.Links = &serverDescribeServerLinks{PrivacyPolicy: URI(s.PrivacyPolicyURL), TermsOfService: URI(s.TermsOfServiceURL)}
+	}
+	if s.ContactEmail != "" {
+		out.Body.Contact = &serverDescribeServerContact{Email: s.ContactEmail}
+	}
+	return out, nil
+}

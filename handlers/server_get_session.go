@@ -1,0 +1,29 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+)
+
+// getSession tells the caller who it is.
+// spec: lexicon com.atproto.server.getSession
+func (m serverMethods) getSession(ctx context.Context, c accountCaller, _ *serverGetSessionInput) (*serverGetSessionOutput, error) {
+	a, err := accounts.ByDID(ctx, m.db.Tenant(c.Tenant.Schema).Q(), c.DID)
+	if errors.Is(err, accounts.ErrNotFound) {
+		return nil, auth.ErrAccountNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	if a.TakenDown {
+		return nil, auth.ErrAccountTakedown
+	}
+	info := m.sessionInfo(ctx, c.Tenant, a)
+	return &serverGetSessionOutput{Body: serverGetSessionOutputBody{
+		DID: DID(a.DID), Handle: info.Handle, DIDDoc: info.DIDDoc,
+		Email: a.Email, EmailConfirmed: &a.EmailConfirmed, EmailAuthFactor: new(bool), Active: &info.Active, Status: info.Status,
+	}}, nil
+}

@@ -1,0 +1,51 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+// syncMethods are com.atproto.sync.*: repositories as others read them. Their errors are all 400, not-found included.
+type syncMethods struct {
+	repos  *repodb.Store
+	actors *accounts.Cache
+}
+
+func (m syncMethods) register(g *group) {
+	// An inactive repository is shown to its own account and to the operator; the token of a taken-down account opens
+	// what it needs to leave.
+	viewer(g, query("com.atproto.sync.getRepo").takes(auth.Std|auth.OrTakendown), m.getRepo)
+	viewer(g, query("com.atproto.sync.getRecord").takes(auth.Std), m.getRecord)
+	viewer(g, query("com.atproto.sync.getBlocks").takes(auth.Std), m.getBlocks)
+	viewer(g, query("com.atproto.sync.getLatestCommit").takes(auth.Std), m.getLatestCommit)
+	public(g, query("com.atproto.sync.getRepoStatus"), m.getRepoStatus)
+	public(g, query("com.atproto.sync.listRepos"), m.listRepos)
+}
+
+// readable finds a repository that the viewer may read.
+func (m syncMethods) readable(ctx context.Context, v viewerCaller, did DID) (accounts.Actor, error) {
+	a, err := m.find(ctx, v.Tenant, did)
+	switch {
+	case err != nil || v.sees(string(did)):
+		return a, err
+	case a.TakenDown:
+		return a, refuse(http.StatusBadRequest, "RepoTakendown", "Repo has been takendown: %s", did)
+	case a.Deactivated:
+		return a, refuse(http.StatusBadRequest, "RepoDeactivated", "Repo has been deactivated: %s", did)
+	}
+	return a, nil
+}
+
+func (m syncMethods) find(ctx context.Context, t *tenant.Tenant, did DID) (accounts.Actor, error) {
+	a, err := m.actors.ByDID(ctx, t.Schema, string(did), accounts.Fresh)
+	if errors.Is(err, accounts.ErrNotFound) {
+		return a, refuse(http.StatusBadRequest, "RepoNotFound", "Could not find repo for DID: %s", did)
+	}
+	return a, err
+}

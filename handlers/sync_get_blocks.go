@@ -1,0 +1,31 @@
+package handlers
+
+import (
+	"context"
+	"io"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+// getBlocks gives single blocks, all or none, in an archive without roots.
+// spec: lexicon com.atproto.sync.getBlocks
+func (m syncMethods) getBlocks(ctx context.Context, v viewerCaller, in *syncGetBlocksInput) (*syncGetBlocksOutput, error) {
+	a, err := m.readable(ctx, v, in.DID)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.Cids) > repodb.MaxBlocks {
+		return nil, invalid("at most %d blocks can be asked for at once", repodb.MaxBlocks)
+	}
+	want := make([]cid.Cid, len(in.Cids))
+	for i, text := range in.Cids {
+		if want[i], err = cid.Decode(string(text)); err != nil {
+			return nil, invalid("cids must be CIDs")
+		}
+	}
+	return stream(carType, nil, func(w io.Writer) error {
+		return m.repos.Blocks(ctx, v.Tenant.Schema, a.AID, want, w)
+	}), nil
+}

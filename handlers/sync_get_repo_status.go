@@ -1,0 +1,34 @@
+package handlers
+
+import "context"
+
+// getRepoStatus tells whether a repository is active, and why not. Relays revive or silence accounts by it, so it
+// answers for inactive ones too.
+// spec: lexicon com.atproto.sync.getRepoStatus
+func (m syncMethods) getRepoStatus(ctx context.Context, v visitor, in *syncGetRepoStatusInput) (*syncGetRepoStatusOutput, error) {
+	a, err := m.find(ctx, v.Tenant, in.DID)
+	if err != nil {
+		return nil, err
+	}
+	st, err := m.repos.Head(ctx, v.Tenant.Schema, a.AID)
+	if err != nil {
+		return nil, err
+	}
+	out := new(syncGetRepoStatusOutput)
+	out.Body.DID, out.Body.Status = in.DID, statusOf(st.Takendown, st.Deactivated)
+	if out.Body.Active = out.Body.Status == ""; out.Body.Active {
+		out.Body.Rev = TID(st.Head.Rev.String())
+	}
+	return out, nil
+}
+
+// statusOf is why an account is not active; "" when it is. A takedown outranks the account's own wish.
+func statusOf(takendown, deactivated bool) string {
+	switch {
+	case takendown:
+		return "takendown"
+	case deactivated:
+		return "deactivated"
+	}
+	return ""
+}

@@ -1,0 +1,35 @@
+package handlers
+
+import (
+	"context"
+	"strconv"
+)
+
+// listRepos lists all repositories in the order in which their accounts were made, inactive ones too: relays depend on
+// that. The cursor is absent on a short page.
+// spec: lexicon com.atproto.sync.listRepos
+func (m syncMethods) listRepos(ctx context.Context, v visitor, in *syncListReposInput) (*syncListReposOutput, error) {
+	var after int64
+	if in.Cursor != "" {
+		var err error
+		if after, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil || after < 0 {
+			return nil, invalid("Malformed cursor")
+		}
+	}
+	list, err := m.repos.ListRepos(ctx, v.Tenant.Schema, after, int(in.Limit))
+	if err != nil {
+		return nil, err
+	}
+	out := new(syncListReposOutput)
+	out.Body.Repos = make([]syncListReposRepo, len(list))
+	for i, st := range list {
+		status := statusOf(st.Takendown, st.Deactivated)
+		out.Body.Repos[i] = syncListReposRepo{
+			DID: DID(st.Head.DID), Head: CID(st.Head.CID.String()), Rev: TID(st.Head.Rev.String()), Active: new(status == ""), Status: status,
+		}
+	}
+	if n := len(list); n == int(in.Limit) {
+		out.Body.Cursor = strconv.FormatInt(list[n-1].AID, 10)
+	}
+	return out, nil
+}
