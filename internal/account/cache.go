@@ -158,9 +158,7 @@ func (c *Cache) put(entry *cached, forgotten uint64) {
 		return
 	}
 	if e, ok := c.byName[entry.key]; ok {
-		if e.Value.(*cached).asked.Before(entry.asked) {
-			e.Value = entry
-		}
+		e.Value = entry
 		c.order.MoveToFront(e)
 		return
 	}

@@ -12,9 +12,11 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo"
 )
 
 // StaleAfter is how old an unfinished sign-up must be before another may take its handle and address, and before it is
@@ -208,6 +210,17 @@ func (s *Signup) Finish(ctx context.Context, q *tenantdb.Queries) error {
 		return ErrSignupLost
 	}
 	return nil
+}
+
+// Events are what the firehose tells of the new account, in order, all in transaction 2. commit is the empty
+// repository's.
+func (s *Signup) Events(commit *repo.Commit, now time.Time) []firehose.Event {
+	return []firehose.Event{
+		firehose.NewIdentity(s.AID, s.DID, s.Handle, now),
+		firehose.NewAccount(s.AID, s.DID, true, "", now),
+		firehose.NewCommit(s.AID, commit, now),
+		firehose.NewSync(s.AID, s.DID, commit.Head.Rev, commit.Head.CID, commit.Block, now),
+	}
 }
 
 // Undo takes the sign-up back, in a transaction of its own, after any step from Begin on failed or may have failed. A

@@ -1,0 +1,11 @@
+package account
+
+// Len is how many entries the cache holds.
+func (c *Cache) Len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.byName) != c.order.Len() {
+		panic("list and map differ")
+	}
+	return c.order.Len()
+}
