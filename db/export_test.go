@@ -1,10 +1,13 @@
 package db
 
 import (
+	"context"
+	"io/fs"
 	"unsafe"
 
 	"github.com/auroralocus/locus/db/controldb"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/pressly/goose/v3"
 )
 
 // RawTenant is what the generated statements run on: tests use it for SQL that has no generated method.
@@ -12,3 +15,17 @@ func RawTenant(q *tenantdb.Queries) tenantdb.DBTX { return *(*tenantdb.DBTX)(uns
 
 // RawControl is the same of the control schema.
 func RawControl(q *controldb.Queries) controldb.DBTX { return *(*controldb.DBTX)(unsafe.Pointer(q)) }
+
+// EmptySchema makes a schema that no migration has run in.
+func (d *DB) EmptySchema(ctx context.Context, s Schema) error { return d.ensureSchema(ctx, s.name) }
+
+// Down takes all migrations of a schema back.
+func (d *DB) Down(ctx context.Context, name string, files fs.FS) error {
+	return d.withGoose(name, files, func(p *goose.Provider) error {
+		_, err := p.DownTo(ctx, 0)
+		return err
+	})
+}
+
+// Version is the version a schema says it is at.
+func (d *DB) Version(ctx context.Context, name string) (int64, error) { return d.version(ctx, name) }

@@ -64,17 +64,8 @@ func (q *Queries) InsertNode(ctx context.Context, arg InsertNodeParams) error {
 }
 
 const ListNodes = `-- name: ListNodes :many
-SELECT level, after, rev, cid, content FROM pds_tenant.mst_node
-WHERE aid = $1 AND (level, after) > ($2::smallint, $3::text)
-ORDER BY aid, level, after LIMIT $4::int
+SELECT level, after, rev, cid, content FROM pds_tenant.mst_node WHERE aid = $1
 `
-
-type ListNodesParams struct {
-	AID     int64
-	Level   int16
-	After   string
-	MaxRows int32
-}
 
 type ListNodesRow struct {
 	Level   int16
@@ -84,14 +75,9 @@ type ListNodesRow struct {
 	Content []byte
 }
 
-// Pages in primary key order, for checks.
-func (q *Queries) ListNodes(ctx context.Context, arg ListNodesParams) ([]ListNodesRow, error) {
-	rows, err := q.db.Query(ctx, ListNodes,
-		arg.AID,
-		arg.Level,
-		arg.After,
-		arg.MaxRows,
-	)
+// All of a repository, only ever streamed: for checks.
+func (q *Queries) ListNodes(ctx context.Context, aid int64) ([]ListNodesRow, error) {
+	rows, err := q.db.Query(ctx, ListNodes, aid)
 	if err != nil {
 		return nil, err
 	}
