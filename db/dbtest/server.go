@@ -20,7 +20,8 @@ import (
 
 const (
 	keeperEnv = "LOCUS_DBTEST_KEEPER" // set in the process that keeps the server: the folder
-	idleLimit = 10 * time.Second      // how long the server outlives its last user: go test compiles between packages
+	idleEnv   = "LOCUS_DBTEST_IDLE"   // how long the server outlives its last user, in place of idleLimit
+	idleLimit = 10 * time.Second      // go test compiles between packages
 )
 
 // users is held open, with a shared lock on it, for as long as this process lives: the keeper ends the server when it
@@ -177,9 +178,13 @@ func keep(dir string) error {
 	if err != nil {
 		return errors.Join(err, server.Stop())
 	}
+	limit := idleLimit
+	if d, err := time.ParseDuration(os.Getenv(idleEnv)); err == nil {
+		limit = d
+	}
 	idle := time.Now()
 	for {
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(limit / 20)
 		if err := flock(start, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 			idle = time.Now() // somebody is about to become a user
 			continue
@@ -187,7 +192,7 @@ func keep(dir string) error {
 		if err := flock(users, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 			idle = time.Now()
 		}
-		if time.Since(idle) > idleLimit {
+		if time.Since(idle) > limit {
 			// With the start lock held: whoever comes now waits, and then finds nothing.
 			return errors.Join(server.Stop(), os.RemoveAll(dir))
 		}
