@@ -151,27 +151,33 @@ func (d *Document) SigningKey() (string, error) {
 	return key.DIDKey(), nil
 }
 
-// The two older types carry the uncompressed point without a prefix; documents
-// of did:web still have them.
+// The two older types carry the bare point, with or without compression;
+// documents of did:web still have them.
 func (vm VerificationMethod) publicKey() (atcrypto.PublicKey, error) {
-	switch vm.Type {
-	case "Multikey":
+	if vm.Type == "Multikey" {
 		return atcrypto.ParsePublicMultibase(vm.PublicKeyMultibase)
-	case "EcdsaSecp256k1VerificationKey2019", "EcdsaSecp256r1VerificationKey2019":
-		text, ok := strings.CutPrefix(vm.PublicKeyMultibase, "z")
-		if !ok {
-			return nil, fmt.Errorf("not base58btc")
-		}
-		point, err := base58.Decode(text)
-		if err != nil {
-			return nil, err
-		}
-		if vm.Type == "EcdsaSecp256k1VerificationKey2019" {
-			return asKey(atcrypto.ParsePublicUncompressedBytesK256(point))
-		}
-		return asKey(atcrypto.ParsePublicUncompressedBytesP256(point))
 	}
-	return nil, fmt.Errorf("unsupported type")
+	k256 := vm.Type == "EcdsaSecp256k1VerificationKey2019"
+	if !k256 && vm.Type != "EcdsaSecp256r1VerificationKey2019" {
+		return nil, fmt.Errorf("unsupported type")
+	}
+	text, ok := strings.CutPrefix(vm.PublicKeyMultibase, "z")
+	if !ok {
+		return nil, fmt.Errorf("not base58btc")
+	}
+	point, err := base58.Decode(text)
+	if err != nil {
+		return nil, fmt.Errorf("not base58btc: %w", err)
+	}
+	switch compressed := len(point) == 33; {
+	case k256 && compressed:
+		return asKey(atcrypto.ParsePublicBytesK256(point))
+	case k256:
+		return asKey(atcrypto.ParsePublicUncompressedBytesK256(point))
+	case compressed:
+		return asKey(atcrypto.ParsePublicBytesP256(point))
+	}
+	return asKey(atcrypto.ParsePublicUncompressedBytesP256(point))
 }
 
 // asKey keeps a nil pointer from becoming a non-nil interface.

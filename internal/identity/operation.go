@@ -176,6 +176,14 @@ func RegularForm(op didplc.Operation) (*didplc.RegularOp, error) {
 // limits are the directory's to check.
 // Errors: [ErrOperation].
 func ParseOperation(b []byte) (didplc.Operation, error) {
+	op, err := parseOperation(b)
+	if err == nil && !op.IsSigned() {
+		return nil, fmt.Errorf("%w: it is not signed", ErrOperation)
+	}
+	return op, err
+}
+
+func parseOperation(b []byte) (didplc.Operation, error) {
 	var head struct {
 		Type string `json:"type"`
 	}

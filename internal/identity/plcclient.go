@@ -132,7 +132,7 @@ func (p *PLCClient) refusal(ctx context.Context, did string, op didplc.Operation
 	}
 	var kind error
 	switch {
-	case status >= 500:
+	case status >= 500, status < 400: // a redirect is a wrong URL, not a judgement
 		kind = ErrDIDUnavailable
 	case status == http.StatusTooManyRequests, strings.Contains(told.Message, "operations within last"):
 		kind = ErrOperationRate

@@ -1,0 +1,233 @@
+package identity
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestAddresses(t *testing.T) {
+	public := []string{
+		"1.1.1.1", "8.8.8.8", "11.0.0.1", "100.63.255.255", "100.128.0.1", "172.15.255.255", "172.32.0.1", "192.167.1.1",
+		"198.17.0.1", "198.20.0.1", "223.255.255.255", "2606:4700:4700::1111", "2a00:1450::1", "2001:200::1", "::ffff:1.1.1.1",
+	}
+	private := []string{
+		"0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.255.254",
+		"169.254.0.1", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.0.192", "192.0.2.1",
+		"192.88.99.1", "192.168.1.1", "198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.1", "224.0.0.1",
+		"239.255.255.255", "240.0.0.1", "255.255.255.255",
+		"::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:0:0",
+		"64:ff9b::7f00:1", "64:ff9b:1::a00:1", "100::1", "2001::1", "2001:0:7f00:1::", "2001:db8::1", "2002:7f00:1::1",
+		"2002:a9fe:a9fe::1", "3fff::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "5f00::1",
+		"2606:4700:4700::1111%eth0",
+	}
+	var prod Policy
+	for _, list := range []struct {
+		addrs []string
+		ok    bool
+	}{{public, true}, {private, false}} {
+		for _, s := range list.addrs {
+			a := netip.MustParseAddr(s)
+			if IsPublicUnicast(a) != list.ok {
+				t.Errorf("%s: public is %v", s, !list.ok)
+			}
+			if err := prod.Check(netip.AddrPortFrom(a, 443)); (err == nil) != list.ok || (err != nil && !errors.Is(err, ErrUnsafeAddress)) {
+				t.Errorf("%s: %v", s, err)
+			}
+		}
+	}
+	if IsPublicUnicast(netip.Addr{}) {
+		t.Error("no address is public")
+	}
+	dev := Policy{AllowLoopback: true, Ports: []uint16{8443}, Refuse: prefixes("1.1.1.0/24", "127.0.0.9/32")}
+	for s, ok := range map[string]bool{
+		"127.0.0.1:2583": true, "[::1]:25": true, "[::ffff:127.0.0.1]:80": true, "127.0.0.9:80": false,
+		"10.0.0.1:443": false, "169.254.169.254:443": false, "8.8.8.8:443": true, "8.8.8.8:8443": true,
+		"8.8.8.8:22": false, "8.8.8.8:80": false, "1.1.1.1:443": false, "[::ffff:1.1.1.1]:443": false,
+	} {
+		if err := dev.Check(netip.MustParseAddrPort(s)); (err == nil) != ok {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+}
+
+func client(t *testing.T, p Policy) *http.Client {
+	t.Helper()
+	c := NewHTTPClient(p)
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+// Requests that must not leave the machine, and do not: the server that
+// listens there hears nothing.
+func TestUnsafeRequests(t *testing.T) {
+	var heard atomic.Int64
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	srv.Config.ConnState = func(net.Conn, http.ConnState) { heard.Add(1) }
+	srv.StartTLS()
+	defer srv.Close()
+	port := srv.Listener.Addr().(*net.TCPAddr).Port
+
+	c := client(t, Policy{Ports: []uint16{uint16(port)}})
+	for _, url := range []string{
+		fmt.Sprintf("https://127.0.0.1:%d/", port),
+		fmt.Sprintf("https://[::1]:%d/", port),
+		fmt.Sprintf("https://[::ffff:127.0.0.1]:%d/", port),
+		fmt.Sprintf("https://localhost:%d/", port),
+		fmt.Sprintf("https://0.0.0.0:%d/", port),
+		fmt.Sprintf("https://[::]:%d/", port),
+		"https://169.254.169.254/latest/meta-data/",
+		"http://example.com/",
+		"ftp://example.com/",
+		"file:///etc/passwd",
+		"https://user:password@example.com/",
+		"https://8.8.8.8:22/",
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		_, _, err := Fetch(ctx, c, url, "*/*", 100)
+		cancel()
+		if !errors.Is(err, ErrUnsafeAddress) {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	dev := client(t, Policy{AllowLoopback: true})
+	for _, url := range []string{"http://10.0.0.1/", "http://example.com/", "https://192.168.0.1/"} {
+		if _, _, err := Fetch(t.Context(), dev, url, "*/*", 100); !errors.Is(err, ErrUnsafeAddress) {
+			t.Errorf("dev: %s: %v", url, err)
+		}
+	}
+	if heard.Load() != 0 {
+		t.Error("the server was reached")
+	}
+}
+
+// A name that is public when it is looked up and private when it is connected
+// to: the address that counts is the one connected to.
+func TestDNSRebinding(t *testing.T) {
+	var heard atomic.Int64
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heard.Add(1) }))
+	defer srv.Close()
+	port := uint16(srv.Listener.Addr().(*net.TCPAddr).Port)
+	var asked atomic.Int64
+	dns := newDNS(t, func(name string, qtype uint16) (answer [][]byte) {
+		if qtype != typeA {
+			return nil
+		}
+		if asked.Add(1) == 1 {
+			return [][]byte{{8, 8, 8, 8}}
+		}
+		return [][]byte{{127, 0, 0, 1}}
+	})
+	// A check that looks the name up by itself is satisfied …
+	ips, err := dns.LookupNetIP(t.Context(), "ip4", "rebind.example.com")
+	if err != nil || len(ips) != 1 || !IsPublicUnicast(ips[0]) {
+		t.Fatal(ips, err)
+	}
+	// … and the connection is refused all the same.
+	c := client(t, Policy{Resolver: dns, Ports: []uint16{port}})
+	_, _, err = Fetch(t.Context(), c, fmt.Sprintf("https://rebind.example.com:%d/", port), "*/*", 100)
+	if !errors.Is(err, ErrUnsafeAddress) || heard.Load() != 0 || asked.Load() < 2 {
+		t.Errorf("%v, heard %d, asked %d", err, heard.Load(), asked.Load())
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	release := make(chan struct{})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ok", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Cookie") != "" || r.Header.Get("Authorization") != "" {
+			t.Error(r.Header)
+		}
+		http.SetCookie(w, &http.Cookie{Name: "a", Value: "b"})
+		_, _ = io.WriteString(w, "hello")
+	})
+	mux.HandleFunc("/redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusFound) })
+	mux.HandleFunc("/huge", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000000000000")
+		_, _ = w.Write([]byte("x"))
+	})
+	mux.HandleFunc("/endless", func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			if _, err := w.Write(make([]byte, 4096)); err != nil {
+				return
+			}
+		}
+	})
+	mux.HandleFunc("/headers", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X", strings.Repeat("x", maxResponseHeaders))
+	})
+	mux.HandleFunc("/silent", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-release:
+		}
+	})
+	mux.HandleFunc("/trickle", func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			_, _ = w.Write([]byte("x"))
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	defer close(release)
+
+	c := client(t, Policy{AllowLoopback: true, Timeout: 300 * time.Millisecond})
+	for range 2 {
+		if b, status, err := Fetch(t.Context(), c, srv.URL+"/ok", "*/*", 5); err != nil || string(b) != "hello" || status != 200 {
+			t.Error(string(b), status, err)
+		}
+	}
+	if _, _, err := Fetch(t.Context(), c, srv.URL+"/ok", "*/*", 4); !errors.Is(err, ErrTooBig) {
+		t.Error(err)
+	}
+	if _, status, err := Fetch(t.Context(), c, srv.URL+"/redirect", "*/*", 100); !errors.Is(err, ErrStatus) || status != 302 {
+		t.Error(status, err)
+	}
+	for _, path := range []string{"/huge", "/endless"} {
+		if _, _, err := Fetch(t.Context(), c, srv.URL+path, "*/*", 10000); !errors.Is(err, ErrTooBig) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if _, _, err := Fetch(t.Context(), c, srv.URL+"/headers", "*/*", 100); err == nil {
+		t.Error("endless headers were taken")
+	}
+	for _, path := range []string{"/silent", "/trickle"} {
+		begin := time.Now()
+		_, _, err := Fetch(t.Context(), c, srv.URL+path, "*/*", 10000)
+		var timeout net.Error
+		if !errors.As(err, &timeout) || !timeout.Timeout() || time.Since(begin) > 5*time.Second {
+			t.Errorf("%s: %v after %v", path, err, time.Since(begin))
+		}
+	}
+	// Names under .localhost lead to this machine whatever DNS thinks.
+	url := strings.Replace(srv.URL, "127.0.0.1", "beta.localhost", 1)
+	if _, _, err := Fetch(t.Context(), c, url+"/ok", "*/*", 100); err != nil {
+		t.Error(err)
+	}
+}
+
+// A certificate that does not match is an error like everywhere.
+func TestCertificatesCount(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	srv.Config.ErrorLog = log.New(t.Output(), "", 0)
+	srv.StartTLS()
+	defer srv.Close()
+	c := client(t, Policy{AllowLoopback: true})
+	var cert *tls.CertificateVerificationError
+	if _, _, err := Fetch(t.Context(), c, srv.URL, "*/*", 100); !errors.As(err, &cert) {
+		t.Error(err)
+	}
+}
