@@ -68,3 +68,6 @@ func dash(s string) string {
 	}
 	return s
 }
+
+// YAML is the document of the registered methods; openapi/openapi.yaml is this, committed.
+func (s *Server) YAML() ([]byte, error) { return s.api.OpenAPI().YAML() }

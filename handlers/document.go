@@ -61,7 +61,12 @@ func (op *operation) huma() huma.Operation {
 	return h
 }
 
-const errorRef = "#/components/schemas/Error"
+const (
+	schemaPrefix = "#/components/schemas/"
+	errorRef     = schemaPrefix + "Error"
+	// documentVersion is the interface's, not the program's: the committed document does not change with builds.
+	documentVersion = "0.1.0"
+)
 
 // describe tells in words what access.txt tells in columns.
 func (op *operation) describe() string {
@@ -85,13 +90,13 @@ func (op *operation) describe() string {
 
 // newDocument is the document before any method is in it.
 func newDocument() *huma.OpenAPI {
-	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	registry := huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer)
 	registry.Schema(typeOf[Error](), true, "Error")
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{
 			Title:       "Aurora Locus",
-			Version:     "0.1",
+			Version:     documentVersion,
 			Description: "AT Protocol personal data server. Every answer of an error is {\"error\": name, \"message\": text}. The Host header decides which of the server's tenants a call is for.",
 			License:     &huma.License{Name: "MIT"},
 		},
@@ -110,6 +115,13 @@ func newDocument() *huma.OpenAPI {
 
 // finishDocument tidies what Huma wrote once all methods are in.
 func finishDocument(doc *huma.OpenAPI) {
+	// Every object may have more members. Said with "additionalProperties: true" it would spoil generated types,
+	// which then take any member of any name.
+	for _, s := range doc.Components.Schemas.Map() {
+		if s.AdditionalProperties != nil {
+			s.AdditionalProperties = nil
+		}
+	}
 	tags := map[string]bool{}
 	for _, item := range doc.Paths {
 		for _, op := range []*huma.Operation{item.Get, item.Post} {

@@ -34,7 +34,7 @@ import (
 type Deps struct {
 	Log *slog.Logger
 	Now func() time.Time
-	// Version is what /xrpc/_health and the document say.
+	// Version is what /xrpc/_health says.
 	Version string
 	Auth    authenticator
 	// ByHost says which tenant a Host header names: (*tenant.Registry).ByHost.
@@ -87,7 +87,6 @@ func assemble(d Deps, register func(*group, Deps)) *Server {
 	}
 	config.AllowAdditionalPropertiesByDefault = true // lexicons are open: newer clients send more
 	s.api = humago.New(s.mux, config)
-	s.api.OpenAPI().Info.Version = d.Version
 	g := &group{api: s.api, auth: d.Auth, ops: s.ops}
 	if sa, ok := d.Auth.(serviceAuthenticator); ok {
 		g.services = sa

@@ -3,6 +3,7 @@ package handlers
 import (
 	"encoding/base64"
 	"errors"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json"
@@ -56,7 +57,7 @@ func (v Bytes) MarshalJSONTo(enc *jsontext.Encoder) error {
 }
 
 func (Bytes) Schema(r huma.Registry) *huma.Schema {
-	return &huma.Schema{Type: huma.TypeObject, Required: []string{"$bytes"}, AdditionalProperties: true, Properties: map[string]*huma.Schema{
+	return &huma.Schema{Type: huma.TypeObject, Required: []string{"$bytes"}, Properties: map[string]*huma.Schema{
 		"$bytes": {Type: huma.TypeString, ContentEncoding: "base64"},
 	}}
 }
@@ -153,21 +154,44 @@ func marshalUnion[T any](enc *jsontext.Encoder, name string, v *T) error {
 	return enc.WriteValue(append(typed, b[1:]...))
 }
 
-// unionVariant is the schema of one variant: its own, plus the $type that selects it.
-func unionVariant[T any](r huma.Registry, name string) *huma.Schema {
-	return &huma.Schema{AllOf: []*huma.Schema{
-		r.Schema(typeOf[T](), true, ""),
-		{Type: huma.TypeObject, Required: []string{"$type"}, AdditionalProperties: true, Properties: map[string]*huma.Schema{
-			"$type": {Type: huma.TypeString, Enum: []any{name}},
-		}},
-	}}
+// variant is one member of a union in the document.
+type variant struct {
+	name string // its $type
+	ref  string // its component: the shared schema plus $type
 }
 
-func unionSchema(closed bool, variants ...*huma.Schema) *huma.Schema {
+// unionVariant makes the component of a variant, its own schema plus the $type that selects it: the same
+// object also stands where no $type is asked for.
+func unionVariant[T any](r huma.Registry, name string) variant {
+	own := r.Schema(typeOf[T](), true, "")
+	component := strings.TrimPrefix(own.Ref, schemaPrefix) + "Variant"
+	if r.Map()[component] == nil {
+		s := &huma.Schema{AllOf: []*huma.Schema{own, {
+			Type: huma.TypeObject, Required: []string{"$type"},
+			Properties: map[string]*huma.Schema{"$type": {Type: huma.TypeString, Enum: []any{name}}},
+		}}}
+		s.PrecomputeMessages()
+		r.Map()[component] = s
+	}
+	return variant{name, schemaPrefix + component}
+}
+
+// unionSchema tells variants apart by $type. An open union also takes any object with a $type.
+func unionSchema(closed bool, variants ...variant) *huma.Schema {
+	s := &huma.Schema{}
 	if !closed {
-		variants = append(variants, &huma.Schema{Type: huma.TypeObject, AdditionalProperties: true, Required: []string{"$type"}, Properties: map[string]*huma.Schema{
+		for _, v := range variants {
+			s.AnyOf = append(s.AnyOf, &huma.Schema{Ref: v.ref})
+		}
+		s.AnyOf = append(s.AnyOf, &huma.Schema{Type: huma.TypeObject, Required: []string{"$type"}, Properties: map[string]*huma.Schema{
 			"$type": {Type: huma.TypeString},
 		}})
+		return s
 	}
-	return &huma.Schema{AnyOf: variants}
+	s.Discriminator = &huma.Discriminator{PropertyName: "$type", Mapping: map[string]string{}}
+	for _, v := range variants {
+		s.OneOf = append(s.OneOf, &huma.Schema{Ref: v.ref})
+		s.Discriminator.Mapping[v.name] = v.ref
+	}
+	return s
 }
