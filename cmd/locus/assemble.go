@@ -1,0 +1,55 @@
+package main
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/handlers"
+	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+// app is the assembled server, before anything of it runs.
+type app struct {
+	tenants   *tenant.Registry
+	sweeper   *account.Sweeper
+	repos     *repodb.Store
+	documents *identity.Resolver
+	server    *handlers.Server
+}
+
+// assemble hands each part exactly what it needs.
+func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, log *slog.Logger) *app {
+	now := time.Now
+	tenants := tenant.NewRegistry(d, keys, origin, now, log)
+	actors := account.NewCache(d, 0, now)
+	sessions := auth.NewSessions(d, keys, actors, now)
+	hub := firehose.NewHub()
+	repos := repodb.New(d, keys, now, log, repodb.Config{Hub: hub})
+	documents := identity.NewResolver(resolver)
+	server := handlers.New(handlers.Deps{
+		Log: log, Now: now, Version: version(),
+		Auth: sessions, ByHost: tenants.ByHost,
+		DB: d, Tenants: tenants, Keys: keys, Sessions: sessions, Actors: actors,
+		Passwords: account.NewPasswords(account.PasswordConfig{}, now),
+		Repos:     repos, Hub: hub, Directory: resolver.PLC, Documents: documents,
+		Lexicons: lexicon.Default(),
+		Clock:    repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
+	})
+	return &app{tenants, account.NewSweeper(d, tenants, resolver.PLC, now, log), repos, documents, server}
+}
+
+// close waits for writes that are on their way.
+func (a *app) close() {
+	a.repos.Close()
+	a.documents.Close()
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/embedded"
+	"github.com/auroralocus/locus/internal/keyring"
+)
+
+// dataFlags say where truth lies: the Postgres, and the key that what is secret in it is sealed with.
+type dataFlags struct {
+	DatabaseURL string `placeholder:"URL" help:"Postgres 15 or newer, as postgres://user:password@host/database. Without it a private Postgres is run in the data folder." env:"LOCUS_DATABASE_URL"`
+	DataDir     string `placeholder:"DIR" help:"Folder for the private Postgres and the master key." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
+	MasterKey   string `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, separated by commas, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
+}
+
+// open connects to Postgres, starting the private one where that is needed. close ends what it started.
+func (f dataFlags) open(ctx context.Context, log *slog.Logger, cfg db.Config) (_ *db.DB, close func(), err error) {
+	cfg.URL = f.DatabaseURL
+	stop := func() {}
+	if cfg.URL == "" {
+		if cfg.URL, stop, err = f.private(ctx, log); err != nil {
+			return nil, nil, err
+		}
+	}
+	d, err := db.Open(ctx, cfg)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return d, func() { d.Close(); stop() }, nil
+}
+
+// private gives the URL of the Postgres in the data folder: the one that a running server has, or one of our own.
+func (f dataFlags) private(ctx context.Context, log *slog.Logger) (url string, stop func(), err error) {
+	server, err := embedded.Start(ctx, f.DataDir, log)
+	if errors.Is(err, embedded.ErrInUse) {
+		if url, ok := embedded.Find(f.DataDir); ok {
+			return url, func() {}, nil
+		}
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("%w\n(--database-url or LOCUS_DATABASE_URL uses a Postgres of your own)", err)
+	}
+	return server.URL, func() {
+		if err := server.Stop(); err != nil {
+			log.Error("stop the private Postgres", "err", err)
+		}
+	}, nil
+}
+
+// keys loads the master key, making one at the first start of a private database. A database elsewhere never gets a key
+// made silently: two nodes with keys of their own could not read each other's secrets.
+func (f dataFlags) keys(log *slog.Logger) (*keyring.Keyring, error) {
+	var master *keyring.Master
+	var err error
+	path := filepath.Join(f.DataDir, "master.key")
+	switch {
+	case f.MasterKey != "":
+		master, err = keyring.ParseMaster(f.MasterKey)
+	default:
+		if err := os.MkdirAll(f.DataDir, 0o755); err != nil {
+			return nil, fmt.Errorf("make the data folder: %w", err)
+		}
+		_, statErr := os.Stat(path)
+		if master, err = keyring.LoadOrCreateMaster(path); err == nil && statErr != nil {
+			log.Warn("made a new master key: keep a copy of it apart from the database, and give it to every node", "file", path)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("master key: %w", err)
+	}
+	return keyring.New(master, signerCacheSize)
+}
+
+// signerCacheSize bounds the decrypted signing keys in memory; one costs about 300 bytes.
+const signerCacheSize = 50_000

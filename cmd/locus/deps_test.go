@@ -1,0 +1,128 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/auroralocus/locus/"
+
+// mayImport is the map of the house: a package, and the packages of ours that it may import. Imports only go down:
+// a new arrow is a decision, so it is made here, with its reason.
+var mayImport = map[string][]string{
+	// pure: no database, no HTTP server, no clock
+	"repo/dagcbor":     {},
+	"repo/car":         {"repo/dagcbor"},
+	"repo/mst":         {"repo/dagcbor"},
+	"repo":             {"repo/mst", "repo/car", "repo/dagcbor"},
+	"internal/lexicon": {"repo/dagcbor"}, // records are validated as decoded DAG-CBOR
+
+	// store
+	"schema":       {},
+	"db/controldb": {},
+	"db/tenantdb":  {},
+	"db":           {"db/controldb", "db/tenantdb", "schema"},
+	"db/embedded":  {},
+	"db/dbtest":    {"db", "db/controldb", "db/embedded"}, // tests only, and it starts servers as embedded does
+
+	// domain
+	"internal/keyring":         {},
+	"internal/identity":        {},
+	"internal/identity/plcdir": {"db", "db/controldb", "internal/identity"}, // the built-in directory keeps its log in Postgres
+	"internal/firehose":        {"db", "db/tenantdb", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
+	"repo/repodb":              {"db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
+	"internal/tenant":          {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
+	"internal/account":         {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
+	"internal/auth":            {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
+
+	// protocol
+	"openapi":  {},
+	"handlers": {"*"},
+
+	// process
+	"cmd/locus": {"*"},
+}
+
+// onlyIn names packages from elsewhere that have one room.
+var onlyIn = map[string][]string{
+	"github.com/jackc/pgx/v5/pgxpool":      {"db"},
+	"github.com/danielgtaylor/huma/v2":     {"handlers", "openapi"},
+	"github.com/alecthomas/kong":           {"cmd/locus", "cmd/pdsbench"},
+	"github.com/pressly/goose/v3":          {"db"},
+	"github.com/coder/websocket":           {"handlers", "cmd/pdsbench"},
+	"net/http/pprof":                       {"cmd/locus"},
+	"github.com/bluesky-social/indigo/mst": {}, // an oracle, for tests
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+// TestImportsGoDown holds the table above.
+func TestImportsGoDown(t *testing.T) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	seen := 0
+	for {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, module)
+		if strings.HasPrefix(name, "openapi/clients/") || strings.HasPrefix(name, "internal/gen/") || name == "cmd/pdsbench" || strings.HasPrefix(name, "internal/bench") {
+			continue // tools: they stand outside the server
+		}
+		seen++
+		allowed, known := mayImport[name]
+		if !known {
+			t.Errorf("%s is not in the table: say what it may import, and why", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if rest, ours := strings.CutPrefix(imp, module); ours {
+				if !slices.Contains(allowed, rest) && !slices.Contains(allowed, "*") {
+					t.Errorf("%s imports %s, which the table does not allow", name, rest)
+				}
+				if rest == "handlers" && name != "cmd/locus" {
+					t.Errorf("%s imports handlers: only the process may", name)
+				}
+				continue
+			}
+			for theirs, rooms := range onlyIn {
+				if (imp == theirs || strings.HasPrefix(imp, theirs+"/")) && !slices.Contains(rooms, name) {
+					t.Errorf("%s imports %s, whose room is %v", name, imp, rooms)
+				}
+			}
+		}
+	}
+	if seen < 5 {
+		t.Fatalf("go list saw only %d packages", seen)
+	}
+}
+
+// TestNamesOfRooms refuses the names that say nothing.
+func TestNamesOfRooms(t *testing.T) {
+	out, err := exec.Command("go", "list", module+"...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for _, p := range strings.Fields(string(out)) {
+		switch path.Base(p) {
+		case "util", "utils", "common", "types", "models", "service", "core", "pkg", "context":
+			t.Errorf("%s: a package is named for what it owns", p)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// devTenants are what serve --dev makes at its first start.
+var devTenants = []struct{ hostname, handleDomain, handle string }{
+	{"localhost", "test", "alice.test"},
+	{"beta.localhost", "beta.test", "alice.beta.test"},
+}
+
+// devPassword is known to everybody, so --dev listens on loopback only.
+const devPassword = "alice-dev-password"
+
+// furnish makes the development tenants and accounts that are not there yet.
+func (c *serveCmd) furnish(ctx context.Context, a *app) error {
+	for _, want := range devTenants {
+		_, err := a.tenants.Get(ctx, want.hostname)
+		if errors.Is(err, tenant.ErrNotFound) {
+			_, err = a.tenants.Create(ctx, tenant.Spec{
+				Hostname: want.hostname, HandleDomains: []string{want.handleDomain}, AdminPassword: c.AdminPassword,
+				Settings: map[string]string{"signup": "open", "crawlers": "", "blob_upload_limit": "104857600"},
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("tenant %s: %w", want.hostname, err)
+		}
+		if err := a.signUpIfAbsent(ctx, want.hostname, want.handle); err != nil {
+			return fmt.Errorf("account %s: %w", want.handle, err)
+		}
+	}
+	return nil
+}
+
+func (a *app) signUpIfAbsent(ctx context.Context, hostname, handle string) error {
+	if status, _ := a.call(ctx, hostname, http.MethodGet, "com.atproto.identity.resolveHandle?handle="+handle, nil, nil); status == http.StatusOK {
+		return nil
+	}
+	_, err := a.call(ctx, hostname, http.MethodPost, "com.atproto.server.createAccount", map[string]string{
+		"handle": handle, "email": "alice@" + handle, "password": devPassword,
+	}, nil)
+	return err
+}
+
+// call makes an XRPC call in process, as if it had come over the network to that host. out may be nil.
+func (a *app) call(ctx context.Context, hostname, verb, method string, in, out any) (status int, err error) {
+	var body io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return 0, err
+		}
+		body = bytes.NewReader(text)
+	}
+	r := httptest.NewRequestWithContext(ctx, verb, "/xrpc/"+method, body)
+	r.Host = hostname
+	r.RemoteAddr = "127.0.0.1:0"
+	if in != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	w := httptest.NewRecorder()
+	a.server.ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		var e struct{ Error, Message string }
+		_ = json.Unmarshal(w.Body.Bytes(), &e) // the status alone says enough
+		return w.Code, fmt.Errorf("%s: %d %s: %s", method, w.Code, e.Error, e.Message)
+	}
+	if out != nil {
+		return w.Code, json.Unmarshal(w.Body.Bytes(), out)
+	}
+	return w.Code, nil
+}
+
+// greet tells what to try.
+func (c *serveCmd) greet(out io.Writer, a *app, plc bool) {
+	urls := make([]string, len(devTenants))
+	for i, t := range devTenants {
+		if row, err := a.tenants.Get(context.Background(), t.hostname); err == nil {
+			urls[i] = row.PublicURL
+		}
+	}
+	fmt.Fprintf(out, "\nAurora Locus %s is ready: two isolated PDSes.\n\n", version())
+	for i, t := range devTenants {
+		fmt.Fprintf(out, "  %-28s account %-16s password %s\n", urls[i], t.handle, devPassword)
+	}
+	if plc {
+		fmt.Fprintf(out, "  %-28s the built-in PLC directory\n", "http://"+c.PLCListen)
+	}
+	fmt.Fprintf(out, `  admin methods: user admin, password %[2]s
+
+Try:
+  curl %[1]s/xrpc/com.atproto.server.describeServer
+  curl '%[1]s/xrpc/com.atproto.repo.describeRepo?repo=alice.test'
+  curl %[1]s/xrpc/com.atproto.server.createSession -H 'Content-Type: application/json' \
+       -d '{"identifier":"alice.test","password":"%[3]s"}'
+
+API documentation: %[1]s/docs    OpenAPI: %[1]s/openapi.json
+Ctrl-C stops everything.
+
+`, urls[0], c.AdminPassword, devPassword)
+}

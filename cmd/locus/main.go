@@ -1,0 +1,94 @@
+// Command locus is Aurora Locus: one process that hosts any number of AT Protocol PDS hostnames on one Postgres.
+//
+// It is the only reader of flags, environment and configuration; what it assembles is handed exactly what it needs.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the whole command line. Every flag can also be given as the environment variable that --help shows.
+type cli struct {
+	Log logFlags `embed:"" prefix:"log-"`
+
+	Serve   serveCmd   `cmd:"" help:"Serve all tenants. With --dev: a private Postgres, a built-in PLC directory, two tenants and an account in each."`
+	Tenant  tenantCmd  `cmd:"" help:"Create, list, show and configure tenants (hosted PDS hostnames)."`
+	Account accountCmd `cmd:"" help:"Create and list a tenant's accounts."`
+	Repo    repoCmd    `cmd:"" help:"Check repositories: tree, signature, records and event chain."`
+	Migrate migrateCmd `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`
+	Openapi openapiCmd `cmd:"" help:"Print the OpenAPI document of the methods served."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+type logFlags struct {
+	Level  slog.Level `help:"debug, info, warn or error." default:"info" env:"LOCUS_LOG_LEVEL"`
+	Format string     `help:"text or json." enum:"text,json" default:"text" env:"LOCUS_LOG_FORMAT"`
+}
+
+func (f logFlags) logger() *slog.Logger {
+	opts := &slog.HandlerOptions{Level: f.Level}
+	if f.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run() error {
+	fmt.Println("locus " + version())
+	return nil
+}
+
+// version is the module's version or the commit that was built.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			v = s.Value[:12]
+		}
+	}
+	if v == "" || v == "(devel)" {
+		return "development"
+	}
+	return v
+}
+
+func main() {
+	// The first signal asks everything to end; a second one ends the process at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	var c cli
+	k, err := kong.New(&c,
+		kong.Name("locus"),
+		kong.Description("Aurora Locus hosts many AT Protocol PDSes: one binary, one Postgres, any number of isolated hostnames."),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if err != nil {
+		panic(err)
+	}
+	run, err := k.Parse(os.Args[1:])
+	k.FatalIfErrorf(err)
+	log := c.Log.logger()
+	if err := run.Run(log); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintf(os.Stderr, "locus: %v\n", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+type repoCmd struct {
+	Check repoCheckCmd `cmd:"" help:"Prove repositories: the tree rebuilt from the records has the signed root, every stored node belongs to it, the signature is the account's, the events chain. Exit status 1 when anything is wrong."`
+}
+
+type repoCheckCmd struct {
+	dataFlags
+	originFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+	Repo     string `arg:"" optional:"" help:"DID or handle of one account; all of the tenant's without it."`
+	JSON     bool   `help:"Print one JSON object a repository."`
+}
+
+// errProblems makes the exit status tell what the output has told already.
+var errProblems = errors.New("repositories have problems")
+
+func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
+	d, stop, err := c.open(ctx, log, db.Config{Log: log})
+	if err != nil {
+		return err
+	}
+	defer stop()
+	keys, err := c.keys(log)
+	if err != nil {
+		return err
+	}
+	t, err := tenant.NewRegistry(d, keys, c.originFlags.config(), time.Now, log).Get(ctx, c.Hostname)
+	if err != nil {
+		return explainTenant(err)
+	}
+	store := repodb.New(d, keys, time.Now, log, repodb.Config{})
+	defer store.Close()
+	bad, n := 0, 0
+	show := func(r repodb.Report) error {
+		n++
+		if !r.OK() {
+			bad++
+		}
+		return c.print(r)
+	}
+	if c.Repo != "" {
+		a, err := account.NewCache(d, 0, time.Now).ByName(ctx, t.Schema, c.Repo, account.Fresh)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.Repo, err)
+		}
+		r, err := store.Check(ctx, t.Schema, a.AID)
+		if err == nil {
+			err = show(r)
+		}
+		if err != nil {
+			return err
+		}
+	} else if err := store.CheckTenant(ctx, t.Schema, show); err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%d repositories checked, %d with problems\n", n, bad)
+	if bad > 0 {
+		return errProblems
+	}
+	return nil
+}
+
+func (c *repoCheckCmd) print(r repodb.Report) error {
+	if c.JSON {
+		return printJSON(os.Stdout, r)
+	}
+	verdict := "ok"
+	if !r.OK() {
+		verdict = "PROBLEMS"
+	}
+	fmt.Printf("%-9s %s rev %s: %d records, %d nodes, %d events\n", verdict, r.DID, r.Rev, r.Records, r.Nodes, r.Events)
+	for _, p := range r.Problems {
+		fmt.Printf("          %s\n", p)
+	}
+	return nil
+}

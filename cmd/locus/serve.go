@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/identity/plcdir"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// Limits of the HTTP server. There are no read and write timeouts for whole requests: they would cut streams. The gate
+// of handlers sets a deadline for each operation.
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 90 * time.Second
+	maxHeaderBytes    = 64 << 10
+	drainTime         = 15 * time.Second
+)
+
+type serveCmd struct {
+	dataFlags
+	originFlags
+	Dev           bool   `help:"Development: built-in PLC directory, .test handles, tenants localhost and beta.localhost with an account in each, mail in the log, loopback only."`
+	Listen        string `placeholder:"ADDR" help:"Address to listen on." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
+	PLCURL        string `name:"plc-url" placeholder:"URL" help:"PLC directory. Default: https://plc.directory, or the built-in one with --dev." env:"LOCUS_PLC_URL"`
+	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev)." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
+	AdminPassword string `placeholder:"TEXT" help:"Password of user admin on the tenants that --dev makes." default:"admin-pass" env:"LOCUS_ADMIN_PASSWORD"`
+}
+
+func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
+	if c.Dev {
+		if err := c.loopbackOnly(); err != nil {
+			return err
+		}
+	}
+	// Listening comes before anything is started or written: a second server must not get far.
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w (--listen chooses another address)", err)
+	}
+	defer listener.Close()
+	d, stopDB, err := c.open(ctx, log, db.Config{Log: log})
+	if err != nil {
+		return err
+	}
+	defer stopDB()
+	if err := migrate(ctx, d, log); err != nil {
+		return err
+	}
+	keys, err := c.keys(log)
+	if err != nil {
+		return err
+	}
+
+	origin := c.originFlags.config()
+	policy := identity.Policy{}
+	resolver := identity.ResolverConfig{Now: time.Now, Log: log}
+	var plc *plcdir.Directory
+	if c.Dev {
+		_, port, _ := net.SplitHostPort(listener.Addr().String())
+		number, _ := strconv.Atoi(port) // a listener's own port
+		origin = tenant.Config{Scheme: "http", Port: number, Dev: true}
+		policy.AllowLoopback = true
+		resolver.DevHost = net.JoinHostPort("127.0.0.1", port)
+	}
+	client := identity.NewHTTPClient(policy)
+	defer client.CloseIdleConnections()
+	resolver.HTTP = client
+	switch {
+	case c.Dev && c.PLCURL == "":
+		plc = plcdir.New(d, time.Now, false)
+		resolver.PLC = plc
+	case c.PLCURL == "":
+		resolver.PLC = identity.NewPLCClient("https://plc.directory", client)
+	default:
+		resolver.PLC = identity.NewPLCClient(c.PLCURL, client)
+	}
+	a := assemble(d, keys, origin, resolver, log)
+	defer a.close()
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.tenants.Run(ctx) })
+	group.Go(func() error { return a.sweeper.Run(ctx) })
+	if plc != nil {
+		face, err := net.Listen("tcp", c.PLCListen)
+		if err != nil {
+			return fmt.Errorf("listen for the PLC directory: %w (--plc-listen chooses another address)", err)
+		}
+		group.Go(func() error { return serveHTTP(ctx, face, plc.Handler(version(), log), log) })
+	}
+	group.Go(func() error { return serveHTTP(ctx, listener, a.server, log) })
+	if c.Dev {
+		if err := c.furnish(ctx, a); err != nil {
+			log.Error("prepare the development tenants", "err", err)
+			return err
+		}
+		c.greet(os.Stdout, a, plc != nil)
+	} else {
+		log.Info("serving", "address", listener.Addr().String(), "version", version())
+	}
+	err = group.Wait()
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		log.Info("stopped")
+		return nil
+	}
+	return err
+}
+
+// loopbackOnly keeps a development server, whose guards are open and whose passwords are known, off the network.
+func (c *serveCmd) loopbackOnly() error {
+	for _, addr := range []string{c.Listen, c.PLCListen} {
+		host, _, err := net.SplitHostPort(addr)
+		if err != nil {
+			return fmt.Errorf("address %q: %w", addr, err)
+		}
+		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return fmt.Errorf("--dev listens on loopback only, not on %q: its passwords are known and its guards are open", addr)
+		}
+	}
+	return nil
+}
+
+// migrate brings every schema to this program's version, with progress when there is much to do.
+func migrate(ctx context.Context, d *db.DB, log *slog.Logger) error {
+	if err := d.MigrateControl(ctx); err != nil {
+		return fmt.Errorf("migrate control: %w", err)
+	}
+	last := time.Now()
+	err := d.MigrateTenants(ctx, func(p db.Progress) {
+		if time.Since(last) > 2*time.Second {
+			last = time.Now()
+			log.Info("migrating tenants", "done", p.Done, "failed", p.Failed, "of", p.Total)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("migrate tenants: %w", err)
+	}
+	return nil
+}
+
+// serveHTTP serves until ctx ends, and then lets the requests that are being answered finish.
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	s := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' broken connections
+	}
+	ended := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+		defer cancel()
+		err := s.Shutdown(drain)
+		if err != nil {
+			err = errors.Join(fmt.Errorf("requests did not end in %s", drainTime), s.Close())
+		}
+		ended <- err
+	}()
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return <-ended
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+type tenantCmd struct {
+	Create tenantCreateCmd `cmd:"" help:"Create a tenant: its schema, service DID, PLC rotation key and token secrets. After a failure, the same command goes on where it ended."`
+	List   tenantListCmd   `cmd:"" help:"List the tenants."`
+	Show   tenantShowCmd   `cmd:"" help:"Show one tenant with all its settings."`
+	Set    tenantSetCmd    `cmd:"" help:"Change settings of a tenant. Running servers follow within a second or two."`
+	Keys   tenantKeysCmd   `cmd:"" help:"List every setting with its kind, default and meaning."`
+}
+
+// tenantFlags are what every tenant command needs beside its own.
+type tenantFlags struct {
+	dataFlags
+	originFlags
+	JSON bool `help:"Print JSON."`
+}
+
+// originFlags make the tenants' public URLs.
+type originFlags struct {
+	PublicScheme string `help:"Scheme of the tenants' public URLs." enum:"https,http" default:"https" env:"LOCUS_PUBLIC_SCHEME"`
+	PublicPort   int    `help:"Port in the tenants' public URLs; 0: the scheme's own." default:"0" env:"LOCUS_PUBLIC_PORT"`
+	DevNames     bool   `help:"Allow localhost and .test names (implied by serve --dev)." env:"LOCUS_DEV_NAMES"`
+}
+
+func (f originFlags) config() tenant.Config {
+	return tenant.Config{Scheme: f.PublicScheme, Port: f.PublicPort, Dev: f.DevNames}
+}
+
+// registry opens the database and brings the control schema up to date, so that a command works on a new database too.
+func (f tenantFlags) registry(ctx context.Context, log *slog.Logger) (*tenant.Registry, func(), error) {
+	d, stop, err := f.dataFlags.open(ctx, log, db.Config{Log: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := d.MigrateControl(ctx); err != nil {
+		stop()
+		return nil, nil, err
+	}
+	keys, err := f.keys(log)
+	if err != nil {
+		stop()
+		return nil, nil, err
+	}
+	return tenant.NewRegistry(d, keys, f.originFlags.config(), time.Now, log), stop, nil
+}
+
+type tenantCreateCmd struct {
+	tenantFlags
+	Hostname      string            `arg:"" help:"Canonical hostname of the new PDS: pds.example.com."`
+	HandleDomain  []string          `placeholder:"DOMAIN" help:"Domain under which accounts get handles; may be repeated. Default: the hostname."`
+	AdminPassword string            `placeholder:"TEXT" help:"Password of HTTP Basic user admin on this tenant. '-' reads one line from standard input. Without it admin methods are refused until one is set." env:"LOCUS_ADMIN_PASSWORD"`
+	Setting       map[string]string `arg:"" optional:"" help:"Settings as key=value: see 'locus tenant keys'."`
+}
+
+func (c *tenantCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
+	password, err := secretArgument(c.AdminPassword, os.Stdin)
+	if err != nil {
+		return err
+	}
+	r, stop, err := c.registry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	t, err := r.Create(ctx, tenant.Spec{Hostname: c.Hostname, HandleDomains: c.HandleDomain, Settings: c.Setting, AdminPassword: password})
+	if err != nil {
+		return explainTenant(err)
+	}
+	return printTenant(os.Stdout, t, c.JSON)
+}
+
+// secretArgument is the text itself, or the first line of in for '-': command lines are seen by others.
+func secretArgument(text string, in io.Reader) (string, error) {
+	if text != "-" {
+		return text, nil
+	}
+	line, err := io.ReadAll(io.LimitReader(in, 4096))
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	first, _, _ := strings.Cut(string(line), "\n")
+	if first = strings.TrimRight(first, "\r"); first == "" {
+		return "", errors.New("standard input has no password in its first line")
+	}
+	return first, nil
+}
+
+type tenantListCmd struct{ tenantFlags }
+
+func (c *tenantListCmd) Run(ctx context.Context, log *slog.Logger) error {
+	r, stop, err := c.registry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	all, err := r.List(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		out := make([]tenantJSON, len(all))
+		for i, t := range all {
+			out[i] = jsonOf(t)
+		}
+		return printJSON(os.Stdout, out)
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "HOSTNAME\tSTATE\tSCHEMA\tHANDLE DOMAINS\tCREATED")
+	for _, t := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", t.Hostname, t.State, t.Schema, strings.Join(t.HandleDomains, ","), t.CreatedAt.UTC().Format(time.RFC3339))
+	}
+	return w.Flush()
+}
+
+type tenantShowCmd struct {
+	tenantFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+}
+
+func (c *tenantShowCmd) Run(ctx context.Context, log *slog.Logger) error {
+	r, stop, err := c.registry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	t, err := r.Get(ctx, c.Hostname)
+	if err != nil {
+		return explainTenant(err)
+	}
+	return printTenant(os.Stdout, t, c.JSON)
+}
+
+type tenantSetCmd struct {
+	tenantFlags
+	Hostname      string            `arg:"" help:"Hostname of the tenant."`
+	AdminPassword string            `placeholder:"TEXT" help:"New password of HTTP Basic user admin; '-' reads one line from standard input."`
+	Setting       map[string]string `arg:"" optional:"" help:"Settings as key=value; an empty value goes back to the default. See 'locus tenant keys'."`
+}
+
+func (c *tenantSetCmd) Run(ctx context.Context, log *slog.Logger) error {
+	if len(c.Setting) == 0 && c.AdminPassword == "" {
+		return errors.New("nothing to set: give key=value pairs ('locus tenant keys' lists them) or --admin-password")
+	}
+	password, err := secretArgument(c.AdminPassword, os.Stdin)
+	if err != nil {
+		return err
+	}
+	r, stop, err := c.registry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if password != "" {
+		if err := r.SetAdminPassword(ctx, c.Hostname, password); err != nil {
+			return explainTenant(err)
+		}
+	}
+	t, err := r.Get(ctx, c.Hostname)
+	if err == nil && len(c.Setting) > 0 {
+		t, err = r.Set(ctx, c.Hostname, c.Setting)
+	}
+	if err != nil {
+		return explainTenant(err)
+	}
+	return printTenant(os.Stdout, t, c.JSON)
+}
+
+type tenantKeysCmd struct{}
+
+func (tenantKeysCmd) Run() error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "KEY\tKIND\tDEFAULT\tMEANING")
+	for _, f := range tenant.Fields() {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", f.Key, f.Kind, f.Default, f.Doc)
+	}
+	return w.Flush()
+}
+
+// explainTenant adds what to do next.
+func explainTenant(err error) error {
+	switch {
+	case errors.Is(err, tenant.ErrNotFound):
+		return fmt.Errorf("%w: 'locus tenant list' shows all", err)
+	case errors.Is(err, tenant.ErrBadSetting):
+		return fmt.Errorf("%w ('locus tenant keys' lists all settings)", err)
+	}
+	return err
+}
+
+// tenantJSON is the form that scripts read.
+type tenantJSON struct {
+	ID            int64             `json:"id"`
+	Hostname      string            `json:"hostname"`
+	URL           string            `json:"url"`
+	ServiceDID    string            `json:"serviceDid"`
+	State         string            `json:"state"`
+	Schema        string            `json:"schema"`
+	HandleDomains []string          `json:"handleDomains"`
+	Settings      map[string]string `json:"settings"`
+	CreatedAt     time.Time         `json:"createdAt"`
+}
+
+func jsonOf(t *tenant.Tenant) tenantJSON {
+	settings := map[string]string{}
+	for _, f := range tenant.Fields() {
+		if f.Key != tenant.KeyHandleDomains && f.Key != tenant.KeyState {
+			settings[f.Key] = f.Text(&t.Settings)
+		}
+	}
+	return tenantJSON{t.ID, t.Hostname, t.PublicURL, t.ServiceDID, t.State.String(), t.Schema.String(), t.HandleDomains, settings, t.CreatedAt.UTC()}
+}
+
+func printTenant(out io.Writer, t *tenant.Tenant, asJSON bool) error {
+	if asJSON {
+		return printJSON(out, jsonOf(t))
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintf(w, "hostname\t%s\nurl\t%s\nservice DID\t%s\nstate\t%s\nschema\t%s\nhandle domains\t%s\ncreated\t%s\n\n",
+		t.Hostname, t.PublicURL, t.ServiceDID, t.State, t.Schema, strings.Join(t.HandleDomains, ","), t.CreatedAt.UTC().Format(time.RFC3339))
+	for _, f := range tenant.Fields() {
+		if f.Key == tenant.KeyHandleDomains || f.Key == tenant.KeyState {
+			continue
+		}
+		note := ""
+		if f.Text(&t.Settings) != f.Default {
+			note = "\t(set)"
+		}
+		fmt.Fprintf(w, "%s\t%s%s\n", f.Key, f.Text(&t.Settings), note)
+	}
+	return w.Flush()
+}
+
+func printJSON(out io.Writer, v any) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
