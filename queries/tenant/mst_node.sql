@@ -59,10 +59,8 @@ SELECT cid, content FROM pds_tenant.mst_node
 WHERE aid = @aid AND cid = ANY (@cids::bytea[]) LIMIT @max_rows::int;
 
 -- name: ListNodes :many
--- Pages in primary key order, for checks.
-SELECT level, after, rev, cid, content FROM pds_tenant.mst_node
-WHERE aid = @aid AND (level, after) > (@level::smallint, @after::text)
-ORDER BY aid, level, after LIMIT @max_rows::int;
+-- All of a repository, only ever streamed: for checks.
+SELECT level, after, rev, cid, content FROM pds_tenant.mst_node WHERE aid = @aid;
 
 -- name: InsertNode :exec
 INSERT INTO pds_tenant.mst_node (aid, level, after, rev, cid, content)

@@ -13,6 +13,7 @@ import (
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/dagcbor"
+	"github.com/jackc/pgx/v5"
 )
 
 // newKeys makes a keyring of the test's own.
@@ -134,4 +135,17 @@ func mustWrite(t testing.TB, s *Store, schema db.Schema, aid int64, w ...repo.Wr
 		t.Fatal(err)
 	}
 	return res
+}
+
+// execSQL runs one statement beside the store.
+func execSQL(t testing.TB, url, sql string, args ...any) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
 }
