@@ -47,7 +47,9 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 	defer store.Close()
 	bad, n := 0, 0
 	show := func(r repodb.Report) error {
-		n++
+		if r.AID != 0 {
+			n++
+		}
 		if !r.OK() {
 			bad++
 		}
@@ -83,7 +85,11 @@ func (c *repoCheckCmd) print(r repodb.Report) error {
 	if !r.OK() {
 		verdict = "PROBLEMS"
 	}
-	fmt.Printf("%-9s %s rev %s: %d records, %d nodes, %d events\n", verdict, r.DID, r.Rev, r.Records, r.Nodes, r.Events)
+	if r.AID == 0 {
+		fmt.Printf("%-9s the event stream has no holes\n", verdict)
+	} else {
+		fmt.Printf("%-9s %s rev %s: %d records, %d nodes, %d events\n", verdict, r.DID, r.Rev, r.Records, r.Nodes, r.Events)
+	}
 	for _, p := range r.Problems {
 		fmt.Printf("          %s\n", p)
 	}

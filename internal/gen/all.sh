@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Generates all that is generated and committed, in the order in which one needs the other.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+export GOFLAGS="${GOFLAGS:--buildvcs=false}"
+bash internal/gen/sqlc.sh
+bash internal/gen/lexicons.sh
+go test -count=1 ./handlers -run 'TestAccess|TestDocument' -update
+bash internal/gen/clients.sh
