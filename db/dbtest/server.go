@@ -33,7 +33,7 @@ var serverURL = sync.OnceValues(func() (string, error) {
 	if url := os.Getenv("LOCUS_TEST_DATABASE_URL"); url != "" {
 		return url, nil
 	}
-	dir := filepath.Join(os.TempDir(), "locus-dbtest-"+strconv.Itoa(os.Getuid()))
+	dir := filepath.Join(base(), "locus-dbtest-"+strconv.Itoa(os.Getuid()))
 	start, err := lockStart(dir)
 	if err != nil {
 		return "", err
@@ -51,6 +51,17 @@ var serverURL = sync.OnceValues(func() (string, error) {
 	}
 	return startKeeper(dir)
 })
+
+// base is where the server's folder is: in memory where there is plenty (making a database is 4 times faster there on a
+// busy disk), unless TMPDIR says otherwise.
+func base() string {
+	const memory, enough = "/dev/shm", 4 << 30
+	var fs syscall.Statfs_t
+	if os.Getenv("TMPDIR") == "" && syscall.Statfs(memory, &fs) == nil && fs.Bavail*uint64(fs.Bsize) > enough {
+		return memory
+	}
+	return os.TempDir()
+}
 
 // lockStart makes us the one that starts, or joins, the server. The keeper removes the folder when it goes, so what we
 // waited for may be a file that is no more: then again.

@@ -153,7 +153,8 @@ func settings(socket string) map[string]string {
 		"checkpoint_timeout":              "15min",
 		"random_page_cost":                "1.1",
 		"jit":                             "off",
-		"max_parallel_workers_per_gather": "0", // containers often have a tiny /dev/shm
+		"max_parallel_workers_per_gather": "0",
+		"dynamic_shared_memory_type":      "mmap", // /dev/shm is tiny in containers, and a killed server leaves its files there
 		"timezone":                        "UTC",
 		"log_timezone":                    "UTC",
 		"log_line_prefix":                 "%m [%p] ",
