@@ -5,10 +5,13 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/andybalholm/brotli"
 )
@@ -186,5 +189,56 @@ func TestPages(t *testing.T) {
 		if w := ask(s, "GET", target, ""); w.Code != 200 || !strings.Contains(w.Body.String(), part) {
 			t.Errorf("%s: %d %.300s", target, w.Code, w.Body)
 		}
+	}
+}
+
+// deadlines is a ResponseWriter that keeps the read deadlines it was given.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	read []time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error {
+	d.read = append(d.read, t)
+	return nil
+}
+
+// A body has a deadline while it is read and none after: one left standing would end the request's context
+// under a handler that works longer.
+func TestReadDeadlines(t *testing.T) {
+	s, _ := exampleServer(t)
+	for target, r := range map[string]*http.Request{
+		"json":      httptest.NewRequest("POST", create, strings.NewReader(`{"repo":"did:plc:alice","collection":"a.b.c","record":{}}`)),
+		"too large": httptest.NewRequest("POST", create, io.MultiReader(strings.NewReader(strings.Repeat(" ", recordBodyLimit+10)))),
+		"stream":    httptest.NewRequest("POST", "/xrpc/com.atproto.repo.uploadBlob", strings.NewReader("bytes")),
+	} {
+		r.Host = "alpha.test"
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", "Bearer alice")
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		s.ServeHTTP(w, r)
+		if len(w.read) != 2 || w.read[0].IsZero() || !w.read[1].IsZero() {
+			t.Errorf("%s: %d, deadlines %v", target, w.Code, w.read)
+		}
+	}
+}
+
+// A client that stops in the middle of its body is no failure of ours.
+func TestClientGone(t *testing.T) {
+	s, _ := exampleServer(t)
+	var logged bytes.Buffer
+	s.log = slog.New(slog.NewTextHandler(&logged, nil))
+	server := httptest.NewServer(s)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(conn, "POST /xrpc/com.atproto.repo.uploadBlob HTTP/1.1\r\nHost: alpha.test\r\nAuthorization: Bearer alice\r\nContent-Type: a/b\r\nContent-Length: 900\r\n\r\nhalf")
+	_ = conn.(*net.TCPConn).CloseWrite()
+	answer, _ := io.ReadAll(conn)
+	server.Close()
+	if strings.Contains(string(answer), "200 OK") || logged.Len() > 0 {
+		t.Errorf("answer %q, log %q", answer, logged.String())
 	}
 }
