@@ -164,7 +164,8 @@ func (w *world) put(t *rapid.T) {
 	s := w.stores[rapid.IntRange(0, 1).Draw(t, "process")]
 	path := genPath(t)
 	record := genRecord(t, path)
-	duplicates := 0
+	duplicates, consistent := 0, true
+	var seen []byte // by the last call, which was not mistaken
 	res, err := s.Write(w.t.Context(), a.schema, a.aid, Options{}, func(v *View) ([]repo.Write, error) {
 		_, there, err := v.Get(path)
 		if err != nil {
@@ -174,9 +175,7 @@ func (w *world) put(t *rapid.T) {
 		if err != nil {
 			return nil, err
 		}
-		if there != (old != nil) || !bytes.Equal(old, a.is[path]) {
-			t.Fatalf("view of %s: %x, want %x", path, old, a.is[path])
-		}
+		seen, consistent = old, there == (old != nil)
 		out, err := v.Duplicates(path, record)
 		duplicates = len(out)
 		if there {
@@ -192,6 +191,9 @@ func (w *world) put(t *rapid.T) {
 	}
 	if err != nil {
 		t.Fatal("put:", err)
+	}
+	if !consistent || !bytes.Equal(seen, a.is[path]) {
+		t.Fatalf("view of %s: %x, want %x", path, seen, a.is[path])
 	}
 	if res.Changed != (duplicates > 0 || !bytes.Equal(a.is[path], record)) {
 		t.Fatal("changed is", res.Changed)

@@ -64,6 +64,16 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 		fresh := st.head == nil
 		if fresh {
 			h, err := s.loadHead(ctx, st.key)
+			// Asked after the head was read: a commit in limbo either shows in
+			// what we build on, and is found here, or needs the head we build on
+			// and is found out by the compare-and-set.
+			for _, p := range limbo {
+				if seq, err := s.outcome(ctx, st.key, p); err != nil {
+					return Result{}, err
+				} else if seq > 0 {
+					return p.result(seq), nil
+				}
+			}
 			if err != nil {
 				return Result{}, err
 			}
@@ -93,7 +103,7 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 		seq, err := s.commit(st.key.schema, p)
 		switch {
 		case err == nil && seq > 0:
-			// The compare-and-set that we won is the one those in limbo needed.
+			// The compare-and-set that we won is the one any in limbo needed.
 			st.adopt(p)
 			return p.result(seq), nil
 		case errors.Is(err, db.ErrUnknownOutcome):
@@ -103,13 +113,6 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 			return Result{}, err
 		}
 		st.forget()
-		for _, p := range limbo {
-			if seq, err := s.outcome(ctx, st.key, p); err != nil {
-				return Result{}, err
-			} else if seq > 0 {
-				return p.result(seq), nil
-			}
-		}
 	}
 	return Result{}, ErrContention
 }
