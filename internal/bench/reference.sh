@@ -16,7 +16,7 @@
 # Environment:
 #   LOCUS_BENCH_CACHE  folder of the installed reference (default $XDG_CACHE_HOME/aurora-locus/reference, else .cache/reference here)
 #   LOCUS_COMMAND      command that starts this server; PORT and DATA are replaced
-#                      (default "bin/locus serve --dev --listen 127.0.0.1:PORT --data-dir DATA")
+#                      (default "bin/locus serve --dev --listen 127.0.0.1:PORT --plc-listen 127.0.0.1:0 --data-dir DATA")
 #   LOCUS_HOST         its host name in the URL (default localhost)
 #
 # Needs Go, npm, and for SQLite's binding python3, make and a C++ compiler. Everything listens on loopback and is stopped at the end.
@@ -25,7 +25,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repo=$(cd "$here/../.." && pwd)
 cache=${LOCUS_BENCH_CACHE:-${XDG_CACHE_HOME:+$XDG_CACHE_HOME/aurora-locus/reference}}
 cache=${cache:-$repo/.cache/reference}
-command=${LOCUS_COMMAND:-"$repo/bin/locus serve --dev --listen 127.0.0.1:PORT --data-dir DATA"}
+command=${LOCUS_COMMAND:-"$repo/bin/locus serve --dev --listen 127.0.0.1:PORT --plc-listen 127.0.0.1:0 --data-dir DATA"}
 seconds=8 rounds=1 clients=1,16,64 accounts=64 large=10000 only='' out=''
 workloads=create-account,get-record,list-records,create-record,apply-writes,put-record,delete-record,get-repo
 

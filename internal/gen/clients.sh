@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The client SDKs in openapi/clients, made from openapi/openapi.yaml.
+#   clients.sh           write both
+#   clients.sh --check   write nothing, fail on drift
+# The TypeScript one needs node and npm; where they or the registry are missing, its types are only checked to name the document's digest.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+check=${1:-}
+[ -z "$check" ] || [ "$check" = --check ] || { echo "usage: clients.sh [--check]" >&2; exit 2; }
+clients=openapi/clients
+
+# ---- Go
+oapi() { ${GO:-go} tool -modfile=tools/go.mod oapi-codegen -config $clients/go/oapi-codegen.yaml -o "$1" openapi/openapi.yaml; }
+if [ -n "$check" ]; then
+  tmp=$(mktemp -d)
+  trap 'rm -rf "$tmp"' EXIT
+  oapi "$tmp/client.gen.go"
+  cmp -s "$tmp/client.gen.go" $clients/go/client.gen.go || { echo "$clients/go/client.gen.go is not what openapi.yaml gives: run 'make generate' and commit" >&2; exit 1; }
+else
+  oapi $clients/go/client.gen.go
+fi
+
+# ---- TypeScript
+# shellcheck source=internal/gen/npm.sh
+. internal/gen/npm.sh
+if npm_packages $clients/typescript; then
+  (cd $clients/typescript && node generate.mjs $check)
+else
+  digest=$( (sha256sum openapi/openapi.yaml 2>/dev/null || shasum -a 256 openapi/openapi.yaml) | cut -d ' ' -f 1)
+  if grep -q "sha256 $digest" $clients/typescript/src/schema.ts; then
+    echo "clients: without npm the TypeScript types are left as they are; they name this openapi.yaml" >&2
+  else
+    echo "clients: $clients/typescript/src/schema.ts is of another openapi.yaml, and making it needs node and npm" >&2
+    exit 1
+  fi
+fi
