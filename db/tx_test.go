@@ -356,3 +356,35 @@ func TestSubPools(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// COPY goes to the tenant's table too.
+func TestCopyFrom(t *testing.T) {
+	_, tenant := newTenant(t)
+	ctx := t.Context()
+	type copier interface {
+		CopyFrom(context.Context, pgx.Identifier, []string, pgx.CopyFromSource) (int64, error)
+	}
+	rows := [][]any{{"one", []byte("x"), "", time.Unix(1, 0)}, {"two", []byte("y"), "", time.Unix(1, 0)}}
+	columns := []string{"purpose", "sealed", "public", "created_at"}
+	copyTo := func(q *tenantdb.Queries, table ...string) (int64, error) {
+		return db.RawTenant(q).(copier).CopyFrom(ctx, table, columns, pgx.CopyFromRows(rows))
+	}
+	if n, err := copyTo(tenant.Q(), "pds_tenant", "secret"); n != 2 || err != nil {
+		t.Errorf("%d %v", n, err)
+	}
+	err := tenant.Tx(ctx, func(q *tenantdb.Queries) error {
+		_, err := copyTo(q, "pds_tenant", "secret")
+		return err
+	})
+	if _, ok := db.IsUnique(err); !ok {
+		t.Errorf("%v", err)
+	}
+	for _, table := range [][]string{{"secret"}, {"control", "secret"}, {"public", "secret"}} {
+		if _, err := copyTo(tenant.Q(), table...); !errors.Is(err, db.ErrUnscoped) {
+			t.Errorf("%q: %v", table, err)
+		}
+	}
+	if got, err := tenant.Q().GetSecret(ctx, "two"); err != nil || string(got.Sealed) != "y" {
+		t.Error(err)
+	}
+}
