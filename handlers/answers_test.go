@@ -41,7 +41,7 @@ func TestAnswers(t *testing.T) {
 		want                       string
 	}{
 		{"query", "GET", "/xrpc/com.atproto.server.describeServer?unknown=1", "", nil, `{"availableUserDomains":[".alpha.test"],"did":"did:web:alpha.test"}`},
-		{"other spelling of a host", "GET", "/xrpc/com.atproto.server.describeServer?flag&x", "", []string{"Content-Type: application/json"}, `{"availableUserDomains":[".alpha.test"],"did":"did:web:alpha.test"}`},
+		{"parameters without a value", "GET", "/xrpc/com.atproto.server.describeServer?flag&x", "", []string{"Content-Type: application/json"}, `{"availableUserDomains":[".alpha.test"],"did":"did:web:alpha.test"}`},
 		{"big integers stay", "GET", "/xrpc/com.atproto.repo.listRecords?flag&repo=alice%2Etest&collection=a.b.c&limit=1", "", nil, `{"records":[{"uri":"","cid":"","value":{"n":9007199254740993}}]}`},
 		{"procedure", "POST", create, `{"repo":"Alice.Test","collection":"a.b.c","rkey":"k","record":{"z": 1},"more":null}`, []string{"Content-Type: application/json; charset=utf-8", asAlice},
 			`{"uri":"at://did:plc:alice/a.b.c/k","cid":"bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a","commit":{"cid":"bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a","rev":"3jqfcqzm3fo2j"},"validationStatus":"{\"z\": 1}"}`},

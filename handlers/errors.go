@@ -15,14 +15,12 @@ import (
 // spec: xrpc#error-responses
 type Error struct {
 	status  int
-	header  http.Header
 	Name    string `json:"error" doc:"Name of the error, for programs."`
 	Message string `json:"message" doc:"What went wrong, for people."`
 }
 
-func (e *Error) Error() string           { return e.Name + ": " + e.Message }
-func (e *Error) GetStatus() int          { return e.status }
-func (e *Error) GetHeaders() http.Header { return e.header }
+func (e *Error) Error() string  { return e.Name + ": " + e.Message }
+func (e *Error) GetStatus() int { return e.status }
 
 // refuse is an error of a handler's own: status, XRPC name ("" takes the status's), message.
 func refuse(status int, name, format string, args ...any) *Error {
@@ -39,15 +37,6 @@ func refuse(status int, name, format string, args ...any) *Error {
 // invalid is 400 InvalidRequest, the commonest.
 func invalid(format string, args ...any) *Error {
 	return refuse(http.StatusBadRequest, "InvalidRequest", format, args...)
-}
-
-// with adds a header to the answer.
-func (e *Error) with(key, value string) *Error {
-	if e.header == nil {
-		e.header = http.Header{}
-	}
-	e.header.Set(key, value)
-	return e
 }
 
 // nameOf is the error name a status has when nobody gave a better one.

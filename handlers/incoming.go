@@ -35,8 +35,6 @@ const (
 	streamReadTime = 60 * time.Second
 )
 
-var errTooLarge = errors.New("body is too large")
-
 // open looks at the headers of the body and refuses what cannot be right.
 func (in *incoming) open(c *call) *Error {
 	r := c.req

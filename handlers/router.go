@@ -37,9 +37,6 @@ func clean(path string) bool {
 // writeError sends an error outside Huma.
 func writeError(w http.ResponseWriter, e *Error) {
 	h := w.Header()
-	for k, v := range e.header {
-		h[k] = v
-	}
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(e.status)
