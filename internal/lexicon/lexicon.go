@@ -25,7 +25,7 @@ const (
 var (
 	// ErrUnknownType refuses a record whose type must be known and is not.
 	// 400 InvalidRequest, its own text: "Unknown lexicon type: <nsid>".
-	ErrUnknownType = errors.New("Unknown lexicon type")
+	ErrUnknownType = errors.New("unknown lexicon type")
 	// ErrInvalid refuses a record that breaks its schema.
 	// 400 InvalidRequest, its own text: "Invalid <nsid> record: …".
 	ErrInvalid = errors.New("invalid record")
@@ -35,11 +35,12 @@ var (
 type Mode bool
 
 const (
-	IfKnown   Mode = false // unset: check what is known
-	MustKnow  Mode = true  // true: refuse what is not
-	mainDef        = "#main"
-	literalOf      = "literal:"
+	IfKnown  Mode = false // unset: check what is known
+	MustKnow Mode = true  // true: refuse what is not
 )
+
+// literalOf begins the key kind of records that have one fixed key.
+const literalOf = "literal:"
 
 // Knows tells whether nsid is a record type of the catalogue.
 func (c *Catalogue) Knows(nsid string) bool { return c.records[nsid] != nil }
