@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"db/tenantdb":  {},
 	"db":           {"db/controldb", "db/tenantdb", "schema"},
 	"db/embedded":  {},
-	"db/dbtest":    {"db", "db/controldb", "db/embedded"}, // tests only, and it starts servers as embedded does
+	"db/dbtest":    {"db", "db/embedded", "schema"}, // tests only, and it starts servers as embedded does
 
 	// domain
 	"internal/keyring":         {},
