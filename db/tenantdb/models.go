@@ -30,12 +30,31 @@ type Actor struct {
 	HeadRev       int64
 	HeadCommit    []byte
 	CreatedAt     time.Time
+	Unannounced   bool
+}
+
+type AppPassword struct {
+	AID         int64
+	Name        string
+	PasswordMac []byte
+	Privileged  bool
+	CreatedAt   time.Time
+	ExpiresAt   *time.Time
+	LastUsedAt  *time.Time
 }
 
 type Backlink struct {
 	AID    int64
 	Path   string
 	LinkTo string
+}
+
+type EmailToken struct {
+	AID       int64
+	Purpose   string
+	TokenMac  []byte
+	CreatedAt time.Time
+	ExpiresAt time.Time
 }
 
 type InviteCode struct {
@@ -54,6 +73,19 @@ type InviteCodeUse struct {
 	UsedAt time.Time
 }
 
+type Mail struct {
+	MailID    string
+	AID       int64
+	Recipient string
+	Sealed    []byte
+	State     int16
+	Attempts  int32
+	DueAt     time.Time
+	LastError string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
 type MstNode struct {
 	AID     int64
 	Level   int16
@@ -61,6 +93,11 @@ type MstNode struct {
 	Rev     int64
 	CID     []byte
 	Content []byte
+}
+
+type Purge struct {
+	AID       int64
+	CreatedAt time.Time
 }
 
 type Record struct {
@@ -90,6 +127,14 @@ type RepoEvent struct {
 	Rev         int64
 	SeqOff      int32
 	Payload     []byte
+}
+
+type ReservedKey struct {
+	Public    string
+	DID       *string
+	Sealed    []byte
+	CreatedAt time.Time
+	ExpiresAt time.Time
 }
 
 type Secret struct {
