@@ -34,6 +34,7 @@ func (s *Server) middleware() http.Handler {
 	wrap, err := gzhttp.NewWrapper(
 		gzhttp.MinSize(compressFrom),
 		gzhttp.CompressionLevel(4),
+		gzhttp.EnableZstd(false), // each of its encoders holds megabytes
 		gzhttp.ContentTypes([]string{"application/json", "application/vnd.ipld.car", "text/plain", "text/html", "application/yaml"}),
 	)
 	if err != nil {
@@ -98,7 +99,9 @@ var (
 func cors(w http.ResponseWriter, r *http.Request) bool {
 	h := w.Header()
 	h["Access-Control-Allow-Origin"] = anyOrigin
-	h["Access-Control-Expose-Headers"] = exposed
+	if r.Header["Origin"] != nil { // only browsers read it, and it is longer than many an answer
+		h["Access-Control-Expose-Headers"] = exposed
+	}
 	if r.Method != http.MethodOptions {
 		return true
 	}
