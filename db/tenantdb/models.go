@@ -49,6 +49,18 @@ type Backlink struct {
 	LinkTo string
 }
 
+type Chore struct {
+	Name   string
+	NextAt time.Time
+}
+
+type Crawler struct {
+	Url      string
+	ToldSeq  int64
+	NextAt   time.Time
+	Failures int32
+}
+
 type EmailToken struct {
 	AID       int64
 	Purpose   string
@@ -127,6 +139,7 @@ type RepoEvent struct {
 	Rev         int64
 	SeqOff      int32
 	Payload     []byte
+	TimeUs      int64
 }
 
 type ReservedKey struct {
@@ -155,4 +168,5 @@ type StreamHead struct {
 	ID      int16
 	LastSeq int64
 	NextAID int64
+	LastUs  int64
 }

@@ -11,8 +11,8 @@ import (
 )
 
 const CountSeqHoles = `-- name: CountSeqHoles :one
-SELECT (s.last_seq - coalesce((SELECT min(e.seq) FROM pds_tenant.repo_event e), s.last_seq + 1) + 1
-  - (SELECT count(*) FROM pds_tenant.repo_event e))::bigint AS holes
+SELECT (s.last_seq - coalesce((SELECT CASE WHEN e.kind = 0 THEN e.rev ELSE e.seq - 1 END FROM pds_tenant.repo_event e ORDER BY e.seq LIMIT 1), s.last_seq)
+  - (SELECT coalesce(sum(CASE WHEN e.kind = 0 THEN e.seq - e.rev ELSE 1 END), 0) FROM pds_tenant.repo_event e))::bigint AS holes
 FROM pds_tenant.stream_head s WHERE s.id = 1
 `
 
@@ -24,6 +24,42 @@ func (q *Queries) CountSeqHoles(ctx context.Context) (int64, error) {
 	return holes, err
 }
 
+const DeleteEventsUpTo = `-- name: DeleteEventsUpTo :execrows
+DELETE FROM pds_tenant.repo_event WHERE seq <= $1
+`
+
+func (q *Queries) DeleteEventsUpTo(ctx context.Context, seq int64) (int64, error) {
+	result, err := q.db.Exec(ctx, DeleteEventsUpTo, seq)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const GetEventAfter = `-- name: GetEventAfter :one
+SELECT seq, kind, rev, time_us FROM pds_tenant.repo_event WHERE seq > $1 ORDER BY seq LIMIT 1
+`
+
+type GetEventAfterRow struct {
+	Seq    int64
+	Kind   int16
+	Rev    int64
+	TimeUs int64
+}
+
+// The place and time of the first event behind after_seq.
+func (q *Queries) GetEventAfter(ctx context.Context, afterSeq int64) (GetEventAfterRow, error) {
+	row := q.db.QueryRow(ctx, GetEventAfter, afterSeq)
+	var i GetEventAfterRow
+	err := row.Scan(
+		&i.Seq,
+		&i.Kind,
+		&i.Rev,
+		&i.TimeUs,
+	)
+	return i, err
+}
+
 const InsertCommitEvents = `-- name: InsertCommitEvents :many
 WITH ok AS (
   SELECT x.aid, x.rev, x.at, x.seq_off, x.payload, row_number() OVER (ORDER BY x.n) AS k
@@ -31,11 +67,14 @@ WITH ok AS (
     WITH ORDINALITY AS x(aid, rev, at, seq_off, payload, n)
   JOIN pds_tenant.actor a ON a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY ($6::bytea[])
 ), h AS (
-  UPDATE pds_tenant.stream_head s SET last_seq = s.last_seq + (SELECT count(*) FROM ok)
-  WHERE s.id = 1 AND EXISTS (SELECT 1 FROM ok) RETURNING s.last_seq
+  UPDATE pds_tenant.stream_head s
+  SET last_seq = s.last_seq + (SELECT count(*) FROM ok),
+    last_us = greatest(s.last_us + 200, (extract(epoch FROM (SELECT max(ok.at) FROM ok)) * 1000000)::bigint) + 200 * ((SELECT count(*) FROM ok) - 1)
+  WHERE s.id = 1 AND EXISTS (SELECT 1 FROM ok) RETURNING s.last_seq, s.last_us
 )
-INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload)
-SELECT h.last_seq - (SELECT count(*) FROM ok) + ok.k, ok.aid, 1, ok.at, ok.rev, ok.seq_off, ok.payload
+INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
+SELECT h.last_seq - (SELECT count(*) FROM ok) + ok.k, ok.aid, 1, ok.at, ok.rev, ok.seq_off, ok.payload,
+  h.last_us - 200 * ((SELECT count(*) FROM ok) - ok.k)
 FROM ok CROSS JOIN h
 RETURNING seq, aid
 `
@@ -85,14 +124,15 @@ func (q *Queries) InsertCommitEvents(ctx context.Context, arg InsertCommitEvents
 }
 
 const InsertEvents = `-- name: InsertEvents :exec
-INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload)
-SELECT (x.n - 1) + $1::bigint, x.aid, x.kind, x.at, x.rev, x.seq_off, x.payload
-FROM unnest($2::bigint[], $3::smallint[], $4::timestamptz[], $5::bigint[], $6::int[], $7::bytea[])
+INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
+SELECT (x.n - 1) + $1::bigint, x.aid, x.kind, x.at, x.rev, x.seq_off, x.payload, (x.n - 1) * 200 + $2::bigint
+FROM unnest($3::bigint[], $4::smallint[], $5::timestamptz[], $6::bigint[], $7::int[], $8::bytea[])
   WITH ORDINALITY AS x(aid, kind, at, rev, seq_off, payload, n)
 `
 
 type InsertEventsParams struct {
 	First    int64
+	FirstUs  int64
 	Aids     []int64
 	Kinds    []int16
 	Times    []time.Time
@@ -101,10 +141,12 @@ type InsertEventsParams struct {
 	Payloads [][]byte
 }
 
-// Events whose numbers are taken already (LockNextSeqs, the last lock of the transaction): @first and the following.
+// Events whose numbers and times are taken already (LockNextSeqs, the last lock of the transaction): @first, @first_us
+// and the following.
 func (q *Queries) InsertEvents(ctx context.Context, arg InsertEventsParams) error {
 	_, err := q.db.Exec(ctx, InsertEvents,
 		arg.First,
+		arg.FirstUs,
 		arg.Aids,
 		arg.Kinds,
 		arg.Times,
@@ -115,18 +157,49 @@ func (q *Queries) InsertEvents(ctx context.Context, arg InsertEventsParams) erro
 	return err
 }
 
+const InsertJump = `-- name: InsertJump :exec
+INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
+VALUES ($1, 0, 0, $2, $3::bigint - 1, 0, '', $4)
+`
+
+type InsertJumpParams struct {
+	Seq    int64
+	At     time.Time
+	First  int64
+	TimeUs int64
+}
+
+// One row that stands for all numbers from first to seq.
+func (q *Queries) InsertJump(ctx context.Context, arg InsertJumpParams) error {
+	_, err := q.db.Exec(ctx, InsertJump,
+		arg.Seq,
+		arg.At,
+		arg.First,
+		arg.TimeUs,
+	)
+	return err
+}
+
 const ListEvents = `-- name: ListEvents :many
-SELECT seq, aid, kind, sequenced_at, rev, seq_off, payload FROM pds_tenant.repo_event
-WHERE seq > $1 ORDER BY seq LIMIT $2::int
+SELECT x.seq, x.aid, x.kind, x.sequenced_at, x.rev, x.seq_off, x.payload, x.time_us FROM (
+  SELECT e.seq, e.aid, e.kind, e.sequenced_at, e.rev, e.seq_off, e.payload, e.time_us,
+    sum(octet_length(e.payload)) OVER (ORDER BY e.seq) - octet_length(e.payload) AS before
+  FROM (
+    SELECT seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us FROM pds_tenant.repo_event
+    WHERE seq > $1 ORDER BY seq LIMIT $2::int
+  ) e
+) x WHERE x.before < $3::bigint ORDER BY x.seq
 `
 
 type ListEventsParams struct {
 	AfterSeq int64
 	MaxRows  int32
+	MaxBytes int64
 }
 
+// Up to max_rows events, and no more than fit in max_bytes: the first always does.
 func (q *Queries) ListEvents(ctx context.Context, arg ListEventsParams) ([]RepoEvent, error) {
-	rows, err := q.db.Query(ctx, ListEvents, arg.AfterSeq, arg.MaxRows)
+	rows, err := q.db.Query(ctx, ListEvents, arg.AfterSeq, arg.MaxRows, arg.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +215,7 @@ func (q *Queries) ListEvents(ctx context.Context, arg ListEventsParams) ([]RepoE
 			&i.Rev,
 			&i.SeqOff,
 			&i.Payload,
+			&i.TimeUs,
 		); err != nil {
 			return nil, err
 		}
@@ -154,8 +228,8 @@ func (q *Queries) ListEvents(ctx context.Context, arg ListEventsParams) ([]RepoE
 }
 
 const ListEventsOf = `-- name: ListEventsOf :many
-SELECT seq, aid, kind, sequenced_at, rev, seq_off, payload FROM pds_tenant.repo_event
-WHERE aid = $1 AND seq > $2 ORDER BY seq LIMIT $3::int
+SELECT seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us FROM pds_tenant.repo_event
+WHERE aid = $1 AND seq > $2 AND kind > 0 ORDER BY seq LIMIT $3::int
 `
 
 type ListEventsOfParams struct {
@@ -181,10 +255,52 @@ func (q *Queries) ListEventsOf(ctx context.Context, arg ListEventsOfParams) ([]R
 			&i.Rev,
 			&i.SeqOff,
 			&i.Payload,
+			&i.TimeUs,
 		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const UpdateEventsToNothing = `-- name: UpdateEventsToNothing :many
+UPDATE pds_tenant.repo_event SET kind = 0, rev = seq - 1, seq_off = 0, payload = ''
+WHERE seq IN (
+  SELECT e.seq FROM pds_tenant.repo_event e
+  WHERE e.aid = $1 AND e.seq > $2 AND e.seq < $3 AND e.kind > 0 ORDER BY e.seq LIMIT $4::int
+) RETURNING seq
+`
+
+type UpdateEventsToNothingParams struct {
+	AID       int64
+	AfterSeq  int64
+	BeforeSeq int64
+	MaxRows   int32
+}
+
+// Empties events of one account, in order of their numbers, which stay: see the migration on kind 0.
+func (q *Queries) UpdateEventsToNothing(ctx context.Context, arg UpdateEventsToNothingParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, UpdateEventsToNothing,
+		arg.AID,
+		arg.AfterSeq,
+		arg.BeforeSeq,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		items = append(items, seq)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

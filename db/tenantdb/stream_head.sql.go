@@ -49,14 +49,27 @@ func (q *Queries) LockNextAID(ctx context.Context) (int64, error) {
 }
 
 const LockNextSeqs = `-- name: LockNextSeqs :one
-UPDATE pds_tenant.stream_head SET last_seq = last_seq + $1::bigint WHERE id = 1 RETURNING last_seq
+UPDATE pds_tenant.stream_head
+SET last_seq = last_seq + $1::bigint, last_us = greatest(last_us + 200, $2::bigint) + 200 * ($1::bigint - 1)
+WHERE id = 1 RETURNING last_seq, last_us
 `
 
-// Takes the next n sequence numbers: the answer is the last of them. Because the row stays locked until the
-// transaction is visible, the order of numbers is the order of visibility, without holes.
-func (q *Queries) LockNextSeqs(ctx context.Context, n int64) (int64, error) {
-	row := q.db.QueryRow(ctx, LockNextSeqs, n)
-	var last_seq int64
-	err := row.Scan(&last_seq)
-	return last_seq, err
+type LockNextSeqsParams struct {
+	N     int64
+	NowUs int64
+}
+
+type LockNextSeqsRow struct {
+	LastSeq int64
+	LastUs  int64
+}
+
+// Takes the next n sequence numbers and as many times in microseconds, 200 apart: the answer is the last of them. Because
+// the row stays locked until the transaction is visible, the order of numbers is the order of visibility, without holes.
+// The times rise also when the clock of whoever asks has gone back.
+func (q *Queries) LockNextSeqs(ctx context.Context, arg LockNextSeqsParams) (LockNextSeqsRow, error) {
+	row := q.db.QueryRow(ctx, LockNextSeqs, arg.N, arg.NowUs)
+	var i LockNextSeqsRow
+	err := row.Scan(&i.LastSeq, &i.LastUs)
+	return i, err
 }

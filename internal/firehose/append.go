@@ -3,7 +3,6 @@ package firehose
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/repo"
@@ -17,10 +16,18 @@ func Append(ctx context.Context, q *tenantdb.Queries, events ...Event) (last int
 	if len(events) == 0 {
 		return 0, nil
 	}
-	if last, err = q.LockNextSeqs(ctx, int64(len(events))); err != nil {
+	n := int64(len(events))
+	at := events[0].Time
+	for i := range events {
+		if events[i].Time.After(at) {
+			at = events[i].Time
+		}
+	}
+	head, err := q.LockNextSeqs(ctx, tenantdb.LockNextSeqsParams{N: n, NowUs: at.UnixMicro()})
+	if err != nil {
 		return 0, fmt.Errorf("take sequence numbers: %w", err)
 	}
-	arg := tenantdb.InsertEventsParams{First: last - int64(len(events)) + 1}
+	arg := tenantdb.InsertEventsParams{First: head.LastSeq - n + 1, FirstUs: head.LastUs - OpTimes*(n-1)}
 	for i := range events {
 		e := &events[i]
 		arg.Aids = append(arg.Aids, e.AID)
@@ -33,36 +40,37 @@ func Append(ctx context.Context, q *tenantdb.Queries, events ...Event) (last int
 	if err := q.InsertEvents(ctx, arg); err != nil {
 		return 0, fmt.Errorf("insert events: %w", err)
 	}
-	return last, nil
+	return head.LastSeq, nil
 }
 
-// ListEvents reads up to limit events behind seq, in order. There are no holes:
-// a number that is missing at the front was cut off by retention.
-func ListEvents(ctx context.Context, q *tenantdb.Queries, seq int64, limit int) ([]Stored, error) {
-	rows, err := q.ListEvents(ctx, tenantdb.ListEventsParams{AfterSeq: seq, MaxRows: int32(limit)})
+// ListEvents reads events behind seq, in order: up to limit, and no more than fit
+// in maxBytes of payload, but at least one. Events of KindNothing are among them.
+// A number that is missing at the front was cut off by retention; there are no
+// other holes.
+func ListEvents(ctx context.Context, q *tenantdb.Queries, seq int64, limit, maxBytes int) ([]Stored, error) {
+	rows, err := q.ListEvents(ctx, tenantdb.ListEventsParams{AfterSeq: seq, MaxRows: int32(limit), MaxBytes: int64(maxBytes)})
 	if err != nil {
 		return nil, fmt.Errorf("list events behind %d: %w", seq, err)
 	}
-	out := make([]Stored, len(rows))
-	for i := range rows {
-		out[i] = stored(rows[i].Seq, rows[i].AID, rows[i].Kind, rows[i].SequencedAt, rows[i].Rev, rows[i].SeqOff, rows[i].Payload)
-	}
-	return out, nil
+	return storedOf(rows), nil
 }
 
-// ListEventsOf is ListEvents for one account.
+// ListEventsOf lists one account's, without those of KindNothing.
 func ListEventsOf(ctx context.Context, q *tenantdb.Queries, aid, seq int64, limit int) ([]Stored, error) {
 	rows, err := q.ListEventsOf(ctx, tenantdb.ListEventsOfParams{AID: aid, AfterSeq: seq, MaxRows: int32(limit)})
 	if err != nil {
 		return nil, fmt.Errorf("list events of actor %d behind %d: %w", aid, seq, err)
 	}
-	out := make([]Stored, len(rows))
-	for i := range rows {
-		out[i] = stored(rows[i].Seq, rows[i].AID, rows[i].Kind, rows[i].SequencedAt, rows[i].Rev, rows[i].SeqOff, rows[i].Payload)
-	}
-	return out, nil
+	return storedOf(rows), nil
 }
 
-func stored(seq, aid int64, kind int16, at time.Time, rev int64, seqOff int32, payload []byte) Stored {
-	return Stored{Seq: seq, Event: Event{AID: aid, Kind: Kind(kind), Time: at, Rev: repo.TID(rev), SeqOff: int(seqOff), Payload: payload}}
+func storedOf(rows []tenantdb.RepoEvent) []Stored {
+	out := make([]Stored, len(rows))
+	for i := range rows {
+		r := &rows[i]
+		out[i] = Stored{Seq: r.Seq, TimeUS: r.TimeUs, Event: Event{
+			AID: r.AID, Kind: Kind(r.Kind), Time: r.SequencedAt, Rev: repo.TID(r.Rev), SeqOff: int(r.SeqOff), Payload: r.Payload,
+		}}
+	}
+	return out
 }

@@ -49,7 +49,7 @@ func TestAppend(t *testing.T) {
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
 	for ending := false; ; {
-		list, err := firehose.ListEvents(t.Context(), tenant.Q(), seen, 7)
+		list, err := firehose.ListEvents(t.Context(), tenant.Q(), seen, 7, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestStoredFrame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := firehose.ListEvents(t.Context(), tenant.Q(), 0, 10)
+	list, err := firehose.ListEvents(t.Context(), tenant.Q(), 0, 10, 1)
 	if err != nil || len(list) != 1 {
 		t.Fatal(list, err)
 	}

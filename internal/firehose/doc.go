@@ -34,6 +34,9 @@ var ErrFrame = errors.New("malformed frame")
 type Kind int16
 
 const (
+	// KindNothing stands for numbers without an event: those of an account that
+	// was deleted, or passed over on purpose. Rev is the number before the first.
+	KindNothing  Kind = 0
 	KindCommit   Kind = 1
 	KindSync     Kind = 2
 	KindIdentity Kind = 3
@@ -65,9 +68,15 @@ type Event struct {
 	Payload []byte    // header and body without the value of seq
 }
 
+// OpTimes is how far apart the times of two events are at least, in
+// microseconds: each of a commit's operations can have one of its own. The
+// statements in queries/tenant/ know it too.
+const OpTimes = MaxOps
+
 // Stored is an event with its number.
 type Stored struct {
-	Seq int64
+	Seq    int64
+	TimeUS int64 // microseconds since 1970, rising with Seq on all nodes
 	Event
 }
 

@@ -8,31 +8,62 @@ WITH ok AS (
     WITH ORDINALITY AS x(aid, rev, at, seq_off, payload, n)
   JOIN pds_tenant.actor a ON a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY (@commits::bytea[])
 ), h AS (
-  UPDATE pds_tenant.stream_head s SET last_seq = s.last_seq + (SELECT count(*) FROM ok)
-  WHERE s.id = 1 AND EXISTS (SELECT 1 FROM ok) RETURNING s.last_seq
+  UPDATE pds_tenant.stream_head s
+  SET last_seq = s.last_seq + (SELECT count(*) FROM ok),
+    last_us = greatest(s.last_us + 200, (extract(epoch FROM (SELECT max(ok.at) FROM ok)) * 1000000)::bigint) + 200 * ((SELECT count(*) FROM ok) - 1)
+  WHERE s.id = 1 AND EXISTS (SELECT 1 FROM ok) RETURNING s.last_seq, s.last_us
 )
-INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload)
-SELECT h.last_seq - (SELECT count(*) FROM ok) + ok.k, ok.aid, 1, ok.at, ok.rev, ok.seq_off, ok.payload
+INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
+SELECT h.last_seq - (SELECT count(*) FROM ok) + ok.k, ok.aid, 1, ok.at, ok.rev, ok.seq_off, ok.payload,
+  h.last_us - 200 * ((SELECT count(*) FROM ok) - ok.k)
 FROM ok CROSS JOIN h
 RETURNING seq, aid;
 
 -- name: InsertEvents :exec
--- Events whose numbers are taken already (LockNextSeqs, the last lock of the transaction): @first and the following.
-INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload)
-SELECT (x.n - 1) + sqlc.arg(first)::bigint, x.aid, x.kind, x.at, x.rev, x.seq_off, x.payload
+-- Events whose numbers and times are taken already (LockNextSeqs, the last lock of the transaction): @first, @first_us
+-- and the following.
+INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
+SELECT (x.n - 1) + sqlc.arg(first)::bigint, x.aid, x.kind, x.at, x.rev, x.seq_off, x.payload, (x.n - 1) * 200 + sqlc.arg(first_us)::bigint
 FROM unnest(@aids::bigint[], @kinds::smallint[], @times::timestamptz[], @revs::bigint[], @seq_offs::int[], @payloads::bytea[])
   WITH ORDINALITY AS x(aid, kind, at, rev, seq_off, payload, n);
 
 -- name: ListEvents :many
-SELECT seq, aid, kind, sequenced_at, rev, seq_off, payload FROM pds_tenant.repo_event
-WHERE seq > @after_seq ORDER BY seq LIMIT @max_rows::int;
+-- Up to max_rows events, and no more than fit in max_bytes: the first always does.
+SELECT x.seq, x.aid, x.kind, x.sequenced_at, x.rev, x.seq_off, x.payload, x.time_us FROM (
+  SELECT e.seq, e.aid, e.kind, e.sequenced_at, e.rev, e.seq_off, e.payload, e.time_us,
+    sum(octet_length(e.payload)) OVER (ORDER BY e.seq) - octet_length(e.payload) AS before
+  FROM (
+    SELECT seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us FROM pds_tenant.repo_event
+    WHERE seq > @after_seq ORDER BY seq LIMIT @max_rows::int
+  ) e
+) x WHERE x.before < @max_bytes::bigint ORDER BY x.seq;
 
 -- name: ListEventsOf :many
-SELECT seq, aid, kind, sequenced_at, rev, seq_off, payload FROM pds_tenant.repo_event
-WHERE aid = @aid AND seq > @after_seq ORDER BY seq LIMIT @max_rows::int;
+SELECT seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us FROM pds_tenant.repo_event
+WHERE aid = @aid AND seq > @after_seq AND kind > 0 ORDER BY seq LIMIT @max_rows::int;
+
+-- name: GetEventAfter :one
+-- The place and time of the first event behind after_seq.
+SELECT seq, kind, rev, time_us FROM pds_tenant.repo_event WHERE seq > @after_seq ORDER BY seq LIMIT 1;
+
+-- name: DeleteEventsUpTo :execrows
+DELETE FROM pds_tenant.repo_event WHERE seq <= @seq;
+
+-- name: UpdateEventsToNothing :many
+-- Empties events of one account, in order of their numbers, which stay: see the migration on kind 0.
+UPDATE pds_tenant.repo_event SET kind = 0, rev = seq - 1, seq_off = 0, payload = ''
+WHERE seq IN (
+  SELECT e.seq FROM pds_tenant.repo_event e
+  WHERE e.aid = @aid AND e.seq > @after_seq AND e.seq < @before_seq AND e.kind > 0 ORDER BY e.seq LIMIT @max_rows::int
+) RETURNING seq;
+
+-- name: InsertJump :exec
+-- One row that stands for all numbers from first to seq.
+INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
+VALUES (@seq, 0, 0, @at, sqlc.arg(first)::bigint - 1, 0, '', @time_us);
 
 -- name: CountSeqHoles :one
 -- How many numbers are missing between the oldest event kept and the last one given out: always 0, or events were lost.
-SELECT (s.last_seq - coalesce((SELECT min(e.seq) FROM pds_tenant.repo_event e), s.last_seq + 1) + 1
-  - (SELECT count(*) FROM pds_tenant.repo_event e))::bigint AS holes
+SELECT (s.last_seq - coalesce((SELECT CASE WHEN e.kind = 0 THEN e.rev ELSE e.seq - 1 END FROM pds_tenant.repo_event e ORDER BY e.seq LIMIT 1), s.last_seq)
+  - (SELECT coalesce(sum(CASE WHEN e.kind = 0 THEN e.seq - e.rev ELSE 1 END), 0) FROM pds_tenant.repo_event e))::bigint AS holes
 FROM pds_tenant.stream_head s WHERE s.id = 1;
