@@ -41,9 +41,10 @@ func (t *Tree) Commit() (Diff, error) {
 	if err := t.ready(); err != nil {
 		return Diff{}, err
 	}
-	var list []*node
+	list := t.sealed[:0]
 	if t.root.dirty {
-		list = t.root.seal(make([]*node, 0, len(t.old)+4))
+		list = t.root.seal(list)
+		t.sealed = list
 	}
 	d := Diff{Root: nodeCID(&t.root.sum)}
 	if !t.plain {
@@ -57,98 +58,103 @@ func (t *Tree) Commit() (Diff, error) {
 		n.dirty = false
 	}
 	t.base, t.baseSum = t.root, t.root.sum
-	t.old, t.made, t.gone = t.old[:0], t.made[:0], t.gone[:0]
+	t.done()
 	t.epoch++
 	return d, nil
 }
 
-// small is up to where comparing all pairs beats a map.
-const small = 24
-
 // diff sorts the sealed nodes against the ones they replace.
 func (t *Tree) diff(d *Diff, list, proof []*node) {
-	had, has := byDigest(t.old), byDigest(list)
-	at := byPosition(list)
-	fresh := 0
-	for _, n := range list {
-		if n.fresh = had.find(n) == nil; n.fresh {
-			fresh++
+	match := matchAll
+	if len(list)*len(t.old) > 1000 {
+		match = matchIndexed
+	}
+	match(list, t.old)
+	count := len(list) + len(t.old)
+	for _, n := range proof {
+		if !n.dirty || !n.fresh {
+			count++
 		}
 	}
-	nodes := make([]Node, 0, fresh+len(t.old))
+	nodes := make([]Node, 0, count)
+	var ids cids
+	ids.b.Grow(36 * count)
+	export := func(n *node) Node {
+		return Node{CID: ids.make(&n.sum), Level: int(n.level), After: n.after, Block: n.block}
+	}
 	for _, n := range list {
 		if n.fresh {
-			nodes = append(nodes, n.export())
-		} else if o := had.find(n); o.level != n.level || o.after != n.after {
-			d.Moved = append(d.Moved, n.export())
+			nodes = append(nodes, export(n))
 		}
 	}
+	fresh := len(nodes)
 	d.New = nodes[:fresh:fresh]
-	for _, o := range t.old {
-		if has.find(o) == nil {
-			s := o.export()
-			s.Block = nil
-			nodes = append(nodes, s)
+	for i := range t.old {
+		o := &t.old[i]
+		if o.stale {
+			nodes = append(nodes, Node{CID: ids.make(&o.sum), Level: int(o.level), After: o.after})
 		}
-		if at.find(o) == nil {
+		if o.gone {
 			d.Gone = append(d.Gone, Position{int(o.level), o.after})
 		}
 	}
-	d.Stale = nodes[fresh:len(nodes):len(nodes)]
+	stale := len(nodes)
+	d.Stale = nodes[fresh:stale:stale]
 	for _, n := range proof {
-		n.mark = false
-		if !n.fresh {
-			d.Proof = append(d.Proof, n.export())
+		if !n.dirty || !n.fresh {
+			nodes = append(nodes, export(n))
 		}
 	}
+	d.Proof = nodes[stale:len(nodes):len(nodes)]
 	for _, n := range list {
-		n.fresh = false
+		if n.moved {
+			d.Moved = append(d.Moved, export(n))
+		}
+	}
+}
+
+// matchAll finds for each sealed node whether its content is new and if not whether its position is, for each old one
+// whether its content is no longer there and whether its position is empty.
+func matchAll(list []*node, old []record) {
+	for _, n := range list {
+		n.fresh, n.moved = true, false
+	}
+	for i := range old {
+		o := &old[i]
+		o.stale, o.gone = true, true
+		for _, n := range list {
+			at := n.level == o.level && n.after == o.after
+			if at {
+				o.gone = false
+			}
+			if n.sum == o.sum {
+				o.stale, n.fresh, n.moved = false, false, !at
+			}
+		}
+	}
+}
+
+// matchIndexed is matchAll for many nodes.
+func matchIndexed(list []*node, old []record) {
+	is := make(map[digest]*node, len(list))
+	at := make(map[Position]*node, len(list))
+	for _, n := range list {
+		n.fresh, n.moved = true, false
+		is[n.sum] = n
+		at[Position{int(n.level), n.after}] = n
+	}
+	for i := range old {
+		o := &old[i]
+		n, there := is[o.sum], at[Position{int(o.level), o.after}]
+		o.stale, o.gone = n == nil, there == nil
+		if n != nil {
+			n.fresh, n.moved = false, n != there
+		}
 	}
 }
 
 func (n *node) export() Node {
 	return Node{CID: nodeCID(&n.sum), Level: int(n.level), After: n.after, Block: n.block}
-}
-
-// index finds nodes by something.
-type index[K comparable] struct {
-	list []*node
-	key  func(*node) K
-	same func(a, b *node) bool
-	m    map[K]*node
-}
-
-func newIndex[K comparable](list []*node, key func(*node) K, same func(a, b *node) bool) index[K] {
-	x := index[K]{list: list, key: key, same: same}
-	if len(list) > small {
-		x.m = make(map[K]*node, len(list))
-		for _, n := range list {
-			x.m[key(n)] = n
-		}
-	}
-	return x
-}
-
-func byDigest(list []*node) index[digest] {
-	return newIndex(list, func(n *node) digest { return n.sum }, func(a, b *node) bool { return a.sum == b.sum })
-}
-
-func byPosition(list []*node) index[Position] {
-	return newIndex(list,
-		func(n *node) Position { return Position{int(n.level), n.after} },
-		func(a, b *node) bool { return a.level == b.level && a.after == b.after })
-}
-
-func (x *index[K]) find(n *node) *node {
-	if x.m != nil {
-		return x.m[x.key(n)]
-	}
-	for _, o := range x.list {
-		if x.same(o, n) {
-			return o
-		}
-	}
-	return nil
 }
 
 // proof lists the nodes that undoing the ops reads, each once: for a created key the way to it and to both its
@@ -157,17 +163,19 @@ func (x *index[K]) find(n *node) *node {
 //
 // spec: sync#commit-validation (operation inversion); the rule was found by trying all orders
 func (t *Tree) proof() (list []*node, err error) {
+	list = t.proven[:0]
 	for _, keys := range [2][]string{t.made, t.gone} {
 		for _, key := range keys {
-			if list, err = t.prove(list, key); err != nil {
-				for _, n := range list {
-					n.mark = false
-				}
-				return nil, err
+			if err == nil {
+				list, err = t.prove(list, key)
 			}
 		}
 	}
-	return list, nil
+	for _, n := range list {
+		n.mark = false
+	}
+	t.proven = list
+	return list, err
 }
 
 func (t *Tree) prove(list []*node, key string) ([]*node, error) {

@@ -2,6 +2,7 @@ package mst
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 )
@@ -93,19 +94,22 @@ func (t *Tree) own(n *node) *node {
 	if n.dirty {
 		return n
 	}
-	t.old = append(t.old, n)
-	c := *n
-	c.dirty, c.owned, c.fresh = true, false, false
-	if n.far != nil {
-		c.far = append(make([]*node, 0, len(n.far)), n.far...)
+	t.retire(n)
+	if t.shared {
+		c := *n
+		if n.far != nil {
+			c.far = slices.Clone(n.far)
+		}
+		n = &c
 	}
-	return &c
+	n.dirty, n.owned = true, false
+	return n
 }
 
-// retire takes a node out of the tree.
+// retire takes a node, or its present form, out of the tree.
 func (t *Tree) retire(n *node) {
 	if !n.dirty {
-		t.old = append(t.old, n)
+		t.old = append(t.old, record{sum: n.sum, after: n.after, level: n.level})
 	}
 }
 

@@ -1,6 +1,9 @@
 package mst
 
-import "crypto/sha256"
+import (
+	"bytes"
+	"crypto/sha256"
+)
 
 const nearKids = 7
 
@@ -17,8 +20,10 @@ type node struct {
 	changed bool // the block differs from the one that sum is of
 	owned   bool // the block may be patched in place
 	mark    bool // seen by the proof
-	fresh   bool // not in the tree before
+	fresh   bool // while a commit is made: the content is new
+	moved   bool // the position only
 	used    uint32
+	was     *node           // while a commit is made: the replaced node of the same content
 	near    [nearKids]*node // loaded children of the first slots
 	far     []*node         // and of the others
 }
@@ -198,7 +203,7 @@ func (n *node) pack(items []item) {
 // patch replaces len(with) bytes of the block.
 func (n *node) patch(o int, with []byte) {
 	if !n.owned {
-		n.block = append(make([]byte, 0, len(n.block)), n.block...)
+		n.block = bytes.Clone(n.block)
 		n.owned = true
 	}
 	copy(n.block[o:], with)

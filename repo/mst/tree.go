@@ -1,8 +1,10 @@
 package mst
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/ipfs/go-cid"
 )
@@ -46,16 +48,53 @@ type Tree struct {
 	baseSum digest
 	base    *node // root of the committed state; nil: not loaded
 	root    *node // root as edited
-	old     []*node
-	made    []string // keys created and deleted since the last commit
-	gone    []string
 	epoch   uint32
 	plain   bool  // positions do not matter: read no more than the undoing of ops may
+	shared  bool  // with clones: edits copy the nodes they change
+	invalid error // the root is no node's CID
 	broken  error // an edit failed half way
+	*work         // of the edit in progress
+}
 
+// work is what an edit needs until it is committed.
+type work struct {
+	old     []record // nodes of the committed state that are replaced
+	made    []string // keys created
+	gone    []string // keys deleted
 	path    []step
 	items   []item
 	scratch []byte
+	sealed  []*node
+	proven  []*node
+}
+
+// record is a node that is being replaced.
+type record struct {
+	sum   digest
+	after string
+	level int8
+	stale bool // its content is in no new node
+	gone  bool // no new node stands where it stood
+}
+
+var works = sync.Pool{New: func() any { return new(work) }}
+
+// done gives the edit's memory back.
+func (t *Tree) done() {
+	w := t.work
+	if w == nil {
+		return
+	}
+	clear(w.old)
+	clear(w.made)
+	clear(w.gone)
+	clear(w.path[:cap(w.path)])
+	clear(w.items[:cap(w.items)])
+	clear(w.sealed)
+	clear(w.proven)
+	*w = work{w.old[:0], w.made[:0], w.gone[:0], w.path[:0], w.items[:0], w.scratch[:0], w.sealed[:0], w.proven[:0]}
+	t.work = nil
+	works.Put(w)
 }
 
 // step is one node on the way to a key.
@@ -70,7 +109,7 @@ func Open(root cid.Cid, load Loader) *Tree { return OpenRef(root, load.Refs()) }
 // OpenRef is Open for a loader by position.
 func OpenRef(root cid.Cid, load RefLoader) *Tree {
 	t := &Tree{load: load}
-	t.baseSum, t.broken = nodeDigest(root)
+	t.baseSum, t.invalid = nodeDigest(root)
 	return t
 }
 
@@ -82,25 +121,29 @@ func Partial(root cid.Cid, load Loader) *Tree {
 	return t
 }
 
-// Clone is another tree in t's last committed state, sharing what t has loaded; a nil load keeps t's.
+// Clone is another tree in t's last committed state, sharing what t has loaded; a nil load keeps t's. From then on
+// edits of either copy the nodes they change.
 func (t *Tree) Clone(load RefLoader) *Tree {
 	if load == nil {
 		load = t.load
 	}
-	c := &Tree{load: load, baseSum: t.baseSum, base: t.base, root: t.base, epoch: t.epoch, plain: t.plain}
-	if t.base == nil {
-		c.broken = t.broken
+	c := &Tree{load: load, baseSum: t.baseSum, epoch: t.epoch, plain: t.plain, invalid: t.invalid}
+	if t.shared || !t.edited() {
+		t.shared = true
+		c.shared, c.base, c.root = true, t.base, t.base
 	}
 	return c
 }
 
-// Reset drops all edits since the last commit.
+func (t *Tree) edited() bool { return t.work != nil && len(t.old) > 0 }
+
+// Reset drops all edits since the last commit. A tree that shares nothing with a clone has to load its nodes again.
 func (t *Tree) Reset() {
-	t.root = t.base
-	t.old, t.made, t.gone = t.old[:0], t.made[:0], t.gone[:0]
-	if t.base != nil {
-		t.broken = nil
+	if t.edited() && !t.shared {
+		t.base = nil
 	}
+	t.root, t.broken = t.base, nil
+	t.done()
 }
 
 // Root is the CID of the last committed state.
@@ -108,8 +151,11 @@ func (t *Tree) Root() cid.Cid { return nodeCID(&t.baseSum) }
 
 // ready loads the root.
 func (t *Tree) ready() error {
-	if t.broken != nil {
-		return t.broken
+	if err := cmp.Or(t.invalid, t.broken); err != nil {
+		return err
+	}
+	if t.work == nil {
+		t.work = works.Get().(*work)
 	}
 	if t.root != nil {
 		return nil
@@ -223,6 +269,9 @@ func (t *Tree) Get(key string) (cid.Cid, bool, error) {
 		return cid.Undef, false, err
 	}
 	last := t.path[len(t.path)-1]
+	if !t.edited() {
+		t.done()
+	}
 	if !last.at.found {
 		return cid.Undef, false, nil
 	}

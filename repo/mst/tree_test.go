@@ -262,13 +262,25 @@ func TestRandomCommits(t *testing.T) {
 		s := newState(rt, keys)
 		for range rapid.IntRange(1, 5).Draw(rt, "commits") {
 			ops := drawOps(rt, s.keys, rapid.SampledFrom([]int{1, 4, 30}).Draw(rt, "most"))
-			tree := s.tree.Clone(nil)
-			switch rapid.IntRange(0, 3).Draw(rt, "tree") {
+			tree := s.tree
+			switch rapid.IntRange(0, 5).Draw(rt, "tree") {
 			case 0:
 				tree = Open(s.tree.Root(), s.load)
 			case 1:
-				s.apply(s.tree.Clone(nil), ops) // lost
+				tree = s.tree.Clone(nil)
 			case 2:
+				s.apply(s.tree.Clone(nil), ops) // lost
+			case 3: // given up half way
+				for _, o := range ops {
+					if _, err := tree.Put(o.key, val(99)); err != nil {
+						rt.Fatal(err)
+					}
+				}
+				if rapid.Bool().Draw(rt, "clone") {
+					tree = tree.Clone(nil)
+				}
+				tree.Reset()
+			case 4:
 				tree.Forget(rapid.IntRange(0, 2).Draw(rt, "keep"))
 			}
 			s.commit(tree, ops)
