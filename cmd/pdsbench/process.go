@@ -80,32 +80,34 @@ func (fs procfs) all() (map[int]process, error) {
 	return all, nil
 }
 
-// trees are the processes under each root, the root first. A process under two roots belongs to the first.
+// trees are the processes under each root, the root first. A process under several roots belongs to the nearest: of a server that runs
+// its own Postgres, the server and the postmaster can both be named and are told apart.
 func trees(all map[int]process, roots []int) ([][]process, error) {
 	children := map[int][]int{}
 	for _, p := range all {
 		children[p.parent] = append(children[p.parent], p.pid)
 	}
-	seen := map[int]bool{}
-	out := make([][]process, 0, len(roots))
 	for _, root := range roots {
 		if _, ok := all[root]; !ok {
 			return nil, fmt.Errorf("pid %d: %w", root, ErrNoProcess)
 		}
-		var tree []process
+	}
+	out := make([][]process, len(roots))
+	for i, root := range roots {
+		if slices.Contains(roots[:i], root) {
+			continue
+		}
 		for next := []int{root}; len(next) > 0; {
 			pid := next[0]
 			next = next[1:]
-			if seen[pid] {
+			if pid != root && slices.Contains(roots, pid) {
 				continue
 			}
-			seen[pid] = true
-			tree = append(tree, all[pid])
+			out[i] = append(out[i], all[pid])
 			c := children[pid]
 			slices.Sort(c)
 			next = append(next, c...)
 		}
-		out = append(out, tree)
 	}
 	return out, nil
 }

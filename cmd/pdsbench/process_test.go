@@ -59,7 +59,8 @@ func TestUsageSumsTrees(t *testing.T) {
 		pss   int64
 	}{
 		{[]int{10}, []int64{150 + 55 + 10 + 2}, 40, 4 << 20},
-		{[]int{10, 11}, []int64{217, 0}, 40, 4 << 20}, // the second root is inside the first: counted once
+		{[]int{10, 11}, []int64{150, 67}, 40, 4 << 20}, // the second root is inside the first: counted once
+		{[]int{10, 10}, []int64{217, 0}, 40, 4 << 20},
 		{[]int{11, 10}, []int64{67, 150}, 40, 4 << 20},
 		{[]int{12}, []int64{10}, 5, 1 << 20},
 		{nil, nil, 0, 0},
