@@ -782,7 +782,7 @@ type serverCreateInviteCodesInput struct {
 }
 
 type serverCreateInviteCodesInputBody struct {
-	CodeCount   int64 `json:"codeCount" default:"1"`
+	CodeCount   int64 `json:"codeCount,omitzero" default:"1"`
 	UseCount    int64 `json:"useCount"`
 	ForAccounts []DID `json:"forAccounts,omitzero"`
 }

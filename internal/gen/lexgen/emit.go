@@ -40,9 +40,9 @@ func (g *generator) object(name, id string, d *def, check bool) error {
 		case slices.Contains(d.Nullable, p.Name):
 			t = "Nullable[" + t + "]"
 			tag += ",omitzero"
-		case required:
-		case p.Def.Default != nil:
+		case p.Def.Default != nil: // required or not: what is absent has its default
 			tag += ",omitzero"
+		case required:
 		case t == "bool" || t == "int64":
 			t = "*" + t
 			tag += ",omitzero"

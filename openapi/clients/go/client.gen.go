@@ -371,7 +371,7 @@ type ServerCreateInviteCodesAccountCodes struct {
 
 // ServerCreateInviteCodesInputBody defines model for ServerCreateInviteCodesInputBody.
 type ServerCreateInviteCodesInputBody struct {
-	CodeCount   int64     `json:"codeCount"`
+	CodeCount   *int64    `json:"codeCount,omitempty"`
 	ForAccounts *[]string `json:"forAccounts,omitempty"`
 	UseCount    int64     `json:"useCount"`
 }
