@@ -17,7 +17,7 @@ import (
 // world is two tenants with two accounts each, written to by two processes, the
 // second of which has a bad connection.
 type world struct {
-	t      *testing.T
+	t       *testing.T
 	stores  [2]*Store
 	url     string
 	proxy   *proxy
