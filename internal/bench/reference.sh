@@ -187,7 +187,7 @@ scratch=$(mktemp -d "$cache/run.XXXXXX")
 chmod 755 "$scratch" # a server started by root may give its Postgres another uid, which has to reach its folder
 (cd "$repo" && go build -o bin/pdsbench ./cmd/pdsbench)
 [ "$only" = reference ] || [ -n "${LOCUS_COMMAND:-}" ] || (cd "$repo" && go build -o bin/locus ./cmd/locus)
-echo "Load before the start:$(uptime | sed 's/.*load average[s]*//')"
+echo "Load before the start:$(uptime | sed 's/.*load average[s]*://')"
 for round in $(seq 1 "$rounds"); do
   [ "$only" = locus ] || measure reference "$round"
   [ "$only" = reference ] || measure locus "$round"
