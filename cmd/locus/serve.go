@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"strconv"
 	"time"
@@ -31,16 +32,23 @@ const (
 type serveCmd struct {
 	dataFlags
 	originFlags
+	mailFlags
 	Dev           bool   `help:"Development: built-in PLC directory, .test handles, tenants localhost and beta.localhost with an account in each, mail in the log, loopback only."`
 	Listen        string `placeholder:"ADDR" help:"Address to listen on." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
 	PLCURL        string `name:"plc-url" placeholder:"URL" help:"PLC directory. Default: https://plc.directory, or the built-in one with --dev." env:"LOCUS_PLC_URL"`
 	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev)." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
+	DebugListen   string `placeholder:"ADDR" help:"Address of Go's profiler, /debug/pprof/, on loopback only; off by default." env:"LOCUS_DEBUG_LISTEN"`
 	AdminPassword string `placeholder:"TEXT" help:"Password of user admin on the tenants that --dev makes." default:"admin-pass" env:"LOCUS_ADMIN_PASSWORD"`
 }
 
 func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Dev {
-		if err := c.loopbackOnly(); err != nil {
+		if err := loopbackOnly("--dev", c.Listen, c.PLCListen); err != nil {
+			return err
+		}
+	}
+	if c.DebugListen != "" {
+		if err := loopbackOnly("--debug-listen", c.DebugListen); err != nil {
 			return err
 		}
 	}
@@ -86,18 +94,30 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	default:
 		resolver.PLC = identity.NewPLCClient(c.PLCURL, client)
 	}
-	a := assemble(d, keys, origin, resolver, log)
+	post, err := c.mailFlags.config(c.Dev)
+	if err != nil {
+		return err
+	}
+	a := assemble(d, keys, origin, resolver, post, log)
 	defer a.close()
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.tenants.Run(ctx) })
 	group.Go(func() error { return a.sweeper.Run(ctx) })
+	group.Go(func() error { return a.outbox.Run(ctx) })
 	if plc != nil {
 		face, err := net.Listen("tcp", c.PLCListen)
 		if err != nil {
 			return fmt.Errorf("listen for the PLC directory: %w (--plc-listen chooses another address)", err)
 		}
 		group.Go(func() error { return serveHTTP(ctx, face, plc.Handler(version(), log), log) })
+	}
+	if c.DebugListen != "" {
+		debug, err := net.Listen("tcp", c.DebugListen)
+		if err != nil {
+			return fmt.Errorf("listen for the profiler: %w", err)
+		}
+		group.Go(func() error { return serveHTTP(ctx, debug, profiler(), log) })
 	}
 	group.Go(func() error { return serveHTTP(ctx, listener, a.server, log) })
 	if c.Dev {
@@ -117,18 +137,28 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	return err
 }
 
-// loopbackOnly keeps a development server, whose guards are open and whose passwords are known, off the network.
-func (c *serveCmd) loopbackOnly() error {
-	for _, addr := range []string{c.Listen, c.PLCListen} {
+// loopbackOnly keeps off the network what must not be there: a development server, whose guards are open and whose
+// passwords are known, and the profiler.
+func loopbackOnly(what string, addrs ...string) error {
+	for _, addr := range addrs {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
 			return fmt.Errorf("address %q: %w", addr, err)
 		}
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return fmt.Errorf("--dev listens on loopback only, not on %q: its passwords are known and its guards are open", addr)
+			return fmt.Errorf("%s listens on loopback only, not on %q", what, addr)
 		}
 	}
 	return nil
+}
+
+// profiler is Go's own, without touching the default mux.
+func profiler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
 }
 
 // migrate brings every schema to this program's version, with progress when there is much to do.
