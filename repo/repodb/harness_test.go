@@ -149,3 +149,16 @@ func execSQL(t testing.TB, url, sql string, args ...any) {
 		t.Fatal(err)
 	}
 }
+
+// queryRow reads one value beside the store.
+func queryRow(t testing.TB, url, sql string, to any, args ...any) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if err := conn.QueryRow(t.Context(), sql, args...).Scan(to); err != nil {
+		t.Fatal(err)
+	}
+}
