@@ -6,6 +6,7 @@ import (
 
 	"github.com/bluesky-social/indigo/atproto/syntax"
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/ipfs/go-cid"
 )
 
 // The lexicon's string formats. Each is checked where it comes in: as a query parameter by Resolve, in a
@@ -43,7 +44,7 @@ var (
 	atIdentifierFormat = &format{"at-identifier", "handle or DID", 2048, parsed(syntax.ParseAtIdentifier)}
 	nsidFormat         = &format{"nsid", "NSID", 317, parsed(syntax.ParseNSID)}
 	atURIFormat        = &format{"at-uri", "at:// URI", 8192, parsed(syntax.ParseATURI)}
-	cidFormat          = &format{"cid", "CID", 256, parsed(syntax.ParseCID)}
+	cidFormat          = &format{"cid", "CID", 256, parsed(cid.Decode)} // the syntax alone would take any word
 	tidFormat          = &format{"tid", "TID", 13, parsed(syntax.ParseTID)}
 	recordKeyFormat    = &format{"record-key", "record key", 512, parsed(syntax.ParseRecordKey)}
 	datetimeFormat     = &format{"datetime", "datetime (RFC 3339 with a time zone)", 64, parsed(syntax.ParseDatetime)}

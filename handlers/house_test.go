@@ -28,8 +28,10 @@ import (
 	"github.com/auroralocus/locus/internal/identity/plcdir"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/car"
 	"github.com/auroralocus/locus/repo/repodb"
 )
 
@@ -54,6 +56,7 @@ type house struct {
 	tenants *tenant.Registry
 	actors  *accounts.Cache
 	repos   *repodb.Store
+	outbox  *outbox.Outbox
 	plc     *plcdir.Directory
 	clock   *houseClock
 	log     *houseLog
@@ -133,6 +136,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	sessions := auth.NewSessions(h.db, keys, h.actors, h.clock.Now)
 	hub := firehose.NewHub()
 	h.repos = repodb.New(h.db, keys, h.clock.Now, log, repodb.Config{Hub: hub})
+	h.outbox = outbox.New(h.db, keys, h.tenants, outbox.Config{}, h.clock.Now, log)
 	h.server = New(Deps{
 		Log: log, Now: h.clock.Now, Version: "test",
 		Auth: sessions, ByHost: h.tenants.ByHost,
@@ -141,6 +145,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		Repos:     h.repos, Hub: hub, Directory: h.plc, Documents: documents,
 		Lexicons: lexicon.Default(),
 		Clock:    repo.NewClock(h.clock.Now, rand.IntN(1024)),
+		Outbox:   h.outbox,
 	})
 	h.http.Start()
 	t.Cleanup(func() {
@@ -477,5 +482,101 @@ func TestHouse(t *testing.T) {
 		if got := alice.read("app.bsky.feed.post", rkeyOf(uri)).ok().str("value", "text"); got != "hello" {
 			t.Error(got)
 		}
+	}
+}
+
+// setStatus sets a column of the account's row, as nobody should, and lets the server notice.
+func (u *user) setStatus(column string, value any) {
+	u.t.Helper()
+	tn := u.tenant()
+	u.exec(tn, "UPDATE pds.actor SET "+column+" = $2 WHERE did = $1", u.did, value)
+	u.actors.Forget(tn.Schema, u.did)
+}
+
+func (u *user) tenant() *tenant.Tenant {
+	if u.host == hostB {
+		return u.b
+	}
+	return u.a
+}
+
+// events are the kinds of a tenant's events, in order.
+func (h *house) events(tn *tenant.Tenant) string {
+	h.t.Helper()
+	names := []string{1: "commit", 2: "sync", 3: "identity", 4: "account"}
+	var kinds []string
+	for _, kind := range query64(h.t, h.url, "SELECT kind FROM "+tn.Schema.String()+".repo_event ORDER BY seq") {
+		kinds = append(kinds, names[kind])
+	}
+	return strings.Join(kinds, " ")
+}
+
+// query64 reads a column of numbers.
+func query64(t testing.TB, url, sql string, args ...any) []int64 {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	rows, err := conn.Query(t.Context(), sql, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// archive reads the user's repository, proves it with the key of the DID document, and counts its blocks.
+func (h *house) archive(u *user) (*repo.Archive, int) {
+	h.t.Helper()
+	r := h.get(u.host, "com.atproto.sync.getRepo", "", "did", u.did).ok()
+	if ct := r.header.Get("Content-Type"); ct != carType {
+		h.t.Errorf("%s: Content-Type %q", r.what, ct)
+	}
+	return h.verify(u, r.body), len(h.blocks(r.body))
+}
+
+// verify proves a whole archive.
+func (h *house) verify(u *user, archive []byte) *repo.Archive {
+	h.t.Helper()
+	doc, err := h.plc.Resolve(h.t.Context(), u.did)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	key, err := doc.Key("atproto")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	a, err := repo.Verify(bytes.NewReader(archive), u.did, key, repo.VerifyOptions{})
+	if err != nil {
+		h.t.Fatalf("archive of %s: %v", u.did, err)
+	}
+	if len(a.Invalid) > 0 {
+		h.t.Errorf("archive of %s: invalid records %v", u.did, a.Invalid)
+	}
+	return a
+}
+
+// blocks are the different blocks of an archive, each proven against its CID.
+func (h *house) blocks(archive []byte) map[string][]byte {
+	h.t.Helper()
+	r, err := car.NewReader(bytes.NewReader(archive), car.Limits{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	blocks := map[string][]byte{}
+	for {
+		c, block, err := r.Next()
+		if err == io.EOF {
+			return blocks
+		}
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		blocks[c.String()] = bytes.Clone(block)
 	}
 }
