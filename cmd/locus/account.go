@@ -14,6 +14,7 @@ import (
 	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
+	"github.com/auroralocus/locus/internal/mail/outbox"
 )
 
 type accountCmd struct {
@@ -57,7 +58,7 @@ func (c *accountCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Dev {
 		resolver.PLC = plcdir.New(d, time.Now, false)
 	}
-	a := assemble(d, keys, origin, resolver, log)
+	a := assemble(d, keys, origin, resolver, outbox.Config{}, log)
 	defer a.close()
 	t, err := a.tenants.Get(ctx, c.Hostname)
 	if err != nil {

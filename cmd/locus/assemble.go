@@ -13,6 +13,7 @@ import (
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -23,33 +24,38 @@ type app struct {
 	tenants   *tenant.Registry
 	sweeper   *account.Sweeper
 	repos     *repodb.Store
+	streams   *firehose.Tails
 	documents *identity.Resolver
+	outbox    *outbox.Outbox
 	server    *handlers.Server
 }
 
 // assemble hands each part exactly what it needs.
-func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, log *slog.Logger) *app {
+func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, post outbox.Config, log *slog.Logger) *app {
 	now := time.Now
 	tenants := tenant.NewRegistry(d, keys, origin, now, log)
 	actors := account.NewCache(d, 0, now)
 	sessions := auth.NewSessions(d, keys, actors, now)
 	hub := firehose.NewHub()
 	repos := repodb.New(d, keys, now, log, repodb.Config{Hub: hub})
+	streams := firehose.NewTails(d, hub, now, log, firehose.Config{})
 	documents := identity.NewResolver(resolver)
+	mails := outbox.New(d, keys, tenants, post, now, log)
 	server := handlers.New(handlers.Deps{
 		Log: log, Now: now, Version: version(),
 		Auth: sessions, ByHost: tenants.ByHost,
 		DB: d, Tenants: tenants, Keys: keys, Sessions: sessions, Actors: actors,
 		Passwords: account.NewPasswords(account.PasswordConfig{}, now),
-		Repos:     repos, Hub: hub, Directory: resolver.PLC, Documents: documents,
-		Lexicons: lexicon.Default(),
-		Clock:    repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
+		Repos:     repos, Hub: hub, Streams: streams, Directory: resolver.PLC, Documents: documents,
+		Lexicons: lexicon.Default(), Outbox: mails,
+		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
-	return &app{tenants, account.NewSweeper(d, tenants, resolver.PLC, now, log), repos, documents, server}
+	return &app{tenants, account.NewSweeper(d, tenants, resolver.PLC, now, log), repos, streams, documents, mails, server}
 }
 
 // close waits for writes that are on their way.
 func (a *app) close() {
+	a.streams.Close()
 	a.repos.Close()
 	a.documents.Close()
 }

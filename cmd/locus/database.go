@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/embedded"
@@ -15,14 +16,15 @@ import (
 
 // dataFlags say where truth lies: the Postgres, and the key that what is secret in it is sealed with.
 type dataFlags struct {
-	DatabaseURL string `placeholder:"URL" help:"Postgres 15 or newer, as postgres://user:password@host/database. Without it a private Postgres is run in the data folder." env:"LOCUS_DATABASE_URL"`
-	DataDir     string `placeholder:"DIR" help:"Folder for the private Postgres and the master key." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
-	MasterKey   string `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, separated by commas, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
+	DatabaseURL string        `placeholder:"URL" help:"Postgres 15 or newer, as postgres://user:password@host/database. Without it a private Postgres is run in the data folder." env:"LOCUS_DATABASE_URL"`
+	Wait        time.Duration `name:"database-wait" help:"How long to wait for a database that does not answer at the start." default:"60s" env:"LOCUS_DATABASE_WAIT"`
+	DataDir     string        `placeholder:"DIR" help:"Folder for the private Postgres and the master key." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
+	MasterKey   string        `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, separated by commas, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
 }
 
 // open connects to Postgres, starting the private one where that is needed. close ends what it started.
 func (f dataFlags) open(ctx context.Context, log *slog.Logger, cfg db.Config) (_ *db.DB, close func(), err error) {
-	cfg.URL = f.DatabaseURL
+	cfg.URL, cfg.StartTimeout = f.DatabaseURL, f.Wait
 	stop := func() {}
 	if cfg.URL == "" {
 		if cfg.URL, stop, err = f.private(ctx, log); err != nil {

@@ -23,6 +23,8 @@ var mayImport = map[string][]string{
 	"repo":             {"repo/mst", "repo/car", "repo/dagcbor"},
 	"internal/lexicon": {"repo/dagcbor"}, // records are validated as decoded DAG-CBOR
 
+	"internal/mail": {},
+
 	// store
 	"schema":       {},
 	"db/controldb": {},
@@ -37,9 +39,11 @@ var mayImport = map[string][]string{
 	"internal/identity/plcdir": {"db", "db/controldb", "internal/identity"}, // the built-in directory keeps its log in Postgres
 	"internal/firehose":        {"db", "db/tenantdb", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"repo/repodb":              {"db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
+	"internal/audit":           {"db/tenantdb"}, // a log: it knows nobody
 	"internal/tenant":          {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
 	"internal/account":         {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/auth":            {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
+	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"}, // mail that waits, in the tenant's schema
 
 	// protocol
 	"openapi":  {},
@@ -56,6 +60,7 @@ var onlyIn = map[string][]string{
 	"github.com/alecthomas/kong":           {"cmd/locus", "cmd/pdsbench"},
 	"github.com/pressly/goose/v3":          {"db"},
 	"github.com/coder/websocket":           {"handlers", "cmd/pdsbench"},
+	"github.com/wneessen/go-mail":          {"internal/mail"},
 	"net/http/pprof":                       {"cmd/locus"},
 	"github.com/bluesky-social/indigo/mst": {}, // an oracle, for tests
 }

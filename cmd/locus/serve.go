@@ -119,6 +119,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		}
 		group.Go(func() error { return serveHTTP(ctx, debug, profiler(), log) })
 	}
+	group.Go(func() error { return a.server.Run(ctx) })
 	group.Go(func() error { return serveHTTP(ctx, listener, a.server, log) })
 	if c.Dev {
 		if err := c.furnish(ctx, a); err != nil {

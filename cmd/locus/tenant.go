@@ -21,6 +21,7 @@ type tenantCmd struct {
 	List   tenantListCmd   `cmd:"" help:"List the tenants."`
 	Show   tenantShowCmd   `cmd:"" help:"Show one tenant with all its settings."`
 	Set    tenantSetCmd    `cmd:"" help:"Change settings of a tenant. Running servers follow within a second or two."`
+	SMTP   tenantSMTPCmd   `cmd:"" name:"smtp" help:"Give a tenant a mail server of its own. Its URL is stored sealed."`
 	Keys   tenantKeysCmd   `cmd:"" help:"List every setting with its kind, default and meaning."`
 }
 

@@ -1,0 +1,324 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// asLocus makes this test binary be the program itself, so that the tests need no other build.
+const asLocus = "LOCUS_TEST_BE_LOCUS"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asLocus) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// locus prepares a run of the program.
+func locus(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asLocus+"=1", "LOCUS_DATABASE_URL=", "LOCUS_MASTER_KEY=")
+	return cmd
+}
+
+// run runs the program to its end and returns what it printed.
+func run(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	cmd := locus(t, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	return out.String(), errs.String(), err
+}
+
+type served struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	port   string
+	output *bytes.Buffer
+	done   chan error
+}
+
+// serve starts the development server and returns when it has greeted.
+func serve(t *testing.T, dir string) *served {
+	t.Helper()
+	s := &served{t: t, port: freePort(t), output: new(bytes.Buffer), done: make(chan error, 1)}
+	s.cmd = locus(t, "serve", "--dev", "--data-dir", dir, "--listen", "127.0.0.1:"+s.port, "--plc-listen", "127.0.0.1:0")
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	s.cmd.Stderr = &errs
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	greeted := make(chan struct{})
+	go func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			s.output.WriteString(lines.Text() + "\n")
+			if strings.Contains(lines.Text(), "Ctrl-C stops everything") {
+				close(greeted)
+			}
+		}
+		s.done <- s.cmd.Wait()
+	}()
+	t.Cleanup(func() { _ = s.cmd.Process.Kill() })
+	select {
+	case <-greeted:
+	case err := <-s.done:
+		t.Fatalf("the server ended while starting: %v\n%s", err, errs.String())
+	case <-time.After(90 * time.Second):
+		t.Fatalf("the server does not greet:\n%s", errs.String())
+	}
+	return s
+}
+
+// stop asks the server to end as Ctrl-C does.
+func (s *served) stop() {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
+		s.t.Fatal(err)
+	}
+	select {
+	case err := <-s.done:
+		if err != nil {
+			s.t.Fatalf("after Ctrl-C: %v", err)
+		}
+	case <-time.After(60 * time.Second):
+		s.t.Fatal("Ctrl-C does not end the server")
+	}
+}
+
+// get asks for a page under a Host, and gives status and body.
+func (s *served) get(host, path string) (int, string) {
+	s.t.Helper()
+	r, err := http.NewRequest(http.MethodGet, "http://127.0.0.1:"+s.port+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Host = host
+	return s.do(r)
+}
+
+func (s *served) post(host, method, token string, in any) (int, string) {
+	s.t.Helper()
+	text, err := json.Marshal(in)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := http.NewRequest(http.MethodPost, "http://127.0.0.1:"+s.port+"/xrpc/"+method, bytes.NewReader(text))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Host = host
+	r.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	return s.do(r)
+}
+
+func (s *served) do(r *http.Request) (int, string) {
+	s.t.Helper()
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// TestFirstRun goes the way of a newcomer: start, sign in, write, make a tenant beside the running server, stop, start
+// again, crash, start again.
+func TestFirstRun(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := serve(t, dir)
+	for _, want := range []string{"http://localhost:" + s.port, "http://beta.localhost:" + s.port, "alice.test", "alice.beta.test", devPassword, "/docs"} {
+		if !strings.Contains(s.output.String(), want) {
+			t.Errorf("the greeting does not mention %s:\n%s", want, s.output)
+		}
+	}
+	if status, body := s.get("nobody.example", "/xrpc/_health"); status != http.StatusMisdirectedRequest {
+		t.Errorf("unknown host: %d %s", status, body)
+	}
+	uri := s.signInAndPost("localhost", "alice.test")
+	s.signInAndPost("beta.localhost", "alice.beta.test")
+
+	// An operator's commands work beside the server, which follows them.
+	if out, errs, err := run(t, "tenant", "create", "third.localhost", "--data-dir", dir, "--dev-names", "--handle-domain", "third.test", "signup=open", "--json"); err != nil {
+		t.Fatalf("tenant create: %v\n%s%s", err, out, errs)
+	}
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		status, body := s.get("third.localhost", "/xrpc/com.atproto.server.describeServer")
+		if status == http.StatusOK && strings.Contains(body, ".third.test") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the server does not see the new tenant: %d %s", status, body)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	out, errs, err := run(t, "tenant", "list", "--data-dir", dir, "--json")
+	if err != nil || strings.Count(out, `"hostname"`) != 3 {
+		t.Errorf("tenant list: %v\n%s%s", err, out, errs)
+	}
+	if out, errs, err := run(t, "repo", "check", "localhost", "--data-dir", dir); err != nil || !strings.Contains(out, "ok") {
+		t.Errorf("repo check: %v\n%s%s", err, out, errs)
+	}
+	// A second server on the same folder says what is wrong and harms nothing.
+	if _, errs, err := run(t, "serve", "--dev", "--data-dir", dir, "--listen", "127.0.0.1:"+s.port); err == nil || !strings.Contains(errs, "--listen") {
+		t.Errorf("a second server on the address: %v %s", err, errs)
+	}
+	s.stop()
+	postgresGone(t, dir)
+
+	s = serve(t, dir)
+	if status, body := s.get("localhost", uri); status != http.StatusOK {
+		t.Errorf("after a restart: %d %s", status, body)
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-s.done
+	s = serve(t, dir)
+	if status, body := s.get("localhost", uri); status != http.StatusOK {
+		t.Errorf("after a crash: %d %s", status, body)
+	}
+	s.stop()
+	postgresGone(t, dir)
+}
+
+// signInAndPost gives the path that reads the post back.
+func (s *served) signInAndPost(host, handle string) string {
+	s.t.Helper()
+	status, body := s.post(host, "com.atproto.server.createSession", "", map[string]string{"identifier": handle, "password": devPassword})
+	if status != http.StatusOK {
+		s.t.Fatalf("sign in as %s: %d %s", handle, status, body)
+	}
+	var session struct{ AccessJwt, DID string }
+	if err := json.Unmarshal([]byte(body), &session); err != nil {
+		s.t.Fatal(err)
+	}
+	status, body = s.post(host, "com.atproto.repo.createRecord", session.AccessJwt, map[string]any{
+		"repo": session.DID, "collection": "app.bsky.feed.post", "rkey": "3jzfcijpj2z2a",
+		"record": map[string]any{"$type": "app.bsky.feed.post", "text": "hello", "createdAt": "2026-01-01T00:00:00Z"},
+	})
+	if status != http.StatusOK {
+		s.t.Fatalf("post as %s: %d %s", handle, status, body)
+	}
+	return fmt.Sprintf("/xrpc/com.atproto.repo.getRecord?repo=%s&collection=app.bsky.feed.post&rkey=3jzfcijpj2z2a", session.DID)
+}
+
+// postgresGone fails when the private Postgres outlived the server.
+func postgresGone(t *testing.T, dir string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(dir, "pgdata", "postmaster.pid")); err == nil {
+		t.Error("the private Postgres is still there")
+	}
+}
+
+// TestRefusals: a command that cannot work says so, and why.
+func TestRefusals(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	for _, test := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"development on the network", []string{"serve", "--dev", "--listen", "0.0.0.0:2583", "--data-dir", dir}, "loopback only"},
+		{"profiler on the network", []string{"serve", "--debug-listen", ":6060", "--data-dir", dir}, "loopback only"},
+		{"unknown command", []string{"serv"}, "unexpected argument"},
+		{"database that is not there", []string{"migrate", "--database-url", "postgres://nobody:hunter2@127.0.0.1:1/none", "--data-dir", dir}, "127.0.0.1"},
+		{"bad master key", []string{"tenant", "list", "--master-key", "zz", "--data-dir", dir}, "master key"},
+		{"nothing to set", []string{"tenant", "set", "localhost", "--data-dir", dir}, "nothing to set"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.name == "database that is not there" {
+				t.Setenv("LOCUS_DATABASE_WAIT", "1s")
+			}
+			out, errs, err := run(t, test.args...)
+			if err == nil {
+				t.Fatalf("it succeeded: %s", out)
+			}
+			if !strings.Contains(errs+out, test.want) {
+				t.Errorf("the message does not say %q:\n%s%s", test.want, out, errs)
+			}
+			if strings.Contains(errs+out, "hunter2") {
+				t.Errorf("the message shows the password:\n%s", errs)
+			}
+		})
+	}
+}
+
+// TestTenantCommands goes through a tenant's settings by the command line alone, on a database of its own.
+func TestTenantCommands(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	ok := func(args ...string) string {
+		t.Helper()
+		out, errs, err := run(t, append(args, "--data-dir", dir)...)
+		if err != nil {
+			t.Fatalf("locus %s: %v\n%s%s", strings.Join(args, " "), err, out, errs)
+		}
+		return out
+	}
+	refused := func(want string, args ...string) {
+		t.Helper()
+		out, errs, err := run(t, append(args, "--data-dir", dir)...)
+		if err == nil || !strings.Contains(errs, want) {
+			t.Errorf("locus %s: %v, want %q\n%s%s", strings.Join(args, " "), err, want, out, errs)
+		}
+	}
+	ok("tenant", "create", "pds.example.com", "--handle-domain", "example.com", "signup=open")
+	refused("another tenant", "tenant", "create", "other.example.org", "--handle-domain", "example.com")
+	refused("pds.example.com", "tenant", "create", "pds.example.com")
+	refused("tenant keys", "tenant", "set", "pds.example.com", "no_such_setting=1")
+	refused("tenant list", "tenant", "show", "nobody.example.com")
+	if out := ok("tenant", "set", "pds.example.com", "contact_email=help@example.com", "--json"); !strings.Contains(out, `"contact_email": "help@example.com"`) {
+		t.Errorf("set: %s", out)
+	}
+	out := ok("tenant", "show", "pds.example.com")
+	for _, want := range []string{"did:web:pds.example.com", "https://pds.example.com", "help@example.com"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("show has no %s:\n%s", want, out)
+		}
+	}
+	if out := ok("migrate"); !strings.Contains(out, "version") {
+		t.Errorf("migrate: %s", out)
+	}
+}
