@@ -16,6 +16,8 @@ type Account struct {
 	InvitesDisabled  bool
 	InviteCode       *string
 	CreatedAt        time.Time
+	InviteNote       string
+	EmailFactor      bool
 }
 
 type Actor struct {
@@ -43,10 +45,62 @@ type AppPassword struct {
 	LastUsedAt  *time.Time
 }
 
+type Audit struct {
+	AuditID   string
+	At        time.Time
+	Who       string
+	Role      int16
+	Action    string
+	Subject   string
+	Detail    string
+	Address   string
+	RequestID string
+	Outcome   string
+}
+
 type Backlink struct {
 	AID    int64
 	Path   string
 	LinkTo string
+}
+
+type BackupCode struct {
+	AID     int64
+	CodeMac []byte
+}
+
+type Blob struct {
+	AID         int64
+	CID         []byte
+	MimeType    string
+	Size        int64
+	Temporary   bool
+	Store       int16
+	Object      string
+	TakedownRef *string
+	CreatedAt   time.Time
+}
+
+type BlobStore struct {
+	Store     int16
+	Location  string
+	Sealed    []byte
+	CreatedAt time.Time
+}
+
+type BlobTrash struct {
+	Store     int16
+	Object    string
+	DueAt     time.Time
+	Attempts  int32
+	LastError string
+}
+
+type BlobUsage struct {
+	AID      int64
+	Blobs    int64
+	Bytes    int64
+	MaxBytes *int64
 }
 
 type Chore struct {
@@ -85,6 +139,13 @@ type InviteCodeUse struct {
 	UsedAt time.Time
 }
 
+type LimitCount struct {
+	Bucket string
+	Key    string
+	EndsAt int64
+	Points int64
+}
+
 type Mail struct {
 	MailID    string
 	AID       int64
@@ -107,6 +168,29 @@ type MstNode struct {
 	Content []byte
 }
 
+type Operator struct {
+	Name      string
+	Role      int16
+	CreatedBy string
+	CreatedAt time.Time
+}
+
+type OperatorToken struct {
+	TokenHash  []byte
+	TokenID    string
+	Name       string
+	Label      string
+	CreatedAt  time.Time
+	ExpiresAt  *time.Time
+	LastUsedAt *time.Time
+}
+
+type Preference struct {
+	AID       int64
+	Value     string
+	UpdatedAt time.Time
+}
+
 type Purge struct {
 	AID       int64
 	CreatedAt time.Time
@@ -120,6 +204,14 @@ type Record struct {
 	Value       []byte
 	IndexedAt   time.Time
 	TakedownRef *string
+}
+
+type RecordBlob struct {
+	AID      int64
+	CID      []byte
+	Path     string
+	Rev      int64
+	MimeType string
 }
 
 type RefreshToken struct {
@@ -157,10 +249,22 @@ type Secret struct {
 	CreatedAt time.Time
 }
 
+type SigninFailure struct {
+	Key      string
+	Failures int32
+	LastAt   time.Time
+}
+
 type SigningKey struct {
 	AID       int64
 	Sealed    []byte
 	Public    string
+	CreatedAt time.Time
+}
+
+type SignupRequest struct {
+	AID       int64
+	Genesis   string
 	CreatedAt time.Time
 }
 
@@ -169,4 +273,12 @@ type StreamHead struct {
 	LastSeq int64
 	NextAID int64
 	LastUs  int64
+}
+
+type Totp struct {
+	AID         int64
+	Sealed      []byte
+	ConfirmedAt *time.Time
+	LastStep    int64
+	CreatedAt   time.Time
 }

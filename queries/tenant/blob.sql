@@ -1,0 +1,188 @@
+-- The lock order of everything about blobs: actor rows by aid, then blob, record_blob, blob_usage, blob_trash.
+
+-- name: LockBlobOwners :exec
+-- Statements after it see which blobs there are and what refers to them, and nobody changes it until the end.
+SELECT a.aid FROM pds_tenant.actor a WHERE a.aid = ANY (@aids::bigint[]) ORDER BY a.aid FOR NO KEY UPDATE;
+
+-- name: UpsertBlobs :many
+-- Behind LockBlobOwners (and LockBlobIntents): uploads whose objects are durable. A blob that is there already stays as
+-- it is, but a temporary one begins its time again. One answer for each upload, by its place n in the arrays, from 1.
+WITH x AS (
+  SELECT u.aid, u.cid, u.mime_type, u.size, u.store, u.object, u.announced, u.n
+  FROM unnest(@aids::bigint[], @cids::bytea[], @mime_types::text[], @sizes::bigint[], @stores::smallint[], @objects::text[], @announced::boolean[])
+    WITH ORDINALITY AS u(aid, cid, mime_type, size, store, object, announced, n)
+), fresh AS (
+  SELECT x.aid, x.cid, x.mime_type, x.size, x.store, x.object, x.announced, x.n,
+    sum(x.size) OVER (PARTITION BY x.aid ORDER BY x.n) AS mine, sum(x.size) OVER (ORDER BY x.n) AS ours
+  FROM x JOIN pds_tenant.actor a ON a.aid = x.aid AND a.creating_since IS NULL
+  LEFT JOIN pds_tenant.blob b ON b.aid = x.aid AND b.cid = x.cid
+  WHERE b.aid IS NULL
+), fits AS (
+  SELECT f.aid, f.cid, f.mime_type, f.size, f.store, f.object, f.n
+  FROM fresh f LEFT JOIN pds_tenant.blob_usage u ON u.aid = f.aid
+  WHERE (coalesce(u.max_bytes, @account_limit::bigint) = 0 OR coalesce(u.bytes, 0) + f.mine <= coalesce(u.max_bytes, @account_limit::bigint))
+    AND (@tenant_limit::bigint = 0 OR f.ours + (SELECT coalesce(sum(t.bytes), 0) FROM pds_tenant.blob_usage t) <= @tenant_limit::bigint)
+    AND (NOT f.announced OR EXISTS (SELECT 1 FROM pds_tenant.blob_trash t WHERE t.store = f.store AND t.object = f.object AND t.attempts = 0))
+), made AS (
+  INSERT INTO pds_tenant.blob (aid, cid, mime_type, size, temporary, store, object, created_at)
+  SELECT f.aid, f.cid,
+    coalesce((SELECT min(r.mime_type) FROM pds_tenant.record_blob r WHERE r.aid = f.aid AND r.cid = f.cid AND r.mime_type <> ''), f.mime_type),
+    f.size, NOT EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = f.aid AND r.cid = f.cid), f.store, f.object, @now::timestamptz
+  FROM fits f
+  RETURNING blob.aid, blob.cid, blob.mime_type
+), counted AS (
+  INSERT INTO pds_tenant.blob_usage AS u (aid, blobs, bytes)
+  SELECT f.aid, count(*), sum(f.size) FROM fits f GROUP BY f.aid ORDER BY f.aid
+  ON CONFLICT (aid) DO UPDATE SET blobs = u.blobs + excluded.blobs, bytes = u.bytes + excluded.bytes
+), settled AS (
+  DELETE FROM pds_tenant.blob_trash t USING fits f WHERE t.store = f.store AND t.object = f.object
+), renewed AS (
+  UPDATE pds_tenant.blob b SET created_at = @now::timestamptz FROM x WHERE b.aid = x.aid AND b.cid = x.cid AND b.temporary
+)
+SELECT x.n::bigint AS n, (m.aid IS NOT NULL)::boolean AS made, (b.aid IS NOT NULL)::boolean AS known, (f.aid IS NOT NULL)::boolean AS refused,
+  coalesce(m.mime_type, b.mime_type, '')::text AS mime_type, coalesce(b.size, x.size)::bigint AS size,
+  coalesce(b.store, 0)::smallint AS store, coalesce(b.object, '')::text AS object, (b.takedown_ref IS NOT NULL)::boolean AS takendown
+FROM x LEFT JOIN made m ON m.aid = x.aid AND m.cid = x.cid
+LEFT JOIN fresh f ON f.n = x.n AND m.aid IS NULL
+LEFT JOIN pds_tenant.blob b ON b.aid = x.aid AND b.cid = x.cid;
+
+-- name: UpdateBlobObject :execrows
+-- Another object takes the place of the one named, unless that has happened already.
+UPDATE pds_tenant.blob SET store = @new_store, object = @new_object
+WHERE aid = @aid AND cid = @cid AND store = @store AND object = @object;
+
+-- name: GetBlob :one
+-- What getBlob serves: referenced by a record, not only there.
+SELECT b.mime_type, b.size, b.store, b.object, b.takedown_ref, b.created_at,
+  EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = b.aid AND r.cid = b.cid) AS referenced
+FROM pds_tenant.blob b WHERE b.aid = @aid AND b.cid = @cid;
+
+-- name: ListBlobsForWrite :many
+-- What a record's references are held against.
+SELECT b.cid, b.mime_type, b.size, (b.takedown_ref IS NOT NULL)::boolean AS takendown
+FROM pds_tenant.blob b WHERE b.aid = @aid AND b.cid = ANY (@cids::bytea[]) LIMIT 10000;
+
+-- name: UpdateRepoHeadsWithBlobs :exec
+-- UpdateRepoHeads, behind LockBlobOwners, for groups in which records refer to blobs: a commit with a reference that
+-- does not hold loses like one that lost the compare-and-set.
+UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block
+FROM unnest(@aids::bigint[], @prevs::bigint[], @revs::bigint[], @cids::bytea[], @blocks::bytea[])
+  AS x(aid, prev, rev, cid, block)
+WHERE t.aid = x.aid AND t.head_rev = x.prev
+  AND t.deactivated_at IS NULL AND t.takedown_ref IS NULL AND t.creating_since IS NULL
+  AND NOT EXISTS (
+    SELECT 1 FROM unnest(@ref_aids::bigint[], @ref_cids::bytea[], @ref_mime_types::text[], @ref_sizes::bigint[]) AS r(aid, cid, mime_type, size)
+    WHERE r.aid = x.aid AND NOT EXISTS (
+      SELECT 1 FROM pds_tenant.blob b
+      WHERE b.aid = r.aid AND b.cid = r.cid AND b.mime_type = r.mime_type AND b.size = r.size AND b.takedown_ref IS NULL));
+
+-- name: UpsertRecordBlobs :exec
+-- Part of a grouped commit: the records' references, and their blobs are temporary no more.
+WITH won AS (
+  SELECT DISTINCT x.aid, x.rev, x.path, x.cid, x.mime_type
+  FROM unnest(@aids::bigint[], @revs::bigint[], @paths::text[], @cids::bytea[], @mime_types::text[]) AS x(aid, rev, path, cid, mime_type)
+  JOIN pds_tenant.actor a ON a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY (@commits::bytea[])
+), kept AS (
+  UPDATE pds_tenant.blob b SET temporary = false FROM won WHERE b.aid = won.aid AND b.cid = won.cid AND b.temporary
+)
+INSERT INTO pds_tenant.record_blob (aid, cid, path, rev, mime_type)
+SELECT DISTINCT ON (won.aid, won.cid, won.path) won.aid, won.cid, won.path, won.rev, won.mime_type FROM won
+ON CONFLICT (aid, cid, path) DO UPDATE SET rev = excluded.rev, mime_type = excluded.mime_type;
+
+-- name: DeleteRecordBlobs :exec
+-- Part of a grouped commit, behind UpsertRecordBlobs: records that were deleted or replaced refer to nothing any more,
+-- and blobs without a reference go. What the new record refers to has its rev already. Blobs that are taken down stay,
+-- so that they are not uploaded again.
+WITH won AS (
+  SELECT x.aid, x.rev, x.path
+  FROM unnest(@aids::bigint[], @revs::bigint[], @paths::text[]) AS x(aid, rev, path)
+  JOIN pds_tenant.actor a ON a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY (@commits::bytea[])
+), gone AS (
+  DELETE FROM pds_tenant.record_blob r USING won WHERE r.aid = won.aid AND r.path = won.path AND r.rev < won.rev
+  RETURNING r.aid, r.cid
+), dead AS (
+  DELETE FROM pds_tenant.blob b USING (SELECT DISTINCT gone.aid, gone.cid FROM gone) g
+  WHERE b.aid = g.aid AND b.cid = g.cid AND b.takedown_ref IS NULL AND NOT EXISTS (
+    SELECT 1 FROM pds_tenant.record_blob r LEFT JOIN won w ON w.aid = r.aid AND w.path = r.path
+    WHERE r.aid = b.aid AND r.cid = b.cid AND (w.path IS NULL OR r.rev >= w.rev))
+  RETURNING b.aid, b.size, b.store, b.object
+), counted AS (
+  UPDATE pds_tenant.blob_usage u SET blobs = u.blobs - d.blobs, bytes = u.bytes - d.bytes
+  FROM (SELECT dead.aid, count(*) AS blobs, sum(dead.size) AS bytes FROM dead GROUP BY dead.aid) d WHERE u.aid = d.aid
+)
+INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, @now::timestamptz FROM dead
+ON CONFLICT (store, object) DO NOTHING;
+
+-- name: ListBlobs :many
+-- What records refer to and is there. @since is the rev that the referring record must be newer than.
+SELECT b.cid FROM pds_tenant.blob b
+WHERE b.aid = @aid AND b.cid > @after::bytea AND b.takedown_ref IS NULL
+  AND EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = b.aid AND r.cid = b.cid AND r.rev > @since::bigint)
+ORDER BY b.cid LIMIT @max_rows::int;
+
+-- name: ListMissingBlobs :many
+SELECT r.cid, min(r.path)::text AS path FROM pds_tenant.record_blob r
+WHERE r.aid = @aid AND r.cid > @after::bytea
+  AND NOT EXISTS (SELECT 1 FROM pds_tenant.blob b WHERE b.aid = r.aid AND b.cid = r.cid)
+GROUP BY r.cid ORDER BY r.cid LIMIT @max_rows::int;
+
+-- name: CountBlobs :one
+-- For checkAccountStatus: what records expect, and what is there.
+SELECT (SELECT count(DISTINCT r.cid) FROM pds_tenant.record_blob r WHERE r.aid = @aid)::bigint AS expected,
+  coalesce((SELECT u.blobs FROM pds_tenant.blob_usage u WHERE u.aid = @aid), 0)::bigint AS held,
+  coalesce((SELECT u.bytes FROM pds_tenant.blob_usage u WHERE u.aid = @aid), 0)::bigint AS bytes,
+  coalesce((SELECT u.max_bytes FROM pds_tenant.blob_usage u WHERE u.aid = @aid), -1)::bigint AS max_bytes;
+
+-- name: GetBlobTotals :one
+SELECT coalesce(sum(u.blobs), 0)::bigint AS blobs, coalesce(sum(u.bytes), 0)::bigint AS bytes, count(*)::bigint AS accounts FROM pds_tenant.blob_usage u;
+
+-- name: ListBlobUsage :many
+-- The accounts that take most.
+SELECT u.aid, a.did, a.handle, u.blobs, u.bytes, u.max_bytes FROM pds_tenant.blob_usage u JOIN pds_tenant.actor a ON a.aid = u.aid
+ORDER BY u.bytes DESC, u.aid LIMIT @max_rows::int;
+
+-- name: UpsertBlobLimit :exec
+INSERT INTO pds_tenant.blob_usage AS u (aid, max_bytes) VALUES (@aid, sqlc.narg(max_bytes)::bigint)
+ON CONFLICT (aid) DO UPDATE SET max_bytes = excluded.max_bytes;
+
+-- name: UpdateBlobTakedown :execrows
+UPDATE pds_tenant.blob SET takedown_ref = sqlc.narg(takedown_ref)::text,
+  temporary = NOT EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = blob.aid AND r.cid = blob.cid),
+  created_at = CASE WHEN sqlc.narg(takedown_ref)::text IS NULL THEN @now::timestamptz ELSE created_at END
+WHERE aid = @aid AND cid = @cid;
+
+-- name: ListExpiredBlobOwners :many
+SELECT b.aid FROM pds_tenant.blob b
+WHERE b.temporary AND b.created_at < @before::timestamptz AND b.takedown_ref IS NULL
+ORDER BY b.created_at LIMIT @max_rows::int;
+
+-- name: DeleteExpiredBlobs :execrows
+-- Behind LockBlobOwners.
+WITH dead AS (
+  DELETE FROM pds_tenant.blob b
+  WHERE b.aid = ANY (@aids::bigint[]) AND b.temporary AND b.created_at < @before::timestamptz AND b.takedown_ref IS NULL
+    AND NOT EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = b.aid AND r.cid = b.cid)
+  RETURNING b.aid, b.size, b.store, b.object
+), counted AS (
+  UPDATE pds_tenant.blob_usage u SET blobs = u.blobs - d.blobs, bytes = u.bytes - d.bytes
+  FROM (SELECT dead.aid, count(*) AS blobs, sum(dead.size) AS bytes FROM dead GROUP BY dead.aid) d WHERE u.aid = d.aid
+)
+INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, @now::timestamptz FROM dead
+ON CONFLICT (store, object) DO NOTHING;
+
+-- name: DeleteBlobsSlice :execrows
+-- A slice of a deleted account's blobs; the trash has their objects then.
+WITH dead AS (
+  DELETE FROM pds_tenant.blob b WHERE b.aid = @aid::bigint AND b.cid IN (
+    SELECT s.cid FROM pds_tenant.blob s WHERE s.aid = @aid::bigint ORDER BY s.cid LIMIT @max_rows::int)
+  RETURNING b.store, b.object
+)
+INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, @now::timestamptz FROM dead
+ON CONFLICT (store, object) DO NOTHING;
+
+-- name: DeleteRecordBlobsSlice :execrows
+DELETE FROM pds_tenant.record_blob WHERE aid = @aid::bigint AND (cid, path) IN (
+  SELECT r.cid, r.path FROM pds_tenant.record_blob r WHERE r.aid = @aid::bigint ORDER BY r.cid, r.path LIMIT @max_rows::int);
+
+-- name: DeleteBlobUsage :exec
+DELETE FROM pds_tenant.blob_usage WHERE aid = @aid;
