@@ -5,9 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // Error is XRPC's error answer: {"error": name, "message": text}. It is what [refuse] makes, what the table
@@ -96,10 +101,16 @@ func translate(ctx context.Context, err error) (answer *Error, logged bool) {
 			if message == "" {
 				message = said(err)
 			}
-			return refuse(t.status, t.name, "%s", message), t.status >= 500
+			return refuse(t.status, t.name, "%s", message), t.status >= 500 && !tellsAll(t.sentinel)
 		}
 	}
 	return internalError(), true
+}
+
+// tellsAll tells whether the answer to a failure says all that there is to say: nothing broke, and a log line for each
+// request would let strangers fill the log.
+func tellsAll(sentinel error) bool {
+	return slices.Contains([]error{tenant.ErrTenantSuspended, accounts.ErrBusy, repodb.ErrExportsBusy, repodb.ErrClosed}, sentinel)
 }
 
 // said is an error's own text as a client may see it: without the "package: doing this: " before it would

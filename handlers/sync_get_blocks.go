@@ -2,7 +2,9 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"io"
+	"net/http"
 
 	"github.com/ipfs/go-cid"
 
@@ -26,6 +28,11 @@ func (m syncMethods) getBlocks(ctx context.Context, v viewerCaller, in *syncGetB
 		}
 	}
 	return stream(carType, nil, func(w io.Writer) error {
-		return m.repos.Blocks(ctx, v.Tenant.Schema, a.AID, want, w)
+		err := m.repos.Blocks(ctx, v.Tenant.Schema, a.AID, want, w)
+		var missing *repodb.MissingBlocks
+		if errors.As(err, &missing) {
+			return refuse(http.StatusBadRequest, "BlockNotFound", "%s", said(missing))
+		}
+		return err
 	}), nil
 }
