@@ -13,6 +13,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	cbor "github.com/ipfs/go-ipld-cbor"
+	"github.com/multiformats/go-multihash"
 )
 
 // The benchmarks hold this package against indigo's two trees: atproto/repo/mst ("indigo"), which has to load a whole
@@ -98,7 +99,11 @@ func (s *store) PutMany(context.Context, []blocks.Block) error       { return ni
 func (s *store) AllKeysChan(context.Context) (<-chan cid.Cid, error) { return nil, nil }
 func (s *store) HashOnRead(bool)                                     {}
 
-func (s *store) old() cbor.IpldStore { return cbor.NewCborStore(s) }
+func (s *store) old() cbor.IpldStore {
+	c := cbor.NewCborStore(s)
+	c.DefaultMultihash = multihash.SHA2_256
+	return c
+}
 
 func eachSize(b *testing.B, f func(b *testing.B, t *benchTree)) {
 	for _, n := range []int{1_000, 100_000, 1_000_000} {

@@ -38,6 +38,9 @@ type Diff struct {
 //
 // What was made and is gone again, or is as it was before, is in no list.
 func (t *Tree) Commit() (Diff, error) {
+	if t.root == nil && t.invalid == nil {
+		return Diff{Root: t.Root()}, nil
+	}
 	if err := t.ready(); err != nil {
 		return Diff{}, err
 	}
