@@ -96,22 +96,6 @@ func processCPU(postmaster int) time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// postmasterOf finds the server's first process through its lock file.
-func postmasterOf(b testing.TB, url string) int {
-	b.Helper()
-	var dir string
-	queryRow(b, url, "SELECT current_setting('data_directory')", &dir)
-	raw, err := os.ReadFile(filepath.Join(dir, "postmaster.pid"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.Fields(string(raw))[0])
-	if err != nil {
-		b.Fatal(err)
-	}
-	return pid
-}
-
 func ownCPU() time.Duration {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
@@ -161,7 +145,7 @@ func BenchmarkCreateActors(b *testing.B) {
 		b.Fatal(err)
 	}
 	keys := newKeys(b)
-	pid := postmasterOf(b, server.URL)
+	pid := server.Pid()
 	for _, actors := range []int{1, 16, 64} {
 		b.Run(strconv.Itoa(actors), func(b *testing.B) {
 			s, schema := newStore(b, d, keys, Config{}), dbtest.Tenant(b, d)

@@ -31,6 +31,7 @@ type pending struct {
 	puts    []put
 	deletes []string
 	unlink  []string // paths whose backlink goes
+	refs    []blobRef
 
 	head *head // after the commit
 	done chan outcome
@@ -245,7 +246,7 @@ func queueGroup(b *db.Batch, group []*pending, won func(aid, seq int64)) {
 		events.Payloads = append(events.Payloads, p.event.Payload)
 	}
 	commits := heads.Cids
-	b.Queue(tenantdb.UpdateRepoHeads, heads.Aids, heads.Prevs, heads.Revs, heads.Cids, heads.Blocks)
+	queueHeads(b, group, &heads)
 	if len(nodes.Aids) > 0 {
 		b.Queue(tenantdb.UpsertNodes, nodes.Aids, nodes.Revs, nodes.Levels, nodes.Afters, nodes.Cids, nodes.Contents, commits)
 	}
@@ -264,6 +265,7 @@ func queueGroup(b *db.Batch, group []*pending, won func(aid, seq int64)) {
 	if len(links.Aids) > 0 {
 		b.Queue(tenantdb.UpsertBacklinks, links.Aids, links.Revs, links.Paths, links.Links, commits)
 	}
+	queueBlobs(b, group, commits)
 	b.Queue(tenantdb.InsertCommitEvents, events.Aids, events.Revs, events.Times, events.SeqOffs, events.Payloads, commits).
 		Each(func(row pgx.Row) error {
 			var seq, aid int64

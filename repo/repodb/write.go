@@ -131,6 +131,10 @@ func (s *Store) build(ctx context.Context, st *state, opts Options, build func(v
 	if err != nil || len(writes) == 0 {
 		return nil, err
 	}
+	blobs, err := checkBlobs(ctx, q, st.key.aid, writes)
+	if err != nil {
+		return nil, err
+	}
 	for i := range writes {
 		loader.want(writes[i].Path)
 	}
@@ -152,6 +156,11 @@ func (s *Store) build(ctx context.Context, st *state, opts Options, build func(v
 		done:   make(chan outcome, 1),
 	}
 	p.fill(writes)
+	if blobs {
+		if err := p.keepRefs(); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
 

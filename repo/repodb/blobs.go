@@ -1,0 +1,182 @@
+package repodb
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/dagcbor"
+	"github.com/ipfs/go-cid"
+)
+
+// What a record may say of a blob. A *BlobError names which.
+var (
+	// ErrBlobNotFound: the account has no such blob, or may not use it.
+	ErrBlobNotFound = errors.New("blob not found")
+	// ErrBlobMimeType: the record says another type than the blob has.
+	ErrBlobMimeType = errors.New("blob has another type")
+	// ErrBlobSize: the record says another size than the blob has.
+	ErrBlobSize = errors.New("blob has another size")
+)
+
+// BlobError is a record's reference that does not hold. Its text is for the client.
+type BlobError struct {
+	Kind error // one of the above
+	CID  cid.Cid
+	Got  string // what the record says, with ErrBlobMimeType and ErrBlobSize
+	Want string
+}
+
+func (e *BlobError) Error() string {
+	switch e.Kind {
+	case ErrBlobMimeType:
+		return fmt.Sprintf("Referenced Mimetype does not match stored blob. Expected: %s, Got: %s", e.Want, e.Got)
+	case ErrBlobSize:
+		return fmt.Sprintf("Referenced Size does not match stored blob. Expected: %s, Got: %s", e.Want, e.Got)
+	}
+	return fmt.Sprintf("Could not find blob: %s", e.CID)
+}
+
+func (e *BlobError) Unwrap() error { return e.Kind }
+
+// blobRef is a record's reference to a blob.
+type blobRef struct {
+	path string
+	dagcbor.BlobRef
+}
+
+// blobMark is in every record that refers to a blob: looking for it costs next to nothing, and most records have none.
+var blobMark = []byte("mimeType")
+
+// blobsOf lists what a record refers to.
+func blobsOf(path string, record []byte) ([]blobRef, error) {
+	if !bytes.Contains(record, blobMark) {
+		return nil, nil
+	}
+	found, err := dagcbor.Blobs(record)
+	if err != nil {
+		return nil, fmt.Errorf("blobs of %s: %w", path, err)
+	}
+	refs := make([]blobRef, len(found))
+	for i := range found {
+		refs[i] = blobRef{path, found[i]}
+	}
+	return refs, nil
+}
+
+// checkBlobs finds out what the writes refer to and whether it holds: one statement, and none without references. It
+// gives the reasons; that they still hold when the commit happens is UpdateRepoHeadsWithBlobs's to see.
+func checkBlobs(ctx context.Context, q *tenantdb.Queries, aid int64, writes []repo.Write) (any bool, err error) {
+	var refs []blobRef
+	for i := range writes {
+		if writes[i].Action == repo.ActionDelete {
+			continue
+		}
+		found, err := blobsOf(writes[i].Path, writes[i].Record)
+		if err != nil {
+			return false, err
+		}
+		refs = append(refs, found...)
+	}
+	if len(refs) == 0 {
+		return false, nil
+	}
+	cids := make([][]byte, 0, len(refs))
+	for i := range refs {
+		cids = append(cids, refs[i].CID.Bytes())
+	}
+	rows, err := q.ListBlobsForWrite(ctx, tenantdb.ListBlobsForWriteParams{AID: aid, Cids: cids})
+	if err != nil {
+		return false, fmt.Errorf("read blobs: %w", err)
+	}
+	have := make(map[string]*tenantdb.ListBlobsForWriteRow, len(rows))
+	for i := range rows {
+		have[string(rows[i].CID)] = &rows[i]
+	}
+	for i := range refs {
+		r := &refs[i]
+		row := have[r.CID.KeyString()]
+		switch {
+		case row == nil || row.Takendown:
+			return false, &BlobError{Kind: ErrBlobNotFound, CID: r.CID}
+		case row.MimeType != r.MimeType:
+			return false, &BlobError{Kind: ErrBlobMimeType, CID: r.CID, Want: row.MimeType, Got: r.MimeType}
+		case row.Size != r.Size:
+			return false, &BlobError{Kind: ErrBlobSize, CID: r.CID, Want: fmt.Sprint(row.Size), Got: fmt.Sprint(r.Size)}
+		}
+	}
+	return true, nil
+}
+
+// queueHeads queues the compare-and-set of a group, and what it needs of blobs in front.
+func queueHeads(b *db.Batch, group []*pending, heads *tenantdb.UpdateRepoHeadsParams) {
+	var refs tenantdb.UpdateRepoHeadsWithBlobsParams
+	for _, p := range group {
+		for i := range p.refs {
+			r := &p.refs[i]
+			refs.RefAids = append(refs.RefAids, p.aid)
+			refs.RefCids = append(refs.RefCids, r.CID.Bytes())
+			refs.RefMimeTypes = append(refs.RefMimeTypes, r.MimeType)
+			refs.RefSizes = append(refs.RefSizes, r.Size)
+		}
+	}
+	if len(refs.RefAids) == 0 {
+		b.Queue(tenantdb.UpdateRepoHeads, heads.Aids, heads.Prevs, heads.Revs, heads.Cids, heads.Blocks)
+		return
+	}
+	b.Queue(tenantdb.LockBlobOwners, heads.Aids)
+	b.Queue(tenantdb.UpdateRepoHeadsWithBlobs, refs.RefAids, refs.RefCids, refs.RefMimeTypes, refs.RefSizes,
+		heads.Aids, heads.Prevs, heads.Revs, heads.Cids, heads.Blocks)
+}
+
+// queueBlobs queues what the records of a group refer to, and what those refer to no more that they replace or delete.
+func queueBlobs(b *db.Batch, group []*pending, commits [][]byte) {
+	var (
+		link   tenantdb.UpsertRecordBlobsParams
+		unlink tenantdb.DeleteRecordBlobsParams
+	)
+	for _, p := range group {
+		rev := int64(p.commit.Head.Rev)
+		for i := range p.refs {
+			r := &p.refs[i]
+			link.Aids = append(link.Aids, p.aid)
+			link.Revs = append(link.Revs, rev)
+			link.Paths = append(link.Paths, r.path)
+			link.Cids = append(link.Cids, r.CID.Bytes())
+			link.MimeTypes = append(link.MimeTypes, r.MimeType)
+		}
+		for i := range p.commit.Ops {
+			if op := &p.commit.Ops[i]; op.Action != repo.ActionCreate {
+				unlink.Aids = append(unlink.Aids, p.aid)
+				unlink.Revs = append(unlink.Revs, rev)
+				unlink.Paths = append(unlink.Paths, op.Path)
+			}
+		}
+		if unlink.Now.Before(p.now) {
+			unlink.Now = p.now
+		}
+	}
+	if len(link.Aids) > 0 {
+		b.Queue(tenantdb.UpsertRecordBlobs, link.Aids, link.Revs, link.Paths, link.Cids, link.MimeTypes, commits)
+	}
+	if len(unlink.Aids) > 0 {
+		b.Queue(tenantdb.DeleteRecordBlobs, unlink.Now, unlink.Aids, unlink.Revs, unlink.Paths, commits)
+	}
+}
+
+// keepRefs takes the references of what is stored in the end: several writes may be to one record, and some change
+// nothing.
+func (p *pending) keepRefs() error {
+	for i := range p.puts {
+		refs, err := blobsOf(p.puts[i].path, p.puts[i].value)
+		if err != nil {
+			return err
+		}
+		p.refs = append(p.refs, refs...)
+	}
+	return nil
+}
