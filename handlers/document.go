@@ -61,6 +61,20 @@ func (op *operation) huma() huma.Operation {
 	return h
 }
 
+// subscription is the operation of a stream as the document shows it; Huma does not serve it.
+func (op *operation) subscription() *huma.Operation {
+	h := op.huma()
+	h.Middlewares = nil
+	h.Description = "A WebSocket: the request is an upgrade (HTTP/1.1). " + op.describe()
+	h.Parameters = []*huma.Param{{
+		Name: "cursor", In: "query", Description: "The last number that was received: what follows is sent. Without it, what is new.",
+		Schema: &huma.Schema{Type: huma.TypeInteger, Format: "int64"},
+	}}
+	h.Responses["101"] = &huma.Response{Description: "The stream: binary messages, each a header and a body in DAG-CBOR."}
+	h.Responses["426"] = h.Responses["default"]
+	return &h
+}
+
 const (
 	schemaPrefix = "#/components/schemas/"
 	errorRef     = schemaPrefix + "Error"

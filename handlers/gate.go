@@ -65,6 +65,9 @@ func query(nsid string) declaration { return declaration{nsid: nsid, verb: query
 // procedure declares a method that is called by POST.
 func procedure(nsid string) declaration { return declaration{nsid: nsid, verb: procedureKind} }
 
+// subscription declares a method that is a stream of messages over a WebSocket.
+func subscription(nsid string) declaration { return declaration{nsid: nsid, verb: subscriptionKind} }
+
 // takes names the session tokens that an account or viewer method accepts: auth.Std|auth.NoTakedown.
 func (d declaration) takes(a auth.Accept) declaration { d.accept = a; return d }
 
@@ -107,6 +110,8 @@ type group struct {
 	auth     authenticator
 	services serviceAuthenticator // nil: nothing may be registered by service
 	ops      map[string]*operation
+	mux      *http.ServeMux // for what is not Huma's: subscriptions
+	streams  streamMethods
 }
 
 // public registers a method that anybody may call.
@@ -230,6 +235,21 @@ func register[C, I, O any](g *group, d declaration, class, ruleName string, esta
 			return nil, c.fail(err)
 		}
 		return out, nil
+	})
+}
+
+// subscribe registers a subscription that anybody may open. h sees the plain request and answers it itself, if it
+// does not upgrade it.
+func subscribe(g *group, d declaration, h func(visitor, http.ResponseWriter, *http.Request)) {
+	lex, ok := lexicons[d.nsid]
+	if !ok || lex.kind != subscriptionKind || d.verb != subscriptionKind || g.ops[d.nsid] != nil {
+		panic(d.nsid + ": no subscription of the catalogue, or registered twice")
+	}
+	op := &operation{declaration: d, lexiconMethod: lex, class: "public"}
+	g.ops[d.nsid] = op
+	g.api.OpenAPI().AddOperation(op.subscription())
+	g.mux.HandleFunc("GET /xrpc/"+d.nsid, func(w http.ResponseWriter, r *http.Request) {
+		h(visitor{Tenant: stateOf(r.Context()).Tenant, req: r}, w, r)
 	})
 }
 

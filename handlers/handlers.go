@@ -48,6 +48,7 @@ type Deps struct {
 	Passwords *accounts.Passwords
 	Repos     *repodb.Store
 	Hub       *firehose.Hub
+	Streams   *firehose.Tails
 	Directory identity.Directory
 	Documents *identity.Resolver
 	Lexicons  *lexicon.Catalogue
@@ -59,6 +60,7 @@ func namespaces(g *group, d Deps) {
 	serverMethods{d.DB, d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Hub, d.Directory, d.Documents, d.Now, d.Log}.register(g)
 	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Log}.register(g)
 	syncMethods{d.Repos, d.Actors}.register(g)
+	subscribe(g, subscription("com.atproto.sync.subscribeRepos"), g.streams.subscribeRepos)
 	identityMethods{d.Actors, d.Documents, d.Log}.register(g)
 }
 
@@ -71,13 +73,14 @@ type Server struct {
 	ops     map[string]*operation
 	handler http.Handler
 	json    func() []byte
+	sockets *sockets
 }
 
 // New assembles the server.
 func New(d Deps) *Server { return assemble(d, namespaces) }
 
 func assemble(d Deps, register func(*group, Deps)) *Server {
-	s := &Server{log: d.Log, byHost: d.ByHost, mux: http.NewServeMux(), ops: map[string]*operation{}}
+	s := &Server{log: d.Log, byHost: d.ByHost, mux: http.NewServeMux(), ops: map[string]*operation{}, sockets: newSockets(d.Tenants, d.Now)}
 	config := huma.Config{
 		OpenAPI:       newDocument(),
 		Formats:       map[string]huma.Format{"application/json": jsonFormat},
@@ -91,6 +94,7 @@ func assemble(d Deps, register func(*group, Deps)) *Server {
 	if sa, ok := d.Auth.(serviceAuthenticator); ok {
 		g.services = sa
 	}
+	g.mux, g.streams = s.mux, streamMethods{d.Streams, s.sockets}
 	register(g, d)
 	finishDocument(s.api.OpenAPI())
 	s.json = sync.OnceValue(func() []byte {
@@ -101,6 +105,7 @@ func assemble(d Deps, register func(*group, Deps)) *Server {
 		return b
 	})
 	s.pages()
+	s.mux.HandleFunc("GET /subscribe", g.streams.subscribe)
 	if d.DB != nil {
 		wellKnown{d.Actors, d.DB.Ping, d.Version, d.Log}.register(s.mux)
 	}
@@ -111,3 +116,7 @@ func assemble(d Deps, register func(*group, Deps)) *Server {
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Run looks after the open streams until ctx ends, and then closes them, each with a code: http.Server.Shutdown does
+// neither.
+func (s *Server) Run(ctx context.Context) error { return s.sockets.keep(ctx) }

@@ -40,7 +40,15 @@ func (s *Server) middleware() http.Handler {
 	if err != nil {
 		panic(fmt.Sprintf("compression options: %v", err)) // constants
 	}
-	return wrap(http.HandlerFunc(s.serve))
+	plain := http.HandlerFunc(s.serve)
+	compressed := wrap(plain)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			plain(w, r) // the connection changes hands: nothing may stand before it
+			return
+		}
+		compressed.ServeHTTP(w, r)
+	})
 }
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {

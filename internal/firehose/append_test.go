@@ -2,12 +2,12 @@ package firehose_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/firehose"
@@ -113,30 +113,27 @@ func TestHub(t *testing.T) {
 	d := dbtest.New(t)
 	a, b := dbtest.Tenant(t, d), dbtest.Tenant(t, d)
 	h := firehose.NewHub()
-	h.Notify(a, 1) // nobody waits
-	var wg sync.WaitGroup
-	for i := range 10 {
-		wg.Go(func() {
-			if err := h.Wait(t.Context(), a, int64(i)); err != nil {
-				t.Error(err)
-			}
-		})
+	var changed int64
+	h.OnChange(func(s db.Schema, seq int64) { changed += seq })
+	h.Notify(a, 1) // nobody listens
+	w1, w2, other := h.Watch(a), h.Watch(a), h.Watch(b)
+	h.Notify(a, 2)
+	h.Notify(a, 3) // never blocks
+	<-w1.C
+	<-w2.C
+	w1.Stop()
+	h.Notify(a, 4)
+	<-w2.C
+	select {
+	case <-w1.C:
+		t.Error("was stopped")
+	case <-other.C:
+		t.Error("of another tenant")
+	default:
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	wg.Go(func() {
-		if err := h.Wait(ctx, b, 0); !errors.Is(err, context.DeadlineExceeded) {
-			t.Error("the other tenant's waiter:", err)
-		}
-	})
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	for seq := int64(1); ; seq++ {
-		h.Notify(a, min(seq, 10))
-		select {
-		case <-done:
-			return
-		case <-time.After(time.Millisecond):
-		}
+	w2.Stop()
+	other.Stop()
+	if changed != 10 {
+		t.Error("not all changes were told:", changed)
 	}
 }

@@ -1,71 +1,70 @@
 package firehose
 
 import (
-	"context"
+	"slices"
 	"sync"
 
 	"github.com/auroralocus/locus/db"
 )
 
-// Hub wakes those in this process who wait for a tenant's next event. It is a
-// hint: events of other processes are found by reading stream_head.
+// Hub wakes those in this process who want to know of a tenant's next event. It is
+// a hint: events of other processes are found by reading stream_head.
 type Hub struct {
-	mu    sync.Mutex
-	heads map[db.Schema]*hubHead
+	mu      sync.Mutex
+	watches map[db.Schema][]*Watch
+	changed func(db.Schema, int64)
 }
 
-type hubHead struct {
-	seq    int64
-	waiter int
-	news   chan struct{} // closed by the next Notify
+// NewHub makes a hub nobody listens to.
+func NewHub() *Hub { return &Hub{watches: map[db.Schema][]*Watch{}} }
+
+// OnChange sets what is told of every event of every tenant. It must not block,
+// and it is set before anything is written.
+func (h *Hub) OnChange(f func(s db.Schema, seq int64)) { h.changed = f }
+
+// Watch has something in C when there were events since it was last received
+// from.
+type Watch struct {
+	C      <-chan struct{}
+	c      chan struct{}
+	hub    *Hub
+	schema db.Schema
 }
 
-// NewHub makes a hub nobody waits at.
-func NewHub() *Hub { return &Hub{heads: map[db.Schema]*hubHead{}} }
+// Watch begins to listen to a tenant.
+func (h *Hub) Watch(s db.Schema) *Watch {
+	w := &Watch{c: make(chan struct{}, 1), hub: h, schema: s}
+	w.C = w.c
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.watches[s] = append(h.watches[s], w)
+	return w
+}
+
+// Stop ends listening.
+func (w *Watch) Stop() {
+	h := w.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	rest := slices.DeleteFunc(h.watches[w.schema], func(other *Watch) bool { return other == w })
+	if len(rest) == 0 {
+		delete(h.watches, w.schema)
+	} else {
+		h.watches[w.schema] = rest
+	}
+}
 
 // Notify says that seq was committed. It never blocks.
 func (h *Hub) Notify(s db.Schema, seq int64) {
+	if h.changed != nil {
+		h.changed(s, seq)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	e := h.heads[s]
-	if e == nil {
-		return // nobody waits
-	}
-	if seq > e.seq {
-		e.seq = seq
-		close(e.news)
-		e.news = make(chan struct{})
-	}
-}
-
-// Wait returns when an event after seq is known in this process, or with ctx's
-// error. Events committed before the first Wait of a tenant are not known: read
-// the table between Waits, and give ctx a deadline to find others' events.
-func (h *Hub) Wait(ctx context.Context, s db.Schema, seq int64) error {
-	h.mu.Lock()
-	e := h.heads[s]
-	if e == nil {
-		e = &hubHead{news: make(chan struct{})}
-		h.heads[s] = e
-	}
-	e.waiter++
-	defer func() {
-		h.mu.Lock()
-		if e.waiter--; e.waiter == 0 {
-			delete(h.heads, s)
-		}
-		h.mu.Unlock()
-	}()
-	for e.seq <= seq {
-		news := e.news
-		h.mu.Unlock()
+	for _, w := range h.watches[s] {
 		select {
-		case <-news:
-		case <-ctx.Done():
-			return ctx.Err()
+		case w.c <- struct{}{}:
+		default: // it is told already
 		}
-		h.mu.Lock()
 	}
-	h.mu.Unlock()
-	return nil
 }

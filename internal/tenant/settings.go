@@ -41,14 +41,19 @@ type Settings struct {
 	SessionDIDDoc        bool
 	RecordValidation     string
 	Crawlers             []string
-	HomeURL              string
-	LogoURL              string
-	PrivacyPolicyURL     string
-	TermsOfServiceURL    string
-	SupportURL           string
-	ContactEmail         string
-	MailFrom             string
-	RecoveryDIDKey       string
+
+	FirehoseRetentionHours        int
+	FirehoseSubscribersMax        int
+	FirehoseSubscribersPerAddress int
+
+	HomeURL           string
+	LogoURL           string
+	PrivacyPolicyURL  string
+	TermsOfServiceURL string
+	SupportURL        string
+	ContactEmail      string
+	MailFrom          string
+	RecoveryDIDKey    string
 }
 
 // InviteRequired says whether createAccount needs a code.
@@ -72,6 +77,10 @@ func Defaults() Settings {
 		AcceptRepoImports:    true,
 		RecordValidation:     ValidateKnown,
 		Crawlers:             []string{"https://bsky.network"},
+
+		FirehoseRetentionHours:        72,
+		FirehoseSubscribersMax:        1000,
+		FirehoseSubscribersPerAddress: 50,
 	}
 }
 
@@ -108,6 +117,9 @@ var fields = []Field{
 	{Key: "session_did_doc", Doc: "Whether session answers carry the DID document.", at: func(s *Settings) any { return &s.SessionDIDDoc }},
 	{Key: "record_validation", Kind: "known|required|off", Doc: "Records written without saying `validate`: checked when the lexicon is known, refused when it is not, or never checked.", at: func(s *Settings) any { return &s.RecordValidation }},
 	{Key: "crawlers", Doc: "Relays that are told about new events; empty: none.", at: func(s *Settings) any { return &s.Crawlers }, check: eachURL},
+	{Key: "firehose_retention_hours", Doc: "How long events stay in the stream, for consumers that come back.", at: func(s *Settings) any { return &s.FirehoseRetentionHours }, check: between(1, 24*366)},
+	{Key: "firehose_subscribers_max", Doc: "Most subscribers of the stream at once, in each server process.", at: func(s *Settings) any { return &s.FirehoseSubscribersMax }, check: between(0, 100_000)},
+	{Key: "firehose_subscribers_per_address", Doc: "Most of them from one address; private addresses are not counted.", at: func(s *Settings) any { return &s.FirehoseSubscribersPerAddress }, check: between(1, 100_000)},
 	{Key: "home_url", Doc: "Web page of the operator.", at: func(s *Settings) any { return &s.HomeURL }, check: aURL},
 	{Key: "logo_url", Doc: "Logo for mail and pages.", at: func(s *Settings) any { return &s.LogoURL }, check: aURL},
 	{Key: "privacy_policy_url", Doc: "Shown by describeServer.", at: func(s *Settings) any { return &s.PrivacyPolicyURL }, check: aURL},

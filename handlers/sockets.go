@@ -1,0 +1,369 @@
+package handlers
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// Limits of sockets.
+const (
+	pingEvery     = 25 * time.Second
+	pongWithin    = 60 * time.Second // after a ping; anything heard counts
+	socketWrite   = 30 * time.Second // a batch of messages must be taken within it
+	socketBuffer  = 256 << 10        // bytes the kernel holds for one consumer
+	keepEvery     = 500 * time.Millisecond
+	closeWithin   = 8 * time.Second // all sockets, at shutdown
+	farewellWrite = 2 * time.Second
+)
+
+// Why a socket is closed.
+var (
+	errGoingDown = errors.New("server is shutting down")
+	errSuspended = errors.New("tenant is not served any more")
+	errNoPong    = errors.New("no pong")
+	errPeerGone  = errors.New("peer has gone")
+)
+
+// sockets knows every open socket: http.Server forgets a connection that was upgraded, so it neither waits for it nor
+// closes it.
+type sockets struct {
+	tenants *tenant.Registry // nil: tenants do not change
+	now     func() time.Time
+
+	mu      sync.Mutex
+	open    map[*socket]struct{}
+	tenant  map[int64]int
+	address map[netip.Addr]int
+	closed  bool
+	done    chan struct{} // closed when the last one has gone after close
+}
+
+func newSockets(tenants *tenant.Registry, now func() time.Time) *sockets {
+	return &sockets{tenants: tenants, now: now, open: map[*socket]struct{}{}, tenant: map[int64]int{}, address: map[netip.Addr]int{}, done: make(chan struct{})}
+}
+
+// socket is one consumer. Its handler's goroutine does all the writing, but for the close frame that answers the
+// peer's.
+type socket struct {
+	set    *sockets
+	tenant int64
+	addr   netip.Addr
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	kick   chan struct{} // there is something to write besides events
+	ping   atomic.Bool
+	pong   atomic.Pointer[[]byte]
+	heard  atomic.Int64 // unix nanoseconds
+	pinged time.Time    // of keep alone
+
+	conn *websocket.Conn
+	wire *wire
+	bufs net.Buffers
+}
+
+// admit counts a new socket, or says why there may be none.
+func (s *sockets) admit(v visitor) (*socket, error) {
+	most, perAddress := v.Tenant.Settings.FirehoseSubscribersMax, v.Tenant.Settings.FirehoseSubscribersPerAddress
+	k := &socket{set: s, tenant: v.Tenant.ID, addr: v.Addr(), kick: make(chan struct{}, 1)}
+	if trustedProxy(k.addr) {
+		k.addr = netip.Addr{} // a neighbour: a proxy that does not say for whom, or the operator's own
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, refuse(http.StatusServiceUnavailable, "", "This server is shutting down")
+	case s.tenant[k.tenant] >= most:
+		return nil, refuse(http.StatusServiceUnavailable, "", "There are %d subscribers already", most)
+	case k.addr.IsValid() && s.address[k.addr] >= perAddress:
+		return nil, refuse(http.StatusTooManyRequests, "", "There are %d subscribers at your address already", perAddress)
+	}
+	k.ctx, k.cancel = context.WithCancelCause(context.Background())
+	k.heard.Store(s.now().UnixNano())
+	k.pinged = s.now()
+	s.open[k] = struct{}{}
+	s.tenant[k.tenant]++
+	if k.addr.IsValid() {
+		s.address[k.addr]++
+	}
+	return k, nil
+}
+
+// leave forgets a socket.
+func (s *sockets) leave(k *socket) {
+	k.cancel(nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, k)
+	if s.tenant[k.tenant]--; s.tenant[k.tenant] == 0 {
+		delete(s.tenant, k.tenant)
+	}
+	if k.addr.IsValid() {
+		if s.address[k.addr]--; s.address[k.addr] == 0 {
+			delete(s.address, k.addr)
+		}
+	}
+	if s.closed && len(s.open) == 0 {
+		close(s.done)
+	}
+}
+
+// keep pings, ends what does not answer, and ends the sockets of tenants that are served no longer. When ctx ends all
+// sockets are closed with a code, and it returns when they have gone, or after closeWithin.
+func (s *sockets) keep(ctx context.Context) error {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return s.close()
+		case <-tick.C:
+			s.round(ctx)
+		}
+	}
+}
+
+func (s *sockets) round(ctx context.Context) {
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gone := map[int64]bool{}
+	if s.tenants != nil {
+		for id := range s.tenant {
+			t, err := s.tenants.ByID(ctx, id)
+			gone[id] = errors.Is(err, tenant.ErrNotFound) || err == nil && t.State != tenant.Active && t.State != tenant.Moving
+		}
+	}
+	for k := range s.open {
+		quiet := now.Sub(time.Unix(0, k.heard.Load()))
+		switch {
+		case gone[k.tenant]:
+			k.end(errSuspended)
+		case quiet > pingEvery+pongWithin:
+			k.end(errNoPong)
+		case now.Sub(k.pinged) >= pingEvery:
+			k.pinged = now
+			k.ping.Store(true)
+			k.nudge()
+		}
+	}
+}
+
+// close ends all sockets and waits for them.
+func (s *sockets) close() error {
+	s.mu.Lock()
+	s.closed = true
+	for k := range s.open {
+		k.end(errGoingDown)
+	}
+	n := len(s.open)
+	s.mu.Unlock()
+	if n == 0 {
+		return nil
+	}
+	select {
+	case <-s.done:
+		return nil
+	case <-time.After(closeWithin):
+		return fmt.Errorf("subscribers did not go in %s", closeWithin)
+	}
+}
+
+// end makes the socket's handler say goodbye; a write that hangs gets little time.
+func (k *socket) end(why error) {
+	if k.ctx.Err() == nil {
+		k.cancel(why)
+		if w := k.wire; w != nil {
+			w.hurry(farewellWrite)
+		}
+	}
+}
+
+// cause is why the socket's context ended.
+func (k *socket) cause() error { return context.Cause(k.ctx) }
+
+func (k *socket) nudge() {
+	select {
+	case k.kick <- struct{}{}:
+	default:
+	}
+}
+
+// upgradeRequired answers a request that is not a WebSocket's.
+func upgradeRequired(w http.ResponseWriter, r *http.Request) bool {
+	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && r.ProtoMajor == 1 {
+		return false
+	}
+	w.Header().Set("Upgrade", "websocket")
+	w.Header().Set("Connection", "Upgrade")
+	writeError(w, refuse(http.StatusUpgradeRequired, "UpgradeRequired", "This is a stream: ask for it over a WebSocket"))
+	return true
+}
+
+// accept upgrades the connection. After an error the answer is given.
+func (k *socket) accept(w http.ResponseWriter, r *http.Request, readLimit int64) error {
+	hijack := &hijacker{ResponseWriter: w}
+	conn, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // public data without credentials: web pages may read it
+		CompressionMode:    websocket.CompressionDisabled,
+		OnPingReceived: func(_ context.Context, payload []byte) bool {
+			k.heard.Store(k.set.now().UnixNano())
+			answer := firehose.PongWire(payload)
+			k.pong.Store(&answer)
+			k.nudge()
+			return false // the writer answers
+		},
+		OnPongReceived: func(context.Context, []byte) { k.heard.Store(k.set.now().UnixNano()) },
+	})
+	if err != nil {
+		return err
+	}
+	conn.SetReadLimit(readLimit)
+	k.set.mu.Lock()
+	k.conn, k.wire = conn, hijack.wire
+	k.set.mu.Unlock()
+	return nil
+}
+
+// listen reads what the peer sends until the connection ends, which it then tells the writer. message may be nil: then
+// what comes is of no interest.
+func (k *socket) listen(message func([]byte) error) {
+	for {
+		_, r, err := k.conn.Reader(context.Background())
+		if err == nil {
+			k.heard.Store(k.set.now().UnixNano())
+			if message == nil {
+				_, err = io.Copy(io.Discard, r)
+			} else {
+				var text []byte
+				if text, err = io.ReadAll(r); err == nil {
+					err = message(text)
+				}
+			}
+		}
+		if err != nil {
+			k.cancel(fmt.Errorf("%w: %w", errPeerGone, err))
+			return
+		}
+	}
+}
+
+// add puts a whole message behind those to be written.
+func (k *socket) add(message []byte) { k.bufs = append(k.bufs, message) }
+
+// flush writes what was added, with a ping or a pong if one is due, in as few system calls as there can be.
+func (k *socket) flush() error {
+	if p := k.pong.Swap(nil); p != nil {
+		k.add(*p)
+	}
+	if k.ping.Swap(false) {
+		k.add(pingWire)
+	}
+	if len(k.bufs) == 0 {
+		return nil
+	}
+	err := k.wire.writeAll(k.bufs)
+	clear(k.bufs)
+	k.bufs = k.bufs[:0]
+	return err
+}
+
+var pingWire = firehose.PingWire()
+
+// finish ends the connection with a code, which err tells.
+func (k *socket) finish(err error) {
+	code, reason := websocket.StatusInternalError, "internal error"
+	switch {
+	case errors.Is(err, errPeerGone):
+		_ = k.conn.CloseNow() // its close frame was answered, if there was one
+		return
+	case errors.Is(err, errGoingDown), errors.Is(err, firehose.ErrClosed):
+		code, reason = websocket.StatusGoingAway, errGoingDown.Error()
+	case errors.Is(err, errSuspended):
+		code, reason = websocket.StatusGoingAway, errSuspended.Error()
+	case errors.Is(err, errNoPong):
+		_ = k.conn.CloseNow()
+		return
+	case errors.Is(err, firehose.ErrTooSlow):
+		code, reason = websocket.StatusPolicyViolation, firehose.ConsumerTooSlow
+	case errors.Is(err, firehose.ErrFutureCursor):
+		code, reason = websocket.StatusPolicyViolation, firehose.FutureCursor
+	case errors.Is(err, errBadOptions):
+		code, reason = websocket.StatusPolicyViolation, "invalid options_update"
+	}
+	k.wire.hurry(farewellWrite)
+	_ = k.conn.Close(code, reason) // waits a few seconds for the peer's close frame
+}
+
+// hijacker hands websocket.Accept a connection whose writes do not fall between ours.
+type hijacker struct {
+	http.ResponseWriter
+	wire *wire
+}
+
+func (h *hijacker) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	_ = conn.SetDeadline(time.Time{})
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(socketBuffer) // only a bound: the default works too
+	}
+	h.wire = &wire{Conn: conn}
+	// The library writes control frames only, 131 bytes at most, and flushes each: one Write is one whole frame.
+	return h.wire, bufio.NewReadWriter(rw.Reader, bufio.NewWriterSize(h.wire, 256)), nil
+}
+
+// wire is a connection on which two write: the WebSocket library its control frames, and we the messages that all
+// subscribers share.
+type wire struct {
+	net.Conn
+	mu      sync.Mutex
+	hurried atomic.Bool
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.hurried.Load() {
+		_ = w.Conn.SetWriteDeadline(time.Now().Add(socketWrite))
+	}
+	return w.Conn.Write(p)
+}
+
+// writeAll writes whole messages, of which the connection is broken after an error. It uses bufs up.
+func (w *wire) writeAll(bufs net.Buffers) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.hurried.Load() {
+		_ = w.Conn.SetWriteDeadline(time.Now().Add(socketWrite))
+	}
+	_, err := bufs.WriteTo(w.Conn)
+	return err
+}
+
+// hurry gives the write that is going on, and all later ones, no more than d.
+func (w *wire) hurry(d time.Duration) {
+	if !w.hurried.Swap(true) {
+		_ = w.Conn.SetWriteDeadline(time.Now().Add(d))
+	}
+}

@@ -1,0 +1,137 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/auroralocus/locus/internal/firehose"
+)
+
+// errBadOptions: a client's message is not one we know.
+var errBadOptions = errors.New("invalid options_update")
+
+// optionsLimit is the longest message of a client: 10,000 DIDs fit.
+const optionsLimit = 1 << 20
+
+// subscribe is the stream as JSON, in Jetstream's wire format.
+// spec: github.com/bluesky-social/jetstream#consuming-jetstream
+func (m streamMethods) subscribe(w http.ResponseWriter, r *http.Request) {
+	v := visitor{Tenant: stateOf(r.Context()).Tenant, req: r}
+	if upgradeRequired(w, r) {
+		return
+	}
+	q := r.URL.Query()
+	maxSize, err := strconv.Atoi(q.Get("maxMessageSizeBytes"))
+	if err != nil && q.Get("maxMessageSizeBytes") != "" {
+		writeError(w, invalid("Invalid maxMessageSizeBytes: must be an integer"))
+		return
+	}
+	filter, err := firehose.NewFilter(q["wantedCollections"], q["wantedDids"], maxSize)
+	if err != nil {
+		writeError(w, invalid("%s", said(err)))
+		return
+	}
+	if q.Get("compress") == "true" || r.Header.Get("Socket-Encoding") == "zstd" {
+		writeError(w, invalid("Compression is not offered here: leave out compress and Socket-Encoding"))
+		return
+	}
+	from := firehose.From{Window: time.Duration(v.Tenant.Settings.FirehoseRetentionHours) * time.Hour}
+	if text := q.Get("cursor"); text != "" {
+		if from.TimeUS, err = strconv.ParseInt(text, 10, 64); err != nil {
+			writeError(w, invalid("Invalid cursor: must be a time in microseconds"))
+			return
+		}
+		from.HasTime = true
+	}
+	hello := q.Get("requireHello") == "true"
+	m.serve(v, w, r, from, optionsLimit, func(k *socket, sub *firehose.Subscription) error {
+		var wanted atomic.Pointer[firehose.Filter]
+		wanted.Store(filter)
+		greeted := make(chan struct{}, 1)
+		go k.listen(func(text []byte) error {
+			f, err := optionsUpdate(text)
+			if err == nil {
+				wanted.Store(f)
+				select {
+				case greeted <- struct{}{}:
+				default:
+				}
+				return nil
+			}
+			k.end(err)
+			return err
+		})
+		for hello {
+			select {
+			case <-greeted:
+				hello = false
+			case <-k.kick:
+				if err := k.flush(); err != nil {
+					return errors.Join(errPeerGone, err)
+				}
+			case <-k.ctx.Done():
+				return k.cause()
+			}
+		}
+		for {
+			if err := k.flush(); err != nil {
+				return errors.Join(errPeerGone, err)
+			}
+			batch, err := sub.Next(k.ctx, k.kick)
+			if err != nil {
+				return err
+			}
+			f := wanted.Load()
+			for _, it := range batch {
+				if err := k.addMessages(it, f, from.TimeUS); err != nil {
+					refused(r, err)
+				}
+			}
+		}
+	})
+}
+
+// addMessages adds those of an event's messages that are wanted.
+func (k *socket) addMessages(it *firehose.Item, f *firehose.Filter, from int64) error {
+	did, err := it.DID()
+	if err != nil || !f.WantsDID(did) {
+		return err
+	}
+	messages, err := it.Messages()
+	for i := range messages {
+		// A cursor may point into a commit.
+		if g := &messages[i]; g.TimeUS >= from && f.Wants(g) {
+			k.add(g.Wire())
+		}
+	}
+	return err
+}
+
+// optionsUpdate reads {"type":"options_update","payload":{…}}, which replaces the whole filter.
+func optionsUpdate(text []byte) (*firehose.Filter, error) {
+	var in struct {
+		Type    string `json:"type"`
+		Payload struct {
+			WantedCollections   []string `json:"wantedCollections"`
+			WantedDIDs          []string `json:"wantedDids"`
+			MaxMessageSizeBytes int      `json:"maxMessageSizeBytes"`
+		} `json:"payload"`
+	}
+	if err := json.Unmarshal(text, &in); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBadOptions, err)
+	}
+	if in.Type != "options_update" {
+		return nil, fmt.Errorf("%w: type %.50q", errBadOptions, in.Type)
+	}
+	f, err := firehose.NewFilter(in.Payload.WantedCollections, in.Payload.WantedDIDs, in.Payload.MaxMessageSizeBytes)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errBadOptions, err)
+	}
+	return f, nil
+}

@@ -1,0 +1,244 @@
+package firehose
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+)
+
+// From says where a subscription begins. The zero value is the live end.
+type From struct {
+	// Seq, if HasSeq, is the last number the subscriber has; 0 is before
+	// everything that is kept.
+	Seq    int64
+	HasSeq bool
+	// TimeUS, if HasTime, is the time of the first event wanted. One in the future
+	// is the live end.
+	TimeUS  int64
+	HasTime bool
+	// Window is how far back events are given out; 0: as far as they are kept.
+	Window time.Duration
+}
+
+// Subscription hands out a tenant's events one after the other. It belongs to one
+// goroutine.
+type Subscription struct {
+	tail     *tail
+	pos      int64 // the number handed out last, or passed over
+	live     bool  // was at the end once: from now on the ring is the limit
+	Outdated bool  // began later than asked, because the events between are gone
+	page     []*Item
+}
+
+// Subscribe begins a subscription. Close it.
+//
+// Errors: ErrFutureCursor, ErrClosed, and that the database cannot be asked.
+func (t *Tails) Subscribe(ctx context.Context, schema db.Schema, from From) (*Subscription, error) {
+	tl, err := t.follow(ctx, schema)
+	if err != nil {
+		return nil, err
+	}
+	s := &Subscription{tail: tl}
+	if err := s.begin(ctx, from); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("subscribe to %s: %w", schema, err)
+	}
+	return s, nil
+}
+
+// Close ends the subscription.
+func (s *Subscription) Close() { s.tail.tails.leave(s.tail) }
+
+func (s *Subscription) begin(ctx context.Context, from From) error {
+	r := s.tail.ring.Load()
+	s.pos = r.last
+	switch {
+	case from.HasTime:
+		return s.beginAt(ctx, from)
+	case !from.HasSeq:
+		return nil
+	case from.Seq >= r.first-1 && from.Seq <= r.last:
+		s.pos = from.Seq // younger than the ring's age: inside any window
+		return nil
+	}
+	q := s.tail.tenant.Q()
+	if from.Seq > r.last {
+		// Another node's subscriber may be ahead of what this one has read.
+		last, err := q.GetLastSeq(ctx)
+		if err != nil {
+			return err
+		}
+		if from.Seq > last {
+			return ErrFutureCursor
+		}
+	}
+	next, err := q.GetEventAfter(ctx, max(from.Seq, 0))
+	switch {
+	case db.IsNoRows(err):
+		// Nothing behind the cursor is kept, so all there was is gone, or there was nothing.
+		last, err := q.GetLastSeq(ctx)
+		if err != nil {
+			return err
+		}
+		s.pos, s.Outdated = last, from.Seq != 0 && from.Seq < last
+		return nil
+	case err != nil:
+		return err
+	}
+	before := next.Seq - 1
+	if Kind(next.Kind) == KindNothing {
+		before = next.Rev
+	}
+	s.pos = max(from.Seq, 0)
+	if cut := s.cutoff(from); next.TimeUs < cut {
+		if s.pos, err = s.beforeTime(ctx, q, cut); err != nil {
+			return err
+		}
+		s.Outdated = from.Seq != 0
+	} else if before > s.pos {
+		s.pos, s.Outdated = before, from.Seq != 0
+	}
+	return nil
+}
+
+func (s *Subscription) cutoff(from From) int64 {
+	if from.Window <= 0 {
+		return 0
+	}
+	return s.tail.tails.now().Add(-from.Window).UnixMicro()
+}
+
+// beginAt begins with the first event at or after a time.
+func (s *Subscription) beginAt(ctx context.Context, from From) error {
+	pos, err := s.beforeTime(ctx, s.tail.tenant.Q(), max(from.TimeUS-(OpTimes-1), s.cutoff(from)))
+	if err == nil {
+		s.pos = pos
+	}
+	return err
+}
+
+// beforeTime finds the number before the first event whose time is us or later:
+// the newest, if there is none. Times rise with numbers, so it halves.
+func (s *Subscription) beforeTime(ctx context.Context, q *tenantdb.Queries, us int64) (int64, error) {
+	return beforeTime(ctx, q, us)
+}
+
+func beforeTime(ctx context.Context, q *tenantdb.Queries, us int64) (int64, error) {
+	last, err := q.GetLastSeq(ctx)
+	if err != nil {
+		return 0, err
+	}
+	first, err := q.GetEventAfter(ctx, 0)
+	if db.IsNoRows(err) {
+		return last, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	// Behind low there may be an event that is too early; behind high there is none.
+	low, high := first.Seq-1, last
+	for low < high {
+		middle := low + (high-low)/2
+		e, err := q.GetEventAfter(ctx, middle)
+		switch {
+		case db.IsNoRows(err):
+			high = middle
+		case err != nil:
+			return 0, err
+		case e.TimeUs < us:
+			low = e.Seq
+		default:
+			high = middle
+		}
+	}
+	return low, nil
+}
+
+// maxBatch is how many events Next hands out at once.
+const maxBatch = 128
+
+// Next hands out the next events, waiting for one. It returns none when kick has
+// something. The slice is the caller's to read until the next call.
+//
+// Errors: ErrTooSlow, ErrBroken, ErrClosed, ctx's.
+func (s *Subscription) Next(ctx context.Context, kick <-chan struct{}) ([]*Item, error) {
+	for {
+		r := s.tail.ring.Load()
+		if r.err != nil {
+			return nil, r.err
+		}
+		if s.pos < r.first-1 {
+			if s.live {
+				return nil, ErrTooSlow
+			}
+			if err := s.readPage(ctx); err != nil || len(s.page) > 0 {
+				return s.page, err
+			}
+			continue
+		}
+		s.page = nil
+		if i := r.after(s.pos); i < len(r.items) {
+			batch := r.items[i:min(i+maxBatch, len(r.items))]
+			s.pos = batch[len(batch)-1].Seq
+			return batch, nil
+		}
+		s.pos, s.live = max(s.pos, r.last), true
+		select {
+		case <-r.next:
+		case <-kick:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// readPage reads what follows from the table. A subscriber that far behind waits
+// its turn: those who are live must not feel it.
+func (s *Subscription) readPage(ctx context.Context) error {
+	t := s.tail.tails
+	select {
+	case t.readers <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	rows, err := ListEvents(ctx, s.tail.tenant.Q(), s.pos, t.cfg.PageEvents, t.cfg.PageBytes)
+	<-t.readers
+	s.page = s.page[:0]
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		sleep(ctx, time.Second) // the tail says so in the log
+		return nil
+	}
+	known := t.now()
+	for i := range rows {
+		e := &rows[i]
+		if before := e.before(); before > s.pos {
+			if i == 0 && s.cut(ctx, e.Seq) {
+				return ErrTooSlow // retention has overtaken it
+			}
+			t.log.Error("CORRUPTION: numbers of the stream have no event; a subscriber misses them", "schema", s.tail.tenant.Schema(), "from", s.pos+1, "to", before)
+		}
+		s.pos = e.Seq
+		if e.Kind != KindNothing {
+			s.page = append(s.page, newItem(e, known))
+		}
+	}
+	if len(rows) == 0 {
+		// Everything up to the ring was dropped by retention, which is much younger than a minute, or the ring is
+		// of another process's restore.
+		return ErrTooSlow
+	}
+	return nil
+}
+
+// cut tells whether seq is the oldest event kept.
+func (s *Subscription) cut(ctx context.Context, seq int64) bool {
+	e, err := s.tail.tenant.Q().GetEventAfter(ctx, 0)
+	return err == nil && e.Seq == seq
+}

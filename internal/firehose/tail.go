@@ -1,0 +1,290 @@
+package firehose
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+)
+
+// What a tail reads at once.
+const (
+	tailEvents = 1000
+	tailBytes  = 4 << 20
+)
+
+// tail reads one tenant's new events, once for all subscribers of the process.
+type tail struct {
+	tails  *Tails
+	tenant *db.Tenant
+	ready  chan struct{} // closed when there is a ring
+
+	refs int       // under Tails.mu
+	idle time.Time // since when refs is 0, under Tails.mu
+
+	ring atomic.Pointer[ring]
+
+	// Of run alone.
+	bytes    int
+	holeFrom int64 // behind which number a hole was seen
+	holeAt   time.Time
+	failing  bool
+}
+
+// ring is what subscribers see: the events from first to last that are not
+// nothing. It is never changed; the next one shares its memory.
+type ring struct {
+	items []*Item
+	first int64 // all events from here on are in items
+	last  int64
+	next  chan struct{} // closed when there is a newer ring
+	err   error         // the end
+}
+
+// after is where in items the events behind seq begin.
+func (r *ring) after(seq int64) int {
+	i, _ := slices.BinarySearchFunc(r.items, seq+1, func(it *Item, seq int64) int {
+		switch {
+		case it.Seq < seq:
+			return -1
+		case it.Seq > seq:
+			return 1
+		}
+		return 0
+	})
+	return i
+}
+
+// publish replaces the ring and wakes who waits at the old one.
+func (tl *tail) publish(r *ring) {
+	old := tl.ring.Load()
+	r.next = make(chan struct{})
+	tl.ring.Store(r)
+	if old != nil {
+		close(old.next)
+	}
+}
+
+func (tl *tail) run() {
+	t := tl.tails
+	ctx := t.life
+	end := ErrClosed
+	defer func() {
+		t.drop(tl)
+		if r := tl.ring.Load(); r != nil {
+			tl.publish(&ring{first: r.first, last: r.last, err: end})
+		}
+	}()
+	if !tl.begin(ctx) {
+		return
+	}
+	watch := t.hub.Watch(tl.tenant.Schema())
+	defer watch.Stop()
+	poll := time.NewTimer(0)
+	defer poll.Stop()
+	var trimmed time.Time
+	for backoff := time.Duration(0); ; {
+		hinted := false
+		poll.Reset(max(backoff, t.cfg.Poll))
+		if backoff > 0 {
+			sleep(ctx, backoff)
+		} else {
+			select {
+			case <-ctx.Done():
+			case <-watch.C:
+				hinted = true
+			case <-poll.C:
+			}
+		}
+		if ctx.Err() != nil || t.abandoned(tl) {
+			return
+		}
+		err := tl.look(ctx, hinted)
+		switch {
+		case err == ErrBroken:
+			end = err
+			return
+		case err != nil && ctx.Err() == nil:
+			if !tl.failing {
+				t.log.Warn("stream cannot be read; subscribers wait", "schema", tl.tenant.Schema(), "err", err)
+			}
+			tl.failing = true
+			backoff = min(max(2*backoff, t.cfg.Poll), time.Second)
+		default:
+			if tl.failing {
+				t.log.Info("stream can be read again", "schema", tl.tenant.Schema())
+			}
+			tl.failing, backoff = false, 0
+		}
+		if now := t.now(); now.Sub(trimmed) > time.Second || now.Before(trimmed) {
+			trimmed = now
+			if r := tl.ring.Load(); tl.excess(r) > 0 {
+				tl.publish(tl.shorter(r))
+			}
+		}
+	}
+}
+
+// begin finds out where the stream is; it goes on trying.
+func (tl *tail) begin(ctx context.Context) bool {
+	for wait := tl.tails.cfg.Poll; ; wait = min(2*wait, time.Second) {
+		last, err := tl.tenant.Q().GetLastSeq(ctx)
+		if err == nil {
+			tl.publish(&ring{first: last + 1, last: last})
+			close(tl.ready)
+			return true
+		}
+		if ctx.Err() != nil || tl.tails.abandoned(tl) {
+			return false
+		}
+		if !tl.failing {
+			tl.tails.log.Warn("stream cannot be read; subscribers wait", "schema", tl.tenant.Schema(), "err", err)
+			tl.failing = true
+		}
+		sleep(ctx, wait)
+	}
+}
+
+// look reads what is new. With a hint that there is something it spares the
+// question.
+func (tl *tail) look(ctx context.Context, hinted bool) error {
+	last := tl.ring.Load().last
+	head := last
+	if !hinted {
+		var err error
+		if head, err = tl.tenant.Q().GetLastSeq(ctx); err != nil {
+			return err
+		}
+		if head < last {
+			tl.tails.log.Error("stream went back: a backup was restored without a jump of its numbers", "schema", tl.tenant.Schema(), "was", last, "is", head)
+			return ErrBroken
+		}
+	}
+	for hinted || last < head {
+		page, err := ListEvents(ctx, tl.tenant.Q(), last, tailEvents, tailBytes)
+		if err != nil {
+			return err
+		}
+		fresh, upTo := tl.take(page, last, tl.tails.now())
+		if upTo == last {
+			return nil // a hole, or what was new is gone already: next time
+		}
+		tl.extend(fresh, upTo)
+		last, hinted = upTo, len(page) == tailEvents
+	}
+	return nil
+}
+
+// take makes items of a page that follows seq, up to a hole.
+func (tl *tail) take(page []Stored, seq int64, known time.Time) (fresh []*Item, upTo int64) {
+	for i := range page {
+		e := &page[i]
+		if before := e.before(); before > seq && !tl.pass(seq, before, known) {
+			return fresh, seq
+		}
+		if e.Kind != KindNothing {
+			fresh = append(fresh, newItem(e, known))
+		}
+		seq = e.Seq
+	}
+	return fresh, seq
+}
+
+// before is the number that must have been the last one.
+func (s *Stored) before() int64 {
+	if s.Kind == KindNothing {
+		return int64(s.Rev)
+	}
+	return s.Seq - 1
+}
+
+// pass decides on a hole. Numbers become visible in their order, so there is
+// none unless something is badly wrong; it gets a while to fill, is reported
+// either way, and then the stream goes on: consumers see the jump of seq, and the
+// missing commit in the next one's since.
+func (tl *tail) pass(from, to int64, now time.Time) bool {
+	log := tl.tails.log.With("schema", tl.tenant.Schema(), "from", from+1, "to", to)
+	if tl.holeFrom != from || tl.holeAt.IsZero() {
+		tl.holeFrom, tl.holeAt = from, now
+		log.Error("CORRUPTION: numbers of the stream have no event")
+		return false
+	}
+	if waited := now.Sub(tl.holeAt); waited >= 0 && waited < tl.tails.cfg.HoleWait {
+		return false
+	}
+	log.Error("CORRUPTION: numbers of the stream have no event; going on behind them, consumers miss events")
+	tl.holeAt = time.Time{}
+	return true
+}
+
+// extend puts new events into the ring.
+func (tl *tail) extend(fresh []*Item, upTo int64) {
+	old := tl.ring.Load()
+	next := &ring{items: append(old.items, fresh...), first: old.first, last: upTo}
+	for _, it := range fresh {
+		tl.bytes += len(it.wire)
+		if it.Kind == KindAccount {
+			next = tl.forget(next, it)
+		}
+	}
+	if tl.excess(next) > 0 {
+		next = tl.shorter(next)
+	}
+	tl.publish(next)
+}
+
+// forget takes the earlier events of an account that was deleted out of the ring,
+// as they are out of the table.
+func (tl *tail) forget(r *ring, it *Item) *ring {
+	f, err := Decode(it.Frame())
+	if err != nil || f.Active || f.Status != StatusDeleted {
+		return r
+	}
+	kept := make([]*Item, 0, len(r.items))
+	for _, old := range r.items {
+		if old.AID == it.AID && old.Seq < it.Seq {
+			tl.bytes -= len(old.wire)
+			continue
+		}
+		kept = append(kept, old)
+	}
+	return &ring{items: kept, first: r.first, last: r.last}
+}
+
+// excess is how many of the oldest events the ring has to let go. Over the limit
+// it is an eighth more, so that it is not done again for the next event.
+func (tl *tail) excess(r *ring) int {
+	c := &tl.tails.cfg
+	share, most, bytes, n := tl.tails.share(), c.RingEvents, tl.bytes, len(r.items)
+	if bytes > share || n > most {
+		share, most = share-share/8, most-most/8
+	}
+	old := tl.tails.now().Add(-c.RingAge)
+	drop := 0
+	for drop < n && (bytes > share || n-drop > most || r.items[drop].known.Before(old)) {
+		bytes -= len(r.items[drop].wire)
+		drop++
+	}
+	return drop
+}
+
+// shorter is the ring without its excess. Subscribers that were still there are
+// too slow.
+func (tl *tail) shorter(r *ring) *ring {
+	drop := tl.excess(r)
+	next := &ring{first: r.first, last: r.last, items: slices.Clone(r.items[drop:])}
+	for _, it := range r.items[:drop] {
+		tl.bytes -= len(it.wire)
+		next.first = it.Seq + 1
+	}
+	return next
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

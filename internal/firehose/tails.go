@@ -1,0 +1,191 @@
+package firehose
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+)
+
+// Errors of subscriptions.
+var (
+	// ErrFutureCursor: the cursor is of an event that does not exist yet.
+	ErrFutureCursor = errors.New("cursor in the future")
+	// ErrTooSlow: the subscriber fell further behind than is kept for it.
+	ErrTooSlow = errors.New("stream consumer too slow")
+	// ErrBroken: the stream went back, which only a restored backup does.
+	ErrBroken = errors.New("stream went back")
+	// ErrClosed: the process is going down.
+	ErrClosed = errors.New("streams are closed")
+)
+
+// Config bounds the streams of a process. Zero values take the defaults.
+type Config struct {
+	// Poll is how often the number of the newest event is read while a tenant is
+	// followed: events of other processes are found by it. Default 25 ms.
+	Poll time.Duration
+	// RingEvents, RingBytes and RingAge bound the events that are kept in memory
+	// for one tenant, and so how far a subscriber may fall behind.
+	// Defaults: 32,768; 32 MiB; a minute.
+	RingEvents int
+	RingBytes  int
+	RingAge    time.Duration
+	// TotalBytes bounds them for all tenants of the process: each ring then has
+	// its equal share, 1 MiB at least. Default 512 MiB.
+	TotalBytes int
+	// PageEvents and PageBytes bound what a subscriber that is behind the ring
+	// reads from the table at once. Defaults: 500; 128 KiB.
+	PageEvents, PageBytes int
+	// Readers is how many such pages are read at the same time. Default 2.
+	Readers int
+	// Linger is how long a stream is followed after its last subscriber left.
+	// Default 5 s.
+	Linger time.Duration
+	// HoleWait is how long a number without an event is waited for. Default 3 s.
+	HoleWait time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	set := func(p *int, v int) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	wait := func(p *time.Duration, v time.Duration) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	wait(&c.Poll, 25*time.Millisecond)
+	set(&c.RingEvents, 32<<10)
+	set(&c.RingBytes, 32<<20)
+	wait(&c.RingAge, time.Minute)
+	set(&c.TotalBytes, 512<<20)
+	set(&c.PageEvents, 500)
+	set(&c.PageBytes, 128<<10)
+	set(&c.Readers, 2)
+	wait(&c.Linger, 5*time.Second)
+	wait(&c.HoleWait, 3*time.Second)
+	return c
+}
+
+// minRing is a ring's share when very many tenants are followed.
+const minRing = 1 << 20
+
+// Tails follows the streams of tenants that have subscribers in this process:
+// one reader for each, however many they are. Tenants nobody listens to cost
+// nothing.
+type Tails struct {
+	db  *db.DB
+	hub *Hub
+	now func() time.Time
+	log *slog.Logger
+	cfg Config
+
+	life    context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	readers chan struct{} // one place for each page being read
+
+	mu     sync.Mutex
+	tails  map[db.Schema]*tail
+	closed bool
+}
+
+// NewTails makes a Tails that is woken by hub. Close it before the database.
+func NewTails(d *db.DB, hub *Hub, now func() time.Time, log *slog.Logger, cfg Config) *Tails {
+	t := &Tails{db: d, hub: hub, now: now, log: log, cfg: cfg.withDefaults(), tails: map[db.Schema]*tail{}}
+	t.life, t.stop = context.WithCancel(context.Background())
+	t.readers = make(chan struct{}, t.cfg.Readers)
+	return t
+}
+
+// Close ends all subscriptions and waits for the readers.
+func (t *Tails) Close() {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	t.stop()
+	t.running.Wait()
+}
+
+// Followed is how many tenants' streams are being read.
+func (t *Tails) Followed() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.tails)
+}
+
+// follow gives the tenant's tail, with one more subscriber, once it knows where
+// the stream is.
+func (t *Tails) follow(ctx context.Context, s db.Schema) (*tail, error) {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return nil, ErrClosed
+	}
+	tl := t.tails[s]
+	if tl == nil {
+		tl = &tail{tails: t, tenant: t.db.Tenant(s), ready: make(chan struct{})}
+		t.tails[s] = tl
+		t.running.Go(tl.run)
+	}
+	tl.refs++
+	t.mu.Unlock()
+	select {
+	case <-tl.ready:
+		return tl, nil
+	case <-ctx.Done():
+		t.leave(tl)
+		return nil, ctx.Err()
+	case <-t.life.Done():
+		t.leave(tl)
+		return nil, ErrClosed
+	}
+}
+
+// leave takes a subscriber away. Somebody may come back at once, so the tail
+// lingers.
+func (t *Tails) leave(tl *tail) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tl.refs--; tl.refs == 0 {
+		tl.idle = t.now()
+	}
+}
+
+// abandoned takes a tail out if nobody has listened to it for a while. It is
+// asked by the tail itself.
+func (t *Tails) abandoned(tl *tail) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	since := t.now().Sub(tl.idle)
+	if tl.refs > 0 || since >= 0 && since < t.cfg.Linger {
+		return false
+	}
+	if t.tails[tl.tenant.Schema()] == tl {
+		delete(t.tails, tl.tenant.Schema())
+	}
+	return true
+}
+
+// drop takes out a tail that is of no use any more, whoever listens.
+func (t *Tails) drop(tl *tail) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.tails[tl.tenant.Schema()] == tl {
+		delete(t.tails, tl.tenant.Schema())
+	}
+}
+
+// share is how many bytes a ring may keep now.
+func (t *Tails) share() int {
+	n := t.Followed()
+	if n == 0 {
+		return t.cfg.RingBytes
+	}
+	return min(t.cfg.RingBytes, max(minRing, t.cfg.TotalBytes/n))
+}
