@@ -157,9 +157,13 @@ func check(b []byte) (s shape, err error) {
 	var buf [128]byte
 	last := buf[:0] // key of the entry before
 	for i := 0; i < s.count; i++ {
-		r.expect(entryHead)
+		if r.o < len(b) && b[r.o] != entryHead[0] {
+			r.bad = true
+		}
+		r.o++
+		r.field('k')
 		k := r.take(r.head(0x40))
-		r.expect("\x61p")
+		r.field('p')
 		p := r.head(0x00)
 		if r.bad {
 			break
@@ -176,13 +180,13 @@ func check(b []byte) (s shape, err error) {
 			s.first, s.firstEnd = r.o-len(k)-3, r.o-3 // p is 0 here, one byte
 		}
 		last = append(last[:p], k...)
-		r.expect("\x61t")
+		r.field('t')
 		if r.link() {
 			s.links = true
 		}
 		r.value()
 	}
-	r.expect("\x61l")
+	r.field('l')
 	s.left = r.link()
 	s.links = s.links || s.left
 	if r.bad || r.o != len(b) {
@@ -204,6 +208,14 @@ func (r *reader) expect(s string) {
 		return
 	}
 	r.o += len(s)
+}
+
+// field reads a field's name of one letter.
+func (r *reader) field(name byte) {
+	if o := r.o; o+2 > len(r.b) || r.b[o] != 0x61 || r.b[o+1] != name {
+		r.bad = true
+	}
+	r.o += 2
 }
 
 // head reads a head of the major type (as its high bits) with the shortest argument below 2^16.
@@ -264,7 +276,7 @@ func (r *reader) link() bool {
 // value reads "v" and a record's link. Any CID is kept as it stands.
 func (r *reader) value() {
 	const usual = "\x61v" + linkHead
-	if rest := r.b[r.o:]; !r.bad && len(rest) >= len(usual)+32 && string(rest[:len(usual)]) == usual {
+	if o := r.o; !r.bad && len(r.b)-o >= len(usual)+32 && string(r.b[o:o+len(usual)]) == usual {
 		r.o += len(usual) + 32
 		return
 	}

@@ -167,10 +167,14 @@ func (n *node) export() Node {
 // spec: sync#commit-validation (operation inversion); the rule was found by trying all orders
 func (t *Tree) proof() (list []*node, err error) {
 	list = t.proven[:0]
+	from := t.root
+	if len(t.made) == 1 && len(t.gone) == 0 && t.holder != nil {
+		from = t.holder // what is above is new
+	}
 	for _, keys := range [2][]string{t.made, t.gone} {
 		for _, key := range keys {
 			if err == nil {
-				list, err = t.prove(list, key)
+				list, err = t.prove(list, from, key)
 			}
 		}
 	}
@@ -181,8 +185,7 @@ func (t *Tree) proof() (list []*node, err error) {
 	return list, err
 }
 
-func (t *Tree) prove(list []*node, key string) ([]*node, error) {
-	n := t.root
+func (t *Tree) prove(list []*node, n *node, key string) ([]*node, error) {
 	for n != nil {
 		list = n.note(list)
 		at := n.seek(key)

@@ -47,6 +47,7 @@ func (t *Tree) set(key string, val cid.Cid, m mode) (prev cid.Cid, err error) {
 	if err := t.ready(); err != nil {
 		return cid.Undef, err
 	}
+	t.holder = nil
 	h := KeyLevel(key)
 	if h >= MaxDepth {
 		return cid.Undef, fmt.Errorf("%w: level %d", ErrKey, h)
@@ -221,6 +222,7 @@ func (t *Tree) insert(key string, val cid.Cid) error {
 		next.prefix = at.next
 	}
 	n.pack(items)
+	t.holder = n
 	return nil
 }
 
@@ -275,6 +277,7 @@ func (t *Tree) Delete(key string) (prev cid.Cid, err error) {
 	if err := t.ready(); err != nil {
 		return cid.Undef, err
 	}
+	t.holder = nil
 	h := KeyLevel(key)
 	if int(t.root.level) < h {
 		return cid.Undef, ErrMissing

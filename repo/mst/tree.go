@@ -60,6 +60,7 @@ type Tree struct {
 type work struct {
 	old     []record // nodes of the committed state that are replaced
 	made    []string // keys created
+	holder  *node    // which the last key was put in; nil once anything else was done
 	gone    []string // keys deleted
 	path    []step
 	items   []item
@@ -92,7 +93,10 @@ func (t *Tree) done() {
 	clear(w.items[:cap(w.items)])
 	clear(w.sealed)
 	clear(w.proven)
-	*w = work{w.old[:0], w.made[:0], w.gone[:0], w.path[:0], w.items[:0], w.scratch[:0], w.sealed[:0], w.proven[:0]}
+	*w = work{
+		old: w.old[:0], made: w.made[:0], gone: w.gone[:0], path: w.path[:0], items: w.items[:0],
+		scratch: w.scratch[:0], sealed: w.sealed[:0], proven: w.proven[:0],
+	}
 	t.work = nil
 	works.Put(w)
 }
