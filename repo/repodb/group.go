@@ -91,6 +91,10 @@ type committer struct {
 // write of the repository has to know.
 func (s *Store) commit(schema db.Schema, p *pending) (seq int64, err error) {
 	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return 0, ErrClosed
+	}
 	c := s.groups[schema]
 	if c == nil {
 		c = &committer{tenant: s.db.Tenant(schema)}
