@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -48,6 +49,9 @@ func (f *benchTree) build(n int) *benchTree {
 	f.once.Do(func() {
 		f.keys = randomKeys(n, 1)
 		slices.Sort(f.keys)
+		for i, k := range f.keys {
+			f.keys[i] = strings.Clone(k) // in memory in order, too, as rows of a query would be
+		}
 		f.blocks, f.store = Blocks{}, &store{m: map[cid.Cid][]byte{}}
 		f.root, _ = Build(f.all(), func(n Node) {
 			f.blocks.Add(n)

@@ -14,18 +14,8 @@ func Walk(root cid.Cid, load Loader, entry func(key string, val cid.Cid) error) 
 // Visit is Walk with the nodes, each before what is in it: with the records written where their entries stand this is
 // the streaming order of an archive. Either function may be nil.
 func Visit(root cid.Cid, load Loader, node func(Node) error, entry func(key string, val cid.Cid) error) error {
-	d, err := nodeDigest(root)
-	if err != nil {
-		return err
-	}
-	w := walker{t: Tree{load: load.Refs()}, node: node, entry: entry}
-	if d == emptySum {
-		if node != nil {
-			return node(Node{CID: EmptyRoot, Block: EmptyBlock()})
-		}
-		return nil
-	}
-	return w.walk(Ref{Digest: d, Level: -1})
+	w := walker{node: node, entry: entry}
+	return w.run(root, load)
 }
 
 // Stats is what Check counted.
@@ -37,27 +27,34 @@ type Stats struct {
 
 // Check walks the tree for its form only.
 func Check(root cid.Cid, load Loader) (Stats, error) {
-	var s Stats
-	err := Visit(root, load, func(n Node) error {
-		if s.Nodes == 0 {
-			s.Level = n.Level
-		}
-		s.Nodes++
-		s.Bytes += len(n.Block)
-		return nil
-	}, func(string, cid.Cid) error {
-		s.Records++
-		return nil
-	})
-	return s, err
+	var w walker
+	err := w.run(root, load)
+	return w.stats, err
 }
 
 type walker struct {
 	t     Tree
+	stats Stats
 	node  func(Node) error
 	entry func(string, cid.Cid) error
 	last  []byte           // the greatest key so far
 	keys  [MaxDepth][]byte // the key at hand of each open level
+}
+
+func (w *walker) run(root cid.Cid, load Loader) error {
+	d, err := nodeDigest(root)
+	if err != nil {
+		return err
+	}
+	w.t.load = load.Refs()
+	if d != emptySum {
+		return w.walk(Ref{Digest: d, Level: -1})
+	}
+	w.stats = Stats{Nodes: 1, Bytes: len(emptyBlock)}
+	if w.node != nil {
+		return w.node(Node{CID: EmptyRoot, Block: EmptyBlock()})
+	}
+	return nil
 }
 
 func (w *walker) walk(r Ref) error {
@@ -65,6 +62,10 @@ func (w *walker) walk(r Ref) error {
 	if err != nil {
 		return err
 	}
+	w.stats.Level = max(w.stats.Level, int(n.level))
+	w.stats.Nodes++
+	w.stats.Bytes += len(n.block)
+	w.stats.Records += n.count
 	if w.node != nil {
 		if err := w.node(n.export()); err != nil {
 			return err
