@@ -18,7 +18,7 @@ func TestCheckFinds(t *testing.T) {
 		"UPDATE x.record SET value = value || '\\x00' WHERE aid = $1 AND path = 'com.example.a/3'":                              "its bytes are not",
 		"UPDATE x.record SET rev = 1::bigint << 62 WHERE aid = $1 AND path = 'com.example.a/3'":                                 "revision",
 		"UPDATE x.record SET path = 'com.example.a/3 ' WHERE aid = $1 AND path = 'com.example.a/3'":                             "invalid path",
-		"DELETE FROM x.mst_node WHERE aid = $1 AND after = '' LIMIT 1":                                                          "is missing",
+		"DELETE FROM x.mst_node WHERE aid = $1 AND after = ''":                                                                  "is missing",
 		"UPDATE x.mst_node SET content = content || '\\x00' WHERE aid = $1 AND after = ''":                                      "its bytes are not",
 		"INSERT INTO x.mst_node SELECT aid, 40, after, rev, cid, content FROM x.mst_node WHERE aid = $1 AND after = '' LIMIT 1": "does not belong",
 		"UPDATE x.actor SET head_commit = set_byte(head_commit, 100, get_byte(head_commit, 100) # 1) WHERE aid = $1":            "head commit",
