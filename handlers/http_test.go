@@ -109,7 +109,7 @@ func TestBodiesOnTheWire(t *testing.T) {
 	h.check()
 	for _, r := range []reply{
 		send(sized(1_000_001)), send(strings.NewReader(sized(1_000_001))), send(pack(gz, sized(1_000_001)), "Content-Encoding: gzip"),
-		send(pack(gz, strings.Repeat("x", 200_000_000)), "Content-Encoding: gzip"),                       // a bomb
+		send(pack(gz, strings.Repeat("x", 200_000_000)), "Content-Encoding: gzip"),                        // a bomb
 		send(pack(gz, string(pack(gz, strings.Repeat("x", 50_000_000)))), "Content-Encoding: gzip, gzip"), // two
 	} {
 		r.fails(413, "PayloadTooLargeError", "request entity too large")
