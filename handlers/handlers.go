@@ -59,8 +59,7 @@ type Deps struct {
 func namespaces(g *group, d Deps) {
 	serverMethods{d.DB, d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Hub, d.Directory, d.Documents, d.Now, d.Log}.register(g)
 	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Log}.register(g)
-	syncMethods{d.Repos, d.Actors}.register(g)
-	subscribe(g, subscription("com.atproto.sync.subscribeRepos"), g.streams.subscribeRepos)
+	syncMethods{d.Repos, d.Actors, newHostCounts(d.DB, d.Now)}.register(g)
 	identityMethods{d.Actors, d.Documents, d.Log}.register(g)
 }
 

@@ -15,6 +15,7 @@ import (
 type syncMethods struct {
 	repos  *repodb.Store
 	actors *accounts.Cache
+	hosts  *hostCounts
 }
 
 func (m syncMethods) register(g *group) {
@@ -26,6 +27,13 @@ func (m syncMethods) register(g *group) {
 	viewer(g, query("com.atproto.sync.getLatestCommit").takes(auth.Std), m.getLatestCommit)
 	public(g, query("com.atproto.sync.getRepoStatus"), m.getRepoStatus)
 	public(g, query("com.atproto.sync.listRepos"), m.listRepos)
+	public(g, query("com.atproto.sync.listReposByCollection"), m.listReposByCollection)
+	public(g, query("com.atproto.sync.getHostStatus"), m.getHostStatus)
+	public(g, query("com.atproto.sync.listHosts"), m.listHosts)
+	subscribe(g, subscription("com.atproto.sync.subscribeRepos"), g.streams.subscribeRepos)
+	// Deprecated, and still called.
+	viewer(g, query("com.atproto.sync.getHead").takes(auth.Std), m.getHead)
+	viewer(g, query("com.atproto.sync.getCheckout").takes(auth.Std|auth.OrTakendown), m.getCheckout)
 }
 
 // readable finds a repository that the viewer may read.

@@ -25,6 +25,7 @@ type app struct {
 	sweeper   *account.Sweeper
 	repos     *repodb.Store
 	streams   *firehose.Tails
+	hub       *firehose.Hub
 	documents *identity.Resolver
 	outbox    *outbox.Outbox
 	server    *handlers.Server
@@ -50,7 +51,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		Lexicons: lexicon.Default(), Outbox: mails,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
-	return &app{tenants, account.NewSweeper(d, tenants, resolver.PLC, now, log), repos, streams, documents, mails, server}
+	return &app{tenants, account.NewSweeper(d, tenants, resolver.PLC, now, log), repos, streams, hub, documents, mails, server}
 }
 
 // close waits for writes that are on their way.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -120,6 +121,8 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		group.Go(func() error { return serveHTTP(ctx, debug, profiler(), log) })
 	}
 	group.Go(func() error { return a.server.Run(ctx) })
+	keeper := firehose.NewKeeper(d, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: client})
+	group.Go(func() error { return keeper.Run(ctx) })
 	group.Go(func() error { return serveHTTP(ctx, listener, a.server, log) })
 	if c.Dev {
 		if err := c.furnish(ctx, a); err != nil {

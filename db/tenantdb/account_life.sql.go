@@ -55,15 +55,6 @@ func (q *Queries) DeleteAppPasswordSessions(ctx context.Context, arg DeleteAppPa
 	return err
 }
 
-const DeleteEventsOf = `-- name: DeleteEventsOf :exec
-DELETE FROM pds_tenant.repo_event WHERE aid = $1
-`
-
-func (q *Queries) DeleteEventsOf(ctx context.Context, aid int64) error {
-	_, err := q.db.Exec(ctx, DeleteEventsOf, aid)
-	return err
-}
-
 const GetAccountByAID = `-- name: GetAccountByAID :one
 SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
        c.email, c.email_confirmed_at, c.password_hash, c.invites_disabled

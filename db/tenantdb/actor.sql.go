@@ -10,6 +10,17 @@ import (
 	"time"
 )
 
+const CountActors = `-- name: CountActors :one
+SELECT count(*) FROM pds_tenant.actor WHERE creating_since IS NULL
+`
+
+func (q *Queries) CountActors(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, CountActors)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const CountActorsWithHandle = `-- name: CountActorsWithHandle :one
 SELECT count(*)::int FROM pds_tenant.actor
 WHERE handle = $1::text AND (creating_since IS NULL OR creating_since >= $2::timestamptz)
@@ -121,6 +132,51 @@ func (q *Queries) InsertSignupActor(ctx context.Context, arg InsertSignupActorPa
 		arg.CreatedAt,
 	)
 	return err
+}
+
+const ListActorsWithCollection = `-- name: ListActorsWithCollection :many
+SELECT a.aid, a.did FROM pds_tenant.actor a
+WHERE a.aid > $1 AND a.creating_since IS NULL AND a.deactivated_at IS NULL AND a.takedown_ref IS NULL
+  AND EXISTS (SELECT 1 FROM pds_tenant.record r WHERE r.aid = a.aid AND r.path > $2 AND r.path < $3)
+ORDER BY a.aid LIMIT $4::int
+`
+
+type ListActorsWithCollectionParams struct {
+	AfterAID int64
+	FromPath string
+	UptoPath string
+	MaxRows  int32
+}
+
+type ListActorsWithCollectionRow struct {
+	AID int64
+	DID string
+}
+
+// Active accounts with a record in a collection: from is "collection/", upto "collection0", which is what follows it.
+func (q *Queries) ListActorsWithCollection(ctx context.Context, arg ListActorsWithCollectionParams) ([]ListActorsWithCollectionRow, error) {
+	rows, err := q.db.Query(ctx, ListActorsWithCollection,
+		arg.AfterAID,
+		arg.FromPath,
+		arg.UptoPath,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListActorsWithCollectionRow
+	for rows.Next() {
+		var i ListActorsWithCollectionRow
+		if err := rows.Scan(&i.AID, &i.DID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const LockSignupActor = `-- name: LockSignupActor :one

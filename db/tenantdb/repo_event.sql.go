@@ -267,43 +267,25 @@ func (q *Queries) ListEventsOf(ctx context.Context, arg ListEventsOfParams) ([]R
 	return items, nil
 }
 
-const UpdateEventsToNothing = `-- name: UpdateEventsToNothing :many
-UPDATE pds_tenant.repo_event SET kind = 0, rev = seq - 1, seq_off = 0, payload = ''
+const UpdateEventsToNothing = `-- name: UpdateEventsToNothing :execrows
+UPDATE pds_tenant.repo_event SET kind = 0, aid = 0, rev = seq - 1, seq_off = 0, payload = ''
 WHERE seq IN (
   SELECT e.seq FROM pds_tenant.repo_event e
-  WHERE e.aid = $1 AND e.seq > $2 AND e.seq < $3 AND e.kind > 0 ORDER BY e.seq LIMIT $4::int
-) RETURNING seq
+  WHERE e.aid = $1 AND e.seq < (SELECT max(l.seq) FROM pds_tenant.repo_event l WHERE l.aid = $1)
+  ORDER BY e.seq LIMIT $2::int
+)
 `
 
 type UpdateEventsToNothingParams struct {
-	AID       int64
-	AfterSeq  int64
-	BeforeSeq int64
-	MaxRows   int32
+	AID     int64
+	MaxRows int32
 }
 
-// Empties events of one account, in order of their numbers, which stay: see the migration on kind 0.
-func (q *Queries) UpdateEventsToNothing(ctx context.Context, arg UpdateEventsToNothingParams) ([]int64, error) {
-	rows, err := q.db.Query(ctx, UpdateEventsToNothing,
-		arg.AID,
-		arg.AfterSeq,
-		arg.BeforeSeq,
-		arg.MaxRows,
-	)
+// Empties events of one account, all but the last. Their numbers stay, as nobody's: see the migration on kind 0.
+func (q *Queries) UpdateEventsToNothing(ctx context.Context, arg UpdateEventsToNothingParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateEventsToNothing, arg.AID, arg.MaxRows)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	defer rows.Close()
-	var items []int64
-	for rows.Next() {
-		var seq int64
-		if err := rows.Scan(&seq); err != nil {
-			return nil, err
-		}
-		items = append(items, seq)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+	return result.RowsAffected(), nil
 }

@@ -34,9 +34,6 @@ VALUES (@aid, @did, @handle::text, @created_at::timestamptz, @delete_after::time
 -- name: CountActorsWithDID :one
 SELECT count(*)::int FROM pds_tenant.actor WHERE did = @did;
 
--- name: DeleteEventsOf :exec
-DELETE FROM pds_tenant.repo_event WHERE aid = @aid;
-
 -- name: CountRepoBlocks :one
 -- Distinct blocks besides the commit, and records by path.
 SELECT (SELECT count(*) FROM pds_tenant.mst_node n WHERE n.aid = @aid)::bigint AS nodes,

@@ -48,3 +48,13 @@ WHERE handle = @handle::text AND creating_since IS NULL;
 -- Also counts unfinished sign-ups that are not stale: the name is promised to them.
 SELECT count(*)::int FROM pds_tenant.actor
 WHERE handle = @handle::text AND (creating_since IS NULL OR creating_since >= @stale_before::timestamptz);
+
+-- name: CountActors :one
+SELECT count(*) FROM pds_tenant.actor WHERE creating_since IS NULL;
+
+-- name: ListActorsWithCollection :many
+-- Active accounts with a record in a collection: from is "collection/", upto "collection0", which is what follows it.
+SELECT a.aid, a.did FROM pds_tenant.actor a
+WHERE a.aid > @after_aid AND a.creating_since IS NULL AND a.deactivated_at IS NULL AND a.takedown_ref IS NULL
+  AND EXISTS (SELECT 1 FROM pds_tenant.record r WHERE r.aid = a.aid AND r.path > @from_path AND r.path < @upto_path)
+ORDER BY a.aid LIMIT @max_rows::int;

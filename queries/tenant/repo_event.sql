@@ -49,13 +49,14 @@ SELECT seq, kind, rev, time_us FROM pds_tenant.repo_event WHERE seq > @after_seq
 -- name: DeleteEventsUpTo :execrows
 DELETE FROM pds_tenant.repo_event WHERE seq <= @seq;
 
--- name: UpdateEventsToNothing :many
--- Empties events of one account, in order of their numbers, which stay: see the migration on kind 0.
-UPDATE pds_tenant.repo_event SET kind = 0, rev = seq - 1, seq_off = 0, payload = ''
+-- name: UpdateEventsToNothing :execrows
+-- Empties events of one account, all but the last. Their numbers stay, as nobody's: see the migration on kind 0.
+UPDATE pds_tenant.repo_event SET kind = 0, aid = 0, rev = seq - 1, seq_off = 0, payload = ''
 WHERE seq IN (
   SELECT e.seq FROM pds_tenant.repo_event e
-  WHERE e.aid = @aid AND e.seq > @after_seq AND e.seq < @before_seq AND e.kind > 0 ORDER BY e.seq LIMIT @max_rows::int
-) RETURNING seq;
+  WHERE e.aid = @aid AND e.seq < (SELECT max(l.seq) FROM pds_tenant.repo_event l WHERE l.aid = @aid)
+  ORDER BY e.seq LIMIT @max_rows::int
+);
 
 -- name: InsertJump :exec
 -- One row that stands for all numbers from first to seq.

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// sites are the tenants whose streams are looked after.
+func (a *app) sites(ctx context.Context) ([]firehose.Site, error) {
+	all, err := a.tenants.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]firehose.Site, 0, len(all))
+	for _, t := range all {
+		u, err := url.Parse(t.PublicURL)
+		if err != nil || t.State != tenant.Active {
+			continue
+		}
+		out = append(out, firehose.Site{
+			Schema: t.Schema, Hostname: u.Host, Crawlers: t.Settings.Crawlers,
+			Window: time.Duration(t.Settings.FirehoseRetentionHours) * time.Hour,
+		})
+	}
+	return out, nil
+}
+
+// answers tells whether this process serves a tenant. It asks in process: from inside, a host's public address often
+// cannot be reached.
+func (a *app) answers(ctx context.Context, host string) error {
+	_, err := a.call(ctx, host, http.MethodGet, "com.atproto.server.describeServer", nil, nil)
+	return err
+}

@@ -1,0 +1,80 @@
+package firehose
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+)
+
+// DeleteEventsOf empties up to limit events of an account that was deleted, the
+// oldest first, all but its last one, which tells of the deletion. Their numbers
+// stay, so that a missing one remains a sign of corruption. It answers how many
+// it did: fewer than limit, and there are no more.
+func DeleteEventsOf(ctx context.Context, q *tenantdb.Queries, aid int64, limit int) (int64, error) {
+	n, err := q.UpdateEventsToNothing(ctx, tenantdb.UpdateEventsToNothingParams{AID: aid, MaxRows: int32(limit)})
+	if err != nil {
+		return 0, fmt.Errorf("delete events of actor %d: %w", aid, err)
+	}
+	return n, nil
+}
+
+// Jump passes over the next by numbers, for a tenant that was restored from a
+// backup: consumers have numbers the backup does not, and must not get them again
+// with other content. It answers the last number passed over.
+func Jump(ctx context.Context, t *db.Tenant, by int64, at time.Time) (last int64, err error) {
+	if by < 1 {
+		return 0, fmt.Errorf("jump by %d: not forward", by)
+	}
+	err = t.Tx(ctx, func(q *tenantdb.Queries) error {
+		head, err := q.LockNextSeqs(ctx, tenantdb.LockNextSeqsParams{N: by, NowUs: at.UnixMicro()})
+		if err != nil {
+			return err
+		}
+		last = head.LastSeq
+		return q.InsertJump(ctx, tenantdb.InsertJumpParams{Seq: last, First: last - by + 1, At: at, TimeUs: head.LastUs})
+	})
+	if err != nil {
+		return 0, fmt.Errorf("jump by %d: %w", by, err)
+	}
+	return last, nil
+}
+
+const (
+	// dropBatch is how many events one transaction drops.
+	dropBatch = 2000
+	// dropPause lets others at the table, and vacuum follow.
+	dropPause = 20 * time.Millisecond
+)
+
+// Drop deletes the events that are older than cut, in small transactions, and
+// answers how many. It is for one caller at a time; more do no harm.
+func Drop(ctx context.Context, t *db.Tenant, cut time.Time) (dropped int64, err error) {
+	q := t.Q()
+	first, err := q.GetEventAfter(ctx, 0)
+	if db.IsNoRows(err) || err == nil && first.TimeUs >= cut.UnixMicro() {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("oldest event: %w", err)
+	}
+	upTo, err := beforeTime(ctx, q, cut.UnixMicro())
+	if err != nil {
+		return 0, fmt.Errorf("edge of the window: %w", err)
+	}
+	for from := first.Seq - 1; from < upTo; {
+		from = min(from+dropBatch, upTo)
+		n, err := q.DeleteEventsUpTo(ctx, from)
+		if err != nil {
+			return dropped, fmt.Errorf("drop events up to %d: %w", from, err)
+		}
+		dropped += n
+		sleep(ctx, dropPause)
+		if ctx.Err() != nil {
+			return dropped, ctx.Err()
+		}
+	}
+	return dropped, nil
+}
