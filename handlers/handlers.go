@@ -25,6 +25,7 @@ import (
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -53,14 +54,16 @@ type Deps struct {
 	Documents *identity.Resolver
 	Lexicons  *lexicon.Catalogue
 	Clock     *repo.Clock // draws record keys
+	Outbox    *outbox.Outbox
 }
 
 // namespaces is the table of contents of the whole interface: each line registers one namespace.
 func namespaces(g *group, d Deps) {
-	serverMethods{d.DB, d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Hub, d.Directory, d.Documents, d.Now, d.Log}.register(g)
+	mail, publish := tokenMail{d.DB, d.Sessions, d.Outbox, d.Now}, publisher{d.DB, d.Hub}
+	serverMethods{d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Directory, d.Documents, d.Repos, mail, publish, d.Now, d.Log}.register(g)
 	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Log}.register(g)
 	syncMethods{d.Repos, d.Actors, newHostCounts(d.DB, d.Now)}.register(g)
-	identityMethods{d.Actors, d.Documents, d.Log}.register(g)
+	identityMethods{d.Tenants, d.Keys, d.Sessions, d.Actors, d.Directory, d.Documents, mail, publish, d.Now, d.Log}.register(g)
 }
 
 // Server answers HTTP for all tenants.

@@ -2,6 +2,9 @@ package handlers
 
 import "net/http"
 
+// noOAuth is the rule of methods that only a session of the account's own password or app password may call.
+func noOAuth[I any](accountCaller, *I) error { return nil }
+
 // anyOAuth is the rule of methods that every session may call, whatever an OAuth token covers.
 func anyOAuth[I any](accountCaller, *I) error { return nil }
 

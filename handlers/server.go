@@ -4,28 +4,28 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
-	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // serverMethods are com.atproto.server.*: accounts and their sessions.
 type serverMethods struct {
-	db        *db.DB
 	tenants   *tenant.Registry
 	keys      *keyring.Keyring
 	passwords *accounts.Passwords
 	sessions  *auth.Sessions
 	actors    *accounts.Cache
-	hub       *firehose.Hub
 	directory identity.Directory
 	documents *identity.Resolver
-	now       func() time.Time
-	log       *slog.Logger
+	repos     *repodb.Store
+	mail      tokenMail
+	publisher
+	now func() time.Time
+	log *slog.Logger
 }
 
 func (m serverMethods) register(g *group) {
@@ -35,6 +35,11 @@ func (m serverMethods) register(g *group) {
 	refresh(g, procedure("com.atproto.server.deleteSession").expired(), m.deleteSession)
 	account(g, query("com.atproto.server.getSession").takes(auth.Std), anyOAuth, m.getSession)
 	public(g, query("com.atproto.server.describeServer"), m.describeServer)
+	account(g, procedure("com.atproto.server.activateAccount").takes(auth.Full), noOAuth, m.activateAccount)
+	account(g, procedure("com.atproto.server.deactivateAccount").takes(auth.Full|auth.OrTakendown), noOAuth, m.deactivateAccount)
+	account(g, query("com.atproto.server.checkAccountStatus").takes(auth.Std), anyOAuth, m.checkAccountStatus)
+	account(g, procedure("com.atproto.server.requestAccountDelete").takes(auth.Full|auth.NoTakedown), noOAuth, m.requestAccountDelete)
+	public(g, procedure("com.atproto.server.deleteAccount").noting("main password and mailed token"), m.deleteAccount)
 	operator(g, procedure("com.atproto.server.createInviteCode"), m.createInviteCode)
 	operator(g, procedure("com.atproto.server.createInviteCodes"), m.createInviteCodes)
 }

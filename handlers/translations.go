@@ -62,6 +62,10 @@ var translations = []translation{
 	{accounts.ErrInviteRequired, http.StatusBadRequest, "InvalidInviteCode", "No invite code provided"},
 	{accounts.ErrInviteUnavailable, http.StatusBadRequest, "InvalidInviteCode", "Provided invite code not available"},
 	{accounts.ErrInviteUses, http.StatusBadRequest, "InvalidRequest", "useCount must be at least 1"},
+	{accounts.ErrTokenInvalid, http.StatusBadRequest, "InvalidToken", "Token is invalid"},
+	{accounts.ErrTokenExpired, http.StatusBadRequest, "ExpiredToken", "Token is expired"},
+	{accounts.ErrNoEmail, http.StatusBadRequest, "InvalidRequest", "account does not have an email address"},
+	{accounts.ErrDIDDocument, http.StatusBadRequest, "InvalidRequest", ""},
 	{accounts.ErrRecoveryKey, http.StatusBadRequest, "InvalidRequest", "Recovery key must be a did:key"},
 
 	// repo, repodb, lexicon
@@ -85,6 +89,12 @@ var translations = []translation{
 	{identity.ErrOperation, http.StatusBadRequest, "InvalidRequest", ""},
 	{identity.ErrOperationConflict, http.StatusBadRequest, "InvalidRequest", ""},
 	{identity.ErrOperationRate, http.StatusTooManyRequests, "RateLimitExceeded", ""},
+	{identity.ErrDIDTombstoned, http.StatusBadRequest, "DidDeactivated", "DID is tombstoned"},
+	{identity.ErrDIDNotFound, http.StatusBadRequest, "DidNotFound", "DID not found"},
+	{identity.ErrDIDSyntax, http.StatusBadRequest, "InvalidRequest", "This DID cannot be resolved"},
+	{identity.ErrDIDMethod, http.StatusBadRequest, "InvalidRequest", "Unsupported DID method"},
+	{identity.ErrDocument, http.StatusBadRequest, "InvalidRequest", "The DID document is malformed"},
+	{identity.ErrHandleNotFound, http.StatusBadRequest, "HandleNotFound", "Unable to resolve handle"},
 	{identity.ErrDIDUnavailable, http.StatusBadGateway, "UpstreamFailure", "The DID's directory or host does not answer"},
 
 	// db. An unknown outcome must not be retried blindly, so it has a name of its own.

@@ -11,13 +11,13 @@ import (
 )
 
 const DeleteBacklinksSlice = `-- name: DeleteBacklinksSlice :execrows
-DELETE FROM pds_tenant.backlink WHERE aid = $1 AND path IN (
-  SELECT b.path FROM pds_tenant.backlink b WHERE b.aid = $1 ORDER BY b.path LIMIT $2::int)
+DELETE FROM pds_tenant.backlink WHERE aid = $1::bigint AND path IN (
+  SELECT b.path FROM pds_tenant.backlink b WHERE b.aid = $1::bigint ORDER BY b.path LIMIT $2::int)
 `
 
 type DeleteBacklinksSliceParams struct {
-	AID     *int64
-	MaxRows *int32
+	AID     int64
+	MaxRows int32
 }
 
 func (q *Queries) DeleteBacklinksSlice(ctx context.Context, arg DeleteBacklinksSliceParams) (int64, error) {
@@ -29,13 +29,13 @@ func (q *Queries) DeleteBacklinksSlice(ctx context.Context, arg DeleteBacklinksS
 }
 
 const DeleteNodesSlice = `-- name: DeleteNodesSlice :execrows
-DELETE FROM pds_tenant.mst_node WHERE aid = $1 AND (level, after) IN (
-  SELECT n.level, n.after FROM pds_tenant.mst_node n WHERE n.aid = $1 ORDER BY n.level, n.after LIMIT $2::int)
+DELETE FROM pds_tenant.mst_node WHERE aid = $1::bigint AND (level, after) IN (
+  SELECT n.level, n.after FROM pds_tenant.mst_node n WHERE n.aid = $1::bigint ORDER BY n.level, n.after LIMIT $2::int)
 `
 
 type DeleteNodesSliceParams struct {
-	AID     *int64
-	MaxRows *int32
+	AID     int64
+	MaxRows int32
 }
 
 func (q *Queries) DeleteNodesSlice(ctx context.Context, arg DeleteNodesSliceParams) (int64, error) {
@@ -56,13 +56,13 @@ func (q *Queries) DeletePurge(ctx context.Context, aid int64) error {
 }
 
 const DeleteRecordsSlice = `-- name: DeleteRecordsSlice :execrows
-DELETE FROM pds_tenant.record WHERE aid = $1 AND path IN (
-  SELECT r.path FROM pds_tenant.record r WHERE r.aid = $1 ORDER BY r.path LIMIT $2::int)
+DELETE FROM pds_tenant.record WHERE aid = $1::bigint AND path IN (
+  SELECT r.path FROM pds_tenant.record r WHERE r.aid = $1::bigint ORDER BY r.path LIMIT $2::int)
 `
 
 type DeleteRecordsSliceParams struct {
-	AID     *int64
-	MaxRows *int32
+	AID     int64
+	MaxRows int32
 }
 
 func (q *Queries) DeleteRecordsSlice(ctx context.Context, arg DeleteRecordsSliceParams) (int64, error) {

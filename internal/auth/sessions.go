@@ -37,8 +37,12 @@ func NewSessions(d *db.DB, keys *keyring.Keyring, actors *account.Cache, now fun
 type Secrets struct {
 	revision int64
 	jwt      *keyring.MAC
+	typed    *keyring.MAC
 	admin    []byte // SHA-256 of the operator's password; nil: Basic is off
 }
+
+// Typed is the key of what people are given to type: mailed tokens and app passwords.
+func (s *Secrets) Typed() *keyring.MAC { return s.typed }
 
 // Secrets opens the tenant's secrets, from memory unless the tenant changed. Fetch them before a transaction begins:
 // opening asks the database.
@@ -73,6 +77,9 @@ func (s *Sessions) open(ctx context.Context, t *tenant.Tenant) (*Secrets, error)
 		return nil, fmt.Errorf("token secret of %s: %w", t.Hostname, err)
 	}
 	out := &Secrets{revision: t.Revision, jwt: mac}
+	if out.typed, err = tenant.CredentialsKey(ctx, s.db, s.keys, t.Schema, s.now()); err != nil {
+		return nil, fmt.Errorf("secrets of %s: %w", t.Hostname, err)
+	}
 	admin, err := q.GetSecret(ctx, tenant.SecretAdminPassword)
 	switch {
 	case db.IsNoRows(err):

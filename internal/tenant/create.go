@@ -20,6 +20,8 @@ const (
 	SecretDPoP          = "dpop"           // keyring MAC key: DPoP nonces
 	SecretPLCRotation   = "plc_rotation"   // keyring rotation key
 	SecretAdminPassword = "admin_password" // SHA-256 of the password, sealed
+	SecretCredentials   = "credentials"    // keyring MAC key: mailed tokens, app passwords
+	SecretSMTP          = "smtp"           // URL of the tenant's own mail server with its password, sealed
 )
 
 // Counters of control.counter.
@@ -226,7 +228,7 @@ func (r *Registry) makeSchema(ctx context.Context, schema db.Schema) error {
 func (r *Registry) makeSecrets(ctx context.Context, schema db.Schema, adminPassword string) error {
 	now := r.now().UTC()
 	var rows []tenantdb.InsertSecretParams
-	for _, purpose := range []string{SecretJWT, SecretDPoP} {
+	for _, purpose := range []string{SecretJWT, SecretDPoP, SecretCredentials} {
 		sealed, err := r.keys.GenerateMACKey(schema.String(), purpose)
 		if err != nil {
 			return fmt.Errorf("make secret %s: %w", purpose, err)

@@ -140,6 +140,61 @@ func checkAdminPassword(password string) error {
 	return nil
 }
 
+// SetSMTP gives the tenant a mail server of its own, as the URL that mail.ParseServer takes; "" goes back to the
+// deployment's. The caller has checked it. Live everywhere within about a second, as settings are.
+func (r *Registry) SetSMTP(ctx context.Context, hostname, url string) error {
+	t, err := r.Get(ctx, hostname)
+	if err != nil {
+		return err
+	}
+	err = r.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		if url == "" {
+			_, err := q.DeleteSecret(ctx, SecretSMTP)
+			return err
+		}
+		sealed, err := r.keys.Seal(SMTPBinding(t.Schema), []byte(url))
+		if err != nil {
+			return fmt.Errorf("seal: %w", err)
+		}
+		return q.UpsertSecret(ctx, tenantdb.UpsertSecretParams{Purpose: SecretSMTP, Sealed: sealed, CreatedAt: r.now().UTC().Truncate(time.Microsecond)})
+	})
+	if err != nil {
+		return fmt.Errorf("store mail server of %s: %w", t.Hostname, err)
+	}
+	_, err = r.Set(ctx, t.Hostname, nil)
+	return err
+}
+
+// SMTPBinding is what the sealed URL of the tenant's mail server is bound to.
+func SMTPBinding(schema db.Schema) keyring.Binding {
+	return keyring.Binding{Schema: schema.String(), Purpose: SecretSMTP}
+}
+
+// CredentialsKey opens the key of what the tenant's accounts are given to type: mailed tokens and app passwords.
+// Tenants that are older than this key get one. It asks the database: package auth remembers it.
+func CredentialsKey(ctx context.Context, d *db.DB, keys *keyring.Keyring, schema db.Schema, now time.Time) (*keyring.MAC, error) {
+	q := d.Tenant(schema).Q()
+	row, err := q.GetSecret(ctx, SecretCredentials)
+	if db.IsNoRows(err) {
+		sealed, genErr := keys.GenerateMACKey(schema.String(), SecretCredentials)
+		if genErr != nil {
+			return nil, fmt.Errorf("make credentials key: %w", genErr)
+		}
+		if err := q.InsertSecret(ctx, tenantdb.InsertSecretParams{Purpose: SecretCredentials, Sealed: sealed, CreatedAt: now.UTC()}); err != nil {
+			return nil, fmt.Errorf("store credentials key: %w", err)
+		}
+		row, err = q.GetSecret(ctx, SecretCredentials) // another process may have been first
+	}
+	if err != nil {
+		return nil, fmt.Errorf("credentials key: %w", err)
+	}
+	mac, err := keys.MAC(schema.String(), SecretCredentials, row.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("credentials key: %w", err)
+	}
+	return mac, nil
+}
+
 // RotationSigner opens the key that signs the tenant's PLC operations. It asks the database: fetch it before a
 // transaction begins.
 func (r *Registry) RotationSigner(ctx context.Context, t *Tenant) (*keyring.Signer, error) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/mail"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,9 @@ type Settings struct {
 	SupportURL        string
 	ContactEmail      string
 	MailFrom          string
+	MailLanguage      string
+	BrandColor        string
+	BrandTextColor    string
 	RecoveryDIDKey    string
 }
 
@@ -127,6 +131,9 @@ var fields = []Field{
 	{Key: "support_url", Doc: "Where people ask for help.", at: func(s *Settings) any { return &s.SupportURL }, check: aURL},
 	{Key: "contact_email", Doc: "Shown by describeServer.", at: func(s *Settings) any { return &s.ContactEmail }, check: anEmail},
 	{Key: "mail_from", Doc: "Sender of the tenant's mail.", at: func(s *Settings) any { return &s.MailFrom }, check: anEmail},
+	{Key: "mail_language", Doc: "Language of mail to people whose own is not among ours (en, de, fr …).", at: func(s *Settings) any { return &s.MailLanguage }, check: maxText(20)},
+	{Key: "brand_color", Doc: "Colour behind the name in mail and on pages: #rrggbb.", at: func(s *Settings) any { return &s.BrandColor }, check: aColor},
+	{Key: "brand_text_color", Doc: "Colour of the name itself: #rrggbb.", at: func(s *Settings) any { return &s.BrandTextColor }, check: aColor},
 	{Key: "recovery_did_key", Doc: "did:key that stands above the tenant's own rotation key in the DIDs made here.", at: func(s *Settings) any { return &s.RecoveryDIDKey }, check: aDIDKey},
 }
 
@@ -411,6 +418,15 @@ func aDIDKey(p any) error {
 	text := *p.(*string)
 	if text != "" && (!strings.HasPrefix(text, "did:key:z") || len(text) > 256) {
 		return fmt.Errorf("%.100q is not a did:key", text)
+	}
+	return nil
+}
+
+var colorForm = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+
+func aColor(p any) error {
+	if s := *p.(*string); s != "" && !colorForm.MatchString(s) {
+		return errors.New("must be a colour like #1f4b99")
 	}
 	return nil
 }

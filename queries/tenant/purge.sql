@@ -12,13 +12,13 @@ SELECT aid FROM pds_tenant.purge WHERE aid = @aid FOR UPDATE SKIP LOCKED;
 DELETE FROM pds_tenant.purge WHERE aid = @aid;
 
 -- name: DeleteRecordsSlice :execrows
-DELETE FROM pds_tenant.record WHERE aid = @aid AND path IN (
-  SELECT r.path FROM pds_tenant.record r WHERE r.aid = @aid ORDER BY r.path LIMIT @max_rows::int);
+DELETE FROM pds_tenant.record WHERE aid = @aid::bigint AND path IN (
+  SELECT r.path FROM pds_tenant.record r WHERE r.aid = @aid::bigint ORDER BY r.path LIMIT @max_rows::int);
 
 -- name: DeleteBacklinksSlice :execrows
-DELETE FROM pds_tenant.backlink WHERE aid = @aid AND path IN (
-  SELECT b.path FROM pds_tenant.backlink b WHERE b.aid = @aid ORDER BY b.path LIMIT @max_rows::int);
+DELETE FROM pds_tenant.backlink WHERE aid = @aid::bigint AND path IN (
+  SELECT b.path FROM pds_tenant.backlink b WHERE b.aid = @aid::bigint ORDER BY b.path LIMIT @max_rows::int);
 
 -- name: DeleteNodesSlice :execrows
-DELETE FROM pds_tenant.mst_node WHERE aid = @aid AND (level, after) IN (
-  SELECT n.level, n.after FROM pds_tenant.mst_node n WHERE n.aid = @aid ORDER BY n.level, n.after LIMIT @max_rows::int);
+DELETE FROM pds_tenant.mst_node WHERE aid = @aid::bigint AND (level, after) IN (
+  SELECT n.level, n.after FROM pds_tenant.mst_node n WHERE n.aid = @aid::bigint ORDER BY n.level, n.after LIMIT @max_rows::int);

@@ -1,0 +1,17 @@
+package handlers
+
+import "context"
+
+// resolveDid gives the document of any DID.
+// spec: lexicon com.atproto.identity.resolveDid
+func (m identityMethods) resolveDid(ctx context.Context, _ visitor, in *identityResolveDidInput) (*identityResolveDidOutput, error) {
+	doc, err := m.documents.Resolve(ctx, string(in.DID))
+	if err != nil {
+		return nil, err
+	}
+	text, err := doc.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return &identityResolveDidOutput{Body: identityResolveDidOutputBody{DIDDoc: text}}, nil
+}

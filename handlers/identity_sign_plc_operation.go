@@ -1,0 +1,84 @@
+package handlers
+
+import (
+	"context"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/identity"
+)
+
+// signPlcOperation signs a change of the caller's DID with the tenant's rotation key, by a mailed token. Nothing is
+// sent anywhere: the caller submits it, here or, when moving away, at the new server.
+// spec: lexicon com.atproto.identity.signPlcOperation
+func (m identityMethods) signPlcOperation(ctx context.Context, c accountCaller, in *identitySignPlcOperationInput) (*identitySignPlcOperationOutput, error) {
+	if in.Body.Token == "" {
+		return nil, invalid("email confirmation token required to sign PLC operations")
+	}
+	if !strings.HasPrefix(c.DID, "did:plc:") {
+		return nil, invalid("Only did:plc has operations to sign")
+	}
+	change, err := plcChange(&in.Body)
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := m.sessions.Secrets(ctx, c.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	rotation, err := m.tenants.RotationSigner(ctx, c.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	last, err := m.directory.Last(ctx, c.DID)
+	if err != nil {
+		return nil, err
+	}
+	op, err := identity.NewUpdate(last, rotation, change)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := identity.MarshalOperation(op)
+	if err != nil {
+		return nil, err
+	}
+	err = m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		return m.mail.use(ctx, q, secrets, c.AID, accounts.TokenPLCOperation, in.Body.Token)
+	})
+	if err != nil {
+		return nil, err // what was signed goes nowhere
+	}
+	return &identitySignPlcOperationOutput{Body: identitySignPlcOperationOutputBody{Operation: signed}}, nil
+}
+
+// plcChange is what the input says of the new operation; what it leaves out stays as it was.
+func plcChange(in *identitySignPlcOperationInputBody) (func(*identity.Operation), error) {
+	var methods map[string]string
+	var services map[string]plcService
+	if in.VerificationMethods != nil && json.Unmarshal(in.VerificationMethods, &methods) != nil {
+		return nil, invalid("verificationMethods must be an object of did:key strings")
+	}
+	if in.Services != nil && json.Unmarshal(in.Services, &services) != nil {
+		return nil, invalid("services must be an object of services with type and endpoint")
+	}
+	return func(op *identity.Operation) {
+		if in.RotationKeys != nil {
+			op.RotationKeys = in.RotationKeys
+		}
+		if in.AlsoKnownAs != nil {
+			op.AlsoKnownAs = in.AlsoKnownAs
+		}
+		if in.VerificationMethods != nil {
+			op.VerificationMethods = methods
+		}
+		if in.Services != nil {
+			op.Services = make(map[string]identity.OperationService, len(services))
+			for name, s := range services {
+				op.Services[name] = identity.OperationService{Type: s.Type, Endpoint: s.Endpoint}
+			}
+		}
+	}, nil
+}

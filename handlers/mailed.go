@@ -1,0 +1,101 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/mail"
+	"github.com/auroralocus/locus/internal/mail/outbox"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// tokenMail mails the tokens that prove whose address it is.
+type tokenMail struct {
+	db       *db.DB
+	sessions *auth.Sessions
+	outbox   *outbox.Outbox
+	now      func() time.Time
+}
+
+// send issues a token in place of an earlier one and queues the mail with it: both or neither. find picks the account
+// inside the transaction.
+func (m tokenMail) send(ctx context.Context, v visitor, purpose accounts.TokenPurpose, find func(*tenantdb.Queries) (*accounts.Account, error)) error {
+	secrets, err := m.sessions.Secrets(ctx, v.Tenant)
+	if err != nil {
+		return err
+	}
+	token := accounts.NewToken()
+	err = m.db.Tenant(v.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		a, err := find(q)
+		if err != nil {
+			return err
+		}
+		if a.Email == "" {
+			return accounts.ErrNoEmail
+		}
+		if err := accounts.IssueToken(ctx, q, secrets.Typed(), m.now(), a.AID, purpose, token); err != nil {
+			return err
+		}
+		note := mail.Note{Kind: mail.Kind(purpose), Lang: v.language(), Handle: a.Handle, Code: token}
+		return m.outbox.Put(ctx, q, v.Tenant, a.AID, a.Email, note, accounts.TokenLife)
+	})
+	if err == nil {
+		m.outbox.Wake(v.Tenant)
+	}
+	return err
+}
+
+// toCaller is send for who is signed in.
+func (m tokenMail) toCaller(ctx context.Context, c accountCaller, purpose accounts.TokenPurpose) error {
+	return m.send(ctx, c.visitor, purpose, func(q *tenantdb.Queries) (*accounts.Account, error) {
+		return ownAccount(ctx, q, c)
+	})
+}
+
+// use consumes a token of an account, inside the transaction of what it allows.
+func (m tokenMail) use(ctx context.Context, q *tenantdb.Queries, secrets *auth.Secrets, aid int64, purpose accounts.TokenPurpose, token string) error {
+	return accounts.UseToken(ctx, q, secrets.Typed(), m.now(), aid, purpose, token)
+}
+
+// ownAccount is the caller's account as it is in the database now.
+func ownAccount(ctx context.Context, q *tenantdb.Queries, c accountCaller) (*accounts.Account, error) {
+	a, err := accounts.ByDID(ctx, q, c.DID)
+	if errors.Is(err, accounts.ErrNotFound) {
+		return nil, auth.ErrAccountNotFound
+	}
+	return a, err
+}
+
+// language is what the visitor reads, as far as there are texts in it.
+func (v visitor) language() string {
+	return mail.Match(v.Header("Accept-Language"), v.Tenant.Settings.MailLanguage)
+}
+
+// publisher commits changes of accounts together with the events that tell of them.
+type publisher struct {
+	db  *db.DB
+	hub *firehose.Hub
+}
+
+// publish runs change in a transaction and appends its events as the last thing in it.
+func (p publisher) publish(ctx context.Context, t *tenant.Tenant, change func(*tenantdb.Queries) ([]firehose.Event, error)) error {
+	var last int64
+	err := p.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		events, err := change(q)
+		if err == nil {
+			last, err = firehose.Append(ctx, q, events...)
+		}
+		return err
+	})
+	if err == nil && last > 0 {
+		// Committed: subscribers will see this.
+		p.hub.Notify(t.Schema, last)
+	}
+	return err
+}

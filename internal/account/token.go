@@ -1,0 +1,100 @@
+package account
+
+import (
+	"context"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/keyring"
+)
+
+// TokenPurpose is what a mailed token allows. One purpose's token is nothing to another.
+type TokenPurpose string
+
+// The purposes, as stored.
+const (
+	TokenConfirmEmail  TokenPurpose = "confirm_email"
+	TokenUpdateEmail   TokenPurpose = "update_email"
+	TokenResetPassword TokenPurpose = "reset_password"
+	TokenDeleteAccount TokenPurpose = "delete_account"
+	TokenPLCOperation  TokenPurpose = "plc_operation"
+)
+
+// TokenLife is how long a mailed token is good for.
+const TokenLife = 15 * time.Minute
+
+var (
+	// ErrTokenInvalid: 400 InvalidToken "Token is invalid". Unknown, used, of another purpose or account.
+	ErrTokenInvalid = errors.New("token is invalid")
+	// ErrTokenExpired: 400 ExpiredToken "Token is expired".
+	ErrTokenExpired = errors.New("token is expired")
+	// ErrNoEmail: 400 InvalidRequest "account does not have an email address".
+	ErrNoEmail = errors.New("account does not have an email address")
+)
+
+var base32Upper = base32.StdEncoding.WithPadding(base32.NoPadding)
+
+// NewToken draws a token: XXXXX-XXXXX, 50 random bits. Draw it before the transaction, whose body may run twice.
+func NewToken() string {
+	s := base32Upper.EncodeToString(random(7))
+	return s[:5] + "-" + s[5:10]
+}
+
+// tokenMAC is what is stored of a token. It is keyed, so the rows alone let nobody try the 50 bits out; it names no
+// account, because resetPassword is given nothing but the token.
+func tokenMAC(mac *keyring.MAC, purpose TokenPurpose, token string) []byte {
+	return mac.Sign([]byte("email_token\x00" + string(purpose) + "\x00" + strings.ToUpper(strings.TrimSpace(token))))
+}
+
+// IssueToken stores a token drawn by [NewToken], in place of an earlier one of the same purpose. mac is the tenant's
+// credential secret.
+func IssueToken(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, now time.Time, aid int64, purpose TokenPurpose, token string) error {
+	err := q.UpsertEmailToken(ctx, tenantdb.UpsertEmailTokenParams{
+		AID: aid, Purpose: string(purpose), TokenMac: tokenMAC(mac, purpose, token), CreatedAt: now, ExpiresAt: now.Add(TokenLife),
+	})
+	if err != nil {
+		return fmt.Errorf("store %s token: %w", purpose, err)
+	}
+	return nil
+}
+
+// TokenOwner says whose token it is, without using it: a cheap look before something costly. Errors: [ErrTokenInvalid],
+// [ErrTokenExpired].
+func TokenOwner(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, now time.Time, purpose TokenPurpose, token string) (aid int64, err error) {
+	row, err := q.GetEmailToken(ctx, tokenMAC(mac, purpose, token))
+	switch {
+	case db.IsNoRows(err):
+		return 0, ErrTokenInvalid
+	case err != nil:
+		return 0, fmt.Errorf("look for %s token: %w", purpose, err)
+	case row.Purpose != string(purpose):
+		return 0, ErrTokenInvalid
+	case !row.ExpiresAt.After(now):
+		return 0, ErrTokenExpired
+	}
+	return row.AID, nil
+}
+
+// UseToken uses an account's token up, inside the transaction of what it allows. Errors as of [TokenOwner].
+func UseToken(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, now time.Time, aid int64, purpose TokenPurpose, token string) error {
+	owner, err := TokenOwner(ctx, q, mac, now, purpose, token)
+	if err != nil {
+		return err
+	}
+	if owner != aid {
+		return ErrTokenInvalid // and stays good for its owner
+	}
+	_, err = q.DeleteEmailToken(ctx, tokenMAC(mac, purpose, token))
+	if db.IsNoRows(err) {
+		return ErrTokenInvalid // another request was first
+	}
+	if err != nil {
+		return fmt.Errorf("use %s token: %w", purpose, err)
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+// Package mail makes one message and hands it to an SMTP server. It knows no database: mail/outbox keeps what waits.
+//
+// A [Note] says what is to be told; [Render] makes it a [Message] in a language of lang/ and with the looks of a tenant.
+// To add a language, add its file there: a test holds every file to the same keys.
+package mail
+
+import "errors"
+
+var (
+	// ErrKind: there is no text for this kind of note.
+	ErrKind = errors.New("unknown kind of mail")
+	// ErrServer: the URL of an SMTP server is malformed. The text says why and holds no password.
+	ErrServer = errors.New("bad SMTP server URL")
+	// ErrRefused: the server refused the message, or its recipient, for good.
+	ErrRefused = errors.New("message refused")
+	// ErrUnreachable: no session with the server came about, so it has not accepted anything.
+	ErrUnreachable = errors.New("SMTP server cannot be used")
+)
+
+// Kind is what a mail is about, as the keys of the catalogues have it.
+type Kind string
+
+// The kinds of mail.
+const (
+	KindConfirmEmail  Kind = "confirm_email"
+	KindUpdateEmail   Kind = "update_email"
+	KindResetPassword Kind = "reset_password"
+	KindDeleteAccount Kind = "delete_account"
+	KindPLCOperation  Kind = "plc_operation"
+	KindSignIn        Kind = "sign_in"
+	// KindMessage carries its own subject and text: the operator writes to an account.
+	KindMessage Kind = "message"
+)
+
+// Note is what a mail tells, before it has a form.
+type Note struct {
+	Kind    Kind   `json:"kind"`
+	Lang    string `json:"lang,omitempty"`   // of [Languages]; anything else is English
+	Handle  string `json:"handle,omitempty"` // whom it greets
+	Code    string `json:"code,omitempty"`   // the token
+	Subject string `json:"subject,omitempty"`
+	Text    string `json:"text,omitempty"` // of KindMessage: paragraphs between empty lines; no markup
+}
+
+// Brand is how a tenant looks in its mail.
+type Brand struct {
+	Name      string // shown to people
+	Host      string
+	LogoURL   string
+	Color     string // #rrggbb behind the name
+	TextColor string // #rrggbb of the name
+	HelpURL   string
+}
+
+// Message is a mail ready to be sent.
+type Message struct {
+	Subject string
+	Text    string
+	HTML    string
+}

@@ -1,0 +1,159 @@
+// Package outbox keeps mail until it is sent: a queue in each tenant's schema, emptied by any number of processes.
+//
+// Mail is put into the queue in the transaction of what it is about, so a request neither waits for a mail server nor
+// fails because of one, and mail is sent exactly when its reason was committed. docs/mail.md tells what happens to a
+// message after each kind of crash.
+package outbox
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/mail"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// Config is what a deployment says about mail.
+type Config struct {
+	Server mail.Server // of tenants without one of their own; may be none
+	From   string      // sender's address of tenants that set none; "": noreply@ and the hostname
+	// ShowText, without a server, writes mail to the log and counts it as sent: development.
+	ShowText bool
+}
+
+// Outbox is the queue of all tenants. It is safe for concurrent use.
+type Outbox struct {
+	db      *db.DB
+	keys    *keyring.Keyring
+	tenants *tenant.Registry
+	cfg     Config
+	now     func() time.Time
+	log     *slog.Logger
+
+	wake chan int64 // tenant ids
+
+	mu      sync.Mutex
+	servers map[int64]server // by tenant id
+}
+
+// server is a tenant's own mail server at one revision of the tenant.
+type server struct {
+	revision int64
+	server   mail.Server
+}
+
+// New makes an outbox. Mail leaves it while [Outbox.Run] runs, here or in another process.
+func New(d *db.DB, keys *keyring.Keyring, tenants *tenant.Registry, cfg Config, now func() time.Time, log *slog.Logger) *Outbox {
+	return &Outbox{db: d, keys: keys, tenants: tenants, cfg: cfg, now: now, log: log, wake: make(chan int64, 256), servers: map[int64]server{}}
+}
+
+var base32ID = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// Put queues a message, inside the transaction of what it is about. aid is the account's it concerns, whose deletion
+// takes it along; 0: nobody's. It is not sent later than life from now: a mailed token's message is worthless after
+// the token. Call [Outbox.Wake] after the commit.
+func (o *Outbox) Put(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, aid int64, to string, n mail.Note, life time.Duration) error {
+	var raw [15]byte
+	_, _ = rand.Read(raw[:]) // never fails: the runtime ends the process instead
+	id := base32ID.EncodeToString(raw[:])
+	body, err := json.Marshal(n)
+	if err != nil {
+		return fmt.Errorf("queue mail: %w", err)
+	}
+	sealed, err := o.keys.Seal(binding(t.Schema, id), body)
+	if err != nil {
+		return fmt.Errorf("queue mail: %w", err)
+	}
+	now := o.now()
+	err = q.InsertMail(ctx, tenantdb.InsertMailParams{
+		MailID: id, AID: aid, Recipient: to, Sealed: sealed, CreatedAt: now, ExpiresAt: now.Add(life),
+	})
+	if err != nil {
+		return fmt.Errorf("queue mail: %w", err)
+	}
+	return nil
+}
+
+// Wake has this process look at once whether the tenant has mail to send. It never blocks; what it forgets the next
+// round finds.
+func (o *Outbox) Wake(t *tenant.Tenant) {
+	select {
+	case o.wake <- t.ID:
+	default:
+	}
+}
+
+// binding is what a queued message is bound to.
+func binding(schema db.Schema, id string) keyring.Binding {
+	return keyring.Binding{Schema: schema.String(), Owner: id, Purpose: "mail"}
+}
+
+// serverOf is where the tenant's mail goes.
+func (o *Outbox) serverOf(ctx context.Context, t *tenant.Tenant) (mail.Server, error) {
+	o.mu.Lock()
+	have, ok := o.servers[t.ID]
+	o.mu.Unlock()
+	if !ok || have.revision != t.Revision {
+		have = server{revision: t.Revision}
+		row, err := o.db.Tenant(t.Schema).Q().GetSecret(ctx, tenant.SecretSMTP)
+		if err != nil && !db.IsNoRows(err) {
+			return mail.Server{}, fmt.Errorf("mail server of %s: %w", t.Hostname, err)
+		}
+		if err == nil {
+			url, err := o.keys.Open(tenant.SMTPBinding(t.Schema), row.Sealed)
+			if err != nil {
+				return mail.Server{}, fmt.Errorf("mail server of %s: %w", t.Hostname, err)
+			}
+			if have.server, err = mail.ParseServer(string(url)); err != nil {
+				return mail.Server{}, fmt.Errorf("mail server of %s: %w", t.Hostname, err)
+			}
+		}
+		o.mu.Lock()
+		o.servers[t.ID] = have
+		o.mu.Unlock()
+	}
+	if have.server.IsZero() {
+		return o.cfg.Server, nil
+	}
+	return have.server, nil
+}
+
+// brand is how the tenant looks.
+func brand(t *tenant.Tenant) mail.Brand {
+	s := &t.Settings
+	return mail.Brand{Name: s.DisplayName, Host: t.Hostname, LogoURL: s.LogoURL, Color: s.BrandColor, TextColor: s.BrandTextColor, HelpURL: s.SupportURL}
+}
+
+func (o *Outbox) envelope(t *tenant.Tenant, row *tenantdb.LockDueMailRow) mail.Envelope {
+	e := mail.Envelope{FromName: t.Settings.DisplayName, From: t.Settings.MailFrom, To: row.Recipient,
+		MessageID: row.MailID + "@" + t.Hostname, Date: row.CreatedAt}
+	if e.FromName == "" {
+		e.FromName = t.Hostname
+	}
+	if e.From == "" {
+		e.From = o.cfg.From
+	}
+	if e.From == "" {
+		e.From = "noreply@" + t.Hostname
+	}
+	return e
+}
+
+// short keeps an error's text fit for a row.
+func short(err error) string {
+	s := strings.ToValidUTF8(strings.ReplaceAll(err.Error(), "\x00", ""), "")
+	if len(s) > 500 {
+		s = strings.ToValidUTF8(s[:500], "")
+	}
+	return s
+}

@@ -1,0 +1,125 @@
+package outbox
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+const (
+	// roundEvery is how often all tenants are looked at: for mail whose process died before it could send it.
+	roundEvery = 30 * time.Second
+	// senders is how many tenants' mail servers a process speaks to at once: a slow one holds up no other.
+	senders = 8
+)
+
+// Run sends mail until the context ends, and then finishes what it has begun.
+func (o *Outbox) Run(ctx context.Context) error {
+	r := &run{o: o, ctx: ctx, free: make(chan struct{}, senders), busy: map[int64]bool{}}
+	defer r.wait()
+	round := time.NewTicker(roundEvery)
+	defer round.Stop()
+	r.round()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case id := <-o.wake:
+			r.start(id)
+		case <-round.C:
+			r.round()
+		}
+	}
+}
+
+// run is the state of one Run.
+type run struct {
+	o    *Outbox
+	ctx  context.Context
+	free chan struct{}
+
+	mu    sync.Mutex
+	busy  map[int64]bool // tenants that are being served; true: look again afterwards
+	going sync.WaitGroup
+}
+
+func (r *run) wait() { r.going.Wait() }
+
+// round asks every tenant whether mail is due.
+func (r *run) round() {
+	all, err := r.o.tenants.List(r.ctx)
+	if err != nil {
+		if r.ctx.Err() == nil {
+			r.o.log.Warn("look for mail", "err", err)
+		}
+		return
+	}
+	r.going.Go(func() {
+		for _, t := range all {
+			if t.State != tenant.Active || r.ctx.Err() != nil {
+				continue
+			}
+			due, err := r.o.db.Tenant(t.Schema).Q().GetNextMailDue(r.ctx)
+			if err == nil { // else none, or a database that the next round asks again
+				r.startAt(t.ID, due)
+			}
+		}
+	})
+}
+
+// startAt looks at a tenant when its mail is due, unless the next round comes first.
+func (r *run) startAt(id int64, due time.Time) {
+	wait := due.Sub(r.o.now())
+	if wait >= roundEvery {
+		return
+	}
+	time.AfterFunc(max(wait, 0), func() {
+		select {
+		case r.o.wake <- id:
+		default:
+		}
+	})
+}
+
+// start serves a tenant in the background, once at a time.
+func (r *run) start(id int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.busy[id]; ok {
+		r.busy[id] = true
+		return
+	}
+	r.busy[id] = false
+	r.going.Go(func() { r.serve(id) })
+}
+
+func (r *run) serve(id int64) {
+	r.free <- struct{}{}
+	defer func() { <-r.free }()
+	for {
+		var due time.Time
+		t, err := r.o.tenants.ByID(r.ctx, id)
+		if err == nil && t.State == tenant.Active {
+			due, err = r.o.Deliver(r.ctx, t)
+		}
+		if err != nil && r.ctx.Err() == nil {
+			r.o.log.Warn("deliver mail", "err", err)
+		}
+		r.mu.Lock()
+		again := r.busy[id] && r.ctx.Err() == nil
+		if again {
+			r.busy[id] = false
+		} else {
+			delete(r.busy, id)
+		}
+		r.mu.Unlock()
+		if !due.IsZero() {
+			r.startAt(id, due)
+		}
+		if !again {
+			return
+		}
+	}
+}

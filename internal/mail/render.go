@@ -1,0 +1,160 @@
+package mail
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	htmltemplate "html/template"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"text/template"
+)
+
+//go:embed lang/*.json mail.html.tmpl mail.text.tmpl
+var files embed.FS
+
+// DefaultLang is what a text is in when the wanted language has no catalogue.
+const DefaultLang = "en"
+
+// catalogues are all languages, by tag. The files are ours: a broken one ends the process at first use, and the tests.
+var catalogues = sync.OnceValue(func() map[string]map[string]string {
+	names, err := files.ReadDir("lang")
+	if err != nil {
+		panic(err)
+	}
+	out := map[string]map[string]string{}
+	for _, f := range names {
+		b, err := files.ReadFile(path.Join("lang", f.Name()))
+		if err != nil {
+			panic(err)
+		}
+		texts := map[string]string{}
+		if err := json.Unmarshal(b, &texts); err != nil {
+			panic(fmt.Sprintf("lang/%s: %v", f.Name(), err))
+		}
+		out[strings.TrimSuffix(f.Name(), ".json")] = texts
+	}
+	return out
+})
+
+var (
+	htmlForm = sync.OnceValue(func() *htmltemplate.Template {
+		return htmltemplate.Must(htmltemplate.ParseFS(files, "mail.html.tmpl"))
+	})
+	textForm = sync.OnceValue(func() *template.Template { return template.Must(template.ParseFS(files, "mail.text.tmpl")) })
+)
+
+// Languages lists the tags of the catalogues.
+func Languages() []string {
+	var out []string
+	for tag := range catalogues() {
+		out = append(out, tag)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Match picks a language for a person: the best of an Accept-Language header that there is a catalogue for, else
+// fallback, else English.
+// spec: RFC 9110 section 12.5.4
+func Match(acceptLanguage, fallback string) string {
+	best, most := "", 0.0
+	for part := range strings.SplitSeq(acceptLanguage, ",") {
+		tag, params, _ := strings.Cut(strings.TrimSpace(part), ";")
+		primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
+		weight := 1.0
+		if q, ok := strings.CutPrefix(strings.TrimSpace(params), "q="); ok {
+			weight, _ = strconv.ParseFloat(q, 64) // unreadable is 0: not wanted
+		}
+		if catalogues()[primary] != nil && weight > most {
+			best, most = primary, weight
+		}
+	}
+	if best == "" && catalogues()[fallback] != nil {
+		best = fallback
+	}
+	if best == "" {
+		best = DefaultLang
+	}
+	return best
+}
+
+// page is what the two templates are filled with.
+type page struct {
+	Brand
+	Lang, Subject, Greeting, Code, About, Help string
+	Paragraphs, After                          []string
+}
+
+// dangerous kinds tell what to do if somebody else asked.
+var dangerous = map[Kind]bool{KindUpdateEmail: true, KindDeleteAccount: true, KindPLCOperation: true, KindSignIn: true}
+
+// The looks of a tenant that has chosen none.
+const (
+	defaultColor     = "#1f4b99"
+	defaultTextColor = "#ffffff"
+)
+
+// Render makes the message. Errors: [ErrKind].
+func Render(n Note, b Brand) (Message, error) {
+	lang := n.Lang
+	texts := catalogues()[lang]
+	if texts == nil {
+		lang, texts = DefaultLang, catalogues()[DefaultLang]
+	}
+	if b.Name == "" {
+		b.Name = b.Host
+	}
+	if b.Color == "" {
+		b.Color = defaultColor
+	}
+	if b.TextColor == "" {
+		b.TextColor = defaultTextColor
+	}
+	fill := strings.NewReplacer("{handle}", oneLine(n.Handle), "{name}", b.Name, "{host}", b.Host, "{url}", b.HelpURL)
+	say := func(key string) string { return fill.Replace(texts[key]) }
+	p := page{Brand: b, Lang: lang, Code: n.Code, About: say("about"), Help: say("help")}
+	if n.Kind == KindMessage {
+		p.Subject = oneLine(n.Subject)
+		for para := range strings.SplitSeq(strings.ReplaceAll(n.Text, "\r\n", "\n"), "\n\n") {
+			if para = strings.Trim(para, "\n"); para != "" {
+				p.Paragraphs = append(p.Paragraphs, para)
+			}
+		}
+	} else {
+		if texts[string(n.Kind)+".text"] == "" {
+			return Message{}, fmt.Errorf("%w: %.40q", ErrKind, n.Kind)
+		}
+		p.Subject = say(string(n.Kind) + ".subject")
+		p.Greeting = say("greeting_nobody")
+		if n.Handle != "" {
+			p.Greeting = say("greeting")
+		}
+		p.Paragraphs = []string{say(string(n.Kind) + ".text")}
+		p.After = []string{say("code_valid"), say("not_you")}
+		if dangerous[n.Kind] {
+			p.After[1] = say("not_you_danger")
+		}
+	}
+	var html, text strings.Builder
+	if err := htmlForm().Execute(&html, p); err != nil {
+		return Message{}, fmt.Errorf("mail in HTML: %w", err)
+	}
+	if err := textForm().Execute(&text, p); err != nil {
+		return Message{}, fmt.Errorf("mail in text: %w", err)
+	}
+	return Message{Subject: p.Subject, Text: text.String(), HTML: html.String()}, nil
+}
+
+// oneLine keeps what becomes a header, or stands in a line of text, in one.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == 0x2028 || r == 0x2029 {
+			return ' '
+		}
+		return r
+	}, s)
+}
