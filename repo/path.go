@@ -11,7 +11,6 @@ var ErrPath = errors.New("repo: invalid path")
 
 const (
 	maxNSID    = 317
-	maxDomain  = 253
 	maxSegment = 63
 	maxRecKey  = 512
 )
@@ -44,8 +43,6 @@ func CheckCollection(nsid string) error {
 		return bad("too long")
 	case last < 0 || strings.IndexByte(nsid, '.') == last:
 		return bad("fewer than three segments")
-	case last > maxDomain:
-		return bad("authority too long")
 	}
 	name := nsid[last+1:]
 	if len(name) == 0 || len(name) > maxSegment {

@@ -76,11 +76,7 @@ func ParseTID(s string) (TID, error) {
 //
 // spec: repository#commit-objects
 func NextRev(prev TID, now time.Time) TID {
-	next := NewTID(now, 0)
-	if least := (prev>>10 + 1) << 10; prev != 0 && next < least {
-		return least
-	}
-	return next
+	return max(NewTID(now, 0), (prev>>10+1)<<10)
 }
 
 // Clock makes TIDs that rise strictly. It may be used by many goroutines.
