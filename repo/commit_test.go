@@ -58,7 +58,7 @@ func mustTID(s string) repo.TID {
 	return t
 }
 
-var orders = map[string]*big.Int{
+var groupOrders = map[string]*big.Int{
 	"K-256": hexInt("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"),
 	"P-256": hexInt("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551"),
 }
@@ -106,7 +106,7 @@ func TestCommitObject(t *testing.T) {
 func checkSignatures(t *testing.T, curve string, key signer, s repo.SignedCommit) {
 	t.Helper()
 	high := slices.Clone(s.Sig)
-	new(big.Int).Sub(orders[curve], new(big.Int).SetBytes(high[32:])).FillBytes(high[32:])
+	new(big.Int).Sub(groupOrders[curve], new(big.Int).SetBytes(high[32:])).FillBytes(high[32:])
 	flipped := slices.Clone(s.Sig)
 	flipped[40] ^= 1
 	for name, sig := range map[string][]byte{"high S": high, "flipped": flipped, "short": s.Sig[:63], "none": nil, "long": append(slices.Clone(s.Sig), 0)} {

@@ -14,6 +14,7 @@ import (
 	blocks "github.com/ipfs/go-block-format"
 	"github.com/ipfs/go-cid"
 	cbor "github.com/ipfs/go-ipld-cbor"
+	ipld "github.com/ipfs/go-ipld-format"
 	"github.com/multiformats/go-multihash"
 )
 
@@ -86,7 +87,7 @@ func (s *store) Get(_ context.Context, c cid.Cid) (blocks.Block, error) {
 		b, ok = s.m[c]
 	}
 	if !ok {
-		return nil, ErrNotFound
+		return nil, ipld.ErrNotFound{Cid: c}
 	}
 	return blocks.NewBlockWithCid(b, c)
 }
