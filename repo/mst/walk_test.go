@@ -258,3 +258,54 @@ func TestBuildRefuses(t *testing.T) {
 		t.Error("built without a value")
 	}
 }
+
+// TestPrefetch says that the query in the package's comment finds every node a commit reads.
+func TestPrefetch(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		keys := map[string]cid.Cid{}
+		for range rapid.SampledFrom([]int{0, 5, 60, 400}).Draw(rt, "size") {
+			keys[drawKey(rt)] = val(rapid.IntRange(0, 5).Draw(rt, "value"))
+		}
+		s := newState(rt, keys)
+		ops := drawOps(rt, keys, rapid.SampledFrom([]int{1, 2, 20}).Draw(rt, "most"))
+		found := map[Position]bool{}
+		for _, o := range ops {
+			for p := range s.probe(o.key) {
+				found[p] = true
+			}
+		}
+		s.apply(OpenRef(s.tree.Root(), func(r Ref) ([]byte, error) {
+			b, err := s.load(r.CID())
+			if r.Level < 0 { // the root, whose level shows when it is read
+				r.Level = levelOf(firstKey(b))
+			}
+			if err == nil && !found[Position{r.Level, r.After}] {
+				rt.Fatalf("%d %q is read for %v", r.Level, r.After, ops)
+			}
+			return b, err
+		}), ops)
+	})
+}
+
+func firstKey(b []byte) []byte {
+	s, _ := check(b)
+	return b[s.first:s.firstEnd]
+}
+
+// probe is the query for one key.
+func (s *state) probe(key string) map[Position]bool {
+	best := map[int]string{}
+	found := map[Position]bool{}
+	for p := range s.rows {
+		if p.After == key {
+			found[p] = true
+		}
+		if last, ok := best[p.Level]; p.After < key && (!ok || p.After > last) {
+			best[p.Level] = p.After
+		}
+	}
+	for level, after := range best {
+		found[Position{level, after}] = true
+	}
+	return found
+}
