@@ -33,15 +33,15 @@ func (m identityMethods) updateHandle(ctx context.Context, c accountCaller, in *
 			return nil, invalid("External handle did not resolve to DID")
 		}
 	}
-	if err := m.changeHandle(ctx, c.Tenant, c.AID, c.DID, c.Handle, handle); err != nil {
+	if err := m.changeHandle(ctx, c.Tenant, c.AID, c.DID, c.Handle, handle, nil); err != nil {
 		return nil, err
 	}
 	return &identityUpdateHandleOutput{}, nil
 }
 
 // changeHandle is what updateHandle and the operator's method have in common: the handle's form and ownership have been
-// checked.
-func (m identityMethods) changeHandle(ctx context.Context, t *tenant.Tenant, aid int64, did, old, handle string) error {
+// checked. also, if not nil, runs in the transaction.
+func (m identityMethods) changeHandle(ctx context.Context, t *tenant.Tenant, aid int64, did, old, handle string, also func(context.Context, *tenantdb.Queries) error) error {
 	if handle != old {
 		if err := m.handleFree(ctx, t, handle); err != nil {
 			return err
@@ -54,7 +54,11 @@ func (m identityMethods) changeHandle(ctx context.Context, t *tenant.Tenant, aid
 		return err
 	}
 	err := m.publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
-		return accounts.SetHandle(ctx, q, m.now(), aid, handle)
+		events, err := accounts.SetHandle(ctx, q, m.now(), aid, handle)
+		if err == nil && also != nil {
+			err = also(ctx, q)
+		}
+		return events, err
 	})
 	m.actors.Forget(t.Schema, did)
 	if errors.Is(err, accounts.ErrHandleTaken) && old != "" {
