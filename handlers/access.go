@@ -36,7 +36,7 @@ func (op *operation) takesText() string {
 	case "account":
 		return op.accept.String()
 	case "viewer":
-		return "none, " + op.accept.String() + ", admin"
+		return "none, " + op.accept.String() + ", operator"
 	case "refresh":
 		if op.expiredToo {
 			return "refresh, also expired"
@@ -45,7 +45,7 @@ func (op *operation) takesText() string {
 	case "service":
 		return "svc"
 	case "operator":
-		return "admin"
+		return "operator: " + op.role.String()
 	}
 	return "none"
 }

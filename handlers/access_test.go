@@ -44,7 +44,7 @@ func TestAccessLines(t *testing.T) {
 		{"com.atproto.repo.createRecord", "POST", "account", "std noTD noDeact", "mayCreateRecord", "1000000"},
 		{"com.atproto.repo.uploadBlob", "POST", "account", "std noTD", "anyOAuth", "setting", "body≤blob_upload_limit"},
 		{"com.atproto.server.describeServer", "GET", "public", "none", "-", "-"},
-		{"com.atproto.sync.getRepo", "GET", "viewer", "none, std+td, admin", "-", "-"},
+		{"com.atproto.sync.getRepo", "GET", "viewer", "none, std+td, operator", "-", "-"},
 		{"com.atproto.server.deleteSession", "POST", "refresh", "refresh, also expired", "-", "-"},
 	} {
 		found := false

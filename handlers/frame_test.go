@@ -43,9 +43,9 @@ func (w *witness) Refresh(_ context.Context, _ *tenant.Tenant, authorization str
 	return auth.Refresh{}, auth.ErrExpired
 }
 
-func (w *witness) Operator(_ context.Context, _ *tenant.Tenant, authorization string) (auth.Operator, error) {
+func (w *witness) Operator(_ context.Context, _ *tenant.Tenant, authorization, _ string) (auth.Operator, error) {
 	if authorization == "Basic right" {
-		return auth.Operator{Name: "admin"}, nil
+		return auth.Operator{Name: "admin", Role: auth.RoleOwner}, nil
 	}
 	return auth.Operator{}, auth.ErrOperator
 }
@@ -196,7 +196,7 @@ func registerExamples(g *group, d Deps) {
 	account(g, procedure("com.atproto.repo.applyWrites").takes(auth.Std|auth.NoTakedown|auth.NoDeactivated).body(recordBodyLimit), mayApplyWrites, m.applyWrites)
 	account(g, procedure("com.atproto.repo.uploadBlob").takes(auth.Std|auth.NoTakedown).bodyOf("blob_upload_limit", func(visitor) int64 { return 1000 }), anyOAuth, m.uploadBlob)
 	refresh(g, procedure("com.atproto.server.deleteSession").expired(), m.deleteSession)
-	operator(g, procedure("com.atproto.server.createInviteCode"), m.createInviteCode)
+	operator(g, procedure("com.atproto.server.createInviteCode"), auth.RoleAdmin, m.createInviteCode)
 	service(g, procedure("com.atproto.repo.importRepo").noting("only a test"), m.importRepo)
 }
 

@@ -7,9 +7,11 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/auth"
 )
 
@@ -56,6 +58,7 @@ type declaration struct {
 	expiredToo bool
 	limit      int64
 	limitOf    func(visitor) int64
+	role       auth.Role // of operator methods
 	note       string
 }
 
@@ -109,6 +112,8 @@ type group struct {
 	api      huma.API
 	auth     authenticator
 	services serviceAuthenticator // nil: nothing may be registered by service
+	db       *db.DB               // of the audit log
+	now      func() time.Time
 	ops      map[string]*operation
 	mux      *http.ServeMux // for what is not Huma's: subscriptions
 	streams  streamMethods
@@ -131,8 +136,8 @@ func viewer[I, O any](g *group, d declaration, h func(context.Context, viewerCal
 		if header == "" {
 			return v, nil
 		}
-		if scheme, _, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "basic") {
-			if _, err := g.auth.Operator(ctx, v.Tenant, header); err != nil {
+		if scheme, _, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "basic") || auth.IsOperatorToken(header) {
+			if _, err := g.auth.Operator(ctx, v.Tenant, header, ""); err != nil {
 				return v, viewerError(err)
 			}
 			v.Operator = true
@@ -179,12 +184,35 @@ func service[I, O any](g *group, d declaration, h func(context.Context, serviceC
 	}, nil, h)
 }
 
-// operator registers a method for the tenant's operator.
-func operator[I, O any](g *group, d declaration, h func(context.Context, operatorCaller, *I) (*O, error)) {
+// operator registers a method for the tenant's operators of that role and above. What a procedure does is written to
+// the audit log by its handler, in the act's own transaction ([operatorCaller.record]); what is refused, here.
+func operator[I, O any](g *group, d declaration, role auth.Role, h func(context.Context, operatorCaller, *I) (*O, error)) {
+	if role < auth.RoleSupport || role > auth.RoleOwner {
+		panic(d.nsid + ": an operator method names the role it needs")
+	}
+	d.role = role
 	register(g, d, "operator", "", func(ctx context.Context, c *call) (operatorCaller, error) {
-		o, err := g.auth.Operator(ctx, c.state.Tenant, c.authorization())
-		return operatorCaller{c.visitor(), o}, err
-	}, nil, h)
+		o, inside := ctx.Value(insideKey{}).(auth.Operator)
+		if !inside {
+			var err error
+			if o, err = g.auth.Operator(ctx, c.state.Tenant, c.authorization(), d.nsid); err != nil {
+				return operatorCaller{}, err
+			}
+		}
+		caller := operatorCaller{c.visitor(), o, &act{action: d.nsid, requestID: c.state.requestID(c.req), now: g.now}}
+		if o.Role < role {
+			err := refuse(http.StatusForbidden, "Forbidden", "This method needs the role %s", role)
+			g.refusedAct(ctx, d, caller, err)
+			return operatorCaller{}, err
+		}
+		return caller, nil
+	}, nil, func(ctx context.Context, c operatorCaller, in *I) (*O, error) {
+		out, err := h(ctx, c, in)
+		if err != nil {
+			g.refusedAct(ctx, d, c, err)
+		}
+		return out, err
+	})
 }
 
 // register is the one way to Huma.

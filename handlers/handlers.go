@@ -60,10 +60,14 @@ type Deps struct {
 // namespaces is the table of contents of the whole interface: each line registers one namespace.
 func namespaces(g *group, d Deps) {
 	mail, publish := tokenMail{d.DB, d.Sessions, d.Outbox, d.Now}, publisher{d.DB, d.Hub}
-	serverMethods{d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Directory, d.Documents, d.Repos, mail, publish, d.Now, d.Log}.register(g)
+	server := serverMethods{d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Directory, d.Documents, d.Repos, mail, publish, d.Now, d.Log}
+	server.register(g)
 	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Log}.register(g)
 	syncMethods{d.Repos, d.Actors, newHostCounts(d.DB, d.Now)}.register(g)
-	identityMethods{d.Tenants, d.Keys, d.Sessions, d.Actors, d.Directory, d.Documents, mail, publish, d.Now, d.Log}.register(g)
+	identities := identityMethods{d.Tenants, d.Keys, d.Sessions, d.Actors, d.Directory, d.Documents, mail, publish, d.Now, d.Log}
+	identities.register(g)
+	actorMethods{d.DB, d.Now}.register(g)
+	adminMethods{publish, server, identities, d.Passwords, d.Actors, d.Outbox, d.Now}.register(g)
 }
 
 // Server answers HTTP for all tenants.
@@ -92,7 +96,7 @@ func assemble(d Deps, register func(*group, Deps)) *Server {
 	}
 	config.AllowAdditionalPropertiesByDefault = true // lexicons are open: newer clients send more
 	s.api = humago.New(s.mux, config)
-	g := &group{api: s.api, auth: d.Auth, ops: s.ops}
+	g := &group{api: s.api, auth: d.Auth, ops: s.ops, db: d.DB, now: d.Now}
 	if sa, ok := d.Auth.(serviceAuthenticator); ok {
 		g.services = sa
 	}

@@ -110,6 +110,10 @@ func (p *isolationPair) calls(nsid string) (calls []isolationCall, lenient bool)
 		return query("did", a.did, "collection", custom, "rkey", "self"), false
 	case "sync.getBlocks":
 		return query("did", a.did, "cids", p.commit), false
+	case "app.bsky.actor.getPreferences":
+		return query(), false
+	case "app.bsky.actor.putPreferences":
+		return procedure(obj{"preferences": list{}}), false
 	case "identity.resolveHandle":
 		return query("handle", a.handle), false
 	case "identity.resolveDid":

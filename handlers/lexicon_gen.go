@@ -9,6 +9,8 @@ import (
 
 // lexicons is every method of the catalogue that has types here.
 var lexicons = map[string]lexiconMethod{
+	"app.bsky.actor.getPreferences":                     {kind: queryKind, output: "application/json"},
+	"app.bsky.actor.putPreferences":                     {kind: procedureKind, input: "application/json"},
 	"com.atproto.admin.deleteAccount":                   {kind: procedureKind, input: "application/json"},
 	"com.atproto.admin.disableAccountInvites":           {kind: procedureKind, input: "application/json"},
 	"com.atproto.admin.disableInviteCodes":              {kind: procedureKind, input: "application/json"},
@@ -96,6 +98,27 @@ var lexicons = map[string]lexiconMethod{
 	"com.atproto.temp.requestPhoneVerification":         {kind: procedureKind, input: "application/json"},
 	"com.atproto.temp.revokeAccountCredentials":         {kind: procedureKind, input: "application/json"},
 }
+
+// actorGetPreferencesInput: query app.bsky.actor.getPreferences
+type actorGetPreferencesInput struct {
+}
+
+type actorGetPreferencesOutput struct{ Body actorGetPreferencesOutputBody }
+
+type actorGetPreferencesOutputBody struct {
+	Preferences []RawJSON `json:"preferences"`
+}
+
+// actorPutPreferencesInput: procedure app.bsky.actor.putPreferences
+type actorPutPreferencesInput struct {
+	Body actorPutPreferencesInputBody
+}
+
+type actorPutPreferencesInputBody struct {
+	Preferences []RawJSON `json:"preferences"`
+}
+
+type actorPutPreferencesOutput struct{}
 
 // adminDeleteAccountInput: procedure com.atproto.admin.deleteAccount
 type adminDeleteAccountInput struct {

@@ -40,6 +40,6 @@ func (m serverMethods) register(g *group) {
 	account(g, query("com.atproto.server.checkAccountStatus").takes(auth.Std), anyOAuth, m.checkAccountStatus)
 	account(g, procedure("com.atproto.server.requestAccountDelete").takes(auth.Full|auth.NoTakedown), noOAuth, m.requestAccountDelete)
 	public(g, procedure("com.atproto.server.deleteAccount").noting("main password and mailed token"), m.deleteAccount)
-	operator(g, procedure("com.atproto.server.createInviteCode"), m.createInviteCode)
-	operator(g, procedure("com.atproto.server.createInviteCodes"), m.createInviteCodes)
+	operator(g, procedure("com.atproto.server.createInviteCode"), auth.RoleAdmin, m.createInviteCode)
+	operator(g, procedure("com.atproto.server.createInviteCodes"), auth.RoleAdmin, m.createInviteCodes)
 }

@@ -16,7 +16,10 @@ func (m serverMethods) createInviteCode(ctx context.Context, c operatorCaller, i
 		owner = string(in.Body.ForAccount)
 	}
 	err := m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		return accounts.InsertInvite(ctx, q, m.now(), code, int(in.Body.UseCount), owner, c.Name)
+		if err := accounts.InsertInvite(ctx, q, m.now(), code, int(in.Body.UseCount), owner, c.Name); err != nil {
+			return err
+		}
+		return c.record(ctx, q, owner, map[string]any{"code": code, "uses": in.Body.UseCount})
 	})
 	if err != nil {
 		return nil, err

@@ -34,6 +34,9 @@ func (m serverMethods) createInviteCodes(ctx context.Context, c operatorCaller, 
 					return err
 				}
 			}
+			if err := c.record(ctx, q, o.Account, map[string]any{"codes": len(o.Codes), "uses": in.Body.UseCount}); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

@@ -2,6 +2,8 @@ package handlers
 
 // summaries are the document's one-line descriptions, in our own words.
 var summaries = map[string]string{
+	"app.bsky.actor.getPreferences":                     "The account's private preferences.",
+	"app.bsky.actor.putPreferences":                     "Replace the account's private preferences.",
 	"com.atproto.admin.deleteAccount":                   "Delete an account for good.",
 	"com.atproto.admin.disableAccountInvites":           "Stop an account from getting new invite codes.",
 	"com.atproto.admin.disableInviteCodes":              "Make invite codes unusable, one by one or all of an account.",

@@ -66,6 +66,10 @@ var translations = []translation{
 	{accounts.ErrTokenExpired, http.StatusBadRequest, "ExpiredToken", "Token is expired"},
 	{accounts.ErrNoEmail, http.StatusBadRequest, "InvalidRequest", "account does not have an email address"},
 	{accounts.ErrDIDDocument, http.StatusBadRequest, "InvalidRequest", ""},
+	{accounts.ErrPreferenceType, http.StatusBadRequest, "InvalidRequest", "Preference is missing a $type"},
+	{accounts.ErrPreferenceNamespace, http.StatusBadRequest, "InvalidRequest", "Some preferences are not in the app.bsky namespace"},
+	{accounts.ErrPreferenceForbidden, http.StatusBadRequest, "InvalidRequest", ""},
+	{accounts.ErrAwaiting, http.StatusBadRequest, "InvalidRequest", "The account waits for approval"},
 	{accounts.ErrRecoveryKey, http.StatusBadRequest, "InvalidRequest", "Recovery key must be a did:key"},
 
 	// repo, repodb, lexicon

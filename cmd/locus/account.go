@@ -9,23 +9,23 @@ import (
 	"os"
 	"time"
 
-	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/identity"
-	"github.com/auroralocus/locus/internal/identity/plcdir"
-	"github.com/auroralocus/locus/internal/mail/outbox"
 )
 
 type accountCmd struct {
-	Create accountCreateCmd `cmd:"" help:"Create an account with a new did:plc; no invite code is needed."`
+	Create        accountCreateCmd    `cmd:"" help:"Create an account with a new did:plc; no invite code is needed."`
+	List          accountListCmd      `cmd:"" help:"List a tenant's accounts, oldest first, or find some."`
+	Info          accountInfoCmd      `cmd:"" help:"Show what is known of an account."`
+	Takedown      accountTakedownCmd  `cmd:"" help:"Take an account, a record (at:// URI) or a blob (DID/CID) down."`
+	Untakedown    accountRestoreCmd   `cmd:"" help:"Bring an account, a record or a blob back."`
+	Delete        accountDeleteCmd    `cmd:"" help:"Delete an account for good."`
+	ResetPassword accountPasswordCmd  `cmd:"" help:"Set an account's password, and end its sessions."`
+	RotateKey     accountRotateKeyCmd `cmd:"" help:"Give an account a new signing key: DID document, key and a newly signed commit."`
 }
 
 type accountCreateCmd struct {
-	dataFlags
-	originFlags
-	Dev      bool   `help:"The deployment is a development server: use its built-in PLC directory."`
-	PLCURL   string `name:"plc-url" placeholder:"URL" help:"PLC directory." default:"https://plc.directory" env:"LOCUS_PLC_URL"`
+	appFlags
 	Hostname string `arg:"" help:"Hostname of the tenant."`
 	Handle   string `arg:"" help:"Handle under one of the tenant's handle domains."`
 	Email    string `required:"" help:"Address of the account's owner."`
@@ -41,33 +41,15 @@ func (c *accountCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if password == "" {
 		return errors.New("the password is empty")
 	}
-	d, stop, err := c.open(ctx, log, db.Config{Log: log})
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	keys, err := c.keys(log)
-	if err != nil {
-		return err
-	}
-	origin := c.originFlags.config()
-	origin.Dev = origin.Dev || c.Dev
-	client := identity.NewHTTPClient(identity.Policy{AllowLoopback: c.Dev})
-	defer client.CloseIdleConnections()
-	resolver := identity.ResolverConfig{Now: time.Now, Log: log, HTTP: client, PLC: identity.NewPLCClient(c.PLCURL, client)}
-	if c.Dev {
-		resolver.PLC = plcdir.New(d, time.Now, false)
-	}
-	a := assemble(d, keys, origin, resolver, outbox.Config{}, log)
-	defer a.close()
-	t, err := a.tenants.Get(ctx, c.Hostname)
-	if err != nil {
-		return explainTenant(err)
-	}
 	code := ""
 	if t.Settings.InviteRequired() {
 		code = account.NewInviteCode(t.Hostname)
-		err := d.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		err := a.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
 			return account.InsertInvite(ctx, q, time.Now(), code, 1, account.InviteAdmin, account.InviteAdmin)
 		})
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/auroralocus/locus/handlers"
 	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
@@ -21,6 +22,7 @@ import (
 
 // app is the assembled server, before anything of it runs.
 type app struct {
+	db        *db.DB
 	tenants   *tenant.Registry
 	sweeper   *account.Sweeper
 	repos     *repodb.Store
@@ -28,11 +30,12 @@ type app struct {
 	hub       *firehose.Hub
 	documents *identity.Resolver
 	outbox    *outbox.Outbox
+	blobs     *blob.Store
 	server    *handlers.Server
 }
 
 // assemble hands each part exactly what it needs.
-func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, post outbox.Config, log *slog.Logger) *app {
+func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, post outbox.Config, files blob.Config, log *slog.Logger) *app {
 	now := time.Now
 	tenants := tenant.NewRegistry(d, keys, origin, now, log)
 	actors := account.NewCache(d, 0, now)
@@ -40,6 +43,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	hub := firehose.NewHub()
 	repos := repodb.New(d, keys, now, log, repodb.Config{Hub: hub})
 	streams := firehose.NewTails(d, hub, now, log, firehose.Config{})
+	blobs := blob.New(d, keys, now, log, files)
 	documents := identity.NewResolver(resolver)
 	mails := outbox.New(d, keys, tenants, post, now, log)
 	server := handlers.New(handlers.Deps{
@@ -47,16 +51,17 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		Auth: sessions, ByHost: tenants.ByHost,
 		DB: d, Tenants: tenants, Keys: keys, Sessions: sessions, Actors: actors,
 		Passwords: account.NewPasswords(account.PasswordConfig{}, now),
-		Repos:     repos, Hub: hub, Streams: streams, Directory: resolver.PLC, Documents: documents,
+		Repos:     repos, Blobs: blobs, Hub: hub, Streams: streams, Directory: resolver.PLC, Documents: documents,
 		Lexicons: lexicon.Default(), Outbox: mails,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
-	return &app{tenants, account.NewSweeper(d, tenants, resolver.PLC, now, log), repos, streams, hub, documents, mails, server}
+	return &app{d, tenants, account.NewSweeper(d, tenants, resolver.PLC, now, log), repos, streams, hub, documents, mails, blobs, server}
 }
 
 // close waits for writes that are on their way.
 func (a *app) close() {
 	a.streams.Close()
 	a.repos.Close()
+	a.blobs.Close()
 	a.documents.Close()
 }

@@ -41,6 +41,7 @@ var mayImport = map[string][]string{
 	"repo/repodb":              {"db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"internal/audit":           {"db/tenantdb"}, // a log: it knows nobody
 	"internal/tenant":          {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
+	"internal/blob":            {"db", "db/tenantdb", "internal/keyring", "internal/tenant", "repo", "repo/dagcbor"}, // settings of the sweep; refs of records
 	"internal/account":         {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/auth":            {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
 	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"}, // mail that waits, in the tenant's schema

@@ -20,13 +20,16 @@ import (
 type cli struct {
 	Log logFlags `embed:"" prefix:"log-"`
 
-	Serve   serveCmd   `cmd:"" help:"Serve all tenants. With --dev: a private Postgres, a built-in PLC directory, two tenants and an account in each."`
-	Tenant  tenantCmd  `cmd:"" help:"Create, list, show and configure tenants (hosted PDS hostnames)."`
-	Account accountCmd `cmd:"" help:"Create and list a tenant's accounts."`
-	Repo    repoCmd    `cmd:"" help:"Check repositories: tree, signature, records and event chain."`
-	Migrate migrateCmd `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`
-	Openapi openapiCmd `cmd:"" help:"Print the OpenAPI document of the methods served."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve    serveCmd    `cmd:"" help:"Serve all tenants. With --dev: a private Postgres, a built-in PLC directory, two tenants and an account in each."`
+	Tenant   tenantCmd   `cmd:"" help:"Create, list, show and configure tenants (hosted PDS hostnames)."`
+	Account  accountCmd  `cmd:"" help:"Create, list, moderate and repair a tenant's accounts."`
+	Invite   inviteCmd   `cmd:"" help:"Create and list invite codes."`
+	Operator operatorCmd `cmd:"" help:"Name a tenant's operators, and give them tokens."`
+	Audit    auditCmd    `cmd:"" help:"Read the log of what operators did."`
+	Repo     repoCmd     `cmd:"" help:"Check repositories: tree, signature, records and event chain."`
+	Migrate  migrateCmd  `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`
+	Openapi  openapiCmd  `cmd:"" help:"Print the OpenAPI document of the methods served."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 type logFlags struct {

@@ -34,8 +34,8 @@ var (
 	ErrAccountTakedown = errors.New("account has been taken down")
 	// ErrAccountDeactivated: 401 AccountDeactivated "Account is deactivated".
 	ErrAccountDeactivated = errors.New("account is deactivated")
-	// ErrOperator: not the operator's name and password. 401 AuthenticationRequired "Authentication Required".
-	ErrOperator = errors.New("not the operator")
+	// ErrOperator: no operator's name and password or token. 401 AuthenticationRequired "Authentication Required".
+	ErrOperator = errors.New("not an operator")
 )
 
 // Scope is what a session token may be used for, as in its scope claim.
@@ -134,11 +134,6 @@ type Refresh struct {
 	DID       string
 	ExpiresAt time.Time
 	Expired   bool // only where expired tokens are taken
-}
-
-// Operator is the tenant's operator, by HTTP Basic.
-type Operator struct {
-	Name string
 }
 
 // Service is another service that calls in an account's name, by a token that the account's own key signed.

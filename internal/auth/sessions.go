@@ -2,9 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"strings"
@@ -153,40 +150,6 @@ func (s *Sessions) Refresh(ctx context.Context, t *tenant.Tenant, authorization 
 		return Refresh{}, ErrMalformed
 	}
 	return Refresh{TokenID: c.Jti, DID: c.Sub, ExpiresAt: time.Unix(c.Exp, 0), Expired: expired}, nil
-}
-
-// operatorName is the only user name of HTTP Basic.
-const operatorName = "admin"
-
-// Operator establishes the tenant's operator by HTTP Basic. The password may hold colons. Errors: [ErrMissing],
-// [ErrOperator].
-func (s *Sessions) Operator(ctx context.Context, t *tenant.Tenant, authorization string) (Operator, error) {
-	if authorization == "" {
-		return Operator{}, ErrMissing
-	}
-	scheme, text, _ := strings.Cut(authorization, " ")
-	if !strings.EqualFold(scheme, "basic") || len(text) > maxToken {
-		return Operator{}, ErrOperator
-	}
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
-	if err != nil {
-		return Operator{}, ErrOperator
-	}
-	name, password, ok := strings.Cut(string(raw), ":")
-	if !ok {
-		return Operator{}, ErrOperator
-	}
-	keys, err := s.Secrets(ctx, t)
-	if err != nil {
-		return Operator{}, err
-	}
-	// Digests have one length, so the time says nothing about either.
-	got := sha256.Sum256([]byte(password))
-	same := subtle.ConstantTimeCompare(got[:], keys.admin) & subtle.ConstantTimeCompare([]byte(name), []byte(operatorName))
-	if keys.admin == nil || same != 1 {
-		return Operator{}, ErrOperator
-	}
-	return Operator{Name: name}, nil
 }
 
 func bearer(authorization string) (string, error) {

@@ -24,6 +24,11 @@ var formats = map[string]string{
 	"cid": "CID", "tid": "TID", "record-key": "RecordKey", "datetime": "Datetime", "uri": "URI", "language": "Language",
 }
 
+// opaque are definitions whose values are kept as they come: a server stores them, newer clients put more into them.
+var opaque = map[string]string{
+	"app.bsky.actor.defs#preferences": "[]RawJSON",
+}
+
 type generator struct {
 	defs    map[string]*def // by full reference
 	methods []string
@@ -240,6 +245,9 @@ func (g *generator) goType(id, parent string, d *def, check bool) (string, error
 		return g.union(id, parent, d, check)
 	case "ref":
 		ref := resolve(id, d.Ref)
+		if t, ok := opaque[ref]; ok {
+			return t, nil
+		}
 		target := g.defs[ref]
 		if target == nil {
 			return "", fmt.Errorf("reference %s leads nowhere", ref)

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// accountArgs name one account of a tenant.
+type accountArgs struct {
+	appFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+	Account  string `arg:"" help:"DID, handle or mail address."`
+}
+
+// find is the account that the arguments name.
+func (c *accountArgs) find(ctx context.Context, a *app, t *tenant.Tenant) (*account.Account, error) {
+	found, err := account.ByIdentifier(ctx, a.db.Tenant(t.Schema).Q(), c.Account)
+	if errors.Is(err, account.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %s", errNoSuchAccount, c.Account)
+	}
+	return found, err
+}
+
+type accountListCmd struct {
+	appFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+	Find     string `arg:"" optional:"" help:"Only accounts whose address or handle contains this, or whose DID it is."`
+	Limit    int    `help:"Most accounts to print; 0: all." default:"0"`
+	JSON     bool   `help:"Print one JSON object a line."`
+}
+
+func (c *accountListCmd) Run(ctx context.Context, log *slog.Logger) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	defer out.Flush()
+	for after, n := int64(0), 0; ; {
+		page, err := account.Search(ctx, a.db.Tenant(t.Schema).Q(), strings.ToLower(c.Find), true, after, 500)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for i := range page {
+			if c.Limit > 0 && n == c.Limit {
+				return nil
+			}
+			n++
+			if c.JSON {
+				if err := printJSONLine(page[i]); err != nil {
+					return err
+				}
+				continue
+			}
+			fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\n", page[i].DID, page[i].Handle, page[i].Status(), page[i].CreatedAt.UTC().Format(time.DateOnly), page[i].Email)
+		}
+		after = page[len(page)-1].AID
+	}
+}
+
+type accountInfoCmd struct {
+	accountArgs
+}
+
+func (c *accountInfoCmd) Run(ctx context.Context, log *slog.Logger) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	who, err := c.find(ctx, a, t)
+	if err != nil {
+		return err
+	}
+	var info, status map[string]any
+	if err := a.get(ctx, t, "com.atproto.admin.getAccountInfo", &info, "did", who.DID); err != nil {
+		return err
+	}
+	if err := a.get(ctx, t, "com.atproto.admin.getSubjectStatus", &status, "did", who.DID); err != nil {
+		return err
+	}
+	info["takedown"], info["deactivated"] = status["takedown"], status["deactivated"]
+	return printJSON(os.Stdout, info)
+}
+
+// subjectArgs name an account, a record or a blob.
+type subjectArgs struct {
+	appFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+	Subject  string `arg:"" help:"Account (DID, handle or mail address), record (at:// URI with a DID) or blob (DID/CID)."`
+}
+
+// apply sets the subject's takedown.
+func (c *subjectArgs) apply(ctx context.Context, log *slog.Logger, applied bool, ref string) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	subject, err := c.subject(ctx, a, t)
+	if err != nil {
+		return err
+	}
+	return a.post(ctx, t, "com.atproto.admin.updateSubjectStatus", map[string]any{
+		"subject": subject, "takedown": map[string]any{"applied": applied, "ref": ref},
+	}, nil)
+}
+
+func (c *subjectArgs) subject(ctx context.Context, a *app, t *tenant.Tenant) (map[string]string, error) {
+	if strings.HasPrefix(c.Subject, "at://") {
+		var status struct {
+			Subject map[string]string `json:"subject"`
+		}
+		err := a.get(ctx, t, "com.atproto.admin.getSubjectStatus", &status, "uri", c.Subject)
+		return status.Subject, err
+	}
+	if did, cid, ok := strings.Cut(c.Subject, "/"); ok {
+		return map[string]string{"$type": "com.atproto.admin.defs#repoBlobRef", "did": did, "cid": cid}, nil
+	}
+	who, err := (&accountArgs{Account: c.Subject}).find(ctx, a, t)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"$type": "com.atproto.admin.defs#repoRef", "did": who.DID}, nil
+}
+
+type accountTakedownCmd struct {
+	subjectArgs
+	Ref string `help:"Reference of the decision; its time without one."`
+}
+
+func (c *accountTakedownCmd) Run(ctx context.Context, log *slog.Logger) error {
+	return c.apply(ctx, log, true, c.Ref)
+}
+
+type accountRestoreCmd struct {
+	subjectArgs
+}
+
+func (c *accountRestoreCmd) Run(ctx context.Context, log *slog.Logger) error {
+	return c.apply(ctx, log, false, "")
+}
+
+type accountDeleteCmd struct {
+	accountArgs
+	Yes bool `required:"" help:"Yes, for good."`
+}
+
+func (c *accountDeleteCmd) Run(ctx context.Context, log *slog.Logger) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	who, err := c.find(ctx, a, t)
+	if err != nil {
+		return err
+	}
+	return a.post(ctx, t, "com.atproto.admin.deleteAccount", map[string]string{"did": who.DID}, nil)
+}
+
+type accountPasswordCmd struct {
+	accountArgs
+	Password string `help:"The new password; '-' reads one line from standard input. Without it one is made and printed."`
+}
+
+func (c *accountPasswordCmd) Run(ctx context.Context, log *slog.Logger) error {
+	password, err := secretArgument(c.Password, os.Stdin)
+	if err != nil {
+		return err
+	}
+	made := password == ""
+	if made {
+		password = rand.Text()
+	}
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	who, err := c.find(ctx, a, t)
+	if err != nil {
+		return err
+	}
+	if err := a.post(ctx, t, "com.atproto.admin.updateAccountPassword", map[string]string{"did": who.DID, "password": password}, nil); err != nil {
+		return err
+	}
+	if made {
+		fmt.Println(password)
+	}
+	return nil
+}
+
+type accountRotateKeyCmd struct {
+	accountArgs
+}
+
+func (c *accountRotateKeyCmd) Run(ctx context.Context, log *slog.Logger) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	who, err := c.find(ctx, a, t)
+	if err != nil {
+		return err
+	}
+	var reserved struct {
+		SigningKey string `json:"signingKey"`
+	}
+	if err := a.post(ctx, t, "com.atproto.server.reserveSigningKey", map[string]string{"did": who.DID}, &reserved); err != nil {
+		return err
+	}
+	err = a.post(ctx, t, "com.atproto.admin.updateAccountSigningKey", map[string]string{"did": who.DID, "signingKey": reserved.SigningKey}, nil)
+	if err == nil {
+		fmt.Println(reserved.SigningKey)
+	}
+	return err
+}

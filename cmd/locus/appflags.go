@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"os/user"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/handlers"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/identity/plcdir"
+	"github.com/auroralocus/locus/internal/mail/outbox"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// appFlags are what a command needs that works through the server's own methods, in this process.
+type appFlags struct {
+	dataFlags
+	originFlags
+	Dev    bool   `help:"The deployment is a development server: use its built-in PLC directory."`
+	PLCURL string `name:"plc-url" placeholder:"URL" help:"PLC directory." default:"https://plc.directory" env:"LOCUS_PLC_URL"`
+}
+
+// assemble opens everything; stop closes it.
+func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname string) (*app, *tenant.Tenant, func(), error) {
+	d, stopDB, err := f.open(ctx, log, db.Config{Log: log})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	keys, err := f.keys(log)
+	if err != nil {
+		stopDB()
+		return nil, nil, nil, err
+	}
+	origin := f.originFlags.config()
+	origin.Dev = origin.Dev || f.Dev
+	client := identity.NewHTTPClient(identity.Policy{AllowLoopback: f.Dev})
+	resolver := identity.ResolverConfig{Now: time.Now, Log: log, HTTP: client, PLC: identity.NewPLCClient(f.PLCURL, client)}
+	if f.Dev {
+		resolver.PLC = plcdir.New(d, time.Now, false)
+	}
+	a := assemble(d, keys, origin, resolver, outbox.Config{}, f.blobs(), log)
+	stop := func() {
+		a.close()
+		client.CloseIdleConnections()
+		stopDB()
+	}
+	t, err := a.tenants.Get(ctx, hostname)
+	if err != nil {
+		stop()
+		return nil, nil, nil, explainTenant(err)
+	}
+	return a, t, stop, nil
+}
+
+// commandUser is who stands in the audit log for what a command does.
+func commandUser() auth.Operator {
+	name := os.Getenv("LOCUS_OPERATOR")
+	if name == "" {
+		name = "unknown"
+		if u, err := user.Current(); err == nil && u.Username != "" {
+			name = u.Username
+		}
+	}
+	return auth.Operator{Name: "cli:" + name, Role: auth.RoleOwner}
+}
+
+// operate calls a method in this process as the command's user.
+func (a *app) operate(ctx context.Context, t *tenant.Tenant, verb, method string, in, out any) error {
+	_, err := a.call(handlers.AsOperator(ctx, commandUser()), t.Hostname, verb, method, in, out)
+	return err
+}
+
+// get calls a query as the command's user; kv are its parameters.
+func (a *app) get(ctx context.Context, t *tenant.Tenant, method string, out any, kv ...string) error {
+	v := url.Values{}
+	for i := 0; i < len(kv); i += 2 {
+		v.Add(kv[i], kv[i+1])
+	}
+	return a.operate(ctx, t, http.MethodGet, method+"?"+v.Encode(), nil, out)
+}
+
+// post calls a procedure as the command's user.
+func (a *app) post(ctx context.Context, t *tenant.Tenant, method string, in, out any) error {
+	return a.operate(ctx, t, http.MethodPost, method, in, out)
+}
+
+// errNoSuchAccount: an argument names nobody here.
+var errNoSuchAccount = errors.New("no such account on this tenant")
+
+func printJSONLine(v any) error {
+	text, err := json.Marshal(v)
+	if err == nil {
+		_, err = fmt.Println(string(text))
+	}
+	return err
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/auroralocus/locus/internal/audit"
+	"github.com/auroralocus/locus/internal/auth"
+)
+
+type auditCmd struct {
+	List auditListCmd `cmd:"" help:"List what operators did, oldest first."`
+}
+
+type auditListCmd struct {
+	appFlags
+	Hostname string        `arg:"" help:"Hostname of the tenant."`
+	Since    time.Duration `help:"Only what is younger, as 24h; 0: everything." default:"0"`
+	From     time.Time     `help:"Only what came after, as 2026-01-31T00:00:00Z."`
+	Who      string        `help:"Only of one operator."`
+	Action   string        `help:"Only one action, as com.atproto.admin.deleteAccount."`
+	Subject  string        `help:"Only about one account (with its records and blobs), record or blob."`
+	JSON     bool          `help:"Print one JSON object a line: the export."`
+}
+
+const auditPage = 1000
+
+func (c *auditListCmd) Run(ctx context.Context, log *slog.Logger) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	f := audit.Filter{Since: c.From, Who: c.Who, Action: c.Action, Subject: c.Subject}
+	if c.Since > 0 {
+		f.Since = time.Now().Add(-c.Since)
+	}
+	for {
+		page, err := audit.List(ctx, a.db.Tenant(t.Schema).Q(), f, auditPage, func(role int16) string { return auth.Role(role).String() })
+		if err != nil {
+			return err
+		}
+		for _, e := range page {
+			if c.JSON {
+				err = printJSONLine(e)
+			} else {
+				_, err = fmt.Printf("%s  %-20s %-9s %-12s %s %s %s\n", e.At.Format("2006-01-02 15:04:05"), e.Who, e.Role, e.Outcome, e.Action, e.Subject, e.Detail)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if len(page) < auditPage {
+			return nil
+		}
+		f.After = page[len(page)-1].ID
+	}
+}

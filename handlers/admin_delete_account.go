@@ -1,0 +1,26 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/firehose"
+)
+
+// deleteAccount deletes an account for good.
+// spec: lexicon com.atproto.admin.deleteAccount
+func (m adminMethods) deleteAccount(ctx context.Context, c operatorCaller, in *adminDeleteAccountInput) (*adminDeleteAccountOutput, error) {
+	a, err := m.account(ctx, c, string(in.Body.DID))
+	if err != nil {
+		return nil, err
+	}
+	err = m.act(ctx, c, a.DID, map[string]any{"handle": a.Handle}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		return accounts.Delete(ctx, q, m.now(), a.AID)
+	})
+	if err != nil {
+		return nil, noAccount(err)
+	}
+	m.server.forget(ctx, c.Tenant, a.AID, a.DID)
+	return new(adminDeleteAccountOutput), nil
+}

@@ -1,0 +1,79 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/ipfs/go-cid"
+
+	accounts "github.com/auroralocus/locus/internal/account"
+)
+
+// getSubjectStatus says whether an account, record or blob is taken down, and an account deactivated.
+// spec: lexicon com.atproto.admin.getSubjectStatus
+func (m adminMethods) getSubjectStatus(ctx context.Context, c operatorCaller, in *adminGetSubjectStatusInput) (*adminGetSubjectStatusOutput, error) {
+	q := m.db.Tenant(c.Tenant.Schema).Q()
+	out := new(adminGetSubjectStatusOutput)
+	switch {
+	case in.Blob != "":
+		if in.DID == "" {
+			return nil, invalid("Must provide a did to request blob state")
+		}
+		raw, err := blobCID(string(in.Blob))
+		if err != nil {
+			return nil, err
+		}
+		state, err := accounts.StateOf(ctx, q, string(in.DID))
+		if err != nil {
+			return nil, noSubject(err)
+		}
+		t, err := accounts.BlobTakedown(ctx, q, state.AID, raw)
+		if err != nil {
+			return nil, noSubject(err)
+		}
+		out.Body.Subject.RepoBlobRef = &adminDefsRepoBlobRef{DID: in.DID, CID: in.Blob}
+		out.Body.Takedown = statusAttr(t)
+	case in.URI != "":
+		did, path, err := recordSubject(string(in.URI))
+		if err != nil {
+			return nil, err
+		}
+		state, err := accounts.StateOf(ctx, q, did)
+		if err != nil {
+			return nil, noSubject(err)
+		}
+		t, raw, err := accounts.RecordTakedown(ctx, q, state.AID, path)
+		if err != nil {
+			return nil, noSubject(err)
+		}
+		id, err := cid.Cast(raw)
+		if err != nil {
+			return nil, err
+		}
+		out.Body.Subject.RepoStrongRef = &repoStrongRef{URI: in.URI, CID: CID(id.String())}
+		out.Body.Takedown = statusAttr(t)
+	case in.DID != "":
+		state, err := accounts.StateOf(ctx, q, string(in.DID))
+		if err != nil {
+			return nil, noSubject(err)
+		}
+		out.Body.Subject.RepoRef = &adminDefsRepoRef{DID: in.DID}
+		out.Body.Takedown = statusAttr(state.Takedown)
+		out.Body.Deactivated = &adminDefsStatusAttr{Applied: state.Deactivated}
+	default:
+		return nil, invalid("No provided subject")
+	}
+	return out, nil
+}
+
+func statusAttr(t accounts.Takedown) *adminDefsStatusAttr {
+	return &adminDefsStatusAttr{Applied: t.Applied, Ref: t.Ref}
+}
+
+// blobCID is a blob's CID as it is stored.
+func blobCID(text string) ([]byte, error) {
+	c, err := cid.Decode(text)
+	if err != nil {
+		return nil, invalid("blob must be a CID")
+	}
+	return c.Bytes(), nil
+}

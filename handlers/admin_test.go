@@ -1,0 +1,524 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/audit"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// admin posts as the operator.
+func (h *house) admin(host, method string, body any) reply {
+	h.t.Helper()
+	return h.post(host, "com.atproto.admin."+method, asAdmin(), body)
+}
+
+// status sets the status of an account.
+func (h *house) status(host, did string, takedown, deactivated any) reply {
+	h.t.Helper()
+	in := obj{"subject": obj{"$type": "com.atproto.admin.defs#repoRef", "did": did}}
+	if takedown != nil {
+		in["takedown"] = obj{"applied": takedown, "ref": "case-1"}
+	}
+	if deactivated != nil {
+		in["deactivated"] = obj{"applied": deactivated}
+	}
+	return h.admin(host, "updateSubjectStatus", in)
+}
+
+// heard is what subscribers heard of an account after the first n events, as "account:takendown identity:handle sync".
+func (h *house) heard(t *tenant.Tenant, did string, n int) string {
+	h.t.Helper()
+	stored, err := firehose.ListEvents(h.t.Context(), h.db.Tenant(t.Schema).Q(), 0, 1000, 1<<30)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var out []string
+	for i := range stored {
+		if stored[i].Kind == firehose.KindNothing {
+			continue
+		}
+		f, err := firehose.Decode(stored[i].AppendFrame(nil))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if f.DID != did {
+			continue
+		}
+		switch f.Kind {
+		case firehose.KindAccount:
+			status := f.Status
+			if f.Active {
+				status = "active"
+			}
+			out = append(out, "account:"+status)
+		case firehose.KindIdentity:
+			out = append(out, "identity:"+f.Handle)
+		default:
+			out = append(out, strings.TrimPrefix(f.Kind.Type(), "#"))
+		}
+	}
+	return strings.Join(out[min(n, len(out)):], " ")
+}
+
+// audited is the audit log: "who role action subject outcome" a line.
+func (h *house) audited(t *tenant.Tenant) []string {
+	h.t.Helper()
+	list, err := audit.List(h.t.Context(), h.db.Tenant(t.Schema).Q(), audit.Filter{}, 1000, func(n int16) string { return auth.Role(n).String() })
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	out := make([]string, len(list))
+	for i, e := range list {
+		out[i] = strings.Join([]string{e.Who, e.Role, strings.TrimPrefix(e.Action, "com.atproto."), e.Subject, e.Outcome}, " ")
+		if strings.Contains(string(e.Detail), "secret") {
+			h.t.Errorf("the log holds a secret: %s", e.Detail)
+		}
+	}
+	return out
+}
+
+const signedUp = 4 // events of a sign-up
+
+const rkeyOne, rkeyTwo = "3jzfcijpj2z2a", "3jzfcijpj2z2b"
+
+func TestTakedownOfAccount(t *testing.T) {
+	h := newHouse(t)
+	alice, bob := h.createAccount(hostA, "alice"), h.createAccount(hostA, "bob")
+	uri := alice.create("app.bsky.feed.post", "", postRecord("hello")).ok().str("uri")
+	_, rev := alice.head()
+	code := h.post(hostA, "com.atproto.server.createInviteCode", asAdmin(), obj{"useCount": 5, "forAccount": alice.did}).ok().str("code")
+	h.set(hostA, "signup", "invite")
+	signUp := obj{"handle": "carol." + hostA, "email": "carol@example.com", "password": userPassword, "inviteCode": code}
+
+	h.status(hostA, alice.did, true, nil).ok()
+	if got := h.heard(h.a, alice.did, signedUp+1); got != "account:takendown" {
+		t.Errorf("events: %s", got)
+	}
+	// Sessions: none can be prolonged, what is out is refused, new ones need allowTakendown and are good for little.
+	h.post(hostA, "com.atproto.server.refreshSession", bearer(alice.refresh), nil).fails(400, "ExpiredToken", "revoked")
+	alice.create("app.bsky.feed.post", "", postRecord("again")).fails(401, "AccountTakedown", "")
+	login := obj{"identifier": alice.handle, "password": userPassword}
+	h.post(hostA, "com.atproto.server.createSession", "", login).fails(401, "AccountTakedown", "")
+	login["allowTakendown"] = true
+	r := h.post(hostA, "com.atproto.server.createSession", "", login).ok()
+	if r.at("active") != false || r.str("status") != "takendown" {
+		t.Errorf("session: %s", r.body)
+	}
+	td := r.str("accessJwt")
+	h.post(hostA, "com.atproto.server.refreshSession", bearer(r.str("refreshJwt")), nil).fails(400, "ExpiredToken", "")
+	h.post(hostA, "com.atproto.repo.createRecord", bearer(td), obj{"repo": alice.did, "collection": "app.bsky.feed.post", "record": postRecord("x")}).fails(400, "InvalidToken", "")
+	// Reads: hidden from everybody but the account and operators.
+	alice.read("app.bsky.feed.post", rkeyOf(uri)).fails(400, "RecordNotFound", "")
+	h.get(hostA, "com.atproto.repo.listRecords", "", "repo", alice.did, "collection", "app.bsky.feed.post").fails(400, "InvalidRequest", "")
+	h.get(hostA, "com.atproto.sync.getRepo", "", "did", alice.did).fails(400, "RepoTakendown", "")
+	h.get(hostA, "com.atproto.sync.getLatestCommit", bearer(bob.access), "did", alice.did).fails(400, "RepoTakendown", "")
+	h.get(hostA, "com.atproto.sync.getRepo", bearer(td), "did", alice.did).ok()
+	h.get(hostA, "com.atproto.sync.getRepo", asAdmin(), "did", alice.did).ok()
+	if s := h.get(hostA, "com.atproto.sync.getRepoStatus", "", "did", alice.did).ok(); s.at("active") != false || s.str("status") != "takendown" {
+		t.Errorf("%s", s.body)
+	}
+	// Codes made for it are dead.
+	h.post(hostA, "com.atproto.server.createAccount", "", signUp).fails(400, "InvalidInviteCode", "")
+	st := h.get(hostA, "com.atproto.admin.getSubjectStatus", asAdmin(), "did", alice.did).ok()
+	if st.at("takedown", "applied") != true || st.str("takedown", "ref") != "case-1" || st.at("deactivated", "applied") != false {
+		t.Errorf("%s", st.body)
+	}
+	// Doing it again says it again.
+	h.status(hostA, alice.did, true, nil).ok()
+	// Bringing an account back that its owner had deactivated does not activate it.
+	h.status(hostA, alice.did, false, nil).ok()
+	h.status(hostA, alice.did, nil, true).ok()
+	h.status(hostA, alice.did, true, nil).ok()
+	h.status(hostA, alice.did, nil, false).fails(400, "AccountNotFound", "")
+	h.status(hostA, alice.did, false, nil).ok()
+	h.status(hostA, alice.did, nil, false).ok()
+	want := "account:takendown account:takendown account:active account:deactivated account:takendown account:deactivated account:active identity:" + alice.handle + " sync"
+	if got := h.heard(h.a, alice.did, signedUp+1); got != want {
+		t.Errorf("events:\n%s\nwant\n%s", got, want)
+	}
+	alice.read("app.bsky.feed.post", rkeyOf(uri)).ok()
+	if _, now := alice.head(); now != rev {
+		t.Errorf("rev %s, was %s", now, rev)
+	}
+	h.post(hostA, "com.atproto.server.createAccount", "", signUp).ok()
+	// The answers to what makes no sense.
+	h.status(hostA, alice.did, true, false).fails(400, "InvalidRequest", "contradict")
+	h.status(hostA, alice.did, false, true).fails(400, "InvalidRequest", "contradict")
+	h.status(hostA, "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", true, nil).fails(400, "NotFound", "")
+	h.status(hostB, alice.did, true, nil).fails(400, "NotFound", "")
+	h.get(hostA, "com.atproto.admin.getSubjectStatus", asAdmin()).fails(400, "InvalidRequest", "No provided subject")
+	h.get(hostA, "com.atproto.admin.getSubjectStatus", asAdmin(), "did", "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa").fails(400, "NotFound", "Subject not found")
+	if got := h.heard(h.a, bob.did, signedUp); got != "" {
+		t.Errorf("bob's events: %s", got)
+	}
+	log := h.audited(h.a)
+	if !slices.Contains(log, "admin owner admin.updateSubjectStatus "+alice.did+" done") {
+		t.Errorf("an act is not in the log: %s", strings.Join(log, "\n"))
+	}
+	if !slices.Contains(log, "admin owner admin.updateSubjectStatus  AccountNotFound") {
+		t.Errorf("a refusal is not in the log: %s", strings.Join(log, "\n"))
+	}
+	h.check()
+}
+
+func TestTakedownOfRecord(t *testing.T) {
+	h := newHouse(t)
+	alice := h.createAccount(hostA, "alice")
+	made := alice.create("app.bsky.feed.post", rkeyOne, postRecord("bad")).ok()
+	alice.create("app.bsky.feed.post", rkeyTwo, postRecord("good")).ok()
+	before := h.heard(h.a, alice.did, 0)
+	set := func(applied bool) reply {
+		return h.admin(hostA, "updateSubjectStatus", obj{
+			"subject":  obj{"$type": "com.atproto.repo.strongRef", "uri": made.str("uri"), "cid": made.str("cid")},
+			"takedown": obj{"applied": applied},
+		})
+	}
+	set(true).ok()
+	alice.read("app.bsky.feed.post", rkeyOne).fails(400, "RecordNotFound", "")
+	list := h.get(hostA, "com.atproto.repo.listRecords", "", "repo", alice.did, "collection", "app.bsky.feed.post").ok()
+	if n := len(list.at("records").([]any)); n != 1 {
+		t.Errorf("%d records listed", n)
+	}
+	st := h.get(hostA, "com.atproto.admin.getSubjectStatus", asAdmin(), "uri", made.str("uri")).ok()
+	if st.at("takedown", "applied") != true || st.str("subject", "cid") != made.str("cid") || !strings.HasPrefix(st.str("takedown", "ref"), "20") {
+		t.Errorf("%s", st.body)
+	}
+	// It stays hidden when its owner writes it again, stays in the archive, and nobody is told.
+	alice.put("app.bsky.feed.post", rkeyOne, postRecord("bad again")).ok()
+	alice.read("app.bsky.feed.post", rkeyOne).fails(400, "RecordNotFound", "")
+	h.get(hostA, "com.atproto.sync.getRepo", "", "did", alice.did).ok()
+	if got := h.heard(h.a, alice.did, 0); got != before+" commit" {
+		t.Errorf("events: %s", got)
+	}
+	set(false).ok()
+	alice.read("app.bsky.feed.post", rkeyOne).ok()
+	subject := func(s obj) reply {
+		return h.admin(hostA, "updateSubjectStatus", obj{"subject": s, "takedown": obj{"applied": true}})
+	}
+	ref := "com.atproto.repo.strongRef"
+	subject(obj{"$type": ref, "uri": "at://" + alice.did + "/app.bsky.feed.post/3jzfcijpj2z2z", "cid": made.str("cid")}).fails(400, "NotFound", "Subject not found")
+	subject(obj{"$type": ref, "uri": "at://" + alice.handle + "/app.bsky.feed.post/" + rkeyOne, "cid": made.str("cid")}).fails(400, "InvalidRequest", "DID")
+	subject(obj{"$type": ref, "uri": "at://" + alice.did, "cid": made.str("cid")}).fails(400, "InvalidRequest", "record")
+	subject(obj{"$type": "com.example.other"}).fails(400, "InvalidRequest", "Invalid subject")
+	h.admin(hostA, "updateSubjectStatus", obj{"subject": obj{"$type": ref, "uri": made.str("uri"), "cid": made.str("cid")}, "deactivated": obj{"applied": true}}).
+		fails(400, "InvalidRequest", "only an account")
+	h.get(hostA, "com.atproto.admin.getSubjectStatus", asAdmin(), "uri", "at://"+alice.did+"/app.bsky.feed.post/3jzfcijpj2z2z").fails(400, "NotFound", "")
+	h.check()
+}
+
+func TestAccountInfo(t *testing.T) {
+	h := newHouse(t)
+	h.set(hostA, "signup", "invite")
+	code := h.post(hostA, "com.atproto.server.createInviteCode", asAdmin(), obj{"useCount": 2}).ok().str("code")
+	signUp := func(label string) *user {
+		r := h.post(hostA, "com.atproto.server.createAccount", "", obj{
+			"handle": label + "." + hostA, "email": label + "@Example.com", "password": userPassword, "inviteCode": code,
+		}).ok()
+		return &user{h, hostA, r.str("did"), r.str("handle"), r.str("accessJwt"), r.str("refreshJwt")}
+	}
+	alice, bob := signUp("alice"), signUp("bob")
+	hers := h.post(hostA, "com.atproto.server.createInviteCode", asAdmin(), obj{"useCount": 1, "forAccount": alice.did}).ok().str("code")
+	h.admin(hostA, "disableAccountInvites", obj{"account": alice.did, "note": "too many"}).ok()
+	r := h.get(hostA, "com.atproto.admin.getAccountInfo", asAdmin(), "did", alice.did).ok()
+	if r.str("email") != "alice@example.com" || r.str("handle") != alice.handle || r.at("invitesDisabled") != true || r.str("inviteNote") != "too many" ||
+		r.str("invitedBy", "code") != code || r.at("invites").([]any)[0].(obj)["code"] != hers || len(r.str("indexedAt")) != 24 {
+		t.Errorf("%s", r.body)
+	}
+	if uses := r.at("invitedBy", "uses").([]any); len(uses) != 2 || uses[0].(obj)["usedBy"] != alice.did {
+		t.Errorf("%s", r.body)
+	}
+	h.admin(hostA, "enableAccountInvites", obj{"account": alice.did}).ok()
+	if r := h.get(hostA, "com.atproto.admin.getAccountInfo", asAdmin(), "did", alice.did).ok(); r.at("invitesDisabled") != false || r.str("inviteNote") != "too many" {
+		t.Errorf("%s", r.body)
+	}
+	h.admin(hostA, "enableAccountInvites", obj{"account": "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"}).fails(400, "NotFound", "")
+	h.get(hostA, "com.atproto.admin.getAccountInfo", asAdmin(), "did", "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa").fails(400, "NotFound", "Account not found")
+	h.get(hostB, "com.atproto.admin.getAccountInfo", asAdmin(), "did", alice.did).fails(400, "NotFound", "Account not found")
+	infos := h.get(hostA, "com.atproto.admin.getAccountInfos", asAdmin(), "dids", alice.did, "dids", "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "dids", bob.did).ok()
+	if n := len(infos.at("infos").([]any)); n != 2 {
+		t.Errorf("%s", infos.body)
+	}
+	found := h.get(hostA, "com.atproto.admin.searchAccounts", asAdmin(), "email", "BOB@").ok()
+	if l := found.at("accounts").([]any); len(l) != 1 || l[0].(obj)["did"] != bob.did {
+		t.Errorf("%s", found.body)
+	}
+	page := h.get(hostA, "com.atproto.admin.searchAccounts", asAdmin(), "limit", "1").ok()
+	rest := h.get(hostA, "com.atproto.admin.searchAccounts", asAdmin(), "limit", "2", "cursor", page.str("cursor")).ok()
+	if l := rest.at("accounts").([]any); len(l) != 1 || l[0].(obj)["did"] != bob.did || rest.at("cursor") != nil {
+		t.Errorf("%s", rest.body)
+	}
+	h.get(hostA, "com.atproto.admin.searchAccounts", asAdmin(), "cursor", "x").fails(400, "InvalidRequest", "cursor")
+}
+
+func TestInviteCodesOfAdmin(t *testing.T) {
+	h := newHouse(t)
+	h.set(hostA, "signup", "invite")
+	var codes []string
+	for i := range 5 {
+		codes = append(codes, h.post(hostA, "com.atproto.server.createInviteCode", asAdmin(), obj{"useCount": 3 + i}).ok().str("code"))
+	}
+	signUp := func(label, code string) reply {
+		return h.post(hostA, "com.atproto.server.createAccount", "", obj{
+			"handle": label + "." + hostA, "email": label + "@example.com", "password": userPassword, "inviteCode": code,
+		})
+	}
+	for i, label := range []string{"alice", "bob", "carol"} {
+		signUp(label, codes[[]int{2, 2, 4}[i]]).ok()
+	}
+	all := func(sort string) (out []string) {
+		cursor := ""
+		for range 10 {
+			kv := []string{"sort", sort, "limit", "2"}
+			if cursor != "" {
+				kv = append(kv, "cursor", cursor)
+			}
+			r := h.get(hostA, "com.atproto.admin.getInviteCodes", asAdmin(), kv...).ok()
+			for _, c := range r.at("codes").([]any) {
+				out = append(out, c.(obj)["code"].(string))
+			}
+			next, ok := r.at("cursor").(string)
+			if !ok {
+				return out
+			}
+			cursor = next
+		}
+		t.Fatal("the list has no end")
+		return nil
+	}
+	want := slices.Clone(codes)
+	slices.Reverse(want)
+	if got := all("recent"); !slices.Equal(got, want) {
+		t.Errorf("recent: %v, want %v", got, want)
+	}
+	if got := all("usage"); len(got) != 5 || got[0] != codes[2] || got[1] != codes[4] {
+		t.Errorf("usage: %v", got)
+	}
+	h.get(hostA, "com.atproto.admin.getInviteCodes", asAdmin(), "sort", "name").fails(400, "InvalidRequest", "sort")
+	for _, cursor := range []string{"x", "x::y", "::", "2026-01-01T00:00:00Z::"} {
+		h.get(hostA, "com.atproto.admin.getInviteCodes", asAdmin(), "cursor", cursor).fails(400, "InvalidRequest", "cursor")
+	}
+	h.admin(hostA, "disableInviteCodes", obj{"codes": list{codes[0], "unknown"}, "accounts": list{"admin"}}).fails(400, "InvalidRequest", "cannot disable admin invite codes")
+	h.admin(hostA, "disableInviteCodes", obj{"codes": list{codes[0], "unknown"}}).ok()
+	signUp("dave", codes[0]).fails(400, "InvalidInviteCode", "")
+	signUp("dave", codes[1]).ok()
+}
+
+func TestAccountChangesByAdmin(t *testing.T) {
+	h := newHouse(t)
+	alice, bob := h.createAccount(hostA, "alice"), h.createAccount(hostA, "bob")
+	// Address.
+	h.admin(hostA, "updateAccountEmail", obj{"account": alice.handle, "email": "New@Mailinator.com"}).ok()
+	if s := alice.ask("com.atproto.server.getSession").ok(); s.str("email") != "new@mailinator.com" || s.at("emailConfirmed") != false {
+		t.Errorf("%s", s.body)
+	}
+	h.admin(hostA, "updateAccountEmail", obj{"account": bob.did, "email": "new@mailinator.com"}).fails(400, "InvalidRequest", "already taken")
+	h.admin(hostA, "updateAccountEmail", obj{"account": bob.did, "email": "nothing"}).fails(400, "InvalidRequest", "not supported")
+	h.admin(hostA, "updateAccountEmail", obj{"account": "nobody." + hostA, "email": "x@example.com"}).fails(400, "NotFound", "")
+	// Password: sessions end.
+	h.admin(hostA, "updateAccountPassword", obj{"did": alice.did, "password": "another-secret"}).ok()
+	h.post(hostA, "com.atproto.server.refreshSession", bearer(alice.refresh), nil).fails(400, "ExpiredToken", "")
+	h.post(hostA, "com.atproto.server.createSession", "", obj{"identifier": alice.handle, "password": userPassword}).fails(401, "AuthenticationRequired", "")
+	h.post(hostA, "com.atproto.server.createSession", "", obj{"identifier": alice.handle, "password": "another-secret"}).ok()
+	h.admin(hostA, "updateAccountPassword", obj{"did": alice.did, "password": ""}).fails(400, "InvalidPassword", "")
+	h.admin(hostA, "updateAccountPassword", obj{"did": "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "password": "x"}).fails(400, "NotFound", "")
+	// Handle: reserved names too; the document and the network follow.
+	h.admin(hostA, "updateAccountHandle", obj{"did": alice.did, "handle": "admin." + hostA}).ok()
+	if got := h.heard(h.a, alice.did, signedUp); got != "identity:admin."+hostA {
+		t.Errorf("events: %s", got)
+	}
+	if doc, err := h.plc.Resolve(t.Context(), alice.did); err != nil || doc.Handle() != "admin."+hostA {
+		t.Errorf("%+v %v", doc, err)
+	}
+	if d := h.get(hostA, "com.atproto.identity.resolveHandle", "", "handle", "admin."+hostA).ok().str("did"); d != alice.did {
+		t.Error(d)
+	}
+	h.admin(hostA, "updateAccountHandle", obj{"did": bob.did, "handle": "admin." + hostA}).fails(400, "HandleNotAvailable", "taken")
+	h.admin(hostA, "updateAccountHandle", obj{"did": bob.did, "handle": "x.y." + hostA}).fails(400, "InvalidHandle", "")
+	h.admin(hostA, "updateAccountHandle", obj{"did": bob.did, "handle": "nowhere.example.invalid"}).fails(400, "InvalidHandle", "")
+	h.admin(hostA, "updateAccountHandle", obj{"did": bob.did, "handle": hostB}).fails(400, "InvalidRequest", "did not resolve")
+	// Mail.
+	h.admin(hostA, "sendEmail", obj{"recipientDid": bob.did, "senderDid": alice.did, "content": "Dear Bob", "comment": "why"}).ok()
+	h.admin(hostA, "sendEmail", obj{"recipientDid": "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "senderDid": alice.did, "content": "x"}).fails(400, "InvalidRequest", "Recipient not found")
+	h.admin(hostA, "sendEmail", obj{"recipientDid": bob.did, "senderDid": alice.did, "content": ""}).fails(400, "InvalidRequest", "content")
+	h.admin(hostA, "sendEmail", obj{"recipientDid": bob.did, "senderDid": alice.did, "content": "x", "subject": "a\r\nBcc: x@y.z"}).fails(400, "InvalidRequest", "subject")
+	bobs, err := accounts.ByDID(t.Context(), h.db.Tenant(h.a.Schema).Q(), bob.did)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mails, err := h.db.Tenant(h.a.Schema).Q().ListMailOf(t.Context(), tenantdb.ListMailOfParams{AID: bobs.AID, MaxRows: 10}); err != nil || len(mails) != 1 || mails[0].Recipient != bobs.Email {
+		t.Errorf("%+v %v", mails, err)
+	}
+	// Deletion.
+	h.admin(hostA, "deleteAccount", obj{"did": bob.did}).ok()
+	h.admin(hostA, "deleteAccount", obj{"did": bob.did}).fails(400, "NotFound", "")
+	if got := h.heard(h.a, bob.did, 0); got != "account:deleted" {
+		t.Errorf("events: %s", got)
+	}
+	bob.ask("com.atproto.server.getSession").fails(403, "AccountNotFound", "")
+	h.get(hostA, "com.atproto.sync.getRepo", asAdmin(), "did", bob.did).fails(400, "RepoNotFound", "")
+	log := strings.Join(h.audited(h.a), "\n")
+	for _, action := range []string{"updateAccountEmail", "updateAccountPassword", "updateAccountHandle"} {
+		if !strings.Contains(log, "admin owner admin."+action+" "+alice.did+" done") {
+			t.Errorf("%s is not in the log:\n%s", action, log)
+		}
+	}
+	for _, action := range []string{"sendEmail", "deleteAccount"} {
+		if !strings.Contains(log, "admin owner admin."+action+" "+bob.did+" done") {
+			t.Errorf("%s is not in the log:\n%s", action, log)
+		}
+	}
+	h.check()
+}
+
+func TestSigningKeyByAdmin(t *testing.T) {
+	h := newHouse(t)
+	alice, bob := h.createAccount(hostA, "alice"), h.createAccount(hostA, "bob")
+	alice.create("app.bsky.feed.post", rkeyOne, postRecord("before")).ok()
+	cid, _ := alice.head()
+	reserve := func(did any) string {
+		key, err := h.keys.GenerateSigningKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := h.keys.SealSigningKey(h.a.Schema.String(), 0, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.exec(h.a, "INSERT INTO pds.reserved_key (public, did, sealed, created_at, expires_at) VALUES ($1, $2, $3, now(), now() + interval '1 day')", key.PublicDIDKey(), did, sealed)
+		return key.PublicDIDKey()
+	}
+	key := reserve(nil)
+	h.admin(hostA, "updateAccountSigningKey", obj{"did": alice.did, "signingKey": key}).ok()
+	if got := h.heard(h.a, alice.did, signedUp+1); got != "identity:"+alice.handle+" sync" {
+		t.Errorf("events: %s", got)
+	}
+	if now, _ := alice.head(); now == cid {
+		t.Error("no new commit")
+	}
+	doc, err := h.plc.Resolve(context.WithoutCancel(t.Context()), alice.did)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := doc.SigningKey(); got != key {
+		t.Errorf("document names %s", got)
+	}
+	h.check() // the head's signature is the new key's
+	alice.create("app.bsky.feed.post", rkeyTwo, postRecord("after")).ok()
+	h.check()
+	// A key is used once, and only for whom it was reserved.
+	h.admin(hostA, "updateAccountSigningKey", obj{"did": bob.did, "signingKey": key}).fails(400, "InvalidRequest", "reserveSigningKey")
+	h.admin(hostA, "updateAccountSigningKey", obj{"did": bob.did, "signingKey": reserve(alice.did)}).fails(400, "InvalidRequest", "reserveSigningKey")
+	h.admin(hostA, "updateAccountSigningKey", obj{"did": "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "signingKey": reserve(nil)}).fails(400, "NotFound", "")
+}
+
+// Named operators: what each role may do, tokens that end, and names in the log.
+func TestOperators(t *testing.T) {
+	h := newHouse(t)
+	alice := h.createAccount(hostA, "alice")
+	tokens := map[auth.Role]auth.OperatorToken{}
+	q := func(fn func(*tenantdb.Queries) error) {
+		t.Helper()
+		if err := h.db.Tenant(h.a.Schema).Tx(t.Context(), fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for role := auth.RoleSupport; role <= auth.RoleOwner; role++ {
+		tokens[role] = auth.NewOperatorToken()
+		q(func(q *tenantdb.Queries) error {
+			if err := auth.InsertOperator(t.Context(), q, h.clock.Now(), "op-"+role.String(), role, "test"); err != nil {
+				return err
+			}
+			return auth.InsertOperatorToken(t.Context(), q, h.clock.Now(), "op-"+role.String(), tokens[role], "laptop", nil)
+		})
+	}
+	calls := []struct {
+		needs auth.Role
+		call  func(credential string) reply
+	}{
+		{auth.RoleSupport, func(c string) reply { return h.get(hostA, "com.atproto.admin.getAccountInfo", c, "did", alice.did) }},
+		{auth.RoleModerator, func(c string) reply {
+			return h.post(hostA, "com.atproto.admin.disableAccountInvites", c, obj{"account": alice.did})
+		}},
+		{auth.RoleAdmin, func(c string) reply {
+			return h.post(hostA, "com.atproto.server.createInviteCode", c, obj{"useCount": 1})
+		}},
+	}
+	for _, c := range calls {
+		for role, token := range tokens {
+			for _, credential := range []string{bearer(token.Secret), basic("op-"+role.String(), token.Secret)} {
+				if role >= c.needs {
+					c.call(credential).ok()
+				} else {
+					c.call(credential).fails(403, "Forbidden", "needs the role "+c.needs.String())
+				}
+			}
+			c.call(basic("op-other", token.Secret)).fails(401, "AuthenticationRequired", "")
+			c.call(bearer(token.Secret+"x")).fails(401, "AuthenticationRequired", "")
+			c.call(basic("admin", token.Secret)).fails(401, "AuthenticationRequired", "")
+		}
+	}
+	support := tokens[auth.RoleSupport]
+	h.get(hostB, "com.atproto.admin.getAccountInfo", bearer(support.Secret), "did", alice.did).fails(401, "AuthenticationRequired", "")
+	h.get(hostA, "com.atproto.sync.getRepo", bearer(support.Secret), "did", alice.did).ok()
+	log := strings.Join(h.audited(h.a), "\n")
+	for _, want := range []string{"op-support support server.createInviteCode  Forbidden", "op-moderator moderator admin.disableAccountInvites " + alice.did + " done", "op-owner owner server.createInviteCode admin done"} {
+		if !strings.Contains(log, want) {
+			t.Errorf("no %q in\n%s", want, log)
+		}
+	}
+	// Tokens end by revoking, by their time, and with their operator; roles change at once.
+	info := calls[0].call
+	short := auth.NewOperatorToken()
+	q(func(q *tenantdb.Queries) error {
+		end := h.clock.Now().Add(3600e9)
+		return auth.InsertOperatorToken(t.Context(), q, h.clock.Now(), "op-support", short, "", &end)
+	})
+	info(bearer(short.Secret)).ok()
+	h.clock.add(3601e9)
+	info(bearer(short.Secret)).fails(401, "AuthenticationRequired", "")
+	q(func(q *tenantdb.Queries) error { return auth.RevokeOperatorToken(t.Context(), q, support.ID) })
+	info(bearer(support.Secret)).fails(401, "AuthenticationRequired", "")
+	q(func(q *tenantdb.Queries) error {
+		return auth.SetOperatorRole(t.Context(), q, "op-owner", auth.RoleSupport)
+	})
+	calls[2].call(bearer(tokens[auth.RoleOwner].Secret)).fails(403, "Forbidden", "")
+	q(func(q *tenantdb.Queries) error { return auth.DeleteOperator(t.Context(), q, "op-admin") })
+	calls[2].call(bearer(tokens[auth.RoleAdmin].Secret)).fails(401, "AuthenticationRequired", "")
+	for _, name := range []string{"admin", "", "Big", "a b", strings.Repeat("x", 65)} {
+		err := h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
+			return auth.InsertOperator(t.Context(), q, h.clock.Now(), name, auth.RoleOwner, "test")
+		})
+		if err == nil {
+			t.Errorf("%q became an operator", name)
+		}
+	}
+}
+
+// What a transaction takes back, the log does not say; and each entry of the log can be read by a machine.
+func TestAuditIsOfTheAct(t *testing.T) {
+	h := newHouse(t)
+	alice := h.createAccount(hostA, "alice")
+	h.exec(h.a, "ALTER TABLE pds.audit ADD CHECK (action <> 'com.atproto.admin.deleteAccount')")
+	h.log.allowed.Store(true)
+	h.admin(hostA, "deleteAccount", obj{"did": alice.did}).fails(500, "InternalServerError", "")
+	alice.ask("com.atproto.server.getSession").ok()
+	h.status(hostA, alice.did, true, nil).ok()
+	entries, err := audit.List(t.Context(), h.db.Tenant(h.a.Schema).Q(), audit.Filter{Subject: alice.did}, 10, func(n int16) string { return fmt.Sprint(n) })
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("%v %v", entries, err)
+	}
+	var detail struct{ Takedown struct{ Ref string } }
+	if err := json.Unmarshal(entries[0].Detail, &detail); err != nil || detail.Takedown.Ref != "case-1" || entries[0].Address != "127.0.0.1" || entries[0].RequestID == "" {
+		t.Errorf("%+v %v", entries[0], err)
+	}
+}

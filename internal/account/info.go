@@ -1,0 +1,107 @@
+package account
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+)
+
+// Info is an account as operators see it.
+type Info struct {
+	AID              int64      `json:"-"`
+	DID              string     `json:"did"`
+	Handle           string     `json:"handle,omitempty"`
+	Email            string     `json:"email,omitempty"`
+	EmailConfirmedAt *time.Time `json:"emailConfirmedAt,omitempty"`
+	CreatedAt        time.Time  `json:"createdAt"`
+	DeactivatedAt    *time.Time `json:"deactivatedAt,omitempty"`
+	DeleteAfter      *time.Time `json:"deleteAfter,omitempty"`
+	Takedown         string     `json:"takedown,omitempty"` // its reference
+	InvitesDisabled  bool       `json:"invitesDisabled,omitempty"`
+	InviteNote       string     `json:"inviteNote,omitempty"`
+	InviteCode       string     `json:"inviteCode,omitempty"` // it signed up with
+}
+
+// Status is active, takendown or deactivated.
+func (i *Info) Status() string {
+	switch {
+	case i.Takedown != "":
+		return "takendown"
+	case i.DeactivatedAt != nil:
+		return "deactivated"
+	}
+	return "active"
+}
+
+// MaxInfos bounds one look-up.
+const MaxInfos = 500
+
+// Infos looks accounts up; those that are not here are left out.
+func Infos(ctx context.Context, q *tenantdb.Queries, dids []string) ([]Info, error) {
+	rows, err := q.ListAccountInfos(ctx, tenantdb.ListAccountInfosParams{Dids: dids, MaxRows: MaxInfos})
+	if err != nil {
+		return nil, fmt.Errorf("look accounts up: %w", err)
+	}
+	out := make([]Info, len(rows))
+	for i, r := range rows {
+		out[i] = infoOf(tenantdb.ListAccountsRow(r))
+	}
+	return out, nil
+}
+
+// Search lists accounts behind after (an AID), oldest first, whose address contains a text in lower case; also looks
+// into handles and compares DIDs too. An empty text lists all.
+func Search(ctx context.Context, q *tenantdb.Queries, contains string, also bool, after int64, limit int) ([]Info, error) {
+	rows, err := q.ListAccounts(ctx, tenantdb.ListAccountsParams{AfterAID: after, Contains: contains, Also: also, MaxRows: int32(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("search accounts: %w", err)
+	}
+	out := make([]Info, len(rows))
+	for i, r := range rows {
+		out[i] = infoOf(r)
+	}
+	return out, nil
+}
+
+func infoOf(r tenantdb.ListAccountsRow) Info {
+	return Info{
+		AID: r.AID, DID: r.DID, Handle: text(r.Handle), Email: text(r.Email), EmailConfirmedAt: r.EmailConfirmedAt,
+		CreatedAt: r.CreatedAt, DeactivatedAt: r.DeactivatedAt, DeleteAfter: r.DeleteAfter, Takedown: text(r.TakedownRef),
+		InvitesDisabled: r.InvitesDisabled, InviteNote: r.InviteNote, InviteCode: text(r.InviteCode),
+	}
+}
+
+// SetEmail gives an account another address, not confirmed; tokens that were mailed to the old one are dead. Errors:
+// [ErrEmailTaken] in a [TakenError].
+func SetEmail(ctx context.Context, q *tenantdb.Queries, aid int64, email string) error {
+	err := q.UpdateAccountEmail(ctx, tenantdb.UpdateAccountEmailParams{AID: aid, Email: email})
+	if constraint, _ := db.IsUnique(err); constraint == "account_email_key" {
+		return &TakenError{ErrEmailTaken, email}
+	}
+	if err == nil {
+		err = q.DeleteEmailTokensOf(ctx, aid)
+	}
+	if err != nil {
+		return fmt.Errorf("set email of actor %d: %w", aid, err)
+	}
+	return nil
+}
+
+// SetPassword replaces the main password by its hash and ends all sessions, those of app passwords too: whoever sets a
+// password anew may do so because somebody else knows the old one. Errors: [ErrNotFound].
+func SetPassword(ctx context.Context, q *tenantdb.Queries, aid int64, hash string) error {
+	n, err := q.UpdateAccountPassword(ctx, tenantdb.UpdateAccountPasswordParams{AID: aid, PasswordHash: hash})
+	if err == nil {
+		_, err = q.DeleteRefreshTokens(ctx, aid)
+	}
+	if err != nil {
+		return fmt.Errorf("set password of actor %d: %w", aid, err)
+	}
+	if n == 0 {
+		return ErrNotFound
+	}
+	return nil
+}

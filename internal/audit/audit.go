@@ -1,0 +1,114 @@
+// Package audit keeps a tenant's log of what its operators did: who did what to whom, when, from where and with what
+// outcome. An act and its entry are written in one transaction, so there is neither without the other.
+package audit
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+)
+
+// Done is the outcome of an act that happened; everything else is the name of a refusal.
+const Done = "done"
+
+// Entry is one act.
+type Entry struct {
+	ID        string          `json:"id"` // rises with time
+	At        time.Time       `json:"at"`
+	Who       string          `json:"who"`  // an operator's name, a moderation service's DID, cli:<user>
+	Role      string          `json:"role"` // it had at that time
+	Action    string          `json:"action"`
+	Subject   string          `json:"subject,omitempty"` // DID, at:// URI, did/cid of a blob
+	Detail    json.RawMessage `json:"detail,omitempty"`  // an object, without secrets
+	Address   string          `json:"address,omitempty"`
+	RequestID string          `json:"requestId,omitempty"`
+	Outcome   string          `json:"outcome"`
+}
+
+// Limits of what is stored, in bytes: entries hold what strangers send too.
+const (
+	maxSubject = 2600
+	maxDetail  = 8 << 10
+)
+
+// Insert writes an entry inside the caller's transaction. role is the number that the operator's role is stored as;
+// detail becomes JSON. ID and Role of e are not looked at.
+func Insert(ctx context.Context, q *tenantdb.Queries, e Entry, role int16, detail any) error {
+	text := []byte("{}")
+	if detail != nil {
+		var err error
+		if text, err = json.Marshal(detail); err != nil {
+			return fmt.Errorf("audit %s: %w", e.Action, err)
+		}
+		if len(text) > maxDetail {
+			text = []byte(`{"tooLarge":true}`)
+		}
+	}
+	if len(e.Subject) > maxSubject {
+		e.Subject = e.Subject[:maxSubject]
+	}
+	err := q.InsertAudit(ctx, tenantdb.InsertAuditParams{
+		AuditID: newID(e.At), At: e.At, Who: e.Who, Role: role, Action: e.Action, Subject: clean(e.Subject), Detail: string(text),
+		Address: e.Address, RequestID: e.RequestID, Outcome: e.Outcome,
+	})
+	if err != nil {
+		return fmt.Errorf("audit %s: %w", e.Action, err)
+	}
+	return nil
+}
+
+// Filter selects entries; empty members select all.
+type Filter struct {
+	Since   time.Time
+	After   string // the last ID of the page before; outranks Since
+	Who     string
+	Action  string
+	Subject string // and what belongs to it: an account's records and blobs
+}
+
+// List gives up to limit entries, oldest first. roleName writes a stored role.
+func List(ctx context.Context, q *tenantdb.Queries, f Filter, limit int, roleName func(int16) string) ([]Entry, error) {
+	after := f.After
+	if after == "" && !f.Since.IsZero() {
+		after = timePart(f.Since)
+	}
+	rows, err := q.ListAudit(ctx, tenantdb.ListAuditParams{After: after, Who: f.Who, Action: f.Action, Subject: f.Subject, MaxRows: int32(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("list audit log: %w", err)
+	}
+	out := make([]Entry, len(rows))
+	for i, r := range rows {
+		out[i] = Entry{
+			ID: r.AuditID, At: r.At.UTC(), Who: r.Who, Role: roleName(r.Role), Action: r.Action, Subject: r.Subject,
+			Address: r.Address, RequestID: r.RequestID, Outcome: r.Outcome,
+		}
+		if r.Detail != "{}" {
+			out[i].Detail = json.RawMessage(r.Detail)
+		}
+	}
+	return out, nil
+}
+
+// newID is the time in microseconds and 32 random bits, in hex: text order is time order.
+func newID(at time.Time) string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails: the runtime ends the process instead
+	return timePart(at) + hex.EncodeToString(b[:])
+}
+
+func timePart(at time.Time) string { return fmt.Sprintf("%016x", max(0, at.UnixMicro())) }
+
+// clean is what Postgres takes as text.
+func clean(s string) string {
+	for i := range len(s) {
+		if s[i] == 0 {
+			return fmt.Sprintf("%q", s)
+		}
+	}
+	return s
+}

@@ -1,0 +1,22 @@
+-- name: InsertSignupRequest :exec
+INSERT INTO pds_tenant.signup_request (aid, genesis, created_at) VALUES (@aid, @genesis, @created_at);
+
+-- name: CountSignupRequestsOf :one
+SELECT count(*)::int FROM pds_tenant.signup_request WHERE aid = @aid;
+
+-- name: GetSignupPlace :one
+-- How many were there before this one, and this one.
+SELECT (SELECT count(*) FROM pds_tenant.signup_request o WHERE (o.created_at, o.aid) <= (s.created_at, s.aid))::int AS place
+FROM pds_tenant.signup_request s WHERE s.aid = @aid;
+
+-- name: LockSignupRequest :one
+SELECT aid, genesis, created_at FROM pds_tenant.signup_request WHERE aid = @aid FOR UPDATE;
+
+-- name: ListSignupRequests :many
+SELECT s.aid, a.did, a.handle, c.email, s.created_at
+FROM pds_tenant.signup_request s JOIN pds_tenant.actor a ON a.aid = s.aid JOIN pds_tenant.account c ON c.aid = s.aid
+WHERE a.creating_since IS NULL AND (s.created_at, s.aid) > (@after_at::timestamptz, @after_aid::bigint)
+ORDER BY s.created_at, s.aid LIMIT @max_rows::int;
+
+-- name: DeleteSignupRequest :exec
+DELETE FROM pds_tenant.signup_request WHERE aid = @aid;
