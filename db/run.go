@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -207,12 +208,16 @@ func answered(err error) bool {
 
 func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
-// isRead tells whether a statement changes nothing: a SELECT behind generated comments.
+var changes = regexp.MustCompile(`(?i)\b(INSERT|UPDATE|DELETE|MERGE)\b`)
+
+// isRead tells whether a statement changes nothing: a SELECT behind generated comments, also one that begins WITH
+// others.
 func isRead(sql string) bool {
 	for {
 		sql = strings.TrimLeft(sql, " \t\r\n")
 		if !strings.HasPrefix(sql, "--") {
-			return len(sql) >= 6 && strings.EqualFold(sql[:6], "SELECT")
+			verb := sql[:min(len(sql), strings.IndexAny(sql+" ", " \t\n"))]
+			return strings.EqualFold(verb, "SELECT") || strings.EqualFold(verb, "WITH") && !changes.MatchString(sql)
 		}
 		_, rest, ok := strings.Cut(sql, "\n")
 		if !ok {

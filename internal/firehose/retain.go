@@ -64,16 +64,19 @@ func Drop(ctx context.Context, t *db.Tenant, cut time.Time) (dropped int64, err 
 	if err != nil {
 		return 0, fmt.Errorf("edge of the window: %w", err)
 	}
-	for from := first.Seq - 1; from < upTo; {
-		from = min(from+dropBatch, upTo)
-		n, err := q.DeleteEventsUpTo(ctx, from)
+	for first.Seq <= upTo {
+		to := min(first.Seq-1+dropBatch, upTo)
+		n, err := q.DeleteEventsUpTo(ctx, to)
 		if err != nil {
-			return dropped, fmt.Errorf("drop events up to %d: %w", from, err)
+			return dropped, fmt.Errorf("drop events up to %d: %w", to, err)
 		}
 		dropped += n
 		sleep(ctx, dropPause)
-		if ctx.Err() != nil {
-			return dropped, ctx.Err()
+		// Not from 0 again: what was dropped is still in the way there, until vacuum.
+		if first, err = q.GetEventAfter(ctx, to); db.IsNoRows(err) {
+			return dropped, nil
+		} else if err != nil {
+			return dropped, fmt.Errorf("oldest event: %w", err)
 		}
 	}
 	return dropped, nil
