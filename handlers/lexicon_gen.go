@@ -773,8 +773,9 @@ type serverCreateAppPasswordInput struct {
 }
 
 type serverCreateAppPasswordInputBody struct {
-	Name       string `json:"name"`
-	Privileged *bool  `json:"privileged,omitzero" nullable:"false"`
+	Name       string   `json:"name"`
+	Privileged *bool    `json:"privileged,omitzero" nullable:"false"`
+	ExpiresAt  Datetime `json:"expiresAt,omitzero"`
 }
 
 type serverCreateAppPasswordOutput struct {
@@ -1487,6 +1488,7 @@ type serverCreateAppPasswordAppPassword struct {
 	Password   string   `json:"password"`
 	CreatedAt  Datetime `json:"createdAt"`
 	Privileged *bool    `json:"privileged,omitzero" nullable:"false"`
+	ExpiresAt  Datetime `json:"expiresAt,omitzero"`
 }
 
 type serverCreateInviteCodesAccountCodes struct {
@@ -1507,6 +1509,8 @@ type serverListAppPasswordsAppPassword struct {
 	Name       string   `json:"name"`
 	CreatedAt  Datetime `json:"createdAt"`
 	Privileged *bool    `json:"privileged,omitzero" nullable:"false"`
+	ExpiresAt  Datetime `json:"expiresAt,omitzero"`
+	LastUsedAt Datetime `json:"lastUsedAt,omitzero"`
 }
 
 type syncListHostsHost struct {

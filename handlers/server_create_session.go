@@ -9,30 +9,37 @@ import (
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// createSession signs in by handle, DID or address. A deactivated account may; a taken-down one gets, when asked for
+// createSession signs in by handle, DID or address, with the main password or an app password. A deactivated account may; a taken-down one gets, when asked for
 // with allowTakendown, a token that is good for appealing and leaving, and that cannot be refreshed.
 // spec: lexicon com.atproto.server.createSession
 func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverCreateSessionInput) (*serverCreateSessionOutput, error) {
 	t := m.db.Tenant(v.Tenant.Schema)
-	a, err := m.passwords.Authenticate(ctx, t.Q(), in.Body.Identifier, in.Body.Password)
+	secrets, err := m.sessions.Secrets(ctx, v.Tenant)
 	if err != nil {
 		return nil, err
 	}
-	scope := auth.ScopeAccess
+	a, app, err := m.passwords.SignIn(ctx, t.Q(), secrets.Typed(), in.Body.Identifier, in.Body.Password)
+	if err != nil {
+		return nil, err
+	}
+	scope := appScope(app)
 	if a.TakenDown {
 		if in.Body.AllowTakendown == nil || !*in.Body.AllowTakendown {
 			return nil, auth.ErrAccountTakedown
 		}
 		scope = auth.ScopeTakendown
 	}
-	secrets, err := m.sessions.Secrets(ctx, v.Tenant)
-	if err != nil {
-		return nil, err
-	}
 	token := m.sessions.NewRefresh()
-	if scope == auth.ScopeAccess {
+	if scope != auth.ScopeTakendown {
 		err := t.Tx(ctx, func(q *tenantdb.Queries) error {
-			return auth.InsertRefresh(ctx, q, m.now(), a.AID, token, nil)
+			var name *string
+			if app != nil {
+				name = &app.Name
+				if err := accounts.UseAppPassword(ctx, q, secrets.Typed(), m.now(), a.AID, app.Name, in.Body.Password); err != nil {
+					return err
+				}
+			}
+			return auth.InsertRefresh(ctx, q, m.now(), a.AID, token, name)
 		})
 		if err != nil {
 			return nil, err
@@ -48,6 +55,17 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 		DID: DID(a.DID), Handle: info.Handle, DIDDoc: info.DIDDoc,
 		Email: a.Email, EmailConfirmed: &a.EmailConfirmed, EmailAuthFactor: new(bool), Active: &info.Active, Status: info.Status,
 	}}, nil
+}
+
+// appScope is what a session may do that began with an app password, or with the main one (nil).
+func appScope(app *accounts.AppPassword) auth.Scope {
+	switch {
+	case app == nil:
+		return auth.ScopeAccess
+	case app.Privileged:
+		return auth.ScopeAppPassPrivileged
+	}
+	return auth.ScopeAppPass
 }
 
 // sessionInfo is what the three session answers say of an account beside its address.

@@ -20,6 +20,7 @@ func (m serverMethods) refreshSession(ctx context.Context, c refreshCaller, _ *s
 	fresh := m.sessions.NewRefresh()
 	var next auth.Rotated
 	var a *accounts.Account
+	scope := auth.ScopeAccess
 	rotate := func() error {
 		return m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
 			if next, err = auth.Rotate(ctx, q, m.now(), c.TokenID, fresh); err != nil {
@@ -31,6 +32,14 @@ func (m serverMethods) refreshSession(ctx context.Context, c refreshCaller, _ *s
 			if err == nil && a.TakenDown {
 				return auth.ErrAccountTakedown
 			}
+			if err != nil || next.AppPassword == nil {
+				return err
+			}
+			app, err := accounts.SeeAppPassword(ctx, q, m.now(), next.AID, *next.AppPassword)
+			if errors.Is(err, accounts.ErrNotFound) {
+				return auth.ErrRevoked
+			}
+			scope = appScope(&app)
 			return err
 		})
 	}
@@ -44,7 +53,7 @@ func (m serverMethods) refreshSession(ctx context.Context, c refreshCaller, _ *s
 	if next.AID != a.AID { // the row is the truth; a token never changes hands
 		return nil, auth.ErrRevoked
 	}
-	pair, err := m.sessions.Mint(c.Tenant, secrets, auth.ScopeAccess, a.DID, next.Next)
+	pair, err := m.sessions.Mint(c.Tenant, secrets, scope, a.DID, next.Next)
 	if err != nil {
 		return nil, err
 	}

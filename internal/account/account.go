@@ -34,6 +34,9 @@ var (
 	// ErrEmailTaken: 400 InvalidRequest "Email already taken: x". Comes in a [TakenError].
 	ErrEmailTaken = errors.New("email already taken")
 
+	// ErrEmailOther: 400 InvalidEmail "invalid email". Not the account's address.
+	ErrEmailOther = errors.New("not the account's email address")
+
 	// ErrPasswordLength: 400 InvalidPassword "Password must have 1 to 256 characters".
 	ErrPasswordLength = errors.New("password must have 1 to 256 characters")
 	// ErrPasswordTooLong, at sign-in: 401 AuthenticationRequired "Password too long".

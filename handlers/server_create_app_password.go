@@ -1,0 +1,37 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/bluesky-social/indigo/atproto/syntax"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+)
+
+// createAppPassword makes a password for one app, and shows it this one time.
+// spec: lexicon com.atproto.server.createAppPassword
+func (m serverMethods) createAppPassword(ctx context.Context, c accountCaller, in *serverCreateAppPasswordInput) (*serverCreateAppPasswordOutput, error) {
+	secrets, err := m.sessions.Secrets(ctx, c.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	p := accounts.AppPassword{Name: in.Body.Name, Privileged: in.Body.Privileged != nil && *in.Body.Privileged, CreatedAt: m.now()}
+	if in.Body.ExpiresAt != "" {
+		at, err := syntax.ParseDatetimeTime(string(in.Body.ExpiresAt))
+		if err != nil {
+			return nil, invalid("expiresAt must be a datetime")
+		}
+		p.ExpiresAt = &at
+	}
+	password := accounts.NewAppPassword()
+	err = m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		return accounts.InsertAppPassword(ctx, q, secrets.Typed(), c.AID, p, password)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &serverCreateAppPasswordOutput{Body: serverCreateAppPasswordAppPassword{
+		Name: p.Name, Password: password, CreatedAt: datetime(p.CreatedAt), Privileged: &p.Privileged, ExpiresAt: datetimeOf(p.ExpiresAt),
+	}}, nil
+}

@@ -1,0 +1,41 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+)
+
+// updateEmail gives the account another address, by a token if the present one is confirmed. The new one is not.
+// spec: lexicon com.atproto.server.updateEmail
+func (m serverMethods) updateEmail(ctx context.Context, c accountCaller, in *serverUpdateEmailInput) (*serverUpdateEmailOutput, error) {
+	email, err := accounts.CheckEmail(&c.Tenant.Settings, in.Body.Email)
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := m.sessions.Secrets(ctx, c.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	err = m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		a, err := ownAccount(ctx, q, c)
+		if err != nil {
+			return err
+		}
+		if a.EmailConfirmed {
+			if in.Body.Token == "" {
+				return refuse(http.StatusBadRequest, "TokenRequired", "confirmation token required")
+			}
+			if err := m.mail.use(ctx, q, secrets, c.AID, accounts.TokenUpdateEmail, in.Body.Token); err != nil {
+				return err
+			}
+		}
+		return accounts.SetEmail(ctx, q, c.AID, email)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &serverUpdateEmailOutput{}, nil
+}
