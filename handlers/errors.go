@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -98,7 +99,11 @@ func translate(ctx context.Context, err error) (answer *Error, logged bool) {
 	for i := range translations {
 		if t := &translations[i]; errors.Is(err, t.sentinel) {
 			message := t.message
-			if message == "" {
+			var own interface{ Said() string }
+			switch {
+			case message == "" && errors.As(err, &own):
+				message = own.Said()
+			case message == "":
 				message = said(err)
 			}
 			return refuse(t.status, t.name, "%s", message), t.status >= 500 && !tellsAll(t.sentinel)
@@ -110,7 +115,7 @@ func translate(ctx context.Context, err error) (answer *Error, logged bool) {
 // tellsAll tells whether the answer to a failure says all that there is to say: nothing broke, and a log line for each
 // request would let strangers fill the log.
 func tellsAll(sentinel error) bool {
-	return slices.Contains([]error{tenant.ErrTenantSuspended, accounts.ErrBusy, repodb.ErrExportsBusy, repodb.ErrClosed}, sentinel)
+	return slices.Contains([]error{tenant.ErrTenantSuspended, accounts.ErrBusy, repodb.ErrExportsBusy, repodb.ErrClosed, blob.ErrTenantQuota, blob.ErrClosed}, sentinel)
 }
 
 // said is an error's own text as a client may see it: without the "package: doing this: " before it would

@@ -21,6 +21,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
@@ -48,6 +49,7 @@ type Deps struct {
 	Actors    *accounts.Cache
 	Passwords *accounts.Passwords
 	Repos     *repodb.Store
+	Blobs     *blob.Store
 	Hub       *firehose.Hub
 	Streams   *firehose.Tails
 	Directory identity.Directory
@@ -62,8 +64,8 @@ func namespaces(g *group, d Deps) {
 	mail, publish := tokenMail{d.DB, d.Sessions, d.Outbox, d.Now}, publisher{d.DB, d.Hub}
 	server := serverMethods{d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Directory, d.Documents, d.Repos, mail, publish, d.Now, d.Log}
 	server.register(g)
-	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Log}.register(g)
-	syncMethods{d.Repos, d.Actors, newHostCounts(d.DB, d.Now)}.register(g)
+	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Blobs, d.Log}.register(g)
+	syncMethods{d.Repos, d.Actors, d.Blobs, newHostCounts(d.DB, d.Now)}.register(g)
 	identities := identityMethods{d.Tenants, d.Keys, d.Sessions, d.Actors, d.Directory, d.Documents, mail, publish, d.Now, d.Log}
 	identities.register(g)
 	actorMethods{d.DB, d.Now}.register(g)

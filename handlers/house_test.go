@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,6 +24,7 @@ import (
 	"github.com/auroralocus/locus/db/dbtest"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
@@ -56,6 +58,10 @@ type house struct {
 	tenants *tenant.Registry
 	actors  *accounts.Cache
 	repos   *repodb.Store
+	blobs   *blob.Store
+	streams *firehose.Tails
+	dataDir string // of this house
+	blobDir string // where its files are
 	outbox  *outbox.Outbox
 	plc     *plcdir.Directory
 	clock   *houseClock
@@ -64,6 +70,8 @@ type house struct {
 	http    *httptest.Server
 	a, b    *tenant.Tenant
 	emails  atomic.Int64
+	stop    func()     // ends the open streams
+	ended   chan error // what came of it
 }
 
 // houseClock is the real time moved forward.
@@ -135,28 +143,39 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	h.actors = accounts.NewCache(h.db, 0, h.clock.Now)
 	sessions := auth.NewSessions(h.db, keys, h.actors, h.clock.Now)
 	hub := firehose.NewHub()
+	h.dataDir = t.TempDir()
+	h.blobs = blob.New(h.db, keys, h.clock.Now, log, blob.Config{DataDir: h.dataDir})
+	h.blobDir = filepath.Join(h.dataDir, "blobs")
 	h.repos = repodb.New(h.db, keys, h.clock.Now, log, repodb.Config{Hub: hub})
 	h.outbox = outbox.New(h.db, keys, h.tenants, outbox.Config{}, h.clock.Now, log)
+	h.streams = firehose.NewTails(h.db, hub, h.clock.Now, log, firehose.Config{RingEvents: 300})
 	h.server = New(Deps{
 		Log: log, Now: h.clock.Now, Version: "test",
 		Auth: sessions, ByHost: h.tenants.ByHost,
 		DB: h.db, Tenants: h.tenants, Keys: keys, Sessions: sessions, Actors: h.actors,
 		Passwords: accounts.NewPasswords(accounts.PasswordConfig{Cost: accounts.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1}, Parallel: 8}, h.clock.Now),
-		Repos:     h.repos, Hub: hub, Directory: h.plc, Documents: documents,
+		Repos:     h.repos, Blobs: h.blobs, Hub: hub, Streams: h.streams, Directory: h.plc, Documents: documents,
 		Lexicons: lexicon.Default(),
 		Clock:    repo.NewClock(h.clock.Now, rand.IntN(1024)),
 		Outbox:   h.outbox,
 	})
 	h.http.Start()
+	running, stop := context.WithCancel(context.Background())
+	h.stop = stop
+	h.ended = make(chan error, 1)
+	go func() { h.ended <- h.server.Run(running) }()
 	t.Cleanup(func() {
+		stop()
+		h.streams.Close()
 		h.http.CloseClientConnections()
 		h.http.Close()
 		h.repos.Close()
+		h.blobs.Close()
 		documents.Close()
 		client.CloseIdleConnections()
 		if t.Failed() {
 			if lines := h.log.text.Load(); lines != nil {
-				t.Logf("log of the server:\n%s", strings.Join(*lines, "\n"))
+				t.Logf("end of the server's log:\n%s", strings.Join((*lines)[max(0, len(*lines)-20):], "\n"))
 			}
 		}
 	})

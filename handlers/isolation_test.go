@@ -29,6 +29,7 @@ type isolationPair struct {
 	twin             *user // of B: same label, same records
 	spare            *user // of A: for what ends an account or a session
 	commit, twinHead string
+	blob             string // both have it
 }
 
 // calls are the calls of a method. The first one must succeed; lenient says that it needs something that this test does
@@ -110,6 +111,14 @@ func (p *isolationPair) calls(nsid string) (calls []isolationCall, lenient bool)
 		return query("did", a.did, "collection", custom, "rkey", "self"), false
 	case "sync.getBlocks":
 		return query("did", a.did, "cids", p.commit), false
+	case "repo.uploadBlob":
+		return procedure(obj{"any": "bytes"}), false
+	case "repo.listMissingBlobs":
+		return query(), false
+	case "sync.getBlob":
+		return query("did", a.did, "cid", p.blob), false
+	case "sync.listBlobs":
+		return query("did", a.did), false
 	case "app.bsky.actor.getPreferences":
 		return query(), false
 	case "app.bsky.actor.putPreferences":
@@ -211,6 +220,9 @@ func TestIsolation(t *testing.T) {
 			u.create(post, rkey, postRecord("the same")).ok()
 		}
 		u.create(custom, "self", obj{"n": 1}).ok()
+		file := u.uploaded([]byte("the same bytes"))
+		u.create(custom, "file", obj{"file": file}).ok()
+		p.blob = refOf(file)
 	}
 	h.check()
 	p.twinHead, _ = p.twin.head()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -43,13 +44,16 @@ func (s *Server) middleware() http.Handler {
 	plain := http.HandlerFunc(s.serve)
 	compressed := wrap(plain)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") != "" {
-			plain(w, r) // the connection changes hands: nothing may stand before it
+		if r.Header.Get("Upgrade") != "" || files[r.URL.Path] {
+			plain(w, r) // the connection changes hands, or the kernel copies a file: nothing may stand before it
 			return
 		}
 		compressed.ServeHTTP(w, r)
 	})
 }
+
+// files are paths whose answers are never compressed.
+var files = map[string]bool{"/xrpc/com.atproto.sync.getBlob": true}
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 	st := &state{log: s.log, start: time.Now()}
@@ -176,6 +180,20 @@ func (w *response) Write(p []byte) (int, error) {
 	}
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
+	return n, err
+}
+
+// ReadFrom lets the kernel copy files.
+func (w *response) ReadFrom(src io.Reader) (int64, error) {
+	to, ok := w.ResponseWriter.(io.ReaderFrom)
+	if !ok {
+		return io.Copy(struct{ io.Writer }{w}, src)
+	}
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := to.ReadFrom(src)
+	w.bytes += n
 	return n, err
 }
 

@@ -5,6 +5,7 @@ import (
 
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/repo"
@@ -18,6 +19,7 @@ type repoMethods struct {
 	lexicons  *lexicon.Catalogue
 	documents *identity.Resolver
 	keys      *repo.Clock // draws record keys
+	blobs     *blob.Store
 	log       *slog.Logger
 }
 
@@ -28,6 +30,9 @@ func (m repoMethods) register(g *group) {
 	account(g, procedure("com.atproto.repo.putRecord").takes(writer).body(recordBodyLimit), mayPutRecord, m.putRecord)
 	account(g, procedure("com.atproto.repo.deleteRecord").takes(writer), mayDeleteRecord, m.deleteRecord)
 	account(g, procedure("com.atproto.repo.applyWrites").takes(writer).body(recordBodyLimit), mayApplyWrites, m.applyWrites)
+	// A deactivated account uploads what it brings along.
+	account(g, procedure("com.atproto.repo.uploadBlob").takes(auth.Std|auth.NoTakedown).bodyOf("blob_upload_limit", uploadLimit), anyOAuth, m.uploadBlob)
+	account(g, query("com.atproto.repo.listMissingBlobs").takes(auth.Std), anyOAuth, m.listMissingBlobs)
 	public(g, query("com.atproto.repo.getRecord"), m.getRecord)
 	public(g, query("com.atproto.repo.listRecords"), m.listRecords)
 	public(g, query("com.atproto.repo.describeRepo"), m.describeRepo)

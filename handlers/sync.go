@@ -7,6 +7,7 @@ import (
 
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -15,6 +16,7 @@ import (
 type syncMethods struct {
 	repos  *repodb.Store
 	actors *accounts.Cache
+	blobs  *blob.Store
 	hosts  *hostCounts
 }
 
@@ -25,6 +27,8 @@ func (m syncMethods) register(g *group) {
 	viewer(g, query("com.atproto.sync.getRecord").takes(auth.Std), m.getRecord)
 	viewer(g, query("com.atproto.sync.getBlocks").takes(auth.Std), m.getBlocks)
 	viewer(g, query("com.atproto.sync.getLatestCommit").takes(auth.Std), m.getLatestCommit)
+	viewer(g, query("com.atproto.sync.getBlob").takes(auth.Std|auth.OrTakendown), m.getBlob)
+	viewer(g, query("com.atproto.sync.listBlobs").takes(auth.Std|auth.OrTakendown), m.listBlobs)
 	public(g, query("com.atproto.sync.getRepoStatus"), m.getRepoStatus)
 	public(g, query("com.atproto.sync.listRepos"), m.listRepos)
 	public(g, query("com.atproto.sync.listReposByCollection"), m.listReposByCollection)

@@ -6,6 +6,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -91,6 +92,22 @@ var translations = []translation{
 	{repodb.ErrBlocksNotFound, http.StatusBadRequest, "BlockNotFound", "Could not find all of the blocks"},
 	{repodb.ErrExportsBusy, http.StatusServiceUnavailable, "NotEnoughResources", "Too many repositories are being read at once, try again"},
 	{repodb.ErrClosed, http.StatusServiceUnavailable, "NotEnoughResources", "The server is shutting down, try again"},
+	{repodb.ErrBlobNotFound, http.StatusBadRequest, "BlobNotFound", ""},
+	{repodb.ErrBlobMimeType, http.StatusBadRequest, "InvalidMimeType", ""},
+	{repodb.ErrBlobSize, http.StatusBadRequest, "InvalidSize", ""},
+
+	// blob
+	{blob.ErrNotFound, http.StatusBadRequest, "BlobNotFound", "Blob not found"},
+	{blob.ErrTakendown, http.StatusBadRequest, "InvalidRequest", "Blob has been takendown, cannot re-upload"},
+	{blob.ErrEmpty, http.StatusBadRequest, "InvalidRequest", "A request body is expected but none was provided"},
+	{blob.ErrAccountQuota, http.StatusBadRequest, "BlobQuotaExceeded", ""},
+	{blob.ErrTenantQuota, http.StatusInsufficientStorage, "InsufficientStorage", "This server takes no more files"},
+	{blob.ErrNoAccount, http.StatusBadRequest, "RepoNotFound", "Could not find repo"},
+	{blob.ErrStoreFull, http.StatusInsufficientStorage, "InsufficientStorage", "This server has no room for files"},
+	{blob.ErrStoreTimeout, http.StatusGatewayTimeout, "UpstreamTimeout", "The file store did not answer in time, try again"},
+	{blob.ErrStore, http.StatusBadGateway, "UpstreamFailure", "The file store failed, try again"},
+	{blob.ErrClosed, http.StatusServiceUnavailable, "NotEnoughResources", "The server is shutting down, try again"},
+
 	{lexicon.ErrUnknownType, http.StatusBadRequest, "InvalidRequest", ""},
 	{lexicon.ErrInvalid, http.StatusBadRequest, "InvalidRequest", ""},
 

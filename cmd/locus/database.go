@@ -11,6 +11,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/embedded"
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/keyring"
 )
 
@@ -19,6 +20,7 @@ type dataFlags struct {
 	DatabaseURL string        `placeholder:"URL" help:"Postgres 15 or newer, as postgres://user:password@host/database. Without it a private Postgres is run in the data folder." env:"LOCUS_DATABASE_URL"`
 	Wait        time.Duration `name:"database-wait" help:"How long to wait for a database that does not answer at the start." default:"60s" env:"LOCUS_DATABASE_WAIT"`
 	DataDir     string        `placeholder:"DIR" help:"Folder for the private Postgres and the master key." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
+	BlobStore   string        `placeholder:"PLACE" help:"Where tenants without a setting of their own keep files: data: (in the data folder), disk:/folder, or s3://bucket/prefix?endpoint=URL&region=NAME." default:"data:" env:"LOCUS_BLOB_STORE"`
 	MasterKey   string        `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, separated by commas, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
 }
 
@@ -55,6 +57,14 @@ func (f dataFlags) private(ctx context.Context, log *slog.Logger) (url string, s
 			log.Error("stop the private Postgres", "err", err)
 		}
 	}, nil
+}
+
+// blobs is how the deployment keeps files. S3's keys come from the environment only: command lines are seen by others.
+func (f dataFlags) blobs() blob.Config {
+	return blob.Config{
+		Location: f.BlobStore, DataDir: f.DataDir,
+		S3: blob.Credentials{AccessKey: os.Getenv("LOCUS_S3_ACCESS_KEY"), SecretKey: os.Getenv("LOCUS_S3_SECRET_KEY")},
+	}
 }
 
 // keys loads the master key, making one at the first start of a private database. A database elsewhere never gets a key

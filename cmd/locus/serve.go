@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
@@ -99,12 +100,16 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	a := assemble(d, keys, origin, resolver, post, log)
+	a := assemble(d, keys, origin, resolver, post, c.blobs(), log)
 	defer a.close()
+	if err := a.blobs.Ready(); err != nil {
+		return fmt.Errorf("%w (--blob-store says where files go)", err)
+	}
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.tenants.Run(ctx) })
 	group.Go(func() error { return a.sweeper.Run(ctx) })
+	group.Go(func() error { return blob.NewSweeper(a.blobs, a.tenants).Run(ctx) })
 	group.Go(func() error { return a.outbox.Run(ctx) })
 	if plc != nil {
 		face, err := net.Listen("tcp", c.PLCListen)

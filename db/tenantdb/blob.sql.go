@@ -48,23 +48,22 @@ func (q *Queries) DeleteBlobUsage(ctx context.Context, aid int64) error {
 
 const DeleteBlobsSlice = `-- name: DeleteBlobsSlice :execrows
 WITH dead AS (
-  DELETE FROM pds_tenant.blob b WHERE b.aid = $2::bigint AND b.cid IN (
-    SELECT s.cid FROM pds_tenant.blob s WHERE s.aid = $2::bigint ORDER BY s.cid LIMIT $3::int)
+  DELETE FROM pds_tenant.blob b WHERE b.aid = $1::bigint AND b.cid IN (
+    SELECT s.cid FROM pds_tenant.blob s WHERE s.aid = $1::bigint ORDER BY s.cid LIMIT $2::int)
   RETURNING b.store, b.object
 )
-INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, $1::timestamptz FROM dead
+INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, 'epoch'::timestamptz FROM dead
 ON CONFLICT (store, object) DO NOTHING
 `
 
 type DeleteBlobsSliceParams struct {
-	Now     time.Time
 	AID     int64
 	MaxRows int32
 }
 
-// A slice of a deleted account's blobs; the trash has their objects then.
+// A slice of a deleted account's blobs; the trash has their objects then, due at once.
 func (q *Queries) DeleteBlobsSlice(ctx context.Context, arg DeleteBlobsSliceParams) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteBlobsSlice, arg.Now, arg.AID, arg.MaxRows)
+	result, err := q.db.Exec(ctx, DeleteBlobsSlice, arg.AID, arg.MaxRows)
 	if err != nil {
 		return 0, err
 	}
@@ -452,20 +451,55 @@ func (q *Queries) UpdateBlobObject(ctx context.Context, arg UpdateBlobObjectPara
 	return result.RowsAffected(), nil
 }
 
+const UpdateBlobRenewed = `-- name: UpdateBlobRenewed :one
+UPDATE pds_tenant.blob SET created_at = CASE WHEN temporary THEN $1::timestamptz ELSE created_at END
+WHERE aid = $2 AND cid = $3
+RETURNING mime_type, size, store, object, takedown_ref
+`
+
+type UpdateBlobRenewedParams struct {
+	Now time.Time
+	AID int64
+	CID []byte
+}
+
+type UpdateBlobRenewedRow struct {
+	MimeType    string
+	Size        int64
+	Store       int16
+	Object      string
+	TakedownRef *string
+}
+
+// A blob that is uploaded again: a temporary one begins its time again.
+func (q *Queries) UpdateBlobRenewed(ctx context.Context, arg UpdateBlobRenewedParams) (UpdateBlobRenewedRow, error) {
+	row := q.db.QueryRow(ctx, UpdateBlobRenewed, arg.Now, arg.AID, arg.CID)
+	var i UpdateBlobRenewedRow
+	err := row.Scan(
+		&i.MimeType,
+		&i.Size,
+		&i.Store,
+		&i.Object,
+		&i.TakedownRef,
+	)
+	return i, err
+}
+
 const UpdateBlobTakedown = `-- name: UpdateBlobTakedown :execrows
-UPDATE pds_tenant.blob SET takedown_ref = $1::text,
-  temporary = NOT EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = blob.aid AND r.cid = blob.cid),
-  created_at = CASE WHEN $1::text IS NULL THEN $2::timestamptz ELSE created_at END
-WHERE aid = $3 AND cid = $4
+UPDATE pds_tenant.blob b SET takedown_ref = $1::text,
+  temporary = NOT EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = b.aid AND r.cid = b.cid),
+  created_at = CASE WHEN $1::text IS NULL THEN $2::timestamptz ELSE b.created_at END
+WHERE b.aid = $3::bigint AND b.cid = $4::bytea
 `
 
 type UpdateBlobTakedownParams struct {
 	TakedownRef *string
-	Now         *time.Time
-	AID         *int64
+	Now         time.Time
+	AID         int64
 	CID         []byte
 }
 
+// Behind LockBlobOwners.
 func (q *Queries) UpdateBlobTakedown(ctx context.Context, arg UpdateBlobTakedownParams) (int64, error) {
 	result, err := q.db.Exec(ctx, UpdateBlobTakedown,
 		arg.TakedownRef,

@@ -37,6 +37,10 @@ type Settings struct {
 	EmailBlockDisposable bool
 	EmailBlockedDomains  []string
 	BlobUploadLimit      int64
+	BlobStore            string
+	BlobTemporaryHours   int
+	BlobAccountLimit     int64
+	BlobTenantLimit      int64
 	AcceptRepoImports    bool
 	MaxRepoImportSize    int64
 	SessionDIDDoc        bool
@@ -78,6 +82,7 @@ func Defaults() Settings {
 		HandleMaxLength:      18,
 		EmailBlockDisposable: true,
 		BlobUploadLimit:      5 << 20,
+		BlobTemporaryHours:   24,
 		AcceptRepoImports:    true,
 		RecordValidation:     ValidateKnown,
 		Crawlers:             []string{"https://bsky.network"},
@@ -116,6 +121,10 @@ var fields = []Field{
 	{Key: "email_block_disposable", Doc: "Whether addresses of known throw-away mail services are refused.", at: func(s *Settings) any { return &s.EmailBlockDisposable }},
 	{Key: "email_blocked_domains", Doc: "More mail domains that are refused.", at: func(s *Settings) any { return &s.EmailBlockedDomains }, check: eachText(253, 1000)},
 	{Key: "blob_upload_limit", Doc: "Largest blob, in bytes.", at: func(s *Settings) any { return &s.BlobUploadLimit }, check: between(1<<10, 10<<30)},
+	{Key: "blob_store", Doc: "Where new blobs go: data:, disk:/folder or s3://bucket/prefix?endpoint=URL&region=NAME; empty: the deployment's. `locus blob move` takes what is there along.", at: func(s *Settings) any { return &s.BlobStore }, check: maxText(500)},
+	{Key: "blob_temporary_hours", Doc: "How long an uploaded blob waits for a record to name it, in hours.", at: func(s *Settings) any { return &s.BlobTemporaryHours }, check: between(1, 24*365)},
+	{Key: "blob_account_limit", Doc: "What one account's blobs may take, in bytes; 0: no limit. An account may have a limit of its own.", at: func(s *Settings) any { return &s.BlobAccountLimit }, check: between(0, 1<<50)},
+	{Key: "blob_tenant_limit", Doc: "What all accounts' blobs may take together, in bytes; 0: no limit.", at: func(s *Settings) any { return &s.BlobTenantLimit }, check: between(0, 1<<60)},
 	{Key: "accept_repo_imports", Doc: "Whether accounts may be moved here from another server.", at: func(s *Settings) any { return &s.AcceptRepoImports }},
 	{Key: "max_repo_import_size", Doc: "Largest repository taken in, in bytes; 0: no limit.", at: func(s *Settings) any { return &s.MaxRepoImportSize }, check: between(0, 1<<40)},
 	{Key: "session_did_doc", Doc: "Whether session answers carry the DID document.", at: func(s *Settings) any { return &s.SessionDIDDoc }},

@@ -146,10 +146,11 @@ INSERT INTO pds_tenant.blob_usage AS u (aid, max_bytes) VALUES (@aid, sqlc.narg(
 ON CONFLICT (aid) DO UPDATE SET max_bytes = excluded.max_bytes;
 
 -- name: UpdateBlobTakedown :execrows
-UPDATE pds_tenant.blob SET takedown_ref = sqlc.narg(takedown_ref)::text,
-  temporary = NOT EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = blob.aid AND r.cid = blob.cid),
-  created_at = CASE WHEN sqlc.narg(takedown_ref)::text IS NULL THEN @now::timestamptz ELSE created_at END
-WHERE aid = @aid AND cid = @cid;
+-- Behind LockBlobOwners.
+UPDATE pds_tenant.blob b SET takedown_ref = sqlc.narg(takedown_ref)::text,
+  temporary = NOT EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = b.aid AND r.cid = b.cid),
+  created_at = CASE WHEN sqlc.narg(takedown_ref)::text IS NULL THEN sqlc.arg(now)::timestamptz ELSE b.created_at END
+WHERE b.aid = sqlc.arg(aid)::bigint AND b.cid = sqlc.arg(cid)::bytea;
 
 -- name: ListExpiredBlobOwners :many
 SELECT b.aid FROM pds_tenant.blob b
@@ -171,13 +172,13 @@ INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dea
 ON CONFLICT (store, object) DO NOTHING;
 
 -- name: DeleteBlobsSlice :execrows
--- A slice of a deleted account's blobs; the trash has their objects then.
+-- A slice of a deleted account's blobs; the trash has their objects then, due at once.
 WITH dead AS (
   DELETE FROM pds_tenant.blob b WHERE b.aid = @aid::bigint AND b.cid IN (
     SELECT s.cid FROM pds_tenant.blob s WHERE s.aid = @aid::bigint ORDER BY s.cid LIMIT @max_rows::int)
   RETURNING b.store, b.object
 )
-INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, @now::timestamptz FROM dead
+INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, 'epoch'::timestamptz FROM dead
 ON CONFLICT (store, object) DO NOTHING;
 
 -- name: DeleteRecordBlobsSlice :execrows
@@ -186,3 +187,9 @@ DELETE FROM pds_tenant.record_blob WHERE aid = @aid::bigint AND (cid, path) IN (
 
 -- name: DeleteBlobUsage :exec
 DELETE FROM pds_tenant.blob_usage WHERE aid = @aid;
+
+-- name: UpdateBlobRenewed :one
+-- A blob that is uploaded again: a temporary one begins its time again.
+UPDATE pds_tenant.blob SET created_at = CASE WHEN temporary THEN @now::timestamptz ELSE created_at END
+WHERE aid = @aid AND cid = @cid
+RETURNING mime_type, size, store, object, takedown_ref;

@@ -41,6 +41,9 @@ func (e *BlobError) Error() string {
 	return fmt.Sprintf("Could not find blob: %s", e.CID)
 }
 
+// Said is the text for the client, whatever the error was wrapped with.
+func (e *BlobError) Said() string { return e.Error() }
+
 func (e *BlobError) Unwrap() error { return e.Kind }
 
 // blobRef is a record's reference to a blob.

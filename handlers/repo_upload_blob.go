@@ -1,0 +1,28 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/auroralocus/locus/internal/blob"
+)
+
+// uploadBlob takes a file in, from the socket into the store, to be named by a record within some hours. Its type is
+// what its first bytes say, or else the Content-Type. Deactivated accounts may upload: they are moving here.
+// spec: lexicon com.atproto.repo.uploadBlob
+func (m repoMethods) uploadBlob(ctx context.Context, c accountCaller, in *repoUploadBlobInput) (*repoUploadBlobOutput, error) {
+	s := &c.Tenant.Settings
+	info, err := m.blobs.Upload(ctx, blob.Upload{
+		Owner:       blob.Owner{Schema: c.Tenant.Schema, AID: c.AID, DID: c.DID},
+		Location:    s.BlobStore,
+		ContentType: in.ContentType(),
+		Limits:      blob.Limits{Account: s.BlobAccountLimit, Tenant: s.BlobTenantLimit},
+	}, in.Stream())
+	if err != nil {
+		return nil, err
+	}
+	out := new(repoUploadBlobOutput)
+	out.Body.Blob = Blob{Type: "blob", Ref: cidLink{CID(info.CID.String())}, MimeType: info.MimeType, Size: info.Size}
+	return out, nil
+}
+
+func uploadLimit(v visitor) int64 { return v.Tenant.Settings.BlobUploadLimit }

@@ -1,0 +1,63 @@
+package blob
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+
+	"github.com/auroralocus/locus/db"
+)
+
+// newObject names an object that does not exist yet: <schema>/<shard>/<DID>/<CID>.<random>.
+func newObject(schema db.Schema, did string, c cid.Cid) string {
+	sum := sha256.Sum256([]byte(did))
+	return schema.String() + "/" + hex.EncodeToString(sum[:1]) + "/" + didFolder(did) + "/" + c.String() + "." + strings.ToLower(rand.Text()[:10])
+}
+
+// didFolder is a DID as the name of a folder: itself, but for long ones and those with unusual characters.
+func didFolder(did string) string {
+	ok := len(did) <= 90
+	for i := 0; ok && i < len(did); i++ {
+		c := did[i]
+		ok = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("._:-%", c) >= 0
+	}
+	if ok {
+		return did
+	}
+	sum := sha256.Sum256([]byte(did))
+	return "sha256-" + hex.EncodeToString(sum[:])
+}
+
+// cidOf reads the CID back from an object's name.
+func cidOf(object string) (cid.Cid, bool) {
+	name := object[strings.LastIndexByte(object, '/')+1:]
+	text, _, ok := strings.Cut(name, ".")
+	if !ok {
+		return cid.Undef, false
+	}
+	c, err := cid.Decode(text)
+	return c, err == nil
+}
+
+// schemaOf reads the tenant's schema back from an object's name.
+func schemaOf(object string) (db.Schema, bool) {
+	text, _, ok := strings.Cut(object, "/")
+	if !ok {
+		return db.Schema{}, false
+	}
+	s, err := db.ParseSchema(text)
+	return s, err == nil
+}
+
+// rawCID is the CID of bytes whose SHA-256 is sum.
+// spec: data-model#blob-type
+func rawCID(sum []byte) cid.Cid {
+	c, err := cid.Cast(append([]byte("\x01\x55\x12\x20"), sum...))
+	if err != nil {
+		panic("blob: a well-formed CID was refused: " + err.Error())
+	}
+	return c
+}

@@ -1,0 +1,237 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/keyring"
+)
+
+// Config of a deployment's blobs.
+type Config struct {
+	// Location is where tenants without a setting of their own keep blobs: data: (the folder blobs in DataDir),
+	// disk:/folder, or s3://bucket/prefix?endpoint=https://host&region=…. Default data:.
+	Location string
+	DataDir  string
+	// S3 is what opens S3 stores that have no credentials of their own.
+	S3 Credentials
+	// StoreTime is how long a store may take for one upload once it is here; the time for large ones is added.
+	// Default 20 s.
+	StoreTime time.Duration
+}
+
+// Credentials open an S3 store.
+type Credentials struct {
+	AccessKey string `json:"access_key"`
+	SecretKey string `json:"secret_key"`
+}
+
+// Store keeps the blobs of a deployment. Any number of processes may have one on the same database and places.
+type Store struct {
+	db   *db.DB
+	keys *keyring.Keyring
+	log  *slog.Logger
+	now  func() time.Time
+	cfg  Config
+
+	mu       sync.Mutex
+	places   map[string]*place              // by location, for tenants with credentials by schema and location
+	ids      map[db.Schema]map[string]int16 // store numbers
+	arrivals map[db.Schema]*arrivals
+	running  sync.WaitGroup
+	closed   bool
+}
+
+// place is an opened store.
+type place struct {
+	location string
+	backend
+}
+
+// New makes a store. Places are opened when they are first needed: see [Store.Ready].
+func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger, cfg Config) *Store {
+	if cfg.Location == "" {
+		cfg.Location = dataLocation
+	}
+	if cfg.StoreTime == 0 {
+		cfg.StoreTime = 20 * time.Second
+	}
+	return &Store{
+		db: d, keys: keys, log: log, now: now, cfg: cfg,
+		places: map[string]*place{}, ids: map[db.Schema]map[string]int16{}, arrivals: map[db.Schema]*arrivals{},
+	}
+}
+
+// Ready says whether the deployment's own place can be used.
+func (s *Store) Ready() error {
+	_, err := s.openPlace(s.cfg.Location, nil)
+	return err
+}
+
+// Close waits for uploads that are being recorded.
+func (s *Store) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.running.Wait()
+}
+
+const (
+	dataLocation = "data:"
+	diskScheme   = "disk:"
+	s3Scheme     = "s3://"
+)
+
+// CheckLocation says whether a text is a location's form.
+func CheckLocation(text string) error {
+	switch {
+	case text == dataLocation:
+		return nil
+	case strings.HasPrefix(text, diskScheme):
+		if !filepath.IsAbs(text[len(diskScheme):]) {
+			return fmt.Errorf("%w: %s needs an absolute path", ErrLocation, diskScheme)
+		}
+		return nil
+	}
+	return fmt.Errorf("%w: %.100q is none of data:, disk:/folder, s3://bucket/prefix?endpoint=URL", ErrLocation, text)
+}
+
+// openPlace gives the store at a location, opened once. credentials may be nil: the deployment's.
+func (s *Store) openPlace(location string, credentials *Credentials) (*place, error) {
+	key := location
+	if credentials != nil {
+		key += " " + credentials.AccessKey + " " + credentials.SecretKey
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.places[key]; p != nil {
+		return p, nil
+	}
+	if err := CheckLocation(location); err != nil {
+		return nil, err
+	}
+	root := strings.TrimPrefix(location, diskScheme)
+	if location == dataLocation {
+		root = filepath.Join(s.cfg.DataDir, "blobs")
+	}
+	b, err := newDisk(root)
+	if err != nil {
+		return nil, err
+	}
+	p := &place{location, b}
+	s.places[key] = p
+	return p, nil
+}
+
+// storeID is the number that a tenant's rows know a location by.
+func (s *Store) storeID(ctx context.Context, schema db.Schema, location string) (int16, error) {
+	s.mu.Lock()
+	id, ok := s.ids[schema][location]
+	s.mu.Unlock()
+	if ok {
+		return id, nil
+	}
+	q := s.db.Tenant(schema).Q()
+	for range 5 {
+		if err := s.learnStores(ctx, schema); err != nil {
+			return 0, err
+		}
+		s.mu.Lock()
+		id, ok = s.ids[schema][location]
+		s.mu.Unlock()
+		if ok {
+			return id, nil
+		}
+		if err := q.InsertBlobStore(ctx, tenantdb.InsertBlobStoreParams{Location: location, CreatedAt: s.now()}); err != nil {
+			return 0, fmt.Errorf("register blob store: %w", err)
+		}
+	}
+	return 0, fmt.Errorf("register blob store %s of %s: %w", location, schema, ErrLocation)
+}
+
+// learnStores reads the locations of a tenant.
+func (s *Store) learnStores(ctx context.Context, schema db.Schema) error {
+	rows, err := s.db.Tenant(schema).Q().ListBlobStores(ctx)
+	if err != nil {
+		return fmt.Errorf("read blob stores of %s: %w", schema, err)
+	}
+	ids := make(map[string]int16, len(rows))
+	for _, r := range rows {
+		ids[r.Location] = r.Store
+	}
+	s.mu.Lock()
+	s.ids[schema] = ids
+	s.mu.Unlock()
+	return nil
+}
+
+// current is where a tenant's new blobs go; location is the tenant's setting, "" for the deployment's.
+func (s *Store) current(ctx context.Context, schema db.Schema, location string) (*place, int16, error) {
+	if location == "" {
+		location = s.cfg.Location
+	}
+	id, err := s.storeID(ctx, schema, location)
+	if err != nil {
+		return nil, 0, err
+	}
+	p, err := s.placeOf(ctx, schema, id)
+	return p, id, err
+}
+
+// placeOf opens the store that rows call by a number.
+func (s *Store) placeOf(ctx context.Context, schema db.Schema, id int16) (*place, error) {
+	for try := range 2 {
+		s.mu.Lock()
+		for location, n := range s.ids[schema] {
+			if n == id {
+				s.mu.Unlock()
+				return s.openPlace(location, nil)
+			}
+		}
+		s.mu.Unlock()
+		if try == 0 {
+			if err := s.learnStores(ctx, schema); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return nil, fmt.Errorf("%w: %s has no store %d", ErrLocation, schema, id)
+}
+
+// referrer asks the database whether a row has an object of this place. An object of a schema that is no more has none.
+func (s *Store) referrer(location string) func(context.Context, int64, string) (bool, error) {
+	return func(ctx context.Context, aid int64, object string) (bool, error) {
+		schema, ok1 := schemaOf(object)
+		c, ok2 := cidOf(object)
+		if !ok1 || !ok2 {
+			return false, nil
+		}
+		id, err := s.storeID(ctx, schema, location)
+		if isNoTable(err) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		row, err := s.db.Tenant(schema).Q().GetBlob(ctx, tenantdb.GetBlobParams{AID: aid, CID: c.Bytes()})
+		if db.IsNoRows(err) {
+			return false, nil
+		}
+		return err == nil && row.Store == id && row.Object == object, err
+	}
+}
+
+func isNoTable(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42P01"
+}

@@ -1,0 +1,213 @@
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+const (
+	sweepEvery = 10 * time.Minute
+	trashEvery = 5 * time.Second
+	// trashSlice is how many objects one claim takes, claimTime how long others leave them alone.
+	trashSlice = 200
+	claimTime  = 10 * time.Minute
+	// expireSlice bounds one transaction of the expiry.
+	expireSlice = 500
+	// staleUpload is how old a mark or an unfinished upload must be to be a crash's.
+	staleUpload = time.Hour
+)
+
+// Sweeper does what is left to be done in the background: deletes objects that the trash names, temporary blobs that no
+// record came for, and what crashed uploads left. Any number of processes may run it at once.
+type Sweeper struct {
+	store   *Store
+	tenants *tenant.Registry
+	log     *slog.Logger
+}
+
+// NewSweeper makes a sweeper.
+func NewSweeper(s *Store, tenants *tenant.Registry) *Sweeper {
+	return &Sweeper{store: s, tenants: tenants, log: s.log}
+}
+
+// Run sweeps until the context ends.
+func (w *Sweeper) Run(ctx context.Context) error {
+	tick := time.NewTicker(trashEvery)
+	defer tick.Stop()
+	next := time.Now()
+	for {
+		var err error
+		if time.Now().Before(next) {
+			err = w.EmptyTrash(ctx)
+		} else {
+			next = time.Now().Add(sweepEvery)
+			err = w.Sweep(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			w.log.Warn("sweep of blobs is incomplete, the next one goes on", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Sweep does everything once.
+func (w *Sweeper) Sweep(ctx context.Context) error {
+	failed := []error{w.each(ctx, func(ctx context.Context, t *tenant.Tenant) error {
+		return w.store.Expire(ctx, t.Schema, time.Duration(t.Settings.BlobTemporaryHours)*time.Hour)
+	})}
+	failed = append(failed, w.EmptyTrash(ctx))
+	for _, p := range w.store.opened() {
+		failed = append(failed, p.sweep(ctx, w.store.now().Add(-staleUpload), w.store.referrer(p.location)))
+	}
+	return errors.Join(failed...)
+}
+
+// EmptyTrash deletes what is due in every tenant.
+func (w *Sweeper) EmptyTrash(ctx context.Context) error {
+	return w.each(ctx, func(ctx context.Context, t *tenant.Tenant) error {
+		_, err := w.store.EmptyTrash(ctx, t.Schema)
+		return err
+	})
+}
+
+func (w *Sweeper) each(ctx context.Context, do func(context.Context, *tenant.Tenant) error) error {
+	all, err := w.tenants.List(ctx)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, t := range all {
+		if ctx.Err() != nil {
+			break
+		}
+		if t.State != tenant.Active {
+			continue
+		}
+		if err := do(ctx, t); err != nil {
+			failed = append(failed, fmt.Errorf("blobs of %s: %w", t.Hostname, err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// opened are the places that this process has used.
+func (s *Store) opened() []*place {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []*place
+	for _, p := range s.places {
+		out = append(out, p)
+	}
+	return out
+}
+
+// Expire deletes temporary blobs that are older than age.
+func (s *Store) Expire(ctx context.Context, schema db.Schema, age time.Duration) error {
+	t := s.db.Tenant(schema)
+	for {
+		before := s.now().Add(-age)
+		owners, err := t.Q().ListExpiredBlobOwners(ctx, tenantdb.ListExpiredBlobOwnersParams{Before: before, MaxRows: expireSlice})
+		if err != nil || len(owners) == 0 {
+			return err
+		}
+		owners = slices.Compact(slices.Sorted(slices.Values(owners)))
+		var n int64
+		err = t.Tx(ctx, func(q *tenantdb.Queries) (err error) {
+			if err := q.LockBlobOwners(ctx, owners); err != nil {
+				return err
+			}
+			n, err = q.DeleteExpiredBlobs(ctx, tenantdb.DeleteExpiredBlobsParams{Aids: owners, Before: before, Now: s.now()})
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("delete temporary blobs: %w", err)
+		}
+		if n == 0 {
+			return nil // another process was faster, or records came for them
+		}
+	}
+}
+
+// EmptyTrash deletes a tenant's objects that are due, and says how many. An object that cannot be deleted now is tried
+// again later, ever less often.
+func (s *Store) EmptyTrash(ctx context.Context, schema db.Schema) (int, error) {
+	q := s.db.Tenant(schema).Q()
+	total := 0
+	for {
+		now := s.now()
+		rows, err := q.UpdateBlobTrashClaimed(ctx, tenantdb.UpdateBlobTrashClaimedParams{Now: now, Until: now.Add(claimTime), MaxRows: trashSlice})
+		if err != nil {
+			return total, fmt.Errorf("read trash: %w", err)
+		}
+		if len(rows) == 0 {
+			return total, nil
+		}
+		n, err := s.removeClaimed(ctx, schema, rows)
+		total += n
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+func (s *Store) removeClaimed(ctx context.Context, schema db.Schema, rows []tenantdb.UpdateBlobTrashClaimedRow) (int, error) {
+	q := s.db.Tenant(schema).Q()
+	byStore := map[int16][]string{}
+	attempts := map[string]int32{}
+	for _, r := range rows {
+		byStore[r.Store] = append(byStore[r.Store], r.Object)
+		attempts[r.Object] = r.Attempts
+	}
+	var done tenantdb.DeleteBlobTrashParams
+	var failed []error
+	for id, objects := range byStore {
+		var bad map[string]error
+		p, err := s.placeOf(ctx, schema, id)
+		if err == nil {
+			ctx, cancel := context.WithTimeout(ctx, claimTime/2)
+			bad = p.remove(ctx, objects)
+			cancel()
+		}
+		for _, o := range objects {
+			e := err
+			if e == nil {
+				e = bad[o]
+			}
+			if e == nil {
+				done.Stores = append(done.Stores, id)
+				done.Objects = append(done.Objects, o)
+				continue
+			}
+			failed = append(failed, e)
+			wait := min(time.Minute<<min(attempts[o], 12), 24*time.Hour)
+			text := e.Error()
+			if len(text) > 500 {
+				text = text[:500]
+			}
+			if err := q.UpdateBlobTrashFailed(ctx, tenantdb.UpdateBlobTrashFailedParams{Store: id, Object: o, DueAt: s.now().Add(wait), LastError: text}); err != nil {
+				failed = append(failed, err)
+			}
+		}
+	}
+	if len(done.Stores) > 0 {
+		if err := q.DeleteBlobTrash(ctx, done); err != nil {
+			failed = append(failed, fmt.Errorf("clear trash: %w", err))
+		}
+	}
+	if len(failed) > 3 {
+		failed = append(failed[:3], fmt.Errorf("and %d more", len(failed)-3))
+	}
+	return len(done.Stores), errors.Join(failed...)
+}
