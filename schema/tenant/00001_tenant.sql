@@ -85,7 +85,7 @@ CREATE TABLE pds_tenant.mst_node (
   cid         bytea NOT NULL,
   content     bytea NOT NULL,
   PRIMARY KEY (aid, level, after)
-) WITH (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.02);
+) WITH (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.02);
 
 -- The record's block lives in its row. path is "collection/rkey": its byte order is tree order, which (collection, rkey) order is not.
 CREATE TABLE pds_tenant.record (
