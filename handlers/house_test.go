@@ -148,7 +148,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	h.blobDir = filepath.Join(h.dataDir, "blobs")
 	h.repos = repodb.New(h.db, keys, h.clock.Now, log, repodb.Config{Hub: hub})
 	h.outbox = outbox.New(h.db, keys, h.tenants, outbox.Config{}, h.clock.Now, log)
-	h.streams = firehose.NewTails(h.db, hub, h.clock.Now, log, firehose.Config{RingEvents: 300})
+	h.streams = firehose.NewTails(h.db, hub, h.clock.Now, log, firehose.Config{RingEvents: 100})
 	h.server = New(Deps{
 		Log: log, Now: h.clock.Now, Version: "test",
 		Auth: sessions, ByHost: h.tenants.ByHost,

@@ -78,7 +78,7 @@ type socket struct {
 }
 
 // admit counts a new socket, or says why there may be none.
-func (s *sockets) admit(v visitor) (*socket, error) {
+func (s *sockets) admit(v visitor) (*socket, *Error) {
 	most, perAddress := v.Tenant.Settings.FirehoseSubscribersMax, v.Tenant.Settings.FirehoseSubscribersPerAddress
 	k := &socket{set: s, tenant: v.Tenant.ID, addr: v.Addr(), kick: make(chan struct{}, 1)}
 	if trustedProxy(k.addr) {
@@ -308,7 +308,9 @@ func (k *socket) finish(err error) {
 		code, reason = websocket.StatusPolicyViolation, "invalid options_update"
 	}
 	k.wire.hurry(farewellWrite)
-	_ = k.conn.Close(code, reason) // waits a few seconds for the peer's close frame
+	late := time.AfterFunc(2*farewellWrite, func() { _ = k.wire.Conn.Close() })
+	defer late.Stop()
+	_ = k.conn.Close(code, reason) // waits for the peer's close frame
 }
 
 // hijacker hands websocket.Accept a connection whose writes do not fall between ours.

@@ -64,9 +64,9 @@ func (m streamMethods) subscribeRepos(v visitor, w http.ResponseWriter, r *http.
 
 // serve opens a socket on a subscription, lets run have it, and closes it with a code.
 func (m streamMethods) serve(v visitor, w http.ResponseWriter, r *http.Request, from firehose.From, readLimit int64, run func(*socket, *firehose.Subscription) error) {
-	k, err := m.sockets.admit(v)
-	if err != nil {
-		writeError(w, refused(r, err))
+	k, full := m.sockets.admit(v)
+	if full != nil {
+		writeError(w, full)
 		return
 	}
 	defer m.sockets.leave(k)

@@ -1,0 +1,486 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/repo/dagcbor"
+)
+
+// stream is an open subscription of a test.
+type openStream struct {
+	t    testing.TB
+	conn *websocket.Conn
+}
+
+// dial opens a stream of a house's tenant.
+func (h *house) dial(host, target string) (*openStream, *http.Response, error) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 10*time.Second)
+	defer cancel()
+	conn, answer, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(h.http.URL, "http")+target, &websocket.DialOptions{Host: host})
+	if err != nil {
+		return nil, answer, err
+	}
+	conn.SetReadLimit(firehose.MaxFrame)
+	h.t.Cleanup(func() { _ = conn.CloseNow() })
+	return &openStream{h.t, conn}, answer, nil
+}
+
+func (h *house) stream(host, target string) *openStream {
+	h.t.Helper()
+	s, _, err := h.dial(host, target)
+	if err != nil {
+		h.t.Fatal(target, err)
+	}
+	return s
+}
+
+func (h *house) hose(host, query string) *openStream {
+	h.t.Helper()
+	return h.stream(host, "/xrpc/com.atproto.sync.subscribeRepos"+query)
+}
+
+func (s *openStream) read(within time.Duration) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(s.t.Context(), within)
+	defer cancel()
+	_, b, err := s.conn.Read(ctx)
+	return b, err
+}
+
+// exampleRecord is of a collection whose lexicon nobody knows: any key and any length will do.
+func exampleRecord(text string) obj { return obj{"$type": "com.example.post", "text": text} }
+
+// frame reads one event.
+func (s *openStream) frame() *firehose.Frame {
+	s.t.Helper()
+	b, err := s.read(10 * time.Second)
+	if err != nil {
+		s.t.Fatal("read frame:", err)
+	}
+	f, err := firehose.Decode(b)
+	if err != nil {
+		s.t.Fatalf("%v: %x", err, b)
+	}
+	return f
+}
+
+// says reads a frame that is no event: an error or #info.
+func (s *openStream) says(op int64, member, name string) {
+	s.t.Helper()
+	b, err := s.read(10 * time.Second)
+	if err != nil {
+		s.t.Fatalf("waiting for %s: %v", name, err)
+	}
+	r := dagcbor.NewReader(b)
+	n, err := r.Map()
+	want := dagcbor.AppendMapHead(nil, n)
+	if n == 2 {
+		want = dagcbor.AppendText(dagcbor.AppendText(want, "t"), "#info")
+	}
+	want = dagcbor.AppendInt(dagcbor.AppendText(want, "op"), op)
+	want = dagcbor.AppendText(dagcbor.AppendText(dagcbor.AppendMapHead(want, 2), member), name)
+	if err != nil || !bytes.HasPrefix(b, want) {
+		s.t.Fatalf("got %q, want %s", b, name)
+	}
+}
+
+// ends waits for the close frame.
+func (s *openStream) ends(code websocket.StatusCode, within time.Duration) {
+	s.t.Helper()
+	for deadline := time.Now().Add(within); ; {
+		_, err := s.read(time.Until(deadline))
+		if err == nil {
+			continue
+		}
+		if got := websocket.CloseStatus(err); got != code {
+			s.t.Errorf("closed with %v (%v), want %v", got, err, code)
+		}
+		return
+	}
+}
+
+func TestSubscribeRepos(t *testing.T) {
+	h := newHouse(t)
+	live := h.hose(hostA, "")
+	alice := h.createAccount(hostA, "alice")
+	h.createAccount(hostB, "other")
+	for i, want := range []firehose.Kind{firehose.KindIdentity, firehose.KindAccount, firehose.KindCommit, firehose.KindSync} {
+		if f := live.frame(); f.Kind != want || f.DID != alice.did || f.Seq != int64(i+1) {
+			t.Errorf("event %d: %+v", i, f)
+		}
+	}
+	alice.create("com.example.post", "one", exampleRecord("one")).ok()
+	f := live.frame()
+	if f.Seq != 5 || len(f.Ops) != 1 || f.Ops[0].Path != "com.example.post/one" || !f.PrevData.Defined() {
+		t.Errorf("%+v", f)
+	}
+	// Again from a cursor: the same bytes for everybody, and what follows.
+	for cursor := range 6 {
+		s := h.hose(hostA, "?cursor="+strconv.Itoa(cursor))
+		for seq := cursor + 1; seq <= 5; seq++ {
+			if f := s.frame(); f.Seq != int64(seq) {
+				t.Errorf("cursor %d: event %d, want %d", cursor, f.Seq, seq)
+			}
+		}
+		if b, err := s.read(50 * time.Millisecond); err == nil {
+			t.Errorf("cursor %d: and %x", cursor, b)
+		}
+	}
+	future := h.hose(hostA, "?cursor=6")
+	future.says(-1, "error", "FutureCursor")
+	future.ends(websocket.StatusPolicyViolation, 5*time.Second)
+
+	// Out of the window.
+	h.set(hostA, "firehose_retention_hours", "1")
+	h.clock.add(3 * time.Hour)
+	if err := h.tenants.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1200 * time.Millisecond) // the ring lets go of what is old
+	old := h.hose(hostA, "?cursor=2")
+	old.says(1, "name", "OutdatedCursor")
+	h.createAccount(hostA, "carol")
+	if f := old.frame(); f.Seq != 6 {
+		t.Errorf("%+v", f)
+	}
+	zero := h.hose(hostA, "?cursor=0")
+	if f := zero.frame(); f.Seq != 6 {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestSubscribeReposRefusals(t *testing.T) {
+	h := newHouse(t)
+	get := func(host, target string) reply { return h.raw("GET", host, target, nil) }
+	r := get(hostA, "/xrpc/com.atproto.sync.subscribeRepos")
+	r.fails(http.StatusUpgradeRequired, "UpgradeRequired", "")
+	if r.header.Get("Upgrade") != "websocket" {
+		t.Error(r.header)
+	}
+	get(hostA, "/subscribe").fails(http.StatusUpgradeRequired, "UpgradeRequired", "")
+	h.raw("POST", hostA, "/xrpc/com.atproto.sync.subscribeRepos", nil).fails(http.StatusBadRequest, "InvalidRequest", "Incorrect HTTP method")
+	for target, status := range map[string]int{
+		"/xrpc/com.atproto.sync.subscribeRepos?cursor=x":   400,
+		"/xrpc/com.atproto.sync.subscribeRepos?cursor=1.5": 400,
+		"/subscribe?cursor=now":                            400,
+		"/subscribe?wantedCollections=nothing":             400,
+		"/subscribe?wantedCollections=app.bsky.feed.po*":   400,
+		"/subscribe?wantedDids=alice":                      400,
+		"/subscribe?compress=true":                         400,
+		"/subscribe?maxMessageSizeBytes=many":              400,
+		"/subscribe?wantedCollections=" + strings.Repeat("app.bsky.feed.post&wantedCollections=", 101) + "app.bsky.feed.like": 400,
+	} {
+		if _, answer, err := h.dial(hostA, target); err == nil || answer == nil || answer.StatusCode != status {
+			t.Errorf("%.80s: %v", target, err)
+		}
+	}
+	for _, host := range []string{"alice." + hostA, "nobody.example"} {
+		if _, answer, err := h.dial(host, "/xrpc/com.atproto.sync.subscribeRepos"); err == nil || answer.StatusCode < 400 {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	h.set(hostA, "firehose_subscribers_max", "2")
+	h.hose(hostA, "")
+	second := h.stream(hostA, "/subscribe")
+	if _, answer, err := h.dial(hostA, "/subscribe"); err == nil || answer.StatusCode != http.StatusServiceUnavailable {
+		t.Error("a third subscriber:", err)
+	}
+	h.hose(hostB, "") // another tenant's limit is its own
+	if err := second.conn.Close(websocket.StatusNormalClosure, ""); err != nil {
+		t.Error(err)
+	}
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if s, _, err := h.dial(hostA, "/subscribe"); err == nil {
+			_ = s.conn.CloseNow()
+			break
+		}
+		if time.Since(began) > 5*time.Second {
+			t.Fatal("the place of one who left stays taken")
+		}
+	}
+}
+
+// TestStreamsEnd: streams are closed with a code when the tenant is suspended and when the server goes down.
+func TestStreamsEnd(t *testing.T) {
+	h := newHouse(t)
+	a, b, j := h.hose(hostA, ""), h.hose(hostB, ""), h.stream(hostB, "/subscribe?requireHello=true")
+	h.set(hostA, "state", "suspended")
+	a.ends(websocket.StatusGoingAway, 2*time.Second)
+	h.createAccount(hostB, "bob")
+	if f := b.frame(); f.Seq != 1 {
+		t.Errorf("%+v", f)
+	}
+	h.stop()
+	b.ends(websocket.StatusGoingAway, 2*time.Second)
+	j.ends(websocket.StatusGoingAway, 2*time.Second)
+	if err := <-h.ended; err != nil {
+		t.Error(err)
+	}
+	if _, answer, err := h.dial(hostB, "/subscribe"); err == nil || answer.StatusCode != http.StatusServiceUnavailable {
+		t.Error("a subscriber of a server that goes down:", err)
+	}
+}
+
+// TestPings: the server pings, answers pings, and ends a socket that does not answer.
+func TestPings(t *testing.T) {
+	h := newHouse(t)
+	pinged := make(chan struct{}, 10)
+	ctx := t.Context()
+	conn, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(h.http.URL, "http")+"/xrpc/com.atproto.sync.subscribeRepos", &websocket.DialOptions{
+		Host:           hostA,
+		OnPingReceived: func(context.Context, []byte) bool { pinged <- struct{}{}; return true },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	reading := conn.CloseRead(ctx)
+	if err := conn.Ping(ctx); err != nil {
+		t.Error("ours was not answered:", err)
+	}
+	dumb := rawSocket(t, h, "/xrpc/com.atproto.sync.subscribeRepos")
+	for range 5 {
+		h.clock.add(pingEvery + time.Second)
+		select {
+		case <-pinged:
+		case <-time.After(5 * time.Second):
+			t.Fatal("no ping")
+		}
+		time.Sleep(keepEvery + 100*time.Millisecond) // the pong is heard
+	}
+	_ = dumb.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.Copy(io.Discard, dumb); err != nil && errors.Is(err, context.DeadlineExceeded) {
+		t.Error("who never answers is still there:", err)
+	}
+	if reading.Err() != nil {
+		t.Error("who answers was closed")
+	}
+}
+
+// rawSocket is a WebSocket whose other side does nothing by itself.
+func rawSocket(t testing.TB, h *house, target string) net.Conn {
+	t.Helper()
+	u, err := url.Parse(h.http.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", target, hostA)
+	head := make([]byte, 0, 1024)
+	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) {
+		b := make([]byte, 1)
+		if _, err := conn.Read(b); err != nil {
+			t.Fatal(err)
+		}
+		head = append(head, b[0])
+	}
+	if !bytes.HasPrefix(head, []byte("HTTP/1.1 101")) {
+		t.Fatalf("%s", head)
+	}
+	return conn
+}
+
+// TestSlowConsumer: who stops reading gets ConsumerTooSlow and code 1008 when it reads again; others feel nothing.
+func TestSlowConsumer(t *testing.T) {
+	h := newHouse(t)
+	alice := h.createAccount(hostA, "alice")
+	cursor := "?cursor=4"
+	slow := rawSocket(t, h, "/xrpc/com.atproto.sync.subscribeRepos"+cursor)
+	quick := h.hose(hostA, cursor)
+	// More than the sockets' buffers and the ring of 100 events hold.
+	text := strings.Repeat("long ", 7000)
+	wrote := 0
+	for range 150 {
+		alice.create("com.example.post", "", exampleRecord(text)).ok()
+		wrote++
+		if f := quick.frame(); f.Seq != int64(4+wrote) {
+			t.Fatalf("%+v", f)
+		}
+	}
+	// Now it reads: some events, the error frame, the close frame.
+	_ = slow.SetReadDeadline(time.Now().Add(15 * time.Second))
+	all, err := io.ReadAll(slow)
+	if !bytes.Contains(all, []byte("ConsumerTooSlow")) || !bytes.Contains(all[max(0, len(all)-100):], []byte("\x03\xf0ConsumerTooSlow")) {
+		t.Errorf("%d bytes, %v: %q", len(all), err, all[max(0, len(all)-200):])
+	}
+	if n := bytes.Count(all, []byte("g#commit")); n >= wrote {
+		t.Error("it was not slow:", n)
+	}
+}
+
+// message is what Jetstream's clients read.
+type message struct {
+	DID    string `json:"did"`
+	TimeUS int64  `json:"time_us"`
+	Kind   string `json:"kind"`
+	Commit *struct {
+		Rev, Operation, Collection, Rkey, CID string
+		Record                                json.RawMessage
+	} `json:"commit"`
+	Identity *struct {
+		DID, Handle, Time string
+		Seq               int64
+	} `json:"identity"`
+	Account *struct {
+		Active            bool
+		DID, Status, Time string
+		Seq               int64
+	} `json:"account"`
+}
+
+func (s *openStream) message() (m message) {
+	s.t.Helper()
+	kind, b, err := s.conn.Read(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &m); err != nil || kind != websocket.MessageText {
+		s.t.Fatalf("%v %s", err, b)
+	}
+	return m
+}
+
+func (m message) String() string {
+	if m.Commit != nil {
+		return m.Commit.Operation + " " + m.Commit.Collection + "/" + m.Commit.Rkey
+	}
+	return m.Kind
+}
+
+func TestSubscribeJSON(t *testing.T) {
+	h := newHouse(t)
+	all := h.stream(hostA, "/subscribe")
+	likes := h.stream(hostA, "/subscribe?wantedCollections=app.bsky.feed.like&wantedCollections=app.bsky.graph.*")
+	alice := h.createAccount(hostA, "alice")
+	if m := all.message(); m.Kind != "identity" || m.Identity.Handle != "alice."+hostA || m.Identity.Seq != 1 || m.DID != alice.did {
+		t.Errorf("%+v", m)
+	}
+	if m := all.message(); m.Kind != "account" || !m.Account.Active || m.Account.Seq != 2 {
+		t.Errorf("%+v", m)
+	}
+	bobs := h.stream(hostA, "/subscribe?wantedDids=did:plc:aaaaaaaaaaaaaaaaaaaaaaaa")
+	small := h.stream(hostA, "/subscribe?maxMessageSizeBytes=900")
+	alice.call("com.atproto.repo.applyWrites", obj{"repo": alice.did, "writes": list{
+		obj{"$type": "com.atproto.repo.applyWrites#create", "collection": "com.example.post", "rkey": "a", "value": exampleRecord("é <&> \u2028")},
+		obj{"$type": "com.atproto.repo.applyWrites#create", "collection": "com.example.post", "rkey": "b", "value": exampleRecord(strings.Repeat("x", 1000))},
+		obj{"$type": "com.atproto.repo.applyWrites#create", "collection": "app.bsky.graph.block", "rkey": "3jzfcijpj2z2c", "value": obj{"$type": "app.bsky.graph.block", "subject": alice.did, "createdAt": createdAt}},
+	}}).ok()
+	alice.del("com.example.post", "b").ok()
+	var times []int64
+	var got []string
+	for range 4 {
+		m := all.message()
+		times, got = append(times, m.TimeUS), append(got, m.String())
+		if m.Commit.Rkey == "a" && !strings.Contains(string(m.Commit.Record), `"text":"é <&> `) {
+			t.Errorf("%s", m.Commit.Record)
+		}
+		if (m.Commit.Operation == "delete") != (m.Commit.CID == "" && m.Commit.Record == nil) {
+			t.Errorf("%+v", m.Commit)
+		}
+	}
+	want := "create com.example.post/a, create com.example.post/b, create app.bsky.graph.block/3jzfcijpj2z2c, delete com.example.post/b"
+	if strings.Join(got, ", ") != want {
+		t.Error(got)
+	}
+	for i := 1; i < len(times); i++ {
+		if times[i] <= times[i-1] {
+			t.Error("times do not rise:", times)
+		}
+	}
+	// Each time is a cursor: from exactly this message on.
+	for i, us := range times {
+		s := h.stream(hostA, "/subscribe?cursor="+strconv.FormatInt(us, 10))
+		for _, text := range strings.Split(want, ", ")[i:] {
+			if m := s.message(); m.String() != text {
+				t.Errorf("cursor %d: %s, want %s", i, m, text)
+			}
+		}
+	}
+	for s, texts := range map[*openStream][]string{
+		likes: {"identity", "account", "create app.bsky.graph.block/3jzfcijpj2z2c"},
+		small: {"create com.example.post/a", "create app.bsky.graph.block/3jzfcijpj2z2c", "delete com.example.post/b"},
+	} {
+		for _, text := range texts {
+			if m := s.message(); m.String() != text {
+				t.Errorf("%s, want %s", m, text)
+			}
+		}
+	}
+	// The filter is replaced on the way; a message that is none ends the stream.
+	update, err := json.Marshal(obj{"type": "options_update", "payload": obj{"wantedDids": list{alice.did}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello := h.stream(hostA, "/subscribe?requireHello=true&cursor="+strconv.FormatInt(times[3], 10))
+	for _, s := range []*openStream{bobs, hello} {
+		if err := s.conn.Write(t.Context(), websocket.MessageText, update); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := hello.message(); m.String() != "delete com.example.post/b" {
+		t.Error("after the hello:", m)
+	}
+	time.Sleep(100 * time.Millisecond)
+	alice.create("com.example.post", "d", exampleRecord("d")).ok()
+	if m := bobs.message(); m.String() != "create com.example.post/d" {
+		t.Error("after the update:", m)
+	}
+	if err := bobs.conn.Write(t.Context(), websocket.MessageText, []byte(`{"type":"nonsense"}`)); err != nil {
+		t.Fatal(err)
+	}
+	bobs.ends(websocket.StatusPolicyViolation, 5*time.Second)
+}
+
+func TestHosts(t *testing.T) {
+	h := newHouse(t)
+	alice := h.createAccount(hostA, "alice")
+	bob := h.createAccount(hostA, "bob")
+	bob.create("com.example.post", "x", exampleRecord("x")).ok()
+	name := hostOf(h.a)
+	if r := h.get(hostA, "com.atproto.sync.getHostStatus", "", "hostname", name).ok(); fmt.Sprintf("%v %v %v", r.at("seq"), r.at("accountCount"), r.at("status")) != "9 2 active" {
+		t.Errorf("%s", r.body)
+	}
+	h.get(hostA, "com.atproto.sync.getHostStatus", "", "hostname", hostA).ok()
+	h.get(hostA, "com.atproto.sync.getHostStatus", "", "hostname", hostB).fails(400, "HostNotFound", "")
+	if r := h.get(hostA, "com.atproto.sync.listHosts", "").ok(); len(r.at("hosts").(list)) != 1 || r.at("hosts").(list)[0].(obj)["hostname"] != name {
+		t.Errorf("%s", r.body)
+	}
+	if r := h.get(hostA, "com.atproto.sync.listReposByCollection", "", "collection", "com.example.post").ok(); len(r.at("repos").(list)) != 1 || r.at("repos").(list)[0].(obj)["did"] != bob.did {
+		t.Errorf("%s", r.body)
+	}
+	if r := h.get(hostA, "com.atproto.sync.listReposByCollection", "", "collection", "app.bsky.feed.like").ok(); len(r.at("repos").(list)) != 0 {
+		t.Errorf("%s", r.body)
+	}
+	h.get(hostA, "com.atproto.sync.listReposByCollection", "", "collection", "com.example.post", "cursor", "x").fails(400, "InvalidRequest", "cursor")
+	head, _ := alice.head()
+	if r := h.get(hostA, "com.atproto.sync.getHead", "", "did", alice.did).ok(); r.str("root") != head {
+		t.Errorf("%s", r.body)
+	}
+	h.get(hostA, "com.atproto.sync.getHead", "", "did", "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa").fails(400, "HeadNotFound", "")
+	whole := h.get(hostA, "com.atproto.sync.getRepo", "", "did", bob.did).ok()
+	if r := h.get(hostA, "com.atproto.sync.getCheckout", "", "did", bob.did).ok(); !bytes.Equal(r.body, whole.body) {
+		t.Error("getCheckout is another archive")
+	}
+}
