@@ -1,0 +1,211 @@
+package firehose_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/dbtest"
+	"github.com/auroralocus/locus/internal/firehose"
+)
+
+// relay counts what it is told.
+type relay struct {
+	*httptest.Server
+	mu    sync.Mutex
+	told  map[string]int
+	fails atomic.Int32
+}
+
+func newRelay(t *testing.T) *relay {
+	r := &relay{told: map[string]int{}}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		var in struct{ Hostname string }
+		if q.Method != http.MethodPost || q.URL.Path != "/xrpc/com.atproto.sync.requestCrawl" || json.NewDecoder(q.Body).Decode(&in) != nil {
+			t.Errorf("%s %s", q.Method, q.URL)
+		}
+		if r.fails.Add(-1) >= 0 {
+			http.Error(w, `{"error":"HostBanned"}`, http.StatusBadRequest)
+			return
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.told[in.Hostname]++
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *relay) times(host string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.told[host]
+}
+
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
+
+// TestAnnounce: of several nodes one tells each relay, at once, then not for twenty minutes, and then once more if
+// there was anything in between. A tenant that does not answer is not announced.
+func TestAnnounce(t *testing.T) {
+	d := dbtest.New(t)
+	schema := dbtest.Tenant(t, d)
+	tenant, now := d.Tenant(schema), new(clock)
+	one, two := newRelay(t), newRelay(t)
+	var ready atomic.Bool
+	cfg := firehose.KeeperConfig{Client: http.DefaultClient, Ready: func(context.Context, string) error {
+		if !ready.Load() {
+			return errors.New("starting")
+		}
+		return nil
+	}}
+	var nodes []*firehose.Keeper
+	for range 3 {
+		nodes = append(nodes, firehose.NewKeeper(d, firehose.NewHub(), now.now, slog.New(slog.DiscardHandler), cfg))
+	}
+	site := firehose.Site{Schema: schema, Hostname: "a.test", Crawlers: []string{one.URL, two.URL + "/"}}
+	all := func() (again bool) {
+		t.Helper()
+		var wg sync.WaitGroup
+		var left atomic.Bool
+		for _, k := range nodes {
+			wg.Go(func() {
+				more, err := k.Announce(t.Context(), site)
+				if err != nil && ready.Load() {
+					t.Error(err)
+				}
+				if more {
+					left.Store(true)
+				}
+			})
+		}
+		wg.Wait()
+		return left.Load()
+	}
+	told := func(what string, a, b int) {
+		t.Helper()
+		if one.times("a.test") != a || two.times("a.test") != b {
+			t.Errorf("%s: told %d and %d times, want %d and %d", what, one.times("a.test"), two.times("a.test"), a, b)
+		}
+	}
+	event := func() { appendEvents(t, tenant, firehose.NewIdentity(1, did, "a.test", now.now())) }
+	all()
+	told("no events", 0, 0)
+	event()
+	if !all() {
+		t.Error("nothing is left to do, although nobody was told")
+	}
+	told("not ready", 0, 0)
+	ready.Store(true)
+	all()
+	told("first event", 1, 1)
+	if all() {
+		t.Error("something is left to do")
+	}
+	event()
+	event()
+	if !all() {
+		t.Error("the last call is forgotten")
+	}
+	told("within twenty minutes", 1, 1)
+	now.ahead.Add(int64(21 * time.Minute))
+	two.fails.Store(1)
+	all()
+	told("at the end of them", 2, 1)
+	now.ahead.Add(int64(time.Minute))
+	all()
+	told("soon after the refusal", 2, 1)
+	now.ahead.Add(int64(90 * time.Second))
+	all()
+	told("again after a refusal", 2, 2)
+	now.ahead.Add(int64(2 * time.Hour))
+	if all() {
+		t.Error("something is left to do")
+	}
+	told("nothing new", 2, 2)
+}
+
+// TestKeeperRuns: a Keeper tells relays by itself soon after an event.
+func TestKeeperRuns(t *testing.T) {
+	d := dbtest.New(t)
+	schema := dbtest.Tenant(t, d)
+	r, hub := newRelay(t), firehose.NewHub()
+	k := firehose.NewKeeper(d, hub, time.Now, slog.New(slog.DiscardHandler), firehose.KeeperConfig{
+		Client: http.DefaultClient, Ready: func(context.Context, string) error { return nil },
+		Sites: func(context.Context) ([]firehose.Site, error) {
+			return []firehose.Site{{Schema: schema, Hostname: "a.test", Crawlers: []string{r.URL}, Window: time.Hour}}, nil
+		},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- k.Run(ctx) }()
+	time.Sleep(50 * time.Millisecond)
+	hub.Notify(schema, appendEvents(t, d.Tenant(schema), firehose.NewIdentity(1, did, "a.test", time.Now())))
+	for began := time.Now(); r.times("a.test") == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > 5*time.Second {
+			t.Fatal("not told")
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDropOld: one of several nodes drops what is behind the window, in batches, and only that.
+func TestDropOld(t *testing.T) {
+	d := dbtest.New(t)
+	schema := dbtest.Tenant(t, d)
+	tenant, now := d.Tenant(schema), time.Now()
+	var events []firehose.Event
+	for range 5000 {
+		events = append(events, firehose.NewAccount(1, did, true, "", now.Add(-80*time.Hour)))
+	}
+	appendEvents(t, tenant, events...)
+	last := appendEvents(t, tenant, firehose.NewAccount(1, did, true, "", now.Add(-71*time.Hour)), firehose.NewAccount(1, did, true, "", now))
+	site := firehose.Site{Schema: schema, Window: 72 * time.Hour}
+	var wg sync.WaitGroup
+	var dropped, busy atomic.Int64
+	for range 4 {
+		k := firehose.NewKeeper(d, firehose.NewHub(), time.Now, slog.New(slog.DiscardHandler), firehose.KeeperConfig{})
+		wg.Go(func() {
+			n, err := k.DropOld(t.Context(), site)
+			if err != nil {
+				t.Error(err)
+			}
+			if n > 0 {
+				busy.Add(1)
+			}
+			dropped.Add(n)
+		})
+	}
+	wg.Wait()
+	if dropped.Load() != 5000 || busy.Load() != 1 {
+		t.Errorf("%d nodes dropped %d events", busy.Load(), dropped.Load())
+	}
+	left := stored(t, d, schema)
+	if len(left) != 2 || left[1].Seq != last {
+		t.Errorf("%d events are left", len(left))
+	}
+	if holes, err := tenant.Q().CountSeqHoles(t.Context()); err != nil || holes != 0 {
+		t.Error(holes, err)
+	}
+}
+
+// TestHubIsAHint: the hub of a process nobody listens in costs nothing and keeps nothing.
+func TestHubIsAHint(t *testing.T) {
+	h := firehose.NewHub()
+	n := testing.AllocsPerRun(100, func() { h.Notify(db.Schema{}, 1) })
+	if n > 0 {
+		t.Error(n, "allocations")
+	}
+}
