@@ -57,12 +57,13 @@ type Deps struct {
 	Lexicons  *lexicon.Catalogue
 	Clock     *repo.Clock // draws record keys
 	Outbox    *outbox.Outbox
+	Services  serviceAuthenticator // nil: no method takes service tokens
 }
 
 // namespaces is the table of contents of the whole interface: each line registers one namespace.
 func namespaces(g *group, d Deps) {
 	mail, publish := tokenMail{d.DB, d.Sessions, d.Outbox, d.Now}, publisher{d.DB, d.Hub}
-	server := serverMethods{d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Directory, d.Documents, d.Repos, mail, publish, d.Now, d.Log}
+	server := serverMethods{d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Directory, d.Documents, d.Repos, mail, d.Services, publish, d.Now, d.Log}
 	server.register(g)
 	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Blobs, d.Log}.register(g)
 	syncMethods{d.Repos, d.Actors, d.Blobs, newHostCounts(d.DB, d.Now)}.register(g)
@@ -101,6 +102,9 @@ func assemble(d Deps, register func(*group, Deps)) *Server {
 	g := &group{api: s.api, auth: d.Auth, ops: s.ops, db: d.DB, now: d.Now}
 	if sa, ok := d.Auth.(serviceAuthenticator); ok {
 		g.services = sa
+	}
+	if d.Services != nil {
+		g.services = d.Services
 	}
 	g.mux, g.streams = s.mux, streamMethods{d.Streams, s.sockets}
 	register(g, d)

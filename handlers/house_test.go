@@ -63,6 +63,7 @@ type house struct {
 	dataDir string // of this house
 	blobDir string // where its files are
 	outbox  *outbox.Outbox
+	tokens  *auth.Services
 	plc     *plcdir.Directory
 	clock   *houseClock
 	log     *houseLog
@@ -149,6 +150,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	h.repos = repodb.New(h.db, keys, h.clock.Now, log, repodb.Config{Hub: hub})
 	h.outbox = outbox.New(h.db, keys, h.tenants, outbox.Config{}, h.clock.Now, log)
 	h.streams = firehose.NewTails(h.db, hub, h.clock.Now, log, firehose.Config{RingEvents: 100})
+	h.tokens = auth.NewServices(documents, h.clock.Now)
 	h.server = New(Deps{
 		Log: log, Now: h.clock.Now, Version: "test",
 		Auth: sessions, ByHost: h.tenants.ByHost,
@@ -158,6 +160,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		Lexicons: lexicon.Default(),
 		Clock:    repo.NewClock(h.clock.Now, rand.IntN(1024)),
 		Outbox:   h.outbox,
+		Services: h.tokens,
 	})
 	h.http.Start()
 	running, stop := context.WithCancel(context.Background())

@@ -23,17 +23,20 @@ type serverMethods struct {
 	documents *identity.Resolver
 	repos     *repodb.Store
 	mail      tokenMail
+	services  serviceAuthenticator
 	publisher
 	now func() time.Time
 	log *slog.Logger
 }
 
 func (m serverMethods) register(g *group) {
-	public(g, procedure("com.atproto.server.createAccount"), m.createAccount)
+	public(g, procedure("com.atproto.server.createAccount").noting("svc when it brings a DID"), m.createAccount)
 	public(g, procedure("com.atproto.server.createSession"), m.createSession)
 	refresh(g, procedure("com.atproto.server.refreshSession"), m.refreshSession)
 	refresh(g, procedure("com.atproto.server.deleteSession").expired(), m.deleteSession)
 	account(g, query("com.atproto.server.getSession").takes(auth.Std), anyOAuth, m.getSession)
+	account(g, query("com.atproto.server.getServiceAuth").takes(auth.Std|auth.OrTakendown), mayCallServices, m.getServiceAuth)
+	public(g, procedure("com.atproto.server.reserveSigningKey"), m.reserveSigningKey)
 	public(g, query("com.atproto.server.describeServer"), m.describeServer)
 	account(g, procedure("com.atproto.server.activateAccount").takes(auth.Full), noOAuth, m.activateAccount)
 	account(g, procedure("com.atproto.server.deactivateAccount").takes(auth.Full|auth.OrTakendown), noOAuth, m.deactivateAccount)

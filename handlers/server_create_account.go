@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -31,7 +30,7 @@ func (m serverMethods) createAccount(ctx context.Context, v visitor, in *serverC
 	case in.Body.PlcOp != nil:
 		return nil, invalid("Unsupported input: plcOp")
 	case in.Body.DID != "":
-		return nil, refuse(http.StatusUnauthorized, "", "Missing auth to create account with did: %s", in.Body.DID)
+		return m.createMovedAccount(ctx, v, &in.Body)
 	}
 	s, err := m.newSignup(ctx, v.Tenant, &in.Body)
 	if err != nil {
@@ -73,7 +72,7 @@ func (m serverMethods) createAccount(ctx context.Context, v visitor, in *serverC
 
 // newSignup makes every check that costs little, and then hashes the password.
 func (m serverMethods) newSignup(ctx context.Context, t *tenant.Tenant, in *serverCreateAccountInputBody) (*accounts.Signup, error) {
-	req := accounts.Request{Handle: string(in.Handle), Email: in.Email, InviteCode: in.InviteCode, RecoveryKey: in.RecoveryKey}
+	req := accounts.Request{Handle: string(in.Handle), Email: in.Email, InviteCode: in.InviteCode, RecoveryKey: in.RecoveryKey, DID: string(in.DID)}
 	if in.Password != "" {
 		req.Password = &in.Password
 	}

@@ -52,7 +52,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		DB: d, Tenants: tenants, Keys: keys, Sessions: sessions, Actors: actors,
 		Passwords: account.NewPasswords(account.PasswordConfig{}, now),
 		Repos:     repos, Blobs: blobs, Hub: hub, Streams: streams, Directory: resolver.PLC, Documents: documents,
-		Lexicons: lexicon.Default(), Outbox: mails,
+		Lexicons: lexicon.Default(), Outbox: mails, Services: auth.NewServices(documents, now),
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
 	return &app{d, tenants, account.NewSweeper(d, tenants, resolver.PLC, now, log), repos, streams, hub, documents, mails, blobs, server}

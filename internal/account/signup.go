@@ -30,6 +30,8 @@ type Request struct {
 	Password    *string // nil: an account without one
 	InviteCode  string
 	RecoveryKey string // did:key; "" for none
+	// DID of its own, whose control the caller has proven: the account moves here. "": a new one is made.
+	DID string
 }
 
 // Signup is a sign-up with a new did:plc on its way. Its steps, in the order in which the method calls them:
@@ -45,6 +47,9 @@ type Request struct {
 //
 // Whatever fails after Begin was tried: Undo, and a tombstone for the DID if Genesis was sent. A crash leaves rows that
 // [RemoveStale] clears away.
+//
+// An account with a DID of its own (Moved) takes NewSignup, CheckFree, MintKey and Begin only, and is there after that one
+// transaction: deactivated, to be deleted after [MovedLife] unless it is activated, and unknown to the firehose.
 type Signup struct {
 	Handle     string
 	Email      string
@@ -58,9 +63,15 @@ type Signup struct {
 	Key     *keyring.Signer // signs the account's commits
 	Genesis *didplc.RegularOp
 
+	Moved    bool // it has a DID of its own
+	External bool // its handle is not under a domain of the tenant: the caller looks whether it leads to the DID
+
 	tenant      *tenant.Tenant
 	recoveryKey string
 }
+
+// MovedLife is how long an account that moves here has until it is activated.
+const MovedLife = 3 * 24 * time.Hour
 
 // NewSignup checks a request against the tenant's rules. Errors: [ErrSignupClosed], [ErrInviteRequired], those of
 // [CheckEmail], [CheckHandle] and [CheckNewPassword], [ErrRecoveryKey].
@@ -81,7 +92,15 @@ func NewSignup(t *tenant.Tenant, req Request, now time.Time) (*Signup, error) {
 	if s.Email, err = CheckEmail(&t.Settings, req.Email); err != nil {
 		return nil, err
 	}
-	if s.Handle, err = CheckHandle(t, req.Handle); err != nil {
+	if s.DID = req.DID; s.DID != "" {
+		var kind identity.HandleKind
+		s.Moved = true
+		s.Handle, kind, err = HandlePolicy(t).Check(req.Handle, false)
+		s.External = kind == identity.HandleExternal
+	} else {
+		s.Handle, err = CheckHandle(t, req.Handle)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if req.Password != nil {
@@ -105,6 +124,13 @@ func (s *Signup) CheckFree(ctx context.Context, q *tenantdb.Queries) error {
 			return err
 		}
 	}
+	if s.Moved {
+		if n, err := q.CountActorsWithDID(ctx, s.DID); err != nil {
+			return fmt.Errorf("look for DID: %w", err)
+		} else if n > 0 {
+			return ErrDIDTaken
+		}
+	}
 	stale := s.CreatedAt.Add(-StaleAfter)
 	n, err := q.CountActorsWithHandle(ctx, tenantdb.CountActorsWithHandleParams{Handle: s.Handle, StaleBefore: stale})
 	if err != nil {
@@ -123,12 +149,22 @@ func (s *Signup) CheckFree(ctx context.Context, q *tenantdb.Queries) error {
 	return nil
 }
 
-// Mint makes the account's signing key and the operation that creates its DID. Rotation keys are, most powerful first,
-// the user's recovery key, the tenant's, and the one that rotation signs with.
-func (s *Signup) Mint(keys *keyring.Keyring, rotation identity.Signer) error {
+// MintKey makes the signing key of an account that moves here. One that was reserved for its DID takes its place in
+// Begin.
+func (s *Signup) MintKey(keys *keyring.Keyring) error {
 	key, err := keys.GenerateSigningKey()
 	if err != nil {
 		return fmt.Errorf("make signing key: %w", err)
+	}
+	s.Key = key
+	return nil
+}
+
+// Mint makes the account's signing key and the operation that creates its DID. Rotation keys are, most powerful first,
+// the user's recovery key, the tenant's, and the one that rotation signs with.
+func (s *Signup) Mint(keys *keyring.Keyring, rotation identity.Signer) error {
+	if err := s.MintKey(keys); err != nil {
+		return err
 	}
 	var ranked []string
 	for _, k := range []string{s.recoveryKey, s.tenant.Settings.RecoveryDIDKey, rotation.PublicDIDKey()} {
@@ -136,9 +172,9 @@ func (s *Signup) Mint(keys *keyring.Keyring, rotation identity.Signer) error {
 			ranked = append(ranked, k)
 		}
 	}
-	s.Key = key
+	var err error
 	s.DID, s.Genesis, err = identity.NewGenesis(identity.Account{
-		RotationKeys: ranked, SigningKey: key.PublicDIDKey(), Handle: s.Handle, Endpoint: s.tenant.PublicURL,
+		RotationKeys: ranked, SigningKey: s.Key.PublicDIDKey(), Handle: s.Handle, Endpoint: s.tenant.PublicURL,
 	}, rotation)
 	if err != nil {
 		return fmt.Errorf("genesis of %s: %w", s.Handle, err)
@@ -162,11 +198,24 @@ func (s *Signup) Begin(ctx context.Context, q *tenantdb.Queries, keys *keyring.K
 		}
 		displaced = append(displaced, old.DID)
 	}
-	err = q.InsertSignupActor(ctx, tenantdb.InsertSignupActorParams{
-		AID: s.AID, DID: s.DID, Handle: s.Handle, CreatingSince: s.CreatedAt, CreatedAt: s.CreatedAt,
-	})
+	if s.Moved {
+		err = q.InsertMovedActor(ctx, tenantdb.InsertMovedActorParams{
+			AID: s.AID, DID: s.DID, Handle: s.Handle, CreatedAt: s.CreatedAt, DeleteAfter: s.CreatedAt.Add(MovedLife),
+		})
+	} else {
+		err = q.InsertSignupActor(ctx, tenantdb.InsertSignupActorParams{
+			AID: s.AID, DID: s.DID, Handle: s.Handle, CreatingSince: s.CreatedAt, CreatedAt: s.CreatedAt,
+		})
+	}
 	if err != nil {
 		return nil, s.taken(err, "insert actor")
+	}
+	if s.Moved {
+		if reserved, err := takeReserved(ctx, q, keys, s.tenant, s.DID, s.CreatedAt); err != nil {
+			return nil, err
+		} else if reserved != nil {
+			s.Key = reserved
+		}
 	}
 	err = q.InsertAccount(ctx, tenantdb.InsertAccountParams{
 		AID: s.AID, Email: &s.Email, PasswordHash: optional(s.PasswordHash), InviteCode: optional(s.InviteCode), CreatedAt: s.CreatedAt,
@@ -194,6 +243,8 @@ func (s *Signup) taken(err error, doing string) error {
 	switch constraint, _ := db.IsUnique(err); constraint {
 	case "actor_handle_key":
 		return &TakenError{ErrHandleTaken, s.Handle}
+	case "actor_did_key":
+		return ErrDIDTaken
 	case "account_email_key":
 		return &TakenError{ErrEmailTaken, s.Email}
 	}

@@ -1,0 +1,44 @@
+package handlers
+
+import "strings"
+
+// protectedMethods are never called elsewhere in an account's name: no service token is made for them and they are not
+// proxied. In lower case, because names are compared without regard to it.
+var protectedMethods = lowerSet(
+	"com.atproto.admin.sendEmail",
+	"com.atproto.identity.requestPlcOperationSignature",
+	"com.atproto.identity.signPlcOperation",
+	"com.atproto.identity.updateHandle",
+	"com.atproto.server.activateAccount",
+	"com.atproto.server.confirmEmail",
+	"com.atproto.server.createAppPassword",
+	"com.atproto.server.deactivateAccount",
+	"com.atproto.server.getAccountInviteCodes",
+	"com.atproto.server.getSession",
+	"com.atproto.server.listAppPasswords",
+	"com.atproto.server.requestAccountDelete",
+	"com.atproto.server.requestEmailConfirmation",
+	"com.atproto.server.requestEmailUpdate",
+	"com.atproto.server.revokeAppPassword",
+	"com.atproto.server.updateEmail",
+)
+
+const methodCreateAccount = "com.atproto.server.createAccount"
+
+func lowerSet(names ...string) map[string]bool {
+	out := map[string]bool{}
+	for _, n := range names {
+		out[strings.ToLower(n)] = true
+	}
+	return out
+}
+
+// isProtected says whether a method is never called elsewhere.
+func isProtected(nsid string) bool { return protectedMethods[strings.ToLower(nsid)] }
+
+// isPrivileged says whether a method needs the main password or a privileged app password, wherever it is called: private
+// messages, and moving the account.
+func isPrivileged(nsid string) bool {
+	n := strings.ToLower(nsid)
+	return strings.HasPrefix(n, "chat.bsky.") || n == strings.ToLower(methodCreateAccount)
+}

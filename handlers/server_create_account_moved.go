@@ -1,0 +1,67 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+// createMovedAccount is createAccount with a DID of the caller's own, proven by a service token that the DID's key
+// signed. The account is deactivated until its document leads here, nothing is sent to any directory, and the firehose
+// says nothing: the DID may still live elsewhere. One transaction makes all of it.
+// spec: account#account-migration
+func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *serverCreateAccountInputBody) (*serverCreateAccountOutput, error) {
+	caller, err := m.services.Service(ctx, v.Tenant, v.Header("Authorization"), methodCreateAccount)
+	if errors.Is(err, auth.ErrServiceMissing) || err == nil && caller.Issuer != string(in.DID) {
+		return nil, refuse(http.StatusUnauthorized, "", "Missing auth to create account with did: %s", in.DID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := m.newSignup(ctx, v.Tenant, in)
+	if err != nil {
+		return nil, err
+	}
+	if s.External {
+		if did, err := m.documents.ResolveHandle(ctx, s.Handle); err != nil || did != s.DID {
+			return nil, invalid("External handle did not resolve to DID")
+		}
+	}
+	secrets, err := m.sessions.Secrets(ctx, v.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.MintKey(m.keys); err != nil {
+		return nil, err
+	}
+	t := m.db.Tenant(v.Tenant.Schema)
+	if s.AID, err = t.Q().LockNextAID(ctx); err != nil {
+		return nil, fmt.Errorf("take an account number: %w", err)
+	}
+	refresh := m.sessions.NewRefresh()
+	err = t.Tx(ctx, func(q *tenantdb.Queries) error {
+		if _, err := s.Begin(ctx, q, m.keys); err != nil {
+			return err
+		}
+		if _, err := repodb.InsertRepo(ctx, q, s.AID, s.DID, s.Key, m.now()); err != nil {
+			return err
+		}
+		return auth.InsertRefresh(ctx, q, s.CreatedAt, s.AID, refresh, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.actors.Forget(v.Tenant.Schema, s.DID)
+	pair, err := m.sessions.Mint(v.Tenant, secrets, auth.ScopeAccess, s.DID, refresh)
+	if err != nil {
+		return nil, err
+	}
+	return &serverCreateAccountOutput{Body: serverCreateAccountOutputBody{
+		AccessJwt: pair.Access, RefreshJwt: pair.Refresh, Handle: Handle(s.Handle), DID: DID(s.DID), DIDDoc: m.didDoc(ctx, s.DID),
+	}}, nil
+}

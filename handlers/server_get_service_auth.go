@@ -1,0 +1,79 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/identity"
+)
+
+// How long a service token may live: at most, without a method, and when nothing is said.
+const (
+	serviceLife        = time.Hour
+	serviceLifeAnyUse  = time.Minute
+	serviceLifeDefault = time.Minute
+)
+
+// getServiceAuth makes a token with which the account calls another service directly, signed by its repository key.
+// spec: lexicon com.atproto.server.getServiceAuth
+func (m serverMethods) getServiceAuth(ctx context.Context, c accountCaller, in *serverGetServiceAuthInput) (*serverGetServiceAuthOutput, error) {
+	method := string(in.Lxm)
+	if !isAudience(in.Aud) {
+		return nil, invalid("aud must be a did:plc or did:web, optionally with #service")
+	}
+	now := m.now()
+	exp := now.Add(serviceLifeDefault)
+	if c.has("exp") {
+		exp = time.Unix(in.Exp, 0)
+		switch life := exp.Sub(now); {
+		case life <= 0:
+			return nil, refuse(http.StatusBadRequest, "BadExpiration", "expiration is in past")
+		case life > serviceLife:
+			return nil, refuse(http.StatusBadRequest, "BadExpiration", "cannot request a token with an expiration more than an hour in the future")
+		case method == "" && life > serviceLifeAnyUse:
+			return nil, refuse(http.StatusBadRequest, "BadExpiration", "cannot request a method-less token with an expiration more than a minute in the future")
+		}
+	}
+	switch {
+	case c.Scope == auth.ScopeTakendown && !strings.EqualFold(method, methodCreateAccount):
+		return nil, auth.ErrScope // somebody who was thrown out may leave, and nothing else
+	case isProtected(method):
+		return nil, invalid("cannot request a service auth token for the following protected method: %s", method)
+	case isPrivileged(method) && c.Scope == auth.ScopeAppPass:
+		return nil, invalid("insufficient access to request a service auth token for the following method: %s", method)
+	}
+	key, err := accounts.Signer(ctx, m.db.Tenant(c.Tenant.Schema).Q(), m.keys, c.Tenant.Schema, c.AID)
+	if err != nil {
+		return nil, goneAccount(err)
+	}
+	token, err := auth.MintService(key, now, exp, c.DID, in.Aud, method)
+	if err != nil {
+		return nil, err
+	}
+	return &serverGetServiceAuthOutput{Body: serverGetServiceAuthOutputBody{Token: token}}, nil
+}
+
+// mayCallServices is where an OAuth token's rpc scope for the audience and method is asked for; sessions may.
+func mayCallServices(accountCaller, *serverGetServiceAuthInput) error { return nil }
+
+var serviceFragment = regexp.MustCompile(`^[a-zA-Z0-9._:%-]+$`)
+
+// isAudience says whether a text names a service: a DID of the two methods, perhaps with a fragment.
+func isAudience(aud string) bool {
+	did, fragment, has := strings.Cut(aud, "#")
+	if has && !serviceFragment.MatchString(fragment) {
+		return false
+	}
+	if strings.HasPrefix(did, "did:plc:") {
+		return identity.CheckPLC(did) == nil
+	}
+	return strings.HasPrefix(did, "did:web:") && identity.ParseDID(did) == nil
+}
+
+// has says whether a parameter was given, "0" and "" included.
+func (v visitor) has(name string) bool { return v.req.URL.Query().Has(name) }
