@@ -31,6 +31,7 @@ type load struct {
 	roots    []int         // processes of the server
 	proc     procfs
 	now      func() time.Time
+	watchers *watchers // of the stream, or nil
 }
 
 // A client's own figures, added up when all are done.
@@ -80,6 +81,9 @@ func (l *load) run(ctx context.Context) (*result, error) {
 	begin := l.now()
 	duration := min(l.duration, maxRun)
 	w := window{from: begin.Add(l.warmup), to: begin.Add(l.warmup + duration)}
+	if l.watchers != nil {
+		l.watchers.window.Store(&w)
+	}
 	var taken atomic.Int64
 	tallies := make([]*tally, len(sources))
 	var clients sync.WaitGroup

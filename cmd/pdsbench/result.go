@@ -34,6 +34,8 @@ type result struct {
 	Lost        int         `json:"acknowledged_lost,omitempty"`
 	Server      *serverCost `json:"server,omitempty"`
 	Client      cost        `json:"client"`
+
+	Stream *streamResult `json:"stream,omitempty"` // with --subscribers
 }
 
 type latencyMS struct {
@@ -103,6 +105,9 @@ func (r *result) print(w io.Writer) {
 		fmt.Fprintf(w, ")\n  memory MB   rss %.0f  pss %.0f", float64(s.RSSPeak)/1e6, float64(s.PSSPeak)/1e6)
 	}
 	fmt.Fprintln(w)
+	if r.Stream != nil {
+		r.Stream.print(w)
+	}
 	if r.Checked > 0 {
 		fmt.Fprintf(w, "  read back   %d acknowledged writes, %d lost\n", r.Checked, r.Lost)
 	}
@@ -129,7 +134,11 @@ func (r *result) save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("save result: %w", err)
 	}
-	name := fmt.Sprintf("%s-c%d-r%d-%s.json", r.Workload, r.Clients, r.Records, r.Started.Format("20060102T150405.000"))
+	workload := r.Workload
+	if r.Stream != nil {
+		workload = fmt.Sprintf("%s-s%d", workload, r.Stream.Subscribers)
+	}
+	name := fmt.Sprintf("%s-c%d-r%d-%s.json", workload, r.Clients, r.Records, r.Started.Format("20060102T150405.000"))
 	if err := os.WriteFile(filepath.Join(dir, name), append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("save result: %w", err)
 	}

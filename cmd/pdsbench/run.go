@@ -30,6 +30,7 @@ type runCmd struct {
 	Timeout     time.Duration `default:"30s" help:"Of one operation."`
 
 	Concurrency []int         `short:"c" default:"16" help:"Clients at once; several numbers make several runs."`
+	Subscribers []int         `help:"Subscribers of the event stream that are open meanwhile; several numbers make several runs."`
 	Accounts    int           `default:"64" help:"Accounts to spread the operations over."`
 	Duration    time.Duration `short:"d" default:"10s" help:"Of the measured part."`
 	Requests    int64         `help:"Stop after so many operations (the duration is then a limit)."`
@@ -69,6 +70,11 @@ func (r *runCmd) validate() error {
 		return errors.New("--records must be at most 1000000")
 	case r.Requests < 0 || r.Duration <= 0 || r.Warmup < 0 || r.Timeout <= 0:
 		return errors.New("--requests, --duration, --warmup and --timeout must be positive")
+	}
+	for _, n := range r.Subscribers {
+		if n < 0 || n > 20_000 {
+			return errors.New("--subscribers must be 0 to 20000")
+		}
 	}
 	for _, c := range r.Concurrency {
 		if c < 1 || c > 900 {
@@ -110,7 +116,8 @@ func (r *runCmd) Run(ctx context.Context) error {
 		}
 	}
 	var failed error
-	for _, clients := range r.Concurrency {
+	for _, run := range r.runs() {
+		clients := run.clients
 		p.clients, p.nonce = clients, newNonce()
 		if w.fresh {
 			key := deleteKeys(p.nonce)
@@ -127,9 +134,17 @@ func (r *runCmd) Run(ctx context.Context) error {
 			}
 		}
 		l := &load{plan: p, work: w, warmup: r.Warmup, duration: r.Duration, requests: r.Requests, check: r.ReadBack, roots: r.Pids, proc: proc, now: now}
+		if run.subscribers > 0 {
+			if l.watchers, err = watch(t, run.subscribers, now); err != nil {
+				return err
+			}
+		}
 		res, err := l.run(ctx)
 		if err != nil {
 			return err
+		}
+		if l.watchers != nil {
+			l.watchers.result(res)
 		}
 		res.Name, res.URL = r.Name, r.URL
 		if err := r.report(res); err != nil {
@@ -143,6 +158,22 @@ func (r *runCmd) Run(ctx context.Context) error {
 		}
 	}
 	return failed
+}
+
+// oneRun is a point to measure.
+type oneRun struct{ clients, subscribers int }
+
+func (r *runCmd) runs() (out []oneRun) {
+	subscribers := r.Subscribers
+	if len(subscribers) == 0 {
+		subscribers = []int{0}
+	}
+	for _, c := range r.Concurrency {
+		for _, s := range subscribers {
+			out = append(out, oneRun{c, s})
+		}
+	}
+	return out
 }
 
 // prepare makes the accounts and the records. What was made is saved even when something fails half-way.
