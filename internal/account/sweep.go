@@ -9,6 +9,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -21,8 +22,9 @@ const (
 	tombstoneTime = 30 * time.Second
 )
 
-// Sweeper clears away what nobody comes back for: sign-ups that a crash cut off, and expired refresh tokens. Any number
-// of processes may run it at once.
+// Sweeper does what is due without anybody asking: it deletes accounts whose date has come, removes the bulk of deleted
+// ones, and clears away what nobody comes back for: sign-ups that a crash cut off, expired tokens and keys, old mail. Any
+// number of processes may run it at once: each takes rows that no other holds.
 type Sweeper struct {
 	db        *db.DB
 	tenants   *tenant.Registry
@@ -72,14 +74,14 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 
 func (s *Sweeper) sweep(ctx context.Context, t *tenant.Tenant) error {
 	now := s.now()
-	for {
-		n, err := s.db.Tenant(t.Schema).Q().DeleteExpiredRefreshTokens(ctx, tenantdb.DeleteExpiredRefreshTokensParams{Now: now, MaxRows: sweepSlice})
-		if err != nil {
-			return fmt.Errorf("delete expired refresh tokens: %w", err)
-		}
-		if n < sweepSlice {
-			break
-		}
+	if err := s.expire(ctx, t, now); err != nil {
+		return err
+	}
+	if err := s.deleteDue(ctx, t, now); err != nil {
+		return err
+	}
+	if err := s.purge(ctx, t); err != nil {
+		return err
 	}
 	var failed []error
 	for {
@@ -100,6 +102,99 @@ func (s *Sweeper) sweep(ctx context.Context, t *tenant.Tenant) error {
 			return errors.Join(failed...)
 		}
 	}
+}
+
+const (
+	// expiredKept is how long a mailed token is still known after its time: who comes late is told so.
+	expiredKept = 24 * time.Hour
+	// mailKept is how long it can be seen what became of a message.
+	mailKept = 7 * 24 * time.Hour
+)
+
+// expire deletes what has run out, a slice at a time.
+func (s *Sweeper) expire(ctx context.Context, t *tenant.Tenant, now time.Time) error {
+	q := s.db.Tenant(t.Schema).Q()
+	for _, one := range []struct {
+		what string
+		do   func() (int64, error)
+	}{
+		{"refresh tokens", func() (int64, error) {
+			return q.DeleteExpiredRefreshTokens(ctx, tenantdb.DeleteExpiredRefreshTokensParams{Now: now, MaxRows: sweepSlice})
+		}},
+		{"mailed tokens", func() (int64, error) {
+			return q.DeleteExpiredEmailTokens(ctx, tenantdb.DeleteExpiredEmailTokensParams{Before: now.Add(-expiredKept), MaxRows: sweepSlice})
+		}},
+		{"reserved keys", func() (int64, error) {
+			return q.DeleteExpiredReservedKeys(ctx, tenantdb.DeleteExpiredReservedKeysParams{Now: now, MaxRows: sweepSlice})
+		}},
+		{"mail", func() (int64, error) {
+			return q.DeleteOldMail(ctx, tenantdb.DeleteOldMailParams{Before: now.Add(-mailKept), MaxRows: sweepSlice})
+		}},
+	} {
+		for {
+			n, err := one.do()
+			if err != nil {
+				return fmt.Errorf("delete expired %s: %w", one.what, err)
+			}
+			if n < sweepSlice {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// deleteDue deletes the accounts whose date has come, each in a transaction of its own.
+func (s *Sweeper) deleteDue(ctx context.Context, t *tenant.Tenant, now time.Time) error {
+	for {
+		did := ""
+		err := s.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+			did = ""
+			row, err := q.LockActorDueForDeletion(ctx, now)
+			if db.IsNoRows(err) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("look for accounts to delete: %w", err)
+			}
+			events, err := Delete(ctx, q, now, row.AID)
+			if err != nil {
+				return err
+			}
+			did = row.DID
+			_, err = firehose.Append(ctx, q, events...)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("delete accounts whose date has come: %w", err)
+		}
+		if did == "" {
+			return nil
+		}
+		s.log.Info("account deleted: its date had come", "tenant", t.Hostname, "did", did)
+	}
+}
+
+// purge removes what is left of deleted accounts.
+func (s *Sweeper) purge(ctx context.Context, t *tenant.Tenant) error {
+	for ctx.Err() == nil {
+		none := false
+		err := s.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+			aid, err := q.LockPurge(ctx)
+			if none = db.IsNoRows(err); none {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("look for deleted accounts: %w", err)
+			}
+			_, err = Purge(ctx, q, aid)
+			return err
+		})
+		if err != nil || none {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
 // tombstone ends a DID whose sign-up was cut off, if the directory ever heard of it. When this fails the DID stays as

@@ -1,0 +1,169 @@
+package handlers
+
+import (
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/mail"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+func (h *house) aid(tn *tenant.Tenant, did string) int64 {
+	h.t.Helper()
+	ids := query64(h.t, h.url, "SELECT aid FROM "+tn.Schema.String()+".actor WHERE did = $1", did)
+	if len(ids) != 1 {
+		h.t.Fatalf("%d accounts of %s", len(ids), did)
+	}
+	return ids[0]
+}
+
+// Accounts are deleted when their date has come, by any number of processes, once; those activated meanwhile are not,
+// and one that never came into use goes without a word.
+func TestDeleteAfter(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	due, saved, later := h.createAccount(hostA, "alice"), h.createAccount(hostA, "bob"), h.createAccount(hostA, "carol")
+	due.create("app.bsky.feed.post", "", postRecord("one")).ok()
+	day := func(n int) string { return h.clock.Now().Add(time.Duration(n) * 24 * time.Hour).UTC().Format(time.RFC3339) }
+	due.call(deactivate, obj{"deleteAfter": day(1)}).ok()
+	saved.call(deactivate, obj{"deleteAfter": day(1)}).ok()
+	saved.call(activate, nil).ok()
+	later.call(deactivate, obj{"deleteAfter": day(30)}).ok()
+	token := due.ask(serviceAuth, "aud", h.b.ServiceDID, "lxm", methodCreateAccount).ok().str("token")
+	moved := h.post(hostB, createAccount, bearer(token), obj{"did": due.did, "handle": "alice.b.test", "email": h.email("m"), "password": userPassword}).ok()
+	movedAID, dueAID := h.aid(h.b, moved.str("did")), h.aid(h.a, due.did)
+	sweepers := make([]*accounts.Sweeper, 3)
+	for i := range sweepers {
+		sweepers[i] = accounts.NewSweeper(h.db, h.tenants, h.plc, h.clock.Now, slog.New(slog.DiscardHandler))
+	}
+	sweep := func() {
+		t.Helper()
+		var wg sync.WaitGroup
+		for _, s := range sweepers {
+			wg.Go(func() {
+				if err := s.Sweep(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	seq := h.lastSeq(h.a)
+	sweep()
+	if got := h.told(h.a, seq); got != "" {
+		t.Errorf("before the date: %q", got)
+	}
+	h.clock.add(25 * time.Hour)
+	sweep()
+	sweep()
+	if got := h.told(h.a, seq); got != "account(deleted)" {
+		t.Errorf("after the date: %q", got)
+	}
+	h.leavesNothing(h.a, dueAID, 1)
+	h.aid(h.a, saved.did)
+	h.aid(h.a, later.did)
+	h.aid(h.b, due.did)
+	h.clock.add(3 * 24 * time.Hour)
+	sweep()
+	h.leavesNothing(h.b, movedAID, 0)
+	if got := h.told(h.b, 0); got != "" {
+		t.Errorf("an account nobody knew says %q", got)
+	}
+	h.check()
+}
+
+// A purge that was cut off goes on, slice by slice.
+func TestPurgeGoesOn(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.createAccount(hostA, "alice")
+	aid := h.aid(h.a, u.did)
+	h.exec(h.a, "INSERT INTO pds.record (aid, path, rev, cid, value, indexed_at) SELECT $1, 'com.example.x/' || n, 1, '', '', '2026-01-01Z' FROM generate_series(1, 5000) n", aid)
+	tdb := h.db.Tenant(h.a.Schema)
+	err := tdb.Tx(t.Context(), func(q *tenantdb.Queries) error {
+		events, err := accounts.Delete(t.Context(), q, h.clock.Now(), aid)
+		if err == nil {
+			_, err = firehose.Append(t.Context(), q, events...)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slice := func() (done bool) {
+		err := tdb.Tx(t.Context(), func(q *tenantdb.Queries) (err error) {
+			done, err = accounts.Purge(t.Context(), q, aid)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	if slice() {
+		t.Error("5000 records in one slice")
+	}
+	// Somebody else is at it: nothing to do for us.
+	conn, err := pgx.Connect(t.Context(), h.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SELECT 1 FROM "+h.a.Schema.String()+".purge FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	if !slice() {
+		t.Error("two at one purge")
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := accounts.NewSweeper(h.db, h.tenants, h.plc, h.clock.Now, slog.New(slog.DiscardHandler)).Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.leavesNothing(h.a, aid, 1)
+}
+
+// What has run out goes: tokens, reserved keys, mail.
+func TestSweepExpired(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.createAccount(hostA, "alice")
+	u.call("com.atproto.server.requestAccountDelete", nil).ok()
+	token := u.mailedToken(mail.KindDeleteAccount)
+	h.post(hostA, "com.atproto.server.reserveSigningKey", "", obj{"did": "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"}).ok()
+	h.post(hostA, "com.atproto.server.reserveSigningKey", "", obj{}).ok()
+	h.exec(h.a, "UPDATE pds.mail SET state = 3")
+	counts := func() [3]int64 {
+		var out [3]int64
+		for i, table := range []string{"email_token", "reserved_key", "mail"} {
+			out[i] = query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+"."+table)[0]
+		}
+		return out
+	}
+	sweeper := accounts.NewSweeper(h.db, h.tenants, h.plc, h.clock.Now, slog.New(slog.DiscardHandler))
+	for _, tt := range []struct {
+		wait time.Duration
+		want [3]int64
+	}{{0, [3]int64{1, 2, 1}}, {20 * time.Minute, [3]int64{1, 2, 1}}, {25 * time.Hour, [3]int64{0, 1, 1}}, {7 * 24 * time.Hour, [3]int64{0, 0, 0}}} {
+		h.clock.add(tt.wait)
+		if err := sweeper.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := counts(); got != tt.want {
+			t.Errorf("after %s: %v, want %v", tt.wait, got, tt.want)
+		}
+	}
+	h.post(hostA, "com.atproto.server.deleteAccount", "", obj{"did": u.did, "password": userPassword, "token": token}).fails(400, "InvalidToken", "")
+}
