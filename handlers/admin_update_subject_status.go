@@ -15,7 +15,7 @@ import (
 )
 
 // updateSubjectStatus takes an account, a record or a blob down, or brings it back, and (accounts) deactivates or
-// activates. Subscribers hear of accounts only, also when nothing changed.
+// activates; activating an account whose sign-up waits approves it. Subscribers hear of accounts only, also when nothing changed.
 // spec: lexicon com.atproto.admin.updateSubjectStatus
 func (m adminMethods) updateSubjectStatus(ctx context.Context, c operatorCaller, in *adminUpdateSubjectStatusInput) (*adminUpdateSubjectStatusOutput, error) {
 	b := &in.Body
@@ -67,6 +67,15 @@ func (m adminMethods) setAccountStatus(ctx context.Context, c operatorCaller, di
 	state, err := accounts.StateOf(ctx, m.db.Tenant(c.Tenant.Schema).Q(), did)
 	if err != nil {
 		return noAccount(err)
+	}
+	if deactivated != nil && !deactivated.Applied {
+		err := accounts.NotAwaiting(ctx, m.db.Tenant(c.Tenant.Schema).Q(), state.AID)
+		if errors.Is(err, accounts.ErrAwaiting) {
+			return m.approve(ctx, c, state, did)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	now := m.now()
 	err = m.act(ctx, c, did, map[string]any{"takedown": takedown, "deactivated": deactivated}, func(q *tenantdb.Queries) ([]firehose.Event, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/limit"
 )
 
 // The gate: every XRPC method is registered by exactly one of public, viewer, account, refresh, service and
@@ -59,6 +60,7 @@ type declaration struct {
 	limit      int64
 	limitOf    func(visitor) int64
 	role       auth.Role // of operator methods
+	limits     limitRule // limits.go has them all
 	note       string
 }
 
@@ -113,6 +115,7 @@ type group struct {
 	auth     authenticator
 	services serviceAuthenticator // nil: nothing may be registered by service
 	db       *db.DB               // of the audit log
+	limits   *limit.Counter       // nil: nothing is counted
 	now      func() time.Time
 	ops      map[string]*operation
 	mux      *http.ServeMux // for what is not Huma's: subscriptions
@@ -137,7 +140,7 @@ func viewer[I, O any](g *group, d declaration, h func(context.Context, viewerCal
 			return v, nil
 		}
 		if scheme, _, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "basic") || auth.IsOperatorToken(header) {
-			if _, err := g.auth.Operator(ctx, v.Tenant, header, ""); err != nil {
+			if _, err := g.operatorOf(ctx, c, ""); err != nil {
 				return v, viewerError(err)
 			}
 			v.Operator = true
@@ -195,7 +198,7 @@ func operator[I, O any](g *group, d declaration, role auth.Role, h func(context.
 		o, inside := ctx.Value(insideKey{}).(auth.Operator)
 		if !inside {
 			var err error
-			if o, err = g.auth.Operator(ctx, c.state.Tenant, c.authorization(), d.nsid); err != nil {
+			if o, err = g.operatorOf(ctx, c, d.nsid); err != nil {
 				return operatorCaller{}, err
 			}
 		}
@@ -231,6 +234,7 @@ func register[C, I, O any](g *group, d declaration, class, ruleName string, esta
 	if d.limit == 0 && lex.input == "application/json" {
 		d.limit = defaultBodyLimit
 	}
+	d.limits = limitOf(d.nsid)
 	op := &operation{declaration: d, lexiconMethod: lex, class: class, rule: ruleName}
 	op.establish = func(ctx context.Context, c *call) error {
 		caller, err := establish(ctx, c)
@@ -250,6 +254,9 @@ func register[C, I, O any](g *group, d declaration, class, ruleName string, esta
 			if err := may(caller, in); err != nil {
 				return nil, c.fail(err)
 			}
+		}
+		if e := g.charge(c, op, caller, in); e != nil {
+			return nil, e
 		}
 		if s, ok := any(in).(interface{ attach(*incoming) }); ok {
 			s.attach(&c.in)
@@ -273,6 +280,7 @@ func subscribe(g *group, d declaration, h func(visitor, http.ResponseWriter, *ht
 	if !ok || lex.kind != subscriptionKind || d.verb != subscriptionKind || g.ops[d.nsid] != nil {
 		panic(d.nsid + ": no subscription of the catalogue, or registered twice")
 	}
+	d.limits = limitOf(d.nsid)
 	op := &operation{declaration: d, lexiconMethod: lex, class: "public"}
 	g.ops[d.nsid] = op
 	g.api.OpenAPI().AddOperation(op.subscription())

@@ -26,6 +26,7 @@ import (
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
@@ -58,24 +59,28 @@ type Deps struct {
 	Clock     *repo.Clock // draws record keys
 	Outbox    *outbox.Outbox
 	Services  serviceAuthenticator // nil: no method takes service tokens
+	Limits    *limit.Counter
 }
 
 // namespaces is the table of contents of the whole interface: each line registers one namespace.
 func namespaces(g *group, d Deps) {
 	mail, publish := tokenMail{d.DB, d.Sessions, d.Outbox, d.Now}, publisher{d.DB, d.Hub}
-	server := serverMethods{d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Directory, d.Documents, d.Repos, mail, d.Services, publish, d.Now, d.Log}
+	server := serverMethods{d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Directory, d.Documents, d.Repos, mail, d.Services, signinGuard{d.DB, d.Limits, d.Now}, publish, d.Now, d.Log}
 	server.register(g)
 	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Blobs, d.Log}.register(g)
 	syncMethods{d.Repos, d.Actors, d.Blobs, newHostCounts(d.DB, d.Now)}.register(g)
 	identities := identityMethods{d.Tenants, d.Keys, d.Sessions, d.Actors, d.Directory, d.Documents, mail, publish, d.Now, d.Log}
 	identities.register(g)
 	actorMethods{d.DB, d.Now}.register(g)
+	tempMethods{d.DB}.register(g)
 	adminMethods{publish, server, identities, d.Passwords, d.Actors, d.Outbox, d.Now}.register(g)
 }
 
 // Server answers HTTP for all tenants.
 type Server struct {
 	log     *slog.Logger
+	now     func() time.Time
+	limits  *limit.Counter
 	byHost  func(context.Context, string) (tenant.Match, error)
 	mux     *http.ServeMux
 	api     huma.API
@@ -89,7 +94,7 @@ type Server struct {
 func New(d Deps) *Server { return assemble(d, namespaces) }
 
 func assemble(d Deps, register func(*group, Deps)) *Server {
-	s := &Server{log: d.Log, byHost: d.ByHost, mux: http.NewServeMux(), ops: map[string]*operation{}, sockets: newSockets(d.Tenants, d.Now)}
+	s := &Server{log: d.Log, now: d.Now, limits: d.Limits, byHost: d.ByHost, mux: http.NewServeMux(), ops: map[string]*operation{}, sockets: newSockets(d.Tenants, d.Now)}
 	config := huma.Config{
 		OpenAPI:       newDocument(),
 		Formats:       map[string]huma.Format{"application/json": jsonFormat},
@@ -99,7 +104,7 @@ func assemble(d Deps, register func(*group, Deps)) *Server {
 	}
 	config.AllowAdditionalPropertiesByDefault = true // lexicons are open: newer clients send more
 	s.api = humago.New(s.mux, config)
-	g := &group{api: s.api, auth: d.Auth, ops: s.ops, db: d.DB, now: d.Now}
+	g := &group{api: s.api, auth: d.Auth, ops: s.ops, db: d.DB, limits: d.Limits, now: d.Now}
 	if sa, ok := d.Auth.(serviceAuthenticator); ok {
 		g.services = sa
 	}

@@ -30,6 +30,7 @@ import (
 	"github.com/auroralocus/locus/internal/identity/plcdir"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
@@ -64,6 +65,7 @@ type house struct {
 	blobDir string // where its files are
 	outbox  *outbox.Outbox
 	tokens  *auth.Services
+	limits  *limit.Counter // counts when rate_limits is on
 	plc     *plcdir.Directory
 	clock   *houseClock
 	log     *houseLog
@@ -151,6 +153,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	h.outbox = outbox.New(h.db, keys, h.tenants, outbox.Config{}, h.clock.Now, log)
 	h.streams = firehose.NewTails(h.db, hub, h.clock.Now, log, firehose.Config{RingEvents: 100})
 	h.tokens = auth.NewServices(documents, h.clock.Now)
+	h.limits = limit.New(h.db, h.clock.Now, log)
 	h.server = New(Deps{
 		Log: log, Now: h.clock.Now, Version: "test",
 		Auth: sessions, ByHost: h.tenants.ByHost,
@@ -161,6 +164,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		Clock:    repo.NewClock(h.clock.Now, rand.IntN(1024)),
 		Outbox:   h.outbox,
 		Services: h.tokens,
+		Limits:   h.limits,
 	})
 	h.http.Start()
 	running, stop := context.WithCancel(context.Background())

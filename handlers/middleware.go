@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/gzhttp"
 
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -25,6 +26,9 @@ type state struct {
 	id    string
 	w     *response
 	start time.Time
+
+	bypass  *bool         // nil: not looked at yet
+	verdict limit.Verdict // the tightest limit so far
 }
 
 // compressFrom is the smallest answer worth compressing.
@@ -86,6 +90,10 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	st.Match = match
+	if e := s.chargeAll(st, r); e != nil {
+		writeError(w, e)
+		return
+	}
 	switch {
 	case match.Kind == tenant.HandleHost && !handleHostPaths[r.URL.Path]:
 		notFound(w, r)

@@ -24,6 +24,7 @@ type serverMethods struct {
 	repos     *repodb.Store
 	mail      tokenMail
 	services  serviceAuthenticator
+	guard     signinGuard
 	publisher
 	now func() time.Time
 	log *slog.Logger
@@ -34,7 +35,7 @@ func (m serverMethods) register(g *group) {
 	public(g, procedure("com.atproto.server.createSession"), m.createSession)
 	refresh(g, procedure("com.atproto.server.refreshSession"), m.refreshSession)
 	refresh(g, procedure("com.atproto.server.deleteSession").expired(), m.deleteSession)
-	account(g, query("com.atproto.server.getSession").takes(auth.Std), anyOAuth, m.getSession)
+	account(g, query("com.atproto.server.getSession").takes(auth.Std|auth.OrQueued), anyOAuth, m.getSession)
 	account(g, query("com.atproto.server.getServiceAuth").takes(auth.Std|auth.OrTakendown), mayCallServices, m.getServiceAuth)
 	public(g, procedure("com.atproto.server.reserveSigningKey"), m.reserveSigningKey)
 	public(g, query("com.atproto.server.describeServer"), m.describeServer)

@@ -56,17 +56,23 @@ func (m serverMethods) createAccount(ctx context.Context, v visitor, in *serverC
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), signupTime)
 	defer cancel()
 
-	refresh := m.sessions.NewRefresh()
-	if err := m.signUp(ctx, v.Tenant, s, rotation, refresh); err != nil {
+	refresh, scope := m.sessions.NewRefresh(), auth.ScopeAccess
+	if v.Tenant.Settings.Signup == tenant.SignupApproval {
+		scope = auth.ScopeSignupQueued
+		err = m.queueSignUp(ctx, v.Tenant, s, refresh)
+	} else {
+		err = m.signUp(ctx, v.Tenant, s, rotation, refresh)
+	}
+	if err != nil {
 		return nil, err
 	}
 	m.actors.Forget(v.Tenant.Schema, s.DID)
-	pair, err := m.sessions.Mint(v.Tenant, secrets, auth.ScopeAccess, s.DID, refresh)
+	pair, err := m.sessions.Mint(v.Tenant, secrets, scope, s.DID, refresh)
 	if err != nil {
 		return nil, err
 	}
 	return &serverCreateAccountOutput{Body: serverCreateAccountOutputBody{
-		AccessJwt: pair.Access, RefreshJwt: pair.Refresh, Handle: Handle(s.Handle), DID: DID(s.DID), DIDDoc: m.didDoc(ctx, s.DID),
+		AccessJwt: pair.Access, RefreshJwt: pair.Refresh, Handle: Handle(s.Handle), DID: DID(s.DID), DIDDoc: m.newDoc(ctx, scope, s.DID),
 	}}, nil
 }
 
@@ -168,4 +174,12 @@ func (m serverMethods) undo(ctx context.Context, t *db.Tenant, s *accounts.Signu
 		m.log.Error("the DID of a failed sign-up could not be ended", "did", s.DID, "err", err)
 	}
 	return false
+}
+
+// newDoc is the new DID's document; there is none yet while a sign-up waits for approval.
+func (m serverMethods) newDoc(ctx context.Context, scope auth.Scope, did string) RawJSON {
+	if scope == auth.ScopeSignupQueued {
+		return nil
+	}
+	return m.didDoc(ctx, did)
 }

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
@@ -18,8 +19,15 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 	if err != nil {
 		return nil, err
 	}
-	a, app, err := m.passwords.SignIn(ctx, t.Q(), secrets.Typed(), in.Body.Identifier, in.Body.Password)
+	attempt, err := m.guard.enter(ctx, v, in.Body.Identifier)
 	if err != nil {
+		return nil, err
+	}
+	a, app, err := m.passwords.SignIn(ctx, t.Q(), secrets.Typed(), in.Body.Identifier, in.Body.Password)
+	if err == nil && app == nil {
+		err = m.secondFactor(ctx, v, secrets, a, in.Body.AuthFactorToken)
+	}
+	if err := attempt.leave(ctx, err); err != nil {
 		return nil, err
 	}
 	scope := appScope(app)
@@ -28,6 +36,11 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 			return nil, auth.ErrAccountTakedown
 		}
 		scope = auth.ScopeTakendown
+	}
+	if scope == auth.ScopeAccess {
+		if scope, err = m.fullScope(ctx, t.Q(), a); err != nil {
+			return nil, err
+		}
 	}
 	token := m.sessions.NewRefresh()
 	if scope != auth.ScopeTakendown {
@@ -53,7 +66,7 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 	return &serverCreateSessionOutput{Body: serverCreateSessionOutputBody{
 		AccessJwt: pair.Access, RefreshJwt: pair.Refresh,
 		DID: DID(a.DID), Handle: info.Handle, DIDDoc: info.DIDDoc,
-		Email: a.Email, EmailConfirmed: &a.EmailConfirmed, EmailAuthFactor: new(bool), Active: &info.Active, Status: info.Status,
+		Email: a.Email, EmailConfirmed: &a.EmailConfirmed, EmailAuthFactor: &a.EmailFactor, Active: &info.Active, Status: info.Status,
 	}}, nil
 }
 
@@ -66,6 +79,40 @@ func appScope(app *accounts.AppPassword) auth.Scope {
 		return auth.ScopeAppPassPrivileged
 	}
 	return auth.ScopeAppPass
+}
+
+// fullScope is what the main password's session may do: next to nothing while the sign-up waits for approval.
+func (m serverMethods) fullScope(ctx context.Context, q *tenantdb.Queries, a *accounts.Account) (auth.Scope, error) {
+	if !a.Deactivated {
+		return auth.ScopeAccess, nil
+	}
+	err := accounts.NotAwaiting(ctx, q, a.AID)
+	if errors.Is(err, accounts.ErrAwaiting) {
+		return auth.ScopeSignupQueued, nil
+	}
+	return auth.ScopeAccess, err
+}
+
+// secondFactor asks for what the account wants beside its main password. Without a code one is mailed, unless an
+// authenticator app shows one.
+func (m serverMethods) secondFactor(ctx context.Context, v visitor, secrets *auth.Secrets, a *accounts.Account, code string) error {
+	t := m.db.Tenant(v.Tenant.Schema)
+	factors, err := accounts.SecondFactors(ctx, t.Q(), a.AID)
+	switch {
+	case err != nil || !factors.Any():
+		return err
+	case code != "":
+		return t.Tx(ctx, func(q *tenantdb.Queries) error {
+			return accounts.UseFactor(ctx, q, m.keys, secrets.Typed(), v.Tenant.Schema, m.now(), a.AID, factors, code)
+		})
+	case factors.App:
+		return accounts.ErrFactorApp
+	}
+	err = m.mail.send(ctx, v, accounts.TokenSignIn, func(*tenantdb.Queries) (*accounts.Account, error) { return a, nil })
+	if err != nil {
+		return err
+	}
+	return accounts.ErrFactorMailed
 }
 
 // sessionInfo is what the three session answers say of an account beside its address.

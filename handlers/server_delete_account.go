@@ -21,7 +21,12 @@ func (m serverMethods) deleteAccount(ctx context.Context, v visitor, in *serverD
 	if err != nil {
 		return nil, err
 	}
+	attempt, err := m.guard.enter(ctx, v, string(in.Body.DID))
+	if err != nil {
+		return nil, err
+	}
 	a, err := m.passwords.Authenticate(ctx, m.db.Tenant(v.Tenant.Schema).Q(), string(in.Body.DID), in.Body.Password)
+	err = attempt.leave(ctx, err)
 	if errors.Is(err, accounts.ErrCredentials) {
 		return nil, wrong
 	}

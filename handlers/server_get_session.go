@@ -24,6 +24,6 @@ func (m serverMethods) getSession(ctx context.Context, c accountCaller, _ *serve
 	info := m.sessionInfo(ctx, c.Tenant, a)
 	return &serverGetSessionOutput{Body: serverGetSessionOutputBody{
 		DID: DID(a.DID), Handle: info.Handle, DIDDoc: info.DIDDoc,
-		Email: a.Email, EmailConfirmed: &a.EmailConfirmed, EmailAuthFactor: new(bool), Active: &info.Active, Status: info.Status,
+		Email: a.Email, EmailConfirmed: &a.EmailConfirmed, EmailAuthFactor: &a.EmailFactor, Active: &info.Active, Status: info.Status,
 	}}, nil
 }

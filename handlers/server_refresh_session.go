@@ -32,6 +32,9 @@ func (m serverMethods) refreshSession(ctx context.Context, c refreshCaller, _ *s
 			if err == nil && a.TakenDown {
 				return auth.ErrAccountTakedown
 			}
+			if err == nil && next.AppPassword == nil {
+				scope, err = m.fullScope(ctx, q, a)
+			}
 			if err != nil || next.AppPassword == nil {
 				return err
 			}
@@ -61,6 +64,6 @@ func (m serverMethods) refreshSession(ctx context.Context, c refreshCaller, _ *s
 	return &serverRefreshSessionOutput{Body: serverRefreshSessionOutputBody{
 		AccessJwt: pair.Access, RefreshJwt: pair.Refresh,
 		DID: DID(a.DID), Handle: info.Handle, DIDDoc: info.DIDDoc,
-		Email: a.Email, EmailConfirmed: &a.EmailConfirmed, EmailAuthFactor: new(bool), Active: &info.Active, Status: info.Status,
+		Email: a.Email, EmailConfirmed: &a.EmailConfirmed, EmailAuthFactor: &a.EmailFactor, Active: &info.Active, Status: info.Status,
 	}}, nil
 }

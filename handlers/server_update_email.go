@@ -8,7 +8,8 @@ import (
 	accounts "github.com/auroralocus/locus/internal/account"
 )
 
-// updateEmail gives the account another address, by a token if the present one is confirmed. The new one is not.
+// updateEmail gives the account another address, by a token if the present one is confirmed. The new one is not. With
+// the present address and emailAuthFactor it only switches mailed sign-in codes on or off; on needs no token.
 // spec: lexicon com.atproto.server.updateEmail
 func (m serverMethods) updateEmail(ctx context.Context, c accountCaller, in *serverUpdateEmailInput) (*serverUpdateEmailOutput, error) {
 	email, err := accounts.CheckEmail(&c.Tenant.Settings, in.Body.Email)
@@ -24,6 +25,10 @@ func (m serverMethods) updateEmail(ctx context.Context, c accountCaller, in *ser
 		if err != nil {
 			return err
 		}
+		factor := in.Body.EmailAuthFactor
+		if a.Email == email && factor != nil && *factor {
+			return accounts.SetEmailFactor(ctx, q, a, true) // makes the account safer: nothing to prove
+		}
 		if a.EmailConfirmed {
 			if in.Body.Token == "" {
 				return refuse(http.StatusBadRequest, "TokenRequired", "confirmation token required")
@@ -32,7 +37,16 @@ func (m serverMethods) updateEmail(ctx context.Context, c accountCaller, in *ser
 				return err
 			}
 		}
-		return accounts.SetEmail(ctx, q, c.AID, email)
+		if a.Email != email || factor == nil {
+			if err := accounts.SetEmail(ctx, q, c.AID, email); err != nil {
+				return err
+			}
+			a.EmailConfirmed = false
+		}
+		if factor == nil {
+			return nil
+		}
+		return accounts.SetEmailFactor(ctx, q, a, *factor)
 	})
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ type accountCmd struct {
 	Untakedown    accountRestoreCmd   `cmd:"" help:"Bring an account, a record or a blob back."`
 	Delete        accountDeleteCmd    `cmd:"" help:"Delete an account for good."`
 	ResetPassword accountPasswordCmd  `cmd:"" help:"Set an account's password, and end its sessions."`
+	SecondFactor  accountFactorCmd    `cmd:"" help:"Show an account's second factors, or change them."`
 	RotateKey     accountRotateKeyCmd `cmd:"" help:"Give an account a new signing key: DID document, key and a newly signed commit."`
 }
 

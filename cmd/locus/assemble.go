@@ -14,6 +14,7 @@ import (
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
@@ -23,6 +24,7 @@ import (
 // app is the assembled server, before anything of it runs.
 type app struct {
 	db        *db.DB
+	keys      *keyring.Keyring
 	tenants   *tenant.Registry
 	sweeper   *account.Sweeper
 	repos     *repodb.Store
@@ -31,6 +33,7 @@ type app struct {
 	documents *identity.Resolver
 	outbox    *outbox.Outbox
 	blobs     *blob.Store
+	limits    *limit.Counter
 	server    *handlers.Server
 }
 
@@ -46,16 +49,17 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	blobs := blob.New(d, keys, now, log, files)
 	documents := identity.NewResolver(resolver)
 	mails := outbox.New(d, keys, tenants, post, now, log)
+	limits := limit.New(d, now, log)
 	server := handlers.New(handlers.Deps{
 		Log: log, Now: now, Version: version(),
 		Auth: sessions, ByHost: tenants.ByHost,
 		DB: d, Tenants: tenants, Keys: keys, Sessions: sessions, Actors: actors,
 		Passwords: account.NewPasswords(account.PasswordConfig{}, now),
 		Repos:     repos, Blobs: blobs, Hub: hub, Streams: streams, Directory: resolver.PLC, Documents: documents,
-		Lexicons: lexicon.Default(), Outbox: mails, Services: auth.NewServices(documents, now),
+		Lexicons: lexicon.Default(), Outbox: mails, Services: auth.NewServices(documents, now), Limits: limits,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
-	return &app{d, tenants, account.NewSweeper(d, tenants, resolver.PLC, now, log), repos, streams, hub, documents, mails, blobs, server}
+	return &app{d, keys, tenants, account.NewSweeper(d, tenants, resolver.PLC, now, log), repos, streams, hub, documents, mails, blobs, limits, server}
 }
 
 // close waits for writes that are on their way.

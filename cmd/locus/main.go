@@ -23,6 +23,7 @@ type cli struct {
 	Serve    serveCmd    `cmd:"" help:"Serve all tenants. With --dev: a private Postgres, a built-in PLC directory, two tenants and an account in each."`
 	Tenant   tenantCmd   `cmd:"" help:"Create, list, show and configure tenants (hosted PDS hostnames)."`
 	Account  accountCmd  `cmd:"" help:"Create, list, moderate and repair a tenant's accounts."`
+	Signup   signupCmd   `cmd:"" help:"Decide on sign-ups that wait for approval."`
 	Invite   inviteCmd   `cmd:"" help:"Create and list invite codes."`
 	Operator operatorCmd `cmd:"" help:"Name a tenant's operators, and give them tokens."`
 	Audit    auditCmd    `cmd:"" help:"Read the log of what operators did."`

@@ -110,6 +110,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	group.Go(func() error { return a.tenants.Run(ctx) })
 	group.Go(func() error { return a.sweeper.Run(ctx) })
 	group.Go(func() error { return blob.NewSweeper(a.blobs, a.tenants).Run(ctx) })
+	group.Go(func() error { return a.limits.Run(ctx) })
 	group.Go(func() error { return a.outbox.Run(ctx) })
 	if plc != nil {
 		face, err := net.Listen("tcp", c.PLCListen)

@@ -38,7 +38,7 @@ func (q *Queries) DeleteAccount(ctx context.Context, aid int64) error {
 
 const GetAccountByDID = `-- name: GetAccountByDID :one
 SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
-       c.email, c.email_confirmed_at, c.password_hash, c.invites_disabled
+       c.email, c.email_confirmed_at, c.email_factor, c.password_hash, c.invites_disabled
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE a.did = $1 AND a.creating_since IS NULL
 `
@@ -52,6 +52,7 @@ type GetAccountByDIDRow struct {
 	CreatedAt        time.Time
 	Email            *string
 	EmailConfirmedAt *time.Time
+	EmailFactor      bool
 	PasswordHash     *string
 	InvitesDisabled  bool
 }
@@ -68,6 +69,7 @@ func (q *Queries) GetAccountByDID(ctx context.Context, did string) (GetAccountBy
 		&i.CreatedAt,
 		&i.Email,
 		&i.EmailConfirmedAt,
+		&i.EmailFactor,
 		&i.PasswordHash,
 		&i.InvitesDisabled,
 	)
@@ -76,7 +78,7 @@ func (q *Queries) GetAccountByDID(ctx context.Context, did string) (GetAccountBy
 
 const GetAccountByEmail = `-- name: GetAccountByEmail :one
 SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
-       c.email, c.email_confirmed_at, c.password_hash, c.invites_disabled
+       c.email, c.email_confirmed_at, c.email_factor, c.password_hash, c.invites_disabled
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE c.email = $1::text AND a.creating_since IS NULL
 `
@@ -90,6 +92,7 @@ type GetAccountByEmailRow struct {
 	CreatedAt        time.Time
 	Email            *string
 	EmailConfirmedAt *time.Time
+	EmailFactor      bool
 	PasswordHash     *string
 	InvitesDisabled  bool
 }
@@ -106,6 +109,7 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (GetAccou
 		&i.CreatedAt,
 		&i.Email,
 		&i.EmailConfirmedAt,
+		&i.EmailFactor,
 		&i.PasswordHash,
 		&i.InvitesDisabled,
 	)
@@ -114,7 +118,7 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (GetAccou
 
 const GetAccountByHandle = `-- name: GetAccountByHandle :one
 SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
-       c.email, c.email_confirmed_at, c.password_hash, c.invites_disabled
+       c.email, c.email_confirmed_at, c.email_factor, c.password_hash, c.invites_disabled
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE a.handle = $1::text AND a.creating_since IS NULL
 `
@@ -128,6 +132,7 @@ type GetAccountByHandleRow struct {
 	CreatedAt        time.Time
 	Email            *string
 	EmailConfirmedAt *time.Time
+	EmailFactor      bool
 	PasswordHash     *string
 	InvitesDisabled  bool
 }
@@ -144,6 +149,7 @@ func (q *Queries) GetAccountByHandle(ctx context.Context, handle string) (GetAcc
 		&i.CreatedAt,
 		&i.Email,
 		&i.EmailConfirmedAt,
+		&i.EmailFactor,
 		&i.PasswordHash,
 		&i.InvitesDisabled,
 	)

@@ -10,6 +10,17 @@ import (
 	"time"
 )
 
+const CountLimitRows = `-- name: CountLimitRows :one
+SELECT count(*)::int FROM pds_tenant.limit_count
+`
+
+func (q *Queries) CountLimitRows(ctx context.Context) (int32, error) {
+	row := q.db.QueryRow(ctx, CountLimitRows)
+	var column_1 int32
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const DeleteLimitCounts = `-- name: DeleteLimitCounts :execrows
 DELETE FROM pds_tenant.limit_count WHERE (bucket, key, ends_at) IN (
   SELECT d.bucket, d.key, d.ends_at FROM pds_tenant.limit_count d WHERE d.ends_at <= $1 ORDER BY d.ends_at LIMIT $2::int)

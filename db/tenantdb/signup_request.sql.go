@@ -30,6 +30,17 @@ func (q *Queries) DeleteSignupRequest(ctx context.Context, aid int64) error {
 	return err
 }
 
+const GetSignupGenesis = `-- name: GetSignupGenesis :one
+SELECT genesis FROM pds_tenant.signup_request WHERE aid = $1
+`
+
+func (q *Queries) GetSignupGenesis(ctx context.Context, aid int64) (string, error) {
+	row := q.db.QueryRow(ctx, GetSignupGenesis, aid)
+	var genesis string
+	err := row.Scan(&genesis)
+	return genesis, err
+}
+
 const GetSignupPlace = `-- name: GetSignupPlace :one
 SELECT (SELECT count(*) FROM pds_tenant.signup_request o WHERE (o.created_at, o.aid) <= (s.created_at, s.aid))::int AS place
 FROM pds_tenant.signup_request s WHERE s.aid = $1
@@ -114,4 +125,18 @@ func (q *Queries) LockSignupRequest(ctx context.Context, aid int64) (SignupReque
 	var i SignupRequest
 	err := row.Scan(&i.AID, &i.Genesis, &i.CreatedAt)
 	return i, err
+}
+
+const UpdateActorQueued = `-- name: UpdateActorQueued :exec
+UPDATE pds_tenant.actor SET creating_since = NULL, deactivated_at = $1::timestamptz, unannounced = true WHERE aid = $2
+`
+
+type UpdateActorQueuedParams struct {
+	Now time.Time
+	AID int64
+}
+
+func (q *Queries) UpdateActorQueued(ctx context.Context, arg UpdateActorQueuedParams) error {
+	_, err := q.db.Exec(ctx, UpdateActorQueued, arg.Now, arg.AID)
+	return err
 }

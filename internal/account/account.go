@@ -76,6 +76,7 @@ type Account struct {
 	Handle          string // "" when it has none that is valid: shown as handle.invalid
 	Email           string // "": none
 	EmailConfirmed  bool
+	EmailFactor     bool // sign-ins need a mailed code; only with a confirmed address
 	InvitesDisabled bool
 	TakenDown       bool
 	Deactivated     bool
@@ -146,6 +147,7 @@ func found(row tenantdb.GetAccountByDIDRow, err error) (*Account, error) {
 	}
 	return &Account{
 		AID: row.AID, DID: row.DID, Handle: text(row.Handle), Email: text(row.Email), EmailConfirmed: row.EmailConfirmedAt != nil,
+		EmailFactor:     row.EmailFactor && row.EmailConfirmedAt != nil,
 		InvitesDisabled: row.InvitesDisabled, TakenDown: row.TakedownRef != nil, Deactivated: row.DeactivatedAt != nil,
 		CreatedAt: row.CreatedAt, passwordHash: text(row.PasswordHash),
 	}, nil

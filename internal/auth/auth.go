@@ -48,6 +48,7 @@ const (
 	ScopeAppPass           Scope = "com.atproto.appPass"           // app password
 	ScopeAppPassPrivileged Scope = "com.atproto.appPassPrivileged" // app password that may also read messages
 	ScopeTakendown         Scope = "com.atproto.takendown"         // sign-in of a taken-down account, to appeal or leave
+	ScopeSignupQueued      Scope = "com.atproto.signupQueued"      // of an account whose sign-up waits for approval
 )
 
 // Accept says which session tokens a method takes. The zero Accept takes none.
@@ -62,6 +63,7 @@ const (
 	refuseTakendown
 	refuseDeactivated
 	guarded
+	acceptQueued
 
 	// Full takes the main password's tokens only.
 	Full = acceptAccess
@@ -71,6 +73,8 @@ const (
 	Std = Priv | acceptAppPass
 	// OrTakendown also takes the token of a taken-down account: Full|OrTakendown.
 	OrTakendown = acceptTakendown
+	// OrQueued also takes the token of an account whose sign-up waits for approval.
+	OrQueued = acceptQueued
 	// NoTakedown refuses accounts taken down since the token was made: Full|NoTakedown.
 	NoTakedown = refuseTakendown
 	// NoDeactivated refuses deactivated accounts.
@@ -90,6 +94,8 @@ func (a Accept) takes(s Scope) bool {
 		return a&acceptAppPass != 0
 	case ScopeTakendown:
 		return a&acceptTakendown != 0
+	case ScopeSignupQueued:
+		return a&acceptQueued != 0
 	}
 	return false
 }
@@ -107,6 +113,9 @@ func (a Accept) String() string {
 	}
 	if a&acceptTakendown != 0 {
 		out += "+td"
+	}
+	if a&acceptQueued != 0 {
+		out += "+queue"
 	}
 	if a&refuseTakendown != 0 {
 		out += " noTD"

@@ -305,16 +305,17 @@ func (r *Registry) tenantOf(row controldb.Tenant, names []controldb.Hostname) (*
 		bad = append(bad, err)
 	}
 	t := &Tenant{
-		ID:         row.TenantID,
-		Hostname:   row.Hostname,
-		Schema:     schema,
-		ServiceDID: row.ServiceDID,
-		PublicURL:  r.publicURL(row.Hostname),
-		State:      State(row.State),
-		Settings:   settings,
-		NodeID:     row.NodeID,
-		Revision:   row.Revision,
-		CreatedAt:  row.CreatedAt,
+		ID:          row.TenantID,
+		Hostname:    row.Hostname,
+		Schema:      schema,
+		ServiceDID:  row.ServiceDID,
+		PublicURL:   r.publicURL(row.Hostname),
+		State:       State(row.State),
+		Settings:    settings,
+		RateLimited: settings.RateLimits == RateLimitsOn || settings.RateLimits == RateLimitsAuto && !r.cfg.Dev,
+		NodeID:      row.NodeID,
+		Revision:    row.Revision,
+		CreatedAt:   row.CreatedAt,
 	}
 	for _, n := range names {
 		if n.Kind&nameHandle != 0 {

@@ -21,6 +21,8 @@ const (
 	SignupOpen   Signup = "open"
 	SignupInvite Signup = "invite"
 	SignupClosed Signup = "closed"
+	// SignupApproval lets anybody ask; an operator decides.
+	SignupApproval Signup = "approval"
 )
 
 // Settings are what an operator may choose for one tenant, defaults filled in. In control.tenant.settings only what
@@ -62,6 +64,14 @@ type Settings struct {
 	BrandColor        string
 	BrandTextColor    string
 	RecoveryDIDKey    string
+
+	RateLimits            string
+	RateLimitPercent      int
+	RateLimitBypassAddrs  []string
+	RateLimitBypassSHA256 string
+	InviteIntervalHours   int
+	InviteEpoch           string
+	ModServiceDID         string
 }
 
 // InviteRequired says whether createAccount needs a code.
@@ -72,6 +82,13 @@ const (
 	ValidateKnown    = "known"
 	ValidateRequired = "required"
 	ValidateOff      = "off"
+)
+
+// Whether calls are counted (rate_limits).
+const (
+	RateLimitsAuto = "auto"
+	RateLimitsOn   = "on"
+	RateLimitsOff  = "off"
 )
 
 // Defaults are the settings of a tenant for which nothing was chosen.
@@ -86,6 +103,8 @@ func Defaults() Settings {
 		AcceptRepoImports:    true,
 		RecordValidation:     ValidateKnown,
 		Crawlers:             []string{"https://bsky.network"},
+		RateLimits:           RateLimitsAuto,
+		RateLimitPercent:     100,
 
 		FirehoseRetentionHours:        72,
 		FirehoseSubscribersMax:        1000,
@@ -112,7 +131,7 @@ const (
 
 var fields = []Field{
 	{Key: "display_name", Doc: "Name shown to people in mail and on pages.", at: func(s *Settings) any { return &s.DisplayName }, check: maxText(100)},
-	{Key: "signup", Kind: "open|invite|closed", Doc: "Who may open an account: anybody, holders of an invite code, nobody.", at: func(s *Settings) any { return (*string)(&s.Signup) }},
+	{Key: "signup", Kind: "open|invite|approval|closed", Doc: "Who may open an account: anybody, holders of an invite code, whom an operator approves (docs/moderation.md), nobody.", at: func(s *Settings) any { return (*string)(&s.Signup) }},
 	{Key: "handle_min_length", Doc: "Fewest characters in front of a handle domain.", at: func(s *Settings) any { return &s.HandleMinLength }, check: between(1, 63)},
 	{Key: "handle_max_length", Doc: "Most characters in front of a handle domain.", at: func(s *Settings) any { return &s.HandleMaxLength }, check: between(1, 63)},
 	{Key: "handle_reserve", Doc: "Names that users cannot take, besides the built-in list (admin, support, www …).", at: func(s *Settings) any { return &s.HandleReserve }, check: eachText(63, 1000)},
@@ -144,6 +163,13 @@ var fields = []Field{
 	{Key: "brand_color", Doc: "Colour behind the name in mail and on pages: #rrggbb.", at: func(s *Settings) any { return &s.BrandColor }, check: aColor},
 	{Key: "brand_text_color", Doc: "Colour of the name itself: #rrggbb.", at: func(s *Settings) any { return &s.BrandTextColor }, check: aColor},
 	{Key: "recovery_did_key", Doc: "did:key that stands above the tenant's own rotation key in the DIDs made here.", at: func(s *Settings) any { return &s.RecoveryDIDKey }, check: aDIDKey},
+	{Key: "rate_limits", Kind: "auto|on|off", Doc: "Whether calls are limited as docs/limits.md tells. auto: except on development servers.", at: func(s *Settings) any { return &s.RateLimits }},
+	{Key: "rate_limit_percent", Doc: "How much of each limit applies: 200 allows twice as much.", at: func(s *Settings) any { return &s.RateLimitPercent }, check: between(1, 100_000)},
+	{Key: "rate_limit_bypass_addresses", Doc: "Addresses and networks (10.0.0.0/8) that are not limited.", at: func(s *Settings) any { return &s.RateLimitBypassAddrs }, check: eachNetwork},
+	{Key: "rate_limit_bypass_sha256", Doc: "SHA-256, in hex, of the secret that header x-ratelimit-bypass may give to be not limited.", at: func(s *Settings) any { return &s.RateLimitBypassSHA256 }, check: aSHA256},
+	{Key: "invite_interval_hours", Doc: "Accounts get an invite code to give away for each such time they are there, five unused at most; 0: none.", at: func(s *Settings) any { return &s.InviteIntervalHours }, check: between(0, 24*366*10)},
+	{Key: "invite_epoch", Doc: "Time before this (2026-01-31T00:00:00Z) does not count for invite_interval_hours.", at: func(s *Settings) any { return &s.InviteEpoch }, check: aTime},
+	{Key: "mod_service_did", Doc: "DID of the moderation service that may call admin methods with the role moderator; with #atproto_labeler its labeler's key counts.", at: func(s *Settings) any { return &s.ModServiceDID }, check: aServiceDID},
 }
 
 // Fields lists every key that Set takes, in the order to show them in.

@@ -69,6 +69,7 @@ type Tenant struct {
 	Settings   Settings
 	// HandleDomains are without leading dot, sorted. Accounts may have a handle of one label in front of one of them.
 	HandleDomains []string
+	RateLimited   bool  // as the setting says, or the deployment
 	NodeID        int32 // the Postgres that holds the schema
 	Revision      int64 // grows with every change; caches of what belongs to the tenant key on it
 	CreatedAt     time.Time

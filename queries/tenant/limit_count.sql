@@ -25,3 +25,6 @@ DELETE FROM pds_tenant.signin_failure WHERE key = ANY (@keys::text[]);
 -- name: DeleteOldSigninFailures :execrows
 DELETE FROM pds_tenant.signin_failure WHERE key IN (
   SELECT d.key FROM pds_tenant.signin_failure d WHERE d.last_at <= @before::timestamptz ORDER BY d.last_at LIMIT @max_rows::int);
+
+-- name: CountLimitRows :one
+SELECT count(*)::int FROM pds_tenant.limit_count;

@@ -20,3 +20,9 @@ ORDER BY s.created_at, s.aid LIMIT @max_rows::int;
 
 -- name: DeleteSignupRequest :exec
 DELETE FROM pds_tenant.signup_request WHERE aid = @aid;
+
+-- name: GetSignupGenesis :one
+SELECT genesis FROM pds_tenant.signup_request WHERE aid = @aid;
+
+-- name: UpdateActorQueued :exec
+UPDATE pds_tenant.actor SET creating_since = NULL, deactivated_at = @now::timestamptz, unannounced = true WHERE aid = @aid;

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/audit"
+	"github.com/auroralocus/locus/internal/auth"
+)
+
+type accountFactorCmd struct {
+	accountArgs
+	App     bool   `xor:"what" help:"Make an authenticator app's secret and backup codes, and print them. It counts after --confirm."`
+	Confirm string `xor:"what" placeholder:"CODE" help:"Switch the authenticator on, by a code that it shows."`
+	Off     bool   `xor:"what" help:"Remove every second factor: for somebody who has lost them."`
+}
+
+// Run shows which second factors an account has, or changes them.
+func (c *accountFactorCmd) Run(ctx context.Context, log *slog.Logger) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	who, err := c.find(ctx, a, t)
+	if err != nil {
+		return err
+	}
+	tdb := a.db.Tenant(t.Schema)
+	if !c.App && c.Confirm == "" && !c.Off {
+		f, err := account.SecondFactors(ctx, tdb.Q(), who.AID)
+		if err == nil {
+			fmt.Printf("mailed codes: %t\nauthenticator app: %t\n", f.Email, f.App)
+		}
+		return err
+	}
+	secrets, err := auth.NewSessions(a.db, a.keys, nil, time.Now).Secrets(ctx, t)
+	if err != nil {
+		return err
+	}
+	made := account.NewAuthenticator(t.Hostname, who.Handle)
+	err = tdb.Tx(ctx, func(q *tenantdb.Queries) error {
+		now, by := time.Now().UTC(), commandUser()
+		what := "off"
+		var err error
+		switch {
+		case c.App:
+			what, err = "app", account.InsertAuthenticator(ctx, q, a.keys, secrets.Typed(), t.Schema, now, who.AID, made)
+		case c.Confirm != "":
+			what, err = "confirm", account.ConfirmAuthenticator(ctx, q, a.keys, t.Schema, now, who.AID, c.Confirm)
+		default:
+			err = errors.Join(account.DeleteAuthenticator(ctx, q, who.AID), account.SetEmailFactor(ctx, q, who, false))
+		}
+		if err != nil {
+			return err
+		}
+		return audit.Insert(ctx, q, audit.Entry{At: now, Who: by.Name, Action: "account second-factor", Subject: who.DID, Outcome: audit.Done},
+			int16(by.Role), map[string]string{"change": what})
+	})
+	if err == nil && c.App {
+		fmt.Println(made.URI)
+		for _, code := range made.BackupCodes {
+			fmt.Println(code)
+		}
+	}
+	return err
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/auroralocus/locus/internal/account"
+)
+
+type signupCmd struct {
+	List    signupListCmd    `cmd:"" help:"List sign-ups that wait for approval (setting signup=approval), oldest first."`
+	Approve signupApproveCmd `cmd:"" help:"Open an account that waits: its DID comes into being, and the network hears of it."`
+	Reject  signupRejectCmd  `cmd:"" help:"Remove an account that waits, without a trace."`
+}
+
+type signupListCmd struct {
+	appFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+	JSON     bool   `help:"Print one JSON object a line."`
+}
+
+func (c *signupListCmd) Run(ctx context.Context, log *slog.Logger) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	for after := (account.Waiting{}); ; {
+		page, err := account.ListWaiting(ctx, a.db.Tenant(t.Schema).Q(), after, 500)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, w := range page {
+			if c.JSON {
+				err = printJSONLine(w)
+			} else {
+				_, err = fmt.Printf("%s  %s  %s  %s\n", w.Since.UTC().Format(time.DateTime), w.DID, w.Handle, w.Email)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		after = page[len(page)-1]
+	}
+}
+
+type signupApproveCmd struct {
+	accountArgs
+}
+
+func (c *signupApproveCmd) Run(ctx context.Context, log *slog.Logger) error {
+	return c.decide(ctx, log, true)
+}
+
+type signupRejectCmd struct {
+	accountArgs
+}
+
+func (c *signupRejectCmd) Run(ctx context.Context, log *slog.Logger) error {
+	return c.decide(ctx, log, false)
+}
+
+func (c *accountArgs) decide(ctx context.Context, log *slog.Logger, approve bool) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	who, err := c.find(ctx, a, t)
+	if err != nil {
+		return err
+	}
+	if err := account.NotAwaiting(ctx, a.db.Tenant(t.Schema).Q(), who.AID); err == nil {
+		return fmt.Errorf("%s waits for nothing", who.DID)
+	}
+	if !approve {
+		return a.post(ctx, t, "com.atproto.admin.deleteAccount", map[string]string{"did": who.DID}, nil)
+	}
+	return a.post(ctx, t, "com.atproto.admin.updateSubjectStatus", map[string]any{
+		"subject":     map[string]string{"$type": "com.atproto.admin.defs#repoRef", "did": who.DID},
+		"deactivated": map[string]bool{"applied": false},
+	}, nil)
+}

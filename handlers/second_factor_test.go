@@ -1,0 +1,135 @@
+package handlers
+
+import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/mail"
+)
+
+func TestMailedSignInCode(t *testing.T) {
+	h := newHouse(t)
+	alice := h.createAccount(hostA, "alice")
+	app := alice.app("app", false)
+	email := alice.ask("com.atproto.server.getSession").ok().str("email")
+	signIn := func(code string) reply {
+		in := obj{"identifier": alice.handle, "password": userPassword}
+		if code != "" {
+			in["authFactorToken"] = code
+		}
+		return h.post(hostA, "com.atproto.server.createSession", "", in)
+	}
+	set := func(on bool, token string) reply {
+		in := obj{"email": email, "emailAuthFactor": on}
+		if token != "" {
+			in["token"] = token
+		}
+		return alice.call("com.atproto.server.updateEmail", in)
+	}
+	set(true, "").fails(400, "InvalidRequest", "not confirmed")
+	h.exec(h.a, "UPDATE pds.account SET email_confirmed_at = now() WHERE email = $1", email)
+	set(true, "").ok()
+	if s := alice.ask("com.atproto.server.getSession").ok(); s.at("emailAuthFactor") != true || s.at("emailConfirmed") != true {
+		t.Errorf("%s", s.body)
+	}
+	signIn("").fails(401, "AuthFactorTokenRequired", "sent to your email")
+	code := alice.mailedToken(mail.KindSignIn)
+	signIn("AAAAA-AAAAA").fails(400, "InvalidToken", "")
+	if r := signIn(strings.ToLower(code)).ok(); r.at("emailAuthFactor") != true {
+		t.Errorf("%s", r.body)
+	}
+	signIn(code).fails(400, "InvalidToken", "") // used
+	signIn("").fails(401, "AuthFactorTokenRequired", "")
+	code = alice.mailedToken(mail.KindSignIn)
+	h.clock.add(accounts.TokenLife + 1)
+	signIn(code).fails(400, "ExpiredToken", "")
+	// A wrong password gets no mail and does not learn of the factor; app passwords need none.
+	h.post(hostA, "com.atproto.server.createSession", "", obj{"identifier": alice.handle, "password": "wrong"}).fails(401, "AuthenticationRequired", "")
+	h.post(hostA, "com.atproto.server.refreshSession", bearer(app.refresh), nil).ok()
+	// Off needs a token: it makes the account less safe.
+	alice.access = h.post(hostA, "com.atproto.server.refreshSession", bearer(alice.refresh), nil).ok().str("accessJwt")
+	set(false, "").fails(400, "TokenRequired", "")
+	alice.call("com.atproto.server.requestEmailUpdate", nil).ok()
+	set(false, alice.mailedToken(mail.KindUpdateEmail)).ok()
+	if s := signIn("").ok(); s.at("emailAuthFactor") != false || s.at("emailConfirmed") != true {
+		t.Errorf("%s", s.body)
+	}
+}
+
+// code is what an authenticator app shows, made as another program would.
+func code(t *testing.T, uri string, unix int64) string {
+	t.Helper()
+	u, err := url.Parse(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(u.Query().Get("secret"))
+	if err != nil || u.Scheme != "otpauth" || u.Host != "totp" || len(secret) != 20 {
+		t.Fatal(uri, err)
+	}
+	mac := hmac.New(sha1.New, secret)
+	mac.Write(binary.BigEndian.AppendUint64(nil, uint64(unix/30)))
+	sum := mac.Sum(nil)
+	at := sum[19] & 15
+	return fmt.Sprintf("%06d", (binary.BigEndian.Uint32(sum[at:])&0x7fffffff)%1_000_000)
+}
+
+func TestAuthenticatorApp(t *testing.T) {
+	h := newHouse(t)
+	alice := h.createAccount(hostA, "alice")
+	tdb := h.db.Tenant(h.a.Schema)
+	secrets, err := auth.NewSessions(h.db, h.keys, h.actors, h.clock.Now).Secrets(t.Context(), h.a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := accounts.ByDID(t.Context(), tdb.Q(), alice.did)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := accounts.NewAuthenticator(hostA, alice.handle)
+	err = tdb.Tx(t.Context(), func(q *tenantdb.Queries) error {
+		return accounts.InsertAuthenticator(t.Context(), q, h.keys, secrets.Typed(), h.a.Schema, h.clock.Now(), a.AID, app)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signIn := func(code string) reply {
+		return h.post(hostA, "com.atproto.server.createSession", "", obj{"identifier": alice.handle, "password": userPassword, "authFactorToken": code})
+	}
+	signIn("").ok() // not confirmed yet
+	now := func() string { return code(t, app.URI, h.clock.Now().Unix()) }
+	confirm := func(code string) error {
+		return tdb.Tx(t.Context(), func(q *tenantdb.Queries) error {
+			return accounts.ConfirmAuthenticator(t.Context(), q, h.keys, h.a.Schema, h.clock.Now(), a.AID, code)
+		})
+	}
+	if err := confirm("abcdef"); err == nil {
+		t.Error("confirmed by nothing")
+	}
+	if err := confirm(now()); err != nil {
+		t.Fatal(err)
+	}
+	signIn("").fails(401, "AuthFactorTokenRequired", "authenticator")
+	signIn(now()).fails(400, "InvalidToken", "") // the code that confirmed is used
+	h.clock.add(60e9)
+	signIn(now()).ok()
+	signIn(now()).fails(400, "InvalidToken", "")
+	signIn(app.BackupCodes[3]).ok()
+	signIn(app.BackupCodes[3]).fails(400, "InvalidToken", "")
+	signIn(strings.ToLower(app.BackupCodes[4])).ok()
+	// Another account's codes are nothing here, nor is the secret bound to another account.
+	if len(app.BackupCodes) != 10 {
+		t.Errorf("%d backup codes", len(app.BackupCodes))
+	}
+	h.exec(h.a, "DELETE FROM pds.totp")
+	signIn("").ok()
+}

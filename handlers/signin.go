@@ -1,0 +1,129 @@
+package handlers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/limit"
+)
+
+// signinGuard slows down whoever tries passwords out. It counts refused sign-ins in a row three ways: from one address
+// for one account, from one address for any, and for one account from anywhere. The first two make the address wait,
+// twice as long each time; the third only makes each answer slower, so that nobody can lock another out. Accounts that
+// do not exist are counted by what was typed, like those that do.
+type signinGuard struct {
+	db     *db.DB
+	limits *limit.Counter
+	now    func() time.Time
+}
+
+const (
+	pairFree    = 5  // wrong passwords for one account from one address before it must wait
+	addressFree = 50 // for any
+	accountFree = 20 // for one account from anywhere before answers become slow
+	maxWait     = 15 * time.Minute
+	maxSlow     = 5 * time.Second
+	forgiven    = 24 * time.Hour
+)
+
+// attempt is one sign-in on its way.
+type attempt struct {
+	guard               signinGuard
+	tdb                 *db.Tenant
+	pair, account, addr string // "" when nothing is counted
+	failed              bool   // before
+}
+
+// enter begins a sign-in: it refuses who must wait.
+func (g signinGuard) enter(ctx context.Context, v visitor, identifier string) (attempt, error) {
+	st := stateOf(v.req.Context())
+	a := attempt{guard: g, tdb: g.db.Tenant(v.Tenant.Schema)}
+	if !st.limited(v.req, g.limits) {
+		return a, nil
+	}
+	id, addr := strings.ToLower(strings.TrimSpace(identifier)), addressKey(v.Addr())
+	a.pair, a.account, a.addr = failureKey("p", id, addr), failureKey("a", id), failureKey("d", addr)
+	rows, err := a.tdb.Q().ListSigninFailures(ctx, []string{a.pair, a.account, a.addr})
+	if err != nil {
+		return a, fmt.Errorf("failed sign-ins: %w", err)
+	}
+	now := g.now()
+	var wait, slow time.Duration
+	for _, r := range rows {
+		since := now.Sub(r.LastAt)
+		if since > forgiven {
+			continue
+		}
+		a.failed = true
+		switch r.Key {
+		case a.pair:
+			wait = max(wait, growing(int(r.Failures)-pairFree, time.Second, maxWait)-since)
+		case a.addr:
+			wait = max(wait, growing((int(r.Failures)-addressFree)/10, time.Second, maxWait)-since)
+		case a.account:
+			slow = growing((int(r.Failures)-accountFree)/10, 100*time.Millisecond, maxSlow)
+		}
+	}
+	if wait > 0 {
+		return a, st.slowDown(wait)
+	}
+	if slow > 0 {
+		t := time.NewTimer(slow)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return a, ctx.Err()
+		}
+	}
+	return a, nil
+}
+
+// growing is 0 below 0, and else unit, doubled n times, at most most.
+func growing(n int, unit, most time.Duration) time.Duration {
+	if n < 0 {
+		return 0
+	}
+	if n > 30 {
+		return most
+	}
+	return min(unit<<n, most)
+}
+
+// leave ends it: err is what came of it. A success forgets the account's failures, not the address's: else somebody
+// with an account of their own could try others' in between.
+func (a attempt) leave(ctx context.Context, err error) error {
+	if a.pair == "" {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	switch {
+	case err == nil && a.failed:
+		if err := a.tdb.Q().DeleteSigninFailures(ctx, []string{a.pair, a.account}); err != nil {
+			return fmt.Errorf("failed sign-ins: %w", err)
+		}
+	case errors.Is(err, accounts.ErrCredentials), errors.Is(err, accounts.ErrTokenInvalid):
+		keys := []string{a.pair, a.account, a.addr}
+		slices.Sort(keys) // two at once take the rows in one order
+		now := a.guard.now()
+		if e := a.tdb.Q().UpsertSigninFailure(ctx, tenantdb.UpsertSigninFailureParams{Keys: keys, Now: now, Since: now.Add(-forgiven)}); e != nil {
+			return fmt.Errorf("failed sign-ins: %w", e)
+		}
+	}
+	return err
+}
+
+// failureKey hides what was typed: people type passwords into the wrong field.
+func failureKey(kind string, parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return kind + hex.EncodeToString(sum[:16])
+}

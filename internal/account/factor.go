@@ -1,0 +1,233 @@
+package account
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha1"
+	"crypto/subtle"
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/keyring"
+)
+
+// TokenSignIn is the purpose of the code that is mailed at a sign-in.
+const TokenSignIn TokenPurpose = "sign_in"
+
+var (
+	// ErrFactorMailed: 401 AuthFactorTokenRequired "A sign in code has been sent to your email address".
+	ErrFactorMailed = errors.New("a mailed code is needed")
+	// ErrFactorApp: 401 AuthFactorTokenRequired "A code of your authenticator app is needed".
+	ErrFactorApp = errors.New("a code of the authenticator app is needed")
+	// ErrEmailUnconfirmed: 400 InvalidRequest "The email address is not confirmed".
+	ErrEmailUnconfirmed = errors.New("the email address is not confirmed")
+)
+
+// Factors are what an account asks for beside its main password. App passwords need none: apps cannot ask.
+type Factors struct {
+	Email  bool // mailed codes; only to a confirmed address
+	App    bool // an authenticator app, and backup codes
+	sealed []byte
+	step   int64
+}
+
+// Any says whether a second factor is needed at all.
+func (f Factors) Any() bool { return f.Email || f.App }
+
+// SecondFactors looks up what an account asks for. Errors: [ErrNotFound].
+func SecondFactors(ctx context.Context, q *tenantdb.Queries, aid int64) (Factors, error) {
+	row, err := q.GetSecondFactors(ctx, aid)
+	if db.IsNoRows(err) {
+		return Factors{}, ErrNotFound
+	}
+	if err != nil {
+		return Factors{}, fmt.Errorf("second factors of actor %d: %w", aid, err)
+	}
+	f := Factors{Email: row.EmailFactor && row.EmailConfirmedAt != nil, App: row.ConfirmedAt != nil, sealed: row.Sealed}
+	if row.LastStep != nil {
+		f.step = *row.LastStep
+	}
+	return f, nil
+}
+
+// SetEmailFactor switches mailed codes on or off. Errors: [ErrEmailUnconfirmed].
+func SetEmailFactor(ctx context.Context, q *tenantdb.Queries, a *Account, on bool) error {
+	if on && !a.EmailConfirmed {
+		return ErrEmailUnconfirmed
+	}
+	if _, err := q.UpdateAccountEmailFactor(ctx, tenantdb.UpdateAccountEmailFactorParams{AID: a.AID, EmailFactor: on}); err != nil {
+		return fmt.Errorf("second factor of actor %d: %w", a.AID, err)
+	}
+	return nil
+}
+
+// UseFactor checks a code of any of the account's factors and uses it up, inside the caller's transaction. Errors:
+// [ErrTokenInvalid], [ErrTokenExpired].
+func UseFactor(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, mac *keyring.MAC, schema db.Schema, now time.Time, aid int64, f Factors, code string) error {
+	code = strings.ToUpper(strings.TrimSpace(code))
+	if f.App && len(code) == totpDigits && strings.Trim(code, "0123456789") == "" {
+		secret, err := keys.Open(totpBinding(schema, aid), f.sealed)
+		if err != nil {
+			return fmt.Errorf("authenticator of actor %d: %w", aid, err)
+		}
+		step, ok := matchTOTP(secret, now, code)
+		if !ok {
+			return ErrTokenInvalid
+		}
+		n, err := q.UpdateTOTPUsed(ctx, tenantdb.UpdateTOTPUsedParams{AID: aid, Step: step})
+		if err != nil {
+			return fmt.Errorf("authenticator of actor %d: %w", aid, err)
+		}
+		if n == 0 {
+			return ErrTokenInvalid // used already
+		}
+		return nil
+	}
+	if f.App {
+		n, err := q.DeleteBackupCode(ctx, tenantdb.DeleteBackupCodeParams{AID: aid, CodeMac: backupMAC(mac, aid, code)})
+		if err != nil {
+			return fmt.Errorf("backup code of actor %d: %w", aid, err)
+		}
+		if n == 1 {
+			return nil
+		}
+	}
+	if f.Email {
+		return UseToken(ctx, q, mac, now, aid, TokenSignIn, code)
+	}
+	return ErrTokenInvalid
+}
+
+// Authenticator is a new authenticator app, to be shown once.
+type Authenticator struct {
+	URI         string // otpauth://, for a QR code
+	BackupCodes []string
+	secret      []byte
+}
+
+// backupCodes is how many there are.
+const backupCodes = 10
+
+// NewAuthenticator draws an authenticator's secret and backup codes. issuer and account are what the app shows.
+func NewAuthenticator(issuer, account string) Authenticator {
+	a := Authenticator{secret: make([]byte, 20)}
+	_, _ = rand.Read(a.secret) // never fails: the runtime ends the process instead
+	v := url.Values{"secret": {base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(a.secret)}, "issuer": {issuer}}
+	a.URI = "otpauth://totp/" + url.PathEscape(issuer+":"+account) + "?" + v.Encode()
+	for range backupCodes {
+		a.BackupCodes = append(a.BackupCodes, NewToken())
+	}
+	return a
+}
+
+// InsertAuthenticator stores an authenticator in place of an earlier one. It counts once [ConfirmAuthenticator] has
+// seen a code of it.
+func InsertAuthenticator(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, mac *keyring.MAC, schema db.Schema, now time.Time, aid int64, a Authenticator) error {
+	sealed, err := keys.Seal(totpBinding(schema, aid), a.secret)
+	if err != nil {
+		return fmt.Errorf("seal authenticator: %w", err)
+	}
+	var macs [][]byte
+	for _, code := range a.BackupCodes {
+		macs = append(macs, backupMAC(mac, aid, code))
+	}
+	for _, step := range []func() error{
+		func() error {
+			return q.UpsertTOTP(ctx, tenantdb.UpsertTOTPParams{AID: aid, Sealed: sealed, CreatedAt: now})
+		},
+		func() error { return q.DeleteBackupCodesOf(ctx, aid) },
+		func() error { return q.InsertBackupCodes(ctx, tenantdb.InsertBackupCodesParams{AID: aid, Macs: macs}) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("store authenticator of actor %d: %w", aid, err)
+		}
+	}
+	return nil
+}
+
+// ConfirmAuthenticator switches a stored authenticator on, by a code of it. Errors: [ErrNotFound], [ErrTokenInvalid].
+func ConfirmAuthenticator(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, schema db.Schema, now time.Time, aid int64, code string) error {
+	row, err := q.GetTOTP(ctx, aid)
+	if db.IsNoRows(err) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("authenticator of actor %d: %w", aid, err)
+	}
+	secret, err := keys.Open(totpBinding(schema, aid), row.Sealed)
+	if err != nil {
+		return fmt.Errorf("authenticator of actor %d: %w", aid, err)
+	}
+	step, ok := matchTOTP(secret, now, strings.TrimSpace(code))
+	if !ok {
+		return ErrTokenInvalid
+	}
+	n, err := q.UpdateTOTPConfirmed(ctx, tenantdb.UpdateTOTPConfirmedParams{AID: aid, Sealed: row.Sealed, Now: now, Step: step})
+	if err != nil {
+		return fmt.Errorf("confirm authenticator of actor %d: %w", aid, err)
+	}
+	if n == 0 {
+		return ErrTokenInvalid
+	}
+	return nil
+}
+
+// DeleteAuthenticator removes an account's authenticator and backup codes.
+func DeleteAuthenticator(ctx context.Context, q *tenantdb.Queries, aid int64) error {
+	err := q.DeleteTOTP(ctx, aid)
+	if err == nil {
+		err = q.DeleteBackupCodesOf(ctx, aid)
+	}
+	if err != nil {
+		return fmt.Errorf("delete authenticator of actor %d: %w", aid, err)
+	}
+	return nil
+}
+
+func totpBinding(schema db.Schema, aid int64) keyring.Binding {
+	return keyring.Binding{Schema: schema.String(), Owner: strconv.FormatInt(aid, 10), Purpose: "totp"}
+}
+
+// backupMAC is what is stored of a backup code: keyed, and bound to the account.
+func backupMAC(mac *keyring.MAC, aid int64, code string) []byte {
+	return mac.Sign([]byte("backup_code\x00" + strconv.FormatInt(aid, 10) + "\x00" + code))
+}
+
+// spec: RFC 6238, with the parameters that all authenticator apps take
+const (
+	totpDigits = 6
+	totpStep   = 30
+	totpSkew   = 1 // steps before and after
+)
+
+// matchTOTP finds the step whose code this is. It looks at all steps in any case, so its time says nothing.
+func matchTOTP(secret []byte, now time.Time, code string) (step int64, ok bool) {
+	at := now.Unix() / totpStep
+	for s := at - totpSkew; s <= at+totpSkew; s++ {
+		if subtle.ConstantTimeCompare([]byte(totp(secret, s, totpDigits)), []byte(code)) == 1 {
+			step, ok = s, true
+		}
+	}
+	return step, ok
+}
+
+// totp is the code of one step.
+// spec: RFC 4226 section 5.3
+func totp(secret []byte, step int64, digits int) string {
+	h := hmac.New(sha1.New, secret)
+	_ = binary.Write(h, binary.BigEndian, step) // a hash takes everything
+	sum := h.Sum(nil)
+	at := sum[len(sum)-1] & 15
+	n := binary.BigEndian.Uint32(sum[at:]) & 0x7fffffff
+	text := fmt.Sprintf("%010d", n)
+	return text[len(text)-digits:]
+}

@@ -1,0 +1,155 @@
+package limit_test
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/dbtest"
+	"github.com/auroralocus/locus/internal/limit"
+)
+
+type clock struct{ at atomic.Int64 }
+
+func (c *clock) Now() time.Time      { return time.Unix(0, c.at.Load()) }
+func (c *clock) add(d time.Duration) { c.at.Add(int64(d)) }
+
+func newClock() *clock {
+	c := new(clock)
+	c.at.Store(time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC).UnixNano())
+	return c
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// admitted is how many of n calls pass.
+func admitted(c *limit.Counter, s db.Schema, key string, n int, b ...limit.Bucket) (passed int) {
+	for range n {
+		if !c.Take(s, key, 1, 100, b...).Refused {
+			passed++
+		}
+	}
+	return passed
+}
+
+func TestOneProcess(t *testing.T) {
+	d := dbtest.New(t)
+	s, other := dbtest.Tenant(t, d), dbtest.Tenant(t, d)
+	c := newClock()
+	counter := limit.New(d, c.Now, quiet)
+	short, long := limit.Bucket{"short", 10, time.Minute}, limit.Bucket{"long", 25, time.Hour}
+	if n := admitted(counter, s, "1.2.3.4", 20, short); n != 10 {
+		t.Errorf("%d passed", n)
+	}
+	v := counter.Take(s, "1.2.3.4", 1, 100, short)
+	if !v.Refused || v.Remaining != 0 || v.Limit != 10 || v.Policy() != "10;w=60" || !v.Reset.After(c.Now()) || v.Reset.Sub(c.Now()) > time.Minute || v.RetryAfter(c.Now()) < 1 {
+		t.Errorf("%+v", v)
+	}
+	if n := admitted(counter, s, "1.2.3.5", 20, short); n != 10 {
+		t.Errorf("another key: %d passed", n)
+	}
+	if n := admitted(counter, other, "1.2.3.4", 20, short); n != 10 {
+		t.Errorf("another tenant: %d passed", n)
+	}
+	c.add(time.Minute)
+	if n := admitted(counter, s, "1.2.3.4", 20, short); n != 10 {
+		t.Errorf("next window: %d passed", n)
+	}
+	// Two buckets: a refusal by one costs nothing in the other, and the tightest is told.
+	for range 3 {
+		admitted(counter, s, "x", 20, short, long)
+		c.add(time.Minute)
+	}
+	if v := counter.Look(s, "x", 1, 100, long); v.Remaining != 0 {
+		t.Errorf("long: %+v", v)
+	}
+	if v := counter.Take(s, "x", 1, 100, short, long); !v.Refused || v.Limit != 25 {
+		t.Errorf("tightest: %+v", v)
+	}
+	// Costs and factors.
+	if v := counter.Take(s, "y", 11, 100, short); !v.Refused || v.Remaining != 10 {
+		t.Errorf("too dear: %+v", v)
+	}
+	if v := counter.Take(s, "y", 11, 200, short); v.Refused || v.Remaining != 9 {
+		t.Errorf("twice the limit: %+v", v)
+	}
+}
+
+// Several processes share one limit: exactly, once they have told each other; within the first second each may use it
+// up alone.
+func TestManyProcesses(t *testing.T) {
+	url := dbtest.URL(t)
+	d := dbtest.Open(t, url)
+	s := dbtest.Tenant(t, d)
+	c := newClock()
+	const nodes = 3
+	var counters []*limit.Counter
+	for range nodes {
+		counters = append(counters, limit.New(dbtest.Open(t, url), c.Now, quiet))
+	}
+	b := limit.Bucket{"b", 300, time.Hour}
+	total := 0
+	for range 60 { // rounds of a second: each node gets 5 calls, then all flush at once
+		for _, n := range counters {
+			total += admitted(n, s, "k", 5, b)
+		}
+		var wg sync.WaitGroup
+		for _, n := range counters {
+			wg.Go(func() { n.Flush(t.Context()) })
+		}
+		wg.Wait()
+	}
+	if total < 300 || total > 300+(nodes-1)*5+5 {
+		t.Errorf("%d passed of 300: the tolerance is what the others did in a second", total)
+	}
+	// A process that was started anew knows after its first look.
+	fresh := limit.New(d, c.Now, quiet)
+	admitted(fresh, s, "k", 1, b)
+	fresh.Flush(t.Context())
+	if n := admitted(fresh, s, "k", 10, b); n != 0 {
+		t.Errorf("%d passed after a restart", n)
+	}
+	c.add(2 * time.Hour)
+	counters[0].Take(s, "z", 1, 100, b)
+	counters[0].Flush(t.Context())
+	n, err := d.Tenant(s).Q().CountLimitRows(t.Context())
+	if err != nil || n != 1 {
+		t.Errorf("%d rows are left of windows that ended (%v)", n, err)
+	}
+}
+
+// A database that is away makes limits local and loses nothing.
+func TestDatabaseAway(t *testing.T) {
+	url := dbtest.URL(t)
+	d := dbtest.Open(t, url)
+	s := dbtest.Tenant(t, d)
+	c := newClock()
+	broken := dbtest.Open(t, url)
+	counter := limit.New(broken, c.Now, quiet)
+	b := limit.Bucket{"b", 10, time.Hour}
+	admitted(counter, s, "k", 4, b)
+	broken.Close()
+	counter.Flush(t.Context())
+	if n := admitted(counter, s, "k", 20, b); n != 6 {
+		t.Errorf("%d passed", n)
+	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	c := limit.New(nil, time.Now, quiet)
+	var s db.Schema
+	bucket := limit.Bucket{"b", 1 << 40, time.Hour}
+	keys := make([]string, 1000)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("10.0.0.%d", i)
+	}
+	i := 0
+	for b.Loop() {
+		c.Take(s, keys[i%1000], 1, 100, bucket)
+		i++
+	}
+}
