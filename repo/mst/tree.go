@@ -139,7 +139,10 @@ func (t *Tree) Clone(load RefLoader) *Tree {
 	return c
 }
 
-func (t *Tree) edited() bool { return t.work != nil && len(t.old) > 0 }
+// edited tells whether there is anything to commit. A key put above the root may replace no node at all.
+func (t *Tree) edited() bool {
+	return t.work != nil && (len(t.old) > 0 || len(t.made) > 0 || len(t.gone) > 0)
+}
 
 // Reset drops all edits since the last commit. A tree that shares nothing with a clone has to load its nodes again.
 func (t *Tree) Reset() {
