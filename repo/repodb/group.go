@@ -114,12 +114,12 @@ func (s *Store) commit(schema db.Schema, p *pending) (seq int64, err error) {
 
 // runCommitter takes what is waiting, never more than one group at a time: the
 // groups of a tenant follow each other anyway, for its stream_head. Two at once
-// were measured: no more commits a second, 15-30 % more CPU each.
+// were measured: no more commits a second, more CPU each (docs/storage.md).
 func (s *Store) runCommitter(c *committer) {
 	defer s.running.Done()
 	for {
 		// Those whom the last group has just woken get to queue their next
-		// commits: larger groups, about 5 % less CPU a commit, and no wait.
+		// commits: larger groups, less CPU a commit, and no wait.
 		runtime.Gosched()
 		s.mu.Lock()
 		n := min(len(c.queue), s.cfg.MaxGroup)

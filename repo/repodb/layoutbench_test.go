@@ -314,13 +314,19 @@ func startLayout(t testing.TB, dir string) *embedded.Server {
 	return server
 }
 
-func BenchmarkLayout(b *testing.B) {
-	repos, commits := 40, 4_000
+// layoutSize is the short or the long form.
+func layoutSize() (repos, commits int) {
 	if os.Getenv("LOCUS_BENCH_LAYOUT") == "long" {
-		repos, commits = 200, 100_000
+		return 200, 100_000
 	}
-	const group = 16
-	sim := simulate(b, repos, commits, group)
+	return 40, 4_000
+}
+
+const layoutGroup = 16
+
+func BenchmarkLayout(b *testing.B) {
+	repos, commits := layoutSize()
+	sim := simulate(b, repos, commits, layoutGroup)
 	for _, l := range layouts {
 		b.Run(l.name, func(b *testing.B) {
 			for b.Loop() {
