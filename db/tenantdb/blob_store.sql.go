@@ -26,6 +26,100 @@ func (q *Queries) CountBlobsIn(ctx context.Context, store int16) (CountBlobsInRo
 	return i, err
 }
 
+const CountMissingBlobs = `-- name: CountMissingBlobs :one
+SELECT count(DISTINCT r.cid)::bigint FROM pds_tenant.record_blob r
+WHERE r.aid = $1 AND NOT EXISTS (SELECT 1 FROM pds_tenant.blob b WHERE b.aid = r.aid AND b.cid = r.cid)
+`
+
+func (q *Queries) CountMissingBlobs(ctx context.Context, aid int64) (int64, error) {
+	row := q.db.QueryRow(ctx, CountMissingBlobs, aid)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
+const DeleteLostBlob = `-- name: DeleteLostBlob :execrows
+WITH dead AS (
+  DELETE FROM pds_tenant.blob b WHERE b.aid = $1::bigint AND b.cid = $2::bytea AND b.store = $3::smallint AND b.object = $4::text
+  RETURNING b.aid, b.size
+)
+UPDATE pds_tenant.blob_usage u SET blobs = u.blobs - 1, bytes = u.bytes - dead.size FROM dead WHERE u.aid = dead.aid
+`
+
+type DeleteLostBlobParams struct {
+	AID    int64
+	CID    []byte
+	Store  int16
+	Object string
+}
+
+// Behind LockBlobOwners: a blob whose bytes are gone; what refers to it misses it then, and says so.
+func (q *Queries) DeleteLostBlob(ctx context.Context, arg DeleteLostBlobParams) (int64, error) {
+	result, err := q.db.Exec(ctx, DeleteLostBlob,
+		arg.AID,
+		arg.CID,
+		arg.Store,
+		arg.Object,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const DeleteRecordBlob = `-- name: DeleteRecordBlob :exec
+DELETE FROM pds_tenant.record_blob r WHERE r.aid = $1 AND r.cid = $2 AND r.path = $3
+  AND NOT EXISTS (SELECT 1 FROM pds_tenant.record c WHERE c.aid = r.aid AND c.path = r.path
+    AND (position(r.cid IN c.value) > 0 OR position(convert_to($4::text, 'UTF8') IN c.value) > 0))
+`
+
+type DeleteRecordBlobParams struct {
+	AID     int64
+	CID     []byte
+	Path    string
+	CIDText string
+}
+
+// Behind LockBlobOwners: unless the record says otherwise by now, a reference that no record has.
+func (q *Queries) DeleteRecordBlob(ctx context.Context, arg DeleteRecordBlobParams) error {
+	_, err := q.db.Exec(ctx, DeleteRecordBlob,
+		arg.AID,
+		arg.CID,
+		arg.Path,
+		arg.CIDText,
+	)
+	return err
+}
+
+const GetActorAIDs = `-- name: GetActorAIDs :many
+SELECT a.aid, a.did FROM pds_tenant.actor a WHERE a.did = ANY ($1::text[]) LIMIT 1000
+`
+
+type GetActorAIDsRow struct {
+	AID int64
+	DID string
+}
+
+func (q *Queries) GetActorAIDs(ctx context.Context, dids []string) ([]GetActorAIDsRow, error) {
+	rows, err := q.db.Query(ctx, GetActorAIDs, dids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []GetActorAIDsRow
+	for rows.Next() {
+		var i GetActorAIDsRow
+		if err := rows.Scan(&i.AID, &i.DID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const InsertBlobStore = `-- name: InsertBlobStore :exec
 INSERT INTO pds_tenant.blob_store (store, location, created_at)
 SELECT coalesce(max(s.store), 0) + 1, $1::text, $2::timestamptz FROM pds_tenant.blob_store s
@@ -41,6 +135,119 @@ type InsertBlobStoreParams struct {
 func (q *Queries) InsertBlobStore(ctx context.Context, arg InsertBlobStoreParams) error {
 	_, err := q.db.Exec(ctx, InsertBlobStore, arg.Location, arg.CreatedAt)
 	return err
+}
+
+const ListBlobAccounts = `-- name: ListBlobAccounts :many
+SELECT a.aid, a.did FROM pds_tenant.actor a WHERE a.aid > $1 AND a.creating_since IS NULL ORDER BY a.aid LIMIT $2::int
+`
+
+type ListBlobAccountsParams struct {
+	AfterAID int64
+	MaxRows  int32
+}
+
+type ListBlobAccountsRow struct {
+	AID int64
+	DID string
+}
+
+func (q *Queries) ListBlobAccounts(ctx context.Context, arg ListBlobAccountsParams) ([]ListBlobAccountsRow, error) {
+	rows, err := q.db.Query(ctx, ListBlobAccounts, arg.AfterAID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListBlobAccountsRow
+	for rows.Next() {
+		var i ListBlobAccountsRow
+		if err := rows.Scan(&i.AID, &i.DID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListBlobMiscounts = `-- name: ListBlobMiscounts :many
+SELECT x.aid::bigint AS aid, x.blobs::bigint AS blobs, x.bytes::bigint AS bytes, x.counted_blobs::bigint AS counted_blobs, x.counted_bytes::bigint AS counted_bytes FROM (
+  SELECT coalesce(t.aid, u.aid) AS aid, coalesce(t.blobs, 0) AS blobs, coalesce(t.bytes, 0) AS bytes,
+    coalesce(u.blobs, 0) AS counted_blobs, coalesce(u.bytes, 0) AS counted_bytes
+  FROM (SELECT b.aid, count(*) AS blobs, sum(b.size) AS bytes FROM pds_tenant.blob b GROUP BY b.aid) t
+  FULL JOIN pds_tenant.blob_usage u ON u.aid = t.aid
+) x WHERE x.blobs <> x.counted_blobs OR x.bytes <> x.counted_bytes ORDER BY x.aid LIMIT $1::int
+`
+
+type ListBlobMiscountsRow struct {
+	AID          int64
+	Blobs        int64
+	Bytes        int64
+	CountedBlobs int64
+	CountedBytes int64
+}
+
+// For checks: accounts whose counters are not what they count.
+func (q *Queries) ListBlobMiscounts(ctx context.Context, maxRows int32) ([]ListBlobMiscountsRow, error) {
+	rows, err := q.db.Query(ctx, ListBlobMiscounts, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListBlobMiscountsRow
+	for rows.Next() {
+		var i ListBlobMiscountsRow
+		if err := rows.Scan(
+			&i.AID,
+			&i.Blobs,
+			&i.Bytes,
+			&i.CountedBlobs,
+			&i.CountedBytes,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListBlobObjects = `-- name: ListBlobObjects :many
+SELECT b.cid, b.store, b.object FROM pds_tenant.blob b WHERE b.aid = $1 AND b.cid = ANY ($2::bytea[]) LIMIT 10000
+`
+
+type ListBlobObjectsParams struct {
+	AID  int64
+	Cids [][]byte
+}
+
+type ListBlobObjectsRow struct {
+	CID    []byte
+	Store  int16
+	Object string
+}
+
+func (q *Queries) ListBlobObjects(ctx context.Context, arg ListBlobObjectsParams) ([]ListBlobObjectsRow, error) {
+	rows, err := q.db.Query(ctx, ListBlobObjects, arg.AID, arg.Cids)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListBlobObjectsRow
+	for rows.Next() {
+		var i ListBlobObjectsRow
+		if err := rows.Scan(&i.CID, &i.Store, &i.Object); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const ListBlobStores = `-- name: ListBlobStores :many
@@ -66,6 +273,35 @@ func (q *Queries) ListBlobStores(ctx context.Context) ([]ListBlobStoresRow, erro
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListBlobTrashed = `-- name: ListBlobTrashed :many
+SELECT t.object FROM pds_tenant.blob_trash t WHERE t.store = $1 AND t.object = ANY ($2::text[]) LIMIT 10000
+`
+
+type ListBlobTrashedParams struct {
+	Store   int16
+	Objects []string
+}
+
+func (q *Queries) ListBlobTrashed(ctx context.Context, arg ListBlobTrashedParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, ListBlobTrashed, arg.Store, arg.Objects)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var object string
+		if err := rows.Scan(&object); err != nil {
+			return nil, err
+		}
+		items = append(items, object)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -137,6 +373,137 @@ func (q *Queries) ListBlobsIn(ctx context.Context, arg ListBlobsInParams) ([]Lis
 	return items, nil
 }
 
+const ListBlobsInTrash = `-- name: ListBlobsInTrash :many
+SELECT b.aid, b.cid, b.store, b.object FROM pds_tenant.blob_trash t JOIN pds_tenant.blob b ON b.store = t.store AND b.object = t.object
+ORDER BY b.aid, b.cid LIMIT $1::int
+`
+
+type ListBlobsInTrashRow struct {
+	AID    int64
+	CID    []byte
+	Store  int16
+	Object string
+}
+
+// For checks: blobs whose object is to be deleted.
+func (q *Queries) ListBlobsInTrash(ctx context.Context, maxRows int32) ([]ListBlobsInTrashRow, error) {
+	rows, err := q.db.Query(ctx, ListBlobsInTrash, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListBlobsInTrashRow
+	for rows.Next() {
+		var i ListBlobsInTrashRow
+		if err := rows.Scan(
+			&i.AID,
+			&i.CID,
+			&i.Store,
+			&i.Object,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListBlobsWronglyKept = `-- name: ListBlobsWronglyKept :many
+SELECT b.aid, b.cid, b.temporary FROM pds_tenant.blob b
+WHERE b.takedown_ref IS NULL AND b.temporary = EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = b.aid AND r.cid = b.cid)
+ORDER BY b.aid, b.cid LIMIT $1::int
+`
+
+type ListBlobsWronglyKeptRow struct {
+	AID       int64
+	CID       []byte
+	Temporary bool
+}
+
+// For checks: blobs whose state is not what the references say.
+func (q *Queries) ListBlobsWronglyKept(ctx context.Context, maxRows int32) ([]ListBlobsWronglyKeptRow, error) {
+	rows, err := q.db.Query(ctx, ListBlobsWronglyKept, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListBlobsWronglyKeptRow
+	for rows.Next() {
+		var i ListBlobsWronglyKeptRow
+		if err := rows.Scan(&i.AID, &i.CID, &i.Temporary); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListRecordBlobs = `-- name: ListRecordBlobs :many
+SELECT r.path, r.cid FROM pds_tenant.record_blob r WHERE r.aid = $1
+`
+
+type ListRecordBlobsRow struct {
+	Path string
+	CID  []byte
+}
+
+// Streamed, for checks.
+func (q *Queries) ListRecordBlobs(ctx context.Context, aid int64) ([]ListRecordBlobsRow, error) {
+	rows, err := q.db.Query(ctx, ListRecordBlobs, aid)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListRecordBlobsRow
+	for rows.Next() {
+		var i ListRecordBlobsRow
+		if err := rows.Scan(&i.Path, &i.CID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListRecordsWithBlobs = `-- name: ListRecordsWithBlobs :many
+SELECT r.path, r.value FROM pds_tenant.record r WHERE r.aid = $1 AND position('mimeType'::bytea IN r.value) > 0
+`
+
+type ListRecordsWithBlobsRow struct {
+	Path  string
+	Value []byte
+}
+
+// Streamed, for checks: records that may refer to blobs.
+func (q *Queries) ListRecordsWithBlobs(ctx context.Context, aid int64) ([]ListRecordsWithBlobsRow, error) {
+	rows, err := q.db.Query(ctx, ListRecordsWithBlobs, aid)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListRecordsWithBlobsRow
+	for rows.Next() {
+		var i ListRecordsWithBlobsRow
+		if err := rows.Scan(&i.Path, &i.Value); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const UpdateBlobStoreLocation = `-- name: UpdateBlobStoreLocation :execrows
 UPDATE pds_tenant.blob_store SET location = $1::text WHERE location = $2::text
 `
@@ -169,4 +536,64 @@ func (q *Queries) UpdateBlobStoreSealed(ctx context.Context, arg UpdateBlobStore
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const UpdateBlobTemporaryTrue = `-- name: UpdateBlobTemporaryTrue :exec
+UPDATE pds_tenant.blob b SET created_at = $1::timestamptz,
+  temporary = NOT EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = b.aid AND r.cid = b.cid)
+WHERE b.aid = $2::bigint AND b.cid = $3::bytea
+`
+
+type UpdateBlobTemporaryTrueParams struct {
+	Now time.Time
+	AID int64
+	CID []byte
+}
+
+// Behind LockBlobOwners: makes a blob's state what the references say.
+func (q *Queries) UpdateBlobTemporaryTrue(ctx context.Context, arg UpdateBlobTemporaryTrueParams) error {
+	_, err := q.db.Exec(ctx, UpdateBlobTemporaryTrue, arg.Now, arg.AID, arg.CID)
+	return err
+}
+
+const UpdateBlobUsageTrue = `-- name: UpdateBlobUsageTrue :exec
+INSERT INTO pds_tenant.blob_usage AS u (aid, blobs, bytes)
+SELECT $1::bigint, count(*), coalesce(sum(b.size), 0) FROM pds_tenant.blob b WHERE b.aid = $1::bigint
+ON CONFLICT (aid) DO UPDATE SET blobs = excluded.blobs, bytes = excluded.bytes
+`
+
+// Behind LockBlobOwners: counts an account's blobs anew.
+func (q *Queries) UpdateBlobUsageTrue(ctx context.Context, aid int64) error {
+	_, err := q.db.Exec(ctx, UpdateBlobUsageTrue, aid)
+	return err
+}
+
+const UpsertRecordBlobTrue = `-- name: UpsertRecordBlobTrue :exec
+
+INSERT INTO pds_tenant.record_blob (aid, cid, path, rev, mime_type)
+SELECT c.aid, $1::bytea, c.path, c.rev, $2::text FROM pds_tenant.record c
+WHERE c.aid = $3::bigint AND c.path = $4::text
+  AND (position($1::bytea IN c.value) > 0 OR position(convert_to($5::text, 'UTF8') IN c.value) > 0)
+ON CONFLICT (aid, cid, path) DO NOTHING
+`
+
+type UpsertRecordBlobTrueParams struct {
+	CID      []byte
+	MimeType string
+	AID      int64
+	Path     string
+	CIDText  string
+}
+
+// legacy references are text
+// Behind LockBlobOwners: a reference that a record has, if it still has it.
+func (q *Queries) UpsertRecordBlobTrue(ctx context.Context, arg UpsertRecordBlobTrueParams) error {
+	_, err := q.db.Exec(ctx, UpsertRecordBlobTrue,
+		arg.CID,
+		arg.MimeType,
+		arg.AID,
+		arg.Path,
+		arg.CIDText,
+	)
+	return err
 }

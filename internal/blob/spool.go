@@ -61,6 +61,17 @@ func (s *spool) fill(r io.Reader) error {
 	return nil
 }
 
+// digest is the CID of what r reads.
+func digest(r io.Reader) (cid.Cid, error) {
+	h := sha256.New()
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	if _, err := io.CopyBuffer(h, struct{ io.Reader }{r}, *buf); err != nil {
+		return cid.Undef, err
+	}
+	return rawCID(h.Sum(nil)), nil
+}
+
 // drop forgets an upload that came to nothing, or whose object has its name.
 func (s *spool) drop() {
 	_ = s.file.Close()

@@ -2,10 +2,12 @@ package blob
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -45,11 +47,18 @@ type Store struct {
 	cfg  Config
 
 	mu       sync.Mutex
-	places   map[string]*place              // by location, for tenants with credentials by schema and location
-	ids      map[db.Schema]map[string]int16 // store numbers
+	places   map[string]*place    // by location, for tenants with credentials by schema and location
+	tenants  map[db.Schema][]site // by schema
 	arrivals map[db.Schema]*arrivals
 	running  sync.WaitGroup
 	closed   bool
+}
+
+// site is a row of blob_store: a location under a tenant's number.
+type site struct {
+	id       int16
+	location string
+	sealed   []byte
 }
 
 // place is an opened store.
@@ -68,7 +77,7 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 	}
 	return &Store{
 		db: d, keys: keys, log: log, now: now, cfg: cfg,
-		places: map[string]*place{}, ids: map[db.Schema]map[string]int16{}, arrivals: map[db.Schema]*arrivals{},
+		places: map[string]*place{}, tenants: map[db.Schema][]site{}, arrivals: map[db.Schema]*arrivals{},
 	}
 }
 
@@ -102,6 +111,9 @@ func CheckLocation(text string) error {
 			return fmt.Errorf("%w: %s needs an absolute path", ErrLocation, diskScheme)
 		}
 		return nil
+	case strings.HasPrefix(text, s3Scheme):
+		_, err := parseS3(text)
+		return err
 	}
 	return fmt.Errorf("%w: %.100q is none of data:, disk:/folder, s3://bucket/prefix?endpoint=URL", ErrLocation, text)
 }
@@ -120,11 +132,20 @@ func (s *Store) openPlace(location string, credentials *Credentials) (*place, er
 	if err := CheckLocation(location); err != nil {
 		return nil, err
 	}
-	root := strings.TrimPrefix(location, diskScheme)
-	if location == dataLocation {
-		root = filepath.Join(s.cfg.DataDir, "blobs")
+	var b backend
+	var err error
+	switch {
+	case strings.HasPrefix(location, s3Scheme):
+		keys := s.cfg.S3
+		if credentials != nil {
+			keys = *credentials
+		}
+		b, err = newS3(location, keys, filepath.Join(s.cfg.DataDir, "uploads"))
+	case location == dataLocation:
+		b, err = newDisk(filepath.Join(s.cfg.DataDir, "blobs"))
+	default:
+		b, err = newDisk(strings.TrimPrefix(location, diskScheme))
 	}
-	b, err := newDisk(root)
 	if err != nil {
 		return nil, err
 	}
@@ -135,42 +156,44 @@ func (s *Store) openPlace(location string, credentials *Credentials) (*place, er
 
 // storeID is the number that a tenant's rows know a location by.
 func (s *Store) storeID(ctx context.Context, schema db.Schema, location string) (int16, error) {
-	s.mu.Lock()
-	id, ok := s.ids[schema][location]
-	s.mu.Unlock()
-	if ok {
-		return id, nil
-	}
-	q := s.db.Tenant(schema).Q()
-	for range 5 {
-		if err := s.learnStores(ctx, schema); err != nil {
+	for try := range 5 {
+		for _, k := range s.sites(schema) {
+			if k.location == location {
+				return k.id, nil
+			}
+		}
+		if try > 0 {
+			err := s.db.Tenant(schema).Q().InsertBlobStore(ctx, tenantdb.InsertBlobStoreParams{Location: location, CreatedAt: s.now()})
+			if err != nil {
+				return 0, fmt.Errorf("register blob store: %w", err)
+			}
+		}
+		if err := s.learn(ctx, schema); err != nil {
 			return 0, err
-		}
-		s.mu.Lock()
-		id, ok = s.ids[schema][location]
-		s.mu.Unlock()
-		if ok {
-			return id, nil
-		}
-		if err := q.InsertBlobStore(ctx, tenantdb.InsertBlobStoreParams{Location: location, CreatedAt: s.now()}); err != nil {
-			return 0, fmt.Errorf("register blob store: %w", err)
 		}
 	}
 	return 0, fmt.Errorf("register blob store %s of %s: %w", location, schema, ErrLocation)
 }
 
-// learnStores reads the locations of a tenant.
-func (s *Store) learnStores(ctx context.Context, schema db.Schema) error {
+// sites are the locations of a tenant as far as this process has heard of them.
+func (s *Store) sites(schema db.Schema) []site {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tenants[schema]
+}
+
+// learn reads them again.
+func (s *Store) learn(ctx context.Context, schema db.Schema) error {
 	rows, err := s.db.Tenant(schema).Q().ListBlobStores(ctx)
 	if err != nil {
 		return fmt.Errorf("read blob stores of %s: %w", schema, err)
 	}
-	ids := make(map[string]int16, len(rows))
-	for _, r := range rows {
-		ids[r.Location] = r.Store
+	list := make([]site, len(rows))
+	for i, r := range rows {
+		list[i] = site{r.Store, r.Location, r.Sealed}
 	}
 	s.mu.Lock()
-	s.ids[schema] = ids
+	s.tenants[schema] = list
 	s.mu.Unlock()
 	return nil
 }
@@ -191,21 +214,67 @@ func (s *Store) current(ctx context.Context, schema db.Schema, location string) 
 // placeOf opens the store that rows call by a number.
 func (s *Store) placeOf(ctx context.Context, schema db.Schema, id int16) (*place, error) {
 	for try := range 2 {
-		s.mu.Lock()
-		for location, n := range s.ids[schema] {
-			if n == id {
-				s.mu.Unlock()
-				return s.openPlace(location, nil)
+		for _, k := range s.sites(schema) {
+			if k.id == id {
+				keys, err := s.unseal(schema, k)
+				if err != nil {
+					return nil, err
+				}
+				return s.openPlace(k.location, keys)
 			}
 		}
-		s.mu.Unlock()
 		if try == 0 {
-			if err := s.learnStores(ctx, schema); err != nil {
+			if err := s.learn(ctx, schema); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return nil, fmt.Errorf("%w: %s has no store %d", ErrLocation, schema, id)
+}
+
+func credentialsOf(schema db.Schema, id int16) keyring.Binding {
+	return keyring.Binding{Schema: schema.String(), Owner: strconv.Itoa(int(id)), Purpose: "blob-store"}
+}
+
+func (s *Store) unseal(schema db.Schema, k site) (*Credentials, error) {
+	if k.sealed == nil {
+		return nil, nil
+	}
+	text, err := s.keys.Open(credentialsOf(schema, k.id), k.sealed)
+	if err != nil {
+		return nil, fmt.Errorf("credentials of blob store %d: %w", k.id, err)
+	}
+	c := new(Credentials)
+	if err := json.Unmarshal(text, c); err != nil {
+		return nil, fmt.Errorf("credentials of blob store %d: %w", k.id, err)
+	}
+	return c, nil
+}
+
+// SetCredentials gives a tenant's location keys of its own; nil: the deployment's again. Running processes follow when
+// they next meet a location that they do not know, or within minutes (the sweep).
+func (s *Store) SetCredentials(ctx context.Context, schema db.Schema, location string, keys *Credentials) error {
+	if err := CheckLocation(location); err != nil {
+		return err
+	}
+	id, err := s.storeID(ctx, schema, location)
+	if err != nil {
+		return err
+	}
+	var sealed []byte
+	if keys != nil {
+		text, err := json.Marshal(keys)
+		if err == nil {
+			sealed, err = s.keys.Seal(credentialsOf(schema, id), text)
+		}
+		if err != nil {
+			return fmt.Errorf("seal credentials: %w", err)
+		}
+	}
+	if _, err := s.db.Tenant(schema).Q().UpdateBlobStoreSealed(ctx, tenantdb.UpdateBlobStoreSealedParams{Store: id, Sealed: sealed}); err != nil {
+		return fmt.Errorf("store credentials: %w", err)
+	}
+	return s.learn(ctx, schema)
 }
 
 // referrer asks the database whether a row has an object of this place. An object of a schema that is no more has none.
@@ -234,4 +303,36 @@ func (s *Store) referrer(location string) func(context.Context, int64, string) (
 func isNoTable(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "42P01"
+}
+
+// Try says whether a place can be written to and read: with a small object, which goes again.
+func (s *Store) Try(ctx context.Context, schema db.Schema, location string) error {
+	p, _, err := s.current(ctx, schema, location)
+	if err != nil {
+		return err
+	}
+	in, err := p.newSpool()
+	if err != nil {
+		return err
+	}
+	defer in.drop()
+	if err := in.fill(strings.NewReader("locus")); err != nil {
+		return err
+	}
+	object := newObject(schema, "trial", in.cid)
+	if err := p.put(ctx, 0, object, in); err != nil {
+		return err
+	}
+	p.settle(0, object)
+	defer p.remove(ctx, []string{object})
+	r, _, err := p.open(ctx, object)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	c, err := digest(r)
+	if err == nil && !c.Equals(in.cid) {
+		err = fmt.Errorf("%w: %s gives back other bytes than it was given", ErrStore, p.location)
+	}
+	return err
 }

@@ -65,6 +65,9 @@ func (w *Sweeper) Run(ctx context.Context) error {
 // Sweep does everything once.
 func (w *Sweeper) Sweep(ctx context.Context) error {
 	failed := []error{w.each(ctx, func(ctx context.Context, t *tenant.Tenant) error {
+		if err := w.store.learn(ctx, t.Schema); err != nil {
+			return err
+		}
 		return w.store.Expire(ctx, t.Schema, time.Duration(t.Settings.BlobTemporaryHours)*time.Hour)
 	})}
 	failed = append(failed, w.EmptyTrash(ctx))

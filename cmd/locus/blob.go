@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/blob"
+)
+
+type blobCmd struct {
+	Usage  blobUsageCmd  `cmd:"" help:"What a tenant's files take, where they are, and whose they are."`
+	Limit  blobLimitCmd  `cmd:"" help:"Give one account a limit of its own."`
+	Store  blobStoreCmd  `cmd:"" help:"Say where a tenant's new files go, with keys of its own for S3. What is there already stays until 'locus blob move'."`
+	Move   blobMoveCmd   `cmd:"" help:"Move a tenant's files to another place while it serves. Ended at any time, the same command goes on."`
+	Verify blobVerifyCmd `cmd:"" help:"Hold rows, stores, references and counters against each other. Exit status 1 when anything is wrong and not repaired."`
+}
+
+type blobArgs struct {
+	appFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+	JSON     bool   `help:"Print JSON, one object a line."`
+}
+
+type blobUsageCmd struct {
+	blobArgs
+	Top int `help:"How many accounts to list, the largest first." default:"20"`
+}
+
+func (c *blobUsageCmd) Run(ctx context.Context, log *slog.Logger) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	q := a.db.Tenant(t.Schema).Q()
+	total, err := q.GetBlobTotals(ctx)
+	if err != nil {
+		return err
+	}
+	stores, err := q.ListBlobStores(ctx)
+	if err != nil {
+		return err
+	}
+	trash, err := q.CountBlobTrash(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	accounts, err := q.ListBlobUsage(ctx, int32(c.Top))
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		for _, u := range accounts {
+			if err := printJSONLine(map[string]any{"did": u.DID, "blobs": u.Blobs, "bytes": u.Bytes, "limit": u.MaxBytes}); err != nil {
+				return err
+			}
+		}
+		return printJSONLine(map[string]any{"blobs": total.Blobs, "bytes": total.Bytes, "toDelete": trash.Objects, "failing": trash.Failing})
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
+	fmt.Fprintf(w, "total\t%d files\t%s\n", total.Blobs, size(total.Bytes))
+	for _, s := range stores {
+		n, err := q.CountBlobsIn(ctx, s.Store)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "in %s\t%d files\t%s\n", s.Location, n.Blobs, size(n.Bytes))
+	}
+	fmt.Fprintf(w, "to be deleted\t%d files\t%d failed before\n", trash.Objects, trash.Failing)
+	for _, u := range accounts {
+		limit := ""
+		if u.MaxBytes != nil {
+			limit = "limit " + size(*u.MaxBytes)
+		}
+		fmt.Fprintf(w, "%s\t%d files\t%s\t%s\n", u.DID, u.Blobs, size(u.Bytes), limit)
+	}
+	return w.Flush()
+}
+
+// size is bytes for people.
+func size(n int64) string {
+	f, unit := float64(n), "bytes"
+	for _, u := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if f < 1024 {
+			break
+		}
+		f, unit = f/1024, u
+	}
+	if unit == "bytes" {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.1f %s", f, unit)
+}
+
+type blobLimitCmd struct {
+	blobArgs
+	Account string `arg:"" help:"DID or handle."`
+	Bytes   string `arg:"" help:"Bytes; 0: no limit; default: the tenant's setting."`
+}
+
+func (c *blobLimitCmd) Run(ctx context.Context, log *slog.Logger) error {
+	var limit *int64
+	if c.Bytes != "default" {
+		limit = new(int64)
+		if _, err := fmt.Sscan(c.Bytes, limit); err != nil || *limit < 0 {
+			return errors.New("bytes: want a number, or the word default")
+		}
+	}
+	return c.act(ctx, log, c.Hostname, "blob.limit", c.Account, map[string]string{"bytes": c.Bytes}, func(q *tenantdb.Queries, _ time.Time, _ string) error {
+		who, err := account.ByIdentifier(ctx, q, c.Account)
+		if errors.Is(err, account.ErrNotFound) {
+			return errNoSuchAccount
+		}
+		if err != nil {
+			return err
+		}
+		return q.UpsertBlobLimit(ctx, tenantdb.UpsertBlobLimitParams{AID: who.AID, MaxBytes: limit})
+	})
+}
+
+type blobStoreCmd struct {
+	blobArgs
+	Place     string `arg:"" optional:"" help:"data:, disk:/folder, s3://bucket/prefix?endpoint=URL&region=NAME, or default: the deployment's. Without it: list the places used."`
+	AccessKey string `placeholder:"KEY" help:"S3 access key for this tenant. The secret key comes from LOCUS_S3_TENANT_SECRET_KEY or, with '-', from standard input."`
+	Secret    string `name:"secret-key" placeholder:"-" help:"'-' reads the S3 secret key from standard input." env:"LOCUS_S3_TENANT_SECRET_KEY"`
+}
+
+func (c *blobStoreCmd) Run(ctx context.Context, log *slog.Logger) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if c.Place == "" {
+		stores, err := a.db.Tenant(t.Schema).Q().ListBlobStores(ctx)
+		for _, s := range stores {
+			fmt.Printf("%d  %s\n", s.Store, s.Location)
+		}
+		return err
+	}
+	if c.Place == "default" {
+		c.Place = ""
+	} else if err := blob.CheckLocation(c.Place); err != nil {
+		return err
+	}
+	if c.AccessKey != "" {
+		secret, err := secretArgument(c.Secret, os.Stdin)
+		if err != nil {
+			return err
+		}
+		if err := a.blobs.SetCredentials(ctx, t.Schema, c.Place, &blob.Credentials{AccessKey: c.AccessKey, SecretKey: secret}); err != nil {
+			return err
+		}
+	}
+	if err := a.blobs.Try(ctx, t.Schema, c.Place); err != nil {
+		return err
+	}
+	_, err = a.tenants.Set(ctx, c.Hostname, map[string]string{"blob_store": c.Place})
+	return err
+}
+
+type blobMoveCmd struct {
+	blobArgs
+	To string `required:"" placeholder:"PLACE" help:"Where to: see 'locus blob store'. New files go there first."`
+}
+
+func (c *blobMoveCmd) Run(ctx context.Context, log *slog.Logger) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if c.To == "default" {
+		c.To = ""
+	}
+	if err := a.blobs.Try(ctx, t.Schema, c.To); err != nil {
+		return err
+	}
+	if _, err := a.tenants.Set(ctx, c.Hostname, map[string]string{"blob_store": c.To}); err != nil {
+		return explainTenant(err)
+	}
+	last := time.Now()
+	for range 5 {
+		p, err := a.blobs.Move(ctx, t.Schema, c.To, func(p blob.Progress) {
+			if time.Since(last) > 2*time.Second {
+				last = time.Now()
+				fmt.Fprintf(os.Stderr, "%d of %d files, %s of %s\n", p.Moved, p.Total, size(p.Bytes), size(p.TotalBytes))
+			}
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%d files moved, %s\n", p.Moved, size(p.Bytes))
+		if p.Failed > 0 {
+			return fmt.Errorf("%d files stay where they are: %w", p.Failed, p.FirstFailure)
+		}
+		if p.Total == 0 {
+			return nil
+		}
+		time.Sleep(3 * time.Second) // servers follow the setting within two seconds; what came meanwhile is taken along
+	}
+	return errors.New("files still arrive at the old place: does a server not follow the setting?")
+}
+
+type blobVerifyCmd struct {
+	blobArgs
+	Deep   bool          `help:"Read every file and compare its digest."`
+	Repair bool          `help:"Repair what is wrong."`
+	Young  time.Duration `help:"Files without a row that are younger are taken for uploads on their way." default:"1h"`
+}
+
+func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	sum, err := a.blobs.Verify(ctx, t.Schema, blob.VerifyOptions{Deep: c.Deep, Repair: c.Repair, Young: c.Young}, func(p blob.Problem) error {
+		if c.JSON {
+			return printJSONLine(p)
+		}
+		done := ""
+		if p.Repaired {
+			done = " (repaired)"
+		}
+		who := p.DID
+		if who == "" && p.AID != 0 {
+			who = fmt.Sprintf("account %d", p.AID)
+		}
+		_, err := fmt.Println(strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s: %s%s", strings.ToUpper(p.Kind), who, p.CID, p.Object, p.Text, done)), " "))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = printJSONLine(sum)
+	} else {
+		fmt.Fprintf(os.Stderr, "%d files, %s; %d objects in %d places; %d references, %d missing; %d uploads on their way; %d problems, %d repaired\n",
+			sum.Blobs, size(sum.Bytes), sum.Objects, sum.StoresChecked, sum.References, sum.Missing, sum.Young, sum.Problems, sum.Repaired)
+	}
+	if err == nil && sum.Problems > sum.Repaired {
+		err = errProblems
+	}
+	return err
+}
+
