@@ -198,4 +198,5 @@ func init() {
 		return fromHuma(nil, status, message, errs...)
 	}
 	huma.DefaultArrayNullable = false
+	huma.ValidateStrictCasing = true // else "DID" would count as the required "did", which then stays empty
 }

@@ -247,9 +247,15 @@ func TestDataModel(t *testing.T) {
 	send(`{"avatar":{"cid":"bafkreibme22gw2h7y2h7tg2fhqotaqjucnbc24deqo72b6mkl2egezxhvy","mimeType":"image/png"}}`, `,"validate":false`).
 		fails(400, "InvalidRequest", "Legacy blobs are not allowed")
 	h.check()
+	// A blob must have been uploaded first.
+	upload := h.raw("POST", hostA, "/xrpc/com.atproto.repo.uploadBlob", "bytes of an image", bearer(alice.access), "Content-Type: image/png")
+	blob := raw
+	if upload.status == 200 {
+		blob = `{"$link":"` + upload.str("blob", "ref", "$link") + `"}`
+	}
 	for _, record := range []string{
 		`{}`, `{"a":9223372036854775807,"b":-9223372036854775808,"c":9007199254740993}`, `{"a":123.0}`, `{"a":null,"b":true,"":[]}`, `{"a":` + link + `,"b":{"$bytes":"AAAA"}}`,
-		`{"a":{"$type":"blob","ref":` + raw + `,"mimeType":"image/png","size":1}}`, `{"a":"\u0000"}`, `{"a":"🦋\ud83e\udd8b"}`,
+		`{"a":{"$type":"blob","ref":` + blob + `,"mimeType":"image/png","size":17}}`, `{"a":"\u0000"}`, `{"a":"🦋\ud83e\udd8b"}`,
 		`{"a":` + strings.Repeat(`[`, 100) + strings.Repeat(`]`, 100) + `}`,
 	} {
 		r := send(record, "")
