@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -60,7 +61,10 @@ func (s *Store) Write(ctx context.Context, schema db.Schema, aid int64, opts Opt
 
 func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v *View) ([]repo.Write, error)) (Result, error) {
 	var limbo []*pending // commits of this write whose fate is not known
-	for range maxTries {
+	for try := range maxTries {
+		if err := giveWay(ctx, try); err != nil {
+			return Result{}, err
+		}
 		fresh := st.head == nil
 		if fresh {
 			h, err := s.loadHead(ctx, st.key)
@@ -115,6 +119,20 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 		st.forget()
 	}
 	return Result{}, ErrContention
+}
+
+// giveWay waits a little before a try that follows several lost ones, longer each time and never as long as the other
+// process does: two that write to one repository without pause would else keep losing to each other.
+func giveWay(ctx context.Context, try int) error {
+	if try < 3 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(rand.N(time.Millisecond << min(try-2, 7))):
+		return nil
+	}
 }
 
 // build makes the commit, or nil if there is nothing to do or err says why not.
