@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/auroralocus/locus/internal/auth"
 )
 
 // Access is the whole policy on one page, a method a line: name, verb, class, what proves the caller, the
@@ -45,6 +47,9 @@ func (op *operation) takesText() string {
 	case "service":
 		return "svc"
 	case "operator":
+		if op.role <= auth.RoleModerator {
+			return "operator: " + op.role.String() + ", mod svc"
+		}
 		return "operator: " + op.role.String()
 	}
 	return "none"

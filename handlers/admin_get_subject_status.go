@@ -26,7 +26,7 @@ func (m adminMethods) getSubjectStatus(ctx context.Context, c operatorCaller, in
 		if err != nil {
 			return nil, noSubject(err)
 		}
-		t, err := accounts.BlobTakedown(ctx, q, state.AID, raw)
+		t, err := accounts.BlobTakedown(ctx, q, state.AID, raw.Bytes())
 		if err != nil {
 			return nil, noSubject(err)
 		}
@@ -69,11 +69,11 @@ func statusAttr(t accounts.Takedown) *adminDefsStatusAttr {
 	return &adminDefsStatusAttr{Applied: t.Applied, Ref: t.Ref}
 }
 
-// blobCID is a blob's CID as it is stored.
-func blobCID(text string) ([]byte, error) {
+// blobCID reads a blob's CID.
+func blobCID(text string) (cid.Cid, error) {
 	c, err := cid.Decode(text)
 	if err != nil {
-		return nil, invalid("blob must be a CID")
+		return cid.Undef, invalid("blob must be a CID")
 	}
-	return c.Bytes(), nil
+	return c, nil
 }

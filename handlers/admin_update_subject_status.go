@@ -11,6 +11,7 @@ import (
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 )
 
@@ -126,7 +127,7 @@ func (m adminMethods) setRecordStatus(ctx context.Context, c operatorCaller, uri
 	return noSubject(err)
 }
 
-func (m adminMethods) setBlobStatus(ctx context.Context, c operatorCaller, did, blob string, takedown *adminDefsStatusAttr) error {
+func (m adminMethods) setBlobStatus(ctx context.Context, c operatorCaller, did, id string, takedown *adminDefsStatusAttr) error {
 	if err := checkStatus(takedown); err != nil {
 		return err
 	}
@@ -134,15 +135,24 @@ func (m adminMethods) setBlobStatus(ctx context.Context, c operatorCaller, did, 
 	if err != nil {
 		return noSubject(err)
 	}
-	raw, err := blobCID(blob)
+	raw, err := blobCID(id)
 	if err != nil {
 		return err
 	}
-	err = m.act(ctx, c, did+"/"+blob, map[string]any{"takedown": takedown}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+	err = m.act(ctx, c, did+"/"+id, map[string]any{"takedown": takedown}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		if takedown == nil {
 			return nil, nil
 		}
-		return nil, accounts.TakeDownBlob(ctx, q, state.AID, raw, decision(takedown, m.now()))
+		now := m.now()
+		var ref *string
+		if d := decision(takedown, now); d.Applied {
+			ref = &d.Ref
+		}
+		found, err := blob.SetTakedown(ctx, q, now, state.AID, raw, ref)
+		if err == nil && !found {
+			err = accounts.ErrSubjectNotFound
+		}
+		return nil, err
 	})
 	return noSubject(err)
 }

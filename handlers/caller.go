@@ -58,7 +58,7 @@ func (v viewerCaller) sees(did string) bool {
 type authenticator interface {
 	Account(ctx context.Context, t *tenant.Tenant, authorization string, accept auth.Accept) (auth.Account, error)
 	Refresh(ctx context.Context, t *tenant.Tenant, authorization string, expiredToo bool) (auth.Refresh, error)
-	Operator(ctx context.Context, t *tenant.Tenant, authorization, method string) (auth.Operator, error)
+	Operator(ctx context.Context, t *tenant.Tenant, authorization string) (auth.Operator, error)
 }
 
 // serviceAuthenticator checks the token another service's call carries; method is the NSID it must be for.

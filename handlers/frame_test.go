@@ -43,7 +43,7 @@ func (w *witness) Refresh(_ context.Context, _ *tenant.Tenant, authorization str
 	return auth.Refresh{}, auth.ErrExpired
 }
 
-func (w *witness) Operator(_ context.Context, _ *tenant.Tenant, authorization, _ string) (auth.Operator, error) {
+func (w *witness) Operator(_ context.Context, _ *tenant.Tenant, authorization string) (auth.Operator, error) {
 	if authorization == "Basic right" {
 		return auth.Operator{Name: "admin", Role: auth.RoleOwner}, nil
 	}

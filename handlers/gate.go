@@ -140,7 +140,7 @@ func viewer[I, O any](g *group, d declaration, h func(context.Context, viewerCal
 			return v, nil
 		}
 		if scheme, _, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "basic") || auth.IsOperatorToken(header) {
-			if _, err := g.operatorOf(ctx, c, ""); err != nil {
+			if _, err := g.operatorOf(ctx, c, "", false); err != nil {
 				return v, viewerError(err)
 			}
 			v.Operator = true
@@ -187,7 +187,8 @@ func service[I, O any](g *group, d declaration, h func(context.Context, serviceC
 	}, nil, h)
 }
 
-// operator registers a method for the tenant's operators of that role and above. What a procedure does is written to
+// operator registers a method for the tenant's operators of that role and above, and up to moderator for its moderation
+// service. What a procedure does is written to
 // the audit log by its handler, in the act's own transaction ([operatorCaller.record]); what is refused, here.
 func operator[I, O any](g *group, d declaration, role auth.Role, h func(context.Context, operatorCaller, *I) (*O, error)) {
 	if role < auth.RoleSupport || role > auth.RoleOwner {
@@ -198,7 +199,7 @@ func operator[I, O any](g *group, d declaration, role auth.Role, h func(context.
 		o, inside := ctx.Value(insideKey{}).(auth.Operator)
 		if !inside {
 			var err error
-			if o, err = g.operatorOf(ctx, c, d.nsid); err != nil {
+			if o, err = g.operatorOf(ctx, c, d.nsid, role <= auth.RoleModerator); err != nil {
 				return operatorCaller{}, err
 			}
 		}

@@ -1,11 +1,9 @@
 package handlers
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -239,21 +237,4 @@ func (s *Server) chargeAll(st *state, r *http.Request) *Error {
 	}
 	v := s.limits.Take(st.Tenant.Schema, addressKey(visitor{req: r}.Addr()), 1, st.Tenant.Settings.RateLimitPercent, everyCall)
 	return st.judge(v, s.now())
-}
-
-// operatorOf establishes an operator. Guessing a password is limited by address; who knows one is not.
-func (g *group) operatorOf(ctx context.Context, c *call, method string) (auth.Operator, error) {
-	t, counted := c.state.Tenant, c.state.limited(c.req, g.limits)
-	key := ""
-	if counted {
-		key = addressKey(c.visitor().Addr())
-		if v := g.limits.Look(t.Schema, key, 1, t.Settings.RateLimitPercent, wrongOperators); v.Refused {
-			return auth.Operator{}, c.state.judge(v, g.now())
-		}
-	}
-	o, err := g.auth.Operator(ctx, t, c.authorization(), method)
-	if counted && errors.Is(err, auth.ErrOperator) {
-		g.limits.Take(t.Schema, key, 1, t.Settings.RateLimitPercent, wrongOperators)
-	}
-	return o, err
 }

@@ -53,6 +53,7 @@ func (m serverMethods) register(g *group) {
 	account(g, query("com.atproto.server.listAppPasswords").takes(auth.Std), noOAuth, m.listAppPasswords)
 	account(g, procedure("com.atproto.server.revokeAppPassword").takes(auth.Std), noOAuth, m.revokeAppPassword)
 	public(g, procedure("com.atproto.server.deleteAccount").noting("main password and mailed token"), m.deleteAccount)
+	account(g, query("com.atproto.server.getAccountInviteCodes").takes(auth.Full|auth.NoTakedown), noOAuth, m.getAccountInviteCodes)
 	operator(g, procedure("com.atproto.server.createInviteCode"), auth.RoleAdmin, m.createInviteCode)
 	operator(g, procedure("com.atproto.server.createInviteCodes"), auth.RoleAdmin, m.createInviteCodes)
 }

@@ -42,6 +42,22 @@ func (q *Queries) GetActorTakedown(ctx context.Context, did string) (GetActorTak
 	return i, err
 }
 
+const GetBlobTakedown = `-- name: GetBlobTakedown :one
+SELECT takedown_ref FROM pds_tenant.blob WHERE aid = $1 AND cid = $2
+`
+
+type GetBlobTakedownParams struct {
+	AID int64
+	CID []byte
+}
+
+func (q *Queries) GetBlobTakedown(ctx context.Context, arg GetBlobTakedownParams) (*string, error) {
+	row := q.db.QueryRow(ctx, GetBlobTakedown, arg.AID, arg.CID)
+	var takedown_ref *string
+	err := row.Scan(&takedown_ref)
+	return takedown_ref, err
+}
+
 const GetRecordTakedown = `-- name: GetRecordTakedown :one
 SELECT cid, takedown_ref FROM pds_tenant.record WHERE aid = $1 AND path = $2
 `

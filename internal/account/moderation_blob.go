@@ -2,17 +2,21 @@ package account
 
 import (
 	"context"
+	"fmt"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 )
 
-// TakeDownBlob hides an account's blob from reads and keeps its CID from being uploaded again, or lifts that. c is the
-// binary CID. Errors: [ErrSubjectNotFound]: there is no such blob.
-func TakeDownBlob(ctx context.Context, q *tenantdb.Queries, aid int64, c []byte, t Takedown) error {
-	return ErrSubjectNotFound
-}
-
-// BlobTakedown is the state of an account's blob. Errors: [ErrSubjectNotFound].
+// BlobTakedown is the state of an account's blob; c is the binary CID. Errors: [ErrSubjectNotFound]. Blobs are taken
+// down by package blob, which owns them.
 func BlobTakedown(ctx context.Context, q *tenantdb.Queries, aid int64, c []byte) (Takedown, error) {
-	return Takedown{}, ErrSubjectNotFound
+	ref, err := q.GetBlobTakedown(ctx, tenantdb.GetBlobTakedownParams{AID: aid, CID: c})
+	if db.IsNoRows(err) {
+		return Takedown{}, ErrSubjectNotFound
+	}
+	if err != nil {
+		return Takedown{}, fmt.Errorf("look for blob of actor %d: %w", aid, err)
+	}
+	return takedownOf(ref), nil
 }

@@ -351,7 +351,7 @@ func TestOperator(t *testing.T) {
 		{"Basic !!", auth.ErrOperator},
 		{"Basic", auth.ErrOperator},
 	} {
-		if _, err := h.sessions.Operator(t.Context(), h.a, c.header, ""); !errors.Is(err, c.want) {
+		if _, err := h.sessions.Operator(t.Context(), h.a, c.header); !errors.Is(err, c.want) {
 			t.Errorf("%q: %v", c.header, err)
 		}
 	}
@@ -362,10 +362,10 @@ func TestOperator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.sessions.Operator(t.Context(), now, basic("Basic", "admin:a new password"), ""); err != nil {
+	if _, err := h.sessions.Operator(t.Context(), now, basic("Basic", "admin:a new password")); err != nil {
 		t.Errorf("the new password is not live: %v", err)
 	}
-	if _, err := h.sessions.Operator(t.Context(), now, basic("Basic", "admin:colons: are:fine"), ""); !errors.Is(err, auth.ErrOperator) {
+	if _, err := h.sessions.Operator(t.Context(), now, basic("Basic", "admin:colons: are:fine")); !errors.Is(err, auth.ErrOperator) {
 		t.Errorf("the old password still counts: %v", err)
 	}
 	if err := h.tenants.SetAdminPassword(t.Context(), "a.example.com", ""); err != nil {
@@ -375,7 +375,7 @@ func TestOperator(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, password := range []string{"a new password", ""} {
-		if _, err := h.sessions.Operator(t.Context(), now, basic("Basic", "admin:"+password), ""); !errors.Is(err, auth.ErrOperator) {
+		if _, err := h.sessions.Operator(t.Context(), now, basic("Basic", "admin:"+password)); !errors.Is(err, auth.ErrOperator) {
 			t.Errorf("Basic is not off: %v", err)
 		}
 	}

@@ -81,9 +81,9 @@ func IsOperatorToken(authorization string) bool {
 }
 
 // Operator establishes an operator: by HTTP Basic with user admin and the shared password, which may hold colons, or
-// with an operator's name and one of its tokens; by such a token as bearer; or by the moderation service's token for
-// method. Errors: [ErrMissing], [ErrOperator], for services those of [Sessions.Service].
-func (s *Sessions) Operator(ctx context.Context, t *tenant.Tenant, authorization, method string) (Operator, error) {
+// with an operator's name and one of its tokens; or by such a token as bearer. Errors: [ErrMissing],
+// [ErrOperator].
+func (s *Sessions) Operator(ctx context.Context, t *tenant.Tenant, authorization string) (Operator, error) {
 	if authorization == "" {
 		return Operator{}, ErrMissing
 	}

@@ -74,3 +74,6 @@ UPDATE pds_tenant.signing_key SET sealed = @sealed, public = @public, created_at
 -- Commits that are on their way end before; their revisions, and those to come, differ from what is made of this.
 SELECT did, head_cid, head_rev, head_commit FROM pds_tenant.actor
 WHERE aid = @aid AND creating_since IS NULL AND head_cid IS NOT NULL FOR UPDATE;
+
+-- name: GetBlobTakedown :one
+SELECT takedown_ref FROM pds_tenant.blob WHERE aid = @aid AND cid = @cid;

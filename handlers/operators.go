@@ -1,0 +1,51 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/auroralocus/locus/internal/auth"
+)
+
+// operatorOf establishes an operator. Guessing a password is limited by address; who knows one is not. A bearer token
+// that is no operator's may be the moderation service's, which has the role moderator: service says whether that is
+// enough here.
+func (g *group) operatorOf(ctx context.Context, c *call, method string, service bool) (auth.Operator, error) {
+	t, counted := c.state.Tenant, c.state.limited(c.req, g.limits)
+	key := ""
+	if counted {
+		key = addressKey(c.visitor().Addr())
+		if v := g.limits.Look(t.Schema, key, 1, t.Settings.RateLimitPercent, wrongOperators); v.Refused {
+			return auth.Operator{}, c.state.judge(v, g.now())
+		}
+	}
+	header := c.authorization()
+	if scheme, _, _ := strings.Cut(header, " "); service && strings.EqualFold(scheme, "bearer") && !auth.IsOperatorToken(header) {
+		return g.modService(ctx, c, method)
+	}
+	o, err := g.auth.Operator(ctx, t, header)
+	if counted && errors.Is(err, auth.ErrOperator) {
+		g.limits.Take(t.Schema, key, 1, t.Settings.RateLimitPercent, wrongOperators)
+	}
+	return o, err
+}
+
+// modService establishes the tenant's moderation service by its token for exactly this method.
+func (g *group) modService(ctx context.Context, c *call, method string) (auth.Operator, error) {
+	untrusted := refuse(http.StatusUnauthorized, "UntrustedIss", "Untrusted issuer")
+	want := c.state.Tenant.Settings.ModServiceDID
+	if want == "" || g.services == nil {
+		return auth.Operator{}, untrusted
+	}
+	s, err := g.services.Service(ctx, c.state.Tenant, c.authorization(), method)
+	if err != nil {
+		return auth.Operator{}, err
+	}
+	did, _, _ := strings.Cut(s.Issuer, "#")
+	if s.Issuer != want && did != want { // a DID alone also means its labeler
+		return auth.Operator{}, untrusted
+	}
+	return auth.Operator{Name: s.Issuer, Role: auth.RoleModerator}, nil
+}
