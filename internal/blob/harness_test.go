@@ -57,7 +57,7 @@ var s3Server struct {
 
 var s3Keys = Credentials{AccessKey: "locus-test", SecretKey: "locus-test-secret"}
 
-// s3Bucket gives the location of a new bucket; endpoint stands in front of the server if it is not empty.
+// s3Bucket gives the location of a new bucket.
 func s3Bucket(t testing.TB) string {
 	t.Helper()
 	s3Server.once.Do(func() { s3Server.endpoint, s3Server.stop, s3Server.err = startS3() })
@@ -66,7 +66,7 @@ func s3Bucket(t testing.TB) string {
 	}
 	name := fmt.Sprintf("bucket-%d", s3Server.buckets.Add(1))
 	location := "s3://" + name + "/some/where?endpoint=" + s3Server.endpoint + "&region=us-east-1"
-	b, err := newS3(location, s3Keys, t.TempDir())
+	b, err := newS3(location, s3Keys, t.TempDir(), time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func startS3() (endpoint string, stop func(), err error) {
 	return "", nil, fmt.Errorf("versitygw does not answer: %s", said.String())
 }
 
-// bench is a store with a tenant, its database, and a clock.
+// bed is a store with a tenant, its database, and a clock.
 type bed struct {
 	t      testing.TB
 	url    string
@@ -132,9 +132,9 @@ type bed struct {
 	store  *Store
 	repos  *repodb.Store
 	ahead  atomic.Int64
-	aids   int64
-	rev    repo.TID
 	dir    string
+
+	stall, patience time.Duration
 }
 
 func (b *bed) now() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) }
@@ -158,7 +158,7 @@ func newBed(t testing.TB, location string) *bed {
 
 // open is another process's store on the same database.
 func (b *bed) open(location string) *Store {
-	s := New(b.db, b.keys, b.now, slog.New(slog.NewTextHandler(testWriter{b.t}, nil)), Config{Location: location, DataDir: b.dir, S3: s3Keys})
+	s := New(b.db, b.keys, b.now, slog.New(slog.NewTextHandler(testWriter{b.t}, nil)), Config{Location: location, DataDir: b.dir, S3: s3Keys, StallTime: b.stall, StoreTime: b.patience})
 	b.t.Cleanup(s.Close)
 	return s
 }

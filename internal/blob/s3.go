@@ -29,12 +29,10 @@ type s3 struct {
 
 const (
 	s3Connect = 5 * time.Second
-	// s3Stall is how long a connection may be without a byte in either direction.
-	s3Stall = 15 * time.Second
 	// s3Part is the size of the parts of large objects; smaller ones go in one request.
 	s3Part = 16 << 20
 	// s3Tries bounds how often one request is sent, and how often a broken download goes on.
-	s3Tries = 3
+	s3Tries = 5
 )
 
 // s3Place is a parsed location: s3://bucket/prefix?endpoint=https://host:port&region=name&style=path|virtual
@@ -82,7 +80,8 @@ func parseS3(location string) (p s3Place, err error) {
 	return p, nil
 }
 
-func newS3(location string, keys Credentials, spools string) (*s3, error) {
+// newS3 opens a place. stall is how long a connection may be without a byte in either direction.
+func newS3(location string, keys Credentials, spools string, stall time.Duration) (*s3, error) {
 	p, err := parseS3(location)
 	if err != nil {
 		return nil, err
@@ -100,12 +99,12 @@ func newS3(location string, keys Credentials, spools string) (*s3, error) {
 			if err != nil {
 				return nil, err
 			}
-			return &watched{Conn: c}, nil
+			return &watched{c, stall}, nil
 		},
 		TLSHandshakeTimeout:   s3Connect,
-		ResponseHeaderTimeout: s3Stall,
+		ResponseHeaderTimeout: stall,
 		MaxIdleConnsPerHost:   32,
-		IdleConnTimeout:       s3Stall,
+		IdleConnTimeout:       stall,
 		DisableCompression:    true,
 	}
 	lookup := minio.BucketLookupPath
@@ -126,15 +125,18 @@ func newS3(location string, keys Credentials, spools string) (*s3, error) {
 }
 
 // watched is a connection that fails when nothing moves on it.
-type watched struct{ net.Conn }
+type watched struct {
+	net.Conn
+	stall time.Duration
+}
 
 func (w *watched) Read(p []byte) (int, error) {
-	_ = w.SetReadDeadline(time.Now().Add(s3Stall))
+	_ = w.SetReadDeadline(time.Now().Add(w.stall))
 	return w.Conn.Read(p)
 }
 
 func (w *watched) Write(p []byte) (int, error) {
-	_ = w.SetWriteDeadline(time.Now().Add(s3Stall))
+	_ = w.SetWriteDeadline(time.Now().Add(w.stall))
 	return w.Conn.Write(p)
 }
 

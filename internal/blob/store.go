@@ -30,6 +30,8 @@ type Config struct {
 	// StoreTime is how long a store may take for one upload once it is here; the time for large ones is added.
 	// Default 20 s.
 	StoreTime time.Duration
+	// StallTime is how long a connection to S3 may be without a byte. Default 15 s.
+	StallTime time.Duration
 }
 
 // Credentials open an S3 store.
@@ -74,6 +76,9 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 	}
 	if cfg.StoreTime == 0 {
 		cfg.StoreTime = 20 * time.Second
+	}
+	if cfg.StallTime == 0 {
+		cfg.StallTime = 15 * time.Second
 	}
 	return &Store{
 		db: d, keys: keys, log: log, now: now, cfg: cfg,
@@ -140,7 +145,7 @@ func (s *Store) openPlace(location string, credentials *Credentials) (*place, er
 		if credentials != nil {
 			keys = *credentials
 		}
-		b, err = newS3(location, keys, filepath.Join(s.cfg.DataDir, "uploads"))
+		b, err = newS3(location, keys, filepath.Join(s.cfg.DataDir, "uploads"), s.cfg.StallTime)
 	case location == dataLocation:
 		b, err = newDisk(filepath.Join(s.cfg.DataDir, "blobs"))
 	default:

@@ -1,0 +1,208 @@
+package blob
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"pgregory.net/rapid"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/dagcbor"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+// model is what an account should have.
+type model struct {
+	owner   Owner
+	records map[string][]int   // by key: the blobs it refers to
+	blobs   map[int]*modelBlob // there
+	down    map[int]bool       // taken down
+}
+
+type modelBlob struct{ at time.Time }
+
+func (m *model) referenced(n int) bool {
+	for _, refs := range m.records {
+		for _, r := range refs {
+			if r == n {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// collect removes what lost its last reference among these.
+func (m *model) collect(candidates []int) {
+	for _, n := range candidates {
+		if m.blobs[n] != nil && !m.referenced(n) && !m.down[n] {
+			delete(m.blobs, n)
+		}
+	}
+}
+
+// TestProperty lets accounts upload, refer, replace, delete, wait, import and be taken down in any order. After each step
+// the counters are the truth, and what is served is what the model says; in the end verify finds nothing.
+func TestProperty(t *testing.T) {
+	b := newBed(t, "")
+	data := make([][]byte, 6)
+	infos := make([]Info, len(data))
+	for i := range data {
+		data[i] = fmt.Appendf(nil, "blob number %d %s", i, bytes.Repeat([]byte("x"), i*i*100))
+		infos[i] = Info{dagcbor.RawCID(data[i]), "application/octet-stream", int64(len(data[i]))}
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		accounts := []*model{}
+		for range 2 {
+			accounts = append(accounts, &model{b.account(), map[string][]int{}, map[int]*modelBlob{}, map[int]bool{}})
+		}
+		blobs := rapid.SliceOfN(rapid.IntRange(0, len(data)-1), 0, 3)
+		key := rapid.SampledFrom([]string{"a", "b", "c"})
+		who := rapid.SampledFrom(accounts)
+		ctx := t.Context()
+		r.Repeat(map[string]func(*rapid.T){
+			"upload": func(r *rapid.T) {
+				m, n := who.Draw(r, "who"), rapid.IntRange(0, len(data)-1).Draw(r, "blob")
+				_, err := b.store.Upload(ctx, Upload{Owner: m.owner}, bytes.NewReader(data[n]))
+				if m.down[n] {
+					if !errors.Is(err, ErrTakendown) {
+						r.Fatalf("upload of what is taken down: %v", err)
+					}
+					return
+				}
+				if err != nil {
+					r.Fatal(err)
+				}
+				m.blobs[n] = &modelBlob{b.now()}
+			},
+			"write": func(r *rapid.T) {
+				m, k, refs := who.Draw(r, "who"), key.Draw(r, "key"), blobs.Draw(r, "refs")
+				list := make([]Info, len(refs))
+				ok := true
+				for i, n := range refs {
+					list[i] = infos[n]
+					ok = ok && m.blobs[n] != nil && !m.down[n]
+				}
+				err := b.write(m.owner, k, record(fmt.Sprint(b.now().UnixNano()), list...))
+				if !ok {
+					if !errors.Is(err, repodb.ErrBlobNotFound) {
+						r.Fatalf("write to missing blobs: %v", err)
+					}
+					return
+				}
+				if err != nil {
+					r.Fatal(err)
+				}
+				old := m.records[k]
+				m.records[k] = refs
+				m.collect(old)
+			},
+			"delete": func(r *rapid.T) {
+				m, k := who.Draw(r, "who"), key.Draw(r, "key")
+				if err := b.write(m.owner, k, nil); err != nil {
+					r.Fatal(err)
+				}
+				old := m.records[k]
+				delete(m.records, k)
+				m.collect(old)
+			},
+			"take down or restore": func(r *rapid.T) {
+				m, n := who.Draw(r, "who"), rapid.IntRange(0, len(data)-1).Draw(r, "blob")
+				var ref *string
+				if !m.down[n] {
+					ref = new("x")
+				}
+				found, err := b.store.SetTakedown(ctx, b.schema, m.owner.AID, infos[n].CID, ref)
+				if err != nil || found != (m.blobs[n] != nil) {
+					r.Fatalf("take down: %v %v", found, err)
+				}
+				if found {
+					m.down[n] = !m.down[n]
+					if ref == nil {
+						m.blobs[n].at = b.now()
+					}
+				}
+			},
+			"wait": func(r *rapid.T) {
+				b.ahead.Add(int64(13 * time.Hour))
+				if err := b.store.Expire(ctx, b.schema, 24*time.Hour); err != nil {
+					r.Fatal(err)
+				}
+				b.emptyTrash()
+				for _, m := range accounts {
+					for n, blob := range m.blobs {
+						if !m.referenced(n) && !m.down[n] && b.now().Sub(blob.at) > 24*time.Hour {
+							delete(m.blobs, n)
+						}
+					}
+				}
+			},
+			"": func(r *rapid.T) {
+				for _, m := range accounts {
+					held, bytes := int64(0), int64(0)
+					for n := range data {
+						want := m.blobs[n] != nil && m.referenced(n) && !m.down[n]
+						_, err := b.store.Get(ctx, b.schema, m.owner.AID, infos[n].CID)
+						if got := err == nil; got != want || err != nil && !errors.Is(err, ErrNotFound) {
+							r.Fatalf("account %d, blob %d is served: %v %v, want %v", m.owner.AID, n, got, err, want)
+						}
+						if m.blobs[n] != nil {
+							held++
+							bytes += infos[n].Size
+						}
+					}
+					u, err := UsageOf(ctx, b.db.Tenant(b.schema).Q(), m.owner.AID)
+					if err != nil || u.Held != held || u.Bytes != bytes {
+						r.Fatalf("account %d: %+v %v, want %d blobs of %d bytes", m.owner.AID, u, err, held, bytes)
+					}
+				}
+			},
+		})
+	})
+	b.emptyTrash()
+	b.clean()
+}
+
+// TestIndex is an import: references first, blobs later; references that changed their record keep the blob.
+func TestIndex(t *testing.T) {
+	b := newBed(t, "")
+	alice := b.account()
+	one, two := random(100), random(200)
+	i1, i2 := Info{dagcbor.RawCID(one), "image/png", 100}, Info{dagcbor.RawCID(two), "video/mp4", 200}
+	q := func(body func(q *tenantdb.Queries) error) {
+		t.Helper()
+		if err := b.db.Tenant(b.schema).Tx(t.Context(), body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q(func(q *tenantdb.Queries) error {
+		return Index(t.Context(), q, alice.AID, 10, []Record{{"com.example.file/a", record("a", i1)}, {"com.example.file/b", record("b", i1, i2)}, {"com.example.file/c", record("c")}})
+	})
+	missing, err := b.store.ListMissing(t.Context(), b.schema, alice.AID, cid.Undef, 10)
+	if err != nil || len(missing) != 2 {
+		t.Fatal(missing, err)
+	}
+	for data, want := range map[*[]byte]Info{&one: i1, &two: i2} {
+		if got := b.upload(alice, *data); got != want {
+			t.Errorf("%v, want %v: as the records say", got, want)
+		}
+		b.wantRead(alice, *data)
+	}
+	q(func(q *tenantdb.Queries) error { // the second import: b has nothing, c has what b had
+		err := Index(t.Context(), q, alice.AID, repo.TID(20), []Record{{"com.example.file/b", record("b")}, {"com.example.file/c", record("c", i2)}})
+		if err != nil {
+			return err
+		}
+		return Unindex(t.Context(), q, b.now(), alice.AID, 20, []string{"com.example.file/a", "com.example.file/b", "com.example.file/c"})
+	})
+	b.wantGone(alice, one)
+	b.wantRead(alice, two)
+	if n := b.emptyTrash(); n != 1 {
+		t.Errorf("%d deleted", n)
+	}
+}
