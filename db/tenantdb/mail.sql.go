@@ -196,18 +196,25 @@ func (q *Queries) UpdateMailGivenUp(ctx context.Context, arg UpdateMailGivenUpPa
 }
 
 const UpdateMailHandingOver = `-- name: UpdateMailHandingOver :execrows
-UPDATE pds_tenant.mail SET state = 2 WHERE mail_id = $1 AND state = 1 AND attempts = $2 AND due_at > $3::timestamptz
+UPDATE pds_tenant.mail SET state = 2, due_at = $1 WHERE mail_id = $2 AND state = 1 AND attempts = $3 AND due_at > $4::timestamptz
 `
 
 type UpdateMailHandingOverParams struct {
+	Until    time.Time
 	MailID   string
 	Attempts int32
 	Now      time.Time
 }
 
-// The last moment before the server may accept it. Only the claim that holds it may.
+// The last moment before the server may accept it. Only the claim that holds it may, and it gets all its time again: for
+// the server's answer and for noting it.
 func (q *Queries) UpdateMailHandingOver(ctx context.Context, arg UpdateMailHandingOverParams) (int64, error) {
-	result, err := q.db.Exec(ctx, UpdateMailHandingOver, arg.MailID, arg.Attempts, arg.Now)
+	result, err := q.db.Exec(ctx, UpdateMailHandingOver,
+		arg.Until,
+		arg.MailID,
+		arg.Attempts,
+		arg.Now,
+	)
 	if err != nil {
 		return 0, err
 	}

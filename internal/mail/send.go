@@ -142,10 +142,10 @@ func (c *Conn) Send(e Envelope, m Message, handOver func() error) error {
 	if err := c.client.UpdateDeadline(sendTime); err != nil {
 		return fmt.Errorf("send mail: %w", err)
 	}
-	if err := c.client.Mail(e.From); err != nil {
+	if err := c.client.Mail("<" + e.From + ">"); err != nil {
 		return answered("sender", err)
 	}
-	if err := c.client.Rcpt(e.To); err != nil {
+	if err := c.client.Rcpt("<" + e.To + ">"); err != nil {
 		return answered("recipient", err)
 	}
 	w, err := c.client.Data()

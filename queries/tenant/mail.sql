@@ -11,8 +11,9 @@ WHERE m.mail_id IN (
 RETURNING m.mail_id, m.aid, m.recipient, m.sealed, m.attempts, m.created_at, m.expires_at;
 
 -- name: UpdateMailHandingOver :execrows
--- The last moment before the server may accept it. Only the claim that holds it may.
-UPDATE pds_tenant.mail SET state = 2 WHERE mail_id = @mail_id AND state = 1 AND attempts = @attempts AND due_at > @now::timestamptz;
+-- The last moment before the server may accept it. Only the claim that holds it may, and it gets all its time again: for
+-- the server's answer and for noting it.
+UPDATE pds_tenant.mail SET state = 2, due_at = @until WHERE mail_id = @mail_id AND state = 1 AND attempts = @attempts AND due_at > @now::timestamptz;
 
 -- name: UpdateMailSent :execrows
 UPDATE pds_tenant.mail SET state = 3, sealed = ''::bytea, last_error = ''

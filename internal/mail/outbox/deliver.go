@@ -127,7 +127,8 @@ func (s *sending) one(ctx context.Context, row *tenantdb.LockDueMailRow) error {
 		return err
 	}
 	handOver := func() error {
-		n, err := s.q.UpdateMailHandingOver(ctx, tenantdb.UpdateMailHandingOverParams{MailID: row.MailID, Attempts: row.Attempts, Now: s.o.now()})
+		now := s.o.now()
+		n, err := s.q.UpdateMailHandingOver(ctx, tenantdb.UpdateMailHandingOverParams{MailID: row.MailID, Attempts: row.Attempts, Now: now, Until: now.Add(claimTime)})
 		if err == nil && n == 0 {
 			err = errClaimLost
 		}
