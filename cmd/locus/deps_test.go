@@ -23,7 +23,8 @@ var mayImport = map[string][]string{
 	"repo":             {"repo/mst", "repo/car", "repo/dagcbor"},
 	"internal/lexicon": {"repo/dagcbor"}, // records are validated as decoded DAG-CBOR
 
-	"internal/mail": {},
+	"internal/mail":          {},
+	"internal/mail/mailtest": {}, // for tests: an SMTP server
 
 	// store
 	"schema":       {},
