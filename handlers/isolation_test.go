@@ -279,9 +279,14 @@ func TestIsolation(t *testing.T) {
 			methods++
 		}
 		op := h.server.ops[nsid]
-		own := len(calls)
+		own, seen := len(calls), map[string]int{}
 		for i, c := range append(calls, p.every(nsid)...) {
 			given := fmt.Sprint(c.auth, c.kv, c.body) // what the caller said itself may come back
+			if input := fmt.Sprint(c.kv, c.body); op.class == "public" && seen[input] > 1 {
+				continue // nobody looks who calls, and refused sign-ins take their time
+			} else {
+				seen[input]++
+			}
 			query := ""
 			if len(c.kv) > 0 {
 				query = params(c.kv...)
