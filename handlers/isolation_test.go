@@ -145,7 +145,7 @@ func (p *isolationPair) calls(nsid string) (calls []isolationCall, lenient bool)
 		return procedure(nil), false
 	case "identity.signPlcOperation", "identity.submitPlcOperation":
 		return procedure(p.h.goodBody(nsid)), true
-	case "server.checkAccountStatus", "server.getAccountInviteCodes", "server.listAppPasswords":
+	case "server.checkAccountStatus", "server.listAppPasswords":
 		return query(), false
 	case "server.activateAccount":
 		return everyone(bearer(p.spare.access), nil, nil), false
