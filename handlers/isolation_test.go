@@ -90,7 +90,7 @@ func (p *isolationPair) calls(nsid string) (calls []isolationCall, lenient bool)
 		return everyone(bearer(a.refresh), nil, nil), false
 	case "server.deleteSession":
 		return everyone(bearer(p.spare.refresh), nil, nil), false
-	case "server.getSession", "server.describeServer", "sync.listRepos", "temp.checkSignupQueue", "server.getAccountInviteCodes":
+	case "server.getSession", "server.describeServer", "sync.listRepos", "temp.checkSignupQueue":
 		return query(), false
 	case "server.createInviteCode":
 		return admin(obj{"useCount": 1, "forAccount": a.did}), false
@@ -145,7 +145,7 @@ func (p *isolationPair) calls(nsid string) (calls []isolationCall, lenient bool)
 		return procedure(nil), false
 	case "identity.signPlcOperation", "identity.submitPlcOperation":
 		return procedure(p.h.goodBody(nsid)), true
-	case "server.checkAccountStatus", "server.listAppPasswords":
+	case "server.checkAccountStatus", "server.getAccountInviteCodes", "server.listAppPasswords":
 		return query(), false
 	case "server.activateAccount":
 		return everyone(bearer(p.spare.access), nil, nil), false

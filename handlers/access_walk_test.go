@@ -1,0 +1,356 @@
+package handlers
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+)
+
+// credential is one thing that a caller may show, and what is true of it.
+type credential struct {
+	name   string
+	header func(nsid string) string
+
+	scheme  string // none, basic, bearer, other
+	session string // class of the session token: full, priv, app, td, queue, refresh; "": none of this tenant's
+	expired bool
+	gone    bool // its account is deleted
+	down    bool // its account is taken down
+	off     bool // its account is deactivated
+	role    int  // of an operator, 1 support to 4 owner
+	service string
+}
+
+// answer is what the gate says: passed, or a refusal.
+type answer struct {
+	status int
+	name   string
+}
+
+var passed = answer{}
+
+func (a answer) String() string {
+	if a == passed {
+		return "passes"
+	}
+	return fmt.Sprintf("%d %s", a.status, a.name)
+}
+
+var roles = []string{"", "support", "moderator", "admin", "owner"}
+
+// tabled is the answer that a line of access.txt means for a credential. It knows the table in words and nothing of the
+// gate's code.
+func tabled(class, takes string, c credential) answer {
+	words := strings.FieldsFunc(takes, func(r rune) bool { return r == ' ' || r == ',' || r == ':' })
+	has := func(w string) bool { return slices.Contains(words, w) }
+	// Which session tokens: std+td takes three classes and the taken-down one.
+	accepts := func() bool {
+		for _, w := range words {
+			base, _, _ := strings.Cut(w, "+")
+			switch c.session {
+			case "full":
+				if base == "full" || base == "priv" || base == "std" {
+					return true
+				}
+			case "priv":
+				if base == "priv" || base == "std" {
+					return true
+				}
+			case "app":
+				if base == "std" {
+					return true
+				}
+			case "td", "queue":
+				if strings.Contains(w, "+"+c.session) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	state := func() answer {
+		switch {
+		case c.gone:
+			return answer{403, "AccountNotFound"}
+		case c.down && has("noTD"):
+			return answer{401, "AccountTakedown"}
+		case c.off && has("noDeact"):
+			return answer{401, "AccountDeactivated"}
+		}
+		return passed
+	}
+	switch class {
+	case "public":
+		return passed
+	case "account":
+		switch {
+		case c.scheme == "none":
+			return answer{401, "AuthMissing"}
+		case c.session == "" || c.session == "refresh":
+			return answer{400, "InvalidToken"}
+		case c.expired:
+			return answer{400, "ExpiredToken"}
+		case !accepts():
+			return answer{400, "InvalidToken"}
+		}
+		return state()
+	case "viewer":
+		switch {
+		case c.scheme == "none", c.role > 0:
+			return passed
+		case c.session == "" || c.session == "refresh":
+			return answer{401, "AuthenticationRequired"}
+		case c.expired:
+			return answer{400, "ExpiredToken"}
+		case !accepts():
+			return answer{401, "AuthenticationRequired"}
+		}
+		return state()
+	case "refresh":
+		switch {
+		case c.scheme == "none":
+			return answer{401, "AuthMissing"}
+		case c.session != "refresh":
+			return answer{400, "InvalidToken"}
+		case c.expired && !has("expired"):
+			return answer{400, "ExpiredToken"}
+		}
+		return passed
+	case "operator":
+		need := slices.Index(roles, words[1])
+		switch {
+		case c.scheme == "none":
+			return answer{401, "AuthMissing"}
+		case c.role >= need:
+			return passed
+		case c.role > 0:
+			return answer{403, "Forbidden"}
+		case c.scheme != "bearer" || !has("mod") || c.service == "operator":
+			return answer{401, "AuthenticationRequired"}
+		case c.service == "moderation":
+			return passed
+		case c.service == "stranger":
+			return answer{401, "UntrustedIss"}
+		case c.service == "empty":
+			return answer{401, "MissingJwt"}
+		case c.service == "garbage":
+			return answer{401, "BadJwt"}
+		}
+		return answer{401, "BadJwtType"} // a session's
+	}
+	return answer{0, "class " + class + " is not known to the test"}
+}
+
+// refusals are the names that only the gate uses. A handler may refuse by one of them too: those are in own.
+var refusals = regexp.MustCompile(`^(AuthMissing|InvalidToken|ExpiredToken|AccountTakedown|AccountDeactivated|AccountNotFound|AuthenticationRequired|Forbidden|UntrustedIss|MissingJwt|BadJwt\w*|JwtExpired)$`)
+
+// own are methods that say more of an account that the gate let in.
+var own = map[string]string{
+	"com.atproto.server.getSession": "AccountTakedown", // a session from before the takedown
+}
+
+// TestAccessWalk calls every method of access.txt with every kind of credential. Procedures get a body that none of
+// them takes: whoever is let in is told of the body, and nothing is done.
+func TestAccessWalk(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	table, err := os.ReadFile("testdata/access.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	creds := h.everyCredential()
+	combinations, refused := 0, 0
+	columns := regexp.MustCompile(` {2,}`)
+	for line := range strings.Lines(string(table)) {
+		f := columns.Split(strings.TrimSpace(line), -1)
+		if strings.HasPrefix(line, "#") || len(f) < 4 {
+			continue
+		}
+		nsid, verb, class, takes := f[0], "", "", ""
+		// Wide columns leave one blank only: verb and class have no blanks of their own.
+		rest := strings.TrimSpace(strings.TrimPrefix(line, nsid))
+		verb, rest, _ = strings.Cut(rest, " ")
+		class, rest, _ = strings.Cut(strings.TrimSpace(rest), " ")
+		takes = columns.Split(strings.TrimSpace(rest), 2)[0]
+		op := h.server.ops[nsid]
+		if op == nil {
+			t.Errorf("%s is in the table and not served", nsid)
+			continue
+		}
+		if op.kind == subscriptionKind {
+			continue // public, and its answer is a stream
+		}
+		for _, c := range creds {
+			combinations++
+			want := tabled(class, takes, c)
+			got, r := h.gateSays(nsid, verb, c)
+			if got != want && !(want == passed && own[nsid] != "" && got.name == own[nsid]) {
+				t.Errorf("%s (%s, takes %s) with %s: %s, tabled: %s\n\t%.200s", nsid, class, takes, c.name, got, want, r.body)
+			}
+			if want != passed {
+				refused++
+			}
+		}
+	}
+	t.Logf("%d combinations of %d credentials and the methods of access.txt, %d of them refused", combinations, len(creds), refused)
+	if combinations < 1000 {
+		t.Errorf("only %d combinations", combinations)
+	}
+}
+
+// gateSays makes a call and tells the gate's answer from the handler's.
+func (h *house) gateSays(nsid, verb string, c credential) (answer, reply) {
+	h.t.Helper()
+	header := c.header(nsid)
+	target := "/xrpc/" + nsid
+	var body any
+	if verb == "GET" {
+		var kv []string
+		for _, q := range h.queryParams(nsid) {
+			if q.required {
+				kv = append(kv, q.name, text(q.good()))
+			}
+		}
+		target += params(kv...)
+	} else {
+		body = []byte("{")
+	}
+	var headers []string
+	if header != "" {
+		headers = append(headers, header)
+	}
+	if body != nil {
+		headers = append(headers, "Content-Type: application/json")
+	}
+	r := h.raw(verb, hostA, target, body, headers...)
+	var e struct{ Error string }
+	_ = json.Unmarshal(r.body, &e) // archives are no JSON
+	if r.status >= 400 && refusals.MatchString(e.Error) {
+		return answer{r.status, e.Error}, r
+	}
+	if verb == "POST" && r.status != 400 && h.server.ops[nsid].input == "application/json" {
+		h.t.Errorf("%s with %s: a broken body got %d %.200s", nsid, c.name, r.status, r.body)
+	}
+	return passed, r
+}
+
+// everyCredential is all kinds there are, of accounts in all states.
+func (h *house) everyCredential() []credential {
+	h.t.Helper()
+	fixed := func(header string) func(string) string { return func(string) string { return header } }
+	session := func(name, class, token string) credential {
+		return credential{name: name, header: fixed(bearer(token)), scheme: "bearer", session: class}
+	}
+	alice, twin := h.createAccount(hostA, "alice"), h.createAccount(hostB, "alice")
+	app, priv := alice.app("app", false), alice.app("priv", true)
+	old := h.createAccount(hostA, "old") // its tokens expire below
+	h.clock.add(auth.RefreshLife + time.Hour)
+	sign := func(u *user, more ...any) *user {
+		in := obj{"identifier": u.did, "password": userPassword}
+		for i := 0; i < len(more); i += 2 {
+			in[more[i].(string)] = more[i+1]
+		}
+		r := h.post(u.host, "com.atproto.server.createSession", "", in).ok()
+		return &user{h, u.host, u.did, u.handle, r.str("accessJwt"), r.str("refreshJwt")}
+	}
+	alice, twin = sign(alice), sign(twin)
+	app, priv = alice.app("app2", false), alice.app("priv2", true)
+	creds := []credential{
+		{name: "nothing", header: fixed(""), scheme: "none"},
+		{name: "another scheme", header: fixed("Authorization: Nonsense x"), scheme: "other"},
+		{name: "no token", header: fixed("Authorization: Bearer "), scheme: "bearer", service: "empty"},
+		{name: "garbage", header: fixed(bearer("x.y.z")), scheme: "bearer", service: "garbage"},
+		session("full", "full", alice.access), session("privileged app password", "priv", priv.access), session("app password", "app", app.access),
+		session("refresh", "refresh", alice.refresh),
+		session("other tenant's", "", twin.access), session("other tenant's refresh", "", twin.refresh),
+	}
+	for _, c := range []credential{session("expired", "full", old.access), session("expired refresh", "refresh", old.refresh)} {
+		c.expired = true
+		creds = append(creds, c)
+	}
+	// Accounts in other states, with sessions from before.
+	state := func(label string) *user { return h.createAccount(hostA, label) }
+	down, off, gone := state("down"), state("off"), state("gone")
+	offApp := off.app("app", false)
+	h.status(hostA, down.did, true, nil).ok()
+	h.status(hostA, off.did, nil, true).ok()
+	h.admin(hostA, "deleteAccount", obj{"did": gone.did}).ok()
+	h.set(hostA, "signup", "approval")
+	queued := state("queued")
+	h.set(hostA, "signup", "open")
+	for _, c := range []credential{
+		session("taken down, from before", "full", down.access),
+		session("taken down", "td", sign(down, "allowTakendown", true).access),
+		session("deactivated", "full", off.access), session("deactivated, app password", "app", offApp.access),
+		session("deleted", "full", gone.access), session("waiting for approval", "queue", queued.access),
+	} {
+		c.down, c.off, c.gone = strings.HasPrefix(c.name, "taken"), strings.HasPrefix(c.name, "deact") || strings.HasPrefix(c.name, "wait"), strings.HasPrefix(c.name, "deleted")
+		if c.session == "td" {
+			c.down = true
+		}
+		creds = append(creds, c)
+	}
+	// Operators.
+	operatorToken := func(host string, role auth.Role) auth.OperatorToken {
+		tn, token := h.a, auth.NewOperatorToken()
+		if host == hostB {
+			tn = h.b
+		}
+		err := h.db.Tenant(tn.Schema).Tx(h.t.Context(), func(q *tenantdb.Queries) error {
+			if err := auth.InsertOperator(h.t.Context(), q, h.clock.Now(), "op-"+role.String(), role, "test"); err != nil {
+				return err
+			}
+			return auth.InsertOperatorToken(h.t.Context(), q, h.clock.Now(), "op-"+role.String(), token, "", nil)
+		})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return token
+	}
+	for role := auth.RoleSupport; role <= auth.RoleOwner; role++ {
+		token := operatorToken(hostA, role)
+		creds = append(creds,
+			credential{name: role.String() + " by bearer", header: fixed(bearer(token.Secret)), scheme: "bearer", role: int(role)},
+			credential{name: role.String() + " by basic", header: fixed(basic("op-"+role.String(), token.Secret)), scheme: "basic", role: int(role)})
+	}
+	other := operatorToken(hostB, auth.RoleOwner)
+	creds = append(creds,
+		credential{name: "shared password", header: fixed(asAdmin()), scheme: "basic", role: 4},
+		credential{name: "wrong password", header: fixed(basic("admin", "wrong")), scheme: "basic"},
+		credential{name: "other tenant's operator", header: fixed(bearer(other.Secret)), scheme: "bearer", service: "operator"},
+		credential{name: "other tenant's operator by basic", header: fixed(basic("op-owner", other.Secret)), scheme: "basic"})
+	// Services: the moderation service and a stranger, each with a token for exactly the method.
+	h.set(hostA, "mod_service_did", twin.did)
+	stranger := h.createAccount(hostB, "stranger")
+	for _, s := range []struct {
+		kind string
+		u    *user
+	}{{"moderation", twin}, {"stranger", stranger}} {
+		q := h.db.Tenant(h.b.Schema).Q()
+		a, err := accounts.ByDID(h.t.Context(), q, s.u.did)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		key, err := accounts.Signer(h.t.Context(), q, h.keys, h.b.Schema, a.AID)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		creds = append(creds, credential{name: s.kind + " service", scheme: "bearer", service: s.kind, header: func(nsid string) string {
+			jwt, err := auth.MintService(key, h.clock.Now(), h.clock.Now().Add(time.Minute), s.u.did, h.a.ServiceDID, nsid)
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			return bearer(jwt)
+		}})
+	}
+	return creds
+}
