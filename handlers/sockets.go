@@ -346,9 +346,7 @@ type wire struct {
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.hurried.Load() {
-		_ = w.Conn.SetWriteDeadline(time.Now().Add(socketWrite))
-	}
+	w.limit()
 	return w.Conn.Write(p)
 }
 
@@ -356,11 +354,20 @@ func (w *wire) Write(p []byte) (int, error) {
 func (w *wire) writeAll(bufs net.Buffers) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.hurried.Load() {
-		_ = w.Conn.SetWriteDeadline(time.Now().Add(socketWrite))
-	}
+	w.limit()
 	_, err := bufs.WriteTo(w.Conn)
 	return err
+}
+
+// limit gives the write that begins its time.
+func (w *wire) limit() {
+	if w.hurried.Load() {
+		return
+	}
+	_ = w.Conn.SetWriteDeadline(time.Now().Add(socketWrite))
+	if w.hurried.Load() { // meanwhile: the longer time must not stand
+		_ = w.Conn.SetWriteDeadline(time.Now().Add(farewellWrite))
+	}
 }
 
 // hurry gives the write that is going on, and all later ones, no more than d.

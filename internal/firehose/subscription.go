@@ -157,8 +157,11 @@ func beforeTime(ctx context.Context, q *tenantdb.Queries, us int64) (int64, erro
 	return low, nil
 }
 
-// maxBatch is how many events Next hands out at once.
-const maxBatch = 128
+// What Next hands out at once: a consumer has to take it in the time of one write.
+const (
+	maxBatch      = 128
+	maxBatchBytes = 1 << 20 // one event may be longer
+)
 
 // Next hands out the next events, waiting for one. It returns none when kick has
 // something. The slice is the caller's to read until the next call.
@@ -181,9 +184,15 @@ func (s *Subscription) Next(ctx context.Context, kick <-chan struct{}) ([]*Item,
 		}
 		s.page = nil
 		if i := r.after(s.pos); i < len(r.items) {
-			batch := r.items[i:min(i+maxBatch, len(r.items))]
-			s.pos = batch[len(batch)-1].Seq
-			return batch, nil
+			n, bytes := 0, 0
+			for _, it := range r.items[i:min(i+maxBatch, len(r.items))] {
+				if bytes += len(it.wire); bytes > maxBatchBytes && n > 0 {
+					break
+				}
+				n++
+			}
+			s.pos = r.items[i+n-1].Seq
+			return r.items[i : i+n], nil
 		}
 		s.pos, s.live = max(s.pos, r.last), true
 		select {

@@ -85,9 +85,13 @@ func (tl *tail) run() {
 	poll := time.NewTimer(0)
 	defer poll.Stop()
 	var trimmed time.Time
+	busy := t.now() // when there was something last
 	for backoff := time.Duration(0); ; {
 		hinted := false
-		poll.Reset(max(backoff, t.cfg.Poll))
+		// The longer a stream has been quiet, the less often it is looked at.
+		quiet := t.now().Sub(busy)
+		poll.Reset(max(backoff, t.cfg.Poll, min(quiet/40, t.cfg.QuietPoll)))
+		before := tl.ring.Load().last
 		if backoff > 0 {
 			sleep(ctx, backoff)
 		} else {
@@ -117,6 +121,9 @@ func (tl *tail) run() {
 				t.log.Info("stream can be read again", "schema", tl.tenant.Schema())
 			}
 			tl.failing, backoff = false, 0
+			if tl.ring.Load().last != before {
+				busy = t.now()
+			}
 		}
 		if now := t.now(); now.Sub(trimmed) > time.Second || now.Before(trimmed) {
 			trimmed = now
@@ -172,9 +179,17 @@ func (tl *tail) look(ctx context.Context, hinted bool) error {
 			return nil // a hole, or what was new is gone already: next time
 		}
 		tl.extend(fresh, upTo)
-		last, hinted = upTo, len(page) == tailEvents
+		last, hinted = upTo, len(page) == tailEvents || weigh(page) >= tailBytes
 	}
 	return nil
+}
+
+// weigh is how many bytes a page has.
+func weigh(page []Stored) (n int) {
+	for i := range page {
+		n += len(page[i].Payload)
+	}
+	return n
 }
 
 // take makes items of a page that follows seq, up to a hole.

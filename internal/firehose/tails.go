@@ -25,8 +25,9 @@ var (
 // Config bounds the streams of a process. Zero values take the defaults.
 type Config struct {
 	// Poll is how often the number of the newest event is read while a tenant is
-	// followed: events of other processes are found by it. Default 25 ms.
-	Poll time.Duration
+	// followed: events of other processes are found by it. A stream that has been
+	// quiet for some seconds is looked at every QuietPoll. Defaults: 25 ms, 250 ms.
+	Poll, QuietPoll time.Duration
 	// RingEvents, RingBytes and RingAge bound the events that are kept in memory
 	// for one tenant, and so how far a subscriber may fall behind.
 	// Defaults: 32,768; 32 MiB; a minute.
@@ -60,6 +61,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	wait(&c.Poll, 25*time.Millisecond)
+	wait(&c.QuietPoll, 250*time.Millisecond)
 	set(&c.RingEvents, 32<<10)
 	set(&c.RingBytes, 32<<20)
 	wait(&c.RingAge, time.Minute)
