@@ -24,11 +24,11 @@ type tokenMail struct {
 }
 
 // send issues a token in place of an earlier one and queues the mail with it: both or neither. find picks the account
-// inside the transaction.
-func (m tokenMail) send(ctx context.Context, v visitor, purpose accounts.TokenPurpose, find func(*tenantdb.Queries) (*accounts.Account, error)) error {
+// inside the transaction. It gives the message's id.
+func (m tokenMail) send(ctx context.Context, v visitor, purpose accounts.TokenPurpose, find func(*tenantdb.Queries) (*accounts.Account, error)) (id string, err error) {
 	secrets, err := m.sessions.Secrets(ctx, v.Tenant)
 	if err != nil {
-		return err
+		return "", err
 	}
 	token := accounts.NewToken()
 	err = m.db.Tenant(v.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
@@ -43,19 +43,28 @@ func (m tokenMail) send(ctx context.Context, v visitor, purpose accounts.TokenPu
 			return err
 		}
 		note := mail.Note{Kind: mail.Kind(purpose), Lang: v.language(), Handle: a.Handle, Code: token}
-		return m.outbox.Put(ctx, q, v.Tenant, a.AID, a.Email, note, accounts.TokenLife)
+		id, err = m.outbox.Post(ctx, q, v.Tenant, a.AID, a.Email, note, accounts.TokenLife)
+		return err
 	})
 	if err == nil {
 		m.outbox.Wake(v.Tenant)
 	}
-	return err
+	return id, err
 }
 
-// toCaller is send for who is signed in.
+// mailWait is how long an answer waits for the mail that it announces. A mail server that is slower, or down, does not
+// hold it up further.
+const mailWait = time.Second
+
+// toCaller is send for who is signed in, and lets the mail go out before the answer.
 func (m tokenMail) toCaller(ctx context.Context, c accountCaller, purpose accounts.TokenPurpose) error {
-	return m.send(ctx, c.visitor, purpose, func(q *tenantdb.Queries) (*accounts.Account, error) {
+	id, err := m.send(ctx, c.visitor, purpose, func(q *tenantdb.Queries) (*accounts.Account, error) {
 		return ownAccount(ctx, q, c)
 	})
+	if err == nil {
+		m.outbox.Await(ctx, c.Tenant, id, mailWait)
+	}
+	return err
 }
 
 // use consumes a token of an account, inside the transaction of what it allows.

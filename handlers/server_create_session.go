@@ -108,7 +108,7 @@ func (m serverMethods) secondFactor(ctx context.Context, v visitor, secrets *aut
 	case factors.App:
 		return accounts.ErrFactorApp
 	}
-	err = m.mail.send(ctx, v, accounts.TokenSignIn, func(*tenantdb.Queries) (*accounts.Account, error) { return a, nil })
+	_, err = m.mail.send(ctx, v, accounts.TokenSignIn, func(*tenantdb.Queries) (*accounts.Account, error) { return a, nil })
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func (m serverMethods) requestPasswordReset(ctx context.Context, v visitor, in *
 	floor := time.NewTimer(resetAnswerTime)
 	defer floor.Stop()
 	email := strings.ToLower(strings.TrimSpace(in.Body.Email))
-	err := m.mail.send(ctx, v, accounts.TokenResetPassword, func(q *tenantdb.Queries) (*accounts.Account, error) {
+	_, err := m.mail.send(ctx, v, accounts.TokenResetPassword, func(q *tenantdb.Queries) (*accounts.Account, error) {
 		if !strings.Contains(email, "@") { // ByIdentifier would take a handle
 			return nil, accounts.ErrNotFound
 		}

@@ -31,7 +31,9 @@ func TestDeleteAfter(t *testing.T) {
 	h := newHouse(t)
 	due, saved, later := h.createAccount(hostA, "alice"), h.createAccount(hostA, "bob"), h.createAccount(hostA, "carol")
 	due.create("app.bsky.feed.post", "", postRecord("one")).ok()
-	day := func(n int) string { return h.clock.Now().Add(time.Duration(n) * 24 * time.Hour).UTC().Format(time.RFC3339) }
+	day := func(n int) string {
+		return h.clock.Now().Add(time.Duration(n) * 24 * time.Hour).UTC().Format(time.RFC3339)
+	}
 	due.call(deactivate, obj{"deleteAfter": day(1)}).ok()
 	saved.call(deactivate, obj{"deleteAfter": day(1)}).ok()
 	saved.call(activate, nil).ok()

@@ -65,6 +65,7 @@ func (o *Outbox) session(ctx context.Context, t *tenant.Tenant, claimed []tenant
 	for i := range claimed {
 		row := &claimed[i]
 		err := s.one(ctx, row)
+		o.tried(row.MailID)
 		switch {
 		case err == nil:
 			err = s.sent(ctx, row)

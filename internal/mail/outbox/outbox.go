@@ -43,7 +43,9 @@ type Outbox struct {
 	wake chan int64 // tenant ids
 
 	mu      sync.Mutex
-	servers map[int64]server // by tenant id
+	servers map[int64]server         // by tenant id
+	waiting map[string]chan struct{} // by message: closed when its first attempt ended
+	running int                      // calls of Run
 }
 
 // server is a tenant's own mail server at one revision of the tenant.
@@ -54,7 +56,7 @@ type server struct {
 
 // New makes an outbox. Mail leaves it while [Outbox.Run] runs, here or in another process.
 func New(d *db.DB, keys *keyring.Keyring, tenants *tenant.Registry, cfg Config, now func() time.Time, log *slog.Logger) *Outbox {
-	return &Outbox{db: d, keys: keys, tenants: tenants, cfg: cfg, now: now, log: log, wake: make(chan int64, 256), servers: map[int64]server{}}
+	return &Outbox{db: d, keys: keys, tenants: tenants, cfg: cfg, now: now, log: log, wake: make(chan int64, 256), servers: map[int64]server{}, waiting: map[string]chan struct{}{}}
 }
 
 var base32ID = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -63,25 +65,31 @@ var base32ID = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPaddin
 // takes it along; 0: nobody's. It is not sent later than life from now: a mailed token's message is worthless after
 // the token. Call [Outbox.Wake] after the commit.
 func (o *Outbox) Put(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, aid int64, to string, n mail.Note, life time.Duration) error {
+	_, err := o.Post(ctx, q, t, aid, to, n, life)
+	return err
+}
+
+// Post is Put that also gives the message's id, for [Outbox.Await].
+func (o *Outbox) Post(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, aid int64, to string, n mail.Note, life time.Duration) (id string, err error) {
 	var raw [15]byte
 	_, _ = rand.Read(raw[:]) // never fails: the runtime ends the process instead
-	id := base32ID.EncodeToString(raw[:])
+	id = base32ID.EncodeToString(raw[:])
 	body, err := json.Marshal(n)
 	if err != nil {
-		return fmt.Errorf("queue mail: %w", err)
+		return "", fmt.Errorf("queue mail: %w", err)
 	}
 	sealed, err := o.keys.Seal(binding(t.Schema, id), body)
 	if err != nil {
-		return fmt.Errorf("queue mail: %w", err)
+		return "", fmt.Errorf("queue mail: %w", err)
 	}
 	now := o.now()
 	err = q.InsertMail(ctx, tenantdb.InsertMailParams{
 		MailID: id, AID: aid, Recipient: to, Sealed: sealed, CreatedAt: now, ExpiresAt: now.Add(life),
 	})
 	if err != nil {
-		return fmt.Errorf("queue mail: %w", err)
+		return "", fmt.Errorf("queue mail: %w", err)
 	}
-	return nil
+	return id, nil
 }
 
 // Wake has this process look at once whether the tenant has mail to send. It never blocks; what it forgets the next
@@ -90,6 +98,43 @@ func (o *Outbox) Wake(t *tenant.Tenant) {
 	select {
 	case o.wake <- t.ID:
 	default:
+	}
+}
+
+// Await wakes and then waits until this process has made the first attempt at a message, but no longer than most: a
+// person who is told to look for mail finds it there. Whether it was sent does not matter to the caller, and where
+// another process sends it there is no wait.
+func (o *Outbox) Await(ctx context.Context, t *tenant.Tenant, id string, most time.Duration) {
+	o.mu.Lock()
+	if o.running == 0 {
+		o.mu.Unlock()
+		return
+	}
+	tried := make(chan struct{})
+	o.waiting[id] = tried
+	o.mu.Unlock()
+	defer func() {
+		o.mu.Lock()
+		delete(o.waiting, id)
+		o.mu.Unlock()
+	}()
+	o.Wake(t)
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-tried:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// tried tells who waits for a message that an attempt has ended.
+func (o *Outbox) tried(id string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if c, ok := o.waiting[id]; ok {
+		close(c)
+		delete(o.waiting, id)
 	}
 }
 

@@ -285,6 +285,50 @@ func TestServers(t *testing.T) {
 	}
 }
 
+// Who announces mail waits for it, a little.
+func TestAwait(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	o := h.outbox()
+	post := func() (id string) {
+		err := h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) (err error) {
+			id, err = o.Post(t.Context(), q, h.a, 1, "x@example.com", mail.Note{Kind: mail.KindSignIn}, time.Minute)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	began := time.Now()
+	o.Await(t.Context(), h.a, post(), time.Minute) // nothing runs here
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- o.Run(ctx) }()
+	for len(h.smtp.Got()) == 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	o.Await(t.Context(), h.a, post(), time.Minute)
+	if n := len(h.smtp.Got()); n != 2 || time.Since(began) > 20*time.Second {
+		t.Errorf("%d messages after %s", n, time.Since(began))
+	}
+	h.smtp.Stop()
+	o.Await(t.Context(), h.a, post(), time.Minute) // an attempt that fails is one too
+	slow := make(chan struct{})
+	h.smtp.Restart()
+	h.smtp.Hook(func(mailtest.Step, string) mailtest.Verdict { <-slow; return mailtest.Verdict{} })
+	mid := time.Now()
+	o.Await(t.Context(), h.a, post(), 50*time.Millisecond)
+	if d := time.Since(mid); d > 5*time.Second {
+		t.Errorf("waited %s for a slow server", d)
+	}
+	close(slow)
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 // Many processes empty one queue: every message once, while the server comes and goes. A message whose good answer got
 // lost may come twice, under one Message-ID: that one window is there with every mail program.
 func TestManyProcesses(t *testing.T) {

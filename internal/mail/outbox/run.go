@@ -19,6 +19,8 @@ const (
 func (o *Outbox) Run(ctx context.Context) error {
 	r := &run{o: o, ctx: ctx, free: make(chan struct{}, senders), busy: map[int64]bool{}}
 	defer r.wait()
+	o.count(1)
+	defer o.count(-1)
 	round := time.NewTicker(roundEvery)
 	defer round.Stop()
 	r.round()
@@ -32,6 +34,12 @@ func (o *Outbox) Run(ctx context.Context) error {
 			r.round()
 		}
 	}
+}
+
+func (o *Outbox) count(n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.running += n
 }
 
 // run is the state of one Run.
