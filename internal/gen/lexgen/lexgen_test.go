@@ -52,7 +52,7 @@ func TestCommitted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := makeTypes(catalogue, []string{"com.atproto."})
+	want, err := makeTypes(catalogue, strings.Split(defaultMethods, ","))
 	if err != nil {
 		t.Fatal(err)
 	}

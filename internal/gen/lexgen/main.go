@@ -28,7 +28,7 @@ func run(args []string) error {
 	source := fs.String("source", "", "catalogue: the package's dist/client/lexicons.js")
 	version := fs.String("version", "", "catalogue: the package's version")
 	out := fs.String("out", "handlers/lexicon_gen.go", "types: the Go file")
-	methods := fs.String("methods", "com.atproto.,app.bsky.actor.getPreferences,app.bsky.actor.putPreferences", "types: methods to write, comma-separated NSIDs, or prefixes ending in a dot")
+	methods := fs.String("methods", defaultMethods, "types: methods to write, comma-separated NSIDs, or prefixes ending in a dot")
 	if err := fs.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -82,3 +82,6 @@ func run(args []string) error {
 	}
 	return fmt.Errorf("unknown command %q", args[0])
 }
+
+// defaultMethods are those whose types are committed.
+const defaultMethods = "com.atproto.,app.bsky.actor.getPreferences,app.bsky.actor.putPreferences"
