@@ -127,6 +127,15 @@ func (s *Sweeper) expire(ctx context.Context, t *tenant.Tenant, now time.Time) e
 		{"reserved keys", func() (int64, error) {
 			return q.DeleteExpiredReservedKeys(ctx, tenantdb.DeleteExpiredReservedKeysParams{Now: now, MaxRows: sweepSlice})
 		}},
+		{"operator tokens", func() (int64, error) {
+			return q.DeleteExpiredOperatorTokens(ctx, tenantdb.DeleteExpiredOperatorTokensParams{Before: now.Add(-mailKept), MaxRows: sweepSlice})
+		}},
+		{"failed sign-ins", func() (int64, error) {
+			return q.DeleteOldSigninFailures(ctx, tenantdb.DeleteOldSigninFailuresParams{Before: now.Add(-expiredKept), MaxRows: sweepSlice})
+		}},
+		{"limits", func() (int64, error) {
+			return q.DeleteLimitCounts(ctx, tenantdb.DeleteLimitCountsParams{Before: now.Unix(), MaxRows: sweepSlice})
+		}},
 		{"mail", func() (int64, error) {
 			return q.DeleteOldMail(ctx, tenantdb.DeleteOldMailParams{Before: now.Add(-mailKept), MaxRows: sweepSlice})
 		}},
