@@ -28,6 +28,7 @@ import (
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
+	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -51,6 +52,7 @@ type Deps struct {
 	Passwords *accounts.Passwords
 	Repos     *repodb.Store
 	Blobs     *blob.Store
+	Pictures  *picture.Maker
 	Hub       *firehose.Hub
 	Streams   *firehose.Tails
 	Directory identity.Directory
@@ -123,6 +125,9 @@ func assemble(d Deps, register func(*group, Deps)) *Server {
 	})
 	s.pages()
 	s.mux.HandleFunc("GET /subscribe", g.streams.subscribe)
+	if d.Pictures != nil {
+		imagePages{d.Actors, d.Blobs, d.Pictures}.register(s)
+	}
 	if d.DB != nil {
 		wellKnown{d.Actors, d.DB.Ping, d.Version, d.Log}.register(s.mux)
 	}

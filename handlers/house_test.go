@@ -32,6 +32,7 @@ import (
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
+	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/car"
@@ -159,7 +160,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		Auth: sessions, ByHost: h.tenants.ByHost,
 		DB: h.db, Tenants: h.tenants, Keys: keys, Sessions: sessions, Actors: h.actors,
 		Passwords: accounts.NewPasswords(accounts.PasswordConfig{Cost: accounts.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1}, Parallel: 8}, h.clock.Now),
-		Repos:     h.repos, Blobs: h.blobs, Hub: hub, Streams: h.streams, Directory: h.plc, Documents: documents,
+		Repos:     h.repos, Blobs: h.blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(h.dataDir, "pictures")}), Hub: hub, Streams: h.streams, Directory: h.plc, Documents: documents,
 		Lexicons: lexicon.Default(),
 		Clock:    repo.NewClock(h.clock.Now, rand.IntN(1024)),
 		Outbox:   h.outbox,

@@ -48,7 +48,7 @@ func (s *Server) middleware() http.Handler {
 	plain := http.HandlerFunc(s.serve)
 	compressed := wrap(plain)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") != "" || files[r.URL.Path] {
+		if r.Header.Get("Upgrade") != "" || files[r.URL.Path] || strings.HasPrefix(r.URL.Path, "/img/") {
 			plain(w, r) // the connection changes hands, or the kernel copies a file: nothing may stand before it
 			return
 		}

@@ -16,6 +16,8 @@ func (m repoMethods) uploadBlob(ctx context.Context, c accountCaller, in *repoUp
 		Location:    s.BlobStore,
 		ContentType: in.ContentType(),
 		Limits:      blob.Limits{Account: s.BlobAccountLimit, Tenant: s.BlobTenantLimit},
+
+		ClearLocation: s.BlobClearLocation,
 	}, in.Stream())
 	if err != nil {
 		return nil, err

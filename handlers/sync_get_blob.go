@@ -5,11 +5,14 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/ipfs/go-cid"
 
+	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/blob"
 )
 
@@ -25,6 +28,13 @@ func (m syncMethods) getBlob(ctx context.Context, v viewerCaller, in *syncGetBlo
 	if err != nil {
 		return nil, err
 	}
+	if to, err := m.blobElsewhere(ctx, v, a, c); to != "" || err != nil {
+		return &syncGetBlobOutput{Body: func(hc huma.Context) {
+			call := callOf(hc)
+			call.w.Header().Set("Cache-Control", "private, max-age=60")
+			http.Redirect(call.w, call.req, to, http.StatusFound)
+		}}, err
+	}
 	f, err := m.blobs.Open(ctx, v.Tenant.Schema, a.AID, c)
 	if err != nil {
 		return nil, err
@@ -34,6 +44,22 @@ func (m syncMethods) getBlob(ctx context.Context, v viewerCaller, in *syncGetBlo
 		call := callOf(hc)
 		serveBlob(call.w, call.req, f)
 	}}, nil
+}
+
+// blobElsewhere is where the tenant wants the public sent for a blob, "" for here. Whoever sees more than the public is
+// served here.
+func (m syncMethods) blobElsewhere(ctx context.Context, v viewerCaller, a accounts.Actor, c cid.Cid) (string, error) {
+	setting := v.Tenant.Settings.BlobRedirect
+	if setting == "" || v.Account != nil || v.Operator {
+		return "", nil
+	}
+	if setting == "presigned" {
+		return m.blobs.Presigned(ctx, v.Tenant.Schema, a.AID, c)
+	}
+	if _, err := m.blobs.Get(ctx, v.Tenant.Schema, a.AID, c); err != nil {
+		return "", err
+	}
+	return strings.NewReplacer("{did}", url.PathEscape(a.DID), "{cid}", c.String()).Replace(setting), nil
 }
 
 // blobAge is how long caches may keep a blob without asking. Its bytes never change, but it may be deleted or taken down.

@@ -9,6 +9,7 @@ import (
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -120,6 +121,12 @@ var translations = []translation{
 	{blob.ErrStoreTimeout, http.StatusGatewayTimeout, "UpstreamTimeout", "The file store did not answer in time, try again"},
 	{blob.ErrStore, http.StatusBadGateway, "UpstreamFailure", "The file store failed, try again"},
 	{blob.ErrClosed, http.StatusServiceUnavailable, "NotEnoughResources", "The server is shutting down, try again"},
+
+	// picture
+	{picture.ErrFormat, http.StatusUnsupportedMediaType, "UnsupportedMediaType", "This file is no picture that can be read here"},
+	{picture.ErrTooLarge, http.StatusUnsupportedMediaType, "PictureTooLarge", "This picture is too large to make copies of"},
+	{picture.ErrBusy, http.StatusServiceUnavailable, "NotEnoughResources", "Too many pictures at once, try again"},
+	{picture.ErrTimeout, http.StatusServiceUnavailable, "NotEnoughResources", "This picture takes too long"},
 
 	{lexicon.ErrUnknownType, http.StatusBadRequest, "InvalidRequest", ""},
 	{lexicon.ErrInvalid, http.StatusBadRequest, "InvalidRequest", ""},

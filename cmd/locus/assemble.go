@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"math/rand/v2"
+	"path/filepath"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -16,6 +17,7 @@ import (
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
+	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -55,7 +57,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		Auth: sessions, ByHost: tenants.ByHost,
 		DB: d, Tenants: tenants, Keys: keys, Sessions: sessions, Actors: actors,
 		Passwords: account.NewPasswords(account.PasswordConfig{}, now),
-		Repos:     repos, Blobs: blobs, Hub: hub, Streams: streams, Directory: resolver.PLC, Documents: documents,
+		Repos:     repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.DataDir, "pictures")}), Hub: hub, Streams: streams, Directory: resolver.PLC, Documents: documents,
 		Lexicons: lexicon.Default(), Outbox: mails, Services: auth.NewServices(documents, now), Limits: limits,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})

@@ -252,4 +252,3 @@ func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	return err
 }
-

@@ -28,7 +28,7 @@ type cli struct {
 	Operator operatorCmd `cmd:"" help:"Name a tenant's operators, and give them tokens."`
 	Audit    auditCmd    `cmd:"" help:"Read the log of what operators did."`
 	Repo     repoCmd     `cmd:"" help:"Check repositories: tree, signature, records and event chain."`
-	Blob blobCmd `cmd:"" help:"Count, move, limit and verify a tenant's files."`
+	Blob     blobCmd     `cmd:"" help:"Count, move, limit and verify a tenant's files."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`
 	Openapi  openapiCmd  `cmd:"" help:"Print the OpenAPI document of the methods served."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

@@ -75,6 +75,25 @@ func (s *Store) Open(ctx context.Context, schema db.Schema, aid int64, c cid.Cid
 	}
 }
 
+// presignedTime is how long a presigned link works: long enough to follow it.
+const presignedTime = 5 * time.Minute
+
+// Presigned is a link to a blob in its S3 store, for a blob that the public may see; "" when it is on a disk.
+func (s *Store) Presigned(ctx context.Context, schema db.Schema, aid int64, c cid.Cid) (string, error) {
+	row, err := s.visible(ctx, schema, aid, c)
+	if err != nil {
+		return "", err
+	}
+	p, err := s.placeOf(ctx, schema, row.Store)
+	if err != nil {
+		return "", err
+	}
+	if there, ok := p.backend.(*s3); ok {
+		return there.presigned(ctx, row.Object, row.MimeType, c.String())
+	}
+	return "", nil
+}
+
 // List lists the blobs that public records newer than since refer to, by CID, behind after.
 func (s *Store) List(ctx context.Context, schema db.Schema, aid int64, since repo.TID, after cid.Cid, limit int) ([]cid.Cid, error) {
 	rows, err := s.db.Tenant(schema).Q().ListBlobs(ctx, tenantdb.ListBlobsParams{

@@ -197,6 +197,18 @@ func (s *s3) stat(ctx context.Context, object string) (int64, error) {
 	return info.Size, nil
 }
 
+// presigned is a link that answers with the type and the name that getBlob would give.
+func (s *s3) presigned(ctx context.Context, object, mimeType, name string) (string, error) {
+	u, err := s.core.PresignedGetObject(ctx, s.bucket, s.key(object), presignedTime, url.Values{
+		"response-content-type":        {mimeType},
+		"response-content-disposition": {`attachment; filename="` + name + `"`},
+	})
+	if err != nil {
+		return "", s.failure("sign link", err)
+	}
+	return u.String(), nil
+}
+
 func (s *s3) open(ctx context.Context, object string) (io.ReadSeekCloser, int64, error) {
 	r := &s3Reader{ctx: ctx, s3: s, object: object, size: -1}
 	if err := r.request(); err != nil {

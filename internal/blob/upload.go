@@ -11,6 +11,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/picture"
 )
 
 // Limits are what an account and a tenant may have, in bytes; 0: no limit.
@@ -25,6 +26,8 @@ type Upload struct {
 	Location    string // the tenant's setting, "" for the deployment's store
 	ContentType string // what the client says
 	Limits      Limits
+	// ClearLocation removes the place where a JPEG was taken from its metadata, which makes it another blob.
+	ClearLocation bool
 }
 
 // Info is a blob.
@@ -51,6 +54,17 @@ func (s *Store) Upload(ctx context.Context, u Upload, r io.Reader) (Info, error)
 	defer in.drop()
 	if err := in.fill(r); err != nil {
 		return Info{}, err
+	}
+	if u.ClearLocation && sniff(in.head) == "image/jpeg" {
+		changed, err := picture.ClearLocation(in.file, in.size)
+		if err != nil {
+			return Info{}, storeError("change upload", err)
+		}
+		if changed {
+			if in.cid, err = digest(io.NewSectionReader(in.file, 0, in.size)); err != nil {
+				return Info{}, storeError("read upload", err)
+			}
+		}
 	}
 	// What is here now is kept or cleared away, whether or not the client waits for it.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.storeTime(in.size))

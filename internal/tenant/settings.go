@@ -43,6 +43,9 @@ type Settings struct {
 	BlobTemporaryHours   int
 	BlobAccountLimit     int64
 	BlobTenantLimit      int64
+	BlobClearLocation    bool
+	BlobRedirect         string
+	ImageVariants        bool
 	AcceptRepoImports    bool
 	MaxRepoImportSize    int64
 	SessionDIDDoc        bool
@@ -100,6 +103,7 @@ func Defaults() Settings {
 		EmailBlockDisposable: true,
 		BlobUploadLimit:      5 << 20,
 		BlobTemporaryHours:   24,
+		ImageVariants:        true,
 		AcceptRepoImports:    true,
 		RecordValidation:     ValidateKnown,
 		Crawlers:             []string{"https://bsky.network"},
@@ -140,10 +144,13 @@ var fields = []Field{
 	{Key: "email_block_disposable", Doc: "Whether addresses of known throw-away mail services are refused.", at: func(s *Settings) any { return &s.EmailBlockDisposable }},
 	{Key: "email_blocked_domains", Doc: "More mail domains that are refused.", at: func(s *Settings) any { return &s.EmailBlockedDomains }, check: eachText(253, 1000)},
 	{Key: "blob_upload_limit", Doc: "Largest blob, in bytes.", at: func(s *Settings) any { return &s.BlobUploadLimit }, check: between(1<<10, 10<<30)},
-	{Key: "blob_store", Doc: "Where new blobs go: data:, disk:/folder or s3://bucket/prefix?endpoint=URL&region=NAME; empty: the deployment's. `locus blob move` takes what is there along.", at: func(s *Settings) any { return &s.BlobStore }, check: maxText(500)},
+	{Key: "blob_store", Doc: "Where new blobs go: data:, disk:/folder or s3://bucket/prefix?endpoint=URL&region=NAME; empty: the deployment's. `locus blob move` takes what is there along.", at: func(s *Settings) any { return &s.BlobStore }, check: aBlobStore},
 	{Key: "blob_temporary_hours", Doc: "How long an uploaded blob waits for a record to name it, in hours.", at: func(s *Settings) any { return &s.BlobTemporaryHours }, check: between(1, 24*365)},
 	{Key: "blob_account_limit", Doc: "What one account's blobs may take, in bytes; 0: no limit. An account may have a limit of its own.", at: func(s *Settings) any { return &s.BlobAccountLimit }, check: between(0, 1<<50)},
 	{Key: "blob_tenant_limit", Doc: "What all accounts' blobs may take together, in bytes; 0: no limit.", at: func(s *Settings) any { return &s.BlobTenantLimit }, check: between(0, 1<<60)},
+	{Key: "blob_clear_location", Doc: "Whether the place where a JPEG was taken is removed from it at upload. Its CID is then another than that of the file sent.", at: func(s *Settings) any { return &s.BlobClearLocation }},
+	{Key: "blob_redirect", Doc: "Where getBlob sends people instead of answering itself, with {did} and {cid} in it: https://cdn.example/{did}/{cid}; presigned: to the S3 store itself; empty: nowhere.", at: func(s *Settings) any { return &s.BlobRedirect }, check: aRedirect},
+	{Key: "image_variants", Doc: "Whether smaller copies of pictures are served under /img/.", at: func(s *Settings) any { return &s.ImageVariants }},
 	{Key: "accept_repo_imports", Doc: "Whether accounts may be moved here from another server.", at: func(s *Settings) any { return &s.AcceptRepoImports }},
 	{Key: "max_repo_import_size", Doc: "Largest repository taken in, in bytes; 0: no limit.", at: func(s *Settings) any { return &s.MaxRepoImportSize }, check: between(0, 1<<40)},
 	{Key: "session_did_doc", Doc: "Whether session answers carry the DID document.", at: func(s *Settings) any { return &s.SessionDIDDoc }},
@@ -447,6 +454,26 @@ func anEmail(p any) error {
 		return fmt.Errorf("%.100q is not a mail address", text)
 	}
 	return nil
+}
+
+// aBlobStore looks at the form only; blob.CheckLocation knows the rest.
+func aBlobStore(p any) error {
+	text := *p.(*string)
+	if text == "" || text == "data:" || len(text) <= 500 && (strings.HasPrefix(text, "disk:/") || strings.HasPrefix(text, "s3://")) {
+		return nil
+	}
+	return errors.New("must be data:, disk:/folder or s3://bucket/prefix?endpoint=URL")
+}
+
+func aRedirect(p any) error {
+	text := *p.(*string)
+	if text == "" || text == "presigned" {
+		return nil
+	}
+	if !strings.Contains(text, "{did}") || !strings.Contains(text, "{cid}") {
+		return errors.New("must have {did} and {cid} in it")
+	}
+	return checkURL(strings.NewReplacer("{did}", "did", "{cid}", "cid").Replace(text))
 }
 
 func aDIDKey(p any) error {

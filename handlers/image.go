@@ -1,0 +1,77 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/blob"
+	"github.com/auroralocus/locus/internal/picture"
+)
+
+// imagePages serve smaller copies of pictures: /img/<preset>/<did>/<cid>@<format>. They show no more than getBlob does.
+type imagePages struct {
+	actors   *accounts.Cache
+	blobs    *blob.Store
+	pictures *picture.Maker
+}
+
+func (p imagePages) register(s *Server) {
+	s.mux.HandleFunc("GET /img/{preset}/{did}/{name}", func(w http.ResponseWriter, r *http.Request) {
+		if err := p.serve(w, r); err != nil {
+			e, hidden := translate(r.Context(), err)
+			if hidden {
+				stateOf(r.Context()).logCause(r, e, err)
+			}
+			writeError(w, e)
+		}
+	})
+}
+
+func (p imagePages) serve(w http.ResponseWriter, r *http.Request) error {
+	t := stateOf(r.Context()).Tenant
+	preset, known := picture.FindPreset(r.PathValue("preset"))
+	text, format, _ := strings.Cut(r.PathValue("name"), "@")
+	f := picture.Format(format)
+	if format == "" {
+		f = picture.JPEG
+	}
+	c, err := cid.Decode(text)
+	if !known || err != nil || f != picture.JPEG && f != picture.WebP || !t.Settings.ImageVariants {
+		return refuse(http.StatusNotFound, "NotFound", "nothing is served here")
+	}
+	a, err := p.actors.ByDID(r.Context(), t.Schema, r.PathValue("did"), accounts.Fresh)
+	if errors.Is(err, accounts.ErrNotFound) || err == nil && (a.TakenDown || a.Deactivated) {
+		return refuse(http.StatusNotFound, "NotFound", "No such picture")
+	}
+	if err != nil {
+		return err
+	}
+	// Asked each time, also for a copy that is there: it may have been deleted or taken down.
+	if _, err := p.blobs.Get(r.Context(), t.Schema, a.AID, c); errors.Is(err, blob.ErrNotFound) {
+		return refuse(http.StatusNotFound, "NotFound", "No such picture")
+	} else if err != nil {
+		return err
+	}
+	file, err := p.pictures.Open(r.Context(), c.String(), preset, f, func(ctx context.Context) (io.ReadSeekCloser, error) {
+		return p.blobs.Open(ctx, t.Schema, a.AID, c)
+	})
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	h := w.Header()
+	safeFile(h, f.Type())
+	h.Set("ETag", `"`+filepath.Base(file.Name())+`"`)
+	h.Set("Cache-Control", blobAge)
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	http.ServeContent(&patient{ResponseWriter: w}, r, "", time.Time{}, file)
+	return nil
+}
