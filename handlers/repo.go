@@ -33,6 +33,7 @@ func (m repoMethods) register(g *group) {
 	// A deactivated account uploads what it brings along.
 	account(g, procedure("com.atproto.repo.uploadBlob").takes(auth.Std|auth.NoTakedown).bodyOf("blob_upload_limit", uploadLimit), anyOAuth, m.uploadBlob)
 	account(g, query("com.atproto.repo.listMissingBlobs").takes(auth.Std), anyOAuth, m.listMissingBlobs)
+	account(g, procedure("com.atproto.repo.importRepo").takes(auth.Full|auth.NoTakedown).bodyOf("max_repo_import_size", importLimit), mayImportRepo, m.importRepo)
 	public(g, query("com.atproto.repo.getRecord"), m.getRecord)
 	public(g, query("com.atproto.repo.listRecords"), m.listRecords)
 	public(g, query("com.atproto.repo.describeRepo"), m.describeRepo)

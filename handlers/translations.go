@@ -104,6 +104,8 @@ var translations = []translation{
 	{repodb.ErrRepoDeactivated, http.StatusUnauthorized, "AccountDeactivated", "Account is deactivated"},
 	{repodb.ErrContention, http.StatusServiceUnavailable, "NotEnoughResources", "The repository is being written to from many places, try again"},
 	{repodb.ErrBlocksNotFound, http.StatusBadRequest, "BlockNotFound", "Could not find all of the blocks"},
+	{repodb.ErrArchive, http.StatusBadRequest, "InvalidRequest", ""},
+	{repodb.ErrImportsBusy, http.StatusServiceUnavailable, "NotEnoughResources", "Too many repositories are being imported at once, try again"},
 	{repodb.ErrExportsBusy, http.StatusServiceUnavailable, "NotEnoughResources", "Too many repositories are being read at once, try again"},
 	{repodb.ErrClosed, http.StatusServiceUnavailable, "NotEnoughResources", "The server is shutting down, try again"},
 	{repodb.ErrBlobNotFound, http.StatusBadRequest, "BlobNotFound", ""},

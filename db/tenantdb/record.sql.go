@@ -179,6 +179,43 @@ func (q *Queries) ListCollections(ctx context.Context, arg ListCollectionsParams
 	return items, nil
 }
 
+const ListRecordCIDs = `-- name: ListRecordCIDs :many
+SELECT path, cid FROM pds_tenant.record
+WHERE aid = $1 AND path > $2::text ORDER BY path LIMIT $3::int
+`
+
+type ListRecordCIDsParams struct {
+	AID     int64
+	After   string
+	MaxRows int32
+}
+
+type ListRecordCIDsRow struct {
+	Path string
+	CID  []byte
+}
+
+// Pages in tree order, without the blocks: what an import is held against.
+func (q *Queries) ListRecordCIDs(ctx context.Context, arg ListRecordCIDsParams) ([]ListRecordCIDsRow, error) {
+	rows, err := q.db.Query(ctx, ListRecordCIDs, arg.AID, arg.After, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListRecordCIDsRow
+	for rows.Next() {
+		var i ListRecordCIDsRow
+		if err := rows.Scan(&i.Path, &i.CID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ListRecordRows = `-- name: ListRecordRows :many
 SELECT path, rev, cid, value FROM pds_tenant.record
 WHERE aid = $1 AND path > $2::text ORDER BY path LIMIT $3::int

@@ -63,3 +63,8 @@ WHERE aid = @aid AND path > @after::text ORDER BY path LIMIT @max_rows::int;
 -- name: ListRecordsAt :many
 -- The record at one path, if there is one.
 SELECT cid, value FROM pds_tenant.record WHERE aid = @aid AND path = @path LIMIT 1;
+
+-- name: ListRecordCIDs :many
+-- Pages in tree order, without the blocks: what an import is held against.
+SELECT path, cid FROM pds_tenant.record
+WHERE aid = @aid AND path > @after::text ORDER BY path LIMIT @max_rows::int;

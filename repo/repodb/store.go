@@ -49,14 +49,15 @@ type Store struct {
 	life context.Context // ends with Close; groups on their way finish before
 	stop context.CancelFunc
 
-	mu      sync.Mutex
-	repos   map[repoKey]*state
-	order   *list.List // of *state, the one used last in front
-	bytes   int
-	groups  map[db.Schema]*committer
-	exports map[db.Schema]int
-	running sync.WaitGroup // committers
-	closed  bool
+	mu        sync.Mutex
+	repos     map[repoKey]*state
+	order     *list.List // of *state, the one used last in front
+	bytes     int
+	groups    map[db.Schema]*committer
+	exports   map[db.Schema]int
+	importing chan struct{}  // a place for each import
+	running   sync.WaitGroup // committers
+	closed    bool
 }
 
 // New makes a store. Close it before the database.
@@ -81,11 +82,12 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 	}
 	s := &Store{
 		db: d, keys: keys, now: now, log: log, hub: cfg.Hub, cfg: cfg,
-		repos:   map[repoKey]*state{},
-		order:   list.New(),
-		id:      repo.TID(rand.IntN(1 << 10)),
-		groups:  map[db.Schema]*committer{},
-		exports: map[db.Schema]int{},
+		repos:     map[repoKey]*state{},
+		order:     list.New(),
+		id:        repo.TID(rand.IntN(1 << 10)),
+		groups:    map[db.Schema]*committer{},
+		exports:   map[db.Schema]int{},
+		importing: make(chan struct{}, imports),
 	}
 	s.life, s.stop = context.WithCancel(context.Background())
 	return s

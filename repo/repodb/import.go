@@ -1,0 +1,236 @@
+package repodb
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/repo"
+	"github.com/auroralocus/locus/repo/dagcbor"
+	"github.com/auroralocus/locus/repo/mst"
+)
+
+// ErrArchive: what was given is not a whole repository of the account. The text after it is for the client.
+var ErrArchive = errors.New("the archive cannot be imported")
+
+// ErrImportsBusy: as many imports run in this process as may.
+var ErrImportsBusy = errors.New("too many imports at once")
+
+const (
+	// importBuffer is how much of an archive whose blocks are out of order is held in memory; imports is how many may run.
+	importBuffer = 256 << 20
+	imports      = 2
+	// importBatch is how many rows one statement takes.
+	importBatch = 500
+	// importAhead is how far an imported revision may lie in the future and still be one to follow.
+	importAhead = 5 * time.Minute
+)
+
+// Import makes an account's repository the one that an archive holds: records that are not in it go. The archive is
+// checked whole before anything is changed: every block, the tree, the DID; not the signature, because whose key it was
+// made with is the old host's affair and what is stored is signed by ours. One transaction changes everything.
+//
+// A deactivated account's import says nothing. An active one's tells subscribers to fetch the repository again, or the
+// next commit would follow one they never saw. Errors: [ErrArchive], [ErrImportsBusy], [ErrRepoNotFound],
+// [ErrRepoTakendown], those of r.
+// spec: account#account-migration
+func (s *Store) Import(ctx context.Context, schema db.Schema, aid int64, did string, r io.Reader) error {
+	select {
+	case s.importing <- struct{}{}:
+		defer func() { <-s.importing }()
+	default:
+		return ErrImportsBusy
+	}
+	file, err := os.CreateTemp(s.cfg.SpoolDir, "locus-import-*")
+	if err != nil {
+		return fmt.Errorf("import of %s: %w", name(schema, aid), err)
+	}
+	defer func() {
+		_ = file.Close()
+		_ = os.Remove(file.Name())
+	}()
+	archive, err := spoolArchive(file, did, r)
+	if err != nil {
+		return fmt.Errorf("import of %s: %w", name(schema, aid), err)
+	}
+	st, err := s.acquire(ctx, repoKey{schema, aid})
+	if err != nil {
+		return fmt.Errorf("import of %s: %w", name(schema, aid), err)
+	}
+	defer s.release(st)
+	st.forget()
+	var last int64
+	err = s.db.Tenant(schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		events, err := s.replace(ctx, q, st.key, archive, bufio.NewReaderSize(file, 1<<20))
+		if err == nil {
+			last, err = firehose.Append(ctx, q, events...)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("import of %s: %w", name(schema, aid), err)
+	}
+	if last > 0 {
+		// Committed: subscribers will see this.
+		s.hub.Notify(schema, last)
+	}
+	return nil
+}
+
+// spoolArchive checks the archive and writes what is in it to a file, in the order of the tree.
+func spoolArchive(file *os.File, did string, r io.Reader) (*repo.Archive, error) {
+	w := bufio.NewWriterSize(file, 1<<20)
+	in := &readErrors{r: r}
+	archive, err := repo.Verify(in, did, nil, repo.VerifyOptions{
+		Buffer: importBuffer,
+		Record: func(rec repo.ImportedRecord) error {
+			if rec.Err != nil {
+				return rec.Err
+			}
+			return putItem(w, &item{record: true, key: rec.Path, cid: rec.CID.Bytes(), block: rec.Block})
+		},
+		Node: func(n mst.Node) error {
+			return putItem(w, &item{level: n.Level, key: n.After, cid: n.CID.Bytes(), block: n.Block})
+		},
+	})
+	switch {
+	case in.err != nil:
+		return nil, in.err // the body broke off: its reason is the better one
+	case err != nil:
+		var disk *os.PathError
+		if errors.As(err, &disk) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w: %w", ErrArchive, err)
+	}
+	if err := w.Flush(); err != nil {
+		return nil, err
+	}
+	return archive, nil
+}
+
+// readErrors remembers what went wrong with the reading itself.
+type readErrors struct {
+	r   io.Reader
+	err error
+}
+
+func (e *readErrors) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	if err != nil && err != io.EOF {
+		e.err = err
+	}
+	return n, err
+}
+
+// replace is the transaction's body.
+func (s *Store) replace(ctx context.Context, q *tenantdb.Queries, key repoKey, archive *repo.Archive, items *bufio.Reader) ([]firehose.Event, error) {
+	row, err := q.GetRepoHead(ctx, key.aid)
+	if db.IsNoRows(err) {
+		return nil, ErrRepoNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read head: %w", err)
+	}
+	if err := writable(row.CreatingSince, nil, row.TakedownRef, row.HeadCID); err != nil {
+		return nil, err
+	}
+	signer, err := s.keys.Signer(key.schema.String(), key.aid, row.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("signing key: %w", err)
+	}
+	now := s.now()
+	// Those who know the repository from its old host must see a revision that is newer than any of there.
+	prev := repo.TID(row.HeadRev)
+	if old := archive.Commit.Rev; old > prev && old <= repo.NextRev(0, now.Add(importAhead)) {
+		prev = old
+	}
+	c := repo.SignedCommit{DID: row.DID, Rev: s.nextRev(prev, now), Data: archive.Commit.Data}
+	if c.Sig, err = signer.Sign(c.Unsigned()); err != nil {
+		return nil, fmt.Errorf("sign commit: %w", err)
+	}
+	block := c.Block()
+	head := dagcbor.CID(block)
+	// The head first: its row is locked from here, and the statements below look for it as those of a group do.
+	n, err := q.UpdateRepoHead(ctx, tenantdb.UpdateRepoHeadParams{AID: key.aid, Prev: row.HeadRev, Rev: int64(c.Rev), CID: head.Bytes(), Block: block})
+	if err != nil {
+		return nil, fmt.Errorf("update head: %w", err)
+	}
+	if n != 1 {
+		return nil, ErrContention
+	}
+	if err := q.DeleteActorNodes(ctx, key.aid); err != nil {
+		return nil, fmt.Errorf("delete nodes: %w", err)
+	}
+	m := &merge{ctx: ctx, q: q, aid: key.aid, rev: int64(c.Rev), commits: [][]byte{head.Bytes()}, now: now}
+	if err := m.run(items); err != nil {
+		return nil, err
+	}
+	if row.DeactivatedAt != nil {
+		return nil, nil
+	}
+	return []firehose.Event{firehose.NewSync(key.aid, row.DID, c.Rev, head, block, now)}, nil
+}
+
+// item is a node or record in the file between checking and storing.
+type item struct {
+	record bool
+	level  int
+	key    string // the record's path, or what the node hangs after
+	cid    []byte
+	block  []byte
+}
+
+func putItem(w *bufio.Writer, it *item) error {
+	var head []byte
+	kind := uint64(it.level)<<1 | 0
+	if it.record {
+		kind = 1
+	}
+	head = binary.AppendUvarint(head, kind)
+	for _, part := range [][]byte{[]byte(it.key), it.cid, it.block} {
+		head = binary.AppendUvarint(head, uint64(len(part)))
+	}
+	for _, part := range [][]byte{head, []byte(it.key), it.cid, it.block} {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeItem gives io.EOF at the end.
+func takeItem(r *bufio.Reader) (*item, error) {
+	kind, err := binary.ReadUvarint(r)
+	if err != nil {
+		return nil, err
+	}
+	var sizes [3]uint64
+	total := uint64(0)
+	for i := range sizes {
+		if sizes[i], err = binary.ReadUvarint(r); err != nil {
+			return nil, io.ErrUnexpectedEOF
+		}
+		total += sizes[i]
+	}
+	all := make([]byte, total)
+	if _, err := io.ReadFull(r, all); err != nil {
+		return nil, io.ErrUnexpectedEOF
+	}
+	it := &item{record: kind == 1, key: string(all[:sizes[0]]), cid: all[sizes[0] : sizes[0]+sizes[1]], block: all[sizes[0]+sizes[1]:]}
+	if !it.record {
+		it.level = int(kind >> 1)
+	}
+	return it, nil
+}
