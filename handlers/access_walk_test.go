@@ -251,7 +251,6 @@ func (h *house) everyCredential() []credential {
 		return credential{name: name, header: fixed(bearer(token)), scheme: "bearer", session: class}
 	}
 	alice, twin := h.createAccount(hostA, "alice"), h.createAccount(hostB, "alice")
-	app, priv := alice.app("app", false), alice.app("priv", true)
 	old := h.createAccount(hostA, "old") // its tokens expire below
 	h.clock.add(auth.RefreshLife + time.Hour)
 	sign := func(u *user, more ...any) *user {
@@ -263,7 +262,7 @@ func (h *house) everyCredential() []credential {
 		return &user{h, u.host, u.did, u.handle, r.str("accessJwt"), r.str("refreshJwt")}
 	}
 	alice, twin = sign(alice), sign(twin)
-	app, priv = alice.app("app2", false), alice.app("priv2", true)
+	app, priv := alice.app("app2", false), alice.app("priv2", true)
 	creds := []credential{
 		{name: "nothing", header: fixed(""), scheme: "none"},
 		{name: "another scheme", header: fixed("Authorization: Nonsense x"), scheme: "other"},

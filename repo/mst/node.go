@@ -23,7 +23,6 @@ type node struct {
 	fresh   bool // while a commit is made: the content is new
 	moved   bool // the position only
 	used    uint32
-	was     *node           // while a commit is made: the replaced node of the same content
 	near    [nearKids]*node // loaded children of the first slots
 	far     []*node         // and of the others
 }
