@@ -17,6 +17,36 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AdminDefsRepoBlobRefVariantType.
+const (
+	ComAtprotoAdminDefsRepoBlobRef AdminDefsRepoBlobRefVariantType = "com.atproto.admin.defs#repoBlobRef"
+)
+
+// Valid indicates whether the value is a known member of the AdminDefsRepoBlobRefVariantType enum.
+func (e AdminDefsRepoBlobRefVariantType) Valid() bool {
+	switch e {
+	case ComAtprotoAdminDefsRepoBlobRef:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AdminDefsRepoRefVariantType.
+const (
+	ComAtprotoAdminDefsRepoRef AdminDefsRepoRefVariantType = "com.atproto.admin.defs#repoRef"
+)
+
+// Valid indicates whether the value is a known member of the AdminDefsRepoRefVariantType enum.
+func (e AdminDefsRepoRefVariantType) Valid() bool {
+	switch e {
+	case ComAtprotoAdminDefsRepoRef:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RepoApplyWritesCreateResultVariantType.
 const (
 	ComAtprotoRepoApplyWritesCreateResult RepoApplyWritesCreateResultVariantType = "com.atproto.repo.applyWrites#createResult"
@@ -107,6 +137,232 @@ func (e RepoApplyWritesUpdateVariantType) Valid() bool {
 	}
 }
 
+// Defines values for RepoStrongRefVariantType.
+const (
+	ComAtprotoRepoStrongRef RepoStrongRefVariantType = "com.atproto.repo.strongRef"
+)
+
+// Valid indicates whether the value is a known member of the RepoStrongRefVariantType enum.
+func (e RepoStrongRefVariantType) Valid() bool {
+	switch e {
+	case ComAtprotoRepoStrongRef:
+		return true
+	default:
+		return false
+	}
+}
+
+// ActorGetPreferencesOutputBody defines model for ActorGetPreferencesOutputBody.
+type ActorGetPreferencesOutputBody struct {
+	Preferences []interface{} `json:"preferences"`
+}
+
+// ActorPutPreferencesInputBody defines model for ActorPutPreferencesInputBody.
+type ActorPutPreferencesInputBody struct {
+	Preferences []interface{} `json:"preferences"`
+}
+
+// AdminDefsAccountView defines model for AdminDefsAccountView.
+type AdminDefsAccountView struct {
+	DeactivatedAt    *string                     `json:"deactivatedAt,omitempty"`
+	Did              string                      `json:"did"`
+	Email            *string                     `json:"email,omitempty"`
+	EmailConfirmedAt *string                     `json:"emailConfirmedAt,omitempty"`
+	Handle           string                      `json:"handle"`
+	IndexedAt        string                      `json:"indexedAt"`
+	InviteNote       *string                     `json:"inviteNote,omitempty"`
+	InvitedBy        *ServerDefsInviteCode       `json:"invitedBy,omitempty"`
+	Invites          *[]ServerDefsInviteCode     `json:"invites,omitempty"`
+	InvitesDisabled  *bool                       `json:"invitesDisabled,omitempty"`
+	RelatedRecords   *[]interface{}              `json:"relatedRecords,omitempty"`
+	ThreatSignatures *[]AdminDefsThreatSignature `json:"threatSignatures,omitempty"`
+}
+
+// AdminDefsRepoBlobRef defines model for AdminDefsRepoBlobRef.
+type AdminDefsRepoBlobRef struct {
+	Cid       string  `json:"cid"`
+	Did       string  `json:"did"`
+	RecordUri *string `json:"recordUri,omitempty"`
+}
+
+// AdminDefsRepoBlobRefVariant defines model for AdminDefsRepoBlobRefVariant.
+type AdminDefsRepoBlobRefVariant struct {
+	Type      AdminDefsRepoBlobRefVariantType `json:"$type"`
+	Cid       string                          `json:"cid"`
+	Did       string                          `json:"did"`
+	RecordUri *string                         `json:"recordUri,omitempty"`
+}
+
+// AdminDefsRepoBlobRefVariantType defines model for AdminDefsRepoBlobRefVariant.Type.
+type AdminDefsRepoBlobRefVariantType string
+
+// AdminDefsRepoRef defines model for AdminDefsRepoRef.
+type AdminDefsRepoRef struct {
+	Did string `json:"did"`
+}
+
+// AdminDefsRepoRefVariant defines model for AdminDefsRepoRefVariant.
+type AdminDefsRepoRefVariant struct {
+	Type AdminDefsRepoRefVariantType `json:"$type"`
+	Did  string                      `json:"did"`
+}
+
+// AdminDefsRepoRefVariantType defines model for AdminDefsRepoRefVariant.Type.
+type AdminDefsRepoRefVariantType string
+
+// AdminDefsStatusAttr defines model for AdminDefsStatusAttr.
+type AdminDefsStatusAttr struct {
+	Applied bool    `json:"applied"`
+	Ref     *string `json:"ref,omitempty"`
+}
+
+// AdminDefsThreatSignature defines model for AdminDefsThreatSignature.
+type AdminDefsThreatSignature struct {
+	Property string `json:"property"`
+	Value    string `json:"value"`
+}
+
+// AdminDeleteAccountInputBody defines model for AdminDeleteAccountInputBody.
+type AdminDeleteAccountInputBody struct {
+	Did string `json:"did"`
+}
+
+// AdminDisableAccountInvitesInputBody defines model for AdminDisableAccountInvitesInputBody.
+type AdminDisableAccountInvitesInputBody struct {
+	Account string  `json:"account"`
+	Note    *string `json:"note,omitempty"`
+}
+
+// AdminDisableInviteCodesInputBody defines model for AdminDisableInviteCodesInputBody.
+type AdminDisableInviteCodesInputBody struct {
+	Accounts *[]string `json:"accounts,omitempty"`
+	Codes    *[]string `json:"codes,omitempty"`
+}
+
+// AdminEnableAccountInvitesInputBody defines model for AdminEnableAccountInvitesInputBody.
+type AdminEnableAccountInvitesInputBody struct {
+	Account string  `json:"account"`
+	Note    *string `json:"note,omitempty"`
+}
+
+// AdminGetAccountInfosOutputBody defines model for AdminGetAccountInfosOutputBody.
+type AdminGetAccountInfosOutputBody struct {
+	Infos []AdminDefsAccountView `json:"infos"`
+}
+
+// AdminGetInviteCodesOutputBody defines model for AdminGetInviteCodesOutputBody.
+type AdminGetInviteCodesOutputBody struct {
+	Codes  []ServerDefsInviteCode `json:"codes"`
+	Cursor *string                `json:"cursor,omitempty"`
+}
+
+// AdminGetSubjectStatusOutputBody defines model for AdminGetSubjectStatusOutputBody.
+type AdminGetSubjectStatusOutputBody struct {
+	Deactivated *AdminDefsStatusAttr                    `json:"deactivated,omitempty"`
+	Subject     AdminGetSubjectStatusOutputBody_Subject `json:"subject"`
+	Takedown    *AdminDefsStatusAttr                    `json:"takedown,omitempty"`
+}
+
+// AdminGetSubjectStatusOutputBodySubject3 defines model for AdminGetSubjectStatusOutputBody.Subject.3.
+type AdminGetSubjectStatusOutputBodySubject3 struct {
+	Type string `json:"$type"`
+}
+
+// AdminGetSubjectStatusOutputBody_Subject defines model for AdminGetSubjectStatusOutputBody.Subject.
+type AdminGetSubjectStatusOutputBody_Subject struct {
+	union json.RawMessage
+}
+
+// AdminSearchAccountsOutputBody defines model for AdminSearchAccountsOutputBody.
+type AdminSearchAccountsOutputBody struct {
+	Accounts []AdminDefsAccountView `json:"accounts"`
+	Cursor   *string                `json:"cursor,omitempty"`
+}
+
+// AdminSendEmailInputBody defines model for AdminSendEmailInputBody.
+type AdminSendEmailInputBody struct {
+	Comment      *string `json:"comment,omitempty"`
+	Content      string  `json:"content"`
+	RecipientDid string  `json:"recipientDid"`
+	SenderDid    string  `json:"senderDid"`
+	Subject      *string `json:"subject,omitempty"`
+}
+
+// AdminSendEmailOutputBody defines model for AdminSendEmailOutputBody.
+type AdminSendEmailOutputBody struct {
+	Sent bool `json:"sent"`
+}
+
+// AdminUpdateAccountEmailInputBody defines model for AdminUpdateAccountEmailInputBody.
+type AdminUpdateAccountEmailInputBody struct {
+	Account string `json:"account"`
+	Email   string `json:"email"`
+}
+
+// AdminUpdateAccountHandleInputBody defines model for AdminUpdateAccountHandleInputBody.
+type AdminUpdateAccountHandleInputBody struct {
+	Did    string `json:"did"`
+	Handle string `json:"handle"`
+}
+
+// AdminUpdateAccountPasswordInputBody defines model for AdminUpdateAccountPasswordInputBody.
+type AdminUpdateAccountPasswordInputBody struct {
+	Did      string `json:"did"`
+	Password string `json:"password"`
+}
+
+// AdminUpdateAccountSigningKeyInputBody defines model for AdminUpdateAccountSigningKeyInputBody.
+type AdminUpdateAccountSigningKeyInputBody struct {
+	Did        string `json:"did"`
+	SigningKey string `json:"signingKey"`
+}
+
+// AdminUpdateSubjectStatusInputBody defines model for AdminUpdateSubjectStatusInputBody.
+type AdminUpdateSubjectStatusInputBody struct {
+	Deactivated *AdminDefsStatusAttr                      `json:"deactivated,omitempty"`
+	Subject     AdminUpdateSubjectStatusInputBody_Subject `json:"subject"`
+	Takedown    *AdminDefsStatusAttr                      `json:"takedown,omitempty"`
+}
+
+// AdminUpdateSubjectStatusInputBodySubject3 defines model for AdminUpdateSubjectStatusInputBody.Subject.3.
+type AdminUpdateSubjectStatusInputBodySubject3 struct {
+	Type string `json:"$type"`
+}
+
+// AdminUpdateSubjectStatusInputBody_Subject defines model for AdminUpdateSubjectStatusInputBody.Subject.
+type AdminUpdateSubjectStatusInputBody_Subject struct {
+	union json.RawMessage
+}
+
+// AdminUpdateSubjectStatusOutputBody defines model for AdminUpdateSubjectStatusOutputBody.
+type AdminUpdateSubjectStatusOutputBody struct {
+	Subject  AdminUpdateSubjectStatusOutputBody_Subject `json:"subject"`
+	Takedown *AdminDefsStatusAttr                       `json:"takedown,omitempty"`
+}
+
+// AdminUpdateSubjectStatusOutputBodySubject3 defines model for AdminUpdateSubjectStatusOutputBody.Subject.3.
+type AdminUpdateSubjectStatusOutputBodySubject3 struct {
+	Type string `json:"$type"`
+}
+
+// AdminUpdateSubjectStatusOutputBody_Subject defines model for AdminUpdateSubjectStatusOutputBody.Subject.
+type AdminUpdateSubjectStatusOutputBody_Subject struct {
+	union json.RawMessage
+}
+
+// Blob defines model for Blob.
+type Blob struct {
+	Type     string  `json:"$type"`
+	MimeType string  `json:"mimeType"`
+	Ref      CidLink `json:"ref"`
+	Size     int64   `json:"size"`
+}
+
+// CidLink defines model for CidLink.
+type CidLink struct {
+	Link string `json:"$link"`
+}
+
 // Error defines model for Error.
 type Error struct {
 	// Error Name of the error, for programs.
@@ -116,9 +372,58 @@ type Error struct {
 	Message string `json:"message"`
 }
 
+// IdentityDefsIdentityInfo defines model for IdentityDefsIdentityInfo.
+type IdentityDefsIdentityInfo struct {
+	Did    string      `json:"did"`
+	DidDoc interface{} `json:"didDoc"`
+	Handle string      `json:"handle"`
+}
+
+// IdentityGetRecommendedDidCredentialsOutputBody defines model for IdentityGetRecommendedDidCredentialsOutputBody.
+type IdentityGetRecommendedDidCredentialsOutputBody struct {
+	AlsoKnownAs         *[]string   `json:"alsoKnownAs,omitempty"`
+	RotationKeys        *[]string   `json:"rotationKeys,omitempty"`
+	Services            interface{} `json:"services,omitempty"`
+	VerificationMethods interface{} `json:"verificationMethods,omitempty"`
+}
+
+// IdentityRefreshIdentityInputBody defines model for IdentityRefreshIdentityInputBody.
+type IdentityRefreshIdentityInputBody struct {
+	Identifier string `json:"identifier"`
+}
+
+// IdentityResolveDidOutputBody defines model for IdentityResolveDidOutputBody.
+type IdentityResolveDidOutputBody struct {
+	DidDoc interface{} `json:"didDoc"`
+}
+
 // IdentityResolveHandleOutputBody defines model for IdentityResolveHandleOutputBody.
 type IdentityResolveHandleOutputBody struct {
 	Did string `json:"did"`
+}
+
+// IdentitySignPlcOperationInputBody defines model for IdentitySignPlcOperationInputBody.
+type IdentitySignPlcOperationInputBody struct {
+	AlsoKnownAs         *[]string   `json:"alsoKnownAs,omitempty"`
+	RotationKeys        *[]string   `json:"rotationKeys,omitempty"`
+	Services            interface{} `json:"services,omitempty"`
+	Token               *string     `json:"token,omitempty"`
+	VerificationMethods interface{} `json:"verificationMethods,omitempty"`
+}
+
+// IdentitySignPlcOperationOutputBody defines model for IdentitySignPlcOperationOutputBody.
+type IdentitySignPlcOperationOutputBody struct {
+	Operation interface{} `json:"operation"`
+}
+
+// IdentitySubmitPlcOperationInputBody defines model for IdentitySubmitPlcOperationInputBody.
+type IdentitySubmitPlcOperationInputBody struct {
+	Operation interface{} `json:"operation"`
+}
+
+// IdentityUpdateHandleInputBody defines model for IdentityUpdateHandleInputBody.
+type IdentityUpdateHandleInputBody struct {
+	Handle string `json:"handle"`
 }
 
 // RepoApplyWritesCreate defines model for RepoApplyWritesCreate.
@@ -298,6 +603,18 @@ type RepoGetRecordOutputBody struct {
 	Value interface{} `json:"value"`
 }
 
+// RepoListMissingBlobsOutputBody defines model for RepoListMissingBlobsOutputBody.
+type RepoListMissingBlobsOutputBody struct {
+	Blobs  []RepoListMissingBlobsRecordBlob `json:"blobs"`
+	Cursor *string                          `json:"cursor,omitempty"`
+}
+
+// RepoListMissingBlobsRecordBlob defines model for RepoListMissingBlobsRecordBlob.
+type RepoListMissingBlobsRecordBlob struct {
+	Cid       string `json:"cid"`
+	RecordUri string `json:"recordUri"`
+}
+
 // RepoListRecordsOutputBody defines model for RepoListRecordsOutputBody.
 type RepoListRecordsOutputBody struct {
 	Cursor  *string                 `json:"cursor,omitempty"`
@@ -330,6 +647,46 @@ type RepoPutRecordOutputBody struct {
 	ValidationStatus *string             `json:"validationStatus,omitempty"`
 }
 
+// RepoStrongRef defines model for RepoStrongRef.
+type RepoStrongRef struct {
+	Cid string `json:"cid"`
+	Uri string `json:"uri"`
+}
+
+// RepoStrongRefVariant defines model for RepoStrongRefVariant.
+type RepoStrongRefVariant struct {
+	Type RepoStrongRefVariantType `json:"$type"`
+	Cid  string                   `json:"cid"`
+	Uri  string                   `json:"uri"`
+}
+
+// RepoStrongRefVariantType defines model for RepoStrongRefVariant.Type.
+type RepoStrongRefVariantType string
+
+// RepoUploadBlobOutputBody defines model for RepoUploadBlobOutputBody.
+type RepoUploadBlobOutputBody struct {
+	Blob Blob `json:"blob"`
+}
+
+// ServerCheckAccountStatusOutputBody defines model for ServerCheckAccountStatusOutputBody.
+type ServerCheckAccountStatusOutputBody struct {
+	Activated          bool   `json:"activated"`
+	ExpectedBlobs      int64  `json:"expectedBlobs"`
+	ImportedBlobs      int64  `json:"importedBlobs"`
+	IndexedRecords     int64  `json:"indexedRecords"`
+	PrivateStateValues int64  `json:"privateStateValues"`
+	RepoBlocks         int64  `json:"repoBlocks"`
+	RepoCommit         string `json:"repoCommit"`
+	RepoRev            string `json:"repoRev"`
+	ValidDid           bool   `json:"validDid"`
+}
+
+// ServerConfirmEmailInputBody defines model for ServerConfirmEmailInputBody.
+type ServerConfirmEmailInputBody struct {
+	Email string `json:"email"`
+	Token string `json:"token"`
+}
+
 // ServerCreateAccountInputBody defines model for ServerCreateAccountInputBody.
 type ServerCreateAccountInputBody struct {
 	Did               *string     `json:"did,omitempty"`
@@ -350,6 +707,22 @@ type ServerCreateAccountOutputBody struct {
 	DidDoc     interface{} `json:"didDoc,omitempty"`
 	Handle     string      `json:"handle"`
 	RefreshJwt string      `json:"refreshJwt"`
+}
+
+// ServerCreateAppPasswordAppPassword defines model for ServerCreateAppPasswordAppPassword.
+type ServerCreateAppPasswordAppPassword struct {
+	CreatedAt  string  `json:"createdAt"`
+	ExpiresAt  *string `json:"expiresAt,omitempty"`
+	Name       string  `json:"name"`
+	Password   string  `json:"password"`
+	Privileged *bool   `json:"privileged,omitempty"`
+}
+
+// ServerCreateAppPasswordInputBody defines model for ServerCreateAppPasswordInputBody.
+type ServerCreateAppPasswordInputBody struct {
+	ExpiresAt  *string `json:"expiresAt,omitempty"`
+	Name       string  `json:"name"`
+	Privileged *bool   `json:"privileged,omitempty"`
 }
 
 // ServerCreateInviteCodeInputBody defines model for ServerCreateInviteCodeInputBody.
@@ -403,6 +776,35 @@ type ServerCreateSessionOutputBody struct {
 	Status          *string     `json:"status,omitempty"`
 }
 
+// ServerDeactivateAccountInputBody defines model for ServerDeactivateAccountInputBody.
+type ServerDeactivateAccountInputBody struct {
+	DeleteAfter *string `json:"deleteAfter,omitempty"`
+}
+
+// ServerDefsInviteCode defines model for ServerDefsInviteCode.
+type ServerDefsInviteCode struct {
+	Available  int64                     `json:"available"`
+	Code       string                    `json:"code"`
+	CreatedAt  string                    `json:"createdAt"`
+	CreatedBy  string                    `json:"createdBy"`
+	Disabled   bool                      `json:"disabled"`
+	ForAccount string                    `json:"forAccount"`
+	Uses       []ServerDefsInviteCodeUse `json:"uses"`
+}
+
+// ServerDefsInviteCodeUse defines model for ServerDefsInviteCodeUse.
+type ServerDefsInviteCodeUse struct {
+	UsedAt string `json:"usedAt"`
+	UsedBy string `json:"usedBy"`
+}
+
+// ServerDeleteAccountInputBody defines model for ServerDeleteAccountInputBody.
+type ServerDeleteAccountInputBody struct {
+	Did      string `json:"did"`
+	Password string `json:"password"`
+	Token    string `json:"token"`
+}
+
 // ServerDescribeServerContact defines model for ServerDescribeServerContact.
 type ServerDescribeServerContact struct {
 	Email *string `json:"email,omitempty"`
@@ -425,6 +827,16 @@ type ServerDescribeServerOutputBody struct {
 	PhoneVerificationRequired *bool                        `json:"phoneVerificationRequired,omitempty"`
 }
 
+// ServerGetAccountInviteCodesOutputBody defines model for ServerGetAccountInviteCodesOutputBody.
+type ServerGetAccountInviteCodesOutputBody struct {
+	Codes []ServerDefsInviteCode `json:"codes"`
+}
+
+// ServerGetServiceAuthOutputBody defines model for ServerGetServiceAuthOutputBody.
+type ServerGetServiceAuthOutputBody struct {
+	Token string `json:"token"`
+}
+
 // ServerGetSessionOutputBody defines model for ServerGetSessionOutputBody.
 type ServerGetSessionOutputBody struct {
 	Active          *bool       `json:"active,omitempty"`
@@ -435,6 +847,20 @@ type ServerGetSessionOutputBody struct {
 	EmailConfirmed  *bool       `json:"emailConfirmed,omitempty"`
 	Handle          string      `json:"handle"`
 	Status          *string     `json:"status,omitempty"`
+}
+
+// ServerListAppPasswordsAppPassword defines model for ServerListAppPasswordsAppPassword.
+type ServerListAppPasswordsAppPassword struct {
+	CreatedAt  string  `json:"createdAt"`
+	ExpiresAt  *string `json:"expiresAt,omitempty"`
+	LastUsedAt *string `json:"lastUsedAt,omitempty"`
+	Name       string  `json:"name"`
+	Privileged *bool   `json:"privileged,omitempty"`
+}
+
+// ServerListAppPasswordsOutputBody defines model for ServerListAppPasswordsOutputBody.
+type ServerListAppPasswordsOutputBody struct {
+	Passwords []ServerListAppPasswordsAppPassword `json:"passwords"`
 }
 
 // ServerRefreshSessionOutputBody defines model for ServerRefreshSessionOutputBody.
@@ -451,6 +877,57 @@ type ServerRefreshSessionOutputBody struct {
 	Status          *string     `json:"status,omitempty"`
 }
 
+// ServerRequestEmailUpdateOutputBody defines model for ServerRequestEmailUpdateOutputBody.
+type ServerRequestEmailUpdateOutputBody struct {
+	TokenRequired bool `json:"tokenRequired"`
+}
+
+// ServerRequestPasswordResetInputBody defines model for ServerRequestPasswordResetInputBody.
+type ServerRequestPasswordResetInputBody struct {
+	Email string `json:"email"`
+}
+
+// ServerReserveSigningKeyInputBody defines model for ServerReserveSigningKeyInputBody.
+type ServerReserveSigningKeyInputBody struct {
+	Did *string `json:"did,omitempty"`
+}
+
+// ServerReserveSigningKeyOutputBody defines model for ServerReserveSigningKeyOutputBody.
+type ServerReserveSigningKeyOutputBody struct {
+	SigningKey string `json:"signingKey"`
+}
+
+// ServerResetPasswordInputBody defines model for ServerResetPasswordInputBody.
+type ServerResetPasswordInputBody struct {
+	Password string `json:"password"`
+	Token    string `json:"token"`
+}
+
+// ServerRevokeAppPasswordInputBody defines model for ServerRevokeAppPasswordInputBody.
+type ServerRevokeAppPasswordInputBody struct {
+	Name string `json:"name"`
+}
+
+// ServerUpdateEmailInputBody defines model for ServerUpdateEmailInputBody.
+type ServerUpdateEmailInputBody struct {
+	Email           string  `json:"email"`
+	EmailAuthFactor *bool   `json:"emailAuthFactor,omitempty"`
+	Token           *string `json:"token,omitempty"`
+}
+
+// SyncGetHeadOutputBody defines model for SyncGetHeadOutputBody.
+type SyncGetHeadOutputBody struct {
+	Root string `json:"root"`
+}
+
+// SyncGetHostStatusOutputBody defines model for SyncGetHostStatusOutputBody.
+type SyncGetHostStatusOutputBody struct {
+	AccountCount *int64  `json:"accountCount,omitempty"`
+	Hostname     string  `json:"hostname"`
+	Seq          *int64  `json:"seq,omitempty"`
+	Status       *string `json:"status,omitempty"`
+}
+
 // SyncGetLatestCommitOutputBody defines model for SyncGetLatestCommitOutputBody.
 type SyncGetLatestCommitOutputBody struct {
 	Cid string `json:"cid"`
@@ -463,6 +940,37 @@ type SyncGetRepoStatusOutputBody struct {
 	Did    string  `json:"did"`
 	Rev    *string `json:"rev,omitempty"`
 	Status *string `json:"status,omitempty"`
+}
+
+// SyncListBlobsOutputBody defines model for SyncListBlobsOutputBody.
+type SyncListBlobsOutputBody struct {
+	Cids   []string `json:"cids"`
+	Cursor *string  `json:"cursor,omitempty"`
+}
+
+// SyncListHostsHost defines model for SyncListHostsHost.
+type SyncListHostsHost struct {
+	AccountCount *int64  `json:"accountCount,omitempty"`
+	Hostname     string  `json:"hostname"`
+	Seq          *int64  `json:"seq,omitempty"`
+	Status       *string `json:"status,omitempty"`
+}
+
+// SyncListHostsOutputBody defines model for SyncListHostsOutputBody.
+type SyncListHostsOutputBody struct {
+	Cursor *string             `json:"cursor,omitempty"`
+	Hosts  []SyncListHostsHost `json:"hosts"`
+}
+
+// SyncListReposByCollectionOutputBody defines model for SyncListReposByCollectionOutputBody.
+type SyncListReposByCollectionOutputBody struct {
+	Cursor *string                         `json:"cursor,omitempty"`
+	Repos  []SyncListReposByCollectionRepo `json:"repos"`
+}
+
+// SyncListReposByCollectionRepo defines model for SyncListReposByCollectionRepo.
+type SyncListReposByCollectionRepo struct {
+	Did string `json:"did"`
 }
 
 // SyncListReposOutputBody defines model for SyncListReposOutputBody.
@@ -480,9 +988,57 @@ type SyncListReposRepo struct {
 	Status *string `json:"status,omitempty"`
 }
 
+// TempCheckSignupQueueOutputBody defines model for TempCheckSignupQueueOutputBody.
+type TempCheckSignupQueueOutputBody struct {
+	Activated       bool   `json:"activated"`
+	EstimatedTimeMs *int64 `json:"estimatedTimeMs,omitempty"`
+	PlaceInQueue    *int64 `json:"placeInQueue,omitempty"`
+}
+
+// ComAtprotoAdminGetAccountInfoParams defines parameters for ComAtprotoAdminGetAccountInfo.
+type ComAtprotoAdminGetAccountInfoParams struct {
+	Did string `form:"did" json:"did"`
+}
+
+// ComAtprotoAdminGetAccountInfosParams defines parameters for ComAtprotoAdminGetAccountInfos.
+type ComAtprotoAdminGetAccountInfosParams struct {
+	Dids []string `form:"dids" json:"dids"`
+}
+
+// ComAtprotoAdminGetInviteCodesParams defines parameters for ComAtprotoAdminGetInviteCodes.
+type ComAtprotoAdminGetInviteCodesParams struct {
+	Sort   *string `form:"sort,omitempty" json:"sort,omitempty"`
+	Limit  *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ComAtprotoAdminGetSubjectStatusParams defines parameters for ComAtprotoAdminGetSubjectStatus.
+type ComAtprotoAdminGetSubjectStatusParams struct {
+	Did  *string `form:"did,omitempty" json:"did,omitempty"`
+	Uri  *string `form:"uri,omitempty" json:"uri,omitempty"`
+	Blob *string `form:"blob,omitempty" json:"blob,omitempty"`
+}
+
+// ComAtprotoAdminSearchAccountsParams defines parameters for ComAtprotoAdminSearchAccounts.
+type ComAtprotoAdminSearchAccountsParams struct {
+	Email  *string `form:"email,omitempty" json:"email,omitempty"`
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+	Limit  *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ComAtprotoIdentityResolveDidParams defines parameters for ComAtprotoIdentityResolveDid.
+type ComAtprotoIdentityResolveDidParams struct {
+	Did string `form:"did" json:"did"`
+}
+
 // ComAtprotoIdentityResolveHandleParams defines parameters for ComAtprotoIdentityResolveHandle.
 type ComAtprotoIdentityResolveHandleParams struct {
 	Handle string `form:"handle" json:"handle"`
+}
+
+// ComAtprotoIdentityResolveIdentityParams defines parameters for ComAtprotoIdentityResolveIdentity.
+type ComAtprotoIdentityResolveIdentityParams struct {
+	Identifier string `form:"identifier" json:"identifier"`
 }
 
 // ComAtprotoRepoDescribeRepoParams defines parameters for ComAtprotoRepoDescribeRepo.
@@ -498,6 +1054,12 @@ type ComAtprotoRepoGetRecordParams struct {
 	Cid        *string `form:"cid,omitempty" json:"cid,omitempty"`
 }
 
+// ComAtprotoRepoListMissingBlobsParams defines parameters for ComAtprotoRepoListMissingBlobs.
+type ComAtprotoRepoListMissingBlobsParams struct {
+	Limit  *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ComAtprotoRepoListRecordsParams defines parameters for ComAtprotoRepoListRecords.
 type ComAtprotoRepoListRecordsParams struct {
 	Repo       string  `form:"repo" json:"repo"`
@@ -507,10 +1069,44 @@ type ComAtprotoRepoListRecordsParams struct {
 	Reverse    *bool   `form:"reverse,omitempty" json:"reverse,omitempty"`
 }
 
+// ComAtprotoServerGetAccountInviteCodesParams defines parameters for ComAtprotoServerGetAccountInviteCodes.
+type ComAtprotoServerGetAccountInviteCodesParams struct {
+	IncludeUsed     *bool `form:"includeUsed,omitempty" json:"includeUsed,omitempty"`
+	CreateAvailable *bool `form:"createAvailable,omitempty" json:"createAvailable,omitempty"`
+}
+
+// ComAtprotoServerGetServiceAuthParams defines parameters for ComAtprotoServerGetServiceAuth.
+type ComAtprotoServerGetServiceAuthParams struct {
+	Aud string  `form:"aud" json:"aud"`
+	Exp *int64  `form:"exp,omitempty" json:"exp,omitempty"`
+	Lxm *string `form:"lxm,omitempty" json:"lxm,omitempty"`
+}
+
+// ComAtprotoSyncGetBlobParams defines parameters for ComAtprotoSyncGetBlob.
+type ComAtprotoSyncGetBlobParams struct {
+	Did string `form:"did" json:"did"`
+	Cid string `form:"cid" json:"cid"`
+}
+
 // ComAtprotoSyncGetBlocksParams defines parameters for ComAtprotoSyncGetBlocks.
 type ComAtprotoSyncGetBlocksParams struct {
 	Did  string   `form:"did" json:"did"`
 	Cids []string `form:"cids" json:"cids"`
+}
+
+// ComAtprotoSyncGetCheckoutParams defines parameters for ComAtprotoSyncGetCheckout.
+type ComAtprotoSyncGetCheckoutParams struct {
+	Did string `form:"did" json:"did"`
+}
+
+// ComAtprotoSyncGetHeadParams defines parameters for ComAtprotoSyncGetHead.
+type ComAtprotoSyncGetHeadParams struct {
+	Did string `form:"did" json:"did"`
+}
+
+// ComAtprotoSyncGetHostStatusParams defines parameters for ComAtprotoSyncGetHostStatus.
+type ComAtprotoSyncGetHostStatusParams struct {
+	Hostname string `form:"hostname" json:"hostname"`
 }
 
 // ComAtprotoSyncGetLatestCommitParams defines parameters for ComAtprotoSyncGetLatestCommit.
@@ -536,11 +1132,83 @@ type ComAtprotoSyncGetRepoStatusParams struct {
 	Did string `form:"did" json:"did"`
 }
 
+// ComAtprotoSyncListBlobsParams defines parameters for ComAtprotoSyncListBlobs.
+type ComAtprotoSyncListBlobsParams struct {
+	Did    string  `form:"did" json:"did"`
+	Since  *string `form:"since,omitempty" json:"since,omitempty"`
+	Limit  *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ComAtprotoSyncListHostsParams defines parameters for ComAtprotoSyncListHosts.
+type ComAtprotoSyncListHostsParams struct {
+	Limit  *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ComAtprotoSyncListReposParams defines parameters for ComAtprotoSyncListRepos.
 type ComAtprotoSyncListReposParams struct {
 	Limit  *int64  `form:"limit,omitempty" json:"limit,omitempty"`
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
+
+// ComAtprotoSyncListReposByCollectionParams defines parameters for ComAtprotoSyncListReposByCollection.
+type ComAtprotoSyncListReposByCollectionParams struct {
+	Collection string  `form:"collection" json:"collection"`
+	Limit      *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+	Cursor     *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ComAtprotoSyncSubscribeReposParams defines parameters for ComAtprotoSyncSubscribeRepos.
+type ComAtprotoSyncSubscribeReposParams struct {
+	// Cursor The last number that was received: what follows is sent. Without it, what is new.
+	Cursor *int64 `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// AppBskyActorPutPreferencesJSONRequestBody defines body for AppBskyActorPutPreferences for application/json ContentType.
+type AppBskyActorPutPreferencesJSONRequestBody = ActorPutPreferencesInputBody
+
+// ComAtprotoAdminDeleteAccountJSONRequestBody defines body for ComAtprotoAdminDeleteAccount for application/json ContentType.
+type ComAtprotoAdminDeleteAccountJSONRequestBody = AdminDeleteAccountInputBody
+
+// ComAtprotoAdminDisableAccountInvitesJSONRequestBody defines body for ComAtprotoAdminDisableAccountInvites for application/json ContentType.
+type ComAtprotoAdminDisableAccountInvitesJSONRequestBody = AdminDisableAccountInvitesInputBody
+
+// ComAtprotoAdminDisableInviteCodesJSONRequestBody defines body for ComAtprotoAdminDisableInviteCodes for application/json ContentType.
+type ComAtprotoAdminDisableInviteCodesJSONRequestBody = AdminDisableInviteCodesInputBody
+
+// ComAtprotoAdminEnableAccountInvitesJSONRequestBody defines body for ComAtprotoAdminEnableAccountInvites for application/json ContentType.
+type ComAtprotoAdminEnableAccountInvitesJSONRequestBody = AdminEnableAccountInvitesInputBody
+
+// ComAtprotoAdminSendEmailJSONRequestBody defines body for ComAtprotoAdminSendEmail for application/json ContentType.
+type ComAtprotoAdminSendEmailJSONRequestBody = AdminSendEmailInputBody
+
+// ComAtprotoAdminUpdateAccountEmailJSONRequestBody defines body for ComAtprotoAdminUpdateAccountEmail for application/json ContentType.
+type ComAtprotoAdminUpdateAccountEmailJSONRequestBody = AdminUpdateAccountEmailInputBody
+
+// ComAtprotoAdminUpdateAccountHandleJSONRequestBody defines body for ComAtprotoAdminUpdateAccountHandle for application/json ContentType.
+type ComAtprotoAdminUpdateAccountHandleJSONRequestBody = AdminUpdateAccountHandleInputBody
+
+// ComAtprotoAdminUpdateAccountPasswordJSONRequestBody defines body for ComAtprotoAdminUpdateAccountPassword for application/json ContentType.
+type ComAtprotoAdminUpdateAccountPasswordJSONRequestBody = AdminUpdateAccountPasswordInputBody
+
+// ComAtprotoAdminUpdateAccountSigningKeyJSONRequestBody defines body for ComAtprotoAdminUpdateAccountSigningKey for application/json ContentType.
+type ComAtprotoAdminUpdateAccountSigningKeyJSONRequestBody = AdminUpdateAccountSigningKeyInputBody
+
+// ComAtprotoAdminUpdateSubjectStatusJSONRequestBody defines body for ComAtprotoAdminUpdateSubjectStatus for application/json ContentType.
+type ComAtprotoAdminUpdateSubjectStatusJSONRequestBody = AdminUpdateSubjectStatusInputBody
+
+// ComAtprotoIdentityRefreshIdentityJSONRequestBody defines body for ComAtprotoIdentityRefreshIdentity for application/json ContentType.
+type ComAtprotoIdentityRefreshIdentityJSONRequestBody = IdentityRefreshIdentityInputBody
+
+// ComAtprotoIdentitySignPlcOperationJSONRequestBody defines body for ComAtprotoIdentitySignPlcOperation for application/json ContentType.
+type ComAtprotoIdentitySignPlcOperationJSONRequestBody = IdentitySignPlcOperationInputBody
+
+// ComAtprotoIdentitySubmitPlcOperationJSONRequestBody defines body for ComAtprotoIdentitySubmitPlcOperation for application/json ContentType.
+type ComAtprotoIdentitySubmitPlcOperationJSONRequestBody = IdentitySubmitPlcOperationInputBody
+
+// ComAtprotoIdentityUpdateHandleJSONRequestBody defines body for ComAtprotoIdentityUpdateHandle for application/json ContentType.
+type ComAtprotoIdentityUpdateHandleJSONRequestBody = IdentityUpdateHandleInputBody
 
 // ComAtprotoRepoApplyWritesJSONRequestBody defines body for ComAtprotoRepoApplyWrites for application/json ContentType.
 type ComAtprotoRepoApplyWritesJSONRequestBody = RepoApplyWritesInputBody
@@ -554,8 +1222,14 @@ type ComAtprotoRepoDeleteRecordJSONRequestBody = RepoDeleteRecordInputBody
 // ComAtprotoRepoPutRecordJSONRequestBody defines body for ComAtprotoRepoPutRecord for application/json ContentType.
 type ComAtprotoRepoPutRecordJSONRequestBody = RepoPutRecordInputBody
 
+// ComAtprotoServerConfirmEmailJSONRequestBody defines body for ComAtprotoServerConfirmEmail for application/json ContentType.
+type ComAtprotoServerConfirmEmailJSONRequestBody = ServerConfirmEmailInputBody
+
 // ComAtprotoServerCreateAccountJSONRequestBody defines body for ComAtprotoServerCreateAccount for application/json ContentType.
 type ComAtprotoServerCreateAccountJSONRequestBody = ServerCreateAccountInputBody
+
+// ComAtprotoServerCreateAppPasswordJSONRequestBody defines body for ComAtprotoServerCreateAppPassword for application/json ContentType.
+type ComAtprotoServerCreateAppPasswordJSONRequestBody = ServerCreateAppPasswordInputBody
 
 // ComAtprotoServerCreateInviteCodeJSONRequestBody defines body for ComAtprotoServerCreateInviteCode for application/json ContentType.
 type ComAtprotoServerCreateInviteCodeJSONRequestBody = ServerCreateInviteCodeInputBody
@@ -565,6 +1239,369 @@ type ComAtprotoServerCreateInviteCodesJSONRequestBody = ServerCreateInviteCodesI
 
 // ComAtprotoServerCreateSessionJSONRequestBody defines body for ComAtprotoServerCreateSession for application/json ContentType.
 type ComAtprotoServerCreateSessionJSONRequestBody = ServerCreateSessionInputBody
+
+// ComAtprotoServerDeactivateAccountJSONRequestBody defines body for ComAtprotoServerDeactivateAccount for application/json ContentType.
+type ComAtprotoServerDeactivateAccountJSONRequestBody = ServerDeactivateAccountInputBody
+
+// ComAtprotoServerDeleteAccountJSONRequestBody defines body for ComAtprotoServerDeleteAccount for application/json ContentType.
+type ComAtprotoServerDeleteAccountJSONRequestBody = ServerDeleteAccountInputBody
+
+// ComAtprotoServerRequestPasswordResetJSONRequestBody defines body for ComAtprotoServerRequestPasswordReset for application/json ContentType.
+type ComAtprotoServerRequestPasswordResetJSONRequestBody = ServerRequestPasswordResetInputBody
+
+// ComAtprotoServerReserveSigningKeyJSONRequestBody defines body for ComAtprotoServerReserveSigningKey for application/json ContentType.
+type ComAtprotoServerReserveSigningKeyJSONRequestBody = ServerReserveSigningKeyInputBody
+
+// ComAtprotoServerResetPasswordJSONRequestBody defines body for ComAtprotoServerResetPassword for application/json ContentType.
+type ComAtprotoServerResetPasswordJSONRequestBody = ServerResetPasswordInputBody
+
+// ComAtprotoServerRevokeAppPasswordJSONRequestBody defines body for ComAtprotoServerRevokeAppPassword for application/json ContentType.
+type ComAtprotoServerRevokeAppPasswordJSONRequestBody = ServerRevokeAppPasswordInputBody
+
+// ComAtprotoServerUpdateEmailJSONRequestBody defines body for ComAtprotoServerUpdateEmail for application/json ContentType.
+type ComAtprotoServerUpdateEmailJSONRequestBody = ServerUpdateEmailInputBody
+
+// AsAdminDefsRepoRefVariant returns the union data inside the AdminGetSubjectStatusOutputBody_Subject as a AdminDefsRepoRefVariant
+func (t AdminGetSubjectStatusOutputBody_Subject) AsAdminDefsRepoRefVariant() (AdminDefsRepoRefVariant, error) {
+	var body AdminDefsRepoRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAdminDefsRepoRefVariant overwrites any union data inside the AdminGetSubjectStatusOutputBody_Subject as the provided AdminDefsRepoRefVariant
+func (t *AdminGetSubjectStatusOutputBody_Subject) FromAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeAdminDefsRepoRefVariant performs a merge with any union data inside the AdminGetSubjectStatusOutputBody_Subject, using the provided AdminDefsRepoRefVariant
+func (t *AdminGetSubjectStatusOutputBody_Subject) MergeAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsRepoStrongRefVariant returns the union data inside the AdminGetSubjectStatusOutputBody_Subject as a RepoStrongRefVariant
+func (t AdminGetSubjectStatusOutputBody_Subject) AsRepoStrongRefVariant() (RepoStrongRefVariant, error) {
+	var body RepoStrongRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromRepoStrongRefVariant overwrites any union data inside the AdminGetSubjectStatusOutputBody_Subject as the provided RepoStrongRefVariant
+func (t *AdminGetSubjectStatusOutputBody_Subject) FromRepoStrongRefVariant(v RepoStrongRefVariant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeRepoStrongRefVariant performs a merge with any union data inside the AdminGetSubjectStatusOutputBody_Subject, using the provided RepoStrongRefVariant
+func (t *AdminGetSubjectStatusOutputBody_Subject) MergeRepoStrongRefVariant(v RepoStrongRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsAdminDefsRepoBlobRefVariant returns the union data inside the AdminGetSubjectStatusOutputBody_Subject as a AdminDefsRepoBlobRefVariant
+func (t AdminGetSubjectStatusOutputBody_Subject) AsAdminDefsRepoBlobRefVariant() (AdminDefsRepoBlobRefVariant, error) {
+	var body AdminDefsRepoBlobRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAdminDefsRepoBlobRefVariant overwrites any union data inside the AdminGetSubjectStatusOutputBody_Subject as the provided AdminDefsRepoBlobRefVariant
+func (t *AdminGetSubjectStatusOutputBody_Subject) FromAdminDefsRepoBlobRefVariant(v AdminDefsRepoBlobRefVariant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeAdminDefsRepoBlobRefVariant performs a merge with any union data inside the AdminGetSubjectStatusOutputBody_Subject, using the provided AdminDefsRepoBlobRefVariant
+func (t *AdminGetSubjectStatusOutputBody_Subject) MergeAdminDefsRepoBlobRefVariant(v AdminDefsRepoBlobRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsAdminGetSubjectStatusOutputBodySubject3 returns the union data inside the AdminGetSubjectStatusOutputBody_Subject as a AdminGetSubjectStatusOutputBodySubject3
+func (t AdminGetSubjectStatusOutputBody_Subject) AsAdminGetSubjectStatusOutputBodySubject3() (AdminGetSubjectStatusOutputBodySubject3, error) {
+	var body AdminGetSubjectStatusOutputBodySubject3
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAdminGetSubjectStatusOutputBodySubject3 overwrites any union data inside the AdminGetSubjectStatusOutputBody_Subject as the provided AdminGetSubjectStatusOutputBodySubject3
+func (t *AdminGetSubjectStatusOutputBody_Subject) FromAdminGetSubjectStatusOutputBodySubject3(v AdminGetSubjectStatusOutputBodySubject3) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeAdminGetSubjectStatusOutputBodySubject3 performs a merge with any union data inside the AdminGetSubjectStatusOutputBody_Subject, using the provided AdminGetSubjectStatusOutputBodySubject3
+func (t *AdminGetSubjectStatusOutputBody_Subject) MergeAdminGetSubjectStatusOutputBodySubject3(v AdminGetSubjectStatusOutputBodySubject3) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AdminGetSubjectStatusOutputBody_Subject) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AdminGetSubjectStatusOutputBody_Subject) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsAdminDefsRepoRefVariant returns the union data inside the AdminUpdateSubjectStatusInputBody_Subject as a AdminDefsRepoRefVariant
+func (t AdminUpdateSubjectStatusInputBody_Subject) AsAdminDefsRepoRefVariant() (AdminDefsRepoRefVariant, error) {
+	var body AdminDefsRepoRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAdminDefsRepoRefVariant overwrites any union data inside the AdminUpdateSubjectStatusInputBody_Subject as the provided AdminDefsRepoRefVariant
+func (t *AdminUpdateSubjectStatusInputBody_Subject) FromAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeAdminDefsRepoRefVariant performs a merge with any union data inside the AdminUpdateSubjectStatusInputBody_Subject, using the provided AdminDefsRepoRefVariant
+func (t *AdminUpdateSubjectStatusInputBody_Subject) MergeAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsRepoStrongRefVariant returns the union data inside the AdminUpdateSubjectStatusInputBody_Subject as a RepoStrongRefVariant
+func (t AdminUpdateSubjectStatusInputBody_Subject) AsRepoStrongRefVariant() (RepoStrongRefVariant, error) {
+	var body RepoStrongRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromRepoStrongRefVariant overwrites any union data inside the AdminUpdateSubjectStatusInputBody_Subject as the provided RepoStrongRefVariant
+func (t *AdminUpdateSubjectStatusInputBody_Subject) FromRepoStrongRefVariant(v RepoStrongRefVariant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeRepoStrongRefVariant performs a merge with any union data inside the AdminUpdateSubjectStatusInputBody_Subject, using the provided RepoStrongRefVariant
+func (t *AdminUpdateSubjectStatusInputBody_Subject) MergeRepoStrongRefVariant(v RepoStrongRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsAdminDefsRepoBlobRefVariant returns the union data inside the AdminUpdateSubjectStatusInputBody_Subject as a AdminDefsRepoBlobRefVariant
+func (t AdminUpdateSubjectStatusInputBody_Subject) AsAdminDefsRepoBlobRefVariant() (AdminDefsRepoBlobRefVariant, error) {
+	var body AdminDefsRepoBlobRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAdminDefsRepoBlobRefVariant overwrites any union data inside the AdminUpdateSubjectStatusInputBody_Subject as the provided AdminDefsRepoBlobRefVariant
+func (t *AdminUpdateSubjectStatusInputBody_Subject) FromAdminDefsRepoBlobRefVariant(v AdminDefsRepoBlobRefVariant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeAdminDefsRepoBlobRefVariant performs a merge with any union data inside the AdminUpdateSubjectStatusInputBody_Subject, using the provided AdminDefsRepoBlobRefVariant
+func (t *AdminUpdateSubjectStatusInputBody_Subject) MergeAdminDefsRepoBlobRefVariant(v AdminDefsRepoBlobRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsAdminUpdateSubjectStatusInputBodySubject3 returns the union data inside the AdminUpdateSubjectStatusInputBody_Subject as a AdminUpdateSubjectStatusInputBodySubject3
+func (t AdminUpdateSubjectStatusInputBody_Subject) AsAdminUpdateSubjectStatusInputBodySubject3() (AdminUpdateSubjectStatusInputBodySubject3, error) {
+	var body AdminUpdateSubjectStatusInputBodySubject3
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAdminUpdateSubjectStatusInputBodySubject3 overwrites any union data inside the AdminUpdateSubjectStatusInputBody_Subject as the provided AdminUpdateSubjectStatusInputBodySubject3
+func (t *AdminUpdateSubjectStatusInputBody_Subject) FromAdminUpdateSubjectStatusInputBodySubject3(v AdminUpdateSubjectStatusInputBodySubject3) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeAdminUpdateSubjectStatusInputBodySubject3 performs a merge with any union data inside the AdminUpdateSubjectStatusInputBody_Subject, using the provided AdminUpdateSubjectStatusInputBodySubject3
+func (t *AdminUpdateSubjectStatusInputBody_Subject) MergeAdminUpdateSubjectStatusInputBodySubject3(v AdminUpdateSubjectStatusInputBodySubject3) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AdminUpdateSubjectStatusInputBody_Subject) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AdminUpdateSubjectStatusInputBody_Subject) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsAdminDefsRepoRefVariant returns the union data inside the AdminUpdateSubjectStatusOutputBody_Subject as a AdminDefsRepoRefVariant
+func (t AdminUpdateSubjectStatusOutputBody_Subject) AsAdminDefsRepoRefVariant() (AdminDefsRepoRefVariant, error) {
+	var body AdminDefsRepoRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAdminDefsRepoRefVariant overwrites any union data inside the AdminUpdateSubjectStatusOutputBody_Subject as the provided AdminDefsRepoRefVariant
+func (t *AdminUpdateSubjectStatusOutputBody_Subject) FromAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeAdminDefsRepoRefVariant performs a merge with any union data inside the AdminUpdateSubjectStatusOutputBody_Subject, using the provided AdminDefsRepoRefVariant
+func (t *AdminUpdateSubjectStatusOutputBody_Subject) MergeAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsRepoStrongRefVariant returns the union data inside the AdminUpdateSubjectStatusOutputBody_Subject as a RepoStrongRefVariant
+func (t AdminUpdateSubjectStatusOutputBody_Subject) AsRepoStrongRefVariant() (RepoStrongRefVariant, error) {
+	var body RepoStrongRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromRepoStrongRefVariant overwrites any union data inside the AdminUpdateSubjectStatusOutputBody_Subject as the provided RepoStrongRefVariant
+func (t *AdminUpdateSubjectStatusOutputBody_Subject) FromRepoStrongRefVariant(v RepoStrongRefVariant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeRepoStrongRefVariant performs a merge with any union data inside the AdminUpdateSubjectStatusOutputBody_Subject, using the provided RepoStrongRefVariant
+func (t *AdminUpdateSubjectStatusOutputBody_Subject) MergeRepoStrongRefVariant(v RepoStrongRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsAdminDefsRepoBlobRefVariant returns the union data inside the AdminUpdateSubjectStatusOutputBody_Subject as a AdminDefsRepoBlobRefVariant
+func (t AdminUpdateSubjectStatusOutputBody_Subject) AsAdminDefsRepoBlobRefVariant() (AdminDefsRepoBlobRefVariant, error) {
+	var body AdminDefsRepoBlobRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAdminDefsRepoBlobRefVariant overwrites any union data inside the AdminUpdateSubjectStatusOutputBody_Subject as the provided AdminDefsRepoBlobRefVariant
+func (t *AdminUpdateSubjectStatusOutputBody_Subject) FromAdminDefsRepoBlobRefVariant(v AdminDefsRepoBlobRefVariant) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeAdminDefsRepoBlobRefVariant performs a merge with any union data inside the AdminUpdateSubjectStatusOutputBody_Subject, using the provided AdminDefsRepoBlobRefVariant
+func (t *AdminUpdateSubjectStatusOutputBody_Subject) MergeAdminDefsRepoBlobRefVariant(v AdminDefsRepoBlobRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsAdminUpdateSubjectStatusOutputBodySubject3 returns the union data inside the AdminUpdateSubjectStatusOutputBody_Subject as a AdminUpdateSubjectStatusOutputBodySubject3
+func (t AdminUpdateSubjectStatusOutputBody_Subject) AsAdminUpdateSubjectStatusOutputBodySubject3() (AdminUpdateSubjectStatusOutputBodySubject3, error) {
+	var body AdminUpdateSubjectStatusOutputBodySubject3
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAdminUpdateSubjectStatusOutputBodySubject3 overwrites any union data inside the AdminUpdateSubjectStatusOutputBody_Subject as the provided AdminUpdateSubjectStatusOutputBodySubject3
+func (t *AdminUpdateSubjectStatusOutputBody_Subject) FromAdminUpdateSubjectStatusOutputBodySubject3(v AdminUpdateSubjectStatusOutputBodySubject3) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeAdminUpdateSubjectStatusOutputBodySubject3 performs a merge with any union data inside the AdminUpdateSubjectStatusOutputBody_Subject, using the provided AdminUpdateSubjectStatusOutputBodySubject3
+func (t *AdminUpdateSubjectStatusOutputBody_Subject) MergeAdminUpdateSubjectStatusOutputBodySubject3(v AdminUpdateSubjectStatusOutputBodySubject3) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AdminUpdateSubjectStatusOutputBody_Subject) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AdminUpdateSubjectStatusOutputBody_Subject) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
 
 // AsRepoApplyWritesCreateVariant returns the union data inside the RepoApplyWritesInputBody_Writes_Item as a RepoApplyWritesCreateVariant
 func (t RepoApplyWritesInputBody_Writes_Item) AsRepoApplyWritesCreateVariant() (RepoApplyWritesCreateVariant, error) {
@@ -914,12 +1951,352 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// AppBskyActorGetPreferences The account's private preferences.
+	//
+	// For signed-in accounts (std+td).
+	//
+	// Corresponds with GET /xrpc/app.bsky.actor.getPreferences (the `AppBskyActorGetPreferences` operationId).
+	AppBskyActorGetPreferences(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AppBskyActorPutPreferencesWithBody Replace the account's private preferences.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/app.bsky.actor.putPreferences (the `AppBskyActorPutPreferences` operationId).
+	AppBskyActorPutPreferencesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AppBskyActorPutPreferences Replace the account's private preferences.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/app.bsky.actor.putPreferences (the `AppBskyActorPutPreferences` operationId).
+	AppBskyActorPutPreferences(ctx context.Context, body AppBskyActorPutPreferencesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminDeleteAccountWithBody Delete an account for good.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.deleteAccount (the `ComAtprotoAdminDeleteAccount` operationId).
+	ComAtprotoAdminDeleteAccountWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminDeleteAccount Delete an account for good.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.deleteAccount (the `ComAtprotoAdminDeleteAccount` operationId).
+	ComAtprotoAdminDeleteAccount(ctx context.Context, body ComAtprotoAdminDeleteAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminDisableAccountInvitesWithBody Stop an account from getting new invite codes.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.disableAccountInvites (the `ComAtprotoAdminDisableAccountInvites` operationId).
+	ComAtprotoAdminDisableAccountInvitesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminDisableAccountInvites Stop an account from getting new invite codes.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.disableAccountInvites (the `ComAtprotoAdminDisableAccountInvites` operationId).
+	ComAtprotoAdminDisableAccountInvites(ctx context.Context, body ComAtprotoAdminDisableAccountInvitesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminDisableInviteCodesWithBody Make invite codes unusable, one by one or all of an account.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.disableInviteCodes (the `ComAtprotoAdminDisableInviteCodes` operationId).
+	ComAtprotoAdminDisableInviteCodesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminDisableInviteCodes Make invite codes unusable, one by one or all of an account.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.disableInviteCodes (the `ComAtprotoAdminDisableInviteCodes` operationId).
+	ComAtprotoAdminDisableInviteCodes(ctx context.Context, body ComAtprotoAdminDisableInviteCodesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminEnableAccountInvitesWithBody Let an account get invite codes again.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.enableAccountInvites (the `ComAtprotoAdminEnableAccountInvites` operationId).
+	ComAtprotoAdminEnableAccountInvitesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminEnableAccountInvites Let an account get invite codes again.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.enableAccountInvites (the `ComAtprotoAdminEnableAccountInvites` operationId).
+	ComAtprotoAdminEnableAccountInvites(ctx context.Context, body ComAtprotoAdminEnableAccountInvitesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminGetAccountInfo What the server knows of an account.
+	//
+	// For the operator of this server.
+	//
+	// Corresponds with GET /xrpc/com.atproto.admin.getAccountInfo (the `ComAtprotoAdminGetAccountInfo` operationId).
+	ComAtprotoAdminGetAccountInfo(ctx context.Context, params *ComAtprotoAdminGetAccountInfoParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminGetAccountInfos The same for several accounts.
+	//
+	// For the operator of this server.
+	//
+	// Corresponds with GET /xrpc/com.atproto.admin.getAccountInfos (the `ComAtprotoAdminGetAccountInfos` operationId).
+	ComAtprotoAdminGetAccountInfos(ctx context.Context, params *ComAtprotoAdminGetAccountInfosParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminGetInviteCodes List invite codes and their use.
+	//
+	// For the operator of this server.
+	//
+	// Corresponds with GET /xrpc/com.atproto.admin.getInviteCodes (the `ComAtprotoAdminGetInviteCodes` operationId).
+	ComAtprotoAdminGetInviteCodes(ctx context.Context, params *ComAtprotoAdminGetInviteCodesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminGetSubjectStatus Whether an account, record or blob is taken down.
+	//
+	// For the operator of this server.
+	//
+	// Corresponds with GET /xrpc/com.atproto.admin.getSubjectStatus (the `ComAtprotoAdminGetSubjectStatus` operationId).
+	ComAtprotoAdminGetSubjectStatus(ctx context.Context, params *ComAtprotoAdminGetSubjectStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminSearchAccounts Find accounts by e-mail address.
+	//
+	// For the operator of this server.
+	//
+	// Corresponds with GET /xrpc/com.atproto.admin.searchAccounts (the `ComAtprotoAdminSearchAccounts` operationId).
+	ComAtprotoAdminSearchAccounts(ctx context.Context, params *ComAtprotoAdminSearchAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminSendEmailWithBody Send mail to an account.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.sendEmail (the `ComAtprotoAdminSendEmail` operationId).
+	ComAtprotoAdminSendEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminSendEmail Send mail to an account.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.sendEmail (the `ComAtprotoAdminSendEmail` operationId).
+	ComAtprotoAdminSendEmail(ctx context.Context, body ComAtprotoAdminSendEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminUpdateAccountEmailWithBody Change an account's e-mail address.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountEmail (the `ComAtprotoAdminUpdateAccountEmail` operationId).
+	ComAtprotoAdminUpdateAccountEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminUpdateAccountEmail Change an account's e-mail address.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountEmail (the `ComAtprotoAdminUpdateAccountEmail` operationId).
+	ComAtprotoAdminUpdateAccountEmail(ctx context.Context, body ComAtprotoAdminUpdateAccountEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminUpdateAccountHandleWithBody Change an account's handle.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountHandle (the `ComAtprotoAdminUpdateAccountHandle` operationId).
+	ComAtprotoAdminUpdateAccountHandleWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminUpdateAccountHandle Change an account's handle.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountHandle (the `ComAtprotoAdminUpdateAccountHandle` operationId).
+	ComAtprotoAdminUpdateAccountHandle(ctx context.Context, body ComAtprotoAdminUpdateAccountHandleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminUpdateAccountPasswordWithBody Set an account's password.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountPassword (the `ComAtprotoAdminUpdateAccountPassword` operationId).
+	ComAtprotoAdminUpdateAccountPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminUpdateAccountPassword Set an account's password.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountPassword (the `ComAtprotoAdminUpdateAccountPassword` operationId).
+	ComAtprotoAdminUpdateAccountPassword(ctx context.Context, body ComAtprotoAdminUpdateAccountPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminUpdateAccountSigningKeyWithBody Change the signing key in an account's DID document.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountSigningKey (the `ComAtprotoAdminUpdateAccountSigningKey` operationId).
+	ComAtprotoAdminUpdateAccountSigningKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminUpdateAccountSigningKey Change the signing key in an account's DID document.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountSigningKey (the `ComAtprotoAdminUpdateAccountSigningKey` operationId).
+	ComAtprotoAdminUpdateAccountSigningKey(ctx context.Context, body ComAtprotoAdminUpdateAccountSigningKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminUpdateSubjectStatusWithBody Take down or restore an account, record or blob.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateSubjectStatus (the `ComAtprotoAdminUpdateSubjectStatus` operationId).
+	ComAtprotoAdminUpdateSubjectStatusWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoAdminUpdateSubjectStatus Take down or restore an account, record or blob.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateSubjectStatus (the `ComAtprotoAdminUpdateSubjectStatus` operationId).
+	ComAtprotoAdminUpdateSubjectStatus(ctx context.Context, body ComAtprotoAdminUpdateSubjectStatusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoIdentityGetRecommendedDidCredentials What an account's DID document should hold to be hosted here.
+	//
+	// For signed-in accounts (std).
+	//
+	// Corresponds with GET /xrpc/com.atproto.identity.getRecommendedDidCredentials (the `ComAtprotoIdentityGetRecommendedDidCredentials` operationId).
+	ComAtprotoIdentityGetRecommendedDidCredentials(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoIdentityRefreshIdentityWithBody Resolve an identity again, past the caches.
+	//
+	// Anybody may call this.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.refreshIdentity (the `ComAtprotoIdentityRefreshIdentity` operationId).
+	ComAtprotoIdentityRefreshIdentityWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoIdentityRefreshIdentity Resolve an identity again, past the caches.
+	//
+	// Anybody may call this.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.refreshIdentity (the `ComAtprotoIdentityRefreshIdentity` operationId).
+	ComAtprotoIdentityRefreshIdentity(ctx context.Context, body ComAtprotoIdentityRefreshIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoIdentityRequestPlcOperationSignature Ask for the mailed token that signPlcOperation needs.
+	//
+	// For signed-in accounts (full+td).
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.requestPlcOperationSignature (the `ComAtprotoIdentityRequestPlcOperationSignature` operationId).
+	ComAtprotoIdentityRequestPlcOperationSignature(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoIdentityResolveDid The DID document of a DID.
+	//
+	// Anybody may call this.
+	//
+	// Corresponds with GET /xrpc/com.atproto.identity.resolveDid (the `ComAtprotoIdentityResolveDid` operationId).
+	ComAtprotoIdentityResolveDid(ctx context.Context, params *ComAtprotoIdentityResolveDidParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ComAtprotoIdentityResolveHandle The DID of a handle.
 	//
 	// Anybody may call this.
 	//
 	// Corresponds with GET /xrpc/com.atproto.identity.resolveHandle (the `ComAtprotoIdentityResolveHandle` operationId).
 	ComAtprotoIdentityResolveHandle(ctx context.Context, params *ComAtprotoIdentityResolveHandleParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoIdentityResolveIdentity DID, handle and document of an identity, checked both ways.
+	//
+	// Anybody may call this.
+	//
+	// Corresponds with GET /xrpc/com.atproto.identity.resolveIdentity (the `ComAtprotoIdentityResolveIdentity` operationId).
+	ComAtprotoIdentityResolveIdentity(ctx context.Context, params *ComAtprotoIdentityResolveIdentityParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoIdentitySignPlcOperationWithBody Sign a change of the account's DID document.
+	//
+	// For signed-in accounts (full+td).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.signPlcOperation (the `ComAtprotoIdentitySignPlcOperation` operationId).
+	ComAtprotoIdentitySignPlcOperationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoIdentitySignPlcOperation Sign a change of the account's DID document.
+	//
+	// For signed-in accounts (full+td).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.signPlcOperation (the `ComAtprotoIdentitySignPlcOperation` operationId).
+	ComAtprotoIdentitySignPlcOperation(ctx context.Context, body ComAtprotoIdentitySignPlcOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoIdentitySubmitPlcOperationWithBody Send a signed change to the DID's directory, after checking it.
+	//
+	// For signed-in accounts (std).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.submitPlcOperation (the `ComAtprotoIdentitySubmitPlcOperation` operationId).
+	ComAtprotoIdentitySubmitPlcOperationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoIdentitySubmitPlcOperation Send a signed change to the DID's directory, after checking it.
+	//
+	// For signed-in accounts (std).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.submitPlcOperation (the `ComAtprotoIdentitySubmitPlcOperation` operationId).
+	ComAtprotoIdentitySubmitPlcOperation(ctx context.Context, body ComAtprotoIdentitySubmitPlcOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoIdentityUpdateHandleWithBody Change the account's handle.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.updateHandle (the `ComAtprotoIdentityUpdateHandle` operationId).
+	ComAtprotoIdentityUpdateHandleWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoIdentityUpdateHandle Change the account's handle.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.updateHandle (the `ComAtprotoIdentityUpdateHandle` operationId).
+	ComAtprotoIdentityUpdateHandle(ctx context.Context, body ComAtprotoIdentityUpdateHandleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoRepoApplyWritesWithBody Create, update and delete several records in one commit.
 	//
@@ -989,6 +2366,22 @@ type ClientInterface interface {
 	// Corresponds with GET /xrpc/com.atproto.repo.getRecord (the `ComAtprotoRepoGetRecord` operationId).
 	ComAtprotoRepoGetRecord(ctx context.Context, params *ComAtprotoRepoGetRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ComAtprotoRepoImportRepoWithBody Replace the repository by that of an archive, to move an account here.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.repo.importRepo (the `ComAtprotoRepoImportRepo` operationId).
+	ComAtprotoRepoImportRepoWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoRepoListMissingBlobs Blobs that records name and the server does not have.
+	//
+	// For signed-in accounts (std).
+	//
+	// Corresponds with GET /xrpc/com.atproto.repo.listMissingBlobs (the `ComAtprotoRepoListMissingBlobs` operationId).
+	ComAtprotoRepoListMissingBlobs(ctx context.Context, params *ComAtprotoRepoListMissingBlobsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ComAtprotoRepoListRecords The records of a collection, page by page, newest key first.
 	//
 	// Anybody may call this.
@@ -1014,6 +2407,47 @@ type ClientInterface interface {
 	// Corresponds with POST /xrpc/com.atproto.repo.putRecord (the `ComAtprotoRepoPutRecord` operationId).
 	ComAtprotoRepoPutRecord(ctx context.Context, body ComAtprotoRepoPutRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ComAtprotoRepoUploadBlobWithBody Upload a file, to be named by a record soon after.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.repo.uploadBlob (the `ComAtprotoRepoUploadBlob` operationId).
+	ComAtprotoRepoUploadBlobWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerActivateAccount Activate an account that was deactivated or moved here.
+	//
+	// For signed-in accounts (full).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.activateAccount (the `ComAtprotoServerActivateAccount` operationId).
+	ComAtprotoServerActivateAccount(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerCheckAccountStatus How far a moving account is complete.
+	//
+	// For signed-in accounts (std).
+	//
+	// Corresponds with GET /xrpc/com.atproto.server.checkAccountStatus (the `ComAtprotoServerCheckAccountStatus` operationId).
+	ComAtprotoServerCheckAccountStatus(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerConfirmEmailWithBody Confirm the e-mail address by the mailed token.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.confirmEmail (the `ComAtprotoServerConfirmEmail` operationId).
+	ComAtprotoServerConfirmEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerConfirmEmail Confirm the e-mail address by the mailed token.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.confirmEmail (the `ComAtprotoServerConfirmEmail` operationId).
+	ComAtprotoServerConfirmEmail(ctx context.Context, body ComAtprotoServerConfirmEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ComAtprotoServerCreateAccountWithBody Open an account.
 	//
 	// Anybody may call this.
@@ -1031,6 +2465,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /xrpc/com.atproto.server.createAccount (the `ComAtprotoServerCreateAccount` operationId).
 	ComAtprotoServerCreateAccount(ctx context.Context, body ComAtprotoServerCreateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerCreateAppPasswordWithBody Make a password for one app.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.createAppPassword (the `ComAtprotoServerCreateAppPassword` operationId).
+	ComAtprotoServerCreateAppPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerCreateAppPassword Make a password for one app.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.createAppPassword (the `ComAtprotoServerCreateAppPassword` operationId).
+	ComAtprotoServerCreateAppPassword(ctx context.Context, body ComAtprotoServerCreateAppPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoServerCreateInviteCodeWithBody Make an invite code.
 	//
@@ -1086,6 +2538,42 @@ type ClientInterface interface {
 	// Corresponds with POST /xrpc/com.atproto.server.createSession (the `ComAtprotoServerCreateSession` operationId).
 	ComAtprotoServerCreateSession(ctx context.Context, body ComAtprotoServerCreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ComAtprotoServerDeactivateAccountWithBody Deactivate the account: nothing of it is shown until it is activated.
+	//
+	// For signed-in accounts (full+td).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.deactivateAccount (the `ComAtprotoServerDeactivateAccount` operationId).
+	ComAtprotoServerDeactivateAccountWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerDeactivateAccount Deactivate the account: nothing of it is shown until it is activated.
+	//
+	// For signed-in accounts (full+td).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.deactivateAccount (the `ComAtprotoServerDeactivateAccount` operationId).
+	ComAtprotoServerDeactivateAccount(ctx context.Context, body ComAtprotoServerDeactivateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerDeleteAccountWithBody Delete the account by password and mailed token.
+	//
+	// Anybody may call this.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.deleteAccount (the `ComAtprotoServerDeleteAccount` operationId).
+	ComAtprotoServerDeleteAccountWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerDeleteAccount Delete the account by password and mailed token.
+	//
+	// Anybody may call this.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.deleteAccount (the `ComAtprotoServerDeleteAccount` operationId).
+	ComAtprotoServerDeleteAccount(ctx context.Context, body ComAtprotoServerDeleteAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ComAtprotoServerDeleteSession Sign out.
 	//
 	// Takes the refresh token.
@@ -1100,12 +2588,33 @@ type ClientInterface interface {
 	// Corresponds with GET /xrpc/com.atproto.server.describeServer (the `ComAtprotoServerDescribeServer` operationId).
 	ComAtprotoServerDescribeServer(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ComAtprotoServerGetAccountInviteCodes The account's invite codes.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Corresponds with GET /xrpc/com.atproto.server.getAccountInviteCodes (the `ComAtprotoServerGetAccountInviteCodes` operationId).
+	ComAtprotoServerGetAccountInviteCodes(ctx context.Context, params *ComAtprotoServerGetAccountInviteCodesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerGetServiceAuth A token to call another service in the account's name.
+	//
+	// For signed-in accounts (std+td).
+	//
+	// Corresponds with GET /xrpc/com.atproto.server.getServiceAuth (the `ComAtprotoServerGetServiceAuth` operationId).
+	ComAtprotoServerGetServiceAuth(ctx context.Context, params *ComAtprotoServerGetServiceAuthParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ComAtprotoServerGetSession Who is signed in.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts (std+queue).
 	//
 	// Corresponds with GET /xrpc/com.atproto.server.getSession (the `ComAtprotoServerGetSession` operationId).
 	ComAtprotoServerGetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerListAppPasswords The account's app passwords, by name.
+	//
+	// For signed-in accounts (std).
+	//
+	// Corresponds with GET /xrpc/com.atproto.server.listAppPasswords (the `ComAtprotoServerListAppPasswords` operationId).
+	ComAtprotoServerListAppPasswords(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoServerRefreshSession New tokens for the refresh token.
 	//
@@ -1114,12 +2623,151 @@ type ClientInterface interface {
 	// Corresponds with POST /xrpc/com.atproto.server.refreshSession (the `ComAtprotoServerRefreshSession` operationId).
 	ComAtprotoServerRefreshSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ComAtprotoServerRequestAccountDelete Ask for the mailed token that deleteAccount needs.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.requestAccountDelete (the `ComAtprotoServerRequestAccountDelete` operationId).
+	ComAtprotoServerRequestAccountDelete(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerRequestEmailConfirmation Ask for the mailed token that confirmEmail needs.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.requestEmailConfirmation (the `ComAtprotoServerRequestEmailConfirmation` operationId).
+	ComAtprotoServerRequestEmailConfirmation(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerRequestEmailUpdate Ask for the mailed token that updateEmail needs.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.requestEmailUpdate (the `ComAtprotoServerRequestEmailUpdate` operationId).
+	ComAtprotoServerRequestEmailUpdate(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerRequestPasswordResetWithBody Ask for the mailed token that resetPassword needs.
+	//
+	// Anybody may call this.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.requestPasswordReset (the `ComAtprotoServerRequestPasswordReset` operationId).
+	ComAtprotoServerRequestPasswordResetWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerRequestPasswordReset Ask for the mailed token that resetPassword needs.
+	//
+	// Anybody may call this.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.requestPasswordReset (the `ComAtprotoServerRequestPasswordReset` operationId).
+	ComAtprotoServerRequestPasswordReset(ctx context.Context, body ComAtprotoServerRequestPasswordResetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerReserveSigningKeyWithBody Reserve a signing key for an account that is to move here.
+	//
+	// Anybody may call this.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.reserveSigningKey (the `ComAtprotoServerReserveSigningKey` operationId).
+	ComAtprotoServerReserveSigningKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerReserveSigningKey Reserve a signing key for an account that is to move here.
+	//
+	// Anybody may call this.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.reserveSigningKey (the `ComAtprotoServerReserveSigningKey` operationId).
+	ComAtprotoServerReserveSigningKey(ctx context.Context, body ComAtprotoServerReserveSigningKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerResetPasswordWithBody Set a new password by the mailed token.
+	//
+	// Anybody may call this.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.resetPassword (the `ComAtprotoServerResetPassword` operationId).
+	ComAtprotoServerResetPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerResetPassword Set a new password by the mailed token.
+	//
+	// Anybody may call this.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.resetPassword (the `ComAtprotoServerResetPassword` operationId).
+	ComAtprotoServerResetPassword(ctx context.Context, body ComAtprotoServerResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerRevokeAppPasswordWithBody Delete an app password and its sessions.
+	//
+	// For signed-in accounts (std).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.revokeAppPassword (the `ComAtprotoServerRevokeAppPassword` operationId).
+	ComAtprotoServerRevokeAppPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerRevokeAppPassword Delete an app password and its sessions.
+	//
+	// For signed-in accounts (std).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.revokeAppPassword (the `ComAtprotoServerRevokeAppPassword` operationId).
+	ComAtprotoServerRevokeAppPassword(ctx context.Context, body ComAtprotoServerRevokeAppPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerUpdateEmailWithBody Change the account's e-mail address.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.updateEmail (the `ComAtprotoServerUpdateEmail` operationId).
+	ComAtprotoServerUpdateEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoServerUpdateEmail Change the account's e-mail address.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.updateEmail (the `ComAtprotoServerUpdateEmail` operationId).
+	ComAtprotoServerUpdateEmail(ctx context.Context, body ComAtprotoServerUpdateEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoSyncGetBlob A blob's bytes.
+	//
+	// Anybody may call this; the account concerned and the operator see more.
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.getBlob (the `ComAtprotoSyncGetBlob` operationId).
+	ComAtprotoSyncGetBlob(ctx context.Context, params *ComAtprotoSyncGetBlobParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ComAtprotoSyncGetBlocks Blocks of a repository by CID, as an archive.
 	//
 	// Anybody may call this; the account concerned and the operator see more.
 	//
 	// Corresponds with GET /xrpc/com.atproto.sync.getBlocks (the `ComAtprotoSyncGetBlocks` operationId).
 	ComAtprotoSyncGetBlocks(ctx context.Context, params *ComAtprotoSyncGetBlocksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoSyncGetCheckout Deprecated: a whole repository; use getRepo.
+	//
+	// Anybody may call this; the account concerned and the operator see more.
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.getCheckout (the `ComAtprotoSyncGetCheckout` operationId).
+	ComAtprotoSyncGetCheckout(ctx context.Context, params *ComAtprotoSyncGetCheckoutParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoSyncGetHead Deprecated: the newest commit's CID; use getLatestCommit.
+	//
+	// Anybody may call this; the account concerned and the operator see more.
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.getHead (the `ComAtprotoSyncGetHead` operationId).
+	ComAtprotoSyncGetHead(ctx context.Context, params *ComAtprotoSyncGetHeadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoSyncGetHostStatus What is known of a host: here, of this one only.
+	//
+	// Anybody may call this.
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.getHostStatus (the `ComAtprotoSyncGetHostStatus` operationId).
+	ComAtprotoSyncGetHostStatus(ctx context.Context, params *ComAtprotoSyncGetHostStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoSyncGetLatestCommit CID and revision of a repository's newest commit.
 	//
@@ -1149,12 +2797,654 @@ type ClientInterface interface {
 	// Corresponds with GET /xrpc/com.atproto.sync.getRepoStatus (the `ComAtprotoSyncGetRepoStatus` operationId).
 	ComAtprotoSyncGetRepoStatus(ctx context.Context, params *ComAtprotoSyncGetRepoStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ComAtprotoSyncListBlobs The blobs that a repository's records name.
+	//
+	// Anybody may call this; the account concerned and the operator see more.
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.listBlobs (the `ComAtprotoSyncListBlobs` operationId).
+	ComAtprotoSyncListBlobs(ctx context.Context, params *ComAtprotoSyncListBlobsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoSyncListHosts The hosts known here: this one.
+	//
+	// Anybody may call this.
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.listHosts (the `ComAtprotoSyncListHosts` operationId).
+	ComAtprotoSyncListHosts(ctx context.Context, params *ComAtprotoSyncListHostsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ComAtprotoSyncListRepos Every repository hosted here, inactive ones too.
 	//
 	// Anybody may call this.
 	//
 	// Corresponds with GET /xrpc/com.atproto.sync.listRepos (the `ComAtprotoSyncListRepos` operationId).
 	ComAtprotoSyncListRepos(ctx context.Context, params *ComAtprotoSyncListReposParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoSyncListReposByCollection The repositories that have records of a collection.
+	//
+	// Anybody may call this.
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.listReposByCollection (the `ComAtprotoSyncListReposByCollection` operationId).
+	ComAtprotoSyncListReposByCollection(ctx context.Context, params *ComAtprotoSyncListReposByCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoSyncSubscribeRepos performs a GET /xrpc/com.atproto.sync.subscribeRepos (the `ComAtprotoSyncSubscribeRepos` operationId) request.
+	//
+	// A WebSocket: the request is an upgrade (HTTP/1.1). Anybody may call this.
+	ComAtprotoSyncSubscribeRepos(ctx context.Context, params *ComAtprotoSyncSubscribeReposParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoTempCheckSignupQueue Where a queued sign-up stands.
+	//
+	// For signed-in accounts (std+queue).
+	//
+	// Corresponds with GET /xrpc/com.atproto.temp.checkSignupQueue (the `ComAtprotoTempCheckSignupQueue` operationId).
+	ComAtprotoTempCheckSignupQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// AppBskyActorGetPreferences The account's private preferences.
+//
+// For signed-in accounts (std+td).
+//
+// Corresponds with GET /xrpc/app.bsky.actor.getPreferences (the `AppBskyActorGetPreferences` operationId).
+func (c *Client) AppBskyActorGetPreferences(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAppBskyActorGetPreferencesRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AppBskyActorPutPreferencesWithBody Replace the account's private preferences.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/app.bsky.actor.putPreferences (the `AppBskyActorPutPreferences` operationId).
+func (c *Client) AppBskyActorPutPreferencesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAppBskyActorPutPreferencesRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AppBskyActorPutPreferences Replace the account's private preferences.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/app.bsky.actor.putPreferences (the `AppBskyActorPutPreferences` operationId).
+func (c *Client) AppBskyActorPutPreferences(ctx context.Context, body AppBskyActorPutPreferencesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAppBskyActorPutPreferencesRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminDeleteAccountWithBody Delete an account for good.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.deleteAccount (the `ComAtprotoAdminDeleteAccount` operationId).
+func (c *Client) ComAtprotoAdminDeleteAccountWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminDeleteAccountRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminDeleteAccount Delete an account for good.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.deleteAccount (the `ComAtprotoAdminDeleteAccount` operationId).
+func (c *Client) ComAtprotoAdminDeleteAccount(ctx context.Context, body ComAtprotoAdminDeleteAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminDeleteAccountRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminDisableAccountInvitesWithBody Stop an account from getting new invite codes.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.disableAccountInvites (the `ComAtprotoAdminDisableAccountInvites` operationId).
+func (c *Client) ComAtprotoAdminDisableAccountInvitesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminDisableAccountInvitesRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminDisableAccountInvites Stop an account from getting new invite codes.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.disableAccountInvites (the `ComAtprotoAdminDisableAccountInvites` operationId).
+func (c *Client) ComAtprotoAdminDisableAccountInvites(ctx context.Context, body ComAtprotoAdminDisableAccountInvitesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminDisableAccountInvitesRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminDisableInviteCodesWithBody Make invite codes unusable, one by one or all of an account.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.disableInviteCodes (the `ComAtprotoAdminDisableInviteCodes` operationId).
+func (c *Client) ComAtprotoAdminDisableInviteCodesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminDisableInviteCodesRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminDisableInviteCodes Make invite codes unusable, one by one or all of an account.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.disableInviteCodes (the `ComAtprotoAdminDisableInviteCodes` operationId).
+func (c *Client) ComAtprotoAdminDisableInviteCodes(ctx context.Context, body ComAtprotoAdminDisableInviteCodesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminDisableInviteCodesRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminEnableAccountInvitesWithBody Let an account get invite codes again.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.enableAccountInvites (the `ComAtprotoAdminEnableAccountInvites` operationId).
+func (c *Client) ComAtprotoAdminEnableAccountInvitesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminEnableAccountInvitesRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminEnableAccountInvites Let an account get invite codes again.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.enableAccountInvites (the `ComAtprotoAdminEnableAccountInvites` operationId).
+func (c *Client) ComAtprotoAdminEnableAccountInvites(ctx context.Context, body ComAtprotoAdminEnableAccountInvitesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminEnableAccountInvitesRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminGetAccountInfo What the server knows of an account.
+//
+// For the operator of this server.
+//
+// Corresponds with GET /xrpc/com.atproto.admin.getAccountInfo (the `ComAtprotoAdminGetAccountInfo` operationId).
+func (c *Client) ComAtprotoAdminGetAccountInfo(ctx context.Context, params *ComAtprotoAdminGetAccountInfoParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminGetAccountInfoRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminGetAccountInfos The same for several accounts.
+//
+// For the operator of this server.
+//
+// Corresponds with GET /xrpc/com.atproto.admin.getAccountInfos (the `ComAtprotoAdminGetAccountInfos` operationId).
+func (c *Client) ComAtprotoAdminGetAccountInfos(ctx context.Context, params *ComAtprotoAdminGetAccountInfosParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminGetAccountInfosRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminGetInviteCodes List invite codes and their use.
+//
+// For the operator of this server.
+//
+// Corresponds with GET /xrpc/com.atproto.admin.getInviteCodes (the `ComAtprotoAdminGetInviteCodes` operationId).
+func (c *Client) ComAtprotoAdminGetInviteCodes(ctx context.Context, params *ComAtprotoAdminGetInviteCodesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminGetInviteCodesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminGetSubjectStatus Whether an account, record or blob is taken down.
+//
+// For the operator of this server.
+//
+// Corresponds with GET /xrpc/com.atproto.admin.getSubjectStatus (the `ComAtprotoAdminGetSubjectStatus` operationId).
+func (c *Client) ComAtprotoAdminGetSubjectStatus(ctx context.Context, params *ComAtprotoAdminGetSubjectStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminGetSubjectStatusRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminSearchAccounts Find accounts by e-mail address.
+//
+// For the operator of this server.
+//
+// Corresponds with GET /xrpc/com.atproto.admin.searchAccounts (the `ComAtprotoAdminSearchAccounts` operationId).
+func (c *Client) ComAtprotoAdminSearchAccounts(ctx context.Context, params *ComAtprotoAdminSearchAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminSearchAccountsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminSendEmailWithBody Send mail to an account.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.sendEmail (the `ComAtprotoAdminSendEmail` operationId).
+func (c *Client) ComAtprotoAdminSendEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminSendEmailRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminSendEmail Send mail to an account.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.sendEmail (the `ComAtprotoAdminSendEmail` operationId).
+func (c *Client) ComAtprotoAdminSendEmail(ctx context.Context, body ComAtprotoAdminSendEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminSendEmailRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminUpdateAccountEmailWithBody Change an account's e-mail address.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountEmail (the `ComAtprotoAdminUpdateAccountEmail` operationId).
+func (c *Client) ComAtprotoAdminUpdateAccountEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminUpdateAccountEmailRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminUpdateAccountEmail Change an account's e-mail address.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountEmail (the `ComAtprotoAdminUpdateAccountEmail` operationId).
+func (c *Client) ComAtprotoAdminUpdateAccountEmail(ctx context.Context, body ComAtprotoAdminUpdateAccountEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminUpdateAccountEmailRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminUpdateAccountHandleWithBody Change an account's handle.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountHandle (the `ComAtprotoAdminUpdateAccountHandle` operationId).
+func (c *Client) ComAtprotoAdminUpdateAccountHandleWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminUpdateAccountHandleRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminUpdateAccountHandle Change an account's handle.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountHandle (the `ComAtprotoAdminUpdateAccountHandle` operationId).
+func (c *Client) ComAtprotoAdminUpdateAccountHandle(ctx context.Context, body ComAtprotoAdminUpdateAccountHandleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminUpdateAccountHandleRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminUpdateAccountPasswordWithBody Set an account's password.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountPassword (the `ComAtprotoAdminUpdateAccountPassword` operationId).
+func (c *Client) ComAtprotoAdminUpdateAccountPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminUpdateAccountPasswordRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminUpdateAccountPassword Set an account's password.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountPassword (the `ComAtprotoAdminUpdateAccountPassword` operationId).
+func (c *Client) ComAtprotoAdminUpdateAccountPassword(ctx context.Context, body ComAtprotoAdminUpdateAccountPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminUpdateAccountPasswordRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminUpdateAccountSigningKeyWithBody Change the signing key in an account's DID document.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountSigningKey (the `ComAtprotoAdminUpdateAccountSigningKey` operationId).
+func (c *Client) ComAtprotoAdminUpdateAccountSigningKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminUpdateAccountSigningKeyRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminUpdateAccountSigningKey Change the signing key in an account's DID document.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountSigningKey (the `ComAtprotoAdminUpdateAccountSigningKey` operationId).
+func (c *Client) ComAtprotoAdminUpdateAccountSigningKey(ctx context.Context, body ComAtprotoAdminUpdateAccountSigningKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminUpdateAccountSigningKeyRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminUpdateSubjectStatusWithBody Take down or restore an account, record or blob.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateSubjectStatus (the `ComAtprotoAdminUpdateSubjectStatus` operationId).
+func (c *Client) ComAtprotoAdminUpdateSubjectStatusWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminUpdateSubjectStatusRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoAdminUpdateSubjectStatus Take down or restore an account, record or blob.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateSubjectStatus (the `ComAtprotoAdminUpdateSubjectStatus` operationId).
+func (c *Client) ComAtprotoAdminUpdateSubjectStatus(ctx context.Context, body ComAtprotoAdminUpdateSubjectStatusJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoAdminUpdateSubjectStatusRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoIdentityGetRecommendedDidCredentials What an account's DID document should hold to be hosted here.
+//
+// For signed-in accounts (std).
+//
+// Corresponds with GET /xrpc/com.atproto.identity.getRecommendedDidCredentials (the `ComAtprotoIdentityGetRecommendedDidCredentials` operationId).
+func (c *Client) ComAtprotoIdentityGetRecommendedDidCredentials(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoIdentityGetRecommendedDidCredentialsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoIdentityRefreshIdentityWithBody Resolve an identity again, past the caches.
+//
+// Anybody may call this.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.identity.refreshIdentity (the `ComAtprotoIdentityRefreshIdentity` operationId).
+func (c *Client) ComAtprotoIdentityRefreshIdentityWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoIdentityRefreshIdentityRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoIdentityRefreshIdentity Resolve an identity again, past the caches.
+//
+// Anybody may call this.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.identity.refreshIdentity (the `ComAtprotoIdentityRefreshIdentity` operationId).
+func (c *Client) ComAtprotoIdentityRefreshIdentity(ctx context.Context, body ComAtprotoIdentityRefreshIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoIdentityRefreshIdentityRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoIdentityRequestPlcOperationSignature Ask for the mailed token that signPlcOperation needs.
+//
+// For signed-in accounts (full+td).
+//
+// Corresponds with POST /xrpc/com.atproto.identity.requestPlcOperationSignature (the `ComAtprotoIdentityRequestPlcOperationSignature` operationId).
+func (c *Client) ComAtprotoIdentityRequestPlcOperationSignature(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoIdentityRequestPlcOperationSignatureRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoIdentityResolveDid The DID document of a DID.
+//
+// Anybody may call this.
+//
+// Corresponds with GET /xrpc/com.atproto.identity.resolveDid (the `ComAtprotoIdentityResolveDid` operationId).
+func (c *Client) ComAtprotoIdentityResolveDid(ctx context.Context, params *ComAtprotoIdentityResolveDidParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoIdentityResolveDidRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ComAtprotoIdentityResolveHandle The DID of a handle.
@@ -1164,6 +3454,137 @@ type ClientInterface interface {
 // Corresponds with GET /xrpc/com.atproto.identity.resolveHandle (the `ComAtprotoIdentityResolveHandle` operationId).
 func (c *Client) ComAtprotoIdentityResolveHandle(ctx context.Context, params *ComAtprotoIdentityResolveHandleParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewComAtprotoIdentityResolveHandleRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoIdentityResolveIdentity DID, handle and document of an identity, checked both ways.
+//
+// Anybody may call this.
+//
+// Corresponds with GET /xrpc/com.atproto.identity.resolveIdentity (the `ComAtprotoIdentityResolveIdentity` operationId).
+func (c *Client) ComAtprotoIdentityResolveIdentity(ctx context.Context, params *ComAtprotoIdentityResolveIdentityParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoIdentityResolveIdentityRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoIdentitySignPlcOperationWithBody Sign a change of the account's DID document.
+//
+// For signed-in accounts (full+td).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.identity.signPlcOperation (the `ComAtprotoIdentitySignPlcOperation` operationId).
+func (c *Client) ComAtprotoIdentitySignPlcOperationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoIdentitySignPlcOperationRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoIdentitySignPlcOperation Sign a change of the account's DID document.
+//
+// For signed-in accounts (full+td).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.identity.signPlcOperation (the `ComAtprotoIdentitySignPlcOperation` operationId).
+func (c *Client) ComAtprotoIdentitySignPlcOperation(ctx context.Context, body ComAtprotoIdentitySignPlcOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoIdentitySignPlcOperationRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoIdentitySubmitPlcOperationWithBody Send a signed change to the DID's directory, after checking it.
+//
+// For signed-in accounts (std).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.identity.submitPlcOperation (the `ComAtprotoIdentitySubmitPlcOperation` operationId).
+func (c *Client) ComAtprotoIdentitySubmitPlcOperationWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoIdentitySubmitPlcOperationRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoIdentitySubmitPlcOperation Send a signed change to the DID's directory, after checking it.
+//
+// For signed-in accounts (std).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.identity.submitPlcOperation (the `ComAtprotoIdentitySubmitPlcOperation` operationId).
+func (c *Client) ComAtprotoIdentitySubmitPlcOperation(ctx context.Context, body ComAtprotoIdentitySubmitPlcOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoIdentitySubmitPlcOperationRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoIdentityUpdateHandleWithBody Change the account's handle.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.identity.updateHandle (the `ComAtprotoIdentityUpdateHandle` operationId).
+func (c *Client) ComAtprotoIdentityUpdateHandleWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoIdentityUpdateHandleRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoIdentityUpdateHandle Change the account's handle.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.identity.updateHandle (the `ComAtprotoIdentityUpdateHandle` operationId).
+func (c *Client) ComAtprotoIdentityUpdateHandle(ctx context.Context, body ComAtprotoIdentityUpdateHandleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoIdentityUpdateHandleRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1322,6 +3743,42 @@ func (c *Client) ComAtprotoRepoGetRecord(ctx context.Context, params *ComAtproto
 	return c.Client.Do(req)
 }
 
+// ComAtprotoRepoImportRepoWithBody Replace the repository by that of an archive, to move an account here.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.repo.importRepo (the `ComAtprotoRepoImportRepo` operationId).
+func (c *Client) ComAtprotoRepoImportRepoWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoRepoImportRepoRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoRepoListMissingBlobs Blobs that records name and the server does not have.
+//
+// For signed-in accounts (std).
+//
+// Corresponds with GET /xrpc/com.atproto.repo.listMissingBlobs (the `ComAtprotoRepoListMissingBlobs` operationId).
+func (c *Client) ComAtprotoRepoListMissingBlobs(ctx context.Context, params *ComAtprotoRepoListMissingBlobsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoRepoListMissingBlobsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ComAtprotoRepoListRecords The records of a collection, page by page, newest key first.
 //
 // Anybody may call this.
@@ -1377,6 +3834,97 @@ func (c *Client) ComAtprotoRepoPutRecord(ctx context.Context, body ComAtprotoRep
 	return c.Client.Do(req)
 }
 
+// ComAtprotoRepoUploadBlobWithBody Upload a file, to be named by a record soon after.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.repo.uploadBlob (the `ComAtprotoRepoUploadBlob` operationId).
+func (c *Client) ComAtprotoRepoUploadBlobWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoRepoUploadBlobRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerActivateAccount Activate an account that was deactivated or moved here.
+//
+// For signed-in accounts (full).
+//
+// Corresponds with POST /xrpc/com.atproto.server.activateAccount (the `ComAtprotoServerActivateAccount` operationId).
+func (c *Client) ComAtprotoServerActivateAccount(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerActivateAccountRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerCheckAccountStatus How far a moving account is complete.
+//
+// For signed-in accounts (std).
+//
+// Corresponds with GET /xrpc/com.atproto.server.checkAccountStatus (the `ComAtprotoServerCheckAccountStatus` operationId).
+func (c *Client) ComAtprotoServerCheckAccountStatus(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerCheckAccountStatusRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerConfirmEmailWithBody Confirm the e-mail address by the mailed token.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.confirmEmail (the `ComAtprotoServerConfirmEmail` operationId).
+func (c *Client) ComAtprotoServerConfirmEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerConfirmEmailRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerConfirmEmail Confirm the e-mail address by the mailed token.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.confirmEmail (the `ComAtprotoServerConfirmEmail` operationId).
+func (c *Client) ComAtprotoServerConfirmEmail(ctx context.Context, body ComAtprotoServerConfirmEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerConfirmEmailRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ComAtprotoServerCreateAccountWithBody Open an account.
 //
 // Anybody may call this.
@@ -1405,6 +3953,44 @@ func (c *Client) ComAtprotoServerCreateAccountWithBody(ctx context.Context, cont
 // Corresponds with POST /xrpc/com.atproto.server.createAccount (the `ComAtprotoServerCreateAccount` operationId).
 func (c *Client) ComAtprotoServerCreateAccount(ctx context.Context, body ComAtprotoServerCreateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewComAtprotoServerCreateAccountRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerCreateAppPasswordWithBody Make a password for one app.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.createAppPassword (the `ComAtprotoServerCreateAppPassword` operationId).
+func (c *Client) ComAtprotoServerCreateAppPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerCreateAppPasswordRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerCreateAppPassword Make a password for one app.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.createAppPassword (the `ComAtprotoServerCreateAppPassword` operationId).
+func (c *Client) ComAtprotoServerCreateAppPassword(ctx context.Context, body ComAtprotoServerCreateAppPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerCreateAppPasswordRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1529,6 +4115,82 @@ func (c *Client) ComAtprotoServerCreateSession(ctx context.Context, body ComAtpr
 	return c.Client.Do(req)
 }
 
+// ComAtprotoServerDeactivateAccountWithBody Deactivate the account: nothing of it is shown until it is activated.
+//
+// For signed-in accounts (full+td).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.deactivateAccount (the `ComAtprotoServerDeactivateAccount` operationId).
+func (c *Client) ComAtprotoServerDeactivateAccountWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerDeactivateAccountRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerDeactivateAccount Deactivate the account: nothing of it is shown until it is activated.
+//
+// For signed-in accounts (full+td).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.deactivateAccount (the `ComAtprotoServerDeactivateAccount` operationId).
+func (c *Client) ComAtprotoServerDeactivateAccount(ctx context.Context, body ComAtprotoServerDeactivateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerDeactivateAccountRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerDeleteAccountWithBody Delete the account by password and mailed token.
+//
+// Anybody may call this.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.deleteAccount (the `ComAtprotoServerDeleteAccount` operationId).
+func (c *Client) ComAtprotoServerDeleteAccountWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerDeleteAccountRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerDeleteAccount Delete the account by password and mailed token.
+//
+// Anybody may call this.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.deleteAccount (the `ComAtprotoServerDeleteAccount` operationId).
+func (c *Client) ComAtprotoServerDeleteAccount(ctx context.Context, body ComAtprotoServerDeleteAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerDeleteAccountRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ComAtprotoServerDeleteSession Sign out.
 //
 // Takes the refresh token.
@@ -1563,13 +4225,64 @@ func (c *Client) ComAtprotoServerDescribeServer(ctx context.Context, reqEditors 
 	return c.Client.Do(req)
 }
 
+// ComAtprotoServerGetAccountInviteCodes The account's invite codes.
+//
+// For signed-in accounts (full noTD).
+//
+// Corresponds with GET /xrpc/com.atproto.server.getAccountInviteCodes (the `ComAtprotoServerGetAccountInviteCodes` operationId).
+func (c *Client) ComAtprotoServerGetAccountInviteCodes(ctx context.Context, params *ComAtprotoServerGetAccountInviteCodesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerGetAccountInviteCodesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerGetServiceAuth A token to call another service in the account's name.
+//
+// For signed-in accounts (std+td).
+//
+// Corresponds with GET /xrpc/com.atproto.server.getServiceAuth (the `ComAtprotoServerGetServiceAuth` operationId).
+func (c *Client) ComAtprotoServerGetServiceAuth(ctx context.Context, params *ComAtprotoServerGetServiceAuthParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerGetServiceAuthRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ComAtprotoServerGetSession Who is signed in.
 //
-// For signed-in accounts (std).
+// For signed-in accounts (std+queue).
 //
 // Corresponds with GET /xrpc/com.atproto.server.getSession (the `ComAtprotoServerGetSession` operationId).
 func (c *Client) ComAtprotoServerGetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewComAtprotoServerGetSessionRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerListAppPasswords The account's app passwords, by name.
+//
+// For signed-in accounts (std).
+//
+// Corresponds with GET /xrpc/com.atproto.server.listAppPasswords (the `ComAtprotoServerListAppPasswords` operationId).
+func (c *Client) ComAtprotoServerListAppPasswords(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerListAppPasswordsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -1597,6 +4310,264 @@ func (c *Client) ComAtprotoServerRefreshSession(ctx context.Context, reqEditors 
 	return c.Client.Do(req)
 }
 
+// ComAtprotoServerRequestAccountDelete Ask for the mailed token that deleteAccount needs.
+//
+// For signed-in accounts (full noTD).
+//
+// Corresponds with POST /xrpc/com.atproto.server.requestAccountDelete (the `ComAtprotoServerRequestAccountDelete` operationId).
+func (c *Client) ComAtprotoServerRequestAccountDelete(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerRequestAccountDeleteRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerRequestEmailConfirmation Ask for the mailed token that confirmEmail needs.
+//
+// For signed-in accounts (std noTD).
+//
+// Corresponds with POST /xrpc/com.atproto.server.requestEmailConfirmation (the `ComAtprotoServerRequestEmailConfirmation` operationId).
+func (c *Client) ComAtprotoServerRequestEmailConfirmation(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerRequestEmailConfirmationRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerRequestEmailUpdate Ask for the mailed token that updateEmail needs.
+//
+// For signed-in accounts (full noTD).
+//
+// Corresponds with POST /xrpc/com.atproto.server.requestEmailUpdate (the `ComAtprotoServerRequestEmailUpdate` operationId).
+func (c *Client) ComAtprotoServerRequestEmailUpdate(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerRequestEmailUpdateRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerRequestPasswordResetWithBody Ask for the mailed token that resetPassword needs.
+//
+// Anybody may call this.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.requestPasswordReset (the `ComAtprotoServerRequestPasswordReset` operationId).
+func (c *Client) ComAtprotoServerRequestPasswordResetWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerRequestPasswordResetRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerRequestPasswordReset Ask for the mailed token that resetPassword needs.
+//
+// Anybody may call this.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.requestPasswordReset (the `ComAtprotoServerRequestPasswordReset` operationId).
+func (c *Client) ComAtprotoServerRequestPasswordReset(ctx context.Context, body ComAtprotoServerRequestPasswordResetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerRequestPasswordResetRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerReserveSigningKeyWithBody Reserve a signing key for an account that is to move here.
+//
+// Anybody may call this.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.reserveSigningKey (the `ComAtprotoServerReserveSigningKey` operationId).
+func (c *Client) ComAtprotoServerReserveSigningKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerReserveSigningKeyRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerReserveSigningKey Reserve a signing key for an account that is to move here.
+//
+// Anybody may call this.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.reserveSigningKey (the `ComAtprotoServerReserveSigningKey` operationId).
+func (c *Client) ComAtprotoServerReserveSigningKey(ctx context.Context, body ComAtprotoServerReserveSigningKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerReserveSigningKeyRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerResetPasswordWithBody Set a new password by the mailed token.
+//
+// Anybody may call this.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.resetPassword (the `ComAtprotoServerResetPassword` operationId).
+func (c *Client) ComAtprotoServerResetPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerResetPasswordRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerResetPassword Set a new password by the mailed token.
+//
+// Anybody may call this.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.resetPassword (the `ComAtprotoServerResetPassword` operationId).
+func (c *Client) ComAtprotoServerResetPassword(ctx context.Context, body ComAtprotoServerResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerResetPasswordRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerRevokeAppPasswordWithBody Delete an app password and its sessions.
+//
+// For signed-in accounts (std).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.revokeAppPassword (the `ComAtprotoServerRevokeAppPassword` operationId).
+func (c *Client) ComAtprotoServerRevokeAppPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerRevokeAppPasswordRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerRevokeAppPassword Delete an app password and its sessions.
+//
+// For signed-in accounts (std).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.revokeAppPassword (the `ComAtprotoServerRevokeAppPassword` operationId).
+func (c *Client) ComAtprotoServerRevokeAppPassword(ctx context.Context, body ComAtprotoServerRevokeAppPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerRevokeAppPasswordRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerUpdateEmailWithBody Change the account's e-mail address.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.updateEmail (the `ComAtprotoServerUpdateEmail` operationId).
+func (c *Client) ComAtprotoServerUpdateEmailWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerUpdateEmailRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoServerUpdateEmail Change the account's e-mail address.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.server.updateEmail (the `ComAtprotoServerUpdateEmail` operationId).
+func (c *Client) ComAtprotoServerUpdateEmail(ctx context.Context, body ComAtprotoServerUpdateEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoServerUpdateEmailRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoSyncGetBlob A blob's bytes.
+//
+// Anybody may call this; the account concerned and the operator see more.
+//
+// Corresponds with GET /xrpc/com.atproto.sync.getBlob (the `ComAtprotoSyncGetBlob` operationId).
+func (c *Client) ComAtprotoSyncGetBlob(ctx context.Context, params *ComAtprotoSyncGetBlobParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoSyncGetBlobRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ComAtprotoSyncGetBlocks Blocks of a repository by CID, as an archive.
 //
 // Anybody may call this; the account concerned and the operator see more.
@@ -1604,6 +4575,57 @@ func (c *Client) ComAtprotoServerRefreshSession(ctx context.Context, reqEditors 
 // Corresponds with GET /xrpc/com.atproto.sync.getBlocks (the `ComAtprotoSyncGetBlocks` operationId).
 func (c *Client) ComAtprotoSyncGetBlocks(ctx context.Context, params *ComAtprotoSyncGetBlocksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewComAtprotoSyncGetBlocksRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoSyncGetCheckout Deprecated: a whole repository; use getRepo.
+//
+// Anybody may call this; the account concerned and the operator see more.
+//
+// Corresponds with GET /xrpc/com.atproto.sync.getCheckout (the `ComAtprotoSyncGetCheckout` operationId).
+func (c *Client) ComAtprotoSyncGetCheckout(ctx context.Context, params *ComAtprotoSyncGetCheckoutParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoSyncGetCheckoutRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoSyncGetHead Deprecated: the newest commit's CID; use getLatestCommit.
+//
+// Anybody may call this; the account concerned and the operator see more.
+//
+// Corresponds with GET /xrpc/com.atproto.sync.getHead (the `ComAtprotoSyncGetHead` operationId).
+func (c *Client) ComAtprotoSyncGetHead(ctx context.Context, params *ComAtprotoSyncGetHeadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoSyncGetHeadRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoSyncGetHostStatus What is known of a host: here, of this one only.
+//
+// Anybody may call this.
+//
+// Corresponds with GET /xrpc/com.atproto.sync.getHostStatus (the `ComAtprotoSyncGetHostStatus` operationId).
+func (c *Client) ComAtprotoSyncGetHostStatus(ctx context.Context, params *ComAtprotoSyncGetHostStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoSyncGetHostStatusRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1682,6 +4704,40 @@ func (c *Client) ComAtprotoSyncGetRepoStatus(ctx context.Context, params *ComAtp
 	return c.Client.Do(req)
 }
 
+// ComAtprotoSyncListBlobs The blobs that a repository's records name.
+//
+// Anybody may call this; the account concerned and the operator see more.
+//
+// Corresponds with GET /xrpc/com.atproto.sync.listBlobs (the `ComAtprotoSyncListBlobs` operationId).
+func (c *Client) ComAtprotoSyncListBlobs(ctx context.Context, params *ComAtprotoSyncListBlobsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoSyncListBlobsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoSyncListHosts The hosts known here: this one.
+//
+// Anybody may call this.
+//
+// Corresponds with GET /xrpc/com.atproto.sync.listHosts (the `ComAtprotoSyncListHosts` operationId).
+func (c *Client) ComAtprotoSyncListHosts(ctx context.Context, params *ComAtprotoSyncListHostsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoSyncListHostsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ComAtprotoSyncListRepos Every repository hosted here, inactive ones too.
 //
 // Anybody may call this.
@@ -1697,6 +4753,1004 @@ func (c *Client) ComAtprotoSyncListRepos(ctx context.Context, params *ComAtproto
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// ComAtprotoSyncListReposByCollection The repositories that have records of a collection.
+//
+// Anybody may call this.
+//
+// Corresponds with GET /xrpc/com.atproto.sync.listReposByCollection (the `ComAtprotoSyncListReposByCollection` operationId).
+func (c *Client) ComAtprotoSyncListReposByCollection(ctx context.Context, params *ComAtprotoSyncListReposByCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoSyncListReposByCollectionRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoSyncSubscribeRepos performs a GET /xrpc/com.atproto.sync.subscribeRepos (the `ComAtprotoSyncSubscribeRepos` operationId) request.
+//
+// A WebSocket: the request is an upgrade (HTTP/1.1). Anybody may call this.
+func (c *Client) ComAtprotoSyncSubscribeRepos(ctx context.Context, params *ComAtprotoSyncSubscribeReposParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoSyncSubscribeReposRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoTempCheckSignupQueue Where a queued sign-up stands.
+//
+// For signed-in accounts (std+queue).
+//
+// Corresponds with GET /xrpc/com.atproto.temp.checkSignupQueue (the `ComAtprotoTempCheckSignupQueue` operationId).
+func (c *Client) ComAtprotoTempCheckSignupQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoTempCheckSignupQueueRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// NewAppBskyActorGetPreferencesRequest constructs an http.Request for the AppBskyActorGetPreferences method
+func NewAppBskyActorGetPreferencesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/app.bsky.actor.getPreferences")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAppBskyActorPutPreferencesRequest calls the generic AppBskyActorPutPreferences builder with application/json body
+func NewAppBskyActorPutPreferencesRequest(server string, body AppBskyActorPutPreferencesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAppBskyActorPutPreferencesRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAppBskyActorPutPreferencesRequestWithBody constructs an http.Request for the AppBskyActorPutPreferences method, with any body, and a specified content type
+func NewAppBskyActorPutPreferencesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/app.bsky.actor.putPreferences")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoAdminDeleteAccountRequest calls the generic ComAtprotoAdminDeleteAccount builder with application/json body
+func NewComAtprotoAdminDeleteAccountRequest(server string, body ComAtprotoAdminDeleteAccountJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoAdminDeleteAccountRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoAdminDeleteAccountRequestWithBody constructs an http.Request for the ComAtprotoAdminDeleteAccount method, with any body, and a specified content type
+func NewComAtprotoAdminDeleteAccountRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.deleteAccount")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoAdminDisableAccountInvitesRequest calls the generic ComAtprotoAdminDisableAccountInvites builder with application/json body
+func NewComAtprotoAdminDisableAccountInvitesRequest(server string, body ComAtprotoAdminDisableAccountInvitesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoAdminDisableAccountInvitesRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoAdminDisableAccountInvitesRequestWithBody constructs an http.Request for the ComAtprotoAdminDisableAccountInvites method, with any body, and a specified content type
+func NewComAtprotoAdminDisableAccountInvitesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.disableAccountInvites")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoAdminDisableInviteCodesRequest calls the generic ComAtprotoAdminDisableInviteCodes builder with application/json body
+func NewComAtprotoAdminDisableInviteCodesRequest(server string, body ComAtprotoAdminDisableInviteCodesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoAdminDisableInviteCodesRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoAdminDisableInviteCodesRequestWithBody constructs an http.Request for the ComAtprotoAdminDisableInviteCodes method, with any body, and a specified content type
+func NewComAtprotoAdminDisableInviteCodesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.disableInviteCodes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoAdminEnableAccountInvitesRequest calls the generic ComAtprotoAdminEnableAccountInvites builder with application/json body
+func NewComAtprotoAdminEnableAccountInvitesRequest(server string, body ComAtprotoAdminEnableAccountInvitesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoAdminEnableAccountInvitesRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoAdminEnableAccountInvitesRequestWithBody constructs an http.Request for the ComAtprotoAdminEnableAccountInvites method, with any body, and a specified content type
+func NewComAtprotoAdminEnableAccountInvitesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.enableAccountInvites")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoAdminGetAccountInfoRequest constructs an http.Request for the ComAtprotoAdminGetAccountInfo method
+func NewComAtprotoAdminGetAccountInfoRequest(server string, params *ComAtprotoAdminGetAccountInfoParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.getAccountInfo")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "did", params.Did, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "did"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoAdminGetAccountInfosRequest constructs an http.Request for the ComAtprotoAdminGetAccountInfos method
+func NewComAtprotoAdminGetAccountInfosRequest(server string, params *ComAtprotoAdminGetAccountInfosParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.getAccountInfos")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Dids != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dids", params.Dids, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoAdminGetInviteCodesRequest constructs an http.Request for the ComAtprotoAdminGetInviteCodes method
+func NewComAtprotoAdminGetInviteCodesRequest(server string, params *ComAtprotoAdminGetInviteCodesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.getInviteCodes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Sort != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", *params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoAdminGetSubjectStatusRequest constructs an http.Request for the ComAtprotoAdminGetSubjectStatus method
+func NewComAtprotoAdminGetSubjectStatusRequest(server string, params *ComAtprotoAdminGetSubjectStatusParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.getSubjectStatus")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Did != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "did", *params.Did, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "did"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Uri != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "uri", *params.Uri, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "at-uri"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Blob != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "blob", *params.Blob, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "cid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoAdminSearchAccountsRequest constructs an http.Request for the ComAtprotoAdminSearchAccounts method
+func NewComAtprotoAdminSearchAccountsRequest(server string, params *ComAtprotoAdminSearchAccountsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.searchAccounts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Email != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "email", *params.Email, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoAdminSendEmailRequest calls the generic ComAtprotoAdminSendEmail builder with application/json body
+func NewComAtprotoAdminSendEmailRequest(server string, body ComAtprotoAdminSendEmailJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoAdminSendEmailRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoAdminSendEmailRequestWithBody constructs an http.Request for the ComAtprotoAdminSendEmail method, with any body, and a specified content type
+func NewComAtprotoAdminSendEmailRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.sendEmail")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoAdminUpdateAccountEmailRequest calls the generic ComAtprotoAdminUpdateAccountEmail builder with application/json body
+func NewComAtprotoAdminUpdateAccountEmailRequest(server string, body ComAtprotoAdminUpdateAccountEmailJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoAdminUpdateAccountEmailRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoAdminUpdateAccountEmailRequestWithBody constructs an http.Request for the ComAtprotoAdminUpdateAccountEmail method, with any body, and a specified content type
+func NewComAtprotoAdminUpdateAccountEmailRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.updateAccountEmail")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoAdminUpdateAccountHandleRequest calls the generic ComAtprotoAdminUpdateAccountHandle builder with application/json body
+func NewComAtprotoAdminUpdateAccountHandleRequest(server string, body ComAtprotoAdminUpdateAccountHandleJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoAdminUpdateAccountHandleRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoAdminUpdateAccountHandleRequestWithBody constructs an http.Request for the ComAtprotoAdminUpdateAccountHandle method, with any body, and a specified content type
+func NewComAtprotoAdminUpdateAccountHandleRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.updateAccountHandle")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoAdminUpdateAccountPasswordRequest calls the generic ComAtprotoAdminUpdateAccountPassword builder with application/json body
+func NewComAtprotoAdminUpdateAccountPasswordRequest(server string, body ComAtprotoAdminUpdateAccountPasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoAdminUpdateAccountPasswordRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoAdminUpdateAccountPasswordRequestWithBody constructs an http.Request for the ComAtprotoAdminUpdateAccountPassword method, with any body, and a specified content type
+func NewComAtprotoAdminUpdateAccountPasswordRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.updateAccountPassword")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoAdminUpdateAccountSigningKeyRequest calls the generic ComAtprotoAdminUpdateAccountSigningKey builder with application/json body
+func NewComAtprotoAdminUpdateAccountSigningKeyRequest(server string, body ComAtprotoAdminUpdateAccountSigningKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoAdminUpdateAccountSigningKeyRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoAdminUpdateAccountSigningKeyRequestWithBody constructs an http.Request for the ComAtprotoAdminUpdateAccountSigningKey method, with any body, and a specified content type
+func NewComAtprotoAdminUpdateAccountSigningKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.updateAccountSigningKey")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoAdminUpdateSubjectStatusRequest calls the generic ComAtprotoAdminUpdateSubjectStatus builder with application/json body
+func NewComAtprotoAdminUpdateSubjectStatusRequest(server string, body ComAtprotoAdminUpdateSubjectStatusJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoAdminUpdateSubjectStatusRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoAdminUpdateSubjectStatusRequestWithBody constructs an http.Request for the ComAtprotoAdminUpdateSubjectStatus method, with any body, and a specified content type
+func NewComAtprotoAdminUpdateSubjectStatusRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.admin.updateSubjectStatus")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoIdentityGetRecommendedDidCredentialsRequest constructs an http.Request for the ComAtprotoIdentityGetRecommendedDidCredentials method
+func NewComAtprotoIdentityGetRecommendedDidCredentialsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.identity.getRecommendedDidCredentials")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoIdentityRefreshIdentityRequest calls the generic ComAtprotoIdentityRefreshIdentity builder with application/json body
+func NewComAtprotoIdentityRefreshIdentityRequest(server string, body ComAtprotoIdentityRefreshIdentityJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoIdentityRefreshIdentityRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoIdentityRefreshIdentityRequestWithBody constructs an http.Request for the ComAtprotoIdentityRefreshIdentity method, with any body, and a specified content type
+func NewComAtprotoIdentityRefreshIdentityRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.identity.refreshIdentity")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoIdentityRequestPlcOperationSignatureRequest constructs an http.Request for the ComAtprotoIdentityRequestPlcOperationSignature method
+func NewComAtprotoIdentityRequestPlcOperationSignatureRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.identity.requestPlcOperationSignature")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoIdentityResolveDidRequest constructs an http.Request for the ComAtprotoIdentityResolveDid method
+func NewComAtprotoIdentityResolveDidRequest(server string, params *ComAtprotoIdentityResolveDidParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.identity.resolveDid")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "did", params.Did, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "did"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewComAtprotoIdentityResolveHandleRequest constructs an http.Request for the ComAtprotoIdentityResolveHandle method
@@ -1745,6 +5799,176 @@ func NewComAtprotoIdentityResolveHandleRequest(server string, params *ComAtproto
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewComAtprotoIdentityResolveIdentityRequest constructs an http.Request for the ComAtprotoIdentityResolveIdentity method
+func NewComAtprotoIdentityResolveIdentityRequest(server string, params *ComAtprotoIdentityResolveIdentityParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.identity.resolveIdentity")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "identifier", params.Identifier, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "at-identifier"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoIdentitySignPlcOperationRequest calls the generic ComAtprotoIdentitySignPlcOperation builder with application/json body
+func NewComAtprotoIdentitySignPlcOperationRequest(server string, body ComAtprotoIdentitySignPlcOperationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoIdentitySignPlcOperationRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoIdentitySignPlcOperationRequestWithBody constructs an http.Request for the ComAtprotoIdentitySignPlcOperation method, with any body, and a specified content type
+func NewComAtprotoIdentitySignPlcOperationRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.identity.signPlcOperation")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoIdentitySubmitPlcOperationRequest calls the generic ComAtprotoIdentitySubmitPlcOperation builder with application/json body
+func NewComAtprotoIdentitySubmitPlcOperationRequest(server string, body ComAtprotoIdentitySubmitPlcOperationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoIdentitySubmitPlcOperationRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoIdentitySubmitPlcOperationRequestWithBody constructs an http.Request for the ComAtprotoIdentitySubmitPlcOperation method, with any body, and a specified content type
+func NewComAtprotoIdentitySubmitPlcOperationRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.identity.submitPlcOperation")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoIdentityUpdateHandleRequest calls the generic ComAtprotoIdentityUpdateHandle builder with application/json body
+func NewComAtprotoIdentityUpdateHandleRequest(server string, body ComAtprotoIdentityUpdateHandleJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoIdentityUpdateHandleRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoIdentityUpdateHandleRequestWithBody constructs an http.Request for the ComAtprotoIdentityUpdateHandle method, with any body, and a specified content type
+func NewComAtprotoIdentityUpdateHandleRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.identity.updateHandle")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -1997,6 +6221,101 @@ func NewComAtprotoRepoGetRecordRequest(server string, params *ComAtprotoRepoGetR
 	return req, nil
 }
 
+// NewComAtprotoRepoImportRepoRequestWithBody constructs an http.Request for the ComAtprotoRepoImportRepo method, with any body, and a specified content type
+func NewComAtprotoRepoImportRepoRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.repo.importRepo")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoRepoListMissingBlobsRequest constructs an http.Request for the ComAtprotoRepoListMissingBlobs method
+func NewComAtprotoRepoListMissingBlobsRequest(server string, params *ComAtprotoRepoListMissingBlobsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.repo.listMissingBlobs")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewComAtprotoRepoListRecordsRequest constructs an http.Request for the ComAtprotoRepoListRecords method
 func NewComAtprotoRepoListRecordsRequest(server string, params *ComAtprotoRepoListRecordsParams) (*http.Request, error) {
 	var err error
@@ -2131,6 +6450,129 @@ func NewComAtprotoRepoPutRecordRequestWithBody(server string, contentType string
 	return req, nil
 }
 
+// NewComAtprotoRepoUploadBlobRequestWithBody constructs an http.Request for the ComAtprotoRepoUploadBlob method, with any body, and a specified content type
+func NewComAtprotoRepoUploadBlobRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.repo.uploadBlob")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoServerActivateAccountRequest constructs an http.Request for the ComAtprotoServerActivateAccount method
+func NewComAtprotoServerActivateAccountRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.activateAccount")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoServerCheckAccountStatusRequest constructs an http.Request for the ComAtprotoServerCheckAccountStatus method
+func NewComAtprotoServerCheckAccountStatusRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.checkAccountStatus")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoServerConfirmEmailRequest calls the generic ComAtprotoServerConfirmEmail builder with application/json body
+func NewComAtprotoServerConfirmEmailRequest(server string, body ComAtprotoServerConfirmEmailJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoServerConfirmEmailRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoServerConfirmEmailRequestWithBody constructs an http.Request for the ComAtprotoServerConfirmEmail method, with any body, and a specified content type
+func NewComAtprotoServerConfirmEmailRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.confirmEmail")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewComAtprotoServerCreateAccountRequest calls the generic ComAtprotoServerCreateAccount builder with application/json body
 func NewComAtprotoServerCreateAccountRequest(server string, body ComAtprotoServerCreateAccountJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -2152,6 +6594,46 @@ func NewComAtprotoServerCreateAccountRequestWithBody(server string, contentType 
 	}
 
 	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.createAccount")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoServerCreateAppPasswordRequest calls the generic ComAtprotoServerCreateAppPassword builder with application/json body
+func NewComAtprotoServerCreateAppPasswordRequest(server string, body ComAtprotoServerCreateAppPasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoServerCreateAppPasswordRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoServerCreateAppPasswordRequestWithBody constructs an http.Request for the ComAtprotoServerCreateAppPassword method, with any body, and a specified content type
+func NewComAtprotoServerCreateAppPasswordRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.createAppPassword")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -2291,6 +6773,86 @@ func NewComAtprotoServerCreateSessionRequestWithBody(server string, contentType 
 	return req, nil
 }
 
+// NewComAtprotoServerDeactivateAccountRequest calls the generic ComAtprotoServerDeactivateAccount builder with application/json body
+func NewComAtprotoServerDeactivateAccountRequest(server string, body ComAtprotoServerDeactivateAccountJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoServerDeactivateAccountRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoServerDeactivateAccountRequestWithBody constructs an http.Request for the ComAtprotoServerDeactivateAccount method, with any body, and a specified content type
+func NewComAtprotoServerDeactivateAccountRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.deactivateAccount")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoServerDeleteAccountRequest calls the generic ComAtprotoServerDeleteAccount builder with application/json body
+func NewComAtprotoServerDeleteAccountRequest(server string, body ComAtprotoServerDeleteAccountJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoServerDeleteAccountRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoServerDeleteAccountRequestWithBody constructs an http.Request for the ComAtprotoServerDeleteAccount method, with any body, and a specified content type
+func NewComAtprotoServerDeleteAccountRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.deleteAccount")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewComAtprotoServerDeleteSessionRequest constructs an http.Request for the ComAtprotoServerDeleteSession method
 func NewComAtprotoServerDeleteSessionRequest(server string) (*http.Request, error) {
 	var err error
@@ -2345,6 +6907,146 @@ func NewComAtprotoServerDescribeServerRequest(server string) (*http.Request, err
 	return req, nil
 }
 
+// NewComAtprotoServerGetAccountInviteCodesRequest constructs an http.Request for the ComAtprotoServerGetAccountInviteCodes method
+func NewComAtprotoServerGetAccountInviteCodesRequest(server string, params *ComAtprotoServerGetAccountInviteCodesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.getAccountInviteCodes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.IncludeUsed != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "includeUsed", *params.IncludeUsed, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CreateAvailable != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "createAvailable", *params.CreateAvailable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoServerGetServiceAuthRequest constructs an http.Request for the ComAtprotoServerGetServiceAuth method
+func NewComAtprotoServerGetServiceAuthRequest(server string, params *ComAtprotoServerGetServiceAuthParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.getServiceAuth")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "aud", params.Aud, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Exp != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exp", *params.Exp, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Lxm != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "lxm", *params.Lxm, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "nsid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewComAtprotoServerGetSessionRequest constructs an http.Request for the ComAtprotoServerGetSession method
 func NewComAtprotoServerGetSessionRequest(server string) (*http.Request, error) {
 	var err error
@@ -2355,6 +7057,33 @@ func NewComAtprotoServerGetSessionRequest(server string) (*http.Request, error) 
 	}
 
 	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.getSession")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoServerListAppPasswordsRequest constructs an http.Request for the ComAtprotoServerListAppPasswords method
+func NewComAtprotoServerListAppPasswordsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.listAppPasswords")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -2392,6 +7121,345 @@ func NewComAtprotoServerRefreshSessionRequest(server string) (*http.Request, err
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoServerRequestAccountDeleteRequest constructs an http.Request for the ComAtprotoServerRequestAccountDelete method
+func NewComAtprotoServerRequestAccountDeleteRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.requestAccountDelete")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoServerRequestEmailConfirmationRequest constructs an http.Request for the ComAtprotoServerRequestEmailConfirmation method
+func NewComAtprotoServerRequestEmailConfirmationRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.requestEmailConfirmation")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoServerRequestEmailUpdateRequest constructs an http.Request for the ComAtprotoServerRequestEmailUpdate method
+func NewComAtprotoServerRequestEmailUpdateRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.requestEmailUpdate")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoServerRequestPasswordResetRequest calls the generic ComAtprotoServerRequestPasswordReset builder with application/json body
+func NewComAtprotoServerRequestPasswordResetRequest(server string, body ComAtprotoServerRequestPasswordResetJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoServerRequestPasswordResetRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoServerRequestPasswordResetRequestWithBody constructs an http.Request for the ComAtprotoServerRequestPasswordReset method, with any body, and a specified content type
+func NewComAtprotoServerRequestPasswordResetRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.requestPasswordReset")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoServerReserveSigningKeyRequest calls the generic ComAtprotoServerReserveSigningKey builder with application/json body
+func NewComAtprotoServerReserveSigningKeyRequest(server string, body ComAtprotoServerReserveSigningKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoServerReserveSigningKeyRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoServerReserveSigningKeyRequestWithBody constructs an http.Request for the ComAtprotoServerReserveSigningKey method, with any body, and a specified content type
+func NewComAtprotoServerReserveSigningKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.reserveSigningKey")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoServerResetPasswordRequest calls the generic ComAtprotoServerResetPassword builder with application/json body
+func NewComAtprotoServerResetPasswordRequest(server string, body ComAtprotoServerResetPasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoServerResetPasswordRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoServerResetPasswordRequestWithBody constructs an http.Request for the ComAtprotoServerResetPassword method, with any body, and a specified content type
+func NewComAtprotoServerResetPasswordRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.resetPassword")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoServerRevokeAppPasswordRequest calls the generic ComAtprotoServerRevokeAppPassword builder with application/json body
+func NewComAtprotoServerRevokeAppPasswordRequest(server string, body ComAtprotoServerRevokeAppPasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoServerRevokeAppPasswordRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoServerRevokeAppPasswordRequestWithBody constructs an http.Request for the ComAtprotoServerRevokeAppPassword method, with any body, and a specified content type
+func NewComAtprotoServerRevokeAppPasswordRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.revokeAppPassword")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoServerUpdateEmailRequest calls the generic ComAtprotoServerUpdateEmail builder with application/json body
+func NewComAtprotoServerUpdateEmailRequest(server string, body ComAtprotoServerUpdateEmailJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoServerUpdateEmailRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoServerUpdateEmailRequestWithBody constructs an http.Request for the ComAtprotoServerUpdateEmail method, with any body, and a specified content type
+func NewComAtprotoServerUpdateEmailRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.server.updateEmail")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoSyncGetBlobRequest constructs an http.Request for the ComAtprotoSyncGetBlob method
+func NewComAtprotoSyncGetBlobRequest(server string, params *ComAtprotoSyncGetBlobParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.sync.getBlob")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "did", params.Did, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "did"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cid", params.Cid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "cid"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -2445,6 +7513,156 @@ func NewComAtprotoSyncGetBlocksRequest(server string, params *ComAtprotoSyncGetB
 				}
 			}
 
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoSyncGetCheckoutRequest constructs an http.Request for the ComAtprotoSyncGetCheckout method
+func NewComAtprotoSyncGetCheckoutRequest(server string, params *ComAtprotoSyncGetCheckoutParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.sync.getCheckout")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "did", params.Did, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "did"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoSyncGetHeadRequest constructs an http.Request for the ComAtprotoSyncGetHead method
+func NewComAtprotoSyncGetHeadRequest(server string, params *ComAtprotoSyncGetHeadParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.sync.getHead")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "did", params.Did, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "did"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoSyncGetHostStatusRequest constructs an http.Request for the ComAtprotoSyncGetHostStatus method
+func NewComAtprotoSyncGetHostStatusRequest(server string, params *ComAtprotoSyncGetHostStatusParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.sync.getHostStatus")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "hostname", params.Hostname, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
 		}
 
 		if encoded := queryValues.Encode(); encoded != "" {
@@ -2689,6 +7907,158 @@ func NewComAtprotoSyncGetRepoStatusRequest(server string, params *ComAtprotoSync
 	return req, nil
 }
 
+// NewComAtprotoSyncListBlobsRequest constructs an http.Request for the ComAtprotoSyncListBlobs method
+func NewComAtprotoSyncListBlobsRequest(server string, params *ComAtprotoSyncListBlobsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.sync.listBlobs")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "did", params.Did, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "did"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "tid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoSyncListHostsRequest constructs an http.Request for the ComAtprotoSyncListHosts method
+func NewComAtprotoSyncListHostsRequest(server string, params *ComAtprotoSyncListHostsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.sync.listHosts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewComAtprotoSyncListReposRequest constructs an http.Request for the ComAtprotoSyncListRepos method
 func NewComAtprotoSyncListReposRequest(server string, params *ComAtprotoSyncListReposParams) (*http.Request, error) {
 	var err error
@@ -2755,6 +8125,161 @@ func NewComAtprotoSyncListReposRequest(server string, params *ComAtprotoSyncList
 	return req, nil
 }
 
+// NewComAtprotoSyncListReposByCollectionRequest constructs an http.Request for the ComAtprotoSyncListReposByCollection method
+func NewComAtprotoSyncListReposByCollectionRequest(server string, params *ComAtprotoSyncListReposByCollectionParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.sync.listReposByCollection")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "collection", params.Collection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "nsid"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoSyncSubscribeReposRequest constructs an http.Request for the ComAtprotoSyncSubscribeRepos method
+func NewComAtprotoSyncSubscribeReposRequest(server string, params *ComAtprotoSyncSubscribeReposParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.sync.subscribeRepos")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewComAtprotoTempCheckSignupQueueRequest constructs an http.Request for the ComAtprotoTempCheckSignupQueue method
+func NewComAtprotoTempCheckSignupQueueRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.temp.checkSignupQueue")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -2799,6 +8324,303 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// AppBskyActorGetPreferencesWithResponse The account's private preferences.
+	//
+	// For signed-in accounts (std+td).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/app.bsky.actor.getPreferences (the `AppBskyActorGetPreferences` operationId).
+	AppBskyActorGetPreferencesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*AppBskyActorGetPreferencesResponse, error)
+
+	// AppBskyActorPutPreferencesWithBodyWithResponse Replace the account's private preferences.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/app.bsky.actor.putPreferences (the `AppBskyActorPutPreferences` operationId).
+	AppBskyActorPutPreferencesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AppBskyActorPutPreferencesResponse, error)
+
+	// AppBskyActorPutPreferencesWithResponse Replace the account's private preferences.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/app.bsky.actor.putPreferences (the `AppBskyActorPutPreferences` operationId).
+	AppBskyActorPutPreferencesWithResponse(ctx context.Context, body AppBskyActorPutPreferencesJSONRequestBody, reqEditors ...RequestEditorFn) (*AppBskyActorPutPreferencesResponse, error)
+
+	// ComAtprotoAdminDeleteAccountWithBodyWithResponse Delete an account for good.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.deleteAccount (the `ComAtprotoAdminDeleteAccount` operationId).
+	ComAtprotoAdminDeleteAccountWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminDeleteAccountResponse, error)
+
+	// ComAtprotoAdminDeleteAccountWithResponse Delete an account for good.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.deleteAccount (the `ComAtprotoAdminDeleteAccount` operationId).
+	ComAtprotoAdminDeleteAccountWithResponse(ctx context.Context, body ComAtprotoAdminDeleteAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminDeleteAccountResponse, error)
+
+	// ComAtprotoAdminDisableAccountInvitesWithBodyWithResponse Stop an account from getting new invite codes.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.disableAccountInvites (the `ComAtprotoAdminDisableAccountInvites` operationId).
+	ComAtprotoAdminDisableAccountInvitesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminDisableAccountInvitesResponse, error)
+
+	// ComAtprotoAdminDisableAccountInvitesWithResponse Stop an account from getting new invite codes.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.disableAccountInvites (the `ComAtprotoAdminDisableAccountInvites` operationId).
+	ComAtprotoAdminDisableAccountInvitesWithResponse(ctx context.Context, body ComAtprotoAdminDisableAccountInvitesJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminDisableAccountInvitesResponse, error)
+
+	// ComAtprotoAdminDisableInviteCodesWithBodyWithResponse Make invite codes unusable, one by one or all of an account.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.disableInviteCodes (the `ComAtprotoAdminDisableInviteCodes` operationId).
+	ComAtprotoAdminDisableInviteCodesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminDisableInviteCodesResponse, error)
+
+	// ComAtprotoAdminDisableInviteCodesWithResponse Make invite codes unusable, one by one or all of an account.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.disableInviteCodes (the `ComAtprotoAdminDisableInviteCodes` operationId).
+	ComAtprotoAdminDisableInviteCodesWithResponse(ctx context.Context, body ComAtprotoAdminDisableInviteCodesJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminDisableInviteCodesResponse, error)
+
+	// ComAtprotoAdminEnableAccountInvitesWithBodyWithResponse Let an account get invite codes again.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.enableAccountInvites (the `ComAtprotoAdminEnableAccountInvites` operationId).
+	ComAtprotoAdminEnableAccountInvitesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminEnableAccountInvitesResponse, error)
+
+	// ComAtprotoAdminEnableAccountInvitesWithResponse Let an account get invite codes again.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.enableAccountInvites (the `ComAtprotoAdminEnableAccountInvites` operationId).
+	ComAtprotoAdminEnableAccountInvitesWithResponse(ctx context.Context, body ComAtprotoAdminEnableAccountInvitesJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminEnableAccountInvitesResponse, error)
+
+	// ComAtprotoAdminGetAccountInfoWithResponse What the server knows of an account.
+	//
+	// For the operator of this server.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.admin.getAccountInfo (the `ComAtprotoAdminGetAccountInfo` operationId).
+	ComAtprotoAdminGetAccountInfoWithResponse(ctx context.Context, params *ComAtprotoAdminGetAccountInfoParams, reqEditors ...RequestEditorFn) (*ComAtprotoAdminGetAccountInfoResponse, error)
+
+	// ComAtprotoAdminGetAccountInfosWithResponse The same for several accounts.
+	//
+	// For the operator of this server.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.admin.getAccountInfos (the `ComAtprotoAdminGetAccountInfos` operationId).
+	ComAtprotoAdminGetAccountInfosWithResponse(ctx context.Context, params *ComAtprotoAdminGetAccountInfosParams, reqEditors ...RequestEditorFn) (*ComAtprotoAdminGetAccountInfosResponse, error)
+
+	// ComAtprotoAdminGetInviteCodesWithResponse List invite codes and their use.
+	//
+	// For the operator of this server.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.admin.getInviteCodes (the `ComAtprotoAdminGetInviteCodes` operationId).
+	ComAtprotoAdminGetInviteCodesWithResponse(ctx context.Context, params *ComAtprotoAdminGetInviteCodesParams, reqEditors ...RequestEditorFn) (*ComAtprotoAdminGetInviteCodesResponse, error)
+
+	// ComAtprotoAdminGetSubjectStatusWithResponse Whether an account, record or blob is taken down.
+	//
+	// For the operator of this server.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.admin.getSubjectStatus (the `ComAtprotoAdminGetSubjectStatus` operationId).
+	ComAtprotoAdminGetSubjectStatusWithResponse(ctx context.Context, params *ComAtprotoAdminGetSubjectStatusParams, reqEditors ...RequestEditorFn) (*ComAtprotoAdminGetSubjectStatusResponse, error)
+
+	// ComAtprotoAdminSearchAccountsWithResponse Find accounts by e-mail address.
+	//
+	// For the operator of this server.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.admin.searchAccounts (the `ComAtprotoAdminSearchAccounts` operationId).
+	ComAtprotoAdminSearchAccountsWithResponse(ctx context.Context, params *ComAtprotoAdminSearchAccountsParams, reqEditors ...RequestEditorFn) (*ComAtprotoAdminSearchAccountsResponse, error)
+
+	// ComAtprotoAdminSendEmailWithBodyWithResponse Send mail to an account.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.sendEmail (the `ComAtprotoAdminSendEmail` operationId).
+	ComAtprotoAdminSendEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminSendEmailResponse, error)
+
+	// ComAtprotoAdminSendEmailWithResponse Send mail to an account.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.sendEmail (the `ComAtprotoAdminSendEmail` operationId).
+	ComAtprotoAdminSendEmailWithResponse(ctx context.Context, body ComAtprotoAdminSendEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminSendEmailResponse, error)
+
+	// ComAtprotoAdminUpdateAccountEmailWithBodyWithResponse Change an account's e-mail address.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountEmail (the `ComAtprotoAdminUpdateAccountEmail` operationId).
+	ComAtprotoAdminUpdateAccountEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountEmailResponse, error)
+
+	// ComAtprotoAdminUpdateAccountEmailWithResponse Change an account's e-mail address.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountEmail (the `ComAtprotoAdminUpdateAccountEmail` operationId).
+	ComAtprotoAdminUpdateAccountEmailWithResponse(ctx context.Context, body ComAtprotoAdminUpdateAccountEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountEmailResponse, error)
+
+	// ComAtprotoAdminUpdateAccountHandleWithBodyWithResponse Change an account's handle.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountHandle (the `ComAtprotoAdminUpdateAccountHandle` operationId).
+	ComAtprotoAdminUpdateAccountHandleWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountHandleResponse, error)
+
+	// ComAtprotoAdminUpdateAccountHandleWithResponse Change an account's handle.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountHandle (the `ComAtprotoAdminUpdateAccountHandle` operationId).
+	ComAtprotoAdminUpdateAccountHandleWithResponse(ctx context.Context, body ComAtprotoAdminUpdateAccountHandleJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountHandleResponse, error)
+
+	// ComAtprotoAdminUpdateAccountPasswordWithBodyWithResponse Set an account's password.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountPassword (the `ComAtprotoAdminUpdateAccountPassword` operationId).
+	ComAtprotoAdminUpdateAccountPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountPasswordResponse, error)
+
+	// ComAtprotoAdminUpdateAccountPasswordWithResponse Set an account's password.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountPassword (the `ComAtprotoAdminUpdateAccountPassword` operationId).
+	ComAtprotoAdminUpdateAccountPasswordWithResponse(ctx context.Context, body ComAtprotoAdminUpdateAccountPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountPasswordResponse, error)
+
+	// ComAtprotoAdminUpdateAccountSigningKeyWithBodyWithResponse Change the signing key in an account's DID document.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountSigningKey (the `ComAtprotoAdminUpdateAccountSigningKey` operationId).
+	ComAtprotoAdminUpdateAccountSigningKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountSigningKeyResponse, error)
+
+	// ComAtprotoAdminUpdateAccountSigningKeyWithResponse Change the signing key in an account's DID document.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateAccountSigningKey (the `ComAtprotoAdminUpdateAccountSigningKey` operationId).
+	ComAtprotoAdminUpdateAccountSigningKeyWithResponse(ctx context.Context, body ComAtprotoAdminUpdateAccountSigningKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountSigningKeyResponse, error)
+
+	// ComAtprotoAdminUpdateSubjectStatusWithBodyWithResponse Take down or restore an account, record or blob.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateSubjectStatus (the `ComAtprotoAdminUpdateSubjectStatus` operationId).
+	ComAtprotoAdminUpdateSubjectStatusWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateSubjectStatusResponse, error)
+
+	// ComAtprotoAdminUpdateSubjectStatusWithResponse Take down or restore an account, record or blob.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.admin.updateSubjectStatus (the `ComAtprotoAdminUpdateSubjectStatus` operationId).
+	ComAtprotoAdminUpdateSubjectStatusWithResponse(ctx context.Context, body ComAtprotoAdminUpdateSubjectStatusJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateSubjectStatusResponse, error)
+
+	// ComAtprotoIdentityGetRecommendedDidCredentialsWithResponse What an account's DID document should hold to be hosted here.
+	//
+	// For signed-in accounts (std).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.identity.getRecommendedDidCredentials (the `ComAtprotoIdentityGetRecommendedDidCredentials` operationId).
+	ComAtprotoIdentityGetRecommendedDidCredentialsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityGetRecommendedDidCredentialsResponse, error)
+
+	// ComAtprotoIdentityRefreshIdentityWithBodyWithResponse Resolve an identity again, past the caches.
+	//
+	// Anybody may call this.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.refreshIdentity (the `ComAtprotoIdentityRefreshIdentity` operationId).
+	ComAtprotoIdentityRefreshIdentityWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityRefreshIdentityResponse, error)
+
+	// ComAtprotoIdentityRefreshIdentityWithResponse Resolve an identity again, past the caches.
+	//
+	// Anybody may call this.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.refreshIdentity (the `ComAtprotoIdentityRefreshIdentity` operationId).
+	ComAtprotoIdentityRefreshIdentityWithResponse(ctx context.Context, body ComAtprotoIdentityRefreshIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityRefreshIdentityResponse, error)
+
+	// ComAtprotoIdentityRequestPlcOperationSignatureWithResponse Ask for the mailed token that signPlcOperation needs.
+	//
+	// For signed-in accounts (full+td).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.requestPlcOperationSignature (the `ComAtprotoIdentityRequestPlcOperationSignature` operationId).
+	ComAtprotoIdentityRequestPlcOperationSignatureWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityRequestPlcOperationSignatureResponse, error)
+
+	// ComAtprotoIdentityResolveDidWithResponse The DID document of a DID.
+	//
+	// Anybody may call this.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.identity.resolveDid (the `ComAtprotoIdentityResolveDid` operationId).
+	ComAtprotoIdentityResolveDidWithResponse(ctx context.Context, params *ComAtprotoIdentityResolveDidParams, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityResolveDidResponse, error)
+
 	// ComAtprotoIdentityResolveHandleWithResponse The DID of a handle.
 	//
 	// Anybody may call this.
@@ -2807,6 +8629,69 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /xrpc/com.atproto.identity.resolveHandle (the `ComAtprotoIdentityResolveHandle` operationId).
 	ComAtprotoIdentityResolveHandleWithResponse(ctx context.Context, params *ComAtprotoIdentityResolveHandleParams, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityResolveHandleResponse, error)
+
+	// ComAtprotoIdentityResolveIdentityWithResponse DID, handle and document of an identity, checked both ways.
+	//
+	// Anybody may call this.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.identity.resolveIdentity (the `ComAtprotoIdentityResolveIdentity` operationId).
+	ComAtprotoIdentityResolveIdentityWithResponse(ctx context.Context, params *ComAtprotoIdentityResolveIdentityParams, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityResolveIdentityResponse, error)
+
+	// ComAtprotoIdentitySignPlcOperationWithBodyWithResponse Sign a change of the account's DID document.
+	//
+	// For signed-in accounts (full+td).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.signPlcOperation (the `ComAtprotoIdentitySignPlcOperation` operationId).
+	ComAtprotoIdentitySignPlcOperationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoIdentitySignPlcOperationResponse, error)
+
+	// ComAtprotoIdentitySignPlcOperationWithResponse Sign a change of the account's DID document.
+	//
+	// For signed-in accounts (full+td).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.signPlcOperation (the `ComAtprotoIdentitySignPlcOperation` operationId).
+	ComAtprotoIdentitySignPlcOperationWithResponse(ctx context.Context, body ComAtprotoIdentitySignPlcOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoIdentitySignPlcOperationResponse, error)
+
+	// ComAtprotoIdentitySubmitPlcOperationWithBodyWithResponse Send a signed change to the DID's directory, after checking it.
+	//
+	// For signed-in accounts (std).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.submitPlcOperation (the `ComAtprotoIdentitySubmitPlcOperation` operationId).
+	ComAtprotoIdentitySubmitPlcOperationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoIdentitySubmitPlcOperationResponse, error)
+
+	// ComAtprotoIdentitySubmitPlcOperationWithResponse Send a signed change to the DID's directory, after checking it.
+	//
+	// For signed-in accounts (std).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.submitPlcOperation (the `ComAtprotoIdentitySubmitPlcOperation` operationId).
+	ComAtprotoIdentitySubmitPlcOperationWithResponse(ctx context.Context, body ComAtprotoIdentitySubmitPlcOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoIdentitySubmitPlcOperationResponse, error)
+
+	// ComAtprotoIdentityUpdateHandleWithBodyWithResponse Change the account's handle.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.updateHandle (the `ComAtprotoIdentityUpdateHandle` operationId).
+	ComAtprotoIdentityUpdateHandleWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityUpdateHandleResponse, error)
+
+	// ComAtprotoIdentityUpdateHandleWithResponse Change the account's handle.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.identity.updateHandle (the `ComAtprotoIdentityUpdateHandle` operationId).
+	ComAtprotoIdentityUpdateHandleWithResponse(ctx context.Context, body ComAtprotoIdentityUpdateHandleJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityUpdateHandleResponse, error)
 
 	// ComAtprotoRepoApplyWritesWithBodyWithResponse Create, update and delete several records in one commit.
 	//
@@ -2880,6 +8765,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /xrpc/com.atproto.repo.getRecord (the `ComAtprotoRepoGetRecord` operationId).
 	ComAtprotoRepoGetRecordWithResponse(ctx context.Context, params *ComAtprotoRepoGetRecordParams, reqEditors ...RequestEditorFn) (*ComAtprotoRepoGetRecordResponse, error)
 
+	// ComAtprotoRepoImportRepoWithBodyWithResponse Replace the repository by that of an archive, to move an account here.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.repo.importRepo (the `ComAtprotoRepoImportRepo` operationId).
+	ComAtprotoRepoImportRepoWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoRepoImportRepoResponse, error)
+
+	// ComAtprotoRepoListMissingBlobsWithResponse Blobs that records name and the server does not have.
+	//
+	// For signed-in accounts (std).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.repo.listMissingBlobs (the `ComAtprotoRepoListMissingBlobs` operationId).
+	ComAtprotoRepoListMissingBlobsWithResponse(ctx context.Context, params *ComAtprotoRepoListMissingBlobsParams, reqEditors ...RequestEditorFn) (*ComAtprotoRepoListMissingBlobsResponse, error)
+
 	// ComAtprotoRepoListRecordsWithResponse The records of a collection, page by page, newest key first.
 	//
 	// Anybody may call this.
@@ -2907,6 +8810,51 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /xrpc/com.atproto.repo.putRecord (the `ComAtprotoRepoPutRecord` operationId).
 	ComAtprotoRepoPutRecordWithResponse(ctx context.Context, body ComAtprotoRepoPutRecordJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoRepoPutRecordResponse, error)
 
+	// ComAtprotoRepoUploadBlobWithBodyWithResponse Upload a file, to be named by a record soon after.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.repo.uploadBlob (the `ComAtprotoRepoUploadBlob` operationId).
+	ComAtprotoRepoUploadBlobWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoRepoUploadBlobResponse, error)
+
+	// ComAtprotoServerActivateAccountWithResponse Activate an account that was deactivated or moved here.
+	//
+	// For signed-in accounts (full).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.activateAccount (the `ComAtprotoServerActivateAccount` operationId).
+	ComAtprotoServerActivateAccountWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerActivateAccountResponse, error)
+
+	// ComAtprotoServerCheckAccountStatusWithResponse How far a moving account is complete.
+	//
+	// For signed-in accounts (std).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.server.checkAccountStatus (the `ComAtprotoServerCheckAccountStatus` operationId).
+	ComAtprotoServerCheckAccountStatusWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerCheckAccountStatusResponse, error)
+
+	// ComAtprotoServerConfirmEmailWithBodyWithResponse Confirm the e-mail address by the mailed token.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.confirmEmail (the `ComAtprotoServerConfirmEmail` operationId).
+	ComAtprotoServerConfirmEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerConfirmEmailResponse, error)
+
+	// ComAtprotoServerConfirmEmailWithResponse Confirm the e-mail address by the mailed token.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.confirmEmail (the `ComAtprotoServerConfirmEmail` operationId).
+	ComAtprotoServerConfirmEmailWithResponse(ctx context.Context, body ComAtprotoServerConfirmEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerConfirmEmailResponse, error)
+
 	// ComAtprotoServerCreateAccountWithBodyWithResponse Open an account.
 	//
 	// Anybody may call this.
@@ -2924,6 +8872,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /xrpc/com.atproto.server.createAccount (the `ComAtprotoServerCreateAccount` operationId).
 	ComAtprotoServerCreateAccountWithResponse(ctx context.Context, body ComAtprotoServerCreateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerCreateAccountResponse, error)
+
+	// ComAtprotoServerCreateAppPasswordWithBodyWithResponse Make a password for one app.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.createAppPassword (the `ComAtprotoServerCreateAppPassword` operationId).
+	ComAtprotoServerCreateAppPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerCreateAppPasswordResponse, error)
+
+	// ComAtprotoServerCreateAppPasswordWithResponse Make a password for one app.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.createAppPassword (the `ComAtprotoServerCreateAppPassword` operationId).
+	ComAtprotoServerCreateAppPasswordWithResponse(ctx context.Context, body ComAtprotoServerCreateAppPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerCreateAppPasswordResponse, error)
 
 	// ComAtprotoServerCreateInviteCodeWithBodyWithResponse Make an invite code.
 	//
@@ -2979,6 +8945,42 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /xrpc/com.atproto.server.createSession (the `ComAtprotoServerCreateSession` operationId).
 	ComAtprotoServerCreateSessionWithResponse(ctx context.Context, body ComAtprotoServerCreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerCreateSessionResponse, error)
 
+	// ComAtprotoServerDeactivateAccountWithBodyWithResponse Deactivate the account: nothing of it is shown until it is activated.
+	//
+	// For signed-in accounts (full+td).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.deactivateAccount (the `ComAtprotoServerDeactivateAccount` operationId).
+	ComAtprotoServerDeactivateAccountWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerDeactivateAccountResponse, error)
+
+	// ComAtprotoServerDeactivateAccountWithResponse Deactivate the account: nothing of it is shown until it is activated.
+	//
+	// For signed-in accounts (full+td).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.deactivateAccount (the `ComAtprotoServerDeactivateAccount` operationId).
+	ComAtprotoServerDeactivateAccountWithResponse(ctx context.Context, body ComAtprotoServerDeactivateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerDeactivateAccountResponse, error)
+
+	// ComAtprotoServerDeleteAccountWithBodyWithResponse Delete the account by password and mailed token.
+	//
+	// Anybody may call this.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.deleteAccount (the `ComAtprotoServerDeleteAccount` operationId).
+	ComAtprotoServerDeleteAccountWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerDeleteAccountResponse, error)
+
+	// ComAtprotoServerDeleteAccountWithResponse Delete the account by password and mailed token.
+	//
+	// Anybody may call this.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.deleteAccount (the `ComAtprotoServerDeleteAccount` operationId).
+	ComAtprotoServerDeleteAccountWithResponse(ctx context.Context, body ComAtprotoServerDeleteAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerDeleteAccountResponse, error)
+
 	// ComAtprotoServerDeleteSessionWithResponse Sign out.
 	//
 	// Takes the refresh token.
@@ -2997,14 +8999,41 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /xrpc/com.atproto.server.describeServer (the `ComAtprotoServerDescribeServer` operationId).
 	ComAtprotoServerDescribeServerWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerDescribeServerResponse, error)
 
+	// ComAtprotoServerGetAccountInviteCodesWithResponse The account's invite codes.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.server.getAccountInviteCodes (the `ComAtprotoServerGetAccountInviteCodes` operationId).
+	ComAtprotoServerGetAccountInviteCodesWithResponse(ctx context.Context, params *ComAtprotoServerGetAccountInviteCodesParams, reqEditors ...RequestEditorFn) (*ComAtprotoServerGetAccountInviteCodesResponse, error)
+
+	// ComAtprotoServerGetServiceAuthWithResponse A token to call another service in the account's name.
+	//
+	// For signed-in accounts (std+td).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.server.getServiceAuth (the `ComAtprotoServerGetServiceAuth` operationId).
+	ComAtprotoServerGetServiceAuthWithResponse(ctx context.Context, params *ComAtprotoServerGetServiceAuthParams, reqEditors ...RequestEditorFn) (*ComAtprotoServerGetServiceAuthResponse, error)
+
 	// ComAtprotoServerGetSessionWithResponse Who is signed in.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts (std+queue).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /xrpc/com.atproto.server.getSession (the `ComAtprotoServerGetSession` operationId).
 	ComAtprotoServerGetSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerGetSessionResponse, error)
+
+	// ComAtprotoServerListAppPasswordsWithResponse The account's app passwords, by name.
+	//
+	// For signed-in accounts (std).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.server.listAppPasswords (the `ComAtprotoServerListAppPasswords` operationId).
+	ComAtprotoServerListAppPasswordsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerListAppPasswordsResponse, error)
 
 	// ComAtprotoServerRefreshSessionWithResponse New tokens for the refresh token.
 	//
@@ -3015,6 +9044,132 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /xrpc/com.atproto.server.refreshSession (the `ComAtprotoServerRefreshSession` operationId).
 	ComAtprotoServerRefreshSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerRefreshSessionResponse, error)
 
+	// ComAtprotoServerRequestAccountDeleteWithResponse Ask for the mailed token that deleteAccount needs.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.requestAccountDelete (the `ComAtprotoServerRequestAccountDelete` operationId).
+	ComAtprotoServerRequestAccountDeleteWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerRequestAccountDeleteResponse, error)
+
+	// ComAtprotoServerRequestEmailConfirmationWithResponse Ask for the mailed token that confirmEmail needs.
+	//
+	// For signed-in accounts (std noTD).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.requestEmailConfirmation (the `ComAtprotoServerRequestEmailConfirmation` operationId).
+	ComAtprotoServerRequestEmailConfirmationWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerRequestEmailConfirmationResponse, error)
+
+	// ComAtprotoServerRequestEmailUpdateWithResponse Ask for the mailed token that updateEmail needs.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.requestEmailUpdate (the `ComAtprotoServerRequestEmailUpdate` operationId).
+	ComAtprotoServerRequestEmailUpdateWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerRequestEmailUpdateResponse, error)
+
+	// ComAtprotoServerRequestPasswordResetWithBodyWithResponse Ask for the mailed token that resetPassword needs.
+	//
+	// Anybody may call this.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.requestPasswordReset (the `ComAtprotoServerRequestPasswordReset` operationId).
+	ComAtprotoServerRequestPasswordResetWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerRequestPasswordResetResponse, error)
+
+	// ComAtprotoServerRequestPasswordResetWithResponse Ask for the mailed token that resetPassword needs.
+	//
+	// Anybody may call this.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.requestPasswordReset (the `ComAtprotoServerRequestPasswordReset` operationId).
+	ComAtprotoServerRequestPasswordResetWithResponse(ctx context.Context, body ComAtprotoServerRequestPasswordResetJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerRequestPasswordResetResponse, error)
+
+	// ComAtprotoServerReserveSigningKeyWithBodyWithResponse Reserve a signing key for an account that is to move here.
+	//
+	// Anybody may call this.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.reserveSigningKey (the `ComAtprotoServerReserveSigningKey` operationId).
+	ComAtprotoServerReserveSigningKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerReserveSigningKeyResponse, error)
+
+	// ComAtprotoServerReserveSigningKeyWithResponse Reserve a signing key for an account that is to move here.
+	//
+	// Anybody may call this.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.reserveSigningKey (the `ComAtprotoServerReserveSigningKey` operationId).
+	ComAtprotoServerReserveSigningKeyWithResponse(ctx context.Context, body ComAtprotoServerReserveSigningKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerReserveSigningKeyResponse, error)
+
+	// ComAtprotoServerResetPasswordWithBodyWithResponse Set a new password by the mailed token.
+	//
+	// Anybody may call this.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.resetPassword (the `ComAtprotoServerResetPassword` operationId).
+	ComAtprotoServerResetPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerResetPasswordResponse, error)
+
+	// ComAtprotoServerResetPasswordWithResponse Set a new password by the mailed token.
+	//
+	// Anybody may call this.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.resetPassword (the `ComAtprotoServerResetPassword` operationId).
+	ComAtprotoServerResetPasswordWithResponse(ctx context.Context, body ComAtprotoServerResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerResetPasswordResponse, error)
+
+	// ComAtprotoServerRevokeAppPasswordWithBodyWithResponse Delete an app password and its sessions.
+	//
+	// For signed-in accounts (std).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.revokeAppPassword (the `ComAtprotoServerRevokeAppPassword` operationId).
+	ComAtprotoServerRevokeAppPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerRevokeAppPasswordResponse, error)
+
+	// ComAtprotoServerRevokeAppPasswordWithResponse Delete an app password and its sessions.
+	//
+	// For signed-in accounts (std).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.revokeAppPassword (the `ComAtprotoServerRevokeAppPassword` operationId).
+	ComAtprotoServerRevokeAppPasswordWithResponse(ctx context.Context, body ComAtprotoServerRevokeAppPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerRevokeAppPasswordResponse, error)
+
+	// ComAtprotoServerUpdateEmailWithBodyWithResponse Change the account's e-mail address.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.updateEmail (the `ComAtprotoServerUpdateEmail` operationId).
+	ComAtprotoServerUpdateEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerUpdateEmailResponse, error)
+
+	// ComAtprotoServerUpdateEmailWithResponse Change the account's e-mail address.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.server.updateEmail (the `ComAtprotoServerUpdateEmail` operationId).
+	ComAtprotoServerUpdateEmailWithResponse(ctx context.Context, body ComAtprotoServerUpdateEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerUpdateEmailResponse, error)
+
+	// ComAtprotoSyncGetBlobWithResponse A blob's bytes.
+	//
+	// Anybody may call this; the account concerned and the operator see more.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.getBlob (the `ComAtprotoSyncGetBlob` operationId).
+	ComAtprotoSyncGetBlobWithResponse(ctx context.Context, params *ComAtprotoSyncGetBlobParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncGetBlobResponse, error)
+
 	// ComAtprotoSyncGetBlocksWithResponse Blocks of a repository by CID, as an archive.
 	//
 	// Anybody may call this; the account concerned and the operator see more.
@@ -3023,6 +9178,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /xrpc/com.atproto.sync.getBlocks (the `ComAtprotoSyncGetBlocks` operationId).
 	ComAtprotoSyncGetBlocksWithResponse(ctx context.Context, params *ComAtprotoSyncGetBlocksParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncGetBlocksResponse, error)
+
+	// ComAtprotoSyncGetCheckoutWithResponse Deprecated: a whole repository; use getRepo.
+	//
+	// Anybody may call this; the account concerned and the operator see more.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.getCheckout (the `ComAtprotoSyncGetCheckout` operationId).
+	ComAtprotoSyncGetCheckoutWithResponse(ctx context.Context, params *ComAtprotoSyncGetCheckoutParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncGetCheckoutResponse, error)
+
+	// ComAtprotoSyncGetHeadWithResponse Deprecated: the newest commit's CID; use getLatestCommit.
+	//
+	// Anybody may call this; the account concerned and the operator see more.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.getHead (the `ComAtprotoSyncGetHead` operationId).
+	ComAtprotoSyncGetHeadWithResponse(ctx context.Context, params *ComAtprotoSyncGetHeadParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncGetHeadResponse, error)
+
+	// ComAtprotoSyncGetHostStatusWithResponse What is known of a host: here, of this one only.
+	//
+	// Anybody may call this.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.getHostStatus (the `ComAtprotoSyncGetHostStatus` operationId).
+	ComAtprotoSyncGetHostStatusWithResponse(ctx context.Context, params *ComAtprotoSyncGetHostStatusParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncGetHostStatusResponse, error)
 
 	// ComAtprotoSyncGetLatestCommitWithResponse CID and revision of a repository's newest commit.
 	//
@@ -3060,6 +9242,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /xrpc/com.atproto.sync.getRepoStatus (the `ComAtprotoSyncGetRepoStatus` operationId).
 	ComAtprotoSyncGetRepoStatusWithResponse(ctx context.Context, params *ComAtprotoSyncGetRepoStatusParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncGetRepoStatusResponse, error)
 
+	// ComAtprotoSyncListBlobsWithResponse The blobs that a repository's records name.
+	//
+	// Anybody may call this; the account concerned and the operator see more.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.listBlobs (the `ComAtprotoSyncListBlobs` operationId).
+	ComAtprotoSyncListBlobsWithResponse(ctx context.Context, params *ComAtprotoSyncListBlobsParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncListBlobsResponse, error)
+
+	// ComAtprotoSyncListHostsWithResponse The hosts known here: this one.
+	//
+	// Anybody may call this.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.listHosts (the `ComAtprotoSyncListHosts` operationId).
+	ComAtprotoSyncListHostsWithResponse(ctx context.Context, params *ComAtprotoSyncListHostsParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncListHostsResponse, error)
+
 	// ComAtprotoSyncListReposWithResponse Every repository hosted here, inactive ones too.
 	//
 	// Anybody may call this.
@@ -3068,6 +9268,1116 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /xrpc/com.atproto.sync.listRepos (the `ComAtprotoSyncListRepos` operationId).
 	ComAtprotoSyncListReposWithResponse(ctx context.Context, params *ComAtprotoSyncListReposParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncListReposResponse, error)
+
+	// ComAtprotoSyncListReposByCollectionWithResponse The repositories that have records of a collection.
+	//
+	// Anybody may call this.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.listReposByCollection (the `ComAtprotoSyncListReposByCollection` operationId).
+	ComAtprotoSyncListReposByCollectionWithResponse(ctx context.Context, params *ComAtprotoSyncListReposByCollectionParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncListReposByCollectionResponse, error)
+
+	// ComAtprotoSyncSubscribeReposWithResponse performs a GET /xrpc/com.atproto.sync.subscribeRepos (the `ComAtprotoSyncSubscribeRepos` operationId) request.
+	//
+	// A WebSocket: the request is an upgrade (HTTP/1.1). Anybody may call this.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	ComAtprotoSyncSubscribeReposWithResponse(ctx context.Context, params *ComAtprotoSyncSubscribeReposParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncSubscribeReposResponse, error)
+
+	// ComAtprotoTempCheckSignupQueueWithResponse Where a queued sign-up stands.
+	//
+	// For signed-in accounts (std+queue).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.temp.checkSignupQueue (the `ComAtprotoTempCheckSignupQueue` operationId).
+	ComAtprotoTempCheckSignupQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoTempCheckSignupQueueResponse, error)
+}
+
+type AppBskyActorGetPreferencesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ActorGetPreferencesOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AppBskyActorGetPreferencesResponse) GetJSON200() *ActorGetPreferencesOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r AppBskyActorGetPreferencesResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AppBskyActorGetPreferencesResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AppBskyActorGetPreferencesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AppBskyActorGetPreferencesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AppBskyActorGetPreferencesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AppBskyActorGetPreferencesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AppBskyActorPutPreferencesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r AppBskyActorPutPreferencesResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AppBskyActorPutPreferencesResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AppBskyActorPutPreferencesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AppBskyActorPutPreferencesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AppBskyActorPutPreferencesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AppBskyActorPutPreferencesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminDeleteAccountResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminDeleteAccountResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminDeleteAccountResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminDeleteAccountResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminDeleteAccountResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminDeleteAccountResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminDeleteAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminDisableAccountInvitesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminDisableAccountInvitesResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminDisableAccountInvitesResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminDisableAccountInvitesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminDisableAccountInvitesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminDisableAccountInvitesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminDisableAccountInvitesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminDisableInviteCodesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminDisableInviteCodesResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminDisableInviteCodesResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminDisableInviteCodesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminDisableInviteCodesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminDisableInviteCodesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminDisableInviteCodesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminEnableAccountInvitesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminEnableAccountInvitesResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminEnableAccountInvitesResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminEnableAccountInvitesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminEnableAccountInvitesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminEnableAccountInvitesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminEnableAccountInvitesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminGetAccountInfoResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AdminDefsAccountView
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoAdminGetAccountInfoResponse) GetJSON200() *AdminDefsAccountView {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminGetAccountInfoResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminGetAccountInfoResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminGetAccountInfoResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminGetAccountInfoResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminGetAccountInfoResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminGetAccountInfoResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminGetAccountInfosResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AdminGetAccountInfosOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoAdminGetAccountInfosResponse) GetJSON200() *AdminGetAccountInfosOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminGetAccountInfosResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminGetAccountInfosResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminGetAccountInfosResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminGetAccountInfosResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminGetAccountInfosResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminGetAccountInfosResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminGetInviteCodesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AdminGetInviteCodesOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoAdminGetInviteCodesResponse) GetJSON200() *AdminGetInviteCodesOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminGetInviteCodesResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminGetInviteCodesResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminGetInviteCodesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminGetInviteCodesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminGetInviteCodesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminGetInviteCodesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminGetSubjectStatusResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AdminGetSubjectStatusOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoAdminGetSubjectStatusResponse) GetJSON200() *AdminGetSubjectStatusOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminGetSubjectStatusResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminGetSubjectStatusResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminGetSubjectStatusResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminGetSubjectStatusResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminGetSubjectStatusResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminGetSubjectStatusResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminSearchAccountsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AdminSearchAccountsOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoAdminSearchAccountsResponse) GetJSON200() *AdminSearchAccountsOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminSearchAccountsResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminSearchAccountsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminSearchAccountsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminSearchAccountsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminSearchAccountsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminSearchAccountsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminSendEmailResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AdminSendEmailOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoAdminSendEmailResponse) GetJSON200() *AdminSendEmailOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminSendEmailResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminSendEmailResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminSendEmailResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminSendEmailResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminSendEmailResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminSendEmailResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminUpdateAccountEmailResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminUpdateAccountEmailResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminUpdateAccountEmailResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminUpdateAccountEmailResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminUpdateAccountEmailResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminUpdateAccountEmailResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminUpdateAccountEmailResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminUpdateAccountHandleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminUpdateAccountHandleResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminUpdateAccountHandleResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminUpdateAccountHandleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminUpdateAccountHandleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminUpdateAccountHandleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminUpdateAccountHandleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminUpdateAccountPasswordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminUpdateAccountPasswordResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminUpdateAccountPasswordResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminUpdateAccountPasswordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminUpdateAccountPasswordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminUpdateAccountPasswordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminUpdateAccountPasswordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminUpdateAccountSigningKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminUpdateAccountSigningKeyResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminUpdateAccountSigningKeyResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminUpdateAccountSigningKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminUpdateAccountSigningKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminUpdateAccountSigningKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminUpdateAccountSigningKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoAdminUpdateSubjectStatusResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AdminUpdateSubjectStatusOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoAdminUpdateSubjectStatusResponse) GetJSON200() *AdminUpdateSubjectStatusOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoAdminUpdateSubjectStatusResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoAdminUpdateSubjectStatusResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoAdminUpdateSubjectStatusResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoAdminUpdateSubjectStatusResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoAdminUpdateSubjectStatusResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoAdminUpdateSubjectStatusResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoIdentityGetRecommendedDidCredentialsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IdentityGetRecommendedDidCredentialsOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoIdentityGetRecommendedDidCredentialsResponse) GetJSON200() *IdentityGetRecommendedDidCredentialsOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoIdentityGetRecommendedDidCredentialsResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoIdentityGetRecommendedDidCredentialsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoIdentityGetRecommendedDidCredentialsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoIdentityGetRecommendedDidCredentialsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoIdentityGetRecommendedDidCredentialsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoIdentityGetRecommendedDidCredentialsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoIdentityRefreshIdentityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IdentityDefsIdentityInfo
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoIdentityRefreshIdentityResponse) GetJSON200() *IdentityDefsIdentityInfo {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoIdentityRefreshIdentityResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoIdentityRefreshIdentityResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoIdentityRefreshIdentityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoIdentityRefreshIdentityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoIdentityRefreshIdentityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoIdentityRefreshIdentityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoIdentityRequestPlcOperationSignatureResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoIdentityRequestPlcOperationSignatureResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoIdentityRequestPlcOperationSignatureResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoIdentityRequestPlcOperationSignatureResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoIdentityRequestPlcOperationSignatureResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoIdentityRequestPlcOperationSignatureResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoIdentityRequestPlcOperationSignatureResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoIdentityResolveDidResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IdentityResolveDidOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoIdentityResolveDidResponse) GetJSON200() *IdentityResolveDidOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoIdentityResolveDidResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoIdentityResolveDidResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoIdentityResolveDidResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoIdentityResolveDidResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoIdentityResolveDidResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoIdentityResolveDidResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type ComAtprotoIdentityResolveHandleResponse struct {
@@ -3119,6 +10429,212 @@ func (r ComAtprotoIdentityResolveHandleResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ComAtprotoIdentityResolveHandleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoIdentityResolveIdentityResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IdentityDefsIdentityInfo
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoIdentityResolveIdentityResponse) GetJSON200() *IdentityDefsIdentityInfo {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoIdentityResolveIdentityResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoIdentityResolveIdentityResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoIdentityResolveIdentityResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoIdentityResolveIdentityResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoIdentityResolveIdentityResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoIdentityResolveIdentityResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoIdentitySignPlcOperationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IdentitySignPlcOperationOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoIdentitySignPlcOperationResponse) GetJSON200() *IdentitySignPlcOperationOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoIdentitySignPlcOperationResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoIdentitySignPlcOperationResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoIdentitySignPlcOperationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoIdentitySignPlcOperationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoIdentitySignPlcOperationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoIdentitySignPlcOperationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoIdentitySubmitPlcOperationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoIdentitySubmitPlcOperationResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoIdentitySubmitPlcOperationResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoIdentitySubmitPlcOperationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoIdentitySubmitPlcOperationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoIdentitySubmitPlcOperationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoIdentitySubmitPlcOperationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoIdentityUpdateHandleResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoIdentityUpdateHandleResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoIdentityUpdateHandleResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoIdentityUpdateHandleResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoIdentityUpdateHandleResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoIdentityUpdateHandleResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoIdentityUpdateHandleResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3400,6 +10916,109 @@ func (r ComAtprotoRepoGetRecordResponse) ContentType() string {
 	return ""
 }
 
+type ComAtprotoRepoImportRepoResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoRepoImportRepoResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoRepoImportRepoResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoRepoImportRepoResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoRepoImportRepoResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoRepoImportRepoResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoRepoImportRepoResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoRepoListMissingBlobsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RepoListMissingBlobsOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoRepoListMissingBlobsResponse) GetJSON200() *RepoListMissingBlobsOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoRepoListMissingBlobsResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoRepoListMissingBlobsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoRepoListMissingBlobsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoRepoListMissingBlobsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoRepoListMissingBlobsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoRepoListMissingBlobsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ComAtprotoRepoListRecordsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3510,6 +11129,212 @@ func (r ComAtprotoRepoPutRecordResponse) ContentType() string {
 	return ""
 }
 
+type ComAtprotoRepoUploadBlobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RepoUploadBlobOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoRepoUploadBlobResponse) GetJSON200() *RepoUploadBlobOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoRepoUploadBlobResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoRepoUploadBlobResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoRepoUploadBlobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoRepoUploadBlobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoRepoUploadBlobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoRepoUploadBlobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerActivateAccountResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerActivateAccountResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerActivateAccountResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerActivateAccountResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerActivateAccountResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerActivateAccountResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerActivateAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerCheckAccountStatusResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServerCheckAccountStatusOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoServerCheckAccountStatusResponse) GetJSON200() *ServerCheckAccountStatusOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerCheckAccountStatusResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerCheckAccountStatusResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerCheckAccountStatusResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerCheckAccountStatusResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerCheckAccountStatusResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerCheckAccountStatusResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerConfirmEmailResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerConfirmEmailResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerConfirmEmailResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerConfirmEmailResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerConfirmEmailResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerConfirmEmailResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerConfirmEmailResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ComAtprotoServerCreateAccountResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3559,6 +11384,61 @@ func (r ComAtprotoServerCreateAccountResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ComAtprotoServerCreateAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerCreateAppPasswordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServerCreateAppPasswordAppPassword
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoServerCreateAppPasswordResponse) GetJSON200() *ServerCreateAppPasswordAppPassword {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerCreateAppPasswordResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerCreateAppPasswordResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerCreateAppPasswordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerCreateAppPasswordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerCreateAppPasswordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerCreateAppPasswordResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3730,6 +11610,102 @@ func (r ComAtprotoServerCreateSessionResponse) ContentType() string {
 	return ""
 }
 
+type ComAtprotoServerDeactivateAccountResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerDeactivateAccountResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerDeactivateAccountResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerDeactivateAccountResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerDeactivateAccountResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerDeactivateAccountResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerDeactivateAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerDeleteAccountResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerDeleteAccountResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerDeleteAccountResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerDeleteAccountResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerDeleteAccountResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerDeleteAccountResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerDeleteAccountResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ComAtprotoServerDeleteSessionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3833,6 +11809,116 @@ func (r ComAtprotoServerDescribeServerResponse) ContentType() string {
 	return ""
 }
 
+type ComAtprotoServerGetAccountInviteCodesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServerGetAccountInviteCodesOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoServerGetAccountInviteCodesResponse) GetJSON200() *ServerGetAccountInviteCodesOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerGetAccountInviteCodesResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerGetAccountInviteCodesResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerGetAccountInviteCodesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerGetAccountInviteCodesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerGetAccountInviteCodesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerGetAccountInviteCodesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerGetServiceAuthResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServerGetServiceAuthOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoServerGetServiceAuthResponse) GetJSON200() *ServerGetServiceAuthOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerGetServiceAuthResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerGetServiceAuthResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerGetServiceAuthResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerGetServiceAuthResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerGetServiceAuthResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerGetServiceAuthResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ComAtprotoServerGetSessionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3882,6 +11968,61 @@ func (r ComAtprotoServerGetSessionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ComAtprotoServerGetSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerListAppPasswordsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServerListAppPasswordsOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoServerListAppPasswordsResponse) GetJSON200() *ServerListAppPasswordsOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerListAppPasswordsResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerListAppPasswordsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerListAppPasswordsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerListAppPasswordsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerListAppPasswordsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerListAppPasswordsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3943,6 +12084,452 @@ func (r ComAtprotoServerRefreshSessionResponse) ContentType() string {
 	return ""
 }
 
+type ComAtprotoServerRequestAccountDeleteResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerRequestAccountDeleteResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerRequestAccountDeleteResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerRequestAccountDeleteResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerRequestAccountDeleteResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerRequestAccountDeleteResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerRequestAccountDeleteResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerRequestEmailConfirmationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerRequestEmailConfirmationResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerRequestEmailConfirmationResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerRequestEmailConfirmationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerRequestEmailConfirmationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerRequestEmailConfirmationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerRequestEmailConfirmationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerRequestEmailUpdateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServerRequestEmailUpdateOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoServerRequestEmailUpdateResponse) GetJSON200() *ServerRequestEmailUpdateOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerRequestEmailUpdateResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerRequestEmailUpdateResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerRequestEmailUpdateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerRequestEmailUpdateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerRequestEmailUpdateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerRequestEmailUpdateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerRequestPasswordResetResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerRequestPasswordResetResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerRequestPasswordResetResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerRequestPasswordResetResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerRequestPasswordResetResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerRequestPasswordResetResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerRequestPasswordResetResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerReserveSigningKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServerReserveSigningKeyOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoServerReserveSigningKeyResponse) GetJSON200() *ServerReserveSigningKeyOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerReserveSigningKeyResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerReserveSigningKeyResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerReserveSigningKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerReserveSigningKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerReserveSigningKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerReserveSigningKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerResetPasswordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerResetPasswordResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerResetPasswordResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerResetPasswordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerResetPasswordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerResetPasswordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerResetPasswordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerRevokeAppPasswordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerRevokeAppPasswordResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerRevokeAppPasswordResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerRevokeAppPasswordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerRevokeAppPasswordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerRevokeAppPasswordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerRevokeAppPasswordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoServerUpdateEmailResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoServerUpdateEmailResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoServerUpdateEmailResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoServerUpdateEmailResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoServerUpdateEmailResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoServerUpdateEmailResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoServerUpdateEmailResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoSyncGetBlobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoSyncGetBlobResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoSyncGetBlobResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoSyncGetBlobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoSyncGetBlobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoSyncGetBlobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoSyncGetBlobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ComAtprotoSyncGetBlocksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3985,6 +12572,164 @@ func (r ComAtprotoSyncGetBlocksResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ComAtprotoSyncGetBlocksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoSyncGetCheckoutResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoSyncGetCheckoutResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoSyncGetCheckoutResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoSyncGetCheckoutResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoSyncGetCheckoutResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoSyncGetCheckoutResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoSyncGetCheckoutResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoSyncGetHeadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SyncGetHeadOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoSyncGetHeadResponse) GetJSON200() *SyncGetHeadOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoSyncGetHeadResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoSyncGetHeadResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoSyncGetHeadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoSyncGetHeadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoSyncGetHeadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoSyncGetHeadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoSyncGetHostStatusResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SyncGetHostStatusOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoSyncGetHostStatusResponse) GetJSON200() *SyncGetHostStatusOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoSyncGetHostStatusResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoSyncGetHostStatusResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoSyncGetHostStatusResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoSyncGetHostStatusResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoSyncGetHostStatusResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoSyncGetHostStatusResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4197,6 +12942,116 @@ func (r ComAtprotoSyncGetRepoStatusResponse) ContentType() string {
 	return ""
 }
 
+type ComAtprotoSyncListBlobsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SyncListBlobsOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoSyncListBlobsResponse) GetJSON200() *SyncListBlobsOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoSyncListBlobsResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoSyncListBlobsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoSyncListBlobsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoSyncListBlobsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoSyncListBlobsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoSyncListBlobsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoSyncListHostsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SyncListHostsOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoSyncListHostsResponse) GetJSON200() *SyncListHostsOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoSyncListHostsResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoSyncListHostsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoSyncListHostsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoSyncListHostsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoSyncListHostsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoSyncListHostsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ComAtprotoSyncListReposResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4252,6 +13107,666 @@ func (r ComAtprotoSyncListReposResponse) ContentType() string {
 	return ""
 }
 
+type ComAtprotoSyncListReposByCollectionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SyncListReposByCollectionOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoSyncListReposByCollectionResponse) GetJSON200() *SyncListReposByCollectionOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoSyncListReposByCollectionResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoSyncListReposByCollectionResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoSyncListReposByCollectionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoSyncListReposByCollectionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoSyncListReposByCollectionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoSyncListReposByCollectionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoSyncSubscribeReposResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSON426 the response for an HTTP 426 `application/json` response
+	JSON426 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoSyncSubscribeReposResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSON426 returns the response for an HTTP 426 `application/json` response
+func (r ComAtprotoSyncSubscribeReposResponse) GetJSON426() *Error {
+	return r.JSON426
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoSyncSubscribeReposResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoSyncSubscribeReposResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoSyncSubscribeReposResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoSyncSubscribeReposResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoSyncSubscribeReposResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoTempCheckSignupQueueResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TempCheckSignupQueueOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoTempCheckSignupQueueResponse) GetJSON200() *TempCheckSignupQueueOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoTempCheckSignupQueueResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoTempCheckSignupQueueResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoTempCheckSignupQueueResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoTempCheckSignupQueueResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoTempCheckSignupQueueResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoTempCheckSignupQueueResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// AppBskyActorGetPreferencesWithResponse The account's private preferences.
+//
+// For signed-in accounts (std+td).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/app.bsky.actor.getPreferences (the `AppBskyActorGetPreferences` operationId).
+func (c *ClientWithResponses) AppBskyActorGetPreferencesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*AppBskyActorGetPreferencesResponse, error) {
+	rsp, err := c.AppBskyActorGetPreferences(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAppBskyActorGetPreferencesResponse(rsp)
+}
+
+// AppBskyActorPutPreferencesWithBodyWithResponse Replace the account's private preferences.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/app.bsky.actor.putPreferences (the `AppBskyActorPutPreferences` operationId).
+func (c *ClientWithResponses) AppBskyActorPutPreferencesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AppBskyActorPutPreferencesResponse, error) {
+	rsp, err := c.AppBskyActorPutPreferencesWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAppBskyActorPutPreferencesResponse(rsp)
+}
+
+// AppBskyActorPutPreferencesWithResponse Replace the account's private preferences.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/app.bsky.actor.putPreferences (the `AppBskyActorPutPreferences` operationId).
+func (c *ClientWithResponses) AppBskyActorPutPreferencesWithResponse(ctx context.Context, body AppBskyActorPutPreferencesJSONRequestBody, reqEditors ...RequestEditorFn) (*AppBskyActorPutPreferencesResponse, error) {
+	rsp, err := c.AppBskyActorPutPreferences(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAppBskyActorPutPreferencesResponse(rsp)
+}
+
+// ComAtprotoAdminDeleteAccountWithBodyWithResponse Delete an account for good.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.deleteAccount (the `ComAtprotoAdminDeleteAccount` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminDeleteAccountWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminDeleteAccountResponse, error) {
+	rsp, err := c.ComAtprotoAdminDeleteAccountWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminDeleteAccountResponse(rsp)
+}
+
+// ComAtprotoAdminDeleteAccountWithResponse Delete an account for good.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.deleteAccount (the `ComAtprotoAdminDeleteAccount` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminDeleteAccountWithResponse(ctx context.Context, body ComAtprotoAdminDeleteAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminDeleteAccountResponse, error) {
+	rsp, err := c.ComAtprotoAdminDeleteAccount(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminDeleteAccountResponse(rsp)
+}
+
+// ComAtprotoAdminDisableAccountInvitesWithBodyWithResponse Stop an account from getting new invite codes.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.disableAccountInvites (the `ComAtprotoAdminDisableAccountInvites` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminDisableAccountInvitesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminDisableAccountInvitesResponse, error) {
+	rsp, err := c.ComAtprotoAdminDisableAccountInvitesWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminDisableAccountInvitesResponse(rsp)
+}
+
+// ComAtprotoAdminDisableAccountInvitesWithResponse Stop an account from getting new invite codes.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.disableAccountInvites (the `ComAtprotoAdminDisableAccountInvites` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminDisableAccountInvitesWithResponse(ctx context.Context, body ComAtprotoAdminDisableAccountInvitesJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminDisableAccountInvitesResponse, error) {
+	rsp, err := c.ComAtprotoAdminDisableAccountInvites(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminDisableAccountInvitesResponse(rsp)
+}
+
+// ComAtprotoAdminDisableInviteCodesWithBodyWithResponse Make invite codes unusable, one by one or all of an account.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.disableInviteCodes (the `ComAtprotoAdminDisableInviteCodes` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminDisableInviteCodesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminDisableInviteCodesResponse, error) {
+	rsp, err := c.ComAtprotoAdminDisableInviteCodesWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminDisableInviteCodesResponse(rsp)
+}
+
+// ComAtprotoAdminDisableInviteCodesWithResponse Make invite codes unusable, one by one or all of an account.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.disableInviteCodes (the `ComAtprotoAdminDisableInviteCodes` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminDisableInviteCodesWithResponse(ctx context.Context, body ComAtprotoAdminDisableInviteCodesJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminDisableInviteCodesResponse, error) {
+	rsp, err := c.ComAtprotoAdminDisableInviteCodes(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminDisableInviteCodesResponse(rsp)
+}
+
+// ComAtprotoAdminEnableAccountInvitesWithBodyWithResponse Let an account get invite codes again.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.enableAccountInvites (the `ComAtprotoAdminEnableAccountInvites` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminEnableAccountInvitesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminEnableAccountInvitesResponse, error) {
+	rsp, err := c.ComAtprotoAdminEnableAccountInvitesWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminEnableAccountInvitesResponse(rsp)
+}
+
+// ComAtprotoAdminEnableAccountInvitesWithResponse Let an account get invite codes again.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.enableAccountInvites (the `ComAtprotoAdminEnableAccountInvites` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminEnableAccountInvitesWithResponse(ctx context.Context, body ComAtprotoAdminEnableAccountInvitesJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminEnableAccountInvitesResponse, error) {
+	rsp, err := c.ComAtprotoAdminEnableAccountInvites(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminEnableAccountInvitesResponse(rsp)
+}
+
+// ComAtprotoAdminGetAccountInfoWithResponse What the server knows of an account.
+//
+// For the operator of this server.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.admin.getAccountInfo (the `ComAtprotoAdminGetAccountInfo` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminGetAccountInfoWithResponse(ctx context.Context, params *ComAtprotoAdminGetAccountInfoParams, reqEditors ...RequestEditorFn) (*ComAtprotoAdminGetAccountInfoResponse, error) {
+	rsp, err := c.ComAtprotoAdminGetAccountInfo(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminGetAccountInfoResponse(rsp)
+}
+
+// ComAtprotoAdminGetAccountInfosWithResponse The same for several accounts.
+//
+// For the operator of this server.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.admin.getAccountInfos (the `ComAtprotoAdminGetAccountInfos` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminGetAccountInfosWithResponse(ctx context.Context, params *ComAtprotoAdminGetAccountInfosParams, reqEditors ...RequestEditorFn) (*ComAtprotoAdminGetAccountInfosResponse, error) {
+	rsp, err := c.ComAtprotoAdminGetAccountInfos(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminGetAccountInfosResponse(rsp)
+}
+
+// ComAtprotoAdminGetInviteCodesWithResponse List invite codes and their use.
+//
+// For the operator of this server.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.admin.getInviteCodes (the `ComAtprotoAdminGetInviteCodes` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminGetInviteCodesWithResponse(ctx context.Context, params *ComAtprotoAdminGetInviteCodesParams, reqEditors ...RequestEditorFn) (*ComAtprotoAdminGetInviteCodesResponse, error) {
+	rsp, err := c.ComAtprotoAdminGetInviteCodes(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminGetInviteCodesResponse(rsp)
+}
+
+// ComAtprotoAdminGetSubjectStatusWithResponse Whether an account, record or blob is taken down.
+//
+// For the operator of this server.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.admin.getSubjectStatus (the `ComAtprotoAdminGetSubjectStatus` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminGetSubjectStatusWithResponse(ctx context.Context, params *ComAtprotoAdminGetSubjectStatusParams, reqEditors ...RequestEditorFn) (*ComAtprotoAdminGetSubjectStatusResponse, error) {
+	rsp, err := c.ComAtprotoAdminGetSubjectStatus(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminGetSubjectStatusResponse(rsp)
+}
+
+// ComAtprotoAdminSearchAccountsWithResponse Find accounts by e-mail address.
+//
+// For the operator of this server.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.admin.searchAccounts (the `ComAtprotoAdminSearchAccounts` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminSearchAccountsWithResponse(ctx context.Context, params *ComAtprotoAdminSearchAccountsParams, reqEditors ...RequestEditorFn) (*ComAtprotoAdminSearchAccountsResponse, error) {
+	rsp, err := c.ComAtprotoAdminSearchAccounts(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminSearchAccountsResponse(rsp)
+}
+
+// ComAtprotoAdminSendEmailWithBodyWithResponse Send mail to an account.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.sendEmail (the `ComAtprotoAdminSendEmail` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminSendEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminSendEmailResponse, error) {
+	rsp, err := c.ComAtprotoAdminSendEmailWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminSendEmailResponse(rsp)
+}
+
+// ComAtprotoAdminSendEmailWithResponse Send mail to an account.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.sendEmail (the `ComAtprotoAdminSendEmail` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminSendEmailWithResponse(ctx context.Context, body ComAtprotoAdminSendEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminSendEmailResponse, error) {
+	rsp, err := c.ComAtprotoAdminSendEmail(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminSendEmailResponse(rsp)
+}
+
+// ComAtprotoAdminUpdateAccountEmailWithBodyWithResponse Change an account's e-mail address.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountEmail (the `ComAtprotoAdminUpdateAccountEmail` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminUpdateAccountEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountEmailResponse, error) {
+	rsp, err := c.ComAtprotoAdminUpdateAccountEmailWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminUpdateAccountEmailResponse(rsp)
+}
+
+// ComAtprotoAdminUpdateAccountEmailWithResponse Change an account's e-mail address.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountEmail (the `ComAtprotoAdminUpdateAccountEmail` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminUpdateAccountEmailWithResponse(ctx context.Context, body ComAtprotoAdminUpdateAccountEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountEmailResponse, error) {
+	rsp, err := c.ComAtprotoAdminUpdateAccountEmail(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminUpdateAccountEmailResponse(rsp)
+}
+
+// ComAtprotoAdminUpdateAccountHandleWithBodyWithResponse Change an account's handle.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountHandle (the `ComAtprotoAdminUpdateAccountHandle` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminUpdateAccountHandleWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountHandleResponse, error) {
+	rsp, err := c.ComAtprotoAdminUpdateAccountHandleWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminUpdateAccountHandleResponse(rsp)
+}
+
+// ComAtprotoAdminUpdateAccountHandleWithResponse Change an account's handle.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountHandle (the `ComAtprotoAdminUpdateAccountHandle` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminUpdateAccountHandleWithResponse(ctx context.Context, body ComAtprotoAdminUpdateAccountHandleJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountHandleResponse, error) {
+	rsp, err := c.ComAtprotoAdminUpdateAccountHandle(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminUpdateAccountHandleResponse(rsp)
+}
+
+// ComAtprotoAdminUpdateAccountPasswordWithBodyWithResponse Set an account's password.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountPassword (the `ComAtprotoAdminUpdateAccountPassword` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminUpdateAccountPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountPasswordResponse, error) {
+	rsp, err := c.ComAtprotoAdminUpdateAccountPasswordWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminUpdateAccountPasswordResponse(rsp)
+}
+
+// ComAtprotoAdminUpdateAccountPasswordWithResponse Set an account's password.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountPassword (the `ComAtprotoAdminUpdateAccountPassword` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminUpdateAccountPasswordWithResponse(ctx context.Context, body ComAtprotoAdminUpdateAccountPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountPasswordResponse, error) {
+	rsp, err := c.ComAtprotoAdminUpdateAccountPassword(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminUpdateAccountPasswordResponse(rsp)
+}
+
+// ComAtprotoAdminUpdateAccountSigningKeyWithBodyWithResponse Change the signing key in an account's DID document.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountSigningKey (the `ComAtprotoAdminUpdateAccountSigningKey` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminUpdateAccountSigningKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountSigningKeyResponse, error) {
+	rsp, err := c.ComAtprotoAdminUpdateAccountSigningKeyWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminUpdateAccountSigningKeyResponse(rsp)
+}
+
+// ComAtprotoAdminUpdateAccountSigningKeyWithResponse Change the signing key in an account's DID document.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateAccountSigningKey (the `ComAtprotoAdminUpdateAccountSigningKey` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminUpdateAccountSigningKeyWithResponse(ctx context.Context, body ComAtprotoAdminUpdateAccountSigningKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateAccountSigningKeyResponse, error) {
+	rsp, err := c.ComAtprotoAdminUpdateAccountSigningKey(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminUpdateAccountSigningKeyResponse(rsp)
+}
+
+// ComAtprotoAdminUpdateSubjectStatusWithBodyWithResponse Take down or restore an account, record or blob.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateSubjectStatus (the `ComAtprotoAdminUpdateSubjectStatus` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminUpdateSubjectStatusWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateSubjectStatusResponse, error) {
+	rsp, err := c.ComAtprotoAdminUpdateSubjectStatusWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminUpdateSubjectStatusResponse(rsp)
+}
+
+// ComAtprotoAdminUpdateSubjectStatusWithResponse Take down or restore an account, record or blob.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.admin.updateSubjectStatus (the `ComAtprotoAdminUpdateSubjectStatus` operationId).
+func (c *ClientWithResponses) ComAtprotoAdminUpdateSubjectStatusWithResponse(ctx context.Context, body ComAtprotoAdminUpdateSubjectStatusJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoAdminUpdateSubjectStatusResponse, error) {
+	rsp, err := c.ComAtprotoAdminUpdateSubjectStatus(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoAdminUpdateSubjectStatusResponse(rsp)
+}
+
+// ComAtprotoIdentityGetRecommendedDidCredentialsWithResponse What an account's DID document should hold to be hosted here.
+//
+// For signed-in accounts (std).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.identity.getRecommendedDidCredentials (the `ComAtprotoIdentityGetRecommendedDidCredentials` operationId).
+func (c *ClientWithResponses) ComAtprotoIdentityGetRecommendedDidCredentialsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityGetRecommendedDidCredentialsResponse, error) {
+	rsp, err := c.ComAtprotoIdentityGetRecommendedDidCredentials(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoIdentityGetRecommendedDidCredentialsResponse(rsp)
+}
+
+// ComAtprotoIdentityRefreshIdentityWithBodyWithResponse Resolve an identity again, past the caches.
+//
+// Anybody may call this.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.identity.refreshIdentity (the `ComAtprotoIdentityRefreshIdentity` operationId).
+func (c *ClientWithResponses) ComAtprotoIdentityRefreshIdentityWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityRefreshIdentityResponse, error) {
+	rsp, err := c.ComAtprotoIdentityRefreshIdentityWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoIdentityRefreshIdentityResponse(rsp)
+}
+
+// ComAtprotoIdentityRefreshIdentityWithResponse Resolve an identity again, past the caches.
+//
+// Anybody may call this.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.identity.refreshIdentity (the `ComAtprotoIdentityRefreshIdentity` operationId).
+func (c *ClientWithResponses) ComAtprotoIdentityRefreshIdentityWithResponse(ctx context.Context, body ComAtprotoIdentityRefreshIdentityJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityRefreshIdentityResponse, error) {
+	rsp, err := c.ComAtprotoIdentityRefreshIdentity(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoIdentityRefreshIdentityResponse(rsp)
+}
+
+// ComAtprotoIdentityRequestPlcOperationSignatureWithResponse Ask for the mailed token that signPlcOperation needs.
+//
+// For signed-in accounts (full+td).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.identity.requestPlcOperationSignature (the `ComAtprotoIdentityRequestPlcOperationSignature` operationId).
+func (c *ClientWithResponses) ComAtprotoIdentityRequestPlcOperationSignatureWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityRequestPlcOperationSignatureResponse, error) {
+	rsp, err := c.ComAtprotoIdentityRequestPlcOperationSignature(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoIdentityRequestPlcOperationSignatureResponse(rsp)
+}
+
+// ComAtprotoIdentityResolveDidWithResponse The DID document of a DID.
+//
+// Anybody may call this.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.identity.resolveDid (the `ComAtprotoIdentityResolveDid` operationId).
+func (c *ClientWithResponses) ComAtprotoIdentityResolveDidWithResponse(ctx context.Context, params *ComAtprotoIdentityResolveDidParams, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityResolveDidResponse, error) {
+	rsp, err := c.ComAtprotoIdentityResolveDid(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoIdentityResolveDidResponse(rsp)
+}
+
 // ComAtprotoIdentityResolveHandleWithResponse The DID of a handle.
 //
 // Anybody may call this.
@@ -4265,6 +13780,111 @@ func (c *ClientWithResponses) ComAtprotoIdentityResolveHandleWithResponse(ctx co
 		return nil, err
 	}
 	return ParseComAtprotoIdentityResolveHandleResponse(rsp)
+}
+
+// ComAtprotoIdentityResolveIdentityWithResponse DID, handle and document of an identity, checked both ways.
+//
+// Anybody may call this.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.identity.resolveIdentity (the `ComAtprotoIdentityResolveIdentity` operationId).
+func (c *ClientWithResponses) ComAtprotoIdentityResolveIdentityWithResponse(ctx context.Context, params *ComAtprotoIdentityResolveIdentityParams, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityResolveIdentityResponse, error) {
+	rsp, err := c.ComAtprotoIdentityResolveIdentity(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoIdentityResolveIdentityResponse(rsp)
+}
+
+// ComAtprotoIdentitySignPlcOperationWithBodyWithResponse Sign a change of the account's DID document.
+//
+// For signed-in accounts (full+td).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.identity.signPlcOperation (the `ComAtprotoIdentitySignPlcOperation` operationId).
+func (c *ClientWithResponses) ComAtprotoIdentitySignPlcOperationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoIdentitySignPlcOperationResponse, error) {
+	rsp, err := c.ComAtprotoIdentitySignPlcOperationWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoIdentitySignPlcOperationResponse(rsp)
+}
+
+// ComAtprotoIdentitySignPlcOperationWithResponse Sign a change of the account's DID document.
+//
+// For signed-in accounts (full+td).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.identity.signPlcOperation (the `ComAtprotoIdentitySignPlcOperation` operationId).
+func (c *ClientWithResponses) ComAtprotoIdentitySignPlcOperationWithResponse(ctx context.Context, body ComAtprotoIdentitySignPlcOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoIdentitySignPlcOperationResponse, error) {
+	rsp, err := c.ComAtprotoIdentitySignPlcOperation(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoIdentitySignPlcOperationResponse(rsp)
+}
+
+// ComAtprotoIdentitySubmitPlcOperationWithBodyWithResponse Send a signed change to the DID's directory, after checking it.
+//
+// For signed-in accounts (std).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.identity.submitPlcOperation (the `ComAtprotoIdentitySubmitPlcOperation` operationId).
+func (c *ClientWithResponses) ComAtprotoIdentitySubmitPlcOperationWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoIdentitySubmitPlcOperationResponse, error) {
+	rsp, err := c.ComAtprotoIdentitySubmitPlcOperationWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoIdentitySubmitPlcOperationResponse(rsp)
+}
+
+// ComAtprotoIdentitySubmitPlcOperationWithResponse Send a signed change to the DID's directory, after checking it.
+//
+// For signed-in accounts (std).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.identity.submitPlcOperation (the `ComAtprotoIdentitySubmitPlcOperation` operationId).
+func (c *ClientWithResponses) ComAtprotoIdentitySubmitPlcOperationWithResponse(ctx context.Context, body ComAtprotoIdentitySubmitPlcOperationJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoIdentitySubmitPlcOperationResponse, error) {
+	rsp, err := c.ComAtprotoIdentitySubmitPlcOperation(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoIdentitySubmitPlcOperationResponse(rsp)
+}
+
+// ComAtprotoIdentityUpdateHandleWithBodyWithResponse Change the account's handle.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.identity.updateHandle (the `ComAtprotoIdentityUpdateHandle` operationId).
+func (c *ClientWithResponses) ComAtprotoIdentityUpdateHandleWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityUpdateHandleResponse, error) {
+	rsp, err := c.ComAtprotoIdentityUpdateHandleWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoIdentityUpdateHandleResponse(rsp)
+}
+
+// ComAtprotoIdentityUpdateHandleWithResponse Change the account's handle.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.identity.updateHandle (the `ComAtprotoIdentityUpdateHandle` operationId).
+func (c *ClientWithResponses) ComAtprotoIdentityUpdateHandleWithResponse(ctx context.Context, body ComAtprotoIdentityUpdateHandleJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityUpdateHandleResponse, error) {
+	rsp, err := c.ComAtprotoIdentityUpdateHandle(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoIdentityUpdateHandleResponse(rsp)
 }
 
 // ComAtprotoRepoApplyWritesWithBodyWithResponse Create, update and delete several records in one commit.
@@ -4387,6 +14007,36 @@ func (c *ClientWithResponses) ComAtprotoRepoGetRecordWithResponse(ctx context.Co
 	return ParseComAtprotoRepoGetRecordResponse(rsp)
 }
 
+// ComAtprotoRepoImportRepoWithBodyWithResponse Replace the repository by that of an archive, to move an account here.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.repo.importRepo (the `ComAtprotoRepoImportRepo` operationId).
+func (c *ClientWithResponses) ComAtprotoRepoImportRepoWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoRepoImportRepoResponse, error) {
+	rsp, err := c.ComAtprotoRepoImportRepoWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoRepoImportRepoResponse(rsp)
+}
+
+// ComAtprotoRepoListMissingBlobsWithResponse Blobs that records name and the server does not have.
+//
+// For signed-in accounts (std).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.repo.listMissingBlobs (the `ComAtprotoRepoListMissingBlobs` operationId).
+func (c *ClientWithResponses) ComAtprotoRepoListMissingBlobsWithResponse(ctx context.Context, params *ComAtprotoRepoListMissingBlobsParams, reqEditors ...RequestEditorFn) (*ComAtprotoRepoListMissingBlobsResponse, error) {
+	rsp, err := c.ComAtprotoRepoListMissingBlobs(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoRepoListMissingBlobsResponse(rsp)
+}
+
 // ComAtprotoRepoListRecordsWithResponse The records of a collection, page by page, newest key first.
 //
 // Anybody may call this.
@@ -4432,6 +14082,81 @@ func (c *ClientWithResponses) ComAtprotoRepoPutRecordWithResponse(ctx context.Co
 	return ParseComAtprotoRepoPutRecordResponse(rsp)
 }
 
+// ComAtprotoRepoUploadBlobWithBodyWithResponse Upload a file, to be named by a record soon after.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.repo.uploadBlob (the `ComAtprotoRepoUploadBlob` operationId).
+func (c *ClientWithResponses) ComAtprotoRepoUploadBlobWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoRepoUploadBlobResponse, error) {
+	rsp, err := c.ComAtprotoRepoUploadBlobWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoRepoUploadBlobResponse(rsp)
+}
+
+// ComAtprotoServerActivateAccountWithResponse Activate an account that was deactivated or moved here.
+//
+// For signed-in accounts (full).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.activateAccount (the `ComAtprotoServerActivateAccount` operationId).
+func (c *ClientWithResponses) ComAtprotoServerActivateAccountWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerActivateAccountResponse, error) {
+	rsp, err := c.ComAtprotoServerActivateAccount(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerActivateAccountResponse(rsp)
+}
+
+// ComAtprotoServerCheckAccountStatusWithResponse How far a moving account is complete.
+//
+// For signed-in accounts (std).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.server.checkAccountStatus (the `ComAtprotoServerCheckAccountStatus` operationId).
+func (c *ClientWithResponses) ComAtprotoServerCheckAccountStatusWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerCheckAccountStatusResponse, error) {
+	rsp, err := c.ComAtprotoServerCheckAccountStatus(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerCheckAccountStatusResponse(rsp)
+}
+
+// ComAtprotoServerConfirmEmailWithBodyWithResponse Confirm the e-mail address by the mailed token.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.confirmEmail (the `ComAtprotoServerConfirmEmail` operationId).
+func (c *ClientWithResponses) ComAtprotoServerConfirmEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerConfirmEmailResponse, error) {
+	rsp, err := c.ComAtprotoServerConfirmEmailWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerConfirmEmailResponse(rsp)
+}
+
+// ComAtprotoServerConfirmEmailWithResponse Confirm the e-mail address by the mailed token.
+//
+// For signed-in accounts (std noTD).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.confirmEmail (the `ComAtprotoServerConfirmEmail` operationId).
+func (c *ClientWithResponses) ComAtprotoServerConfirmEmailWithResponse(ctx context.Context, body ComAtprotoServerConfirmEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerConfirmEmailResponse, error) {
+	rsp, err := c.ComAtprotoServerConfirmEmail(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerConfirmEmailResponse(rsp)
+}
+
 // ComAtprotoServerCreateAccountWithBodyWithResponse Open an account.
 //
 // Anybody may call this.
@@ -4460,6 +14185,36 @@ func (c *ClientWithResponses) ComAtprotoServerCreateAccountWithResponse(ctx cont
 		return nil, err
 	}
 	return ParseComAtprotoServerCreateAccountResponse(rsp)
+}
+
+// ComAtprotoServerCreateAppPasswordWithBodyWithResponse Make a password for one app.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.createAppPassword (the `ComAtprotoServerCreateAppPassword` operationId).
+func (c *ClientWithResponses) ComAtprotoServerCreateAppPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerCreateAppPasswordResponse, error) {
+	rsp, err := c.ComAtprotoServerCreateAppPasswordWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerCreateAppPasswordResponse(rsp)
+}
+
+// ComAtprotoServerCreateAppPasswordWithResponse Make a password for one app.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.createAppPassword (the `ComAtprotoServerCreateAppPassword` operationId).
+func (c *ClientWithResponses) ComAtprotoServerCreateAppPasswordWithResponse(ctx context.Context, body ComAtprotoServerCreateAppPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerCreateAppPasswordResponse, error) {
+	rsp, err := c.ComAtprotoServerCreateAppPassword(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerCreateAppPasswordResponse(rsp)
 }
 
 // ComAtprotoServerCreateInviteCodeWithBodyWithResponse Make an invite code.
@@ -4552,6 +14307,66 @@ func (c *ClientWithResponses) ComAtprotoServerCreateSessionWithResponse(ctx cont
 	return ParseComAtprotoServerCreateSessionResponse(rsp)
 }
 
+// ComAtprotoServerDeactivateAccountWithBodyWithResponse Deactivate the account: nothing of it is shown until it is activated.
+//
+// For signed-in accounts (full+td).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.deactivateAccount (the `ComAtprotoServerDeactivateAccount` operationId).
+func (c *ClientWithResponses) ComAtprotoServerDeactivateAccountWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerDeactivateAccountResponse, error) {
+	rsp, err := c.ComAtprotoServerDeactivateAccountWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerDeactivateAccountResponse(rsp)
+}
+
+// ComAtprotoServerDeactivateAccountWithResponse Deactivate the account: nothing of it is shown until it is activated.
+//
+// For signed-in accounts (full+td).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.deactivateAccount (the `ComAtprotoServerDeactivateAccount` operationId).
+func (c *ClientWithResponses) ComAtprotoServerDeactivateAccountWithResponse(ctx context.Context, body ComAtprotoServerDeactivateAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerDeactivateAccountResponse, error) {
+	rsp, err := c.ComAtprotoServerDeactivateAccount(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerDeactivateAccountResponse(rsp)
+}
+
+// ComAtprotoServerDeleteAccountWithBodyWithResponse Delete the account by password and mailed token.
+//
+// Anybody may call this.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.deleteAccount (the `ComAtprotoServerDeleteAccount` operationId).
+func (c *ClientWithResponses) ComAtprotoServerDeleteAccountWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerDeleteAccountResponse, error) {
+	rsp, err := c.ComAtprotoServerDeleteAccountWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerDeleteAccountResponse(rsp)
+}
+
+// ComAtprotoServerDeleteAccountWithResponse Delete the account by password and mailed token.
+//
+// Anybody may call this.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.deleteAccount (the `ComAtprotoServerDeleteAccount` operationId).
+func (c *ClientWithResponses) ComAtprotoServerDeleteAccountWithResponse(ctx context.Context, body ComAtprotoServerDeleteAccountJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerDeleteAccountResponse, error) {
+	rsp, err := c.ComAtprotoServerDeleteAccount(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerDeleteAccountResponse(rsp)
+}
+
 // ComAtprotoServerDeleteSessionWithResponse Sign out.
 //
 // Takes the refresh token.
@@ -4582,9 +14397,39 @@ func (c *ClientWithResponses) ComAtprotoServerDescribeServerWithResponse(ctx con
 	return ParseComAtprotoServerDescribeServerResponse(rsp)
 }
 
+// ComAtprotoServerGetAccountInviteCodesWithResponse The account's invite codes.
+//
+// For signed-in accounts (full noTD).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.server.getAccountInviteCodes (the `ComAtprotoServerGetAccountInviteCodes` operationId).
+func (c *ClientWithResponses) ComAtprotoServerGetAccountInviteCodesWithResponse(ctx context.Context, params *ComAtprotoServerGetAccountInviteCodesParams, reqEditors ...RequestEditorFn) (*ComAtprotoServerGetAccountInviteCodesResponse, error) {
+	rsp, err := c.ComAtprotoServerGetAccountInviteCodes(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerGetAccountInviteCodesResponse(rsp)
+}
+
+// ComAtprotoServerGetServiceAuthWithResponse A token to call another service in the account's name.
+//
+// For signed-in accounts (std+td).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.server.getServiceAuth (the `ComAtprotoServerGetServiceAuth` operationId).
+func (c *ClientWithResponses) ComAtprotoServerGetServiceAuthWithResponse(ctx context.Context, params *ComAtprotoServerGetServiceAuthParams, reqEditors ...RequestEditorFn) (*ComAtprotoServerGetServiceAuthResponse, error) {
+	rsp, err := c.ComAtprotoServerGetServiceAuth(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerGetServiceAuthResponse(rsp)
+}
+
 // ComAtprotoServerGetSessionWithResponse Who is signed in.
 //
-// For signed-in accounts (std).
+// For signed-in accounts (std+queue).
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -4595,6 +14440,21 @@ func (c *ClientWithResponses) ComAtprotoServerGetSessionWithResponse(ctx context
 		return nil, err
 	}
 	return ParseComAtprotoServerGetSessionResponse(rsp)
+}
+
+// ComAtprotoServerListAppPasswordsWithResponse The account's app passwords, by name.
+//
+// For signed-in accounts (std).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.server.listAppPasswords (the `ComAtprotoServerListAppPasswords` operationId).
+func (c *ClientWithResponses) ComAtprotoServerListAppPasswordsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerListAppPasswordsResponse, error) {
+	rsp, err := c.ComAtprotoServerListAppPasswords(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerListAppPasswordsResponse(rsp)
 }
 
 // ComAtprotoServerRefreshSessionWithResponse New tokens for the refresh token.
@@ -4612,6 +14472,216 @@ func (c *ClientWithResponses) ComAtprotoServerRefreshSessionWithResponse(ctx con
 	return ParseComAtprotoServerRefreshSessionResponse(rsp)
 }
 
+// ComAtprotoServerRequestAccountDeleteWithResponse Ask for the mailed token that deleteAccount needs.
+//
+// For signed-in accounts (full noTD).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.requestAccountDelete (the `ComAtprotoServerRequestAccountDelete` operationId).
+func (c *ClientWithResponses) ComAtprotoServerRequestAccountDeleteWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerRequestAccountDeleteResponse, error) {
+	rsp, err := c.ComAtprotoServerRequestAccountDelete(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerRequestAccountDeleteResponse(rsp)
+}
+
+// ComAtprotoServerRequestEmailConfirmationWithResponse Ask for the mailed token that confirmEmail needs.
+//
+// For signed-in accounts (std noTD).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.requestEmailConfirmation (the `ComAtprotoServerRequestEmailConfirmation` operationId).
+func (c *ClientWithResponses) ComAtprotoServerRequestEmailConfirmationWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerRequestEmailConfirmationResponse, error) {
+	rsp, err := c.ComAtprotoServerRequestEmailConfirmation(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerRequestEmailConfirmationResponse(rsp)
+}
+
+// ComAtprotoServerRequestEmailUpdateWithResponse Ask for the mailed token that updateEmail needs.
+//
+// For signed-in accounts (full noTD).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.requestEmailUpdate (the `ComAtprotoServerRequestEmailUpdate` operationId).
+func (c *ClientWithResponses) ComAtprotoServerRequestEmailUpdateWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoServerRequestEmailUpdateResponse, error) {
+	rsp, err := c.ComAtprotoServerRequestEmailUpdate(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerRequestEmailUpdateResponse(rsp)
+}
+
+// ComAtprotoServerRequestPasswordResetWithBodyWithResponse Ask for the mailed token that resetPassword needs.
+//
+// Anybody may call this.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.requestPasswordReset (the `ComAtprotoServerRequestPasswordReset` operationId).
+func (c *ClientWithResponses) ComAtprotoServerRequestPasswordResetWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerRequestPasswordResetResponse, error) {
+	rsp, err := c.ComAtprotoServerRequestPasswordResetWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerRequestPasswordResetResponse(rsp)
+}
+
+// ComAtprotoServerRequestPasswordResetWithResponse Ask for the mailed token that resetPassword needs.
+//
+// Anybody may call this.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.requestPasswordReset (the `ComAtprotoServerRequestPasswordReset` operationId).
+func (c *ClientWithResponses) ComAtprotoServerRequestPasswordResetWithResponse(ctx context.Context, body ComAtprotoServerRequestPasswordResetJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerRequestPasswordResetResponse, error) {
+	rsp, err := c.ComAtprotoServerRequestPasswordReset(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerRequestPasswordResetResponse(rsp)
+}
+
+// ComAtprotoServerReserveSigningKeyWithBodyWithResponse Reserve a signing key for an account that is to move here.
+//
+// Anybody may call this.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.reserveSigningKey (the `ComAtprotoServerReserveSigningKey` operationId).
+func (c *ClientWithResponses) ComAtprotoServerReserveSigningKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerReserveSigningKeyResponse, error) {
+	rsp, err := c.ComAtprotoServerReserveSigningKeyWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerReserveSigningKeyResponse(rsp)
+}
+
+// ComAtprotoServerReserveSigningKeyWithResponse Reserve a signing key for an account that is to move here.
+//
+// Anybody may call this.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.reserveSigningKey (the `ComAtprotoServerReserveSigningKey` operationId).
+func (c *ClientWithResponses) ComAtprotoServerReserveSigningKeyWithResponse(ctx context.Context, body ComAtprotoServerReserveSigningKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerReserveSigningKeyResponse, error) {
+	rsp, err := c.ComAtprotoServerReserveSigningKey(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerReserveSigningKeyResponse(rsp)
+}
+
+// ComAtprotoServerResetPasswordWithBodyWithResponse Set a new password by the mailed token.
+//
+// Anybody may call this.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.resetPassword (the `ComAtprotoServerResetPassword` operationId).
+func (c *ClientWithResponses) ComAtprotoServerResetPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerResetPasswordResponse, error) {
+	rsp, err := c.ComAtprotoServerResetPasswordWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerResetPasswordResponse(rsp)
+}
+
+// ComAtprotoServerResetPasswordWithResponse Set a new password by the mailed token.
+//
+// Anybody may call this.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.resetPassword (the `ComAtprotoServerResetPassword` operationId).
+func (c *ClientWithResponses) ComAtprotoServerResetPasswordWithResponse(ctx context.Context, body ComAtprotoServerResetPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerResetPasswordResponse, error) {
+	rsp, err := c.ComAtprotoServerResetPassword(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerResetPasswordResponse(rsp)
+}
+
+// ComAtprotoServerRevokeAppPasswordWithBodyWithResponse Delete an app password and its sessions.
+//
+// For signed-in accounts (std).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.revokeAppPassword (the `ComAtprotoServerRevokeAppPassword` operationId).
+func (c *ClientWithResponses) ComAtprotoServerRevokeAppPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerRevokeAppPasswordResponse, error) {
+	rsp, err := c.ComAtprotoServerRevokeAppPasswordWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerRevokeAppPasswordResponse(rsp)
+}
+
+// ComAtprotoServerRevokeAppPasswordWithResponse Delete an app password and its sessions.
+//
+// For signed-in accounts (std).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.revokeAppPassword (the `ComAtprotoServerRevokeAppPassword` operationId).
+func (c *ClientWithResponses) ComAtprotoServerRevokeAppPasswordWithResponse(ctx context.Context, body ComAtprotoServerRevokeAppPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerRevokeAppPasswordResponse, error) {
+	rsp, err := c.ComAtprotoServerRevokeAppPassword(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerRevokeAppPasswordResponse(rsp)
+}
+
+// ComAtprotoServerUpdateEmailWithBodyWithResponse Change the account's e-mail address.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.updateEmail (the `ComAtprotoServerUpdateEmail` operationId).
+func (c *ClientWithResponses) ComAtprotoServerUpdateEmailWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoServerUpdateEmailResponse, error) {
+	rsp, err := c.ComAtprotoServerUpdateEmailWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerUpdateEmailResponse(rsp)
+}
+
+// ComAtprotoServerUpdateEmailWithResponse Change the account's e-mail address.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.server.updateEmail (the `ComAtprotoServerUpdateEmail` operationId).
+func (c *ClientWithResponses) ComAtprotoServerUpdateEmailWithResponse(ctx context.Context, body ComAtprotoServerUpdateEmailJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoServerUpdateEmailResponse, error) {
+	rsp, err := c.ComAtprotoServerUpdateEmail(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoServerUpdateEmailResponse(rsp)
+}
+
+// ComAtprotoSyncGetBlobWithResponse A blob's bytes.
+//
+// Anybody may call this; the account concerned and the operator see more.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.sync.getBlob (the `ComAtprotoSyncGetBlob` operationId).
+func (c *ClientWithResponses) ComAtprotoSyncGetBlobWithResponse(ctx context.Context, params *ComAtprotoSyncGetBlobParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncGetBlobResponse, error) {
+	rsp, err := c.ComAtprotoSyncGetBlob(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoSyncGetBlobResponse(rsp)
+}
+
 // ComAtprotoSyncGetBlocksWithResponse Blocks of a repository by CID, as an archive.
 //
 // Anybody may call this; the account concerned and the operator see more.
@@ -4625,6 +14695,51 @@ func (c *ClientWithResponses) ComAtprotoSyncGetBlocksWithResponse(ctx context.Co
 		return nil, err
 	}
 	return ParseComAtprotoSyncGetBlocksResponse(rsp)
+}
+
+// ComAtprotoSyncGetCheckoutWithResponse Deprecated: a whole repository; use getRepo.
+//
+// Anybody may call this; the account concerned and the operator see more.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.sync.getCheckout (the `ComAtprotoSyncGetCheckout` operationId).
+func (c *ClientWithResponses) ComAtprotoSyncGetCheckoutWithResponse(ctx context.Context, params *ComAtprotoSyncGetCheckoutParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncGetCheckoutResponse, error) {
+	rsp, err := c.ComAtprotoSyncGetCheckout(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoSyncGetCheckoutResponse(rsp)
+}
+
+// ComAtprotoSyncGetHeadWithResponse Deprecated: the newest commit's CID; use getLatestCommit.
+//
+// Anybody may call this; the account concerned and the operator see more.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.sync.getHead (the `ComAtprotoSyncGetHead` operationId).
+func (c *ClientWithResponses) ComAtprotoSyncGetHeadWithResponse(ctx context.Context, params *ComAtprotoSyncGetHeadParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncGetHeadResponse, error) {
+	rsp, err := c.ComAtprotoSyncGetHead(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoSyncGetHeadResponse(rsp)
+}
+
+// ComAtprotoSyncGetHostStatusWithResponse What is known of a host: here, of this one only.
+//
+// Anybody may call this.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.sync.getHostStatus (the `ComAtprotoSyncGetHostStatus` operationId).
+func (c *ClientWithResponses) ComAtprotoSyncGetHostStatusWithResponse(ctx context.Context, params *ComAtprotoSyncGetHostStatusParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncGetHostStatusResponse, error) {
+	rsp, err := c.ComAtprotoSyncGetHostStatus(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoSyncGetHostStatusResponse(rsp)
 }
 
 // ComAtprotoSyncGetLatestCommitWithResponse CID and revision of a repository's newest commit.
@@ -4687,6 +14802,36 @@ func (c *ClientWithResponses) ComAtprotoSyncGetRepoStatusWithResponse(ctx contex
 	return ParseComAtprotoSyncGetRepoStatusResponse(rsp)
 }
 
+// ComAtprotoSyncListBlobsWithResponse The blobs that a repository's records name.
+//
+// Anybody may call this; the account concerned and the operator see more.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.sync.listBlobs (the `ComAtprotoSyncListBlobs` operationId).
+func (c *ClientWithResponses) ComAtprotoSyncListBlobsWithResponse(ctx context.Context, params *ComAtprotoSyncListBlobsParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncListBlobsResponse, error) {
+	rsp, err := c.ComAtprotoSyncListBlobs(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoSyncListBlobsResponse(rsp)
+}
+
+// ComAtprotoSyncListHostsWithResponse The hosts known here: this one.
+//
+// Anybody may call this.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.sync.listHosts (the `ComAtprotoSyncListHosts` operationId).
+func (c *ClientWithResponses) ComAtprotoSyncListHostsWithResponse(ctx context.Context, params *ComAtprotoSyncListHostsParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncListHostsResponse, error) {
+	rsp, err := c.ComAtprotoSyncListHosts(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoSyncListHostsResponse(rsp)
+}
+
 // ComAtprotoSyncListReposWithResponse Every repository hosted here, inactive ones too.
 //
 // Anybody may call this.
@@ -4700,6 +14845,849 @@ func (c *ClientWithResponses) ComAtprotoSyncListReposWithResponse(ctx context.Co
 		return nil, err
 	}
 	return ParseComAtprotoSyncListReposResponse(rsp)
+}
+
+// ComAtprotoSyncListReposByCollectionWithResponse The repositories that have records of a collection.
+//
+// Anybody may call this.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.sync.listReposByCollection (the `ComAtprotoSyncListReposByCollection` operationId).
+func (c *ClientWithResponses) ComAtprotoSyncListReposByCollectionWithResponse(ctx context.Context, params *ComAtprotoSyncListReposByCollectionParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncListReposByCollectionResponse, error) {
+	rsp, err := c.ComAtprotoSyncListReposByCollection(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoSyncListReposByCollectionResponse(rsp)
+}
+
+// ComAtprotoSyncSubscribeReposWithResponse performs a GET /xrpc/com.atproto.sync.subscribeRepos (the `ComAtprotoSyncSubscribeRepos` operationId) request.
+//
+// A WebSocket: the request is an upgrade (HTTP/1.1). Anybody may call this.
+//
+// Returns a wrapper object for the known response body format(s).
+func (c *ClientWithResponses) ComAtprotoSyncSubscribeReposWithResponse(ctx context.Context, params *ComAtprotoSyncSubscribeReposParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncSubscribeReposResponse, error) {
+	rsp, err := c.ComAtprotoSyncSubscribeRepos(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoSyncSubscribeReposResponse(rsp)
+}
+
+// ComAtprotoTempCheckSignupQueueWithResponse Where a queued sign-up stands.
+//
+// For signed-in accounts (std+queue).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.temp.checkSignupQueue (the `ComAtprotoTempCheckSignupQueue` operationId).
+func (c *ClientWithResponses) ComAtprotoTempCheckSignupQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoTempCheckSignupQueueResponse, error) {
+	rsp, err := c.ComAtprotoTempCheckSignupQueue(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoTempCheckSignupQueueResponse(rsp)
+}
+
+// ParseAppBskyActorGetPreferencesResponse parses an HTTP response from a AppBskyActorGetPreferencesWithResponse call
+func ParseAppBskyActorGetPreferencesResponse(rsp *http.Response) (*AppBskyActorGetPreferencesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AppBskyActorGetPreferencesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ActorGetPreferencesOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAppBskyActorPutPreferencesResponse parses an HTTP response from a AppBskyActorPutPreferencesWithResponse call
+func ParseAppBskyActorPutPreferencesResponse(rsp *http.Response) (*AppBskyActorPutPreferencesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AppBskyActorPutPreferencesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminDeleteAccountResponse parses an HTTP response from a ComAtprotoAdminDeleteAccountWithResponse call
+func ParseComAtprotoAdminDeleteAccountResponse(rsp *http.Response) (*ComAtprotoAdminDeleteAccountResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminDeleteAccountResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminDisableAccountInvitesResponse parses an HTTP response from a ComAtprotoAdminDisableAccountInvitesWithResponse call
+func ParseComAtprotoAdminDisableAccountInvitesResponse(rsp *http.Response) (*ComAtprotoAdminDisableAccountInvitesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminDisableAccountInvitesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminDisableInviteCodesResponse parses an HTTP response from a ComAtprotoAdminDisableInviteCodesWithResponse call
+func ParseComAtprotoAdminDisableInviteCodesResponse(rsp *http.Response) (*ComAtprotoAdminDisableInviteCodesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminDisableInviteCodesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminEnableAccountInvitesResponse parses an HTTP response from a ComAtprotoAdminEnableAccountInvitesWithResponse call
+func ParseComAtprotoAdminEnableAccountInvitesResponse(rsp *http.Response) (*ComAtprotoAdminEnableAccountInvitesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminEnableAccountInvitesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminGetAccountInfoResponse parses an HTTP response from a ComAtprotoAdminGetAccountInfoWithResponse call
+func ParseComAtprotoAdminGetAccountInfoResponse(rsp *http.Response) (*ComAtprotoAdminGetAccountInfoResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminGetAccountInfoResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AdminDefsAccountView
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminGetAccountInfosResponse parses an HTTP response from a ComAtprotoAdminGetAccountInfosWithResponse call
+func ParseComAtprotoAdminGetAccountInfosResponse(rsp *http.Response) (*ComAtprotoAdminGetAccountInfosResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminGetAccountInfosResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AdminGetAccountInfosOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminGetInviteCodesResponse parses an HTTP response from a ComAtprotoAdminGetInviteCodesWithResponse call
+func ParseComAtprotoAdminGetInviteCodesResponse(rsp *http.Response) (*ComAtprotoAdminGetInviteCodesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminGetInviteCodesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AdminGetInviteCodesOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminGetSubjectStatusResponse parses an HTTP response from a ComAtprotoAdminGetSubjectStatusWithResponse call
+func ParseComAtprotoAdminGetSubjectStatusResponse(rsp *http.Response) (*ComAtprotoAdminGetSubjectStatusResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminGetSubjectStatusResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AdminGetSubjectStatusOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminSearchAccountsResponse parses an HTTP response from a ComAtprotoAdminSearchAccountsWithResponse call
+func ParseComAtprotoAdminSearchAccountsResponse(rsp *http.Response) (*ComAtprotoAdminSearchAccountsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminSearchAccountsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AdminSearchAccountsOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminSendEmailResponse parses an HTTP response from a ComAtprotoAdminSendEmailWithResponse call
+func ParseComAtprotoAdminSendEmailResponse(rsp *http.Response) (*ComAtprotoAdminSendEmailResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminSendEmailResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AdminSendEmailOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminUpdateAccountEmailResponse parses an HTTP response from a ComAtprotoAdminUpdateAccountEmailWithResponse call
+func ParseComAtprotoAdminUpdateAccountEmailResponse(rsp *http.Response) (*ComAtprotoAdminUpdateAccountEmailResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminUpdateAccountEmailResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminUpdateAccountHandleResponse parses an HTTP response from a ComAtprotoAdminUpdateAccountHandleWithResponse call
+func ParseComAtprotoAdminUpdateAccountHandleResponse(rsp *http.Response) (*ComAtprotoAdminUpdateAccountHandleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminUpdateAccountHandleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminUpdateAccountPasswordResponse parses an HTTP response from a ComAtprotoAdminUpdateAccountPasswordWithResponse call
+func ParseComAtprotoAdminUpdateAccountPasswordResponse(rsp *http.Response) (*ComAtprotoAdminUpdateAccountPasswordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminUpdateAccountPasswordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminUpdateAccountSigningKeyResponse parses an HTTP response from a ComAtprotoAdminUpdateAccountSigningKeyWithResponse call
+func ParseComAtprotoAdminUpdateAccountSigningKeyResponse(rsp *http.Response) (*ComAtprotoAdminUpdateAccountSigningKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminUpdateAccountSigningKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoAdminUpdateSubjectStatusResponse parses an HTTP response from a ComAtprotoAdminUpdateSubjectStatusWithResponse call
+func ParseComAtprotoAdminUpdateSubjectStatusResponse(rsp *http.Response) (*ComAtprotoAdminUpdateSubjectStatusResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoAdminUpdateSubjectStatusResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AdminUpdateSubjectStatusOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoIdentityGetRecommendedDidCredentialsResponse parses an HTTP response from a ComAtprotoIdentityGetRecommendedDidCredentialsWithResponse call
+func ParseComAtprotoIdentityGetRecommendedDidCredentialsResponse(rsp *http.Response) (*ComAtprotoIdentityGetRecommendedDidCredentialsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoIdentityGetRecommendedDidCredentialsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IdentityGetRecommendedDidCredentialsOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoIdentityRefreshIdentityResponse parses an HTTP response from a ComAtprotoIdentityRefreshIdentityWithResponse call
+func ParseComAtprotoIdentityRefreshIdentityResponse(rsp *http.Response) (*ComAtprotoIdentityRefreshIdentityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoIdentityRefreshIdentityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IdentityDefsIdentityInfo
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoIdentityRequestPlcOperationSignatureResponse parses an HTTP response from a ComAtprotoIdentityRequestPlcOperationSignatureWithResponse call
+func ParseComAtprotoIdentityRequestPlcOperationSignatureResponse(rsp *http.Response) (*ComAtprotoIdentityRequestPlcOperationSignatureResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoIdentityRequestPlcOperationSignatureResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoIdentityResolveDidResponse parses an HTTP response from a ComAtprotoIdentityResolveDidWithResponse call
+func ParseComAtprotoIdentityResolveDidResponse(rsp *http.Response) (*ComAtprotoIdentityResolveDidResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoIdentityResolveDidResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IdentityResolveDidOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseComAtprotoIdentityResolveHandleResponse parses an HTTP response from a ComAtprotoIdentityResolveHandleWithResponse call
@@ -4722,6 +15710,158 @@ func ParseComAtprotoIdentityResolveHandleResponse(rsp *http.Response) (*ComAtpro
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoIdentityResolveIdentityResponse parses an HTTP response from a ComAtprotoIdentityResolveIdentityWithResponse call
+func ParseComAtprotoIdentityResolveIdentityResponse(rsp *http.Response) (*ComAtprotoIdentityResolveIdentityResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoIdentityResolveIdentityResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IdentityDefsIdentityInfo
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoIdentitySignPlcOperationResponse parses an HTTP response from a ComAtprotoIdentitySignPlcOperationWithResponse call
+func ParseComAtprotoIdentitySignPlcOperationResponse(rsp *http.Response) (*ComAtprotoIdentitySignPlcOperationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoIdentitySignPlcOperationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IdentitySignPlcOperationOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoIdentitySubmitPlcOperationResponse parses an HTTP response from a ComAtprotoIdentitySubmitPlcOperationWithResponse call
+func ParseComAtprotoIdentitySubmitPlcOperationResponse(rsp *http.Response) (*ComAtprotoIdentitySubmitPlcOperationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoIdentitySubmitPlcOperationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoIdentityUpdateHandleResponse parses an HTTP response from a ComAtprotoIdentityUpdateHandleWithResponse call
+func ParseComAtprotoIdentityUpdateHandleResponse(rsp *http.Response) (*ComAtprotoIdentityUpdateHandleResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoIdentityUpdateHandleResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Error
@@ -4942,6 +16082,82 @@ func ParseComAtprotoRepoGetRecordResponse(rsp *http.Response) (*ComAtprotoRepoGe
 	return response, nil
 }
 
+// ParseComAtprotoRepoImportRepoResponse parses an HTTP response from a ComAtprotoRepoImportRepoWithResponse call
+func ParseComAtprotoRepoImportRepoResponse(rsp *http.Response) (*ComAtprotoRepoImportRepoResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoRepoImportRepoResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoRepoListMissingBlobsResponse parses an HTTP response from a ComAtprotoRepoListMissingBlobsWithResponse call
+func ParseComAtprotoRepoListMissingBlobsResponse(rsp *http.Response) (*ComAtprotoRepoListMissingBlobsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoRepoListMissingBlobsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RepoListMissingBlobsOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseComAtprotoRepoListRecordsResponse parses an HTTP response from a ComAtprotoRepoListRecordsWithResponse call
 func ParseComAtprotoRepoListRecordsResponse(rsp *http.Response) (*ComAtprotoRepoListRecordsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5022,6 +16238,158 @@ func ParseComAtprotoRepoPutRecordResponse(rsp *http.Response) (*ComAtprotoRepoPu
 	return response, nil
 }
 
+// ParseComAtprotoRepoUploadBlobResponse parses an HTTP response from a ComAtprotoRepoUploadBlobWithResponse call
+func ParseComAtprotoRepoUploadBlobResponse(rsp *http.Response) (*ComAtprotoRepoUploadBlobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoRepoUploadBlobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RepoUploadBlobOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerActivateAccountResponse parses an HTTP response from a ComAtprotoServerActivateAccountWithResponse call
+func ParseComAtprotoServerActivateAccountResponse(rsp *http.Response) (*ComAtprotoServerActivateAccountResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerActivateAccountResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerCheckAccountStatusResponse parses an HTTP response from a ComAtprotoServerCheckAccountStatusWithResponse call
+func ParseComAtprotoServerCheckAccountStatusResponse(rsp *http.Response) (*ComAtprotoServerCheckAccountStatusResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerCheckAccountStatusResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServerCheckAccountStatusOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerConfirmEmailResponse parses an HTTP response from a ComAtprotoServerConfirmEmailWithResponse call
+func ParseComAtprotoServerConfirmEmailResponse(rsp *http.Response) (*ComAtprotoServerConfirmEmailResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerConfirmEmailResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseComAtprotoServerCreateAccountResponse parses an HTTP response from a ComAtprotoServerCreateAccountWithResponse call
 func ParseComAtprotoServerCreateAccountResponse(rsp *http.Response) (*ComAtprotoServerCreateAccountResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5038,6 +16406,46 @@ func ParseComAtprotoServerCreateAccountResponse(rsp *http.Response) (*ComAtproto
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ServerCreateAccountOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerCreateAppPasswordResponse parses an HTTP response from a ComAtprotoServerCreateAppPasswordWithResponse call
+func ParseComAtprotoServerCreateAppPasswordResponse(rsp *http.Response) (*ComAtprotoServerCreateAppPasswordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerCreateAppPasswordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServerCreateAppPasswordAppPassword
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5182,6 +16590,78 @@ func ParseComAtprotoServerCreateSessionResponse(rsp *http.Response) (*ComAtproto
 	return response, nil
 }
 
+// ParseComAtprotoServerDeactivateAccountResponse parses an HTTP response from a ComAtprotoServerDeactivateAccountWithResponse call
+func ParseComAtprotoServerDeactivateAccountResponse(rsp *http.Response) (*ComAtprotoServerDeactivateAccountResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerDeactivateAccountResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerDeleteAccountResponse parses an HTTP response from a ComAtprotoServerDeleteAccountWithResponse call
+func ParseComAtprotoServerDeleteAccountResponse(rsp *http.Response) (*ComAtprotoServerDeleteAccountResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerDeleteAccountResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseComAtprotoServerDeleteSessionResponse parses an HTTP response from a ComAtprotoServerDeleteSessionWithResponse call
 func ParseComAtprotoServerDeleteSessionResponse(rsp *http.Response) (*ComAtprotoServerDeleteSessionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5258,6 +16738,86 @@ func ParseComAtprotoServerDescribeServerResponse(rsp *http.Response) (*ComAtprot
 	return response, nil
 }
 
+// ParseComAtprotoServerGetAccountInviteCodesResponse parses an HTTP response from a ComAtprotoServerGetAccountInviteCodesWithResponse call
+func ParseComAtprotoServerGetAccountInviteCodesResponse(rsp *http.Response) (*ComAtprotoServerGetAccountInviteCodesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerGetAccountInviteCodesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServerGetAccountInviteCodesOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerGetServiceAuthResponse parses an HTTP response from a ComAtprotoServerGetServiceAuthWithResponse call
+func ParseComAtprotoServerGetServiceAuthResponse(rsp *http.Response) (*ComAtprotoServerGetServiceAuthResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerGetServiceAuthResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServerGetServiceAuthOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseComAtprotoServerGetSessionResponse parses an HTTP response from a ComAtprotoServerGetSessionWithResponse call
 func ParseComAtprotoServerGetSessionResponse(rsp *http.Response) (*ComAtprotoServerGetSessionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5274,6 +16834,46 @@ func ParseComAtprotoServerGetSessionResponse(rsp *http.Response) (*ComAtprotoSer
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ServerGetSessionOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerListAppPasswordsResponse parses an HTTP response from a ComAtprotoServerListAppPasswordsWithResponse call
+func ParseComAtprotoServerListAppPasswordsResponse(rsp *http.Response) (*ComAtprotoServerListAppPasswordsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerListAppPasswordsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServerListAppPasswordsOutputBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -5338,6 +16938,335 @@ func ParseComAtprotoServerRefreshSessionResponse(rsp *http.Response) (*ComAtprot
 	return response, nil
 }
 
+// ParseComAtprotoServerRequestAccountDeleteResponse parses an HTTP response from a ComAtprotoServerRequestAccountDeleteWithResponse call
+func ParseComAtprotoServerRequestAccountDeleteResponse(rsp *http.Response) (*ComAtprotoServerRequestAccountDeleteResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerRequestAccountDeleteResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerRequestEmailConfirmationResponse parses an HTTP response from a ComAtprotoServerRequestEmailConfirmationWithResponse call
+func ParseComAtprotoServerRequestEmailConfirmationResponse(rsp *http.Response) (*ComAtprotoServerRequestEmailConfirmationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerRequestEmailConfirmationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerRequestEmailUpdateResponse parses an HTTP response from a ComAtprotoServerRequestEmailUpdateWithResponse call
+func ParseComAtprotoServerRequestEmailUpdateResponse(rsp *http.Response) (*ComAtprotoServerRequestEmailUpdateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerRequestEmailUpdateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServerRequestEmailUpdateOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerRequestPasswordResetResponse parses an HTTP response from a ComAtprotoServerRequestPasswordResetWithResponse call
+func ParseComAtprotoServerRequestPasswordResetResponse(rsp *http.Response) (*ComAtprotoServerRequestPasswordResetResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerRequestPasswordResetResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerReserveSigningKeyResponse parses an HTTP response from a ComAtprotoServerReserveSigningKeyWithResponse call
+func ParseComAtprotoServerReserveSigningKeyResponse(rsp *http.Response) (*ComAtprotoServerReserveSigningKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerReserveSigningKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServerReserveSigningKeyOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerResetPasswordResponse parses an HTTP response from a ComAtprotoServerResetPasswordWithResponse call
+func ParseComAtprotoServerResetPasswordResponse(rsp *http.Response) (*ComAtprotoServerResetPasswordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerResetPasswordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerRevokeAppPasswordResponse parses an HTTP response from a ComAtprotoServerRevokeAppPasswordWithResponse call
+func ParseComAtprotoServerRevokeAppPasswordResponse(rsp *http.Response) (*ComAtprotoServerRevokeAppPasswordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerRevokeAppPasswordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoServerUpdateEmailResponse parses an HTTP response from a ComAtprotoServerUpdateEmailWithResponse call
+func ParseComAtprotoServerUpdateEmailResponse(rsp *http.Response) (*ComAtprotoServerUpdateEmailResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoServerUpdateEmailResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoSyncGetBlobResponse parses an HTTP response from a ComAtprotoSyncGetBlobWithResponse call
+func ParseComAtprotoSyncGetBlobResponse(rsp *http.Response) (*ComAtprotoSyncGetBlobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoSyncGetBlobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseComAtprotoSyncGetBlocksResponse parses an HTTP response from a ComAtprotoSyncGetBlocksWithResponse call
 func ParseComAtprotoSyncGetBlocksResponse(rsp *http.Response) (*ComAtprotoSyncGetBlocksResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5352,6 +17281,119 @@ func ParseComAtprotoSyncGetBlocksResponse(rsp *http.Response) (*ComAtprotoSyncGe
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoSyncGetCheckoutResponse parses an HTTP response from a ComAtprotoSyncGetCheckoutWithResponse call
+func ParseComAtprotoSyncGetCheckoutResponse(rsp *http.Response) (*ComAtprotoSyncGetCheckoutResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoSyncGetCheckoutResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoSyncGetHeadResponse parses an HTTP response from a ComAtprotoSyncGetHeadWithResponse call
+func ParseComAtprotoSyncGetHeadResponse(rsp *http.Response) (*ComAtprotoSyncGetHeadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoSyncGetHeadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SyncGetHeadOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoSyncGetHostStatusResponse parses an HTTP response from a ComAtprotoSyncGetHostStatusWithResponse call
+func ParseComAtprotoSyncGetHostStatusResponse(rsp *http.Response) (*ComAtprotoSyncGetHostStatusResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoSyncGetHostStatusResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SyncGetHostStatusOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Error
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -5517,6 +17559,86 @@ func ParseComAtprotoSyncGetRepoStatusResponse(rsp *http.Response) (*ComAtprotoSy
 	return response, nil
 }
 
+// ParseComAtprotoSyncListBlobsResponse parses an HTTP response from a ComAtprotoSyncListBlobsWithResponse call
+func ParseComAtprotoSyncListBlobsResponse(rsp *http.Response) (*ComAtprotoSyncListBlobsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoSyncListBlobsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SyncListBlobsOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoSyncListHostsResponse parses an HTTP response from a ComAtprotoSyncListHostsWithResponse call
+func ParseComAtprotoSyncListHostsResponse(rsp *http.Response) (*ComAtprotoSyncListHostsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoSyncListHostsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SyncListHostsOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseComAtprotoSyncListReposResponse parses an HTTP response from a ComAtprotoSyncListReposWithResponse call
 func ParseComAtprotoSyncListReposResponse(rsp *http.Response) (*ComAtprotoSyncListReposResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5533,6 +17655,129 @@ func ParseComAtprotoSyncListReposResponse(rsp *http.Response) (*ComAtprotoSyncLi
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest SyncListReposOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoSyncListReposByCollectionResponse parses an HTTP response from a ComAtprotoSyncListReposByCollectionWithResponse call
+func ParseComAtprotoSyncListReposByCollectionResponse(rsp *http.Response) (*ComAtprotoSyncListReposByCollectionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoSyncListReposByCollectionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SyncListReposByCollectionOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoSyncSubscribeReposResponse parses an HTTP response from a ComAtprotoSyncSubscribeReposWithResponse call
+func ParseComAtprotoSyncSubscribeReposResponse(rsp *http.Response) (*ComAtprotoSyncSubscribeReposResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoSyncSubscribeReposResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 101:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 426:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON426 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoTempCheckSignupQueueResponse parses an HTTP response from a ComAtprotoTempCheckSignupQueueWithResponse call
+func ParseComAtprotoTempCheckSignupQueueResponse(rsp *http.Response) (*ComAtprotoTempCheckSignupQueueResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoTempCheckSignupQueueResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TempCheckSignupQueueOutputBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
