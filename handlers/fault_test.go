@@ -337,39 +337,37 @@ func TestDatabaseKilled(t *testing.T) {
 	h.log.allowed.Store(true)
 	alice := h.createAccount(hostA, "alice")
 	said := map[string]outcome{}
-	for round := range 2 {
-		var wg sync.WaitGroup
-		var mu sync.Mutex
-		var done atomic.Int64
-		var stop atomic.Bool
-		for worker := range 3 {
-			wg.Go(func() {
-				for n := 0; !stop.Load(); n++ {
-					rkey := fmt.Sprintf("r%d-%d-%d", round, worker, n)
-					o := alice.create(custom, rkey, obj{"n": n}).outcome()
-					mu.Lock()
-					said[rkey] = o
-					mu.Unlock()
-					done.Add(1)
-				}
-			})
-		}
-		for done.Load() < 40 {
-			time.Sleep(time.Millisecond)
-		}
-		server.Kill()
-		server.Start() // writes that were on their way find out what became of them
-		stop.Store(true)
-		wg.Wait()
-		deadline := time.Now().Add(10 * time.Second)
-		for alice.create(custom, "", obj{}).status != 200 {
-			if time.Now().After(deadline) {
-				t.Fatal("the server does not find its database again")
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var done atomic.Int64
+	var stop atomic.Bool
+	for worker := range 3 {
+		wg.Go(func() {
+			for n := 0; !stop.Load(); n++ {
+				rkey := fmt.Sprintf("k%d-%d", worker, n)
+				o := alice.create(custom, rkey, obj{"n": n}).outcome()
+				mu.Lock()
+				said[rkey] = o
+				mu.Unlock()
+				done.Add(1)
 			}
-			time.Sleep(50 * time.Millisecond)
-		}
-		h.check()
+		})
 	}
+	for done.Load() < 40 {
+		time.Sleep(time.Millisecond)
+	}
+	server.Kill()
+	server.Start() // writes that were on their way find out what became of them
+	stop.Store(true)
+	wg.Wait()
+	deadline := time.Now().Add(10 * time.Second)
+	for alice.create(custom, "", obj{}).status != 200 {
+		if time.Now().After(deadline) {
+			t.Fatal("the server does not find its database again")
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	h.check()
 	count := map[outcome]int{}
 	for rkey, o := range said {
 		count[o]++
