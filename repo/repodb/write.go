@@ -59,8 +59,14 @@ func (s *Store) Write(ctx context.Context, schema db.Schema, aid int64, opts Opt
 	return res, nil
 }
 
-func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v *View) ([]repo.Write, error)) (Result, error) {
+func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v *View) ([]repo.Write, error)) (_ Result, err error) {
 	var limbo []*pending // commits of this write whose fate is not known
+	defer func() {
+		// "It did not happen" may only be said of a write none of whose commits can still happen in the server.
+		if err != nil && len(limbo) > 0 && !errors.Is(err, db.ErrUnknownOutcome) {
+			err = fmt.Errorf("%w: %w", db.ErrUnknownOutcome, err)
+		}
+	}()
 	for try := range maxTries {
 		if err := giveWay(ctx, try); err != nil {
 			return Result{}, err
@@ -99,6 +105,7 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 			}
 			fallthrough
 		case p == nil:
+			limbo = nil // made for a head that is not this one any more, or it would have been built again
 			if err != nil {
 				return Result{}, err
 			}
