@@ -4,11 +4,29 @@ import (
 	"context"
 
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/blob"
 )
+
+// accountStatusOutput is the lexicon's output, and what the account's files take, which no lexicon has.
+type accountStatusOutput struct{ Body accountStatusOutputBody }
+
+type accountStatusOutputBody struct {
+	Activated          bool   `json:"activated"`
+	ValidDid           bool   `json:"validDid"`
+	RepoCommit         CID    `json:"repoCommit"`
+	RepoRev            string `json:"repoRev"`
+	RepoBlocks         int64  `json:"repoBlocks"`
+	IndexedRecords     int64  `json:"indexedRecords"`
+	PrivateStateValues int64  `json:"privateStateValues"`
+	ExpectedBlobs      int64  `json:"expectedBlobs" doc:"Files that records name."`
+	ImportedBlobs      int64  `json:"importedBlobs" doc:"Files that are here."`
+	BlobBytes          int64  `json:"blobBytes" doc:"What the account's files take, in bytes."`
+	BlobLimit          int64  `json:"blobLimit" doc:"What they may take; 0: no limit."`
+}
 
 // checkAccountStatus tells how far an account that moves here is complete.
 // spec: lexicon com.atproto.server.checkAccountStatus
-func (m serverMethods) checkAccountStatus(ctx context.Context, c accountCaller, _ *serverCheckAccountStatusInput) (*serverCheckAccountStatusOutput, error) {
+func (m serverMethods) checkAccountStatus(ctx context.Context, c accountCaller, _ *serverCheckAccountStatusInput) (*accountStatusOutput, error) {
 	q := m.db.Tenant(c.Tenant.Schema).Q()
 	head, err := m.repos.Head(ctx, c.Tenant.Schema, c.AID)
 	if err != nil {
@@ -22,15 +40,24 @@ func (m serverMethods) checkAccountStatus(ctx context.Context, c accountCaller, 
 	if err != nil {
 		return nil, err
 	}
+	files, err := blob.UsageOf(ctx, q, c.AID)
+	if err != nil {
+		return nil, err
+	}
+	limit := c.Tenant.Settings.BlobAccountLimit
+	if files.MaxBytes >= 0 {
+		limit = files.MaxBytes
+	}
 	valid := false
 	if doc, err := m.documents.Resolve(ctx, c.DID); err != nil {
 		m.log.Info("account status without DID document", "did", c.DID, "err", err)
 	} else {
 		valid = accounts.CheckDocument(doc, c.Tenant, key.PublicDIDKey()) == nil
 	}
-	return &serverCheckAccountStatusOutput{Body: serverCheckAccountStatusOutputBody{
+	return &accountStatusOutput{Body: accountStatusOutputBody{
 		Activated: !head.Deactivated, ValidDid: valid,
 		RepoCommit: CID(head.Head.CID.String()), RepoRev: head.Head.Rev.String(),
 		RepoBlocks: count.Nodes + count.Blocks + 1, IndexedRecords: count.Records,
+		ExpectedBlobs: files.Expected, ImportedBlobs: files.Held, BlobBytes: files.Bytes, BlobLimit: limit,
 	}}, nil
 }

@@ -143,42 +143,6 @@ func (q *Queries) DeleteRecordBlobs(ctx context.Context, arg DeleteRecordBlobsPa
 	return err
 }
 
-const DeleteRecordBlobsAt = `-- name: DeleteRecordBlobsAt :exec
-WITH gone AS (
-  DELETE FROM pds_tenant.record_blob r WHERE r.aid = $2::bigint AND r.path = ANY ($3::text[]) AND r.rev < $4::bigint
-  RETURNING r.cid
-), dead AS (
-  DELETE FROM pds_tenant.blob b USING (SELECT DISTINCT gone.cid FROM gone) g
-  WHERE b.aid = $2::bigint AND b.cid = g.cid AND b.takedown_ref IS NULL AND NOT EXISTS (
-    SELECT 1 FROM pds_tenant.record_blob r
-    WHERE r.aid = b.aid AND r.cid = b.cid AND NOT (r.path = ANY ($3::text[]) AND r.rev < $4::bigint))
-  RETURNING b.aid, b.size, b.store, b.object
-), counted AS (
-  UPDATE pds_tenant.blob_usage u SET blobs = u.blobs - d.blobs, bytes = u.bytes - d.bytes
-  FROM (SELECT dead.aid, count(*) AS blobs, sum(dead.size) AS bytes FROM dead GROUP BY dead.aid) d WHERE u.aid = d.aid
-)
-INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, $1::timestamptz FROM dead
-ON CONFLICT (store, object) DO NOTHING
-`
-
-type DeleteRecordBlobsAtParams struct {
-	Now   time.Time
-	AID   int64
-	Paths []string
-	Rev   int64
-}
-
-// Behind LockBlobOwners and UpsertImportedRecordBlobs: DeleteRecordBlobs for records that did not go by a grouped commit.
-func (q *Queries) DeleteRecordBlobsAt(ctx context.Context, arg DeleteRecordBlobsAtParams) error {
-	_, err := q.db.Exec(ctx, DeleteRecordBlobsAt,
-		arg.Now,
-		arg.AID,
-		arg.Paths,
-		arg.Rev,
-	)
-	return err
-}
-
 const DeleteRecordBlobsSlice = `-- name: DeleteRecordBlobsSlice :execrows
 DELETE FROM pds_tenant.record_blob WHERE aid = $1::bigint AND (cid, path) IN (
   SELECT r.cid, r.path FROM pds_tenant.record_blob r WHERE r.aid = $1::bigint ORDER BY r.cid, r.path LIMIT $2::int)
@@ -713,38 +677,6 @@ func (q *Queries) UpsertBlobs(ctx context.Context, arg UpsertBlobsParams) ([]Ups
 		return nil, err
 	}
 	return items, nil
-}
-
-const UpsertImportedRecordBlobs = `-- name: UpsertImportedRecordBlobs :exec
-WITH x AS (
-  SELECT DISTINCT ON (u.cid, u.path) u.cid, u.path, u.mime_type
-  FROM unnest($3::bytea[], $4::text[], $5::text[]) AS u(cid, path, mime_type)
-), kept AS (
-  UPDATE pds_tenant.blob b SET temporary = false FROM x WHERE b.aid = $1::bigint AND b.cid = x.cid AND b.temporary
-)
-INSERT INTO pds_tenant.record_blob (aid, cid, path, rev, mime_type)
-SELECT $1::bigint, x.cid, x.path, $2::bigint, x.mime_type FROM x
-ON CONFLICT (aid, cid, path) DO UPDATE SET rev = excluded.rev, mime_type = excluded.mime_type
-`
-
-type UpsertImportedRecordBlobsParams struct {
-	AID       int64
-	Rev       int64
-	Cids      [][]byte
-	Paths     []string
-	MimeTypes []string
-}
-
-// Behind LockBlobOwners: UpsertRecordBlobs for records that did not come by a grouped commit.
-func (q *Queries) UpsertImportedRecordBlobs(ctx context.Context, arg UpsertImportedRecordBlobsParams) error {
-	_, err := q.db.Exec(ctx, UpsertImportedRecordBlobs,
-		arg.AID,
-		arg.Rev,
-		arg.Cids,
-		arg.Paths,
-		arg.MimeTypes,
-	)
-	return err
 }
 
 const UpsertRecordBlobs = `-- name: UpsertRecordBlobs :exec

@@ -7,11 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ipfs/go-cid"
 	"pgregory.net/rapid"
 
-	"github.com/auroralocus/locus/db/tenantdb"
-	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/dagcbor"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -166,43 +163,4 @@ func TestProperty(t *testing.T) {
 	})
 	b.emptyTrash()
 	b.clean()
-}
-
-// TestIndex is an import: references first, blobs later; references that changed their record keep the blob.
-func TestIndex(t *testing.T) {
-	b := newBed(t, "")
-	alice := b.account()
-	one, two := random(100), random(200)
-	i1, i2 := Info{dagcbor.RawCID(one), "image/png", 100}, Info{dagcbor.RawCID(two), "video/mp4", 200}
-	q := func(body func(q *tenantdb.Queries) error) {
-		t.Helper()
-		if err := b.db.Tenant(b.schema).Tx(t.Context(), body); err != nil {
-			t.Fatal(err)
-		}
-	}
-	q(func(q *tenantdb.Queries) error {
-		return Index(t.Context(), q, alice.AID, 10, []Record{{"com.example.file/a", record("a", i1)}, {"com.example.file/b", record("b", i1, i2)}, {"com.example.file/c", record("c")}})
-	})
-	missing, err := b.store.ListMissing(t.Context(), b.schema, alice.AID, cid.Undef, 10)
-	if err != nil || len(missing) != 2 {
-		t.Fatal(missing, err)
-	}
-	for data, want := range map[*[]byte]Info{&one: i1, &two: i2} {
-		if got := b.upload(alice, *data); got != want {
-			t.Errorf("%v, want %v: as the records say", got, want)
-		}
-		b.wantRead(alice, *data)
-	}
-	q(func(q *tenantdb.Queries) error { // the second import: b has nothing, c has what b had
-		err := Index(t.Context(), q, alice.AID, repo.TID(20), []Record{{"com.example.file/b", record("b")}, {"com.example.file/c", record("c", i2)}})
-		if err != nil {
-			return err
-		}
-		return Unindex(t.Context(), q, b.now(), alice.AID, 20, []string{"com.example.file/a", "com.example.file/b", "com.example.file/c"})
-	})
-	b.wantGone(alice, one)
-	b.wantRead(alice, two)
-	if n := b.emptyTrash(); n != 1 {
-		t.Errorf("%d deleted", n)
-	}
 }

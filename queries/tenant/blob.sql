@@ -193,33 +193,3 @@ DELETE FROM pds_tenant.blob_usage WHERE aid = @aid;
 UPDATE pds_tenant.blob SET created_at = CASE WHEN temporary THEN @now::timestamptz ELSE created_at END
 WHERE aid = @aid AND cid = @cid
 RETURNING mime_type, size, store, object, takedown_ref;
-
--- name: UpsertImportedRecordBlobs :exec
--- Behind LockBlobOwners: UpsertRecordBlobs for records that did not come by a grouped commit.
-WITH x AS (
-  SELECT DISTINCT ON (u.cid, u.path) u.cid, u.path, u.mime_type
-  FROM unnest(@cids::bytea[], @paths::text[], @mime_types::text[]) AS u(cid, path, mime_type)
-), kept AS (
-  UPDATE pds_tenant.blob b SET temporary = false FROM x WHERE b.aid = @aid::bigint AND b.cid = x.cid AND b.temporary
-)
-INSERT INTO pds_tenant.record_blob (aid, cid, path, rev, mime_type)
-SELECT @aid::bigint, x.cid, x.path, @rev::bigint, x.mime_type FROM x
-ON CONFLICT (aid, cid, path) DO UPDATE SET rev = excluded.rev, mime_type = excluded.mime_type;
-
--- name: DeleteRecordBlobsAt :exec
--- Behind LockBlobOwners and UpsertImportedRecordBlobs: DeleteRecordBlobs for records that did not go by a grouped commit.
-WITH gone AS (
-  DELETE FROM pds_tenant.record_blob r WHERE r.aid = @aid::bigint AND r.path = ANY (@paths::text[]) AND r.rev < @rev::bigint
-  RETURNING r.cid
-), dead AS (
-  DELETE FROM pds_tenant.blob b USING (SELECT DISTINCT gone.cid FROM gone) g
-  WHERE b.aid = @aid::bigint AND b.cid = g.cid AND b.takedown_ref IS NULL AND NOT EXISTS (
-    SELECT 1 FROM pds_tenant.record_blob r
-    WHERE r.aid = b.aid AND r.cid = b.cid AND NOT (r.path = ANY (@paths::text[]) AND r.rev < @rev::bigint))
-  RETURNING b.aid, b.size, b.store, b.object
-), counted AS (
-  UPDATE pds_tenant.blob_usage u SET blobs = u.blobs - d.blobs, bytes = u.bytes - d.bytes
-  FROM (SELECT dead.aid, count(*) AS blobs, sum(dead.size) AS bytes FROM dead GROUP BY dead.aid) d WHERE u.aid = d.aid
-)
-INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, @now::timestamptz FROM dead
-ON CONFLICT (store, object) DO NOTHING;

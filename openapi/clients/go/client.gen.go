@@ -152,6 +152,29 @@ func (e RepoStrongRefVariantType) Valid() bool {
 	}
 }
 
+// AccountStatusOutputBody defines model for AccountStatusOutputBody.
+type AccountStatusOutputBody struct {
+	Activated bool `json:"activated"`
+
+	// BlobBytes What the account's files take, in bytes.
+	BlobBytes int64 `json:"blobBytes"`
+
+	// BlobLimit What they may take; 0: no limit.
+	BlobLimit int64 `json:"blobLimit"`
+
+	// ExpectedBlobs Files that records name.
+	ExpectedBlobs int64 `json:"expectedBlobs"`
+
+	// ImportedBlobs Files that are here.
+	ImportedBlobs      int64  `json:"importedBlobs"`
+	IndexedRecords     int64  `json:"indexedRecords"`
+	PrivateStateValues int64  `json:"privateStateValues"`
+	RepoBlocks         int64  `json:"repoBlocks"`
+	RepoCommit         string `json:"repoCommit"`
+	RepoRev            string `json:"repoRev"`
+	ValidDid           bool   `json:"validDid"`
+}
+
 // ActorGetPreferencesOutputBody defines model for ActorGetPreferencesOutputBody.
 type ActorGetPreferencesOutputBody struct {
 	Preferences []interface{} `json:"preferences"`
@@ -666,19 +689,6 @@ type RepoStrongRefVariantType string
 // RepoUploadBlobOutputBody defines model for RepoUploadBlobOutputBody.
 type RepoUploadBlobOutputBody struct {
 	Blob Blob `json:"blob"`
-}
-
-// ServerCheckAccountStatusOutputBody defines model for ServerCheckAccountStatusOutputBody.
-type ServerCheckAccountStatusOutputBody struct {
-	Activated          bool   `json:"activated"`
-	ExpectedBlobs      int64  `json:"expectedBlobs"`
-	ImportedBlobs      int64  `json:"importedBlobs"`
-	IndexedRecords     int64  `json:"indexedRecords"`
-	PrivateStateValues int64  `json:"privateStateValues"`
-	RepoBlocks         int64  `json:"repoBlocks"`
-	RepoCommit         string `json:"repoCommit"`
-	RepoRev            string `json:"repoRev"`
-	ValidDid           bool   `json:"validDid"`
 }
 
 // ServerConfirmEmailInputBody defines model for ServerConfirmEmailInputBody.
@@ -11236,7 +11246,7 @@ type ComAtprotoServerCheckAccountStatusResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ServerCheckAccountStatusOutputBody
+	JSON200 *AccountStatusOutputBody
 	// JSON400 the response for an HTTP 400 `application/json` response
 	JSON400 *Error
 	// JSONDefault the response for an HTTP default `application/json` response
@@ -11244,7 +11254,7 @@ type ComAtprotoServerCheckAccountStatusResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ComAtprotoServerCheckAccountStatusResponse) GetJSON200() *ServerCheckAccountStatusOutputBody {
+func (r ComAtprotoServerCheckAccountStatusResponse) GetJSON200() *AccountStatusOutputBody {
 	return r.JSON200
 }
 
@@ -16329,7 +16339,7 @@ func ParseComAtprotoServerCheckAccountStatusResponse(rsp *http.Response) (*ComAt
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ServerCheckAccountStatusOutputBody
+		var dest AccountStatusOutputBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
