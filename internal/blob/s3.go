@@ -21,6 +21,7 @@ import (
 // known, parts are sent again without keeping them in memory, and a client that goes away leaves nothing in the bucket.
 // What a crash leaves is named in the trash before the first byte is sent.
 type s3 struct {
+	once   *minio.Client // uploads: the retries are ours
 	core   *minio.Core
 	bucket string
 	prefix string // "" or "…/"
@@ -114,14 +115,20 @@ func newS3(location string, keys Credentials, spools string, stall time.Duration
 	if p.region == "" {
 		p.region = "us-east-1" // or the client asks for it with every new bucket
 	}
-	core, err := minio.NewCore(p.host, &minio.Options{
+	opts := minio.Options{
 		Creds: credentials.NewStaticV4(keys.AccessKey, keys.SecretKey, ""), Secure: p.secure, Region: p.region,
 		Transport: transport, BucketLookup: lookup, MaxRetries: s3Tries,
-	})
+	}
+	core, err := minio.NewCore(p.host, &opts)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLocation, err)
 	}
-	return &s3{core: core, bucket: p.bucket, prefix: p.prefix, spools: spools}, nil
+	opts.MaxRetries = 1
+	once, err := minio.New(p.host, &opts)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrLocation, err)
+	}
+	return &s3{core: core, once: once, bucket: p.bucket, prefix: p.prefix, spools: spools}, nil
 }
 
 // watched is a connection that fails when nothing moves on it.
@@ -172,14 +179,26 @@ func (s *s3) newSpool() (*spool, error) {
 }
 
 func (s *s3) put(ctx context.Context, _ int64, object string, in *spool) error {
-	_, err := s.core.Client.PutObject(ctx, s.bucket, s.key(object), io.NewSectionReader(in.file, 0, in.size), in.size, minio.PutObjectOptions{
-		ContentType: "application/octet-stream", // whoever may read the bucket: nothing in it is a page
-		PartSize:    s3Part, NumThreads: 2,
-	})
-	if err != nil {
-		return s.failure("store upload", err)
+	var err error
+	for try := range s3Tries {
+		// A reader of its own for each try: the client's own retry moves a reader that the connection before may still be
+		// reading from.
+		_, err = s.once.PutObject(ctx, s.bucket, s.key(object), io.NewSectionReader(in.file, 0, in.size), in.size, minio.PutObjectOptions{
+			ContentType: "application/octet-stream", // whoever may read the bucket: nothing in it is a page
+			PartSize:    s3Part, NumThreads: 2,
+		})
+		if err == nil {
+			return nil
+		}
+		if try == s3Tries-1 || ctx.Err() != nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond << try):
+		}
 	}
-	return nil
+	return s.failure("store upload", err)
 }
 
 func (s *s3) settle(int64, string) {}
