@@ -67,6 +67,8 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 			err = fmt.Errorf("%w: %w", db.ErrUnknownOutcome, err)
 		}
 	}()
+	// A database that is away for a moment is no reason to leave a commit in limbo.
+	again := func(err error) bool { return len(limbo) > 0 && db.IsUnavailable(err) && ctx.Err() == nil }
 	for try := range maxTries {
 		if err := giveWay(ctx, try); err != nil {
 			return Result{}, err
@@ -84,6 +86,9 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 					return p.result(seq), nil
 				}
 			}
+			if again(err) {
+				continue
+			}
 			if err != nil {
 				return Result{}, err
 			}
@@ -91,14 +96,17 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 		}
 		p, err := s.build(ctx, st, opts, build)
 		switch {
-		case errors.Is(err, errStale):
+		case errors.Is(err, errStale), again(err):
 			st.forget()
 			continue
 		case err != nil && (ctx.Err() != nil || db.IsUnavailable(err)):
 			return Result{}, err
 		case p == nil && !fresh:
 			// A refusal or a no-op, decided on what we remember.
-			if newest, err := s.confirm(ctx, st); err != nil {
+			if newest, err := s.confirm(ctx, st); again(err) {
+				st.forget()
+				continue
+			} else if err != nil {
 				return Result{}, err
 			} else if !newest {
 				continue
@@ -119,6 +127,7 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 			return p.result(seq), nil
 		case errors.Is(err, db.ErrUnknownOutcome):
 			limbo = append(limbo, p)
+		case again(err):
 		case err != nil:
 			st.forget() // rolled back, but believe nothing after an error
 			return Result{}, err
