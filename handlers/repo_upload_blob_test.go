@@ -172,6 +172,15 @@ func TestUploadBlob(t *testing.T) {
 	if got := h.get(hostA, "com.atproto.sync.listBlobs", "", "did", alice.did, "since", rev).ok().at("cids").(list); len(got) != 0 {
 		t.Error(got)
 	}
+	// Pages, and files that are a picture to one and a page to another, stay files.
+	for data, want := range map[string]string{"<script>alert(1)</script>": "text/html", "GIF89a/*<script>*/=1;alert(1)": "image/gif", "%PDF-1.4 <html>": "application/pdf"} {
+		b := alice.uploaded([]byte(data), "Content-Type: text/html")
+		alice.call("com.atproto.repo.createRecord", obj{"repo": alice.did, "collection": "com.example.file", "record": obj{"file": b}}).ok()
+		h := alice.blobFile(refOf(b)).ok().header
+		if h.Get("Content-Type") != want || h.Get("Content-Security-Policy") != "default-src 'none'; sandbox" || h.Get("X-Content-Type-Options") != "nosniff" || !strings.HasPrefix(h.Get("Content-Disposition"), "attachment;") {
+			t.Errorf("%q: %v", data, h)
+		}
+	}
 	// The last reference gone, the blob goes: its row at once, its bytes from the trash.
 	alice.del("app.bsky.feed.post", rkeyOf(uri)).ok()
 	h.check()

@@ -24,11 +24,12 @@ const (
 
 // An account is one made by this program on the target, as kept in the accounts file.
 type account struct {
-	DID       string      `json:"did"`
-	Handle    string      `json:"handle"`
-	Password  string      `json:"password"`
-	AccessJWT string      `json:"accessJwt"`
-	Records   map[int]int `json:"records"` // record size → how many keys of prefillKey(size, 0…) exist
+	DID       string         `json:"did"`
+	Handle    string         `json:"handle"`
+	Password  string         `json:"password"`
+	AccessJWT string         `json:"accessJwt"`
+	Blobs     map[int]string `json:"blobs,omitempty"` // size of a file → its CID
+	Records   map[int]int    `json:"records"`         // record size → how many keys of prefillKey(size, 0…) exist
 }
 
 func (a *account) bearer() string { return "Bearer " + a.AccessJWT }

@@ -39,6 +39,7 @@ type runCmd struct {
 	Records    int  `default:"-1" help:"Records that every account has before the run (-1: what the workload needs)."`
 	RecordSize int  `default:"100" help:"Characters of text in a record; more than 300 are not posts any more."`
 	Batch      int  `default:"10" help:"Writes of one applyWrites."`
+	BlobSize   int  `default:"10000" help:"Bytes of a file in upload-blob and get-blob."`
 	Limit      int  `default:"50" help:"Page size of listRecords."`
 	Reverse    bool `help:"List records oldest first."`
 	ReadBack   int  `default:"16" help:"Acknowledged creates per client that are read again after the run."`
@@ -64,6 +65,8 @@ func (r *runCmd) validate() error {
 		return fmt.Errorf("--batch must be 1 to %d", maxBatch)
 	case r.Limit < 1 || r.Limit > 100:
 		return errors.New("--limit must be 1 to 100")
+	case r.BlobSize < 64 || r.BlobSize > 100<<20:
+		return errors.New("--blob-size must be 64 to 104857600")
 	case r.RecordSize < 0 || r.RecordSize > 100_000:
 		return errors.New("--record-size must be 0 to 100000")
 	case r.Records > 1_000_000:
@@ -104,7 +107,7 @@ func (r *runCmd) Run(ctx context.Context) error {
 	}
 	now := time.Now
 	s := &setup{t: t, parallel: r.SetupClients, invite: r.InviteCode, admin: r.AdminPassword, nonce: newNonce()}
-	p := &plan{t: t, setup: s, shape: newRecordShape(r.RecordSize, now()), records: records, batch: r.Batch, limit: r.Limit, reverse: r.Reverse}
+	p := &plan{t: t, setup: s, shape: newRecordShape(r.RecordSize, now()), records: records, batch: r.Batch, limit: r.Limit, blobSize: r.BlobSize, reverse: r.Reverse}
 	if w.name != "health" {
 		if err := s.describe(1_000_000); err != nil {
 			return err
@@ -186,6 +189,9 @@ func (r *runCmd) prepare(ctx context.Context, s *setup, p *plan, w *workload) er
 	all, err := s.accounts(ctx, old, r.Accounts, lasting)
 	if err == nil && p.records > 0 && !w.fresh {
 		err = s.prefill(ctx, all[:r.Accounts], p.shape, p.records)
+	}
+	if err == nil && w.blobs {
+		err = s.fillBlobs(ctx, all[:r.Accounts], p.blobSize)
 	}
 	if saved := saveAccounts(r.AccountsFile, r.URL, r.Host, all); err == nil {
 		err = saved

@@ -16,6 +16,8 @@ import (
 const (
 	sweepEvery = 10 * time.Minute
 	trashEvery = 5 * time.Second
+	// trashRate is how many tenants a second one process looks after: with thousands it takes longer to come round.
+	trashRate = 20
 	// trashSlice is how many objects one claim takes, claimTime how long others leave them alone.
 	trashSlice = 200
 	claimTime  = 10 * time.Minute
@@ -31,6 +33,7 @@ type Sweeper struct {
 	store   *Store
 	tenants *tenant.Registry
 	log     *slog.Logger
+	count   int // tenants, when last looked
 }
 
 // NewSweeper makes a sweeper.
@@ -40,8 +43,6 @@ func NewSweeper(s *Store, tenants *tenant.Registry) *Sweeper {
 
 // Run sweeps until the context ends.
 func (w *Sweeper) Run(ctx context.Context) error {
-	tick := time.NewTicker(trashEvery)
-	defer tick.Stop()
 	next := time.Now()
 	for {
 		var err error
@@ -57,7 +58,7 @@ func (w *Sweeper) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(max(trashEvery, time.Duration(w.count)*time.Second/trashRate)):
 		}
 	}
 }
@@ -90,6 +91,7 @@ func (w *Sweeper) each(ctx context.Context, do func(context.Context, *tenant.Ten
 	if err != nil {
 		return err
 	}
+	w.count = len(all)
 	var failed []error
 	for _, t := range all {
 		if ctx.Err() != nil {
