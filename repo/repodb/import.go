@@ -194,7 +194,7 @@ type item struct {
 
 func putItem(w *bufio.Writer, it *item) error {
 	var head []byte
-	kind := uint64(it.level)<<1 | 0
+	kind := uint64(it.level) << 1 // the lowest bit is set for a record
 	if it.record {
 		kind = 1
 	}
