@@ -19,7 +19,7 @@ func rawBase64(s string) string { return base64.RawURLEncoding.EncodeToString([]
 func command(t *testing.T, url, workload string) *runCmd {
 	t.Helper()
 	return &runCmd{Workload: workload, URL: url, Timeout: 5 * time.Second, Concurrency: []int{3}, Accounts: 4, Duration: 5 * time.Second, Requests: 60,
-		Records: -1, RecordSize: 60, Batch: 7, Limit: 50, ReadBack: 8, SetupClients: 2, AdminPassword: "secret",
+		Records: -1, RecordSize: 60, Batch: 7, Limit: 50, BlobSize: 1000, ReadBack: 8, SetupClients: 2, AdminPassword: "secret",
 		Out: filepath.Join(t.TempDir(), "out"), AccountsFile: filepath.Join(t.TempDir(), "accounts.json"), Pids: []int{os.Getpid()}}
 }
 

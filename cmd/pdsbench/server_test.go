@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -24,12 +25,14 @@ type memoryPDS struct {
 	repos   map[string]map[string]string // DID → path → text of the record
 	calls   map[string]int
 	hosts   map[string]bool
+	blobs   map[string]bool   // what was uploaded
+	files   map[string]string // DID → the file its record names
 	serial  int
 }
 
 func startMemoryPDS(t *testing.T) (*memoryPDS, string) {
 	t.Helper()
-	m := &memoryPDS{t: t, handles: map[string]string{}, repos: map[string]map[string]string{}, calls: map[string]int{}, hosts: map[string]bool{}}
+	m := &memoryPDS{t: t, handles: map[string]string{}, repos: map[string]map[string]string{}, calls: map[string]int{}, hosts: map[string]bool{}, blobs: map[string]bool{}, files: map[string]string{}}
 	s := httptest.NewServer(m)
 	t.Cleanup(s.Close)
 	return m, s.URL
@@ -47,6 +50,16 @@ func (m *memoryPDS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.calls[nsid]++
 	m.hosts[r.Host] = true
 	var in map[string]any
+	if nsid == "com.atproto.repo.uploadBlob" {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || len(body) != 1000 || r.Header.Get("Content-Type") != blobType || m.blobs[string(body)] || strings.Contains(string(body), numberMark) {
+			m.refuse(w, refusal{400, "InvalidRequest", "bad or repeated file"})
+			return
+		}
+		m.blobs[string(body)] = true
+		fmt.Fprintf(w, `{"blob":{"$type":"blob","ref":{"$link":"file%d"},"mimeType":"a/b","size":1000}}`, len(m.blobs))
+		return
+	}
 	if r.Method == "POST" {
 		if r.Header.Get("Content-Type") != "application/json" || json.NewDecoder(r.Body).Decode(&in) != nil {
 			m.refuse(w, refusal{400, "InvalidRequest", "not JSON"})
@@ -105,6 +118,11 @@ func (m *memoryPDS) answer(nsid string, r *http.Request, in map[string]any) (any
 		return map[string]string{"did": str("identifier"), "accessJwt": token(str("identifier"))}, nil
 	case "com.atproto.server.getSession":
 		return map[string]string{}, nil
+	case "com.atproto.sync.getBlob":
+		if m.files[q.Get("did")] == "" || m.files[q.Get("did")] != q.Get("cid") {
+			return nil, &refusal{400, "BlobNotFound", q.Get("cid")}
+		}
+		return "bytes", nil
 	case "com.atproto.sync.getRepo":
 		if m.repos[q.Get("did")] == nil {
 			return nil, &refusal{400, "RepoNotFound", q.Get("did")}
@@ -121,6 +139,10 @@ func (m *memoryPDS) answer(nsid string, r *http.Request, in map[string]any) (any
 	}
 	put := func(collection, rkey string, record any) (map[string]string, *refusal) {
 		rec, _ := record.(map[string]any)
+		if file, ok := rec["file"].(map[string]any); ok {
+			m.files[did], _ = file["ref"].(map[string]any)["$link"].(string)
+			return map[string]string{}, nil
+		}
 		text, _ := rec["text"].(string)
 		if rec["$type"] != collection || text == "" || strings.Contains(text, numberMark) {
 			return nil, &refusal{400, "InvalidRequest", "bad record"}
