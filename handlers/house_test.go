@@ -137,7 +137,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	}
 	h := &house{t: t, url: o.url, db: dbtest.Open(t, o.url), keys: keys, clock: new(houseClock), log: &houseLog{t: t}}
 	log := slog.New(slog.NewTextHandler(h.log, nil))
-	h.http = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.server.ServeHTTP(w, r) }))
+	h.http = httptest.NewUnstartedServer(h.listen())
 	h.plc = plcdir.New(h.db, h.clock.Now, false)
 	client := identity.NewHTTPClient(identity.Policy{AllowLoopback: true})
 	documents := identity.NewResolver(identity.ResolverConfig{
