@@ -306,12 +306,19 @@ func viewerError(err error) error {
 	return err
 }
 
-// mechanicalName is com.atproto.repo.createRecord → repoCreateRecord.
+// mechanicalName is com.atproto.repo.createRecord → repoCreateRecord, and org.auroralocus.server.getUsage →
+// locusServerGetUsage.
 func mechanicalName(nsid string) string {
 	parts := strings.Split(nsid, ".")
-	last := parts[len(parts)-1]
-	return parts[len(parts)-2] + strings.ToUpper(last[:1]) + last[1:]
+	group, last := parts[len(parts)-2], parts[len(parts)-1]
+	if strings.HasPrefix(nsid, ownNamespace) {
+		group = "locus" + strings.ToUpper(group[:1]) + group[1:]
+	}
+	return group + strings.ToUpper(last[:1]) + last[1:]
 }
+
+// ownNamespace is before the names of the methods that no other server has.
+const ownNamespace = "org.auroralocus."
 
 func ruleName(f any) string {
 	name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()

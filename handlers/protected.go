@@ -33,8 +33,11 @@ func lowerSet(names ...string) map[string]bool {
 	return out
 }
 
-// isProtected says whether a method is never called elsewhere.
-func isProtected(nsid string) bool { return protectedMethods[strings.ToLower(nsid)] }
+// isProtected says whether a method is never called elsewhere. Our own methods are about this server only.
+func isProtected(nsid string) bool {
+	n := strings.ToLower(nsid)
+	return protectedMethods[n] || strings.HasPrefix(n, ownNamespace)
+}
 
 // isPrivileged says whether a method needs the main password or a privileged app password, wherever it is called: private
 // messages, and moving the account.

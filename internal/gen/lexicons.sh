@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # The lexicon catalogue and the types made from it.
+# Our own documents are the files in internal/lexicon/own; the catalogue has them behind the package's.
 #   lexicons.sh           fetch the pinned package, write both
 #   lexicons.sh --check   write nothing, fail on drift
 # Without npm or its registry the catalogue stays and is checked against the pinned version and the digest in
@@ -21,5 +22,6 @@ if (cd "$tmp" && npm pack --silent "$package@$version" >/dev/null 2>&1); then
 else
   echo "lexicons: npm gives no $package@$version, checking the catalogue against its own digest" >&2
   lexgen verify -version "$version"
+  lexgen own $check
 fi
 lexgen types $check

@@ -1,7 +1,7 @@
 // Package lexicon owns the lexicon documents this server knows and the checking of records against them.
 //
-// The documents are those of a pinned @atproto/api (catalogue.jsonl, one a line, made by
-// internal/gen/lexicons.sh, see NOTICE); every record type among them is known. Nothing is ever fetched for
+// The documents are those of a pinned @atproto/api (see NOTICE) and our own, org.auroralocus.*, the files in own/.
+// catalogue.jsonl has them all, one a line, made by internal/gen/lexicons.sh; every record type among them is known. Nothing is ever fetched for
 // a record: what is not in the catalogue is unknown, which is no error unless the caller says so.
 package lexicon
 

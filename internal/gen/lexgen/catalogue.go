@@ -6,18 +6,22 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sort"
+	"strings"
 )
 
 // header is the first line of the catalogue: where it comes from, under which licence, and the digest of
-// the lines that follow, so that a check without network still notices an edit by hand.
+// the package's lines, which follow, so that a check without network still notices an edit by hand. Behind them are our
+// own documents, which are held against their files.
 type header struct {
 	Package   string `json:"package"`
 	Version   string `json:"version"`
 	License   string `json:"license"`
 	Copyright string `json:"copyright"`
-	Documents int    `json:"documents"`
+	Documents int    `json:"documents"` // of the package
 	SHA256    string `json:"sha256"`
 }
 
@@ -75,24 +79,80 @@ func makeCatalogue(source []byte, version string) ([]byte, error) {
 	return append(append(head, '\n'), body.Bytes()...), nil
 }
 
-// splitCatalogue checks a catalogue's header against its lines and returns both.
-func splitCatalogue(b []byte) (header, [][]byte, error) {
-	var h header
+// splitCatalogue checks a catalogue's header against the package's lines, and returns both and our own lines.
+func splitCatalogue(b []byte) (h header, lines, own [][]byte, err error) {
 	first, body, ok := bytes.Cut(b, []byte("\n"))
 	if !ok {
-		return h, nil, fmt.Errorf("empty catalogue")
+		return h, nil, nil, fmt.Errorf("empty catalogue")
 	}
 	if err := json.Unmarshal(first, &h); err != nil {
-		return h, nil, fmt.Errorf("catalogue header: %w", err)
+		return h, nil, nil, fmt.Errorf("catalogue header: %w", err)
 	}
-	if sum := sha256.Sum256(body); hex.EncodeToString(sum[:]) != h.SHA256 {
-		return h, nil, fmt.Errorf("the catalogue's lines do not match the digest in its header: it was changed by hand")
+	sum := sha256.New()
+	for line := range bytes.Lines(body) {
+		text := bytes.TrimSuffix(line, []byte("\n"))
+		if len(lines) == h.Documents {
+			own = append(own, text)
+			continue
+		}
+		sum.Write(line)
+		lines = append(lines, text)
 	}
-	lines := bytes.Split(bytes.TrimSuffix(body, []byte("\n")), []byte("\n"))
 	if len(lines) != h.Documents {
-		return h, nil, fmt.Errorf("%d documents, the header says %d", len(lines), h.Documents)
+		return h, nil, nil, fmt.Errorf("%d documents, the header says %d", len(lines), h.Documents)
 	}
-	return h, lines, nil
+	if hex.EncodeToString(sum.Sum(nil)) != h.SHA256 {
+		return h, nil, nil, fmt.Errorf("the catalogue's lines do not match the digest in its header: it was changed by hand")
+	}
+	return h, lines, own, nil
+}
+
+// ownDocuments reads our own lexicons, one a file whose path is its name. Their descriptions stay: they become the
+// documentation of our methods.
+func ownDocuments(dir string) ([]byte, error) {
+	var out bytes.Buffer
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error { // in lexical order
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var d struct {
+			Lexicon int    `json:"lexicon"`
+			ID      string `json:"id"`
+		}
+		if err := json.Unmarshal(text, &d); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if want := filepath.Join(dir, filepath.Join(strings.Split(d.ID, ".")...)) + ".json"; d.Lexicon != 1 || path != want {
+			return fmt.Errorf("%s holds %q, version %d: it belongs into %s", path, d.ID, d.Lexicon, want)
+		}
+		if err := json.Compact(&out, text); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		return out.WriteByte('\n')
+	})
+	return out.Bytes(), err
+}
+
+// replaceOwn is a catalogue with our own documents as they are in dir.
+func replaceOwn(catalogue []byte, dir string) ([]byte, error) {
+	_, lines, _, err := splitCatalogue(catalogue)
+	if err != nil {
+		return nil, err
+	}
+	own, err := ownDocuments(dir)
+	if err != nil {
+		return nil, err
+	}
+	first, _, _ := bytes.Cut(catalogue, []byte("\n"))
+	out := append(bytes.Clone(first), '\n')
+	for _, line := range lines {
+		out = append(append(out, line...), '\n')
+	}
+	return append(out, own...), nil
 }
 
 func quote(out *bytes.Buffer, s string) error {

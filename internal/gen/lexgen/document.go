@@ -11,6 +11,7 @@ import (
 // spec: https://atproto.com/specs/lexicon
 type def struct {
 	Type       string     `json:"type"`
+	Text       string     `json:"description"` // of our own documents
 	Key        string     `json:"key"`
 	Record     *def       `json:"record"`
 	Parameters *def       `json:"parameters"`
@@ -75,10 +76,11 @@ type document struct {
 }
 
 func parseCatalogue(b []byte) (header, []document, error) {
-	h, lines, err := splitCatalogue(b)
+	h, lines, own, err := splitCatalogue(b)
 	if err != nil {
 		return h, nil, err
 	}
+	lines = append(lines, own...)
 	docs := make([]document, len(lines))
 	for i, line := range lines {
 		if err := json.Unmarshal(line, &docs[i]); err != nil {

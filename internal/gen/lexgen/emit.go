@@ -133,11 +133,15 @@ func unionName(id, place string) string {
 }
 
 // goName is the mechanical name of a method or document: com.atproto.repo.createRecord → repoCreateRecord,
-// com.atproto.server.defs → serverDefs.
+// com.atproto.server.defs → serverDefs. Ours say so, because com.atproto may have the same names one day:
+// org.auroralocus.server.getUsage → locusServerGetUsage.
 func goName(id string) string {
 	parts := strings.Split(id, ".")
-	last := parts[len(parts)-1]
-	return parts[len(parts)-2] + strings.ToUpper(last[:1]) + last[1:]
+	group, last := parts[len(parts)-2], parts[len(parts)-1]
+	if strings.HasPrefix(id, "org.auroralocus.") {
+		group = "locus" + strings.ToUpper(group[:1]) + group[1:]
+	}
+	return group + strings.ToUpper(last[:1]) + last[1:]
 }
 
 var initialisms = map[string]string{"did": "DID", "uri": "URI", "cid": "CID", "url": "URL", "id": "ID", "nsid": "NSID"}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -34,11 +35,11 @@ func TestCatalogue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, lines, err := splitCatalogue(b)
+	h, lines, _, err := splitCatalogue(b)
 	if err != nil || h.Version != "1.2.3" || len(lines) != 2 || !bytes.Contains(lines[0], []byte("a.a.a")) {
 		t.Errorf("%+v %q %v", h, lines, err)
 	}
-	if _, _, err := splitCatalogue(bytes.Replace(b, []byte("b.b.b"), []byte("c.c.c"), 1)); err == nil {
+	if _, _, _, err := splitCatalogue(bytes.Replace(b, []byte("b.b.b"), []byte("c.c.c"), 1)); err == nil {
 		t.Error("a change by hand goes unnoticed")
 	}
 	if _, err := makeCatalogue([]byte(strings.Replace(src, "lexicon: 1", "lexicon: 2", 1)), ""); err == nil {
@@ -46,11 +47,46 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
-// What is committed is what the committed catalogue gives.
+// Our own documents stand behind the package's, and each is where its name says.
+func TestOwn(t *testing.T) {
+	b, err := makeCatalogue([]byte("export const schemaDict = {\n  B: { lexicon: 1, id: 'b.b.b', defs: {} } }"), "1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(path, text string) {
+		t.Helper()
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("org/a/x.json", `{ "lexicon": 1, "id": "org.a.x", "defs": {} }`)
+	for range 2 { // what was there of ours is replaced
+		if b, err = replaceOwn(b, dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, lines, own, err := splitCatalogue(b); err != nil || len(lines) != 1 || len(own) != 1 || string(own[0]) != `{"lexicon":1,"id":"org.a.x","defs":{}}` {
+		t.Errorf("%q %q %v", lines, own, err)
+	}
+	write("org/a/y.json", `{ "lexicon": 1, "id": "org.a.z", "defs": {} }`)
+	if _, err := replaceOwn(b, dir); err == nil {
+		t.Error("a document in another's place is taken")
+	}
+}
+
+// What is committed is what the committed documents and catalogue give.
 func TestCommitted(t *testing.T) {
 	catalogue, err := os.ReadFile("../../lexicon/catalogue.jsonl")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if want, err := replaceOwn(catalogue, "../../lexicon/own"); err != nil || !bytes.Equal(catalogue, want) {
+		t.Errorf("internal/lexicon/catalogue.jsonl is not what internal/lexicon/own gives: make generate (%v)", err)
 	}
 	want, err := makeTypes(catalogue, strings.Split(defaultMethods, ","))
 	if err != nil {
@@ -66,7 +102,7 @@ func TestCommitted(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
-	for in, want := range map[string]string{"com.atproto.repo.createRecord": "repoCreateRecord", "com.atproto.server.defs": "serverDefs"} {
+	for in, want := range map[string]string{"com.atproto.repo.createRecord": "repoCreateRecord", "com.atproto.server.defs": "serverDefs", "org.auroralocus.server.getUsage": "locusServerGetUsage"} {
 		if got := goName(in); got != want {
 			t.Errorf("%s: %s", in, got)
 		}

@@ -1,5 +1,5 @@
 // Command lexgen makes what is generated from the lexicons: the catalogue (one lexicon document a line)
-// from the schemas of a published npm package, and the Go types of the XRPC methods from the catalogue.
+// from the schemas of a published npm package and our own documents, and the Go types of the XRPC methods from the catalogue.
 // internal/gen/lexicons.sh calls it.
 package main
 
@@ -20,12 +20,13 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("usage: lexgen catalogue|types|verify [flags]")
+		return fmt.Errorf("usage: lexgen catalogue|own|types|verify [flags]")
 	}
 	fs := flag.NewFlagSet("lexgen "+args[0], flag.ContinueOnError)
 	catalogue := fs.String("catalogue", "internal/lexicon/catalogue.jsonl", "the catalogue file")
 	check := fs.Bool("check", false, "write nothing, fail when the file would change")
 	source := fs.String("source", "", "catalogue: the package's dist/client/lexicons.js")
+	own := fs.String("own", "internal/lexicon/own", "catalogue, own: the folder of our own documents")
 	version := fs.String("version", "", "catalogue: the package's version")
 	out := fs.String("out", "handlers/lexicon_gen.go", "types: the Go file")
 	methods := fs.String("methods", defaultMethods, "types: methods to write, comma-separated NSIDs, or prefixes ending in a dot")
@@ -55,13 +56,25 @@ func run(args []string) error {
 		if err != nil {
 			return err
 		}
+		if b, err = replaceOwn(b, *own); err != nil {
+			return err
+		}
+		return emit(*catalogue, b)
+	case "own": // the package's documents stay as they are
+		b, err := os.ReadFile(*catalogue)
+		if err != nil {
+			return err
+		}
+		if b, err = replaceOwn(b, *own); err != nil {
+			return err
+		}
 		return emit(*catalogue, b)
 	case "verify": // what can be checked when the npm registry is out of reach
 		b, err := os.ReadFile(*catalogue)
 		if err != nil {
 			return err
 		}
-		h, _, err := splitCatalogue(b)
+		h, _, _, err := splitCatalogue(b)
 		if err != nil {
 			return err
 		}
@@ -84,4 +97,4 @@ func run(args []string) error {
 }
 
 // defaultMethods are those whose types are committed.
-const defaultMethods = "com.atproto.,app.bsky.actor.getPreferences,app.bsky.actor.putPreferences"
+const defaultMethods = "com.atproto.,org.auroralocus.,app.bsky.actor.getPreferences,app.bsky.actor.putPreferences"
