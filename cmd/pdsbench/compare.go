@@ -73,8 +73,20 @@ func loadResults(path string) ([]*result, error) {
 // A point is what two results must have in common to be compared.
 type point struct {
 	workload string
+	size     int // of files, in bytes
 	records  int
 	clients  int
+}
+
+// title names the workload, with the size of its files.
+func (p point) title() string {
+	switch {
+	case p.size == 0:
+		return p.workload
+	case p.size%1_000_000 == 0:
+		return fmt.Sprintf("%s %d MB", p.workload, p.size/1_000_000)
+	}
+	return fmt.Sprintf("%s %.3g KB", p.workload, float64(p.size)/1000)
 }
 
 // figures of one point: medians over its runs.
@@ -87,7 +99,7 @@ type figures struct {
 func summarize(results []*result) map[point]figures {
 	groups := map[point][]*result{}
 	for _, r := range results {
-		p := point{r.Workload, r.Records, r.Clients}
+		p := point{r.Workload, r.BlobSize, r.Records, r.Clients}
 		groups[p] = append(groups[p], r)
 	}
 	out := make(map[point]figures, len(groups))
@@ -143,7 +155,7 @@ func compare(w io.Writer, names []string, base, other []*result) error {
 		return slices.IndexFunc(workloads, func(w *workload) bool { return w.name == name })
 	}
 	slices.SortFunc(points, func(x, y point) int {
-		return cmp.Or(cmp.Compare(order(x.workload), order(y.workload)), cmp.Compare(x.records, y.records), cmp.Compare(x.clients, y.clients))
+		return cmp.Or(cmp.Compare(order(x.workload), order(y.workload)), cmp.Compare(x.size, y.size), cmp.Compare(x.records, y.records), cmp.Compare(x.clients, y.clients))
 	})
 	x, y := names[0], names[1]
 	fmt.Fprintf(w, "| workload | records | clients | %s op/s | %s op/s | × | %s CPU ms/op | %s CPU ms/op | ÷ | %s p99 ms | %s p99 ms | ÷ | %s MB | %s MB |\n", x, y, x, y, x, y, x, y)
@@ -151,7 +163,7 @@ func compare(w io.Writer, names []string, base, other []*result) error {
 	var notes []string
 	for _, p := range points {
 		f, g := a[p], b[p]
-		fmt.Fprintf(w, "| %s | %d | %d | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", p.workload, p.records, p.clients,
+		fmt.Fprintf(w, "| %s | %d | %d | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", p.title(), p.records, p.clients,
 			number(f.throughput), number(g.throughput), ratio(g.throughput, f.throughput),
 			number(f.cpu), number(g.cpu), ratio(f.cpu, g.cpu),
 			number(f.p99), number(g.p99), ratio(f.p99, g.p99),

@@ -211,6 +211,9 @@ func (l *load) sum(tallies []*tally, took time.Duration) *result {
 	if !l.work.accounts {
 		r.RecordSize = 0
 	}
+	if l.work.files {
+		r.BlobSize = l.plan.blobSize
+	}
 	var lat latencies
 	kinds := &tally{}
 	for _, t := range tallies {

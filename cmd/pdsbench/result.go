@@ -18,6 +18,7 @@ type result struct {
 	Accounts    int         `json:"accounts"`
 	Records     int         `json:"records,omitempty"`     // records in every account before the run
 	RecordSize  int         `json:"record_size,omitempty"` // characters of text
+	BlobSize    int         `json:"blob_size,omitempty"`   // bytes of a file
 	Writes      int         `json:"writes_per_operation,omitempty"`
 	Started     time.Time   `json:"started"`
 	Seconds     float64     `json:"seconds"`
@@ -137,6 +138,9 @@ func (r *result) save(dir string) error {
 	workload := r.Workload
 	if r.Stream != nil {
 		workload = fmt.Sprintf("%s-s%d", workload, r.Stream.Subscribers)
+	}
+	if r.BlobSize > 0 {
+		workload = fmt.Sprintf("%s-b%d", workload, r.BlobSize)
 	}
 	name := fmt.Sprintf("%s-c%d-r%d-%s.json", workload, r.Clients, r.Records, r.Started.Format("20060102T150405.000"))
 	if err := os.WriteFile(filepath.Join(dir, name), append(b, '\n'), 0o644); err != nil {

@@ -32,7 +32,8 @@ type workload struct {
 	name, help string
 	accounts   bool // needs accounts with sessions
 	records    int  // how many records every account needs, when --records does not say
-	blobs      bool // needs a file of --blob-size in every account
+	files      bool // is about files of --blob-size
+	blobs      bool // needs one in every account
 	fresh      bool // uses its records up: they are made anew for each run
 	acked      bool // answers carry uri and cid and are checked after the run
 	writes     func(p *plan) int
@@ -49,8 +50,8 @@ var workloads = []*workload{
 	{name: "get-record", help: "com.atproto.repo.getRecord of random records of random accounts", accounts: true, records: 100, source: getRecord},
 	{name: "list-records", help: "com.atproto.repo.listRecords, random pages of --limit of random accounts", accounts: true, records: 200, source: listRecords},
 	{name: "get-repo", help: "com.atproto.sync.getRepo of random accounts, whole", accounts: true, records: 1000, source: getRepo},
-	{name: "upload-blob", help: "com.atproto.repo.uploadBlob of files of --blob-size", accounts: true, source: uploadBlob},
-	{name: "get-blob", help: "com.atproto.sync.getBlob of a file of --blob-size of random accounts", accounts: true, blobs: true, source: getBlob},
+	{name: "upload-blob", help: "com.atproto.repo.uploadBlob of files of --blob-size", accounts: true, files: true, source: uploadBlob},
+	{name: "get-blob", help: "com.atproto.sync.getBlob of a file of --blob-size of random accounts", accounts: true, files: true, blobs: true, source: getBlob},
 	{name: "health", help: "/xrpc/_health: the floor of the server's HTTP and of this program", source: health},
 }
 

@@ -27,7 +27,7 @@ cache=${LOCUS_BENCH_CACHE:-${XDG_CACHE_HOME:+$XDG_CACHE_HOME/aurora-locus/refere
 cache=${cache:-$repo/.cache/reference}
 command=${LOCUS_COMMAND:-"$repo/bin/locus serve --dev --listen 127.0.0.1:PORT --plc-listen 127.0.0.1:0 --data-dir DATA"}
 seconds=8 rounds=1 clients=1,16,64 accounts=64 large=10000 only='' out=''
-workloads=create-account,get-record,list-records,create-record,apply-writes,put-record,delete-record,get-repo
+workloads=create-account,create-session,get-record,list-records,create-record,apply-writes,put-record,delete-record,get-repo,upload-blob,get-blob
 
 die() { echo "bench-reference: $*" >&2; exit 1; }
 usage() { sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
@@ -168,6 +168,11 @@ measure() { # name round
   for w in ${workloads//,/ }; do
     case $w in
       create-account) load "$1" "$w" 4 ;;
+      create-session) load "$1" "$w" 4 "${many[@]}" ;;
+      upload-blob | get-blob)
+        for size in 10000 1000000; do
+          load "$1" "$w" 1,16 --accounts 16 --accounts-file "$scratch/$1-$2-accounts.json" --blob-size "$size"
+        done ;;
       get-record | list-records) load "$1" "$w" "$clients" "${many[@]}" --records 200 ;;
       put-record) load "$1" "$w" 16 "${many[@]}" --records 200 ;;
       delete-record) load "$1" "$w" 16 "${many[@]}" --records 100 --warmup 0s ;;
