@@ -37,13 +37,18 @@ func (op *operation) huma() huma.Operation {
 		h.Responses["200"] = &huma.Response{Description: "OK", Content: binary(op.output)}
 	}
 	refused := &huma.Response{Description: "Refused.", Ref: ""}
-	if len(op.errors) > 0 {
-		refused.Description = "Refused. Errors of this method: " + strings.Join(op.errors, ", ") + "."
+	of400, others := op.errorsText()
+	if of400 != "" {
+		refused.Description = "Refused. Errors of this method: " + of400 + "."
+	}
+	other := "Any other error, in the same form."
+	if others != "" {
+		other += " Of this method: " + others + "."
 	}
 	refused.Content = map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: errorRef}}}
 	h.Responses["400"] = refused
 	h.Responses["default"] = &huma.Response{
-		Description: "Any other error, in the same form.",
+		Description: other,
 		Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: errorRef}}},
 	}
 	switch op.class {

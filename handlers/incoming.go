@@ -142,10 +142,7 @@ func (l *lazy) Read(p []byte) (int, error) {
 }
 
 func (in *incoming) tooLarge() *Error {
-	if in.c.op.input == "application/json" {
-		return refuse(http.StatusRequestEntityTooLarge, "PayloadTooLargeError", "request entity too large")
-	}
-	return refuse(http.StatusRequestEntityTooLarge, "PayloadTooLarge", "request entity too large")
+	return refuse(http.StatusRequestEntityTooLarge, in.c.op.tooLarge(), "request entity too large")
 }
 
 // Read never fails for Huma: a broken body ends early and leaves its reason in the call's refusal. A handler
