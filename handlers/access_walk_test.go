@@ -81,7 +81,7 @@ func tabled(class, takes string, c credential) answer {
 		switch {
 		case c.gone:
 			return answer{403, "AccountNotFound"}
-		case c.down && has("noTD"):
+		case c.down && (has("noTD") || c.session != "td"): // what was given out before is dead
 			return answer{401, "AccountTakedown"}
 		case c.off && has("noDeact"):
 			return answer{401, "AccountDeactivated"}

@@ -105,7 +105,7 @@ func TestTakedownOfAccount(t *testing.T) {
 		t.Errorf("events: %s", got)
 	}
 	// Sessions: none can be prolonged, what is out is refused, new ones need allowTakendown and are good for little.
-	h.post(hostA, "com.atproto.server.refreshSession", bearer(alice.refresh), nil).fails(400, "ExpiredToken", "revoked")
+	h.post(hostA, "com.atproto.server.refreshSession", bearer(alice.refresh), nil).fails(401, "AccountTakedown", "")
 	alice.create("app.bsky.feed.post", "", postRecord("again")).fails(401, "AccountTakedown", "")
 	login := obj{"identifier": alice.handle, "password": userPassword}
 	h.post(hostA, "com.atproto.server.createSession", "", login).fails(401, "AccountTakedown", "")
@@ -115,7 +115,7 @@ func TestTakedownOfAccount(t *testing.T) {
 		t.Errorf("session: %s", r.body)
 	}
 	td := r.str("accessJwt")
-	h.post(hostA, "com.atproto.server.refreshSession", bearer(r.str("refreshJwt")), nil).fails(400, "ExpiredToken", "")
+	h.post(hostA, "com.atproto.server.refreshSession", bearer(r.str("refreshJwt")), nil).fails(401, "AccountTakedown", "")
 	h.post(hostA, "com.atproto.repo.createRecord", bearer(td), obj{"repo": alice.did, "collection": "app.bsky.feed.post", "record": postRecord("x")}).fails(400, "InvalidToken", "")
 	// Reads: hidden from everybody but the account and operators.
 	alice.read("app.bsky.feed.post", rkeyOf(uri)).fails(400, "RecordNotFound", "")

@@ -23,10 +23,12 @@ func (m adminMethods) updateAccountPassword(ctx context.Context, c operatorCalle
 		return nil, err
 	}
 	err = m.act(ctx, c, a.DID, nil, func(q *tenantdb.Queries) ([]firehose.Event, error) {
-		return nil, noAccount(accounts.SetPassword(ctx, q, a.AID, hash))
+		_, err := accounts.SetPassword(ctx, q, a.AID, hash)
+		return nil, noAccount(err)
 	})
 	if err != nil {
 		return nil, err
 	}
+	m.actors.Forget(c.Tenant.Schema, a.DID)
 	return new(adminUpdateAccountPasswordOutput), nil
 }

@@ -195,7 +195,9 @@ func (p *isolationPair) calls(nsid string) (calls []isolationCall, lenient bool)
 	case "admin.updateAccountHandle":
 		return append(admin(obj{"did": p.spare.did, "handle": "second.a.test"}), isolationCall{asAdmin(), nil, obj{"did": b.did, "handle": "third.a.test"}}), false
 	case "admin.updateAccountPassword":
-		return append(admin(obj{"did": p.spare.did, "password": userPassword}), isolationCall{asAdmin(), nil, obj{"did": b.did, "password": "changed"}}), false
+		p.fresh++ // sessions end with the password: an account of its own
+		own := p.h.createAccount(hostA, fmt.Sprintf("own-%d", p.fresh))
+		return append(admin(obj{"did": own.did, "password": userPassword}), isolationCall{asAdmin(), nil, obj{"did": b.did, "password": "changed"}}), false
 	case "admin.updateAccountSigningKey":
 		return admin(p.h.goodBody(nsid)), true
 	case "admin.updateSubjectStatus":

@@ -67,7 +67,7 @@ func (m serverMethods) createAccount(ctx context.Context, v visitor, in *serverC
 		return nil, err
 	}
 	m.actors.Forget(v.Tenant.Schema, s.DID)
-	pair, err := m.sessions.Mint(v.Tenant, secrets, scope, s.DID, refresh)
+	pair, err := m.sessions.Mint(v.Tenant, secrets, scope, s.DID, s.Epochs(), refresh)
 	if err != nil {
 		return nil, err
 	}

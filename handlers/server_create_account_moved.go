@@ -57,7 +57,7 @@ func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *se
 		return nil, err
 	}
 	m.actors.Forget(v.Tenant.Schema, s.DID)
-	pair, err := m.sessions.Mint(v.Tenant, secrets, auth.ScopeAccess, s.DID, refresh)
+	pair, err := m.sessions.Mint(v.Tenant, secrets, auth.ScopeAccess, s.DID, s.Epochs(), refresh)
 	if err != nil {
 		return nil, err
 	}

@@ -42,10 +42,19 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 			return nil, err
 		}
 	}
-	token := m.sessions.NewRefresh()
+	token, epochs := m.sessions.NewRefresh(), a.Epochs
 	if scope != auth.ScopeTakendown {
-		err := t.Tx(ctx, func(q *tenantdb.Queries) error {
+		err := t.Tx(ctx, func(q *tenantdb.Queries) (err error) {
+			if epochs, err = auth.Hold(ctx, q, a.DID); errors.Is(err, auth.ErrRevoked) {
+				return accounts.ErrCredentials // deleted by now
+			}
+			if err != nil {
+				return err
+			}
 			var name *string
+			if app == nil && epochs.Session != a.Epochs.Session {
+				return accounts.ErrCredentials // the password may be another by now
+			}
 			if app != nil {
 				name = &app.Name
 				if err := accounts.UseAppPassword(ctx, q, secrets.Typed(), m.now(), a.AID, app.Name, in.Body.Password); err != nil {
@@ -58,7 +67,7 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 			return nil, err
 		}
 	}
-	pair, err := m.sessions.Mint(v.Tenant, secrets, scope, a.DID, token)
+	pair, err := m.sessions.Mint(v.Tenant, secrets, scope, a.DID, epochs, token)
 	if err != nil {
 		return nil, err
 	}

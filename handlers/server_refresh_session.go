@@ -20,17 +20,21 @@ func (m serverMethods) refreshSession(ctx context.Context, c refreshCaller, _ *s
 	fresh := m.sessions.NewRefresh()
 	var next auth.Rotated
 	var a *accounts.Account
+	var epochs accounts.Epochs
 	scope := auth.ScopeAccess
 	rotate := func() error {
 		return m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
-			if next, err = auth.Rotate(ctx, q, m.now(), c.TokenID, fresh); err != nil {
+			if epochs, err = auth.Hold(ctx, q, c.DID); err != nil {
 				return err
 			}
 			if a, err = accounts.ByDID(ctx, q, c.DID); errors.Is(err, accounts.ErrNotFound) {
 				return auth.ErrAccountNotFound
 			}
 			if err == nil && a.TakenDown {
-				return auth.ErrAccountTakedown
+				return auth.ErrAccountTakedown // said before anything of the token: its row went with the takedown
+			}
+			if err == nil {
+				next, err = auth.Rotate(ctx, q, m.now(), c.TokenID, fresh)
 			}
 			if err == nil && next.AppPassword == nil {
 				scope, err = m.fullScope(ctx, q, a)
@@ -56,7 +60,7 @@ func (m serverMethods) refreshSession(ctx context.Context, c refreshCaller, _ *s
 	if next.AID != a.AID { // the row is the truth; a token never changes hands
 		return nil, auth.ErrRevoked
 	}
-	pair, err := m.sessions.Mint(c.Tenant, secrets, scope, a.DID, next.Next)
+	pair, err := m.sessions.Mint(c.Tenant, secrets, scope, a.DID, epochs, next.Next)
 	if err != nil {
 		return nil, err
 	}

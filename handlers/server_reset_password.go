@@ -28,11 +28,13 @@ func (m serverMethods) resetPassword(ctx context.Context, v visitor, in *serverR
 	if err != nil {
 		return nil, err
 	}
-	err = t.Tx(ctx, func(q *tenantdb.Queries) error {
+	var did string
+	err = t.Tx(ctx, func(q *tenantdb.Queries) (err error) {
 		if err := m.mail.use(ctx, q, secrets, aid, accounts.TokenResetPassword, in.Body.Token); err != nil {
 			return err
 		}
-		return accounts.SetPassword(ctx, q, aid, hash)
+		did, err = accounts.SetPassword(ctx, q, aid, hash)
+		return err
 	})
 	if errors.Is(err, accounts.ErrNotFound) {
 		return nil, accounts.ErrTokenInvalid
@@ -40,5 +42,6 @@ func (m serverMethods) resetPassword(ctx context.Context, v visitor, in *serverR
 	if err != nil {
 		return nil, err
 	}
+	m.actors.Forget(v.Tenant.Schema, did) // the access tokens that are out are dead
 	return &serverResetPasswordOutput{}, nil
 }

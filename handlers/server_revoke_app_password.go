@@ -11,10 +11,11 @@ import (
 // spec: lexicon com.atproto.server.revokeAppPassword
 func (m serverMethods) revokeAppPassword(ctx context.Context, c accountCaller, in *serverRevokeAppPasswordInput) (*serverRevokeAppPasswordOutput, error) {
 	err := m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		return accounts.RevokeAppPassword(ctx, q, c.AID, in.Body.Name)
+		return accounts.RevokeAppPassword(ctx, q, m.now(), c.AID, in.Body.Name)
 	})
 	if err != nil {
 		return nil, err
 	}
+	m.actors.Forget(c.Tenant.Schema, c.DID)
 	return &serverRevokeAppPasswordOutput{}, nil
 }

@@ -37,7 +37,7 @@ func (q *Queries) DeleteAccount(ctx context.Context, aid int64) error {
 }
 
 const GetAccountByDID = `-- name: GetAccountByDID :one
-SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.session_epoch, a.app_epoch, a.created_at,
        c.email, c.email_confirmed_at, c.email_factor, c.password_hash, c.invites_disabled
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE a.did = $1 AND a.creating_since IS NULL
@@ -49,6 +49,8 @@ type GetAccountByDIDRow struct {
 	Handle           *string
 	DeactivatedAt    *time.Time
 	TakedownRef      *string
+	SessionEpoch     int64
+	AppEpoch         int64
 	CreatedAt        time.Time
 	Email            *string
 	EmailConfirmedAt *time.Time
@@ -66,6 +68,8 @@ func (q *Queries) GetAccountByDID(ctx context.Context, did string) (GetAccountBy
 		&i.Handle,
 		&i.DeactivatedAt,
 		&i.TakedownRef,
+		&i.SessionEpoch,
+		&i.AppEpoch,
 		&i.CreatedAt,
 		&i.Email,
 		&i.EmailConfirmedAt,
@@ -77,7 +81,7 @@ func (q *Queries) GetAccountByDID(ctx context.Context, did string) (GetAccountBy
 }
 
 const GetAccountByEmail = `-- name: GetAccountByEmail :one
-SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.session_epoch, a.app_epoch, a.created_at,
        c.email, c.email_confirmed_at, c.email_factor, c.password_hash, c.invites_disabled
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE c.email = $1::text AND a.creating_since IS NULL
@@ -89,6 +93,8 @@ type GetAccountByEmailRow struct {
 	Handle           *string
 	DeactivatedAt    *time.Time
 	TakedownRef      *string
+	SessionEpoch     int64
+	AppEpoch         int64
 	CreatedAt        time.Time
 	Email            *string
 	EmailConfirmedAt *time.Time
@@ -106,6 +112,8 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (GetAccou
 		&i.Handle,
 		&i.DeactivatedAt,
 		&i.TakedownRef,
+		&i.SessionEpoch,
+		&i.AppEpoch,
 		&i.CreatedAt,
 		&i.Email,
 		&i.EmailConfirmedAt,
@@ -117,7 +125,7 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (GetAccou
 }
 
 const GetAccountByHandle = `-- name: GetAccountByHandle :one
-SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.session_epoch, a.app_epoch, a.created_at,
        c.email, c.email_confirmed_at, c.email_factor, c.password_hash, c.invites_disabled
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE a.handle = $1::text AND a.creating_since IS NULL
@@ -129,6 +137,8 @@ type GetAccountByHandleRow struct {
 	Handle           *string
 	DeactivatedAt    *time.Time
 	TakedownRef      *string
+	SessionEpoch     int64
+	AppEpoch         int64
 	CreatedAt        time.Time
 	Email            *string
 	EmailConfirmedAt *time.Time
@@ -146,6 +156,8 @@ func (q *Queries) GetAccountByHandle(ctx context.Context, handle string) (GetAcc
 		&i.Handle,
 		&i.DeactivatedAt,
 		&i.TakedownRef,
+		&i.SessionEpoch,
+		&i.AppEpoch,
 		&i.CreatedAt,
 		&i.Email,
 		&i.EmailConfirmedAt,

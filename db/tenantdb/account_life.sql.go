@@ -94,16 +94,17 @@ func (q *Queries) GetAccountByAID(ctx context.Context, aid int64) (GetAccountByA
 }
 
 const InsertMovedActor = `-- name: InsertMovedActor :exec
-INSERT INTO pds_tenant.actor (aid, did, handle, deactivated_at, delete_after, unannounced, created_at)
-VALUES ($1, $2, $3::text, $4::timestamptz, $5::timestamptz, true, $4::timestamptz)
+INSERT INTO pds_tenant.actor (aid, did, handle, deactivated_at, delete_after, unannounced, session_epoch, created_at)
+VALUES ($1, $2, $3::text, $4::timestamptz, $5::timestamptz, true, $6, $4::timestamptz)
 `
 
 type InsertMovedActorParams struct {
-	AID         int64
-	DID         string
-	Handle      string
-	CreatedAt   time.Time
-	DeleteAfter time.Time
+	AID          int64
+	DID          string
+	Handle       string
+	CreatedAt    time.Time
+	DeleteAfter  time.Time
+	SessionEpoch int64
 }
 
 // An account with a DID of its own: deactivated until its DID document leads here, unknown to the firehose.
@@ -114,6 +115,7 @@ func (q *Queries) InsertMovedActor(ctx context.Context, arg InsertMovedActorPara
 		arg.Handle,
 		arg.CreatedAt,
 		arg.DeleteAfter,
+		arg.SessionEpoch,
 	)
 	return err
 }

@@ -58,7 +58,7 @@ func (q *Queries) DeleteActorNodes(ctx context.Context, aid int64) error {
 }
 
 const GetActorStatus = `-- name: GetActorStatus :one
-SELECT aid, did, handle, deactivated_at, takedown_ref FROM pds_tenant.actor
+SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch FROM pds_tenant.actor
 WHERE did = $1 AND creating_since IS NULL
 `
 
@@ -68,6 +68,8 @@ type GetActorStatusRow struct {
 	Handle        *string
 	DeactivatedAt *time.Time
 	TakedownRef   *string
+	SessionEpoch  int64
+	AppEpoch      int64
 }
 
 // What the gate asks of every caller. Unfinished sign-ups do not exist for it.
@@ -80,12 +82,14 @@ func (q *Queries) GetActorStatus(ctx context.Context, did string) (GetActorStatu
 		&i.Handle,
 		&i.DeactivatedAt,
 		&i.TakedownRef,
+		&i.SessionEpoch,
+		&i.AppEpoch,
 	)
 	return i, err
 }
 
 const GetActorStatusByHandle = `-- name: GetActorStatusByHandle :one
-SELECT aid, did, handle, deactivated_at, takedown_ref FROM pds_tenant.actor
+SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch FROM pds_tenant.actor
 WHERE handle = $1::text AND creating_since IS NULL
 `
 
@@ -95,6 +99,8 @@ type GetActorStatusByHandleRow struct {
 	Handle        *string
 	DeactivatedAt *time.Time
 	TakedownRef   *string
+	SessionEpoch  int64
+	AppEpoch      int64
 }
 
 func (q *Queries) GetActorStatusByHandle(ctx context.Context, handle string) (GetActorStatusByHandleRow, error) {
@@ -106,13 +112,15 @@ func (q *Queries) GetActorStatusByHandle(ctx context.Context, handle string) (Ge
 		&i.Handle,
 		&i.DeactivatedAt,
 		&i.TakedownRef,
+		&i.SessionEpoch,
+		&i.AppEpoch,
 	)
 	return i, err
 }
 
 const InsertSignupActor = `-- name: InsertSignupActor :exec
-INSERT INTO pds_tenant.actor (aid, did, handle, creating_since, created_at)
-VALUES ($1, $2, $3::text, $4::timestamptz, $5)
+INSERT INTO pds_tenant.actor (aid, did, handle, creating_since, session_epoch, created_at)
+VALUES ($1, $2, $3::text, $4::timestamptz, $5, $6)
 `
 
 type InsertSignupActorParams struct {
@@ -120,6 +128,7 @@ type InsertSignupActorParams struct {
 	DID           string
 	Handle        string
 	CreatingSince time.Time
+	SessionEpoch  int64
 	CreatedAt     time.Time
 }
 
@@ -129,6 +138,7 @@ func (q *Queries) InsertSignupActor(ctx context.Context, arg InsertSignupActorPa
 		arg.DID,
 		arg.Handle,
 		arg.CreatingSince,
+		arg.SessionEpoch,
 		arg.CreatedAt,
 	)
 	return err
@@ -177,6 +187,25 @@ func (q *Queries) ListActorsWithCollection(ctx context.Context, arg ListActorsWi
 		return nil, err
 	}
 	return items, nil
+}
+
+const LockSessionEpoch = `-- name: LockSessionEpoch :one
+SELECT aid, session_epoch, app_epoch FROM pds_tenant.actor WHERE did = $1 AND creating_since IS NULL FOR SHARE
+`
+
+type LockSessionEpochRow struct {
+	AID          int64
+	SessionEpoch int64
+	AppEpoch     int64
+}
+
+// Before a session is made or prolonged. Whoever ends sessions changes this row first: one of the two waits for the
+// other, and the later sees what the earlier did.
+func (q *Queries) LockSessionEpoch(ctx context.Context, did string) (LockSessionEpochRow, error) {
+	row := q.db.QueryRow(ctx, LockSessionEpoch, did)
+	var i LockSessionEpochRow
+	err := row.Scan(&i.AID, &i.SessionEpoch, &i.AppEpoch)
+	return i, err
 }
 
 const LockSignupActor = `-- name: LockSignupActor :one
@@ -279,6 +308,16 @@ func (q *Queries) LockStaleSignupsOf(ctx context.Context, arg LockStaleSignupsOf
 	return items, nil
 }
 
+const UpdateActorAppsEnded = `-- name: UpdateActorAppsEnded :exec
+UPDATE pds_tenant.actor SET app_epoch = app_epoch + 1 WHERE aid = $1
+`
+
+// Those that came from app passwords.
+func (q *Queries) UpdateActorAppsEnded(ctx context.Context, aid int64) error {
+	_, err := q.db.Exec(ctx, UpdateActorAppsEnded, aid)
+	return err
+}
+
 const UpdateActorCreated = `-- name: UpdateActorCreated :execrows
 UPDATE pds_tenant.actor SET creating_since = NULL
 WHERE aid = $1 AND creating_since = $2::timestamptz
@@ -296,4 +335,17 @@ func (q *Queries) UpdateActorCreated(ctx context.Context, arg UpdateActorCreated
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const UpdateActorSessionsEnded = `-- name: UpdateActorSessionsEnded :one
+UPDATE pds_tenant.actor SET session_epoch = session_epoch + 1 WHERE aid = $1 AND creating_since IS NULL
+RETURNING did
+`
+
+// All access tokens that are out are dead from here on.
+func (q *Queries) UpdateActorSessionsEnded(ctx context.Context, aid int64) (string, error) {
+	row := q.db.QueryRow(ctx, UpdateActorSessionsEnded, aid)
+	var did string
+	err := row.Scan(&did)
+	return did, err
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-const DeleteAppPassword = `-- name: DeleteAppPassword :exec
-DELETE FROM pds_tenant.app_password WHERE aid = $1 AND name = $2
+const DeleteAppPassword = `-- name: DeleteAppPassword :many
+DELETE FROM pds_tenant.app_password WHERE aid = $1 AND name = $2 RETURNING last_used_at
 `
 
 type DeleteAppPasswordParams struct {
@@ -19,9 +19,24 @@ type DeleteAppPasswordParams struct {
 	Name string
 }
 
-func (q *Queries) DeleteAppPassword(ctx context.Context, arg DeleteAppPasswordParams) error {
-	_, err := q.db.Exec(ctx, DeleteAppPassword, arg.AID, arg.Name)
-	return err
+func (q *Queries) DeleteAppPassword(ctx context.Context, arg DeleteAppPasswordParams) ([]*time.Time, error) {
+	rows, err := q.db.Query(ctx, DeleteAppPassword, arg.AID, arg.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []*time.Time
+	for rows.Next() {
+		var last_used_at *time.Time
+		if err := rows.Scan(&last_used_at); err != nil {
+			return nil, err
+		}
+		items = append(items, last_used_at)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const DeleteAppPasswordsOf = `-- name: DeleteAppPasswordsOf :exec

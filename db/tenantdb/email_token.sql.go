@@ -28,6 +28,20 @@ func (q *Queries) DeleteEmailToken(ctx context.Context, tokenMac []byte) (Delete
 	return i, err
 }
 
+const DeleteEmailTokenOf = `-- name: DeleteEmailTokenOf :exec
+DELETE FROM pds_tenant.email_token WHERE aid = $1 AND purpose = $2
+`
+
+type DeleteEmailTokenOfParams struct {
+	AID     int64
+	Purpose string
+}
+
+func (q *Queries) DeleteEmailTokenOf(ctx context.Context, arg DeleteEmailTokenOfParams) error {
+	_, err := q.db.Exec(ctx, DeleteEmailTokenOf, arg.AID, arg.Purpose)
+	return err
+}
+
 const DeleteEmailTokensOf = `-- name: DeleteEmailTokensOf :exec
 DELETE FROM pds_tenant.email_token WHERE aid = $1
 `

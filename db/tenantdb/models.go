@@ -33,6 +33,8 @@ type Actor struct {
 	HeadCommit    []byte
 	CreatedAt     time.Time
 	Unannounced   bool
+	SessionEpoch  int64
+	AppEpoch      int64
 }
 
 type AppPassword struct {

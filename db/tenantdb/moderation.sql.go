@@ -467,7 +467,8 @@ func (q *Queries) UpdateAccountInvitesDisabled(ctx context.Context, arg UpdateAc
 
 const UpdateActorTakedown = `-- name: UpdateActorTakedown :one
 
-UPDATE pds_tenant.actor SET takedown_ref = $1::text
+UPDATE pds_tenant.actor SET takedown_ref = $1::text,
+  session_epoch = session_epoch + CASE WHEN takedown_ref IS NULL AND $1::text IS NOT NULL THEN 1 ELSE 0 END
 WHERE aid = $2 AND creating_since IS NULL
 RETURNING did, deactivated_at, takedown_ref, unannounced
 `
@@ -485,6 +486,7 @@ type UpdateActorTakedownRow struct {
 }
 
 // What operators do to accounts and records. Acts on an account take its actor's row first.
+// Sessions end with the first takedown. A repeated one leaves the token alone with which somebody is leaving.
 func (q *Queries) UpdateActorTakedown(ctx context.Context, arg UpdateActorTakedownParams) (UpdateActorTakedownRow, error) {
 	row := q.db.QueryRow(ctx, UpdateActorTakedown, arg.TakedownRef, arg.AID)
 	var i UpdateActorTakedownRow

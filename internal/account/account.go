@@ -81,8 +81,20 @@ type Account struct {
 	TakenDown       bool
 	Deactivated     bool
 	CreatedAt       time.Time
+	Epochs          Epochs
 
 	passwordHash string // "": no password
+}
+
+// Epochs tell which access tokens count: those that carry the number of today. They only grow.
+type Epochs struct{ Session, App int64 }
+
+// Of is the number that tokens of a session carry which began with an app password, or with the main one.
+func (e Epochs) Of(app bool) int64 {
+	if app {
+		return e.Session + e.App
+	}
+	return e.Session
 }
 
 // Active says whether the account is in use: neither taken down nor deactivated.
@@ -149,7 +161,7 @@ func found(row tenantdb.GetAccountByDIDRow, err error) (*Account, error) {
 		AID: row.AID, DID: row.DID, Handle: text(row.Handle), Email: text(row.Email), EmailConfirmed: row.EmailConfirmedAt != nil,
 		EmailFactor:     row.EmailFactor && row.EmailConfirmedAt != nil,
 		InvitesDisabled: row.InvitesDisabled, TakenDown: row.TakedownRef != nil, Deactivated: row.DeactivatedAt != nil,
-		CreatedAt: row.CreatedAt, passwordHash: text(row.PasswordHash),
+		CreatedAt: row.CreatedAt, Epochs: Epochs{row.SessionEpoch, row.AppEpoch}, passwordHash: text(row.PasswordHash),
 	}, nil
 }
 

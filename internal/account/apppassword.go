@@ -25,8 +25,12 @@ var (
 	ErrAppPasswordExpiry = errors.New("app password would have expired already")
 )
 
-// maxAppPasswords bounds those of one account.
-const maxAppPasswords = 200
+const (
+	// maxAppPasswords bounds those of one account.
+	maxAppPasswords = 200
+	// accessMayLive is longer than an access token lives; a password's last use is the youngest that it made.
+	accessMayLive = 3 * time.Hour
+)
 
 // AppPassword is a password for one app, without the password.
 type AppPassword struct {
@@ -89,14 +93,27 @@ func ListAppPasswords(ctx context.Context, q *tenantdb.Queries, aid int64) ([]Ap
 	return out, nil
 }
 
-// RevokeAppPassword deletes an app password and ends its sessions, inside the caller's transaction. A name that is not
-// there is no error.
-func RevokeAppPassword(ctx context.Context, q *tenantdb.Queries, aid int64, name string) error {
+// RevokeAppPassword deletes an app password and ends its sessions, inside the caller's transaction. Access tokens do
+// not say which app password they came from, so those of all of them end when one of its own may be out: other apps
+// refresh, as they do every two hours, and its own cannot. A name that is not there is no error.
+func RevokeAppPassword(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, name string) error {
 	if !isText(name) {
 		return nil
 	}
-	if err := q.DeleteAppPassword(ctx, tenantdb.DeleteAppPasswordParams{AID: aid, Name: name}); err != nil {
+	// First of all, as everywhere: sessions are made and prolonged under a lock of this row.
+	if _, err := q.LockActor(ctx, aid); db.IsNoRows(err) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("lock actor %d: %w", aid, err)
+	}
+	used, err := q.DeleteAppPassword(ctx, tenantdb.DeleteAppPasswordParams{AID: aid, Name: name})
+	if err != nil {
 		return fmt.Errorf("delete app password: %w", err)
+	}
+	if len(used) > 0 && used[0] != nil && now.Sub(*used[0]) < accessMayLive {
+		if err := q.UpdateActorAppsEnded(ctx, aid); err != nil {
+			return fmt.Errorf("end sessions of app passwords of actor %d: %w", aid, err)
+		}
 	}
 	if err := q.DeleteAppPasswordSessions(ctx, tenantdb.DeleteAppPasswordSessionsParams{AID: aid, Name: name}); err != nil {
 		return fmt.Errorf("end sessions of app password: %w", err)

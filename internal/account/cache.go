@@ -19,6 +19,7 @@ type Actor struct {
 	Handle      string // "" when it has none that is valid
 	TakenDown   bool
 	Deactivated bool
+	Epochs      Epochs
 }
 
 // Active says whether the account is in use.
@@ -33,7 +34,7 @@ const (
 	// Guarded is how old a good answer may be where the committer decides: it compares the account's status columns as it
 	// writes, so a stale answer costs a refusal one round trip later, never a wrong write. A bad answer is asked for again
 	// after Fresh, because nothing would correct a refusal.
-	Guarded = time.Minute
+	Guarded = 10 * time.Second
 )
 
 // Cache answers who an account is and in what state, mostly from memory. It is safe for concurrent use. Accounts that
@@ -113,7 +114,7 @@ func (c *Cache) find(ctx context.Context, key cacheKey, maxAge time.Duration) (A
 	if err != nil {
 		return Actor{}, fmt.Errorf("look for account: %w", err)
 	}
-	a = Actor{AID: row.AID, DID: row.DID, Handle: text(row.Handle), TakenDown: row.TakedownRef != nil, Deactivated: row.DeactivatedAt != nil}
+	a = Actor{AID: row.AID, DID: row.DID, Handle: text(row.Handle), TakenDown: row.TakedownRef != nil, Deactivated: row.DeactivatedAt != nil, Epochs: Epochs{row.SessionEpoch, row.AppEpoch}}
 	c.put(&cached{key, a, asked}, forgotten)
 	return a, nil
 }

@@ -91,17 +91,35 @@ func SetEmail(ctx context.Context, q *tenantdb.Queries, aid int64, email string)
 }
 
 // SetPassword replaces the main password by its hash and ends all sessions, those of app passwords too: whoever sets a
-// password anew may do so because somebody else knows the old one. Errors: [ErrNotFound].
-func SetPassword(ctx context.Context, q *tenantdb.Queries, aid int64, hash string) error {
-	n, err := q.UpdateAccountPassword(ctx, tenantdb.UpdateAccountPasswordParams{AID: aid, PasswordHash: hash})
+// password anew may do so because somebody else knows the old one. A mailed token for a reset ends with it. It gives
+// the account's DID: the caller has the cache forget it. Errors: [ErrNotFound].
+func SetPassword(ctx context.Context, q *tenantdb.Queries, aid int64, hash string) (did string, err error) {
+	if did, err = EndSessions(ctx, q, aid); err != nil {
+		return "", err
+	}
+	_, err = q.UpdateAccountPassword(ctx, tenantdb.UpdateAccountPasswordParams{AID: aid, PasswordHash: hash})
+	if err == nil {
+		err = q.DeleteEmailTokenOf(ctx, tenantdb.DeleteEmailTokenOfParams{AID: aid, Purpose: string(TokenResetPassword)})
+	}
+	if err != nil {
+		return "", fmt.Errorf("set password of actor %d: %w", aid, err)
+	}
+	return did, nil
+}
+
+// EndSessions ends all sessions of an account: refresh tokens are gone, access tokens dead as soon as the account is
+// looked at again. The actor's row comes first: a session that is being made or prolonged at this moment (auth.Hold)
+// is either seen here and ended, or sees this and does not come about. Errors: [ErrNotFound].
+func EndSessions(ctx context.Context, q *tenantdb.Queries, aid int64) (did string, err error) {
+	did, err = q.UpdateActorSessionsEnded(ctx, aid)
+	if db.IsNoRows(err) {
+		return "", ErrNotFound
+	}
 	if err == nil {
 		_, err = q.DeleteRefreshTokens(ctx, aid)
 	}
 	if err != nil {
-		return fmt.Errorf("set password of actor %d: %w", aid, err)
+		return "", fmt.Errorf("end sessions of actor %d: %w", aid, err)
 	}
-	if n == 0 {
-		return ErrNotFound
-	}
-	return nil
+	return did, nil
 }

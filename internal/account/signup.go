@@ -116,6 +116,10 @@ func NewSignup(t *tenant.Tenant, req Request, now time.Time) (*Signup, error) {
 	return s, nil
 }
 
+// Epochs are those of the account's first access tokens. They begin with the time, so that those of an account
+// that was deleted are nothing to one that comes back under the same DID.
+func (s *Signup) Epochs() Epochs { return Epochs{Session: s.CreatedAt.Unix()} }
+
 // CheckFree looks whether invite code, handle and address can be had. Begin decides. Errors: [ErrInviteUnavailable],
 // [ErrHandleTaken], [ErrEmailTaken].
 func (s *Signup) CheckFree(ctx context.Context, q *tenantdb.Queries) error {
@@ -200,11 +204,11 @@ func (s *Signup) Begin(ctx context.Context, q *tenantdb.Queries, keys *keyring.K
 	}
 	if s.Moved {
 		err = q.InsertMovedActor(ctx, tenantdb.InsertMovedActorParams{
-			AID: s.AID, DID: s.DID, Handle: s.Handle, CreatedAt: s.CreatedAt, DeleteAfter: s.CreatedAt.Add(MovedLife),
+			AID: s.AID, DID: s.DID, Handle: s.Handle, SessionEpoch: s.Epochs().Session, CreatedAt: s.CreatedAt, DeleteAfter: s.CreatedAt.Add(MovedLife),
 		})
 	} else {
 		err = q.InsertSignupActor(ctx, tenantdb.InsertSignupActorParams{
-			AID: s.AID, DID: s.DID, Handle: s.Handle, CreatingSince: s.CreatedAt, CreatedAt: s.CreatedAt,
+			AID: s.AID, DID: s.DID, Handle: s.Handle, CreatingSince: s.CreatedAt, SessionEpoch: s.Epochs().Session, CreatedAt: s.CreatedAt,
 		})
 	}
 	if err != nil {

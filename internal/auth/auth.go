@@ -51,6 +51,9 @@ const (
 	ScopeSignupQueued      Scope = "com.atproto.signupQueued"      // of an account whose sign-up waits for approval
 )
 
+// app says whether such tokens come from an app password.
+func (s Scope) app() bool { return s == ScopeAppPass || s == ScopeAppPassPrivileged }
+
 // Accept says which session tokens a method takes. The zero Accept takes none.
 type Accept uint8
 

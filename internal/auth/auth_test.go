@@ -105,7 +105,7 @@ func (h *house) mint(t testing.TB, x *tenant.Tenant, did string, scope auth.Scop
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := h.sessions.Mint(x, secrets, scope, did, row)
+	pair, err := h.sessions.Mint(x, secrets, scope, did, account.Epochs{}, row)
 	if err != nil {
 		t.Fatal(err)
 	}

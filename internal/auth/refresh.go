@@ -7,6 +7,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/account"
 )
 
 // RefreshRow is what a refresh token says and its row says too.
@@ -18,6 +19,20 @@ type RefreshRow struct {
 // NewRefresh draws a token that does not exist yet; [InsertRefresh] makes it one.
 func (s *Sessions) NewRefresh() RefreshRow {
 	return RefreshRow{TokenID: NewTokenID(), ExpiresAt: s.now().Add(RefreshLife).UTC().Truncate(time.Second)}
+}
+
+// Hold keeps an account's sessions from being ended until the transaction is over, and gives the epochs
+// for [Sessions.Mint]. It is the first thing that a transaction does which makes or prolongs a session: otherwise one that
+// is on its way could outlive a change of the password. Errors: [ErrRevoked] when the account is gone.
+func Hold(ctx context.Context, q *tenantdb.Queries, did string) (account.Epochs, error) {
+	row, err := q.LockSessionEpoch(ctx, did)
+	if db.IsNoRows(err) {
+		return account.Epochs{}, ErrRevoked
+	}
+	if err != nil {
+		return account.Epochs{}, fmt.Errorf("hold sessions of %s: %w", did, err)
+	}
+	return account.Epochs{Session: row.SessionEpoch, App: row.AppEpoch}, nil
 }
 
 // InsertRefresh stores the first refresh token of a session. appPassword is the app password's name, nil for the main
@@ -96,14 +111,6 @@ func Revoke(ctx context.Context, q *tenantdb.Queries, tokenID string) error {
 		return fmt.Errorf("lock refresh tokens: %w", err)
 	}
 	if _, err := q.DeleteRefreshTokenChain(ctx, tenantdb.DeleteRefreshTokenChainParams{TokenID: tokenID, AID: row.AID}); err != nil {
-		return fmt.Errorf("delete refresh tokens: %w", err)
-	}
-	return nil
-}
-
-// RevokeAll ends all sessions of an account.
-func RevokeAll(ctx context.Context, q *tenantdb.Queries, aid int64) error {
-	if _, err := q.DeleteRefreshTokens(ctx, aid); err != nil {
 		return fmt.Errorf("delete refresh tokens: %w", err)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 )
 
@@ -109,12 +110,20 @@ func TestRevoke(t *testing.T) {
 			t.Errorf("another session ended too: %v", err)
 		}
 	}
-	_, row := h.session(t, h.a, aid, did, auth.ScopeAccess)
-	err := h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error { return auth.RevokeAll(t.Context(), q, aid) })
+	pair, row := h.session(t, h.a, aid, did, auth.ScopeAccess)
+	err := h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
+		_, err := account.EndSessions(t.Context(), q, aid)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.rotate(t, h.a, row.TokenID); !errors.Is(err, auth.ErrRevoked) {
+		t.Error(err)
+	}
+	// The access token too, as soon as this process looks again.
+	h.clock.add(account.Fresh)
+	if _, err := h.sessions.Account(t.Context(), h.a, "Bearer "+pair.Access, auth.Std); !errors.Is(err, auth.ErrExpired) {
 		t.Error(err)
 	}
 }

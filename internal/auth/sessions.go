@@ -114,6 +114,10 @@ func (s *Sessions) Account(ctx context.Context, t *tenant.Tenant, authorization 
 		maxAge = account.Guarded
 	}
 	a, err := s.actors.ByDID(ctx, t.Schema, c.Sub, maxAge)
+	if err == nil && c.Epoch > a.Epochs.Of(c.Scope.app()) {
+		a, err = s.actors.ByDID(ctx, t.Schema, c.Sub, 0) // made by another process, after what is known here
+	}
+	ended := a.Epochs.Of(c.Scope.app()) != c.Epoch
 	switch {
 	case errors.Is(err, account.ErrNotFound):
 		return Account{}, ErrAccountNotFound
@@ -121,6 +125,10 @@ func (s *Sessions) Account(ctx context.Context, t *tenant.Tenant, authorization 
 		return Account{}, err
 	case a.TakenDown && accept&refuseTakendown != 0:
 		return Account{}, ErrAccountTakedown
+	case ended && a.TakenDown:
+		return Account{}, ErrAccountTakedown // the session ended with the takedown: what comes after it has its own token
+	case ended:
+		return Account{}, ErrExpired // clients that may go on refresh on this name
 	case a.Deactivated && accept&refuseDeactivated != 0:
 		return Account{}, ErrAccountDeactivated
 	}

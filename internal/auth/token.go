@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -34,12 +35,14 @@ var (
 
 // claims of a session token. Cnf and Lxm are read only to refuse tokens that are bound to something else.
 type claims struct {
-	Scope Scope          `json:"scope"`
-	Aud   string         `json:"aud"`
-	Sub   string         `json:"sub"`
-	Iat   int64          `json:"iat"`
-	Exp   int64          `json:"exp"`
-	Jti   string         `json:"jti,omitempty"`
+	Scope Scope  `json:"scope"`
+	Aud   string `json:"aud"`
+	Sub   string `json:"sub"`
+	Iat   int64  `json:"iat"`
+	Exp   int64  `json:"exp"`
+	Jti   string `json:"jti,omitempty"`
+	// Epoch, of access tokens: which of the account's sessions they belong to.
+	Epoch int64          `json:"epoch,omitzero"`
 	Cnf   jsontext.Value `json:"cnf,omitempty"`
 	Lxm   jsontext.Value `json:"lxm,omitempty"`
 }
@@ -58,10 +61,10 @@ type Pair struct {
 }
 
 // Mint makes the two tokens of a session. refresh names the row that backs the refresh token; for [ScopeTakendown] no
-// row is stored, so that the session cannot be prolonged.
-func (s *Sessions) Mint(t *tenant.Tenant, keys *Secrets, scope Scope, did string, refresh RefreshRow) (Pair, error) {
+// row is stored, so that the session cannot be prolonged. epochs are the account's as [Hold] gave them.
+func (s *Sessions) Mint(t *tenant.Tenant, keys *Secrets, scope Scope, did string, epochs account.Epochs, refresh RefreshRow) (Pair, error) {
 	now := s.now()
-	access, err := json.Marshal(claims{Scope: scope, Aud: t.ServiceDID, Sub: did, Iat: now.Unix(), Exp: now.Add(AccessLife).Unix()})
+	access, err := json.Marshal(claims{Scope: scope, Aud: t.ServiceDID, Sub: did, Iat: now.Unix(), Exp: now.Add(AccessLife).Unix(), Epoch: epochs.Of(scope.app())})
 	if err != nil {
 		return Pair{}, fmt.Errorf("access token: %w", err)
 	}

@@ -3,19 +3,19 @@ INSERT INTO pds_tenant.account (aid, email, password_hash, invite_code, created_
 VALUES (@aid, @email, @password_hash, @invite_code, @created_at);
 
 -- name: GetAccountByDID :one
-SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.session_epoch, a.app_epoch, a.created_at,
        c.email, c.email_confirmed_at, c.email_factor, c.password_hash, c.invites_disabled
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE a.did = @did AND a.creating_since IS NULL;
 
 -- name: GetAccountByHandle :one
-SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.session_epoch, a.app_epoch, a.created_at,
        c.email, c.email_confirmed_at, c.email_factor, c.password_hash, c.invites_disabled
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE a.handle = @handle::text AND a.creating_since IS NULL;
 
 -- name: GetAccountByEmail :one
-SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.session_epoch, a.app_epoch, a.created_at,
        c.email, c.email_confirmed_at, c.email_factor, c.password_hash, c.invites_disabled
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE c.email = @email::text AND a.creating_since IS NULL;

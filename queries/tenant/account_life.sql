@@ -28,8 +28,8 @@ ORDER BY delete_after LIMIT 1 FOR UPDATE SKIP LOCKED;
 
 -- name: InsertMovedActor :exec
 -- An account with a DID of its own: deactivated until its DID document leads here, unknown to the firehose.
-INSERT INTO pds_tenant.actor (aid, did, handle, deactivated_at, delete_after, unannounced, created_at)
-VALUES (@aid, @did, @handle::text, @created_at::timestamptz, @delete_after::timestamptz, true, @created_at::timestamptz);
+INSERT INTO pds_tenant.actor (aid, did, handle, deactivated_at, delete_after, unannounced, session_epoch, created_at)
+VALUES (@aid, @did, @handle::text, @created_at::timestamptz, @delete_after::timestamptz, true, @session_epoch, @created_at::timestamptz);
 
 -- name: CountActorsWithDID :one
 SELECT count(*)::int FROM pds_tenant.actor WHERE did = @did;

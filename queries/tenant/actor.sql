@@ -1,6 +1,6 @@
 -- name: InsertSignupActor :exec
-INSERT INTO pds_tenant.actor (aid, did, handle, creating_since, created_at)
-VALUES (@aid, @did, @handle::text, @creating_since::timestamptz, @created_at);
+INSERT INTO pds_tenant.actor (aid, did, handle, creating_since, session_epoch, created_at)
+VALUES (@aid, @did, @handle::text, @creating_since::timestamptz, @session_epoch, @created_at);
 
 -- name: UpdateActorCreated :execrows
 -- Ends a sign-up, only if it is still the one that began (creating_since is its mark).
@@ -37,12 +37,26 @@ DELETE FROM pds_tenant.mst_node WHERE aid = @aid;
 
 -- name: GetActorStatus :one
 -- What the gate asks of every caller. Unfinished sign-ups do not exist for it.
-SELECT aid, did, handle, deactivated_at, takedown_ref FROM pds_tenant.actor
+SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch FROM pds_tenant.actor
 WHERE did = @did AND creating_since IS NULL;
 
 -- name: GetActorStatusByHandle :one
-SELECT aid, did, handle, deactivated_at, takedown_ref FROM pds_tenant.actor
+SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch FROM pds_tenant.actor
 WHERE handle = @handle::text AND creating_since IS NULL;
+
+-- name: LockSessionEpoch :one
+-- Before a session is made or prolonged. Whoever ends sessions changes this row first: one of the two waits for the
+-- other, and the later sees what the earlier did.
+SELECT aid, session_epoch, app_epoch FROM pds_tenant.actor WHERE did = @did AND creating_since IS NULL FOR SHARE;
+
+-- name: UpdateActorSessionsEnded :one
+-- All access tokens that are out are dead from here on.
+UPDATE pds_tenant.actor SET session_epoch = session_epoch + 1 WHERE aid = @aid AND creating_since IS NULL
+RETURNING did;
+
+-- name: UpdateActorAppsEnded :exec
+-- Those that came from app passwords.
+UPDATE pds_tenant.actor SET app_epoch = app_epoch + 1 WHERE aid = @aid;
 
 -- name: CountActorsWithHandle :one
 -- Also counts unfinished sign-ups that are not stale: the name is promised to them.

@@ -23,8 +23,8 @@ WHERE aid = @aid AND name = @name AND password_mac = @password_mac AND (expires_
 UPDATE pds_tenant.app_password SET last_used_at = @now::timestamptz
 WHERE aid = @aid AND name = @name AND (expires_at IS NULL OR expires_at > @now::timestamptz);
 
--- name: DeleteAppPassword :exec
-DELETE FROM pds_tenant.app_password WHERE aid = @aid AND name = @name;
+-- name: DeleteAppPassword :many
+DELETE FROM pds_tenant.app_password WHERE aid = @aid AND name = @name RETURNING last_used_at;
 
 -- name: DeleteAppPasswordsOf :exec
 DELETE FROM pds_tenant.app_password WHERE aid = @aid;

@@ -18,3 +18,6 @@ DELETE FROM pds_tenant.email_token WHERE aid = @aid;
 DELETE FROM pds_tenant.email_token WHERE (aid, purpose) IN (
   SELECT e.aid, e.purpose FROM pds_tenant.email_token e WHERE e.expires_at <= @before::timestamptz
   ORDER BY e.expires_at LIMIT @max_rows::int);
+
+-- name: DeleteEmailTokenOf :exec
+DELETE FROM pds_tenant.email_token WHERE aid = @aid AND purpose = @purpose;

@@ -1,7 +1,9 @@
 -- What operators do to accounts and records. Acts on an account take its actor's row first.
 
 -- name: UpdateActorTakedown :one
-UPDATE pds_tenant.actor SET takedown_ref = sqlc.narg(takedown_ref)::text
+-- Sessions end with the first takedown. A repeated one leaves the token alone with which somebody is leaving.
+UPDATE pds_tenant.actor SET takedown_ref = sqlc.narg(takedown_ref)::text,
+  session_epoch = session_epoch + CASE WHEN takedown_ref IS NULL AND sqlc.narg(takedown_ref)::text IS NOT NULL THEN 1 ELSE 0 END
 WHERE aid = @aid AND creating_since IS NULL
 RETURNING did, deactivated_at, takedown_ref, unannounced;
 

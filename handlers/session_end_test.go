@@ -1,0 +1,166 @@
+package handlers
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/mail"
+)
+
+// What ends sessions ends the access tokens too that are out, at once; not only the refresh tokens.
+func TestAccessTokensEnd(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.createAccount(hostA, "alice")
+	mine, other := u.login(userPassword), h.createAccount(hostA, "bob")
+	one, two := u.app("one", false), u.app("two", true)
+	quiet := u.call(createApp, obj{"name": "quiet"}).ok().str("password")
+	alive := func(users ...*user) {
+		t.Helper()
+		for _, u := range users {
+			u.ask(getSession).ok()
+		}
+	}
+	alive(u, mine, one, two, other)
+
+	// Revoking an app password: its sessions are dead, the main password's are not, other apps' refresh.
+	u.call(revokeApp, obj{"name": "quiet"}).ok() // never used: nobody is bothered
+	h.post(hostA, createSession, "", obj{"identifier": u.did, "password": quiet}).fails(401, "AuthenticationRequired", "")
+	alive(u, mine, one, two)
+	u.call(revokeApp, obj{"name": "one"}).ok()
+	one.ask(getSession).fails(400, "ExpiredToken", "Token has expired")
+	h.post(hostA, refreshSession, bearer(one.refresh), nil).fails(400, "ExpiredToken", "revoked")
+	alive(u, mine, other)
+	two.ask(getSession).fails(400, "ExpiredToken", "")
+	r := h.post(hostA, refreshSession, bearer(two.refresh), nil).ok()
+	two = &user{h, hostA, u.did, u.handle, r.str("accessJwt"), r.str("refreshJwt")}
+	alive(two)
+
+	// A new password, by its owner and by an operator.
+	for _, change := range []func(){
+		func() {
+			h.post(hostA, "com.atproto.server.requestPasswordReset", "", obj{"email": u.login(userPassword).ask(getSession).str("email")}).ok()
+			h.post(hostA, "com.atproto.server.resetPassword", "", obj{"token": u.mailedToken(mail.KindResetPassword), "password": userPassword}).ok()
+		},
+		func() {
+			h.post(hostA, "com.atproto.server.requestPasswordReset", "", obj{"email": u.login(userPassword).ask(getSession).str("email")}).ok()
+			h.admin(hostA, "updateAccountPassword", obj{"did": u.did, "password": userPassword}).ok()
+			// The mail that is on its way opens nothing any more.
+			h.post(hostA, "com.atproto.server.resetPassword", "", obj{"token": u.mailedToken(mail.KindResetPassword), "password": "thief"}).fails(400, "InvalidToken", "")
+		},
+	} {
+		change()
+		for _, old := range []*user{u, mine, two} {
+			old.ask(getSession).fails(400, "ExpiredToken", "")
+			old.create(custom, "", obj{}).fails(400, "ExpiredToken", "")
+			h.get(hostA, "com.atproto.sync.getRepo", bearer(old.access), "did", u.did).fails(400, "ExpiredToken", "")
+			h.post(hostA, refreshSession, bearer(old.refresh), nil).fails(400, "ExpiredToken", "")
+		}
+		alive(other, u.login(userPassword))
+		u = u.login(userPassword)
+		mine, two = u.login(userPassword), u.app("again"+h.email(""), true)
+	}
+
+	// A takedown: also where a taken-down account may call, what was given out before is dead.
+	h.status(hostA, u.did, true, nil).ok()
+	for _, old := range []*user{u, two} {
+		old.ask("com.atproto.server.getServiceAuth", "aud", "did:web:example.com", "lxm", "com.atproto.repo.uploadBlob").fails(401, "AccountTakedown", "")
+		old.ask(getPrefs).fails(401, "AccountTakedown", "")
+		old.ask("com.atproto.server.checkAccountStatus").fails(401, "AccountTakedown", "")
+		h.post(hostA, refreshSession, bearer(old.refresh), nil).fails(401, "AccountTakedown", "")
+	}
+	td := h.post(hostA, createSession, "", obj{"identifier": u.did, "password": userPassword, "allowTakendown": true}).ok().str("accessJwt")
+	h.status(hostA, u.did, true, nil).ok() // again: who is leaving goes on
+	h.get(hostA, getPrefs, bearer(td)).ok()
+	h.status(hostA, u.did, false, nil).ok()
+	u.ask(getSession).fails(400, "ExpiredToken", "")
+	h.post(hostA, refreshSession, bearer(u.refresh), nil).fails(400, "ExpiredToken", "revoked")
+	u.login(userPassword)
+
+	// An account that comes back under its DID is another one.
+	gone := h.createAccount(hostA, "gone")
+	h.exec(h.a, "UPDATE pds.actor SET session_epoch = session_epoch + 5 WHERE did = $1", gone.did) // as its second sign-up would have it
+	h.actors.Forget(h.a.Schema, gone.did)
+	gone.ask(getSession).fails(400, "ExpiredToken", "")
+	h.check()
+}
+
+// Sessions that are being made or prolonged while the password changes end with the others, or do not come about.
+func TestSessionsEndRace(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.createAccount(hostA, "alice")
+	for round := range 6 {
+		chain := u.login(userPassword)
+		var mu sync.Mutex
+		var tokens []string
+		keep := func(r reply) {
+			if r.status == 200 {
+				mu.Lock()
+				tokens = append(tokens, r.str("refreshJwt"))
+				mu.Unlock()
+			}
+		}
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				token := chain.refresh
+				for range 4 {
+					r := h.post(hostA, refreshSession, bearer(token), nil)
+					if keep(r); r.status != 200 {
+						return
+					}
+					token = r.str("refreshJwt")
+				}
+			})
+		}
+		wg.Go(func() {
+			keep(h.post(hostA, createSession, "", obj{"identifier": u.did, "password": userPassword}))
+		})
+		time.Sleep(time.Duration(round) * 2 * time.Millisecond)
+		h.admin(hostA, "updateAccountPassword", obj{"did": u.did, "password": "another"}).ok()
+		wg.Wait()
+		for _, token := range tokens {
+			h.post(hostA, refreshSession, bearer(token), nil).fails(400, "ExpiredToken", "")
+		}
+		h.admin(hostA, "updateAccountPassword", obj{"did": u.did, "password": userPassword}).ok()
+	}
+}
+
+// Another process learns of the end of sessions within the time that it keeps answers, and never refuses what is newer
+// than its answer.
+func TestSessionsEndElsewhere(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.createAccount(hostA, "alice")
+	elsewhere := auth.NewSessions(h.db, h.keys, accounts.NewCache(h.db, 0, h.clock.Now), h.clock.Now)
+	there := func(u *user, accept auth.Accept) error {
+		_, err := elsewhere.Account(t.Context(), h.a, "Bearer "+u.access, accept)
+		return err
+	}
+	for _, accept := range []auth.Accept{auth.Std, auth.Std | auth.Guarded} {
+		if err := there(u, accept); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.admin(hostA, "updateAccountPassword", obj{"did": u.did, "password": userPassword}).ok()
+	fresh := u.login(userPassword)
+	if err := there(fresh, auth.Std|auth.Guarded); err != nil {
+		t.Errorf("a new session is refused: %v", err)
+	}
+	if err := there(u, auth.Std); err == nil {
+		t.Error("the look that the new token caused was forgotten")
+	}
+	h.admin(hostA, "updateAccountPassword", obj{"did": u.did, "password": userPassword}).ok()
+	h.clock.add(accounts.Fresh)
+	if err := there(fresh, auth.Std); err == nil {
+		t.Error("the old session still counts")
+	}
+	h.clock.add(accounts.Guarded)
+	if err := there(fresh, auth.Std|auth.Guarded); err == nil {
+		t.Error("the old session still writes")
+	}
+}
