@@ -10,9 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/mail"
 )
 
@@ -81,55 +79,4 @@ func code(t *testing.T, uri string, unix int64) string {
 	sum := mac.Sum(nil)
 	at := sum[19] & 15
 	return fmt.Sprintf("%06d", (binary.BigEndian.Uint32(sum[at:])&0x7fffffff)%1_000_000)
-}
-
-func TestAuthenticatorApp(t *testing.T) {
-	h := newHouse(t)
-	alice := h.createAccount(hostA, "alice")
-	tdb := h.db.Tenant(h.a.Schema)
-	secrets, err := auth.NewSessions(h.db, h.keys, h.actors, h.clock.Now).Secrets(t.Context(), h.a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := accounts.ByDID(t.Context(), tdb.Q(), alice.did)
-	if err != nil {
-		t.Fatal(err)
-	}
-	app := accounts.NewAuthenticator(hostA, alice.handle)
-	err = tdb.Tx(t.Context(), func(q *tenantdb.Queries) error {
-		return accounts.InsertAuthenticator(t.Context(), q, h.keys, secrets.Typed(), h.a.Schema, h.clock.Now(), a.AID, app)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	signIn := func(code string) reply {
-		return h.post(hostA, "com.atproto.server.createSession", "", obj{"identifier": alice.handle, "password": userPassword, "authFactorToken": code})
-	}
-	signIn("").ok() // not confirmed yet
-	now := func() string { return code(t, app.URI, h.clock.Now().Unix()) }
-	confirm := func(code string) error {
-		return tdb.Tx(t.Context(), func(q *tenantdb.Queries) error {
-			return accounts.ConfirmAuthenticator(t.Context(), q, h.keys, h.a.Schema, h.clock.Now(), a.AID, code)
-		})
-	}
-	if err := confirm("abcdef"); err == nil {
-		t.Error("confirmed by nothing")
-	}
-	if err := confirm(now()); err != nil {
-		t.Fatal(err)
-	}
-	signIn("").fails(401, "AuthFactorTokenRequired", "authenticator")
-	signIn(now()).fails(400, "InvalidToken", "") // the code that confirmed is used
-	h.clock.add(60e9)
-	signIn(now()).ok()
-	signIn(now()).fails(400, "InvalidToken", "")
-	signIn(app.BackupCodes[3]).ok()
-	signIn(app.BackupCodes[3]).fails(400, "InvalidToken", "")
-	signIn(strings.ToLower(app.BackupCodes[4])).ok()
-	// Another account's codes are nothing here, nor is the secret bound to another account.
-	if len(app.BackupCodes) != 10 {
-		t.Errorf("%d backup codes", len(app.BackupCodes))
-	}
-	h.exec(h.a, "DELETE FROM pds.totp")
-	signIn("").ok()
 }

@@ -15,8 +15,8 @@ import (
 
 type accountFactorCmd struct {
 	accountArgs
-	App     bool   `xor:"what" help:"Make an authenticator app's secret and backup codes, and print them. It counts after --confirm."`
-	Confirm string `xor:"what" placeholder:"CODE" help:"Switch the authenticator on, by a code that it shows."`
+	App     bool   `xor:"what" help:"Make an authenticator app's secret, and print it. It counts after --confirm, which must come within 15 minutes."`
+	Confirm string `xor:"what" placeholder:"CODE" help:"Switch the authenticator on, by a code that it shows, and print backup codes."`
 	Off     bool   `xor:"what" help:"Remove every second factor: for somebody who has lost them."`
 }
 
@@ -44,17 +44,23 @@ func (c *accountFactorCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	made := account.NewAuthenticator(t.Hostname, who.Handle)
+	var codes []string
 	err = tdb.Tx(ctx, func(q *tenantdb.Queries) error {
 		now, by := time.Now().UTC(), commandUser()
 		what := "off"
 		var err error
 		switch {
 		case c.App:
-			what, err = "app", account.InsertAuthenticator(ctx, q, a.keys, secrets.Typed(), t.Schema, now, who.AID, made)
+			what, err = "app", account.InsertAuthenticator(ctx, q, a.keys, t.Schema, now, who.AID, made)
 		case c.Confirm != "":
-			what, err = "confirm", account.ConfirmAuthenticator(ctx, q, a.keys, t.Schema, now, who.AID, c.Confirm)
+			what = "confirm"
+			if err = account.ConfirmAuthenticator(ctx, q, a.keys, t.Schema, now, who.AID, c.Confirm); err == nil {
+				codes, err = account.ReplaceBackupCodes(ctx, q, secrets.Typed(), who.AID)
+			}
 		default:
-			err = errors.Join(account.DeleteAuthenticator(ctx, q, who.AID), account.SetEmailFactor(ctx, q, who, false))
+			if err = account.DeleteAuthenticator(ctx, q, who.AID); err == nil || errors.Is(err, account.ErrNoAuthenticator) {
+				err = account.SetEmailFactor(ctx, q, who, false)
+			}
 		}
 		if err != nil {
 			return err
@@ -64,7 +70,9 @@ func (c *accountFactorCmd) Run(ctx context.Context, log *slog.Logger) error {
 	})
 	if err == nil && c.App {
 		fmt.Println(made.URI)
-		for _, code := range made.BackupCodes {
+	}
+	if err == nil {
+		for _, code := range codes {
 			fmt.Println(code)
 		}
 	}

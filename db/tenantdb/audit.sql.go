@@ -46,23 +46,82 @@ func (q *Queries) InsertAudit(ctx context.Context, arg InsertAuditParams) error 
 
 const ListAudit = `-- name: ListAudit :many
 SELECT audit_id, at, who, role, action, subject, detail, address, request_id, outcome FROM pds_tenant.audit
-WHERE audit_id > $1::text AND ($2::text = '' OR who = $2) AND ($3::text = '' OR action = $3)
-  AND ($4::text = '' OR subject = $4 OR starts_with(subject, 'at://' || $4 || '/') OR starts_with(subject, $4 || '/'))
-ORDER BY audit_id LIMIT $5::int
+WHERE audit_id > $1::text AND ($2::text = '' OR audit_id < $2)
+  AND ($3::text = '' OR who = $3) AND ($4::text = '' OR action = $4)
+  AND ($5::text = '' OR subject = $5 OR starts_with(subject, 'at://' || $5 || '/') OR starts_with(subject, $5 || '/'))
+ORDER BY audit_id LIMIT $6::int
 `
 
 type ListAuditParams struct {
 	After   string
+	Before  string
 	Who     string
 	Action  string
 	Subject string
 	MaxRows int32
 }
 
-// Oldest first, behind @after. Empty texts select everything.
+// Oldest first, behind @after and before @before. Empty texts select everything.
 func (q *Queries) ListAudit(ctx context.Context, arg ListAuditParams) ([]Audit, error) {
 	rows, err := q.db.Query(ctx, ListAudit,
 		arg.After,
+		arg.Before,
+		arg.Who,
+		arg.Action,
+		arg.Subject,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Audit
+	for rows.Next() {
+		var i Audit
+		if err := rows.Scan(
+			&i.AuditID,
+			&i.At,
+			&i.Who,
+			&i.Role,
+			&i.Action,
+			&i.Subject,
+			&i.Detail,
+			&i.Address,
+			&i.RequestID,
+			&i.Outcome,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListAuditNewest = `-- name: ListAuditNewest :many
+SELECT audit_id, at, who, role, action, subject, detail, address, request_id, outcome FROM pds_tenant.audit
+WHERE audit_id > $1::text AND ($2::text = '' OR audit_id < $2)
+  AND ($3::text = '' OR who = $3) AND ($4::text = '' OR action = $4)
+  AND ($5::text = '' OR subject = $5 OR starts_with(subject, 'at://' || $5 || '/') OR starts_with(subject, $5 || '/'))
+ORDER BY audit_id DESC LIMIT $6::int
+`
+
+type ListAuditNewestParams struct {
+	After   string
+	Before  string
+	Who     string
+	Action  string
+	Subject string
+	MaxRows int32
+}
+
+// The same, newest first.
+func (q *Queries) ListAuditNewest(ctx context.Context, arg ListAuditNewestParams) ([]Audit, error) {
+	rows, err := q.db.Query(ctx, ListAuditNewest,
+		arg.After,
+		arg.Before,
 		arg.Who,
 		arg.Action,
 		arg.Subject,

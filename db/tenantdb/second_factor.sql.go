@@ -56,8 +56,21 @@ func (q *Queries) DeleteTOTP(ctx context.Context, aid int64) error {
 	return err
 }
 
+const DeleteTOTPIfAny = `-- name: DeleteTOTPIfAny :execrows
+DELETE FROM pds_tenant.totp WHERE aid = $1
+`
+
+// Confirmed or not.
+func (q *Queries) DeleteTOTPIfAny(ctx context.Context, aid int64) (int64, error) {
+	result, err := q.db.Exec(ctx, DeleteTOTPIfAny, aid)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const GetSecondFactors = `-- name: GetSecondFactors :one
-SELECT c.email, c.email_confirmed_at, c.email_factor, t.sealed, t.confirmed_at, t.last_step
+SELECT c.email, c.email_confirmed_at, c.email_factor, t.sealed, t.confirmed_at, t.last_step, t.created_at AS begun_at
 FROM pds_tenant.account c LEFT JOIN pds_tenant.totp t ON t.aid = c.aid
 WHERE c.aid = $1
 `
@@ -69,6 +82,7 @@ type GetSecondFactorsRow struct {
 	Sealed           []byte
 	ConfirmedAt      *time.Time
 	LastStep         *int64
+	BegunAt          *time.Time
 }
 
 // What an account asks for beside its main password.
@@ -82,24 +96,31 @@ func (q *Queries) GetSecondFactors(ctx context.Context, aid int64) (GetSecondFac
 		&i.Sealed,
 		&i.ConfirmedAt,
 		&i.LastStep,
+		&i.BegunAt,
 	)
 	return i, err
 }
 
 const GetTOTP = `-- name: GetTOTP :one
-SELECT sealed, confirmed_at, last_step FROM pds_tenant.totp WHERE aid = $1
+SELECT sealed, confirmed_at, last_step, created_at FROM pds_tenant.totp WHERE aid = $1
 `
 
 type GetTOTPRow struct {
 	Sealed      []byte
 	ConfirmedAt *time.Time
 	LastStep    int64
+	CreatedAt   time.Time
 }
 
 func (q *Queries) GetTOTP(ctx context.Context, aid int64) (GetTOTPRow, error) {
 	row := q.db.QueryRow(ctx, GetTOTP, aid)
 	var i GetTOTPRow
-	err := row.Scan(&i.Sealed, &i.ConfirmedAt, &i.LastStep)
+	err := row.Scan(
+		&i.Sealed,
+		&i.ConfirmedAt,
+		&i.LastStep,
+		&i.CreatedAt,
+	)
 	return i, err
 }
 
@@ -159,26 +180,28 @@ func (q *Queries) UpdateTOTPConfirmed(ctx context.Context, arg UpdateTOTPConfirm
 }
 
 const UpdateTOTPUsed = `-- name: UpdateTOTPUsed :execrows
-UPDATE pds_tenant.totp SET last_step = $1 WHERE aid = $2 AND confirmed_at IS NOT NULL AND last_step < $1
+UPDATE pds_tenant.totp SET last_step = $1 WHERE aid = $2 AND sealed = $3 AND confirmed_at IS NOT NULL AND last_step < $1
 `
 
 type UpdateTOTPUsedParams struct {
-	Step int64
-	AID  int64
+	Step   int64
+	AID    int64
+	Sealed []byte
 }
 
 // Each code works once: of two who come with the same, one finds the step taken.
 func (q *Queries) UpdateTOTPUsed(ctx context.Context, arg UpdateTOTPUsedParams) (int64, error) {
-	result, err := q.db.Exec(ctx, UpdateTOTPUsed, arg.Step, arg.AID)
+	result, err := q.db.Exec(ctx, UpdateTOTPUsed, arg.Step, arg.AID, arg.Sealed)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected(), nil
 }
 
-const UpsertTOTP = `-- name: UpsertTOTP :exec
+const UpsertTOTP = `-- name: UpsertTOTP :execrows
 INSERT INTO pds_tenant.totp (aid, sealed, created_at) VALUES ($1, $2, $3)
 ON CONFLICT (aid) DO UPDATE SET sealed = excluded.sealed, confirmed_at = NULL, last_step = 0, created_at = excluded.created_at
+WHERE totp.confirmed_at IS NULL
 `
 
 type UpsertTOTPParams struct {
@@ -187,8 +210,11 @@ type UpsertTOTPParams struct {
 	CreatedAt time.Time
 }
 
-// A new secret has to be confirmed by a code before it counts.
-func (q *Queries) UpsertTOTP(ctx context.Context, arg UpsertTOTPParams) error {
-	_, err := q.db.Exec(ctx, UpsertTOTP, arg.AID, arg.Sealed, arg.CreatedAt)
-	return err
+// A new secret has to be confirmed by a code before it counts. One that is confirmed is not replaced.
+func (q *Queries) UpsertTOTP(ctx context.Context, arg UpsertTOTPParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpsertTOTP, arg.AID, arg.Sealed, arg.CreatedAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

@@ -30,18 +30,30 @@ var (
 	ErrFactorApp = errors.New("a code of the authenticator app is needed")
 	// ErrEmailUnconfirmed: 400 InvalidRequest "The email address is not confirmed".
 	ErrEmailUnconfirmed = errors.New("the email address is not confirmed")
+	// ErrAuthenticatorOn: 400 AuthenticatorExists. One must be switched off before another is begun, which takes a code.
+	ErrAuthenticatorOn = errors.New("an authenticator app is on: switch it off first")
+	// ErrNoAuthenticator: 400 AuthenticatorNotFound. None is on, or none was begun in time.
+	ErrNoAuthenticator = errors.New("there is no such authenticator app")
 )
+
+// enrolTime is how long a new authenticator waits for its first code.
+const enrolTime = 15 * time.Minute
 
 // Factors are what an account asks for beside its main password. App passwords need none: apps cannot ask.
 type Factors struct {
 	Email  bool // mailed codes; only to a confirmed address
 	App    bool // an authenticator app, and backup codes
 	sealed []byte
-	step   int64
+	begun  time.Time // of an authenticator that waits for its first code
 }
 
 // Any says whether a second factor is needed at all.
 func (f Factors) Any() bool { return f.Email || f.App }
+
+// Enrolling says whether an authenticator waits for its first code.
+func (f Factors) Enrolling(now time.Time) bool {
+	return !f.App && !f.begun.IsZero() && now.Sub(f.begun) < enrolTime
+}
 
 // SecondFactors looks up what an account asks for. Errors: [ErrNotFound].
 func SecondFactors(ctx context.Context, q *tenantdb.Queries, aid int64) (Factors, error) {
@@ -53,8 +65,8 @@ func SecondFactors(ctx context.Context, q *tenantdb.Queries, aid int64) (Factors
 		return Factors{}, fmt.Errorf("second factors of actor %d: %w", aid, err)
 	}
 	f := Factors{Email: row.EmailFactor && row.EmailConfirmedAt != nil, App: row.ConfirmedAt != nil, sealed: row.Sealed}
-	if row.LastStep != nil {
-		f.step = *row.LastStep
+	if row.BegunAt != nil && !f.App {
+		f.begun = *row.BegunAt
 	}
 	return f, nil
 }
@@ -83,7 +95,7 @@ func UseFactor(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, 
 		if !ok {
 			return ErrTokenInvalid
 		}
-		n, err := q.UpdateTOTPUsed(ctx, tenantdb.UpdateTOTPUsedParams{AID: aid, Step: step})
+		n, err := q.UpdateTOTPUsed(ctx, tenantdb.UpdateTOTPUsedParams{AID: aid, Sealed: f.sealed, Step: step})
 		if err != nil {
 			return fmt.Errorf("authenticator of actor %d: %w", aid, err)
 		}
@@ -109,56 +121,44 @@ func UseFactor(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, 
 
 // Authenticator is a new authenticator app, to be shown once.
 type Authenticator struct {
-	URI         string // otpauth://, for a QR code
-	BackupCodes []string
-	secret      []byte
+	Secret string // base32, for typing
+	URI    string // otpauth://, for a QR code
+	secret []byte
 }
 
-// backupCodes is how many there are.
-const backupCodes = 10
-
-// NewAuthenticator draws an authenticator's secret and backup codes. issuer and account are what the app shows.
+// NewAuthenticator draws an authenticator's secret. issuer and account are what the app shows.
 func NewAuthenticator(issuer, account string) Authenticator {
 	a := Authenticator{secret: make([]byte, 20)}
 	_, _ = rand.Read(a.secret) // never fails: the runtime ends the process instead
-	v := url.Values{"secret": {base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(a.secret)}, "issuer": {issuer}}
+	a.Secret = base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(a.secret)
+	v := url.Values{"secret": {a.Secret}, "issuer": {issuer}}
 	a.URI = "otpauth://totp/" + url.PathEscape(issuer+":"+account) + "?" + v.Encode()
-	for range backupCodes {
-		a.BackupCodes = append(a.BackupCodes, NewToken())
-	}
 	return a
 }
 
-// InsertAuthenticator stores an authenticator in place of an earlier one. It counts once [ConfirmAuthenticator] has
-// seen a code of it.
-func InsertAuthenticator(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, mac *keyring.MAC, schema db.Schema, now time.Time, aid int64, a Authenticator) error {
+// InsertAuthenticator stores an authenticator in place of an earlier one that was not confirmed. It counts once
+// [ConfirmAuthenticator] has seen a code of it. Errors: [ErrAuthenticatorOn].
+func InsertAuthenticator(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, schema db.Schema, now time.Time, aid int64, a Authenticator) error {
 	sealed, err := keys.Seal(totpBinding(schema, aid), a.secret)
 	if err != nil {
 		return fmt.Errorf("seal authenticator: %w", err)
 	}
-	var macs [][]byte
-	for _, code := range a.BackupCodes {
-		macs = append(macs, backupMAC(mac, aid, code))
+	n, err := q.UpsertTOTP(ctx, tenantdb.UpsertTOTPParams{AID: aid, Sealed: sealed, CreatedAt: now})
+	if err != nil {
+		return fmt.Errorf("store authenticator of actor %d: %w", aid, err)
 	}
-	for _, step := range []func() error{
-		func() error {
-			return q.UpsertTOTP(ctx, tenantdb.UpsertTOTPParams{AID: aid, Sealed: sealed, CreatedAt: now})
-		},
-		func() error { return q.DeleteBackupCodesOf(ctx, aid) },
-		func() error { return q.InsertBackupCodes(ctx, tenantdb.InsertBackupCodesParams{AID: aid, Macs: macs}) },
-	} {
-		if err := step(); err != nil {
-			return fmt.Errorf("store authenticator of actor %d: %w", aid, err)
-		}
+	if n == 0 {
+		return ErrAuthenticatorOn
 	}
 	return nil
 }
 
-// ConfirmAuthenticator switches a stored authenticator on, by a code of it. Errors: [ErrNotFound], [ErrTokenInvalid].
+// ConfirmAuthenticator switches a stored authenticator on, by a code of it, which is used up by that. Errors:
+// [ErrNoAuthenticator], [ErrTokenInvalid].
 func ConfirmAuthenticator(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, schema db.Schema, now time.Time, aid int64, code string) error {
 	row, err := q.GetTOTP(ctx, aid)
-	if db.IsNoRows(err) {
-		return ErrNotFound
+	if db.IsNoRows(err) || err == nil && (row.ConfirmedAt != nil || now.Sub(row.CreatedAt) >= enrolTime) {
+		return ErrNoAuthenticator
 	}
 	if err != nil {
 		return fmt.Errorf("authenticator of actor %d: %w", aid, err)
@@ -181,14 +181,38 @@ func ConfirmAuthenticator(ctx context.Context, q *tenantdb.Queries, keys *keyrin
 	return nil
 }
 
-// DeleteAuthenticator removes an account's authenticator and backup codes.
+// backupCodes is how many there are.
+const backupCodes = 10
+
+// ReplaceBackupCodes draws an account's backup codes anew; earlier ones are dead.
+func ReplaceBackupCodes(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, aid int64) ([]string, error) {
+	codes, macs := make([]string, backupCodes), make([][]byte, backupCodes)
+	for i := range codes {
+		codes[i] = NewToken()
+		macs[i] = backupMAC(mac, aid, codes[i])
+	}
+	err := q.DeleteBackupCodesOf(ctx, aid)
+	if err == nil {
+		err = q.InsertBackupCodes(ctx, tenantdb.InsertBackupCodesParams{AID: aid, Macs: macs})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("backup codes of actor %d: %w", aid, err)
+	}
+	return codes, nil
+}
+
+// DeleteAuthenticator removes an account's authenticator, confirmed or not, and its backup codes. Errors:
+// [ErrNoAuthenticator].
 func DeleteAuthenticator(ctx context.Context, q *tenantdb.Queries, aid int64) error {
-	err := q.DeleteTOTP(ctx, aid)
+	n, err := q.DeleteTOTPIfAny(ctx, aid)
 	if err == nil {
 		err = q.DeleteBackupCodesOf(ctx, aid)
 	}
 	if err != nil {
 		return fmt.Errorf("delete authenticator of actor %d: %w", aid, err)
+	}
+	if n == 0 {
+		return ErrNoAuthenticator
 	}
 	return nil
 }

@@ -1,4 +1,5 @@
-// Package audit keeps a tenant's log of what its operators did: who did what to whom, when, from where and with what
+// Package audit keeps a tenant's log of what its operators did, and of what accounts changed about how they are
+// protected: who did what to whom, when, from where and with what
 // outcome. An act and its entry are written in one transaction, so there is neither without the other.
 package audit
 
@@ -8,7 +9,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/auroralocus/locus/db/tenantdb"
 )
@@ -20,7 +23,7 @@ const Done = "done"
 type Entry struct {
 	ID        string          `json:"id"` // rises with time
 	At        time.Time       `json:"at"`
-	Who       string          `json:"who"`  // an operator's name, a moderation service's DID, cli:<user>
+	Who       string          `json:"who"`  // an operator's name, a moderation service's DID, cli:<user>; an account's own DID
 	Role      string          `json:"role"` // it had at that time
 	Action    string          `json:"action"`
 	Subject   string          `json:"subject,omitempty"` // DID, at:// URI, did/cid of a blob
@@ -64,8 +67,9 @@ func Insert(ctx context.Context, q *tenantdb.Queries, e Entry, role int16, detai
 
 // Filter selects entries; empty members select all.
 type Filter struct {
-	Since   time.Time
-	After   string // the last ID of the page before; outranks Since
+	Since   time.Time // from then on
+	Until   time.Time // before then
+	After   string    // the last ID of the page before; outranks Since, or with newest first Until
 	Who     string
 	Action  string
 	Subject string // and what belongs to it: an account's records and blobs
@@ -73,26 +77,67 @@ type Filter struct {
 
 // List gives up to limit entries, oldest first. roleName writes a stored role.
 func List(ctx context.Context, q *tenantdb.Queries, f Filter, limit int, roleName func(int16) string) ([]Entry, error) {
-	after := f.After
-	if after == "" && !f.Since.IsZero() {
-		after = timePart(f.Since)
+	after, before := f.bounds()
+	if f.After != "" {
+		after = f.After
 	}
-	rows, err := q.ListAudit(ctx, tenantdb.ListAuditParams{After: after, Who: f.Who, Action: f.Action, Subject: f.Subject, MaxRows: int32(limit)})
+	rows, err := q.ListAudit(ctx, tenantdb.ListAuditParams{After: after, Before: before, Who: f.Who, Action: f.Action, Subject: f.Subject, MaxRows: int32(limit)})
 	if err != nil {
 		return nil, fmt.Errorf("list audit log: %w", err)
 	}
 	out := make([]Entry, len(rows))
 	for i, r := range rows {
-		out[i] = Entry{
-			ID: r.AuditID, At: r.At.UTC(), Who: r.Who, Role: roleName(r.Role), Action: r.Action, Subject: r.Subject,
-			Address: r.Address, RequestID: r.RequestID, Outcome: r.Outcome,
-		}
-		if r.Detail != "{}" {
-			out[i].Detail = json.RawMessage(r.Detail)
-		}
+		out[i] = entryOf(r, roleName)
 	}
 	return out, nil
 }
+
+// Newest is List, newest first.
+func Newest(ctx context.Context, q *tenantdb.Queries, f Filter, limit int, roleName func(int16) string) ([]Entry, error) {
+	after, before := f.bounds()
+	if f.After != "" {
+		before = f.After
+	}
+	rows, err := q.ListAuditNewest(ctx, tenantdb.ListAuditNewestParams{After: after, Before: before, Who: f.Who, Action: f.Action, Subject: f.Subject, MaxRows: int32(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("list audit log: %w", err)
+	}
+	out := make([]Entry, len(rows))
+	for i, r := range rows {
+		out[i] = entryOf(r, roleName)
+	}
+	return out, nil
+}
+
+// bounds are the IDs that the times stand for: an ID begins with its time.
+func (f Filter) bounds() (after, before string) {
+	if !f.Since.IsZero() {
+		after = timePart(f.Since)
+	}
+	if !f.Until.IsZero() {
+		before = timePart(f.Until)
+	}
+	return after, before
+}
+
+func entryOf(r tenantdb.Audit, roleName func(int16) string) Entry {
+	e := Entry{
+		ID: r.AuditID, At: r.At.UTC(), Who: r.Who, Role: roleName(r.Role), Action: r.Action, Subject: r.Subject,
+		Address: r.Address, RequestID: r.RequestID, Outcome: r.Outcome,
+	}
+	if r.Detail != "{}" {
+		e.Detail = json.RawMessage(r.Detail)
+	}
+	return e
+}
+
+// IsID says whether a text has the form of an entry's ID.
+func IsID(s string) bool {
+	return len(s) == 24 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// Searchable says whether Postgres can look for a text at all.
+func Searchable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // newID is the time in microseconds and 32 random bits, in hex: text order is time order.
 func newID(at time.Time) string {

@@ -28,6 +28,12 @@ const (
 	KindDeleteAccount Kind = "delete_account"
 	KindPLCOperation  Kind = "plc_operation"
 	KindSignIn        Kind = "sign_in"
+	// Notices of what was changed: they carry no code.
+	KindAppFactorOn    Kind = "app_factor_on"
+	KindAppFactorOff   Kind = "app_factor_off"
+	KindEmailFactorOn  Kind = "email_factor_on"
+	KindEmailFactorOff Kind = "email_factor_off"
+	KindBackupCodes    Kind = "backup_codes"
 	// KindMessage carries its own subject and text: the operator writes to an account.
 	KindMessage Kind = "message"
 )

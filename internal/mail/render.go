@@ -89,6 +89,9 @@ type page struct {
 	Paragraphs, After                          []string
 }
 
+// notices tell of something that has happened.
+var notices = map[Kind]bool{KindAppFactorOn: true, KindAppFactorOff: true, KindEmailFactorOn: true, KindEmailFactorOff: true, KindBackupCodes: true}
+
 // dangerous kinds tell what to do if somebody else asked.
 var dangerous = map[Kind]bool{KindUpdateEmail: true, KindDeleteAccount: true, KindPLCOperation: true, KindSignIn: true}
 
@@ -134,9 +137,13 @@ func Render(n Note, b Brand) (Message, error) {
 			p.Greeting = say("greeting")
 		}
 		p.Paragraphs = []string{say(string(n.Kind) + ".text")}
-		p.After = []string{say("code_valid"), say("not_you")}
-		if dangerous[n.Kind] {
-			p.After[1] = say("not_you_danger")
+		switch {
+		case notices[n.Kind]:
+			p.After = []string{say("not_you_changed")}
+		case dangerous[n.Kind]:
+			p.After = []string{say("code_valid"), say("not_you_danger")}
+		default:
+			p.After = []string{say("code_valid"), say("not_you")}
 		}
 	}
 	var html, text strings.Builder

@@ -1,0 +1,33 @@
+-- name: GetAccountUsage :one
+-- What one account's files take. Temporary ones are counted among the tenant's, by their index, or among the account's.
+SELECT coalesce(u.blobs, 0)::bigint AS blobs, coalesce(u.bytes, 0)::bigint AS bytes, u.max_bytes,
+  coalesce(t.blobs, 0)::bigint AS temporary_blobs, coalesce(t.bytes, 0)::bigint AS temporary_bytes
+FROM (SELECT count(*) AS blobs, sum(b.size) AS bytes FROM pds_tenant.blob b WHERE b.aid = @aid::bigint AND b.temporary) t
+LEFT JOIN pds_tenant.blob_usage u ON u.aid = @aid::bigint;
+
+-- name: GetTenantUsage :one
+-- What a tenant holds: counters where there are, and the rest counted. pg_total_relation_size knows indexes and TOAST.
+SELECT a.total::bigint AS accounts, a.deactivated::bigint AS deactivated, a.takendown::bigint AS takendown,
+  (SELECT count(*) FROM pds_tenant.record)::bigint AS records,
+  u.blobs::bigint AS blobs, u.bytes::bigint AS bytes, t.blobs::bigint AS temporary_blobs, t.bytes::bigint AS temporary_bytes,
+  (SELECT count(*) FROM pds_tenant.blob_trash x WHERE x.due_at <= @now::timestamptz)::bigint AS trash,
+  (pg_total_relation_size('pds_tenant.record'::regclass) + pg_total_relation_size('pds_tenant.mst_node'::regclass)
+    + pg_total_relation_size('pds_tenant.repo_event'::regclass))::bigint AS database_bytes
+FROM (SELECT count(*) AS total, count(*) FILTER (WHERE s.takedown_ref IS NULL AND s.deactivated_at IS NOT NULL) AS deactivated,
+    count(*) FILTER (WHERE s.takedown_ref IS NOT NULL) AS takendown
+  FROM pds_tenant.actor s JOIN pds_tenant.account c ON c.aid = s.aid WHERE s.creating_since IS NULL) a,
+  (SELECT coalesce(sum(g.blobs), 0) AS blobs, coalesce(sum(g.bytes), 0) AS bytes FROM pds_tenant.blob_usage g) u,
+  (SELECT count(*) AS blobs, coalesce(sum(b.size), 0) AS bytes FROM pds_tenant.blob b WHERE b.temporary) t;
+
+-- name: ListUsageByBytes :many
+-- Those that take most first; behind the account that had @bytes and @after.
+SELECT a.aid, a.did, a.handle, coalesce(u.blobs, 0)::bigint AS blobs, coalesce(u.bytes, 0)::bigint AS bytes, u.max_bytes
+FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid LEFT JOIN pds_tenant.blob_usage u ON u.aid = a.aid
+WHERE a.creating_since IS NULL AND (coalesce(u.bytes, 0) < @bytes::bigint OR coalesce(u.bytes, 0) = @bytes::bigint AND a.aid > @after::bigint)
+ORDER BY coalesce(u.bytes, 0) DESC, a.aid LIMIT @max_rows::int;
+
+-- name: ListUsageByAccount :many
+SELECT a.aid, a.did, a.handle, coalesce(u.blobs, 0)::bigint AS blobs, coalesce(u.bytes, 0)::bigint AS bytes, u.max_bytes
+FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid LEFT JOIN pds_tenant.blob_usage u ON u.aid = a.aid
+WHERE a.creating_since IS NULL AND a.aid > @after::bigint
+ORDER BY a.aid LIMIT @max_rows::int;
