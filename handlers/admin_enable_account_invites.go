@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"strings"
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
@@ -21,8 +22,8 @@ func (m adminMethods) enableAccountInvites(ctx context.Context, c operatorCaller
 const maxInviteNote = 2000
 
 func (m adminMethods) setInvites(ctx context.Context, c operatorCaller, did string, disabled bool, note string) error {
-	if len(note) > maxInviteNote {
-		return invalid("note must have at most %d bytes", maxInviteNote)
+	if len(note) > maxInviteNote || strings.IndexByte(note, 0) >= 0 {
+		return invalid("note must be text of at most %d bytes", maxInviteNote)
 	}
 	return noAccount(m.act(ctx, c, did, map[string]any{"note": note}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		return nil, accounts.SetInvitesDisabled(ctx, q, did, disabled, note)

@@ -170,6 +170,10 @@ func TestMoveAccount(t *testing.T) {
 	}
 	v.call(activate, nil).fails(400, "InvalidRequest", "DID document")
 	v.create("app.bsky.feed.post", "", postRecord("too early")).fails(401, "AccountDeactivated", "")
+	v.call(deactivate, obj{}).ok() // is what it is; nobody hears of it, and its date stays
+	if n := query64(t, h.url, "SELECT count(*) FROM "+h.b.Schema.String()+".actor WHERE delete_after IS NOT NULL"); n[0] != 1 {
+		t.Error("an account that was never activated would stay forever")
+	}
 	if got := h.told(h.b, 0); got != "" {
 		t.Errorf("the stream says %q", got)
 	}

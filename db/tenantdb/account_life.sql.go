@@ -250,7 +250,8 @@ func (q *Queries) UpdateActorActivated(ctx context.Context, aid int64) (UpdateAc
 
 const UpdateActorDeactivated = `-- name: UpdateActorDeactivated :one
 
-UPDATE pds_tenant.actor SET deactivated_at = coalesce(deactivated_at, $1::timestamptz), delete_after = $2::timestamptz
+UPDATE pds_tenant.actor SET deactivated_at = coalesce(deactivated_at, $1::timestamptz),
+  delete_after = CASE WHEN unannounced THEN coalesce($2::timestamptz, delete_after) ELSE $2::timestamptz END
 WHERE aid = $3 AND creating_since IS NULL
 RETURNING did, takedown_ref, unannounced
 `
@@ -269,6 +270,7 @@ type UpdateActorDeactivatedRow struct {
 
 // Changes of an account's state. Each takes the actor's row first: commits that are on their way in other processes
 // end before it, later ones see it.
+// One that moved here and was never activated keeps its date, if no other is given.
 func (q *Queries) UpdateActorDeactivated(ctx context.Context, arg UpdateActorDeactivatedParams) (UpdateActorDeactivatedRow, error) {
 	row := q.db.QueryRow(ctx, UpdateActorDeactivated, arg.Now, arg.DeleteAfter, arg.AID)
 	var i UpdateActorDeactivatedRow

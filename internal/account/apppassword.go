@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/auroralocus/locus/db"
@@ -15,7 +17,7 @@ import (
 )
 
 var (
-	// ErrAppPasswordName: 400 InvalidRequest "The name must have 1 to 256 characters".
+	// ErrAppPasswordName: 400 InvalidRequest "The name must have 1 to 256 characters", none of them a control character.
 	ErrAppPasswordName = errors.New("app password name must have 1 to 256 characters")
 	// ErrAppPasswordTaken: 400 InvalidRequest "There is an app password of this name already".
 	ErrAppPasswordTaken = errors.New("app password name is taken")
@@ -58,7 +60,7 @@ func appPasswordMAC(mac *keyring.MAC, aid int64, password string) []byte {
 // InsertAppPassword stores a password drawn by [NewAppPassword], inside the caller's transaction. mac is the tenant's
 // credential secret. Errors: [ErrAppPasswordName], [ErrAppPasswordTaken], [ErrAppPasswords], [ErrAppPasswordExpiry].
 func InsertAppPassword(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, aid int64, p AppPassword, password string) error {
-	if n := utf8.RuneCountInString(p.Name); n == 0 || n > 256 || !isText(p.Name) {
+	if n := utf8.RuneCountInString(p.Name); n == 0 || n > 256 || !isText(p.Name) || strings.ContainsFunc(p.Name, unicode.IsControl) {
 		return ErrAppPasswordName
 	}
 	if p.ExpiresAt != nil && !p.ExpiresAt.After(p.CreatedAt) {
@@ -124,6 +126,7 @@ func RevokeAppPassword(ctx context.Context, q *tenantdb.Queries, now time.Time, 
 // SignIn is [Passwords.Authenticate] that also takes app passwords: app is nil for the main password. They do not open
 // accounts that are taken down. [UseAppPassword] has the last word. Errors as of Authenticate.
 func (p *Passwords) SignIn(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, identifier, password string) (a *Account, app *AppPassword, err error) {
+	began := p.now()
 	if appPasswordForm.MatchString(password) {
 		a, err = ByIdentifier(ctx, q, identifier)
 		if err == nil && !a.TakenDown {
@@ -136,7 +139,7 @@ func (p *Passwords) SignIn(ctx context.Context, q *tenantdb.Queries, mac *keyrin
 			return a, app, nil
 		}
 	}
-	a, err = p.Authenticate(ctx, q, identifier, password)
+	a, err = p.authenticateSince(ctx, q, began, identifier, password)
 	return a, nil, err
 }
 

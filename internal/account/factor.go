@@ -223,7 +223,7 @@ func totpBinding(schema db.Schema, aid int64) keyring.Binding {
 
 // backupMAC is what is stored of a backup code: keyed, and bound to the account.
 func backupMAC(mac *keyring.MAC, aid int64, code string) []byte {
-	return mac.Sign([]byte("backup_code\x00" + strconv.FormatInt(aid, 10) + "\x00" + code))
+	return mac.Sign([]byte("backup_code\x00" + strconv.FormatInt(aid, 10) + "\x00" + normalToken(code)))
 }
 
 // spec: RFC 6238, with the parameters that all authenticator apps take

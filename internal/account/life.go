@@ -35,6 +35,9 @@ func Deactivate(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int
 	if err != nil {
 		return nil, fmt.Errorf("deactivate actor %d: %w", aid, err)
 	}
+	if row.Unannounced {
+		return nil, nil // nobody heard of it yet: the DID lives elsewhere
+	}
 	status := firehose.StatusDeactivated
 	if row.TakedownRef != nil {
 		status = firehose.StatusTakendown // which outranks it

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
@@ -48,7 +49,29 @@ func NewToken() string {
 // tokenMAC is what is stored of a token. It is keyed, so the rows alone let nobody try the 50 bits out; it names no
 // account, because resetPassword is given nothing but the token.
 func tokenMAC(mac *keyring.MAC, purpose TokenPurpose, token string) []byte {
-	return mac.Sign([]byte("email_token\x00" + string(purpose) + "\x00" + strings.ToUpper(strings.TrimSpace(token))))
+	return mac.Sign([]byte("email_token\x00" + string(purpose) + "\x00" + normalToken(token)))
+}
+
+// normalToken is the one form of a token that a person has typed: in any case, with the dash or without, with blanks
+// from copying, and with the digits that base32 leaves out because they look like letters.
+func normalToken(typed string) string {
+	s := strings.Map(func(r rune) rune {
+		switch {
+		case r == '-' || unicode.IsSpace(r):
+			return -1
+		case r == '0':
+			return 'O'
+		case r == '1':
+			return 'I'
+		case r == '8':
+			return 'B'
+		}
+		return r
+	}, strings.ToUpper(typed))
+	if len(s) == 10 {
+		return s[:5] + "-" + s[5:]
+	}
+	return s
 }
 
 // IssueToken stores a token drawn by [NewToken], in place of an earlier one of the same purpose. mac is the tenant's

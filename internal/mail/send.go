@@ -143,7 +143,9 @@ func (c *Conn) Send(e Envelope, m Message, handOver func() error) error {
 		return fmt.Errorf("send mail: %w", err)
 	}
 	if err := c.client.Mail("<" + e.From + ">"); err != nil {
-		return answered("sender", err)
+		// Whatever the code: it is about us (no relaying without a password, a sender that may not), and the operator can
+		// mend it while the message is worth sending.
+		return fmt.Errorf("send mail: sender: %w", err)
 	}
 	if err := c.client.Rcpt("<" + e.To + ">"); err != nil {
 		return answered("recipient", err)

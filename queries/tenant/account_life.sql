@@ -2,7 +2,9 @@
 -- end before it, later ones see it.
 
 -- name: UpdateActorDeactivated :one
-UPDATE pds_tenant.actor SET deactivated_at = coalesce(deactivated_at, @now::timestamptz), delete_after = sqlc.narg(delete_after)::timestamptz
+-- One that moved here and was never activated keeps its date, if no other is given.
+UPDATE pds_tenant.actor SET deactivated_at = coalesce(deactivated_at, @now::timestamptz),
+  delete_after = CASE WHEN unannounced THEN coalesce(sqlc.narg(delete_after)::timestamptz, delete_after) ELSE sqlc.narg(delete_after)::timestamptz END
 WHERE aid = @aid AND creating_since IS NULL
 RETURNING did, takedown_ref, unannounced;
 
