@@ -266,6 +266,15 @@ func TestDeleteAccount(t *testing.T) {
 	}
 	u.create("app.bsky.graph.follow", "", obj{"$type": "app.bsky.graph.follow", "subject": other.did, "createdAt": createdAt}).ok()
 	other.create("app.bsky.feed.post", "", postRecord("theirs")).ok()
+	// Files: one that a record names, one that waits for its record, one that is taken down.
+	file := u.uploaded(onePixel)
+	u.create("app.bsky.feed.post", "", imagePost("look", file)).ok()
+	u.uploaded(png(100))
+	down := u.uploaded(png(200))
+	h.post(hostA, "com.atproto.admin.updateSubjectStatus", asAdmin(), obj{"subject": obj{"$type": "com.atproto.admin.defs#repoBlobRef", "did": u.did, "cid": refOf(down)}, "takedown": obj{"applied": true}}).ok()
+	if n := h.files(); n != 3 {
+		t.Errorf("%d files", n)
+	}
 	u.call("com.atproto.server.requestAccountDelete", nil).ok()
 	token := u.mailedToken(mail.KindDeleteAccount)
 	const method = "com.atproto.server.deleteAccount"
@@ -290,6 +299,11 @@ func TestDeleteAccount(t *testing.T) {
 		t.Errorf("the stream is now %q", got)
 	}
 	h.leavesNothing(h.a, aid, 1)
+	u.blobFile(refOf(file)).fails(400, "RepoNotFound", "")
+	other.emptyTrash()
+	if n := h.files(); n != 0 {
+		t.Errorf("%d files of a deleted account", n)
+	}
 	// Nothing works any more; handle and address are free.
 	u.ask("com.atproto.server.getSession").fails(403, "AccountNotFound", "")
 	h.post(hostA, "com.atproto.server.refreshSession", bearer(u.refresh), nil).fails(400, "ExpiredToken", "")

@@ -50,10 +50,13 @@ const DeleteBlobsSlice = `-- name: DeleteBlobsSlice :execrows
 WITH dead AS (
   DELETE FROM pds_tenant.blob b WHERE b.aid = $1::bigint AND b.cid IN (
     SELECT s.cid FROM pds_tenant.blob s WHERE s.aid = $1::bigint ORDER BY s.cid LIMIT $2::int)
-  RETURNING b.store, b.object
+  RETURNING b.aid, b.size, b.store, b.object
+), counted AS (
+  UPDATE pds_tenant.blob_usage u SET blobs = u.blobs - d.blobs, bytes = u.bytes - d.bytes
+  FROM (SELECT dead.aid, count(*) AS blobs, sum(dead.size) AS bytes FROM dead GROUP BY dead.aid) d WHERE u.aid = d.aid
 )
 INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, 'epoch'::timestamptz FROM dead
-ON CONFLICT (store, object) DO NOTHING
+ON CONFLICT (store, object) DO UPDATE SET due_at = excluded.due_at
 `
 
 type DeleteBlobsSliceParams struct {
@@ -61,7 +64,7 @@ type DeleteBlobsSliceParams struct {
 	MaxRows int32
 }
 
-// A slice of a deleted account's blobs; the trash has their objects then, due at once.
+// A slice of a deleted account's blobs; the trash has their objects then, due at once. It counts what it deleted.
 func (q *Queries) DeleteBlobsSlice(ctx context.Context, arg DeleteBlobsSliceParams) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteBlobsSlice, arg.AID, arg.MaxRows)
 	if err != nil {
@@ -329,6 +332,65 @@ func (q *Queries) ListBlobsForWrite(ctx context.Context, arg ListBlobsForWritePa
 			&i.MimeType,
 			&i.Size,
 			&i.Takendown,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListBlobsMisplaced = `-- name: ListBlobsMisplaced :many
+SELECT b.aid, a.did, b.cid, b.size, b.mime_type, b.temporary, b.store, b.object, b.takedown_ref, b.created_at
+FROM pds_tenant.blob b JOIN pds_tenant.actor a ON a.aid = b.aid
+WHERE (b.takedown_ref IS NOT NULL) <> (b.object LIKE 'quarantine/%') AND (b.aid, b.cid) > ($1::bigint, $2::bytea)
+ORDER BY b.aid, b.cid LIMIT $3::int
+`
+
+type ListBlobsMisplacedParams struct {
+	AfterAID int64
+	AfterCID []byte
+	MaxRows  int32
+}
+
+type ListBlobsMisplacedRow struct {
+	AID         int64
+	DID         string
+	CID         []byte
+	Size        int64
+	MimeType    string
+	Temporary   bool
+	Store       int16
+	Object      string
+	TakedownRef *string
+	CreatedAt   time.Time
+}
+
+// Blobs that are taken down and lie where blobs are served from, or the reverse: the queue of moves in and out of the
+// quarantine. The index blob_misplaced has these and no others.
+func (q *Queries) ListBlobsMisplaced(ctx context.Context, arg ListBlobsMisplacedParams) ([]ListBlobsMisplacedRow, error) {
+	rows, err := q.db.Query(ctx, ListBlobsMisplaced, arg.AfterAID, arg.AfterCID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListBlobsMisplacedRow
+	for rows.Next() {
+		var i ListBlobsMisplacedRow
+		if err := rows.Scan(
+			&i.AID,
+			&i.DID,
+			&i.CID,
+			&i.Size,
+			&i.MimeType,
+			&i.Temporary,
+			&i.Store,
+			&i.Object,
+			&i.TakedownRef,
+			&i.CreatedAt,
 		); err != nil {
 			return nil, err
 		}

@@ -150,6 +150,13 @@ func Purge(ctx context.Context, q *tenantdb.Queries, aid int64) (done bool, err 
 		func() (int64, error) {
 			return q.DeleteNodesSlice(ctx, tenantdb.DeleteNodesSliceParams{AID: aid, MaxRows: purgeSlice})
 		},
+		func() (int64, error) {
+			return q.DeleteRecordBlobsSlice(ctx, tenantdb.DeleteRecordBlobsSliceParams{AID: aid, MaxRows: purgeSlice})
+		},
+		// The files themselves: the trash has them then.
+		func() (int64, error) {
+			return q.DeleteBlobsSlice(ctx, tenantdb.DeleteBlobsSliceParams{AID: aid, MaxRows: purgeSlice})
+		},
 	} {
 		n, err := slice()
 		if err != nil {
@@ -158,6 +165,9 @@ func Purge(ctx context.Context, q *tenantdb.Queries, aid int64) (done bool, err 
 		done = done && n < purgeSlice
 	}
 	if done {
+		if err := q.DeleteBlobUsage(ctx, aid); err != nil {
+			return false, fmt.Errorf("end purge %d: %w", aid, err)
+		}
 		if err := q.DeletePurge(ctx, aid); err != nil {
 			return false, fmt.Errorf("end purge %d: %w", aid, err)
 		}

@@ -172,14 +172,17 @@ INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dea
 ON CONFLICT (store, object) DO NOTHING;
 
 -- name: DeleteBlobsSlice :execrows
--- A slice of a deleted account's blobs; the trash has their objects then, due at once.
+-- A slice of a deleted account's blobs; the trash has their objects then, due at once. It counts what it deleted.
 WITH dead AS (
   DELETE FROM pds_tenant.blob b WHERE b.aid = @aid::bigint AND b.cid IN (
     SELECT s.cid FROM pds_tenant.blob s WHERE s.aid = @aid::bigint ORDER BY s.cid LIMIT @max_rows::int)
-  RETURNING b.store, b.object
+  RETURNING b.aid, b.size, b.store, b.object
+), counted AS (
+  UPDATE pds_tenant.blob_usage u SET blobs = u.blobs - d.blobs, bytes = u.bytes - d.bytes
+  FROM (SELECT dead.aid, count(*) AS blobs, sum(dead.size) AS bytes FROM dead GROUP BY dead.aid) d WHERE u.aid = d.aid
 )
 INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, 'epoch'::timestamptz FROM dead
-ON CONFLICT (store, object) DO NOTHING;
+ON CONFLICT (store, object) DO UPDATE SET due_at = excluded.due_at;
 
 -- name: DeleteRecordBlobsSlice :execrows
 DELETE FROM pds_tenant.record_blob WHERE aid = @aid::bigint AND (cid, path) IN (
@@ -193,3 +196,11 @@ DELETE FROM pds_tenant.blob_usage WHERE aid = @aid;
 UPDATE pds_tenant.blob SET created_at = CASE WHEN temporary THEN @now::timestamptz ELSE created_at END
 WHERE aid = @aid AND cid = @cid
 RETURNING mime_type, size, store, object, takedown_ref;
+
+-- name: ListBlobsMisplaced :many
+-- Blobs that are taken down and lie where blobs are served from, or the reverse: the queue of moves in and out of the
+-- quarantine. The index blob_misplaced has these and no others.
+SELECT b.aid, a.did, b.cid, b.size, b.mime_type, b.temporary, b.store, b.object, b.takedown_ref, b.created_at
+FROM pds_tenant.blob b JOIN pds_tenant.actor a ON a.aid = b.aid
+WHERE (b.takedown_ref IS NOT NULL) <> (b.object LIKE 'quarantine/%') AND (b.aid, b.cid) > (@after_aid::bigint, @after_cid::bytea)
+ORDER BY b.aid, b.cid LIMIT @max_rows::int;
