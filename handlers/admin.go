@@ -9,6 +9,7 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 )
@@ -22,6 +23,7 @@ type adminMethods struct {
 	passwords *accounts.Passwords
 	actors    *accounts.Cache
 	outbox    *outbox.Outbox
+	blobs     *blob.Store
 	now       func() time.Time
 }
 

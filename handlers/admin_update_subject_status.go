@@ -154,6 +154,9 @@ func (m adminMethods) setBlobStatus(ctx context.Context, c operatorCaller, did, 
 		}
 		return nil, err
 	})
+	if err == nil && takedown != nil {
+		m.blobs.MoveQuarantined(ctx, c.Tenant.Schema)
+	}
 	return noSubject(err)
 }
 

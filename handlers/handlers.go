@@ -75,7 +75,7 @@ func namespaces(g *group, d Deps) {
 	identities.register(g)
 	actorMethods{d.DB, d.Now}.register(g)
 	tempMethods{d.DB}.register(g)
-	adminMethods{publish, server, identities, d.Passwords, d.Actors, d.Outbox, d.Now}.register(g)
+	adminMethods{publish, server, identities, d.Passwords, d.Actors, d.Outbox, d.Blobs, d.Now}.register(g)
 }
 
 // Server answers HTTP for all tenants.

@@ -216,11 +216,11 @@ func (q *Queries) ListBlobMiscounts(ctx context.Context, maxRows int32) ([]ListB
 }
 
 const ListBlobObjects = `-- name: ListBlobObjects :many
-SELECT b.cid, b.store, b.object FROM pds_tenant.blob b WHERE b.aid = $1 AND b.cid = ANY ($2::bytea[]) LIMIT 10000
+SELECT b.cid, b.store, b.object FROM pds_tenant.blob b WHERE b.aid = ANY ($1::bigint[]) AND b.cid = ANY ($2::bytea[]) LIMIT 10000
 `
 
 type ListBlobObjectsParams struct {
-	AID  int64
+	Aids []int64
 	Cids [][]byte
 }
 
@@ -230,8 +230,9 @@ type ListBlobObjectsRow struct {
 	Object string
 }
 
+// Of some accounts: a DID's, and those that are being purged.
 func (q *Queries) ListBlobObjects(ctx context.Context, arg ListBlobObjectsParams) ([]ListBlobObjectsRow, error) {
-	rows, err := q.db.Query(ctx, ListBlobObjects, arg.AID, arg.Cids)
+	rows, err := q.db.Query(ctx, ListBlobObjects, arg.Aids, arg.Cids)
 	if err != nil {
 		return nil, err
 	}

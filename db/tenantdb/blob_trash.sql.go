@@ -133,3 +133,29 @@ func (q *Queries) UpdateBlobTrashFailed(ctx context.Context, arg UpdateBlobTrash
 	)
 	return err
 }
+
+const UpdateBlobTrashHastened = `-- name: UpdateBlobTrashHastened :exec
+UPDATE pds_tenant.blob_trash SET due_at = $1::timestamptz
+WHERE store = ANY ($2::smallint[]) AND object >= $3::text AND object < $4::text
+  AND due_at > $1::timestamptz AND due_at <= $5::timestamptz
+`
+
+type UpdateBlobTrashHastenedParams struct {
+	Now    time.Time
+	Stores []int16
+	First  string
+	Behind string
+	Until  time.Time
+}
+
+// What waits out its grace goes now. Announced uploads and copies are due later than any grace, and stay.
+func (q *Queries) UpdateBlobTrashHastened(ctx context.Context, arg UpdateBlobTrashHastenedParams) error {
+	_, err := q.db.Exec(ctx, UpdateBlobTrashHastened,
+		arg.Now,
+		arg.Stores,
+		arg.First,
+		arg.Behind,
+		arg.Until,
+	)
+	return err
+}

@@ -87,6 +87,30 @@ func (q *Queries) InsertPurge(ctx context.Context, arg InsertPurgeParams) error 
 	return err
 }
 
+const ListPurges = `-- name: ListPurges :many
+SELECT aid FROM pds_tenant.purge ORDER BY aid LIMIT $1::int
+`
+
+func (q *Queries) ListPurges(ctx context.Context, maxRows int32) ([]int64, error) {
+	rows, err := q.db.Query(ctx, ListPurges, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var aid int64
+		if err := rows.Scan(&aid); err != nil {
+			return nil, err
+		}
+		items = append(items, aid)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const LockPurge = `-- name: LockPurge :one
 SELECT aid FROM pds_tenant.purge ORDER BY aid LIMIT 1 FOR UPDATE SKIP LOCKED
 `

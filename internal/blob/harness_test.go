@@ -285,7 +285,7 @@ func (b *bed) objects() int {
 	b.t.Helper()
 	n := 0
 	for _, p := range b.store.opened() {
-		if err := p.list(b.t.Context(), b.schema.String(), func(found) error { n++; return nil }); err != nil {
+		if err := p.everything(b.t.Context(), b.schema, func(found) error { n++; return nil }); err != nil {
 			b.t.Fatal(err)
 		}
 	}

@@ -139,7 +139,12 @@ func (s *Store) moveOne(ctx context.Context, schema db.Schema, from, to *place, 
 	if !in.cid.Equals(want) {
 		return false, fmt.Errorf("%w: the bytes of %s are those of %s", ErrLost, row.Object, in.cid)
 	}
-	object := newObject(schema, row.DID, want)
+	down := row.TakedownRef != nil
+	object := newPlaceFor(schema, row.DID, want, down)
+	end := s.now()
+	if quarantined(row.Object) == down { // moved to serve from elsewhere: downloads may have begun
+		end = end.Add(moveGrace)
+	}
 	if to.announced() {
 		due := s.now().Add(announceTime + 2*s.storeTime(row.Size))
 		if err := t.Q().InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{Store: id, Object: object, DueAt: due}); err != nil {
@@ -159,7 +164,7 @@ func (s *Store) moveOne(ctx context.Context, schema db.Schema, from, to *place, 
 		if err := q.DeleteBlobTrash(ctx, tenantdb.DeleteBlobTrashParams{Stores: []int16{id}, Objects: []string{object}}); err != nil {
 			return err
 		}
-		return q.InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{Store: row.Store, Object: row.Object, DueAt: s.now().Add(moveGrace)})
+		return q.InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{Store: row.Store, Object: row.Object, DueAt: end})
 	})
 	switch {
 	case errors.Is(err, db.ErrUnknownOutcome):

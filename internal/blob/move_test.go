@@ -130,6 +130,22 @@ func TestVerify(t *testing.T) {
 		want    []string
 		after   func(b *bed, o Owner, kept, temporary Info)
 	}{
+		"wrong size": {func(b *bed, _ Owner, _, _ Info) { b.shorten() }, []string{"wrong", "wrong"}, nil},
+		"place": {func(b *bed, _ Owner, _, _ Info) { b.exec("UPDATE pds.blob SET takedown_ref = 'x'") }, []string{"place", "place"}, func(b *bed, _ Owner, _, _ Info) {
+			if n := b.quarantinedObjects(); n != 2 {
+				b.t.Errorf("%d objects in quarantine", n)
+			}
+			b.exec("UPDATE pds.blob SET takedown_ref = NULL")
+			if kinds, _ := b.verify(VerifyOptions{}); len(kinds) != 2 {
+				b.t.Error(kinds)
+			}
+		}},
+		"orphan in quarantine": {func(b *bed, o Owner, _, temporary Info) {
+			if _, err := b.store.SetTakedown(b.t.Context(), b.schema, o.AID, temporary.CID, new("x")); err != nil {
+				b.t.Fatal(err)
+			}
+			b.exec("DELETE FROM pds.blob WHERE temporary")
+		}, []string{"count", "orphan"}, nil},
 		"nothing": {func(*bed, Owner, Info, Info) {}, nil, nil},
 		"lost": {func(b *bed, _ Owner, _, _ Info) { b.lose() }, []string{"lost", "lost"}, func(b *bed, o Owner, kept, _ Info) {
 			missing, err := b.store.ListMissing(b.t.Context(), b.schema, o.AID, cid.Undef, 10)
@@ -188,6 +204,24 @@ func TestVerify(t *testing.T) {
 				one.after(b, alice, kept, temporary)
 			}
 		})
+	}
+}
+
+// shorten takes a byte from the end of every object on the first disk.
+func (b *bed) shorten() {
+	b.t.Helper()
+	err := filepath.WalkDir(filepath.Join(b.dir, "blobs", b.schema.String()), func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		return os.Truncate(path, info.Size()-1)
+	})
+	if err != nil {
+		b.t.Fatal(err)
 	}
 }
 

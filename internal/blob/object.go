@@ -17,6 +17,21 @@ func newObject(schema db.Schema, did string, c cid.Cid) string {
 	return schema.String() + "/" + hex.EncodeToString(sum[:1]) + "/" + didFolder(did) + "/" + c.String() + "." + strings.ToLower(rand.Text()[:10])
 }
 
+// quarantineFolder is where the objects of blobs that are taken down are, beside those that may be served: whoever gives
+// a bucket or a folder to the public leaves it out.
+const quarantineFolder = "quarantine/"
+
+// newPlaceFor names an object that does not exist yet, of a blob that is taken down or not.
+func newPlaceFor(schema db.Schema, did string, c cid.Cid, takendown bool) string {
+	if takendown {
+		return quarantineFolder + newObject(schema, did, c)
+	}
+	return newObject(schema, did, c)
+}
+
+// quarantined says whether an object is where nothing is served from.
+func quarantined(object string) bool { return strings.HasPrefix(object, quarantineFolder) }
+
 // didFolder is a DID as the name of a folder: itself, but for long ones and those with unusual characters.
 func didFolder(did string) string {
 	ok := len(did) <= 90
@@ -44,7 +59,7 @@ func cidOf(object string) (cid.Cid, bool) {
 
 // schemaOf reads the tenant's schema back from an object's name.
 func schemaOf(object string) (db.Schema, bool) {
-	text, _, ok := strings.Cut(object, "/")
+	text, _, ok := strings.Cut(strings.TrimPrefix(object, quarantineFolder), "/")
 	if !ok {
 		return db.Schema{}, false
 	}

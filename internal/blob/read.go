@@ -84,6 +84,9 @@ func (s *Store) Presigned(ctx context.Context, schema db.Schema, aid int64, c ci
 	if err != nil {
 		return "", err
 	}
+	if quarantined(row.Object) { // restored a moment ago
+		return "", nil
+	}
 	p, err := s.placeOf(ctx, schema, row.Store)
 	if err != nil {
 		return "", err
@@ -159,16 +162,20 @@ func UsageOf(ctx context.Context, q *tenantdb.Queries, aid int64) (Usage, error)
 }
 
 // SetTakedown takes a blob down, or restores it with a nil ref. found is false when the account has no such blob. A
-// takedown outlives the records that refer to the blob; restored without any, it is temporary.
+// takedown outlives the records that refer to the blob; restored without any, it is temporary. The bytes follow into the
+// quarantine, or out of it; when that cannot be done now it is done later.
 func (s *Store) SetTakedown(ctx context.Context, schema db.Schema, aid int64, c cid.Cid, ref *string) (found bool, err error) {
 	err = s.db.Tenant(schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
 		found, err = SetTakedown(ctx, q, s.now(), aid, c, ref)
 		return err
 	})
+	if err == nil && found {
+		s.MoveQuarantined(ctx, schema)
+	}
 	return found, err
 }
 
-// SetTakedown is the same inside the caller's transaction.
+// SetTakedown is the same inside the caller's transaction, who calls [Store.MoveQuarantined] after it.
 func SetTakedown(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, c cid.Cid, ref *string) (found bool, err error) {
 	if err := q.LockBlobOwners(ctx, []int64{aid}); err != nil {
 		return false, fmt.Errorf("lock account %d: %w", aid, err)

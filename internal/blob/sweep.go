@@ -78,11 +78,12 @@ func (w *Sweeper) Sweep(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// EmptyTrash deletes what is due in every tenant.
+// EmptyTrash deletes what is due in every tenant, and moves what was taken down out of reach.
 func (w *Sweeper) EmptyTrash(ctx context.Context) error {
 	return w.each(ctx, func(ctx context.Context, t *tenant.Tenant) error {
+		_, failed := w.store.quarantine(ctx, t.Schema)
 		_, err := w.store.EmptyTrash(ctx, t.Schema)
-		return err
+		return errors.Join(failed, err)
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 
 // Problem is something that verify found.
 type Problem struct {
-	Kind     string `json:"kind"` // lost, wrong, orphan, reference, state, trash, count
+	Kind     string `json:"kind"` // lost, wrong, place, orphan, reference, state, trash, count
 	AID      int64  `json:"aid,omitzero"`
 	DID      string `json:"did,omitzero"`
 	CID      string `json:"cid,omitzero"`
@@ -29,6 +29,8 @@ type Problem struct {
 type VerifyOptions struct {
 	Deep   bool // read every blob and hash it
 	Repair bool
+	// Progress is called now and then; nil: not.
+	Progress func(Verified)
 	// Young is how old an object without a row must be to be an orphan: younger ones may be uploads on their way, or
 	// what a crash left and the sweep will find. Default one hour.
 	Young time.Duration
@@ -59,7 +61,7 @@ func (s *Store) Verify(ctx context.Context, schema db.Schema, o VerifyOptions, e
 	if err := s.learn(ctx, schema); err != nil {
 		return v.sum, err
 	}
-	for _, step := range []func(context.Context) error{v.references, v.states, v.rows, v.objects, v.trash, v.counters} {
+	for _, step := range []func(context.Context) error{v.references, v.states, v.rows, v.misplaced, v.objects, v.trash, v.counters} {
 		if err := step(ctx); err != nil {
 			return v.sum, err
 		}
@@ -213,6 +215,7 @@ func (v *verifier) rows(ctx context.Context) error {
 		}
 		for _, r := range rows {
 			after.AfterAID, after.AfterCID = r.AID, r.CID
+			v.progress()
 			if err := v.row(ctx, r); err != nil {
 				return fmt.Errorf("blob %s of %s: %w", cidText(string(r.CID)), r.DID, err)
 			}
@@ -304,8 +307,9 @@ func (v *verifier) objects(ctx context.Context) error {
 			page = page[:0]
 			return err
 		}
-		err = p.list(ctx, v.schema.String(), func(f found) error {
+		err = p.everything(ctx, v.schema, func(f found) error {
 			v.sum.Objects++
+			v.progress()
 			if v.s.now().Sub(f.modified) < v.opts.Young {
 				v.sum.Young++ // taken back below when it has a row
 			}
@@ -347,7 +351,12 @@ func (v *verifier) folder(ctx context.Context, id int16, p *place, folder string
 		}
 		names = append(names, f.object)
 	}
-	rows, err := v.t.Q().ListBlobObjects(ctx, tenantdb.ListBlobObjectsParams{AID: aid, Cids: cids})
+	// An account that was deleted a moment ago has its rows until the purge comes to them.
+	aids, err := v.t.Q().ListPurges(ctx, verifyPage)
+	if err != nil {
+		return err
+	}
+	rows, err := v.t.Q().ListBlobObjects(ctx, tenantdb.ListBlobObjectsParams{Aids: append(aids, aid), Cids: cids})
 	if err != nil {
 		return err
 	}
@@ -455,6 +464,12 @@ func (v *verifier) counters(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func (v *verifier) progress() {
+	if v.opts.Progress != nil {
+		v.opts.Progress(v.sum)
+	}
 }
 
 func cidText(raw string) string {

@@ -24,7 +24,8 @@ ORDER BY b.aid, b.cid LIMIT @max_rows::int;
 SELECT count(*)::bigint AS blobs, coalesce(sum(b.size), 0)::bigint AS bytes FROM pds_tenant.blob b WHERE b.store = @store;
 
 -- name: ListBlobObjects :many
-SELECT b.cid, b.store, b.object FROM pds_tenant.blob b WHERE b.aid = @aid AND b.cid = ANY (@cids::bytea[]) LIMIT 10000;
+-- Of some accounts: a DID's, and those that are being purged.
+SELECT b.cid, b.store, b.object FROM pds_tenant.blob b WHERE b.aid = ANY (@aids::bigint[]) AND b.cid = ANY (@cids::bytea[]) LIMIT 10000;
 
 -- name: ListBlobTrashed :many
 SELECT t.object FROM pds_tenant.blob_trash t WHERE t.store = @store AND t.object = ANY (@objects::text[]) LIMIT 10000;

@@ -23,3 +23,9 @@ UPDATE pds_tenant.blob_trash SET due_at = @due_at, last_error = @last_error WHER
 
 -- name: CountBlobTrash :one
 SELECT count(*)::bigint AS objects, coalesce(sum((attempts > 1)::int), 0)::bigint AS failing FROM pds_tenant.blob_trash WHERE due_at <= @now::timestamptz;
+
+-- name: UpdateBlobTrashHastened :exec
+-- What waits out its grace goes now. Announced uploads and copies are due later than any grace, and stay.
+UPDATE pds_tenant.blob_trash SET due_at = @now::timestamptz
+WHERE store = ANY (@stores::smallint[]) AND object >= @first::text AND object < @behind::text
+  AND due_at > @now::timestamptz AND due_at <= @until::timestamptz;

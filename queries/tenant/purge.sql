@@ -22,3 +22,6 @@ DELETE FROM pds_tenant.backlink WHERE aid = @aid::bigint AND path IN (
 -- name: DeleteNodesSlice :execrows
 DELETE FROM pds_tenant.mst_node WHERE aid = @aid::bigint AND (level, after) IN (
   SELECT n.level, n.after FROM pds_tenant.mst_node n WHERE n.aid = @aid::bigint ORDER BY n.level, n.after LIMIT @max_rows::int);
+
+-- name: ListPurges :many
+SELECT aid FROM pds_tenant.purge ORDER BY aid LIMIT @max_rows::int;
