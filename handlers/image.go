@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -69,7 +68,7 @@ func (p imagePages) serve(w http.ResponseWriter, r *http.Request) error {
 	defer file.Close()
 	h := w.Header()
 	safeFile(h, f.Type())
-	h.Set("ETag", `"`+filepath.Base(file.Name())+`"`)
+	h.Set("ETag", `"`+c.String()+"."+preset.Name+"."+string(f)+`"`)
 	h.Set("Cache-Control", blobAge)
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	http.ServeContent(&patient{ResponseWriter: w}, r, "", time.Time{}, file)

@@ -1,111 +1,13 @@
 package picture
 
-import (
-	"bufio"
-	"bytes"
-	"encoding/binary"
-	"fmt"
-	"io"
-)
-
-// jpegHead is what a JPEG's segments before the first scan tell.
-type jpegHead struct {
-	orientation int // of EXIF, 1 to 8; 1 when it says nothing
-	progressive bool
-	samples     int // for each pixel, rounded up: 2 for 4:2:0, 3 for 4:4:4
-}
-
-// scanJPEG reads the segments up to the frame header. A file that is odd tells nothing: the decoder will say why.
-func scanJPEG(r io.Reader) jpegHead {
-	h := jpegHead{orientation: 1, samples: 4}
-	_ = segments(bufio.NewReader(r), func(marker byte, _ int64, payload []byte) bool {
-		switch {
-		case marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc:
-			h.progressive = marker&3 == 2
-			h.samples = samplesOf(payload)
-			return false
-		case marker == 0xe1 && bytes.HasPrefix(payload, exifMark):
-			if t, ok := parseTIFF(payload[len(exifMark):]); ok {
-				if e, ok := t.find(t.first, tagOrientation); ok && e.kind == 3 && e.count == 1 {
-					if o := int(t.order.Uint16(t.data[e.at+8:])); o >= 1 && o <= 8 {
-						h.orientation = o
-					}
-				}
-			}
-		}
-		return true
-	})
-	return h
-}
-
-// samplesOf reads a frame header's components.
-func samplesOf(frame []byte) int {
-	if len(frame) < 6 || len(frame) < 6+3*int(frame[5]) {
-		return 4
-	}
-	sum, most := 0, 1
-	for i := range int(frame[5]) {
-		f := frame[6+3*i+1]
-		area := int(f>>4) * int(f&15)
-		sum += area
-		most = max(most, area)
-	}
-	return min(4, (sum+most-1)/most)
-}
-
-var (
-	exifMark = []byte("Exif\x00\x00")
-	xmpMarks = [][]byte{[]byte("http://ns.adobe.com/xap/1.0/\x00"), []byte("http://ns.adobe.com/xmp/extension/\x00")}
-)
+import "encoding/binary"
 
 const (
 	tagOrientation = 0x0112
+	tagXMP         = 0x02bc
+	tagIPTC        = 0x83bb
 	tagGPS         = 0x8825
 )
-
-// segments calls each for every segment before the first scan: its marker, where its payload stands, and the payload.
-func segments(r *bufio.Reader, each func(marker byte, at int64, payload []byte) bool) error {
-	var b [2]byte
-	at := int64(2)
-	if _, err := io.ReadFull(r, b[:]); err != nil || b != [2]byte{0xff, 0xd8} {
-		return ErrFormat
-	}
-	for {
-		c, err := r.ReadByte()
-		if err != nil || c != 0xff {
-			return ErrFormat
-		}
-		at++
-		for c == 0xff {
-			if c, err = r.ReadByte(); err != nil {
-				return ErrFormat
-			}
-			at++
-		}
-		if c == 0x01 || c >= 0xd0 && c <= 0xd7 { // no payload
-			continue
-		}
-		if c == 0xda || c == 0xd9 { // a scan, the end
-			return nil
-		}
-		if _, err := io.ReadFull(r, b[:]); err != nil {
-			return ErrFormat
-		}
-		n := int(binary.BigEndian.Uint16(b[:])) - 2
-		if n < 0 {
-			return ErrFormat
-		}
-		at += 2
-		payload := make([]byte, n)
-		if _, err := io.ReadFull(r, payload); err != nil {
-			return ErrFormat
-		}
-		if !each(c, at, payload) {
-			return nil
-		}
-		at += int64(n)
-	}
-}
 
 // tiff is the directory structure that EXIF is written in.
 type tiff struct {
@@ -164,21 +66,45 @@ func (t tiff) find(dir uint32, tag uint16) (entry, bool) {
 // sizes of TIFF's types in bytes.
 var sizes = [...]int64{0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8}
 
-// clearGPS overwrites the directory of places and all it points at with zeros: the file keeps its length, so nothing
-// else moves.
-func (t tiff) clearGPS() bool {
+// orientation is what the first directory says, 1 to 8; 0 when it says nothing.
+func (t tiff) orientation() int {
+	if e, ok := t.find(t.first, tagOrientation); ok && e.kind == 3 && e.count == 1 {
+		if o := int(t.order.Uint16(t.data[e.at+8:])); o >= 1 && o <= 8 {
+			return o
+		}
+	}
+	return 0
+}
+
+// bytesOf is the value of an entry that is longer than its own four bytes.
+func (t tiff) bytesOf(e entry) []byte {
+	if int(e.kind) >= len(sizes) {
+		return nil
+	}
+	size := sizes[e.kind] * int64(e.count)
+	if size <= 4 || int64(e.value)+size > int64(len(t.data)) {
+		return nil
+	}
+	return t.data[e.value:][:size]
+}
+
+// clearPlace overwrites the directory of places and all it points at with zeros, and what other notes in the same
+// directories say of a place: the file keeps its length, so nothing else moves.
+func (t tiff) clearPlace() bool {
 	changed := false
 	dir := t.first
 	for range 4 { // the picture's directory, its preview's; a ring ends here
+		if e, ok := t.find(dir, tagXMP); ok && clearXMP(t.bytesOf(e)) {
+			changed = true
+		}
+		if e, ok := t.find(dir, tagIPTC); ok && clearIPTC(t.bytesOf(e)) {
+			changed = true
+		}
 		if e, ok := t.find(dir, tagGPS); ok {
 			at, n := t.entries(e.value)
 			for i := range n {
 				_, g := t.entry(at + 12*i)
-				if int(g.kind) < len(sizes) {
-					if size := sizes[g.kind] * int64(g.count); size > 4 && int64(g.value)+size <= int64(len(t.data)) {
-						clear(t.data[g.value:][:size])
-					}
-				}
+				clear(t.bytesOf(g))
 			}
 			if n > 0 {
 				clear(t.data[e.value : at+12*n])
@@ -193,56 +119,4 @@ func (t tiff) clearGPS() bool {
 		}
 	}
 	return changed
-}
-
-// File is a file that can be changed in its place.
-type File interface {
-	io.ReaderAt
-	io.WriterAt
-}
-
-// ClearLocation removes what a JPEG's metadata tells of the place it was taken at: EXIF's GPS directory, and XMP as a
-// whole when it names a place. The file keeps its length and its picture. changed is false for files without any, and
-// for those that are not JPEGs.
-func ClearLocation(f File, size int64) (changed bool, err error) {
-	type patch struct {
-		at   int64
-		data []byte
-	}
-	var patches []patch
-	_ = segments(bufio.NewReader(io.NewSectionReader(f, 0, size)), func(marker byte, at int64, payload []byte) bool {
-		if marker != 0xe1 {
-			return true
-		}
-		if bytes.HasPrefix(payload, exifMark) {
-			if t, ok := parseTIFF(payload[len(exifMark):]); ok && t.clearGPS() {
-				patches = append(patches, patch{at, payload})
-			}
-			return true
-		}
-		for _, mark := range xmpMarks {
-			if bytes.HasPrefix(payload, mark) && namesPlace(payload) {
-				for i := len(mark); i < len(payload); i++ {
-					payload[i] = ' '
-				}
-				patches = append(patches, patch{at, payload})
-			}
-		}
-		return true
-	})
-	for _, p := range patches {
-		if _, err := f.WriteAt(p.data, p.at); err != nil {
-			return true, fmt.Errorf("clear location: %w", err)
-		}
-	}
-	return len(patches) > 0, nil
-}
-
-func namesPlace(xmp []byte) bool {
-	for _, word := range []string{"GPS", "Location", "photoshop:City", "photoshop:Country", "photoshop:State"} {
-		if bytes.Contains(xmp, []byte(word)) {
-			return true
-		}
-	}
-	return false
 }

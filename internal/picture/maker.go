@@ -1,6 +1,7 @@
 package picture
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -38,7 +40,21 @@ type Maker struct {
 	mu      sync.Mutex
 	waiting int
 	stored  int64 // about what the folder holds; -1: not counted yet
+	refused map[string]refusal
 }
+
+// refusal is what was found out about a file that no copy can be made of, so that asking again costs nothing.
+type refusal struct {
+	err   error
+	until time.Time
+}
+
+const (
+	maxRefused  = 4096
+	refusedTime = 10 * time.Minute
+	// patience is what a call is given beyond the time for one picture, for a decoder to see that its time is up.
+	patience = 2 * time.Second
+)
 
 // NewMaker makes a maker.
 func NewMaker(cfg Config) *Maker {
@@ -57,16 +73,19 @@ func NewMaker(cfg Config) *Maker {
 	if cfg.Time == 0 {
 		cfg.Time = 10 * time.Second
 	}
-	return &Maker{cfg: cfg, slots: semaphore.NewWeighted(int64(cfg.Parallel)), memory: semaphore.NewWeighted(max(cfg.Memory, maxMemory)), stored: -1}
+	return &Maker{cfg: cfg, slots: semaphore.NewWeighted(int64(cfg.Parallel)), memory: semaphore.NewWeighted(max(cfg.Memory, maxMemory)), stored: -1, refused: map[string]refusal{}}
 }
 
-// Open gives the copy of the file whose CID is key as an opened file. open is called when it has to be made.
-// Errors: [ErrFormat], [ErrTooLarge], [ErrBusy], [ErrTimeout], and open's.
-func (m *Maker) Open(ctx context.Context, key string, p Preset, f Format, open func(context.Context) (io.ReadSeekCloser, error)) (*os.File, error) {
+// Open gives the copy of the file whose CID is key. open is called when it has to be made.
+// Errors: [ErrFormat], [ErrTooLarge], [ErrBusy], [ErrTimeout], and open's and its file's.
+func (m *Maker) Open(ctx context.Context, key string, p Preset, f Format, open func(context.Context) (io.ReadSeekCloser, error)) (io.ReadSeekCloser, error) {
 	name := key + "." + p.Name + "." + string(f)
 	path := filepath.Join(m.cfg.Dir, key[len(key)-2:], name)
 	if file, err := m.cached(path); err == nil {
 		return file, nil
+	}
+	if err := m.refusedBefore(key); err != nil {
+		return nil, err
 	}
 	// Whoever waits for the same copy shares it, and with it the first one's fate, but for that one's going away.
 	work := context.WithoutCancel(ctx)
@@ -75,19 +94,59 @@ func (m *Maker) Open(ctx context.Context, key string, p Preset, f Format, open f
 		defer cancel()
 		data, err := m.make(ctx, p, f, open)
 		if err != nil {
+			m.refuse(key, err)
 			return nil, err
 		}
-		return nil, m.store(path, data)
+		// A full disk costs work, not answers: without room the copy is made again next time.
+		_ = m.store(path, data)
+		return data, nil
 	})
+	// A decoder that does not come to an end keeps its place and its memory, so that no more can be lost than there are
+	// places; those who asked need not wait for it.
+	late := time.NewTimer(m.cfg.Time + patience)
+	defer late.Stop()
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case <-late.C:
+		return nil, ErrTimeout
 	case r := <-done:
 		if r.Err != nil {
 			return nil, r.Err
 		}
+		return inMemory{bytes.NewReader(r.Val.([]byte))}, nil
 	}
-	return m.cached(path)
+}
+
+// inMemory is a copy that was made this moment.
+type inMemory struct{ *bytes.Reader }
+
+func (inMemory) Close() error { return nil }
+
+func (m *Maker) refusedBefore(key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r, ok := m.refused[key]; ok && time.Now().Before(r.until) {
+		return r.err
+	}
+	return nil
+}
+
+// refuse remembers what is the file's own fault.
+func (m *Maker) refuse(key string, err error) {
+	if !errors.Is(err, ErrFormat) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrTimeout) {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.refused) >= maxRefused {
+		clear(m.refused)
+	}
+	until := time.Now().Add(refusedTime)
+	if errors.Is(err, ErrTimeout) { // or the machine's, or the store's
+		until = time.Now().Add(refusedTime / 10)
+	}
+	m.refused[key] = refusal{err, until}
 }
 
 // cached opens a copy and notes that it was used.
@@ -124,37 +183,58 @@ func (m *Maker) make(ctx context.Context, p Preset, f Format, open func(context.
 		return nil, err
 	}
 	defer src.Close()
-	r := &timely{ctx, src}
-	h, err := inspect(r)
+	r := &timely{ctx: ctx, ReadSeeker: src}
+	h, err := carefully(func() (head, error) { return inspect(r) })
 	if err != nil {
-		return nil, late(ctx, err)
+		return nil, r.blame(err)
 	}
 	if m.memory.Acquire(ctx, h.memory) != nil {
 		return nil, ErrBusy
 	}
 	defer m.memory.Release(h.memory)
-	data, err := render(r, h, p, f)
-	return data, late(ctx, err)
+	data, err := carefully(func() ([]byte, error) { return render(r, h, p, f) })
+	return data, r.blame(err)
 }
 
-func late(ctx context.Context, err error) error {
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %w", ErrTimeout, err)
-	}
-	return err
+// carefully makes a decoder's panic an error: a stranger's file must not end the process.
+func carefully[T any](do func() (T, error)) (result T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v\n%s", ErrFormat, p, debug.Stack())
+		}
+	}()
+	return do()
 }
 
-// timely ends a decoder's reading when the time is up.
+// timely ends a decoder's reading when the time is up, and remembers why reading failed.
 type timely struct {
 	ctx context.Context
 	io.ReadSeeker
+	failed error
 }
 
 func (t *timely) Read(p []byte) (int, error) {
 	if err := t.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return t.ReadSeeker.Read(p)
+	n, err := t.ReadSeeker.Read(p)
+	if err != nil && err != io.EOF {
+		t.failed = err
+	}
+	return n, err
+}
+
+// blame says what an error is to be called: decoders wrap all alike, but a store that fails is not the picture's fault.
+func (t *timely) blame(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case t.ctx.Err() != nil:
+		return fmt.Errorf("%w: %v", ErrTimeout, err)
+	case t.failed != nil:
+		return fmt.Errorf("read picture: %w", t.failed)
+	}
+	return err
 }
 
 // store puts a copy into the cache, whole or not at all.

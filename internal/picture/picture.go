@@ -2,7 +2,7 @@
 //
 // What is in a file is not believed: its dimensions are read from the header and its memory reckoned before a pixel is
 // decoded, few are decoded at once, and together they never need more than the budget. The copies are made of pixels
-// alone: upright, without metadata.
+// alone: upright, without metadata, but with the colour profile that says what the pixels mean.
 package picture
 
 import (
@@ -11,14 +11,10 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	_ "image/gif" // decoders; the first picture of an animation counts
 	"image/jpeg"
-	_ "image/png"
 	"io"
 
-	"github.com/HugoSmits86/nativewebp"
 	"golang.org/x/image/draw"
-	_ "golang.org/x/image/webp"
 )
 
 var (
@@ -54,72 +50,25 @@ type Format string
 
 const (
 	JPEG Format = "jpeg" // on white where the picture is transparent
-	WebP Format = "webp" // lossless
+	WebP Format = "webp"
 )
 
 // Type is the format's media type.
 func (f Format) Type() string { return "image/" + string(f) }
 
+// At these both formats come out about as good (38 dB for photographs), WebP a quarter smaller.
 const (
-	// maxSide is the longest side that is looked at.
-	maxSide = 16_000
-	// maxPixels bounds the decoding time: about a second.
-	maxPixels = 50_000_000
-	// maxMemory bounds one picture's.
-	maxMemory = 320 << 20
-	// headBytes is how far into a file its dimensions are looked for: metadata stands before them.
-	headBytes   = 1 << 20
 	jpegQuality = 82
+	webpQuality = 82
 )
 
-// head is what a file's first bytes tell.
-type head struct {
-	format      string
-	size        image.Point
-	orientation int
-	memory      int64 // an upper bound of what decoding takes
-}
-
-// inspect reads the header and refuses what must not be decoded.
-func inspect(r io.ReadSeeker) (head, error) {
-	c, format, err := image.DecodeConfig(io.LimitReader(r, headBytes))
-	if err != nil {
-		return head{}, fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	h := head{format: format, size: image.Pt(c.Width, c.Height), orientation: 1}
-	if c.Width <= 0 || c.Height <= 0 {
-		return h, ErrFormat
-	}
-	if c.Width > maxSide || c.Height > maxSide || c.Width*c.Height > maxPixels {
-		return h, fmt.Errorf("%w: %d × %d", ErrTooLarge, c.Width, c.Height)
-	}
-	perPixel := int64(8) // PNG of 16 bits, WebP and its parts
-	if format == "gif" {
-		perPixel = 2
-	}
-	if format == "jpeg" {
-		if _, err := r.Seek(0, io.SeekStart); err != nil {
-			return h, err
-		}
-		j := scanJPEG(io.LimitReader(r, headBytes))
-		h.orientation = j.orientation
-		perPixel = int64(j.samples)
-		if j.progressive { // all coefficients are kept, as int32, until the last scan
-			perPixel *= 5
-		}
-	}
-	// And what scaling takes: see shrink.
-	h.memory = int64(c.Width)*int64(c.Height)*perPixel + 120<<20
-	if h.memory > maxMemory {
-		return h, fmt.Errorf("%w: %d × %d", ErrTooLarge, c.Width, c.Height)
-	}
-	_, err = r.Seek(0, io.SeekStart)
-	return h, err
-}
-
 // render decodes a picture that was inspected, and makes the copy.
-func render(r io.Reader, h head, p Preset, f Format) ([]byte, error) {
-	src, _, err := image.Decode(r)
+func render(r io.ReadSeeker, h head, p Preset, f Format) ([]byte, error) {
+	in, err := h.open(r)
+	if err != nil {
+		return nil, err
+	}
+	src, err := h.decode(in)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
@@ -148,13 +97,16 @@ func render(r io.Reader, h head, p Preset, f Format) ([]byte, error) {
 	out = upright(out, h.orientation)
 	var w bytes.Buffer
 	if f == WebP {
-		err = nativewebp.Encode(&w, out, nil)
+		err = encodeWebP(&w, out, h.profile)
 	} else {
 		// On white every pixel is opaque: the same bytes in the form that the encoder is fast with.
 		err = jpeg.Encode(&w, &image.RGBA{Pix: out.Pix, Stride: out.Stride, Rect: out.Rect}, &jpeg.Options{Quality: jpegQuality})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", f, err)
+	}
+	if f == JPEG {
+		return withProfile(w.Bytes(), h.profile), nil
 	}
 	return w.Bytes(), nil
 }
