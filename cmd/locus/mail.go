@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/mail/outbox"
@@ -51,4 +52,68 @@ func (c *tenantSMTPCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	defer stop()
 	return explainTenant(r.SetSMTP(ctx, c.Hostname, url))
+}
+
+type mailCmd struct {
+	List mailListCmd `cmd:"" help:"List a tenant's mail of the last week, newest first: what waits, what was sent, what was given up and why."`
+	Try  mailTryCmd  `cmd:"" help:"Send a test message by the tenant's mail server, now, and show what the server says."`
+}
+
+type mailListCmd struct {
+	appFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+	Failed   bool   `help:"Only what was given up."`
+	Limit    int    `help:"How many at most." default:"100"`
+	JSON     bool   `help:"Print one JSON object a line."`
+}
+
+func (c *mailListCmd) Run(ctx context.Context, log *slog.Logger) error {
+	if c.Limit < 1 || c.Limit > 100_000 {
+		return fmt.Errorf("--limit must be between 1 and 100000")
+	}
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	list, err := outbox.List(ctx, a.db.Tenant(t.Schema).Q(), c.Failed, c.Limit)
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		if c.JSON {
+			err = printJSONLine(e)
+		} else {
+			_, err = fmt.Printf("%s  %-17s %3d  %-40s %s\n", e.CreatedAt.UTC().Format("2006-01-02 15:04:05"), e.State, e.Attempts, e.To, e.LastError)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type mailTryCmd struct {
+	appFlags
+	mailFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+	To       string `arg:"" help:"Address to send to."`
+}
+
+func (c *mailTryCmd) Run(ctx context.Context, log *slog.Logger) error {
+	post, err := c.mailFlags.config(false)
+	if err != nil {
+		return err
+	}
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	note := mail.Note{Kind: mail.KindMessage, Lang: t.Settings.MailLanguage, Subject: "Test", Text: "Mail of " + t.Hostname + " arrives."}
+	if err := outbox.New(a.db, a.keys, a.tenants, post, time.Now, log).Try(ctx, t, c.To, note); err != nil {
+		return err
+	}
+	_, err = fmt.Printf("The mail server took the message to %s. Whether it arrives is for SPF, DKIM and the receiver to say.\n", c.To)
+	return err
 }

@@ -27,6 +27,7 @@ type cli struct {
 	Invite   inviteCmd   `cmd:"" help:"Create and list invite codes."`
 	Operator operatorCmd `cmd:"" help:"Name a tenant's operators, and give them tokens."`
 	Audit    auditCmd    `cmd:"" help:"Read the log of what operators did."`
+	Mail     mailCmd     `cmd:"" help:"See what became of a tenant's mail, and try its mail server."`
 	Repo     repoCmd     `cmd:"" help:"Check repositories: tree, signature, records and event chain."`
 	Blob     blobCmd     `cmd:"" help:"Count, move, limit and verify a tenant's files."`
 	Migrate  migrateCmd  `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`

@@ -75,17 +75,17 @@ func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 	return err
 }
 
-const ListMailOf = `-- name: ListMailOf :many
-SELECT mail_id, recipient, state, attempts, due_at, last_error, created_at FROM pds_tenant.mail
-WHERE aid = $1 ORDER BY created_at DESC LIMIT $2::int
+const ListMail = `-- name: ListMail :many
+SELECT mail_id, recipient, state, attempts, due_at, last_error, created_at, expires_at FROM pds_tenant.mail
+WHERE state >= $1 ORDER BY created_at DESC, mail_id LIMIT $2::int
 `
 
-type ListMailOfParams struct {
-	AID     int64
-	MaxRows int32
+type ListMailParams struct {
+	FromState int16
+	MaxRows   int32
 }
 
-type ListMailOfRow struct {
+type ListMailRow struct {
 	MailID    string
 	Recipient string
 	State     int16
@@ -93,17 +93,19 @@ type ListMailOfRow struct {
 	DueAt     time.Time
 	LastError string
 	CreatedAt time.Time
+	ExpiresAt time.Time
 }
 
-func (q *Queries) ListMailOf(ctx context.Context, arg ListMailOfParams) ([]ListMailOfRow, error) {
-	rows, err := q.db.Query(ctx, ListMailOf, arg.AID, arg.MaxRows)
+// Newest first; @from_state 4 lists what was given up, 0 everything.
+func (q *Queries) ListMail(ctx context.Context, arg ListMailParams) ([]ListMailRow, error) {
+	rows, err := q.db.Query(ctx, ListMail, arg.FromState, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []ListMailOfRow
+	var items []ListMailRow
 	for rows.Next() {
-		var i ListMailOfRow
+		var i ListMailRow
 		if err := rows.Scan(
 			&i.MailID,
 			&i.Recipient,
@@ -112,6 +114,7 @@ func (q *Queries) ListMailOf(ctx context.Context, arg ListMailOfParams) ([]ListM
 			&i.DueAt,
 			&i.LastError,
 			&i.CreatedAt,
+			&i.ExpiresAt,
 		); err != nil {
 			return nil, err
 		}

@@ -2,6 +2,8 @@ package mail
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -27,6 +29,8 @@ type Server struct {
 	port                 int
 	implicitTLS          bool
 	policy               gomail.TLSPolicy
+	roots                *x509.CertPool // nil: the system's
+	dialTime, sendTime   time.Duration
 }
 
 // ParseServer reads smtp://user:password@host:port or smtps://…. smtps speaks TLS from the start (port 465); smtp goes
@@ -37,7 +41,7 @@ func ParseServer(text string) (Server, error) {
 	if err != nil {
 		return Server{}, fmt.Errorf("%w: not a URL", ErrServer) // its text would repeat the password
 	}
-	s := Server{host: u.Hostname(), user: u.User.Username()}
+	s := Server{host: u.Hostname(), user: u.User.Username(), dialTime: dialTime, sendTime: sendTime}
 	s.password, _ = u.User.Password()
 	switch u.Scheme {
 	case "smtp":
@@ -96,12 +100,14 @@ type Envelope struct {
 
 // Conn is a session with a server. It is not for concurrent use.
 type Conn struct {
-	client *smtp.Client
+	client   *smtp.Client
+	sendTime time.Duration
 }
 
 // Dial begins a session; helo is our own host name. Errors: [ErrUnreachable].
 func (s Server) Dial(ctx context.Context, helo string) (*Conn, error) {
-	opts := []gomail.Option{gomail.WithPort(s.port), gomail.WithTimeout(dialTime), gomail.WithHELO(helo)}
+	opts := []gomail.Option{gomail.WithPort(s.port), gomail.WithTimeout(s.dialTime), gomail.WithHELO(helo)}
+	opts = append(opts, gomail.WithTLSConfig(&tls.Config{ServerName: s.host, MinVersion: tls.VersionTLS12, RootCAs: s.roots}))
 	if s.implicitTLS {
 		opts = append(opts, gomail.WithSSL())
 	} else {
@@ -118,7 +124,7 @@ func (s Server) Dial(ctx context.Context, helo string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrUnreachable, s, err)
 	}
-	return &Conn{client}, nil
+	return &Conn{client, s.sendTime}, nil
 }
 
 // Close ends the session.
@@ -139,7 +145,7 @@ func (c *Conn) Send(e Envelope, m Message, handOver func() error) error {
 	if err != nil {
 		return err
 	}
-	if err := c.client.UpdateDeadline(sendTime); err != nil {
+	if err := c.client.UpdateDeadline(c.sendTime); err != nil {
 		return fmt.Errorf("send mail: %w", err)
 	}
 	if err := c.client.Mail("<" + e.From + ">"); err != nil {

@@ -31,9 +31,10 @@ WHERE mail_id = @mail_id AND attempts = @attempts AND state < 3;
 -- name: GetNextMailDue :one
 SELECT due_at FROM pds_tenant.mail WHERE state < 3 ORDER BY due_at LIMIT 1;
 
--- name: ListMailOf :many
-SELECT mail_id, recipient, state, attempts, due_at, last_error, created_at FROM pds_tenant.mail
-WHERE aid = @aid ORDER BY created_at DESC LIMIT @max_rows::int;
+-- name: ListMail :many
+-- Newest first; @from_state 4 lists what was given up, 0 everything.
+SELECT mail_id, recipient, state, attempts, due_at, last_error, created_at, expires_at FROM pds_tenant.mail
+WHERE state >= @from_state ORDER BY created_at DESC, mail_id LIMIT @max_rows::int;
 
 -- name: DeleteOldMail :execrows
 DELETE FROM pds_tenant.mail WHERE mail_id IN (

@@ -61,6 +61,12 @@ func New(d *db.DB, keys *keyring.Keyring, tenants *tenant.Registry, cfg Config, 
 
 var base32ID = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
+func newID() string {
+	var raw [15]byte
+	_, _ = rand.Read(raw[:]) // never fails: the runtime ends the process instead
+	return base32ID.EncodeToString(raw[:])
+}
+
 // Put queues a message, inside the transaction of what it is about. aid is the account's it concerns, whose deletion
 // takes it along; 0: nobody's. It is not sent later than life from now: a mailed token's message is worthless after
 // the token. Call [Outbox.Wake] after the commit.
@@ -71,9 +77,7 @@ func (o *Outbox) Put(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant,
 
 // Post is Put that also gives the message's id, for [Outbox.Await].
 func (o *Outbox) Post(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, aid int64, to string, n mail.Note, life time.Duration) (id string, err error) {
-	var raw [15]byte
-	_, _ = rand.Read(raw[:]) // never fails: the runtime ends the process instead
-	id = base32ID.EncodeToString(raw[:])
+	id = newID()
 	body, err := json.Marshal(n)
 	if err != nil {
 		return "", fmt.Errorf("queue mail: %w", err)
@@ -126,6 +130,59 @@ func (o *Outbox) Await(ctx context.Context, t *tenant.Tenant, id string, most ti
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+}
+
+// Entry is a message in the queue, or what became of it in the last week. Its content nobody is shown.
+type Entry struct {
+	ID        string    `json:"id"`
+	To        string    `json:"to"`
+	State     string    `json:"state"` // waiting, claimed, being handed over, sent, given up
+	Attempts  int       `json:"attempts"`
+	Due       time.Time `json:"due"` // waiting: not before
+	LastError string    `json:"lastError,omitempty"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+var states = [...]string{"waiting", "claimed", "being handed over", "sent", "given up"}
+
+// List lists a tenant's messages, newest first; failed: only those that were given up.
+func List(ctx context.Context, q *tenantdb.Queries, failed bool, limit int) ([]Entry, error) {
+	from := int16(0)
+	if failed {
+		from = int16(len(states) - 1)
+	}
+	rows, err := q.ListMail(ctx, tenantdb.ListMailParams{FromState: from, MaxRows: int32(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("list mail: %w", err)
+	}
+	out := make([]Entry, len(rows))
+	for i, r := range rows {
+		out[i] = Entry{r.MailID, r.Recipient, states[r.State], int(r.Attempts), r.DueAt, r.LastError, r.CreatedAt}
+	}
+	return out, nil
+}
+
+// Try sends a message at once, past the queue, by the tenant's server: the operator sees what that says. The errors are
+// those of package mail, and one when there is no server.
+func (o *Outbox) Try(ctx context.Context, t *tenant.Tenant, to string, n mail.Note) error {
+	server, err := o.serverOf(ctx, t)
+	if err != nil {
+		return err
+	}
+	if server.IsZero() {
+		return errNoServer
+	}
+	message, err := mail.Render(n, brand(t))
+	if err != nil {
+		return err
+	}
+	conn, err := server.Dial(ctx, t.Hostname)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	row := &tenantdb.LockDueMailRow{MailID: newID(), Recipient: to, CreatedAt: o.now()}
+	return conn.Send(o.envelope(t, row), message, func() error { return nil })
 }
 
 // tried tells who waits for a message that an attempt has ended.
