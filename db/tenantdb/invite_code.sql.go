@@ -117,3 +117,13 @@ func (q *Queries) UpdateInviteCodeUsed(ctx context.Context, code string) (int64,
 	}
 	return result.RowsAffected(), nil
 }
+
+const UpdateInviteCodesOrphaned = `-- name: UpdateInviteCodesOrphaned :exec
+UPDATE pds_tenant.invite_code SET disabled = true WHERE for_account = $1
+`
+
+// Of an account that is being deleted: if it was taken down, its codes must not come back to life.
+func (q *Queries) UpdateInviteCodesOrphaned(ctx context.Context, did string) error {
+	_, err := q.db.Exec(ctx, UpdateInviteCodesOrphaned, did)
+	return err
+}

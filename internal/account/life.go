@@ -101,6 +101,12 @@ func Delete(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64) 
 	if err != nil {
 		return nil, fmt.Errorf("lock actor %d: %w", aid, err)
 	}
+	if err := q.UpdateInviteCodesOrphaned(ctx, a.DID); err != nil {
+		return nil, fmt.Errorf("disable invite codes of actor %d: %w", aid, err)
+	}
+	if err := q.DeleteReservedKey(ctx, a.DID); err != nil {
+		return nil, fmt.Errorf("delete reserved key of actor %d: %w", aid, err)
+	}
 	for _, step := range deletions(q) {
 		if err := step(ctx, aid); err != nil {
 			return nil, fmt.Errorf("delete actor %d: %w", aid, err)

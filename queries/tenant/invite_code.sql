@@ -17,6 +17,10 @@ WHERE i.code = @code AND i.uses_left > 0 AND NOT i.disabled
 -- name: InsertInviteCodeUse :exec
 INSERT INTO pds_tenant.invite_code_use (code, aid, used_at) VALUES (@code, @aid, @used_at);
 
+-- name: UpdateInviteCodesOrphaned :exec
+-- Of an account that is being deleted: if it was taken down, its codes must not come back to life.
+UPDATE pds_tenant.invite_code SET disabled = true WHERE for_account = @did;
+
 -- name: UpdateInviteCodeReturned :exec
 -- Gives back the use of a sign-up that is being undone.
 UPDATE pds_tenant.invite_code i SET uses_left = i.uses_left + 1
