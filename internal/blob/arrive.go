@@ -13,7 +13,7 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 )
 
-// arrival is an upload whose object is durable and which has no row yet.
+// arrival is an upload whose object is there and which has no row yet.
 type arrival struct {
 	owner     Owner
 	cid       []byte
@@ -43,11 +43,19 @@ const arriveTime = 30 * time.Second
 
 // arrive records an upload and says what came of it in a.row.
 func (s *Store) arrive(a *arrival) error {
+	s.beginArrival(a)
+	return <-a.done
+}
+
+// beginArrival is arrive, which goes on meanwhile; a.done says how it ended.
+func (s *Store) beginArrival(a *arrival) {
 	a.done = make(chan error, 1)
+	a.row = tenantdb.UpsertBlobsRow{}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		return ErrClosed
+		a.done <- ErrClosed
+		return
 	}
 	g := s.arrivals[a.owner.Schema]
 	if g == nil {
@@ -61,7 +69,6 @@ func (s *Store) arrive(a *arrival) error {
 		go s.runArrivals(g)
 	}
 	s.mu.Unlock()
-	return <-a.done
 }
 
 func (s *Store) runArrivals(g *arrivals) {

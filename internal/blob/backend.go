@@ -8,12 +8,14 @@ import (
 
 // backend is a place for objects: a disk, or S3.
 type backend interface {
-	// newSpool gives a file for an upload to come into.
-	newSpool() (*spool, error)
-	// put makes what was spooled an object, durably. Until settle it is provisional: what a crash leaves behind of it
-	// is removed, unless there is a row for it.
+	// newSpool is for an upload to come into.
+	newSpool() *spool
+	// put makes what was spooled an object that is there, whole, for every process. Until settle it is provisional: what
+	// a crash leaves behind of it is removed, unless there is a row for it.
 	put(ctx context.Context, aid int64, object string, s *spool) error
-	// settle ends the provisional state: there is a row.
+	// sync makes what was put durable.
+	sync(object string, s *spool) error
+	// settle ends the provisional state: the object is durable, and so is its row.
 	settle(aid int64, object string)
 	// discard removes a provisional object for which there will be no row.
 	discard(ctx context.Context, aid int64, object string)
@@ -24,13 +26,18 @@ type backend interface {
 	open(ctx context.Context, object string) (io.ReadSeekCloser, int64, error)
 	// stat gives an object's size; errMissing.
 	stat(ctx context.Context, object string) (int64, error)
+	// confirm says whether the object of a row is settled, or durable anyway, and holds these bytes; errMissing.
+	confirm(ctx context.Context, aid int64, object string) error
 	// remove deletes objects; those that are not there are no error. It returns what could not be deleted, by name.
 	remove(ctx context.Context, objects []string) map[string]error
 	// list calls each for every object of a tenant, in no particular order.
 	list(ctx context.Context, schema string, each func(found) error) error
-	// sweep removes what crashed uploads left in the backend itself. referred says whether a row has the object.
-	sweep(ctx context.Context, before time.Time, referred func(ctx context.Context, aid int64, object string) (bool, error)) error
+	// sweep removes what crashed uploads left in the backend itself.
+	sweep(ctx context.Context, before time.Time, has referrer) error
 }
+
+// referrer says whether a row has an object. When one has, and whole says that its bytes are not there, the row goes.
+type referrer func(ctx context.Context, aid int64, object string, whole func() error) (bool, error)
 
 // found is an object that a listing saw.
 type found struct {

@@ -16,9 +16,28 @@ import (
 
 // disk keeps objects as files under root, in folders by their names.
 //
-// An upload begins as .incoming/<random>. When it is whole it gets the name .incoming/<schema>,<aid>,<shard>,… — its
-// mark, which says what it is to become — and a second name (a hard link) at its place. Both are synced; then its row is
-// inserted; then the mark goes. A crash leaves the mark, and the sweep asks whether there is a row.
+// A large upload begins as .incoming/upload-<random>. When it is whole it gets the name .incoming/<schema>,<aid>,<shard>,…
+// — its mark, which says what it is to become — and a second name (a hard link) at its place. A small one begins with its
+// mark. From then on every process sees it, so its row may be inserted while its bytes and its names are synced; the
+// client hears after both, and then the mark goes. As long as there is a mark, the bytes are not trusted: uploading them
+// again does not rely on them, and the sweep, which asks for each old mark whether there is a row, hashes and syncs them
+// before it takes the mark away, or takes the row away when they are not there.
+//
+// When the process dies (kill -9), files stay as they were written, synced or not:
+//
+//	before the link               a mark or an unfinished file, which the sweep removes
+//	before the row                a mark and an object, which the sweep removes
+//	before the sync               row, object and mark: the sweep completes the upload
+//	before the mark goes          the same
+//
+// When the machine dies, what was not synced may be there, be there in part, or not be there, and the row likewise:
+//
+//	before both are done          Nobody was told that the upload succeeded. Without the row, a mark or an unfinished file
+//	                              is swept, and the link, made after the mark, is not there without it. With the row, and
+//	                              not the bytes, what happens depends on the mark. If it is there, the sweep removes the row. If not,
+//	                              the row is one of a temporary blob which expires; uploading the same bytes again
+//	                              finds that they are not there and heals it; verify tells it.
+//	after both                    The bytes, their name and the row are durable. A mark that came back is swept.
 type disk struct {
 	root     string
 	incoming string
@@ -53,20 +72,21 @@ func parseMark(name string) (aid int64, object string, ok bool) {
 
 func (d *disk) announced() bool { return false }
 
-func (d *disk) newSpool() (*spool, error) {
-	f, err := os.CreateTemp(d.incoming, "upload-*")
-	if err != nil {
-		return nil, storeError("begin upload", err)
-	}
-	return &spool{file: f, path: f.Name()}, nil
+func (d *disk) newSpool() *spool {
+	return &spool{create: func() (*os.File, string, error) {
+		f, err := os.CreateTemp(d.incoming, "upload-*")
+		if err != nil {
+			return nil, "", err
+		}
+		return f, f.Name(), nil
+	}}
 }
 
 func (d *disk) put(_ context.Context, aid int64, object string, s *spool) error {
 	mark, place := d.mark(aid, object), d.file(object)
-	if err := os.Rename(s.path, mark); err != nil {
+	if err := s.become(mark); err != nil {
 		return storeError("mark upload", err)
 	}
-	s.path = "" // from here the mark tells
 	err := os.Link(mark, place)
 	for range 10 { // another upload's end may take the empty folder away again
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -77,21 +97,48 @@ func (d *disk) put(_ context.Context, aid int64, object string, s *spool) error 
 		}
 	}
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported) {
-		// A file system without hard links: the object has one name at a time, and a crash in the next
-		// millisecond leaves one that only verify finds.
-		err = os.Rename(mark, place)
-	}
-	// The order of syncs is free, for nothing refers to the file yet: the file's own sync, coming last but one,
-	// finds its names in the same journal entry.
-	if err == nil {
-		err = s.file.Sync()
-	}
-	if err == nil {
-		err = syncFolder(filepath.Dir(place))
+		// A file system without hard links: the object has one name at a time, and nothing says that it is doubtful. So
+		// it is made durable at once, and a crash in the next millisecond leaves an object that only verify finds.
+		if err = os.Rename(mark, place); err == nil {
+			err = d.sync(object, s)
+		}
 	}
 	if err != nil {
 		d.discard(context.Background(), aid, object)
 		return storeError("store upload", err)
+	}
+	return nil
+}
+
+// become gives an upload its mark, in place of the name that it came in under, if it has a file already.
+func (s *spool) become(mark string) error {
+	if s.file != nil {
+		err := os.Rename(s.path, mark)
+		if err == nil {
+			s.path = "" // from here the mark tells
+		}
+		return err
+	}
+	f, err := os.OpenFile(mark, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(s.small); err != nil {
+		_ = f.Close()
+		_ = os.Remove(mark)
+		return err
+	}
+	s.file = f
+	return nil
+}
+
+func (d *disk) sync(object string, s *spool) error {
+	err := s.file.Sync()
+	if err == nil {
+		err = syncFolder(filepath.Dir(d.file(object)))
+	}
+	if err != nil {
+		return storeError("sync upload", err)
 	}
 	return nil
 }
@@ -101,6 +148,57 @@ func (d *disk) settle(aid int64, object string) { _ = os.Remove(d.mark(aid, obje
 func (d *disk) discard(_ context.Context, aid int64, object string) {
 	_ = os.Remove(d.file(object))
 	_ = os.Remove(d.mark(aid, object)) // last: as long as it is there the sweep comes back
+}
+
+// confirmWait is how long confirm waits for the end of an upload that goes on at this moment.
+const confirmWait = 500 * time.Millisecond
+
+// confirm reads and hashes: what a crash of the machine left of a file that nobody synced may have any length, or
+// another content. While there is a mark, the bytes are perhaps not durable yet.
+func (d *disk) confirm(ctx context.Context, aid int64, object string) error {
+	mark := d.mark(aid, object)
+	for wait := time.Millisecond; ; wait *= 2 {
+		_, err := os.Lstat(mark)
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil || wait > confirmWait {
+			return errMissing
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+	return d.whole(object)
+}
+
+// whole reads an object and syncs it; errMissing when it is not what its name says.
+func (d *disk) whole(object string) error {
+	f, err := os.Open(d.file(object))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errMissing
+	}
+	if err != nil {
+		return storeError("open blob", err)
+	}
+	defer f.Close()
+	want, _ := cidOf(object)
+	got, err := digest(f)
+	switch {
+	case err != nil:
+		return storeError("read blob", err)
+	case !got.Equals(want):
+		return errMissing
+	}
+	if err = f.Sync(); err == nil {
+		err = syncFolder(filepath.Dir(d.file(object)))
+	}
+	if err != nil {
+		return storeError("sync blob", err)
+	}
+	return nil
 }
 
 // makeFolder makes a folder and syncs the one above each that it made: a folder that a crash forgets takes its files
@@ -207,7 +305,7 @@ func (d *disk) list(ctx context.Context, schema string, each func(found) error) 
 	return nil
 }
 
-func (d *disk) sweep(ctx context.Context, before time.Time, referred func(context.Context, int64, string) (bool, error)) error {
+func (d *disk) sweep(ctx context.Context, before time.Time, has referrer) error {
 	dir, err := os.Open(d.incoming)
 	if err != nil {
 		return storeError("look for old uploads", err)
@@ -221,7 +319,7 @@ func (d *disk) sweep(ctx context.Context, before time.Time, referred func(contex
 			if err != nil || info.ModTime().After(before) || ctx.Err() != nil {
 				continue
 			}
-			if err := d.sweepOne(ctx, e.Name(), referred); err != nil {
+			if err := d.sweepOne(ctx, e.Name(), has); err != nil {
 				failed = append(failed, err)
 			}
 		}
@@ -234,9 +332,9 @@ func (d *disk) sweep(ctx context.Context, before time.Time, referred func(contex
 	}
 }
 
-func (d *disk) sweepOne(ctx context.Context, name string, referred func(context.Context, int64, string) (bool, error)) error {
+func (d *disk) sweepOne(ctx context.Context, name string, has referrer) error {
 	if aid, object, ok := parseMark(name); ok {
-		there, err := referred(ctx, aid, object)
+		there, err := has(ctx, aid, object, func() error { return d.whole(object) })
 		if err != nil {
 			return err
 		}

@@ -116,10 +116,7 @@ func (s *Store) moveOne(ctx context.Context, schema db.Schema, from, to *place, 
 	ctx, cancel := context.WithTimeout(ctx, 2*s.storeTime(row.Size))
 	defer cancel()
 	t := s.db.Tenant(schema)
-	in, err := to.newSpool()
-	if err != nil {
-		return false, err
-	}
+	in := to.newSpool()
 	defer in.drop()
 	r, _, err := from.open(ctx, row.Object)
 	if errors.Is(err, errMissing) {
@@ -152,6 +149,10 @@ func (s *Store) moveOne(ctx context.Context, schema db.Schema, from, to *place, 
 		}
 	}
 	if err := to.put(ctx, row.AID, object, in); err != nil {
+		return false, err
+	}
+	if err := to.sync(object, in); err != nil {
+		to.discard(ctx, row.AID, object)
 		return false, err
 	}
 	var n int64

@@ -157,7 +157,7 @@ func TestVerify(t *testing.T) {
 		"orphan":      {func(b *bed, o Owner, _, _ Info) { b.exec("DELETE FROM pds.blob WHERE temporary") }, []string{"count", "orphan"}, nil},
 		"of nobody": {func(b *bed, o Owner, _, _ Info) {
 			to, _, _ := b.store.current(b.t.Context(), b.schema, "")
-			in, _ := to.newSpool()
+			in := to.newSpool()
 			_ = in.fill(bytes.NewReader(random(7)))
 			if err := to.put(b.t.Context(), 0, newObject(b.schema, "did:plc:gone", in.cid), in); err != nil {
 				b.t.Fatal(err)

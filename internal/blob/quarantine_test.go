@@ -129,10 +129,8 @@ func TestQuarantineCutOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in, err := to.newSpool()
-		if err == nil {
-			err = in.fill(bytes.NewReader(data))
-		}
+		in := to.newSpool()
+		err = in.fill(bytes.NewReader(data))
 		copied := newPlaceFor(b.schema, alice.DID, info.CID, true)
 		if to.announced() {
 			b.exec("INSERT INTO pds.blob_trash (store, object, due_at) VALUES ($1, $2, $3)", id, copied, b.now().Add(announceTime))

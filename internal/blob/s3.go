@@ -166,16 +166,18 @@ func (s *s3) failure(what string, err error) error {
 
 func (s *s3) announced() bool { return true }
 
-func (s *s3) newSpool() (*spool, error) {
-	f, err := os.CreateTemp(s.spools, "upload-*")
-	if err != nil {
-		return nil, storeError("begin upload", err)
-	}
-	name := f.Name()
-	if os.Remove(name) == nil {
-		name = "" // without a name it is gone with the process
-	}
-	return &spool{file: f, path: name}, nil
+func (s *s3) newSpool() *spool {
+	return &spool{create: func() (*os.File, string, error) {
+		f, err := os.CreateTemp(s.spools, "upload-*")
+		if err != nil {
+			return nil, "", err
+		}
+		name := f.Name()
+		if os.Remove(name) == nil {
+			name = "" // without a name it is gone with the process
+		}
+		return f, name, nil
+	}}
 }
 
 func (s *s3) put(ctx context.Context, _ int64, object string, in *spool) error {
@@ -183,7 +185,7 @@ func (s *s3) put(ctx context.Context, _ int64, object string, in *spool) error {
 	for try := range s3Tries {
 		// A reader of its own for each try: the client's own retry moves a reader that the connection before may still be
 		// reading from.
-		_, err = s.once.PutObject(ctx, s.bucket, s.key(object), io.NewSectionReader(in.file, 0, in.size), in.size, minio.PutObjectOptions{
+		_, err = s.once.PutObject(ctx, s.bucket, s.key(object), in.reader(), in.size, minio.PutObjectOptions{
 			ContentType: "application/octet-stream", // whoever may read the bucket: nothing in it is a page
 			PartSize:    s3Part, NumThreads: 2,
 		})
@@ -201,7 +203,16 @@ func (s *s3) put(ctx context.Context, _ int64, object string, in *spool) error {
 	return s.failure("store upload", err)
 }
 
+// sync: what S3 has acknowledged is durable.
+func (s *s3) sync(string, *spool) error { return nil }
+
 func (s *s3) settle(int64, string) {}
+
+// confirm only looks: an object's row is inserted when S3 has acknowledged all of it.
+func (s *s3) confirm(ctx context.Context, _ int64, object string) error {
+	_, err := s.stat(ctx, object)
+	return err
+}
 
 // discard leaves it to the trash when S3 does not answer.
 func (s *s3) discard(ctx context.Context, _ int64, object string) {
@@ -367,7 +378,7 @@ func (s *s3) list(ctx context.Context, schema string, each func(found) error) er
 }
 
 // sweep ends multipart uploads that nobody goes on with: they are no objects, and cost what objects cost.
-func (s *s3) sweep(ctx context.Context, before time.Time, _ func(context.Context, int64, string) (bool, error)) error {
+func (s *s3) sweep(ctx context.Context, before time.Time, _ referrer) error {
 	var failed []error
 	for u := range s.core.Client.ListIncompleteUploads(ctx, s.bucket, s.prefix, true) {
 		if u.Err != nil {

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/auroralocus/locus/db"
@@ -52,6 +53,8 @@ type Store struct {
 	places   map[string]*place    // by location, for tenants with credentials by schema and location
 	tenants  map[db.Schema][]site // by schema
 	arrivals map[db.Schema]*arrivals
+	settling []func() // see settle
+	settles  bool
 	running  sync.WaitGroup
 	closed   bool
 }
@@ -283,8 +286,8 @@ func (s *Store) SetCredentials(ctx context.Context, schema db.Schema, location s
 }
 
 // referrer asks the database whether a row has an object of this place. An object of a schema that is no more has none.
-func (s *Store) referrer(location string) func(context.Context, int64, string) (bool, error) {
-	return func(ctx context.Context, aid int64, object string) (bool, error) {
+func (s *Store) referrer(location string) referrer {
+	return func(ctx context.Context, aid int64, object string, whole func() error) (bool, error) {
 		schema, ok1 := schemaOf(object)
 		c, ok2 := cidOf(object)
 		if !ok1 || !ok2 {
@@ -298,11 +301,36 @@ func (s *Store) referrer(location string) func(context.Context, int64, string) (
 			return false, err
 		}
 		row, err := s.db.Tenant(schema).Q().GetBlob(ctx, tenantdb.GetBlobParams{AID: aid, CID: c.Bytes()})
-		if db.IsNoRows(err) {
+		switch {
+		case db.IsNoRows(err):
+			return false, nil
+		case err != nil:
+			return false, err
+		case row.Store != id || row.Object != object:
 			return false, nil
 		}
-		return err == nil && row.Store == id && row.Object == object, err
+		if err := whole(); !errors.Is(err, errMissing) {
+			return true, err
+		}
+		// The power failed before anybody was told of this upload.
+		s.log.Warn("the bytes of an upload that was never acknowledged are not there: its row goes", "object", object)
+		return false, s.disown(ctx, schema, aid, c, id, object)
 	}
+}
+
+// disown deletes a blob's row, if it still has this object.
+func (s *Store) disown(ctx context.Context, schema db.Schema, aid int64, c cid.Cid, id int16, object string) error {
+	err := s.db.Tenant(schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		if err := q.LockBlobOwners(ctx, []int64{aid}); err != nil {
+			return err
+		}
+		_, err := q.DeleteLostBlob(ctx, tenantdb.DeleteLostBlobParams{AID: aid, CID: c.Bytes(), Store: id, Object: object})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete row of lost blob: %w", err)
+	}
+	return nil
 }
 
 func isNoTable(err error) bool {
@@ -316,10 +344,7 @@ func (s *Store) Try(ctx context.Context, schema db.Schema, location string) erro
 	if err != nil {
 		return err
 	}
-	in, err := p.newSpool()
-	if err != nil {
-		return err
-	}
+	in := p.newSpool()
 	defer in.drop()
 	if err := in.fill(strings.NewReader("locus")); err != nil {
 		return err
@@ -328,8 +353,12 @@ func (s *Store) Try(ctx context.Context, schema db.Schema, location string) erro
 	if err := p.put(ctx, 0, object, in); err != nil {
 		return err
 	}
+	err = p.sync(object, in)
 	p.settle(0, object)
 	defer p.remove(ctx, []string{object})
+	if err != nil {
+		return err
+	}
 	r, _, err := p.open(ctx, object)
 	if err != nil {
 		return err

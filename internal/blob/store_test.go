@@ -210,29 +210,26 @@ func TestCrashes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		spool := func() *spool {
-			in, err := to.newSpool()
-			if err == nil {
-				err = in.fill(bytes.NewReader(random(5000)))
-			}
-			if err != nil {
+		spool := func(size int) *spool {
+			in := to.newSpool()
+			if err := in.fill(bytes.NewReader(random(size))); err != nil {
 				t.Fatal(err)
 			}
 			return in
 		}
-		spool() // received, and no more
+		spool(100_000) // received, and no more
 		announce := func(object string) {
 			if to.announced() {
 				b.exec("INSERT INTO pds.blob_trash (store, object, due_at) VALUES ($1, $2, $3)", id, object, b.now().Add(announceTime))
 			}
 		}
-		in := spool() // put, and no row
+		in := spool(5000) // put, and no row
 		object := newObject(b.schema, alice.DID, in.cid)
 		announce(object)
 		if err := to.put(t.Context(), alice.AID, object, in); err != nil {
 			t.Fatal(err)
 		}
-		in = spool() // put, and a row, and not settled
+		in = spool(200_000) // put, and a row, and not settled
 		object = newObject(b.schema, alice.DID, in.cid)
 		announce(object)
 		if err := to.put(t.Context(), alice.AID, object, in); err != nil {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
-	"github.com/auroralocus/locus/internal/picture"
 )
 
 // Limits are what an account and a tenant may have, in bytes; 0: no limit.
@@ -26,7 +25,7 @@ type Upload struct {
 	Location    string // the tenant's setting, "" for the deployment's store
 	ContentType string // what the client says
 	Limits      Limits
-	// ClearLocation removes the place where a JPEG was taken from its metadata, which makes it another blob.
+	// ClearLocation removes the place where a picture was taken from its metadata, which makes it another blob.
 	ClearLocation bool
 }
 
@@ -47,23 +46,14 @@ func (s *Store) Upload(ctx context.Context, u Upload, r io.Reader) (Info, error)
 	if err != nil {
 		return Info{}, err
 	}
-	in, err := to.newSpool()
-	if err != nil {
-		return Info{}, err
-	}
+	in := to.newSpool()
 	defer in.drop()
 	if err := in.fill(r); err != nil {
 		return Info{}, err
 	}
-	if u.ClearLocation && sniff(in.head) == "image/jpeg" {
-		changed, err := picture.ClearLocation(in.file, in.size)
-		if err != nil {
-			return Info{}, storeError("change upload", err)
-		}
-		if changed {
-			if in.cid, err = digest(io.NewSectionReader(in.file, 0, in.size)); err != nil {
-				return Info{}, storeError("read upload", err)
-			}
+	if u.ClearLocation {
+		if err := in.clearLocation(); err != nil {
+			return Info{}, err
 		}
 	}
 	// What is here now is kept or cleared away, whether or not the client waits for it.
@@ -98,29 +88,84 @@ func (s *Store) keep(ctx context.Context, u Upload, to *place, id int16, in *spo
 	if err := to.put(ctx, u.AID, a.object, in); err != nil {
 		return Info{}, err
 	}
-	err := s.arrive(a)
+	for range 3 {
+		info, again, err := s.record(ctx, u, to, in, a)
+		if !again {
+			return info, err
+		}
+	}
+	to.discard(ctx, u.AID, a.object)
+	return Info{}, fmt.Errorf("%w: the same file is uploaded and deleted all the time", ErrStoreTimeout)
+}
+
+// record gives an object that was put its row and makes it durable, both at once. again: what was in its way is gone.
+func (s *Store) record(ctx context.Context, u Upload, to *place, in *spool, a *arrival) (info Info, again bool, err error) {
+	s.beginArrival(a)
+	unsafe := to.sync(a.object, in)
+	err = <-a.done
 	switch {
 	case errors.Is(err, db.ErrUnknownOutcome):
 		// Whether there is a row will be seen by the sweep.
-		return Info{}, err
+		return Info{}, false, err
 	case err != nil:
 		to.discard(ctx, u.AID, a.object)
-		return Info{}, err
+		return Info{}, false, err
+	case unsafe != nil:
+		if a.row.Made {
+			if err := s.disown(ctx, u.Schema, u.AID, in.cid, a.store, a.object); err != nil {
+				return Info{}, false, errors.Join(unsafe, err) // the mark stays, and the sweep looks at the bytes
+			}
+		}
+		to.discard(ctx, u.AID, a.object)
+		return Info{}, false, unsafe
 	case a.row.Made:
 		// Committed: records may refer to it.
-		to.settle(u.AID, a.object)
-		return Info{in.cid, a.row.MimeType, in.size}, nil
+		s.settle(to, u.AID, a.object)
+		return Info{in.cid, a.row.MimeType, in.size}, false, nil
 	case a.row.Known && !a.row.Takendown:
 		return s.again(ctx, a, to, in.cid)
 	}
 	to.discard(ctx, u.AID, a.object)
 	switch {
 	case a.row.Known:
-		return Info{}, ErrTakendown
+		return Info{}, false, ErrTakendown
 	case a.row.Refused:
-		return Info{}, s.whyRefused(ctx, u, in.size)
+		return Info{}, false, s.whyRefused(ctx, u, in.size)
 	}
-	return Info{}, ErrNoAccount
+	return Info{}, false, ErrNoAccount
+}
+
+// settle settles an object while its client hears of it already.
+func (s *Store) settle(at *place, aid int64, object string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed { // nobody waits for another goroutine any more
+		at.settle(aid, object)
+		return
+	}
+	s.settling = append(s.settling, func() { at.settle(aid, object) })
+	if !s.settles {
+		s.settles = true
+		s.running.Add(1)
+		go s.runSettle()
+	}
+}
+
+func (s *Store) runSettle() {
+	defer s.running.Done()
+	for {
+		s.mu.Lock()
+		all := s.settling
+		s.settling = nil
+		s.settles = len(all) > 0
+		s.mu.Unlock()
+		if len(all) == 0 {
+			return
+		}
+		for _, settle := range all {
+			settle()
+		}
+	}
 }
 
 // announceTime is how long an announced upload that never ended stays in its store.
@@ -147,36 +192,44 @@ func (s *Store) known(ctx context.Context, o Owner, c cid.Cid) (Info, bool, erro
 	return Info{c, row.MimeType, row.Size}, true, nil
 }
 
-// again ends the upload of a blob that was there: its object stays, unless it was lost.
-func (s *Store) again(ctx context.Context, a *arrival, to *place, c cid.Cid) (Info, error) {
-	info := Info{c, a.row.MimeType, a.row.Size}
+// again ends the upload of a blob that was there: its object stays, unless it was lost, or nobody can say yet that it is
+// durable. retry: it was deleted in this moment.
+func (s *Store) again(ctx context.Context, a *arrival, to *place, c cid.Cid) (info Info, retry bool, err error) {
+	info = Info{c, a.row.MimeType, a.row.Size}
 	old, err := s.placeOf(ctx, a.owner.Schema, a.row.Store)
 	if err == nil {
-		_, err = old.stat(ctx, a.row.Object)
+		err = old.confirm(ctx, a.owner.AID, a.row.Object)
 	}
-	if !errors.Is(err, errMissing) {
+	if err == nil {
 		to.discard(ctx, a.owner.AID, a.object)
-		return info, nil
+		return info, false, nil
 	}
-	n, err := s.db.Tenant(a.owner.Schema).Q().UpdateBlobObject(ctx, tenantdb.UpdateBlobObjectParams{
-		AID: a.owner.AID, CID: a.cid, Store: a.row.Store, Object: a.row.Object, NewStore: a.store, NewObject: a.object,
+	t := s.db.Tenant(a.owner.Schema)
+	var n int64
+	err = t.Tx(ctx, func(q *tenantdb.Queries) (err error) {
+		n, err = q.UpdateBlobObject(ctx, tenantdb.UpdateBlobObjectParams{
+			AID: a.owner.AID, CID: a.cid, Store: a.row.Store, Object: a.row.Object, NewStore: a.store, NewObject: a.object,
+		})
+		if err == nil && n > 0 && a.announced {
+			err = q.DeleteBlobTrash(ctx, tenantdb.DeleteBlobTrashParams{Stores: []int16{a.store}, Objects: []string{a.object}})
+		}
+		if err == nil && n > 0 {
+			err = q.InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{Store: a.row.Store, Object: a.row.Object, DueAt: s.now()})
+		}
+		return err
 	})
 	switch {
 	case errors.Is(err, db.ErrUnknownOutcome):
-		return Info{}, err
-	case err != nil || n == 0:
+		return Info{}, false, err
+	case err != nil:
 		to.discard(ctx, a.owner.AID, a.object)
-		if err != nil {
-			return Info{}, fmt.Errorf("replace lost blob: %w", err)
-		}
-		return info, nil // moved or deleted in this moment
+		return Info{}, false, fmt.Errorf("replace lost blob: %w", err)
+	case n == 0:
+		return Info{}, true, nil // moved, replaced or deleted in this moment
 	}
 	s.log.Warn("a blob that was lost came back", "schema", a.owner.Schema, "aid", a.owner.AID, "cid", c)
-	to.settle(a.owner.AID, a.object)
-	if a.announced {
-		err = s.db.Tenant(a.owner.Schema).Q().DeleteBlobTrash(ctx, tenantdb.DeleteBlobTrashParams{Stores: []int16{a.store}, Objects: []string{a.object}})
-	}
-	return info, err
+	s.settle(to, a.owner.AID, a.object)
+	return info, false, nil
 }
 
 // whyRefused says which limit an upload ran into.

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package blob
+
+import "os"
+
+// writeOut does nothing here: the sync at the end writes all of it.
+func writeOut(*os.File, int64, int64) {}
