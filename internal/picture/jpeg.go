@@ -39,7 +39,7 @@ func scanJPEG(r io.Reader) jpegHead {
 		}
 		return true
 	})
-	if rgb { // the decoder makes a second picture
+	if rgb && h.samples <= 4 { // the decoder makes a second picture
 		h.samples += 4
 	}
 	return h
@@ -85,13 +85,16 @@ func segments(r *bufio.Reader, whole bool, each func(marker byte, at int64, payl
 		at      = int64(2)
 		buf     []byte
 		failure = ErrFormat // until the first scan
+		next    byte        // a marker that was read already
 	)
 	for {
-		c, err := r.ReadByte()
-		if err != nil || c != 0xff {
-			return failure
+		c, err := next, error(nil)
+		if next = 0; c == 0 {
+			if c, err = r.ReadByte(); err != nil || c != 0xff {
+				return failure
+			}
+			at++
 		}
-		at++
 		for c == 0xff {
 			if c, err = r.ReadByte(); err != nil {
 				return failure
@@ -129,30 +132,31 @@ func segments(r *bufio.Reader, whole bool, each func(marker byte, at int64, payl
 		at += int64(n)
 		if c == 0xda {
 			failure = nil
-			if at, err = skipScan(r, at); err != nil {
+			if next, at, err = skipScan(r, at); err != nil {
 				return nil
 			}
 		}
 	}
 }
 
-// skipScan reads up to the marker behind a scan.
-func skipScan(r *bufio.Reader, at int64) (int64, error) {
+// skipScan reads through a scan, and the marker behind it.
+func skipScan(r *bufio.Reader, at int64) (byte, int64, error) {
 	for {
 		part, err := r.ReadSlice(0xff)
 		at += int64(len(part))
 		if err == bufio.ErrBufferFull {
 			continue
 		}
-		if err != nil {
-			return at, err
+		c := byte(0xff)
+		for c == 0xff && err == nil {
+			c, err = r.ReadByte()
+			at++
 		}
-		next, err := r.Peek(1)
 		if err != nil {
-			return at, err
+			return 0, at, err
 		}
-		if next[0] != 0 && (next[0] < 0xd0 || next[0] > 0xd7) && next[0] != 0xff {
-			return at - 1, r.UnreadByte()
+		if c != 0 && (c < 0xd0 || c > 0xd7) { // neither a byte of the scan nor a mark within it
+			return c, at, nil
 		}
 	}
 }

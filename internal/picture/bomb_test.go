@@ -1,0 +1,219 @@
+package picture
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestBombs: what is too large is refused by its header, before a pixel; what lies, when it is found out.
+func TestBombs(t *testing.T) {
+	m := newMaker(t, Config{})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	huge := slices.Clone(flatJPEG(16, 16, false, 1, 70, 70, 70))
+	at := bytes.Index(huge, []byte{0xff, 0xc0})
+	copy(huge[at+5:], []byte{0xff, 0xdc, 0xff, 0xdc}) // 65,500
+	gifBomb := []byte("GIF89a\xff\xff\xff\xff\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x02\x02L\x01\x00;")
+	gifFrame := slices.Concat(gifBomb[:6], []byte{8, 0, 8, 0}, gifBomb[10:])
+	lossless := binary.LittleEndian.AppendUint32([]byte{0x2f}, 16382|16382<<14)
+	small := asPNG(t, quarters(500, 500))
+	iccBomb := withChunks(small, pngChunk("iCCP", slices.Concat([]byte("x\x00\x00"), packedZeros(16<<20))))
+	for name, c := range map[string]struct {
+		data []byte
+		want error
+	}{
+		"100,000 a side":         {madePNG(100_000, 100_000, 8, 6, 1<<20), ErrTooLarge},
+		"long":                   {madePNG(4_000_000, 1, 8, 6, 1000), ErrTooLarge},
+		"2^31":                   {madePNG(1<<31-1, 1<<31-1, 8, 6, 1000), ErrFormat},
+		"16 bits near the limit": {madePNG(7000, 7000, 16, 6, 1000), ErrTooLarge},
+		"JPEG 65,500":            {huge, ErrTooLarge},
+		"progressive":            {flatJPEG(6000, 6000, true, 1, 70, 70, 70), ErrTooLarge},
+		"GIF":                    {gifBomb, ErrTooLarge},
+		"GIF's frame":            {gifFrame, ErrFormat},
+		"WebP lossless":          {riff(riffChunk("VP8L", lossless)), ErrTooLarge},
+		"WebP canvas":            {riff(vp8x(0, 16383, 16383), riffChunk("VP8L", lossless)), ErrTooLarge},
+		"WebP that lies":         {riff(vp8x(0, 10, 10), riffChunk("VP8L", lossless)), ErrFormat},
+		"animation that lies": {riff(vp8x(2, 10, 10), riffChunk("ANMF", slices.Concat(make([]byte, 6), []byte{0xfe, 0x3f, 0, 0xfe, 0x3f, 0, 0, 0, 0, 0},
+			riffChunk("VP8L", lossless)))), ErrTooLarge},
+		"short":                  {madePNG(5000, 5000, 8, 6, 1000), ErrFormat},
+		"truncated":              {small[:300], ErrFormat},
+		"truncated JPEG":         {asJPEG(t, quarters(500, 500))[:700], ErrFormat},
+		"text":                   {[]byte("no picture at all"), ErrFormat},
+		"svg":                    {[]byte("<svg xmlns='http://www.w3.org/2000/svg'/>"), ErrFormat},
+		"HEIC":                   {[]byte("\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"), ErrFormat},
+		"AVIF":                   {[]byte("\x00\x00\x00\x18ftypavif\x00\x00\x00\x00mif1avif"), ErrFormat},
+		"empty":                  {nil, ErrFormat},
+		"more pixels than said":  {madePNG(10, 10, 8, 6, 64<<20), ErrFormat},
+		"profile of 16 MB":       {iccBomb, nil},
+		"metadata before pixels": {withSegments(huge, slices.Repeat([][]byte{segment(0xef, make([]byte, 65_000))}, 200)...), ErrFormat},
+	} {
+		begun := time.Now()
+		_, err := m.get(t, "bomb"+name, "feed", JPEG, c.data)
+		if !errors.Is(err, c.want) || time.Since(begun) > 3*time.Second {
+			t.Errorf("%s: %v after %s", name, err, time.Since(begun))
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 600<<20 {
+		t.Errorf("allocated %d MB for pictures that were refused", got>>20)
+	}
+}
+
+// TestPolyglot: of a picture that is also a page, only the picture is left.
+func TestPolyglot(t *testing.T) {
+	m := newMaker(t, Config{})
+	page := []byte("<!doctype html><script>alert(1)</script>")
+	data := append(asJPEG(t, quarters(100, 100), page), page...)
+	for _, f := range []Format{JPEG, WebP} {
+		if out, err := m.get(t, "polyglot", "feed", f, data); err != nil || bytes.Contains(out, []byte("script")) {
+			t.Errorf("%s: %v", f, err)
+		}
+	}
+}
+
+// TestEndless: a picture of a few kilobytes that says in thousands of scans that nothing changes, and a file that never
+// comes. Both are given up in time, and the first is not begun again.
+func TestEndless(t *testing.T) {
+	m := newMaker(t, Config{Time: 300 * time.Millisecond, Parallel: 1})
+	data := flatJPEG(4000, 4000, true, 20_000, 70)
+	begun := time.Now()
+	_, err := m.get(t, "endless", "feed", JPEG, data)
+	if !errors.Is(err, ErrTimeout) || time.Since(begun) > 4*time.Second {
+		t.Errorf("%d bytes: %v after %s", len(data), err, time.Since(begun))
+	}
+	begun = time.Now()
+	if _, err := m.get(t, "endless", "thumbnail", WebP, data); !errors.Is(err, ErrTimeout) || time.Since(begun) > 50*time.Millisecond {
+		t.Errorf("again: %v after %s", err, time.Since(begun))
+	}
+	// A decoder that cannot be stopped keeps its place: the caller goes, the next ones are told that all is busy.
+	hold := make(chan struct{})
+	p, _ := FindPreset("feed")
+	stuck := func(context.Context) (io.ReadSeekCloser, error) { <-hold; return file{bytes.NewReader(data)}, nil }
+	if _, err := m.Open(t.Context(), "stuck", p, JPEG, stuck); !errors.Is(err, ErrTimeout) {
+		t.Error(err)
+	}
+	if _, err := m.get(t, "next", "feed", JPEG, asJPEG(t, quarters(20, 20))); !errors.Is(err, ErrBusy) {
+		t.Error(err)
+	}
+	close(hold)
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := m.get(t, "after", "feed", JPEG, asJPEG(t, quarters(20, 20))); err == nil {
+			break
+		} else if time.Since(begun) > 10*time.Second {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestStoreFails: a store's failure is not called the picture's, and not remembered.
+func TestStoreFails(t *testing.T) {
+	m := newMaker(t, Config{})
+	p, _ := FindPreset("feed")
+	gone := errors.New("connection lost")
+	good := asJPEG(t, quarters(300, 300))
+	for _, broken := range []int64{0, 100, 2000} {
+		_, err := m.Open(t.Context(), "key", p, JPEG, func(context.Context) (io.ReadSeekCloser, error) {
+			return failing{bytes.NewReader(good), broken, gone}, nil
+		})
+		if !errors.Is(err, gone) || errors.Is(err, ErrFormat) {
+			t.Errorf("at %d: %v", broken, err)
+		}
+	}
+	if _, err := m.Open(t.Context(), "key", p, JPEG, func(context.Context) (io.ReadSeekCloser, error) { return bad{}, nil }); !errors.Is(err, ErrFormat) {
+		t.Errorf("a panic: %v", err)
+	}
+	// Without room for the cache there are copies all the same.
+	full := NewMaker(Config{Dir: "/dev/null/none"})
+	if out, err := full.get(t, "key", "feed", JPEG, good); err != nil || len(out) == 0 {
+		t.Error(err)
+	}
+}
+
+type bad struct{ io.ReadSeekCloser }
+
+func (bad) Seek(int64, int) (int64, error) { panic("a decoder's mistake") }
+func (bad) Close() error                   { return nil }
+
+type failing struct {
+	*bytes.Reader
+	from int64
+	err  error
+}
+
+func (f failing) Read(p []byte) (int, error) {
+	at, _ := f.Seek(0, io.SeekCurrent)
+	if at+int64(len(p)) > f.from && at >= f.from-4096 && f.from <= at+4096 {
+		return 0, f.err
+	}
+	return f.Reader.Read(p)
+}
+func (failing) Close() error { return nil }
+
+// TestMemory: sixty-four copies of the largest pictures at once take no more memory than few.
+func TestMemory(t *testing.T) {
+	if testing.Short() || resident(t) < 0 {
+		t.Log("not measured here")
+		return
+	}
+	m := newMaker(t, Config{Time: time.Minute, Parallel: 2})
+	data := madePNG(7000, 7000, 8, 6, 7000*(4*7000+1)) // 196 MB of pixels in 190 KB
+	before := resident(t)
+	most, stop := before, make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				most = max(most, resident(t))
+			}
+		}
+	})
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	made := 0
+	for i := range 64 {
+		all.Go(func() {
+			// Four of them different: singleflight and the cache are not what is measured.
+			if _, err := m.get(t, fmt.Sprint("key", i%4), "thumbnail", JPEG, data); err != nil && !errors.Is(err, ErrBusy) {
+				t.Error(err)
+			} else if err == nil {
+				mu.Lock()
+				made++
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	close(stop)
+	watch.Wait()
+	t.Logf("%d of 64 made; resident %d MB before, %d MB at most", made, before, most)
+	if most-before > 1200 {
+		t.Errorf("resident memory rose from %d to %d MB", before, most)
+	}
+}
+
+// resident is the process's memory in MB, -1 where the kernel does not tell.
+func resident(t testing.TB) int {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return -1
+	}
+	var all, pages int
+	if _, err := fmt.Fscan(strings.NewReader(string(b)), &all, &pages); err != nil {
+		t.Error(err)
+	}
+	return pages * os.Getpagesize() >> 20
+}
