@@ -27,20 +27,20 @@ func queueSecret(b *db.Batch, purpose string) *db.Queued {
 // The answer to a write is lost: it happened, and the error says that nobody knows.
 func TestUnknownOutcome(t *testing.T) {
 	url := dbtest.URL(t)
-	p := newProxy(t, url)
-	d := dbtest.Open(t, p.url)
+	p := dbtest.NewProxy(t, url)
+	d := dbtest.Open(t, p.URL())
 	tenant := d.Tenant(dbtest.Tenant(t, d))
 	ctx := t.Context()
 
 	writes := map[string]func(purpose string) error{
 		"single statement": func(purpose string) error {
-			p.cutAfter(purpose)
+			p.CutAfterText(purpose)
 			return tenant.Q().InsertSecret(ctx, secret(purpose))
 		},
 		"transaction": func(purpose string) error {
 			return tenant.Tx(ctx, func(q *tenantdb.Queries) error {
 				err := q.InsertSecret(ctx, secret(purpose))
-				p.cutAfter("commit")
+				p.CutAfterText("commit")
 				return err
 			})
 		},
@@ -48,7 +48,7 @@ func TestUnknownOutcome(t *testing.T) {
 			b := tenant.Batch()
 			queueSecret(b, purpose+"-1")
 			queueSecret(b, purpose)
-			p.cutAfter(purpose + "-1")
+			p.CutAfterText(purpose + "-1")
 			return b.Send(ctx)
 		},
 	}
@@ -73,7 +73,7 @@ func TestUnknownOutcome(t *testing.T) {
 
 	t.Run("inside a transaction nothing happened", func(t *testing.T) {
 		err := tenant.Tx(ctx, func(q *tenantdb.Queries) error {
-			p.cutAfter("inside")
+			p.CutAfterText("inside")
 			return q.InsertSecret(ctx, secret("inside"))
 		})
 		if !db.IsUnavailable(err) || errors.Is(err, db.ErrUnknownOutcome) {
@@ -84,7 +84,7 @@ func TestUnknownOutcome(t *testing.T) {
 		}
 	})
 	t.Run("a read is tried again", func(t *testing.T) {
-		p.cutAfter("wanted")
+		p.CutAfterText("wanted")
 		if _, err := tenant.Q().GetSecret(ctx, "wanted"); !db.IsNoRows(err) {
 			t.Errorf("%v", err)
 		}
@@ -113,13 +113,13 @@ func TestUnknownOutcome(t *testing.T) {
 // Connections that died while idle cost no request: neither reads nor writes, in any form.
 func TestDeadIdleConnections(t *testing.T) {
 	url := dbtest.URL(t)
-	p := newProxy(t, url)
-	d := dbtest.Open(t, p.url)
+	p := dbtest.NewProxy(t, url)
+	d := dbtest.Open(t, p.URL())
 	tenant := d.Tenant(dbtest.Tenant(t, d))
 	ctx := t.Context()
 	for i := range 5 {
 		warm(t, tenant)
-		p.cutAll()
+		p.CutAll()
 		time.Sleep(20 * time.Millisecond)
 		purpose := fmt.Sprint("p", i)
 		var err error
@@ -261,10 +261,10 @@ func TestOpenDown(t *testing.T) {
 
 // It comes up while we wait.
 func TestOpenWaits(t *testing.T) {
-	p := newProxy(t, dbtest.URL(t))
-	p.down.Store(true)
-	time.AfterFunc(400*time.Millisecond, func() { p.down.Store(false) })
-	d, err := db.Open(t.Context(), db.Config{URL: p.url, StartTimeout: 20 * time.Second})
+	p := dbtest.NewProxy(t, dbtest.URL(t))
+	p.Down(true)
+	time.AfterFunc(400*time.Millisecond, func() { p.Down(false) })
+	d, err := db.Open(t.Context(), db.Config{URL: p.URL(), StartTimeout: 20 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

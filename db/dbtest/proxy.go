@@ -1,6 +1,7 @@
 package dbtest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"net"
@@ -17,14 +18,29 @@ type Proxy struct {
 	server string // path of the server's socket
 	url    string
 
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	trips int64
-	cut   int64 // when trips gets here; 0: never
-	lost  bool  // the request of that trip goes through, only its answer is lost
-	cuts  int64
-	down  bool
+	mu     sync.Mutex
+	conns  map[net.Conn]bool
+	trips  int64
+	groups int64
+	cut    func(request) bool // which request; nil: none
+	lost   bool               // that request goes through, only its answer is lost
+	cuts   int64
+	down   bool
 }
+
+// request is what a client sends before it waits for an answer.
+type request struct {
+	trip     int64  // its number
+	executes int    // prepared statements in it
+	sent     []byte // its messages, as far as keepRequest
+}
+
+const (
+	keepRequest = 64 << 10
+	groupSize   = 3 // statements that make a group: a transaction of one statement has a BEGIN and a COMMIT at most
+)
+
+func (r request) group() bool { return r.executes >= groupSize }
 
 // NewProxy makes a proxy in front of the server and database of a URL that [URL] or [Server.URL] gave.
 func NewProxy(t testing.TB, serverURL string) *Proxy {
@@ -70,24 +86,48 @@ func NewProxy(t testing.TB, serverURL string) *Proxy {
 func (p *Proxy) URL() string { return p.url }
 
 // CutBefore cuts the connection of the n-th round trip from now before its request is complete: it cannot happen.
-func (p *Proxy) CutBefore(n int) { p.arm(n, false) }
+func (p *Proxy) CutBefore(n int) { p.arm(p.trip(n), false) }
 
 // CutAfter cuts the connection of the n-th round trip from now after its request was sent: it happens, and the answer
 // is lost.
-func (p *Proxy) CutAfter(n int) { p.arm(n, true) }
+func (p *Proxy) CutAfter(n int) { p.arm(p.trip(n), true) }
 
-func (p *Proxy) arm(n int, lost bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.cut, p.lost = p.trips+int64(n), lost
+// CutGroupBefore is CutBefore for the next request of at least three statements.
+func (p *Proxy) CutGroupBefore() { p.arm(request.group, false) }
+
+// CutGroupAfter is CutAfter for the next request of at least three statements.
+func (p *Proxy) CutGroupAfter() { p.arm(request.group, true) }
+
+// CutAfterText is CutAfter for the next request with a text in it, be it in SQL or in a parameter.
+func (p *Proxy) CutAfterText(text string) {
+	p.arm(func(r request) bool { return bytes.Contains(r.sent, []byte(text)) }, true)
 }
 
-// Disarm takes back what CutBefore and CutAfter said, and tells how often a connection was cut so far.
+// trip is a request some round trips from now.
+func (p *Proxy) trip(n int) func(request) bool {
+	at := p.Trips() + int64(n)
+	return func(r request) bool { return r.trip >= at }
+}
+
+func (p *Proxy) arm(cut func(request) bool, lost bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut, p.lost = cut, lost
+}
+
+// Disarm takes back what the calls above said, and tells how often a connection was cut so far.
 func (p *Proxy) Disarm() (cuts int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut = 0
+	p.cut = nil
 	return p.cuts
+}
+
+// Groups is the number of requests of at least three statements so far.
+func (p *Proxy) Groups() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.groups
 }
 
 // Trips is the number of round trips so far.
@@ -116,6 +156,9 @@ func (p *Proxy) CutAll() {
 	}
 }
 
+// lostTime is how long the server may take for a request whose answer will be lost before the client learns of it.
+const lostTime = 50 * time.Millisecond
+
 func (p *Proxy) serve(client net.Conn) {
 	p.mu.Lock()
 	down := p.down
@@ -143,12 +186,13 @@ func (p *Proxy) serve(client net.Conn) {
 		for {
 			n, err := server.Read(buf)
 			select {
-			case <-muted:
+			case <-muted: // it has done what it was asked, and its answer ends here
+				return
 			default:
-				if n > 0 {
-					if _, err := client.Write(buf[:n]); err != nil {
-						return
-					}
+			}
+			if n > 0 {
+				if _, err := client.Write(buf[:n]); err != nil {
+					return
 				}
 			}
 			if err != nil {
@@ -156,8 +200,12 @@ func (p *Proxy) serve(client net.Conn) {
 			}
 		}
 	}()
-	if p.requests(client, server, func() { close(muted); _ = client.Close() }) {
-		time.Sleep(50 * time.Millisecond) // the server finishes what it has before it sees that nobody is there
+	if p.requests(client, server, func() { close(muted) }) {
+		select {
+		case <-answers:
+		case <-time.After(lostTime):
+			_ = client.Close()
+		}
 	}
 	_ = server.Close()
 	<-answers
@@ -169,34 +217,45 @@ func (p *Proxy) requests(client, server net.Conn, mute func()) (lost bool) {
 	if _, err := io.ReadFull(client, head[:4]); err != nil { // the startup message has no type
 		return false
 	}
-	if !forward(client, server, head[:4]) {
+	if !forward(client, server, head[:4], nil) {
 		return false
 	}
+	var r request
 	for {
 		if _, err := io.ReadFull(client, head); err != nil {
 			return false
 		}
-		if head[0] == 'S' || head[0] == 'Q' { // the end of a request
-			switch p.trip() {
+		switch head[0] {
+		case 'E':
+			r.executes++
+		case 'S', 'Q': // the end of a request
+			rest := make([]byte, binary.BigEndian.Uint32(head[1:])-4)
+			if _, err := io.ReadFull(client, rest); err != nil {
+				return false
+			}
+			r.sent = append(r.sent, rest...)
+			last := append(head, rest...)
+			switch p.end(r) {
 			case cutNow:
 				return false
 			case cutAnswer:
-				rest := make([]byte, binary.BigEndian.Uint32(head[1:])-4)
-				if _, err := io.ReadFull(client, rest); err != nil {
-					return false
-				}
 				mute() // before the server can answer
-				_, _ = server.Write(append(head, rest...))
+				_, _ = server.Write(last)
 				return true
 			}
+			r = request{sent: r.sent[:0]}
+			if _, err := server.Write(last); err != nil {
+				return false
+			}
+			continue
 		}
-		if !forward(client, server, head) {
+		if !forward(client, server, head, &r.sent) {
 			return false
 		}
 	}
 }
 
-// What happens at a trip.
+// What happens at a request's end.
 type fate int
 
 const (
@@ -205,14 +264,18 @@ const (
 	cutAnswer
 )
 
-func (p *Proxy) trip() fate {
+func (p *Proxy) end(r request) fate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.trips++
-	if p.cut == 0 || p.trips < p.cut {
+	r.trip = p.trips
+	if r.group() {
+		p.groups++
+	}
+	if p.cut == nil || !p.cut(r) {
 		return pass
 	}
-	p.cut = 0
+	p.cut = nil
 	p.cuts++
 	if p.lost {
 		return cutAnswer
@@ -220,11 +283,21 @@ func (p *Proxy) trip() fate {
 	return cutNow
 }
 
-// forward passes a message on whose head has been read: its length is the head's last four bytes.
-func forward(client, server net.Conn, head []byte) bool {
+// forward passes a message on whose head has been read: its length is the head's last four bytes. What fits is kept.
+func forward(client, server net.Conn, head []byte, keep *[]byte) bool {
 	if _, err := server.Write(head); err != nil {
 		return false
 	}
-	_, err := io.CopyN(server, client, int64(binary.BigEndian.Uint32(head[len(head)-4:]))-4)
+	n := int64(binary.BigEndian.Uint32(head[len(head)-4:])) - 4
+	if keep == nil || int64(len(*keep))+n > keepRequest {
+		_, err := io.CopyN(server, client, n)
+		return err == nil
+	}
+	from := len(*keep)
+	*keep = append(*keep, make([]byte, n)...)
+	if _, err := io.ReadFull(client, (*keep)[from:]); err != nil {
+		return false
+	}
+	_, err := server.Write((*keep)[from:])
 	return err == nil
 }

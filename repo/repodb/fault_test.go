@@ -35,16 +35,16 @@ func checkAll(t testing.TB, s *Store, schema db.Schema) {
 // three: the head, the paths, the commit.
 func TestRoundTrips(t *testing.T) {
 	url := dbtest.URL(t)
-	p := newProxy(t, url)
-	d := dbtest.Open(t, p.url)
+	p := dbtest.NewProxy(t, url)
+	d := dbtest.Open(t, p.URL())
 	keys := newKeys(t)
 	warm := newStore(t, d, keys, Config{})
 	schema := dbtest.Tenant(t, d)
 	aid, _ := newRepo(t, d, keys, schema)
 	trips := func(f func()) int64 {
-		before := p.trips.Load()
+		before := p.Trips()
 		f()
-		return p.trips.Load() - before
+		return p.Trips() - before
 	}
 	n := 0
 	next := func(s *Store) func() {

@@ -20,7 +20,7 @@ type world struct {
 	t       *testing.T
 	stores  [2]*Store
 	url     string
-	proxy   *proxy
+	proxy   *dbtest.Proxy
 	tenants [2]db.Schema
 	repos   []*account
 	touched *account
@@ -36,8 +36,8 @@ type account struct {
 
 func newWorld(t *testing.T) *world {
 	url := dbtest.URL(t)
-	p := newProxy(t, url)
-	good, bad := dbtest.Open(t, url), dbtest.Open(t, p.url)
+	p := dbtest.NewProxy(t, url)
+	good, bad := dbtest.Open(t, url), dbtest.Open(t, p.URL())
 	keys := newKeys(t)
 	w := &world{t: t, url: url, proxy: p}
 	// A tiny cache, so that much has to be read again.
@@ -139,7 +139,12 @@ func (w *world) write(t *rapid.T) {
 	a := w.touch(t)
 	s := w.stores[rapid.IntRange(0, 1).Draw(t, "process")]
 	if s == w.stores[1] {
-		w.proxy.fault.Store(rapid.SampledFrom([]int32{faultNone, faultNone, faultBefore, faultAfter}).Draw(t, "fault"))
+		switch rapid.IntRange(0, 3).Draw(t, "fault") {
+		case 2:
+			w.proxy.CutGroupBefore()
+		case 3:
+			w.proxy.CutGroupAfter()
+		}
 	}
 	list := genWrites(t, a.is)
 	next, want := expect(a.is, list)
@@ -147,7 +152,7 @@ func (w *world) write(t *rapid.T) {
 		next, want = a.is, ErrRepoDeactivated
 	}
 	res, err := s.Write(w.t.Context(), a.schema, a.aid, Options{}, writes(list...))
-	w.proxy.fault.Store(faultNone)
+	w.proxy.Disarm()
 	wrong := errors.Is(err, repo.ErrRecordExists) || errors.Is(err, repo.ErrRecordMissing)
 	switch {
 	case want != nil && !a.off && wrong: // of several mistakes any may be named
@@ -282,8 +287,8 @@ func TestWritesOfTwoProcesses(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	cuts := w.proxy.cuts.Load()
-	t.Logf("%d connections cut in %d groups", cuts, w.proxy.groups.Load())
+	cuts := w.proxy.Disarm()
+	t.Logf("%d connections cut in %d groups", cuts, w.proxy.Groups())
 	if cuts == 0 {
 		t.Error("no connection was cut")
 	}
