@@ -36,6 +36,9 @@ func (s *Server) Access() string {
 func (op *operation) takesText() string {
 	switch op.class {
 	case "account":
+		if op.services {
+			return op.accept.String() + ", svc"
+		}
 		return op.accept.String()
 	case "viewer":
 		return "none, " + op.accept.String() + ", operator"

@@ -95,6 +95,14 @@ func tabled(class, takes string, c credential) answer {
 		switch {
 		case c.scheme == "none":
 			return answer{401, "AuthMissing"}
+		case has("svc") && c.service == "wrong method":
+			return answer{401, "BadJwtLexiconMethod"}
+		case has("svc") && c.service == "wrong tenant":
+			return answer{401, "BadJwtAudience"}
+		case has("svc") && (c.service == "moderation" || c.service == "stranger"):
+			return answer{403, "AccountNotFound"} // the issuer has no account of this tenant
+		case has("svc") && c.service == "own":
+			return state()
 		case c.session == "" || c.session == "refresh":
 			return answer{400, "InvalidToken"}
 		case c.expired:
@@ -138,8 +146,12 @@ func tabled(class, takes string, c credential) answer {
 			return answer{401, "AuthenticationRequired"}
 		case c.service == "moderation":
 			return passed
-		case c.service == "stranger":
+		case c.service == "stranger" || c.service == "own":
 			return answer{401, "UntrustedIss"}
+		case c.service == "wrong method":
+			return answer{401, "BadJwtLexiconMethod"}
+		case c.service == "wrong tenant":
+			return answer{401, "BadJwtAudience"}
 		case c.service == "empty":
 			return answer{401, "MissingJwt"}
 		case c.service == "garbage":
@@ -282,6 +294,7 @@ func (h *house) everyCredential() []credential {
 	offApp := off.app("app", false)
 	h.status(hostA, down.did, true, nil).ok()
 	h.status(hostA, off.did, nil, true).ok()
+	goneTokens := h.serviceTokens(gone)
 	h.admin(hostA, "deleteAccount", obj{"did": gone.did}).ok()
 	h.set(hostA, "signup", "approval")
 	queued := state("queued")
@@ -334,22 +347,65 @@ func (h *house) everyCredential() []credential {
 		kind string
 		u    *user
 	}{{"moderation", twin}, {"stranger", stranger}} {
-		q := h.db.Tenant(h.b.Schema).Q()
-		a, err := accounts.ByDID(h.t.Context(), q, s.u.did)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		key, err := accounts.Signer(h.t.Context(), q, h.keys, h.b.Schema, a.AID)
-		if err != nil {
-			h.t.Fatal(err)
-		}
+		mint := h.serviceTokens(s.u)
 		creds = append(creds, credential{name: s.kind + " service", scheme: "bearer", service: s.kind, header: func(nsid string) string {
-			jwt, err := auth.MintService(key, h.clock.Now(), h.clock.Now().Add(time.Minute), s.u.did, h.a.ServiceDID, nsid)
-			if err != nil {
-				h.t.Fatal(err)
-			}
-			return bearer(jwt)
+			return mint(h.a.ServiceDID, nsid)
 		}})
 	}
+	// Services in the name of accounts of this tenant. The keys of deleted accounts are gone, which nobody asks for.
+	for _, s := range []struct {
+		name          string
+		mint          func(aud, nsid string) string
+		down, off     bool
+		gone          bool
+		aud, forWhich string
+	}{
+		{name: "service", mint: h.serviceTokens(alice)}, {name: "service of a deactivated account", mint: h.serviceTokens(off), off: true},
+		{name: "service of a taken-down account", mint: h.serviceTokens(down), down: true}, {name: "service of a deleted account", mint: goneTokens, gone: true},
+		{name: "service for another method", mint: h.serviceTokens(alice), forWhich: "com.example.other"},
+		{name: "service for another tenant", mint: h.serviceTokens(alice), aud: h.b.ServiceDID},
+	} {
+		c := credential{name: s.name, scheme: "bearer", service: "own", down: s.down, off: s.off, gone: s.gone}
+		aud := h.a.ServiceDID
+		if s.aud != "" {
+			aud, c.service = s.aud, "wrong tenant"
+		}
+		if s.forWhich != "" {
+			c.service = "wrong method"
+		}
+		c.header = func(nsid string) string {
+			if s.forWhich != "" {
+				nsid = s.forWhich
+			}
+			return s.mint(aud, nsid)
+		}
+		creds = append(creds, c)
+	}
 	return creds
+}
+
+// serviceTokens makes service tokens that an account's own key signs; they are made as they are needed, because they
+// live for a minute.
+func (h *house) serviceTokens(u *user) func(aud, nsid string) string {
+	h.t.Helper()
+	tn := h.a
+	if u.host == hostB {
+		tn = h.b
+	}
+	q := h.db.Tenant(tn.Schema).Q()
+	a, err := accounts.ByDID(h.t.Context(), q, u.did)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	key, err := accounts.Signer(h.t.Context(), q, h.keys, tn.Schema, a.AID)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return func(aud, nsid string) string {
+		jwt, err := auth.MintService(key, h.clock.Now(), h.clock.Now().Add(time.Minute), u.did, aud, nsid)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return bearer(jwt)
+	}
 }

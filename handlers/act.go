@@ -14,6 +14,7 @@ type act struct {
 	action    string
 	requestID string
 	now       func() time.Time
+	token     *auth.Service // the moderation service's; nil: an operator acts
 }
 
 // insideKey finds the operator of a call that this process makes itself.
@@ -33,7 +34,11 @@ func (c operatorCaller) entry(subject, outcome string) audit.Entry {
 }
 
 // record writes the act to the audit log, inside the act's transaction. detail becomes JSON: never put a secret there.
+// A service token that somebody overheard does nothing a second time.
 func (c operatorCaller) record(ctx context.Context, q *tenantdb.Queries, subject string, detail any) error {
+	if err := c.act.token.UseUp(ctx, q); err != nil {
+		return err
+	}
 	return audit.Insert(ctx, q, c.entry(subject, audit.Done), int16(c.Role), detail)
 }
 

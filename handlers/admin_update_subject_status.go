@@ -72,7 +72,11 @@ func (m adminMethods) setAccountStatus(ctx context.Context, c operatorCaller, di
 	if deactivated != nil && !deactivated.Applied {
 		err := accounts.NotAwaiting(ctx, m.db.Tenant(c.Tenant.Schema).Q(), state.AID)
 		if errors.Is(err, accounts.ErrAwaiting) {
-			return m.approve(ctx, c, state, did)
+			who, err := m.account(ctx, c, did)
+			if err != nil {
+				return err
+			}
+			return m.approve(ctx, c, who)
 		}
 		if err != nil {
 			return err

@@ -59,10 +59,15 @@ type authenticator interface {
 	Account(ctx context.Context, t *tenant.Tenant, authorization string, accept auth.Accept) (auth.Account, error)
 	Refresh(ctx context.Context, t *tenant.Tenant, authorization string, expiredToo bool) (auth.Refresh, error)
 	Operator(ctx context.Context, t *tenant.Tenant, authorization string) (auth.Operator, error)
+	// Hosted is the account in whose name a service calls.
+	Hosted(ctx context.Context, t *tenant.Tenant, did string, accept auth.Accept) (auth.Account, error)
 }
 
-// serviceAuthenticator checks the token another service's call carries; method is the NSID it must be for.
+// serviceAuthenticator checks the token another service's call carries; method is the NSID it must be for. Service is
+// Read, which asks nobody, and Prove, which may go to the network, in one.
 type serviceAuthenticator interface {
+	Read(t *tenant.Tenant, authorization, method string) (auth.Claim, error)
+	Prove(ctx context.Context, c auth.Claim) (auth.Service, error)
 	Service(ctx context.Context, t *tenant.Tenant, authorization, method string) (auth.Service, error)
 }
 

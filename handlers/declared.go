@@ -111,7 +111,7 @@ var moreErrors = map[string][]errorKind{
 	"com.atproto.repo.deleteRecord":             kinds(notTheOwn, noSuchRepo),
 	"com.atproto.repo.describeRepo":             refused400("RepoNotFound", "RepoTakendown", "RepoDeactivated"),
 	"com.atproto.repo.putRecord":                recordRefused,
-	"com.atproto.repo.uploadBlob":               kinds(noSuchRepo, refused400("BlobQuotaExceeded"), []errorKind{{http.StatusInsufficientStorage, "InsufficientStorage"}}),
+	"com.atproto.repo.uploadBlob":               kinds(serviceErrors, noSuchRepo, refused400("BlobQuotaExceeded"), []errorKind{{http.StatusInsufficientStorage, "InsufficientStorage"}}),
 	"com.atproto.server.activateAccount":        refused400("AccountNotFound"),
 	"com.atproto.server.createAccount":          kinds(notTheOwn, serviceErrors),
 	"com.atproto.server.createSession":          kinds(notTheOwn, refused400("InvalidToken", "ExpiredToken")),

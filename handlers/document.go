@@ -54,6 +54,9 @@ func (op *operation) huma() huma.Operation {
 	switch op.class {
 	case "account":
 		h.Security = []map[string][]string{{"session": {}}}
+		if op.services {
+			h.Security = append(h.Security, map[string][]string{"service": {}})
+		}
 	case "refresh":
 		h.Security = []map[string][]string{{"refresh": {}}}
 	case "service":

@@ -50,6 +50,18 @@ func (w *witness) Operator(_ context.Context, _ *tenant.Tenant, authorization st
 	return auth.Operator{}, auth.ErrOperator
 }
 
+func (w *witness) Hosted(_ context.Context, _ *tenant.Tenant, did string, _ auth.Accept) (auth.Account, error) {
+	return auth.Account{AID: 1, DID: did, Scope: auth.ScopeService}, nil
+}
+
+func (w *witness) Read(_ *tenant.Tenant, authorization, _ string) (auth.Claim, error) {
+	return auth.Claim{Issuer: authorization}, nil
+}
+
+func (w *witness) Prove(_ context.Context, c auth.Claim) (auth.Service, error) {
+	return auth.Service{Issuer: c.Issuer}, nil
+}
+
 func (w *witness) Service(_ context.Context, _ *tenant.Tenant, authorization, method string) (auth.Service, error) {
 	return auth.Service{Issuer: authorization, Method: method}, nil
 }

@@ -57,6 +57,7 @@ type declaration struct {
 	verb       kind
 	accept     auth.Accept
 	expiredToo bool
+	services   bool // of account methods: other services may call them too
 	limit      int64
 	limitOf    func(visitor) int64
 	role       auth.Role // of operator methods
@@ -75,6 +76,10 @@ func subscription(nsid string) declaration { return declaration{nsid: nsid, verb
 
 // takes names the session tokens that an account or viewer method accepts: auth.Std|auth.NoTakedown.
 func (d declaration) takes(a auth.Accept) declaration { d.accept = a; return d }
+
+// orService makes an account method also take service tokens for exactly this method: another service calls it in the
+// account's name.
+func (d declaration) orService() declaration { d.services = true; return d }
 
 // expired makes a refresh method take tokens past their time.
 func (d declaration) expired() declaration { d.expiredToo = true; return d }
@@ -162,10 +167,34 @@ func account[I, O any](g *group, d declaration, may rule[I], h func(context.Cont
 	if may == nil {
 		panic(d.nsid + ": an account method names its rule")
 	}
+	if d.services && g.services == nil {
+		panic(d.nsid + ": no authenticator for service tokens")
+	}
 	register(g, d, "account", ruleName(may), func(ctx context.Context, c *call) (accountCaller, error) {
+		if d.services && auth.IsService(c.authorization()) {
+			return g.inTheNameOf(ctx, c, d)
+		}
 		a, err := g.auth.Account(ctx, c.state.Tenant, c.authorization(), d.accept)
 		return accountCaller{c.visitor(), a}, err
 	}, may, h)
+}
+
+// inTheNameOf establishes the account in whose name a service calls: one of this tenant's, whose own key signed the
+// token. The account is looked up first, so that nobody makes this server fetch other DIDs' documents.
+func (g *group) inTheNameOf(ctx context.Context, c *call, d declaration) (accountCaller, error) {
+	t := c.state.Tenant
+	claim, err := g.services.Read(t, c.authorization(), d.nsid)
+	if err != nil {
+		return accountCaller{}, err
+	}
+	a, err := g.auth.Hosted(ctx, t, claim.Issuer, d.accept)
+	if err != nil {
+		return accountCaller{}, err
+	}
+	if _, err := g.services.Prove(ctx, claim); err != nil {
+		return accountCaller{}, err
+	}
+	return accountCaller{c.visitor(), a}, nil
 }
 
 // refresh registers a method that takes a refresh token.
@@ -203,7 +232,7 @@ func operator[I, O any](g *group, d declaration, role auth.Role, h func(context.
 				return operatorCaller{}, err
 			}
 		}
-		caller := operatorCaller{c.visitor(), o, &act{action: d.nsid, requestID: c.state.requestID(c.req), now: g.now}}
+		caller := operatorCaller{c.visitor(), o, &act{action: d.nsid, requestID: c.state.requestID(c.req), now: g.now, token: c.state.service}}
 		if o.Role < role {
 			err := refuse(http.StatusForbidden, "Forbidden", "This method needs the role %s", role)
 			g.refusedAct(ctx, d, caller, err)

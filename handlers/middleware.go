@@ -14,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/gzhttp"
 
+	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -29,6 +30,7 @@ type state struct {
 
 	bypass  *bool         // nil: not looked at yet
 	verdict limit.Verdict // the tightest limit so far
+	service *auth.Service // whose token made the caller an operator: the moderation service
 }
 
 // compressFrom is the smallest answer worth compressing.

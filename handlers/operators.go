@@ -47,5 +47,6 @@ func (g *group) modService(ctx context.Context, c *call, method string) (auth.Op
 	if s.Issuer != want && did != want { // a DID alone also means its labeler
 		return auth.Operator{}, untrusted
 	}
+	c.state.service = &s
 	return auth.Operator{Name: s.Issuer, Role: auth.RoleModerator}, nil
 }

@@ -59,7 +59,7 @@ func (m serverMethods) createAccount(ctx context.Context, v visitor, in *serverC
 	refresh, scope := m.sessions.NewRefresh(), auth.ScopeAccess
 	if v.Tenant.Settings.Signup == tenant.SignupApproval {
 		scope = auth.ScopeSignupQueued
-		err = m.queueSignUp(ctx, v.Tenant, s, refresh)
+		err = m.queueSignUp(ctx, v.Tenant, s, v.language(), refresh)
 	} else {
 		err = m.signUp(ctx, v.Tenant, s, rotation, refresh)
 	}

@@ -16,10 +16,14 @@ import (
 // says nothing: the DID may still live elsewhere. One transaction makes all of it.
 // spec: account#account-migration
 func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *serverCreateAccountInputBody) (*serverCreateAccountOutput, error) {
-	caller, err := m.services.Service(ctx, v.Tenant, v.Header("Authorization"), methodCreateAccount)
-	if errors.Is(err, auth.ErrServiceMissing) || err == nil && caller.Issuer != string(in.DID) {
+	claim, err := m.services.Read(v.Tenant, v.Header("Authorization"), methodCreateAccount)
+	if errors.Is(err, auth.ErrServiceMissing) || err == nil && claim.Issuer != string(in.DID) {
 		return nil, refuse(http.StatusUnauthorized, "", "Missing auth to create account with did: %s", in.DID)
 	}
+	if err != nil {
+		return nil, err
+	}
+	caller, err := m.services.Prove(ctx, claim)
 	if err != nil {
 		return nil, err
 	}
@@ -45,6 +49,9 @@ func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *se
 	}
 	refresh := m.sessions.NewRefresh()
 	err = t.Tx(ctx, func(q *tenantdb.Queries) error {
+		if err := caller.UseUp(ctx, q); err != nil {
+			return err
+		}
 		if _, err := s.Begin(ctx, q, m.keys); err != nil {
 			return err
 		}

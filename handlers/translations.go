@@ -43,6 +43,8 @@ var translations = []translation{
 	{auth.ErrServiceType, http.StatusUnauthorized, "BadJwtType", "Invalid jwt type"},
 	{auth.ErrServiceExpired, http.StatusUnauthorized, "JwtExpired", "jwt expired"},
 	{auth.ErrServiceAudience, http.StatusUnauthorized, "BadJwtAudience", "jwt audience does not match service did"},
+	{auth.ErrServiceTime, http.StatusUnauthorized, "BadJwt", "jwt lives too long, or comes from the future"},
+	{auth.ErrServiceUsed, http.StatusUnauthorized, "BadJwt", "jwt was used before"},
 	{auth.ErrServiceMethod, http.StatusUnauthorized, "BadJwtLexiconMethod", "jwt lexicon method (lxm) does not match"},
 	{auth.ErrServiceIssuer, http.StatusUnauthorized, "BadJwtIss", "jwt issuer cannot be resolved to a key"},
 	{auth.ErrServiceSignature, http.StatusUnauthorized, "BadJwtSignature", "jwt signature does not match jwt issuer"},
@@ -89,6 +91,7 @@ var translations = []translation{
 	{accounts.ErrPreferenceType, http.StatusBadRequest, "InvalidRequest", "Preference is missing a $type"},
 	{accounts.ErrPreferenceNamespace, http.StatusBadRequest, "InvalidRequest", "Some preferences are not in the app.bsky namespace"},
 	{accounts.ErrPreferenceForbidden, http.StatusBadRequest, "InvalidRequest", ""},
+	{accounts.ErrDeciding, http.StatusBadRequest, "InvalidRequest", "The sign-up is being approved: try again in a few minutes"},
 	{accounts.ErrAwaiting, http.StatusBadRequest, "InvalidRequest", "The account waits for approval"},
 	{accounts.ErrRecoveryKey, http.StatusBadRequest, "InvalidRequest", "Recovery key must be a did:key"},
 

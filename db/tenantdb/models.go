@@ -251,6 +251,11 @@ type Secret struct {
 	CreatedAt time.Time
 }
 
+type ServiceNonce struct {
+	Digest    []byte
+	ExpiresAt time.Time
+}
+
 type SigninFailure struct {
 	Key      string
 	Failures int32
@@ -265,9 +270,12 @@ type SigningKey struct {
 }
 
 type SignupRequest struct {
-	AID       int64
-	Genesis   string
-	CreatedAt time.Time
+	AID         int64
+	Genesis     string
+	CreatedAt   time.Time
+	ApprovingAt *time.Time
+	RejectedAt  *time.Time
+	Lang        string
 }
 
 type StreamHead struct {

@@ -30,23 +30,12 @@ func (q *Queries) DeleteSignupRequest(ctx context.Context, aid int64) error {
 	return err
 }
 
-const GetSignupGenesis = `-- name: GetSignupGenesis :one
-SELECT genesis FROM pds_tenant.signup_request WHERE aid = $1
-`
-
-func (q *Queries) GetSignupGenesis(ctx context.Context, aid int64) (string, error) {
-	row := q.db.QueryRow(ctx, GetSignupGenesis, aid)
-	var genesis string
-	err := row.Scan(&genesis)
-	return genesis, err
-}
-
 const GetSignupPlace = `-- name: GetSignupPlace :one
-SELECT (SELECT count(*) FROM pds_tenant.signup_request o WHERE (o.created_at, o.aid) <= (s.created_at, s.aid))::int AS place
+SELECT (SELECT count(*) FROM pds_tenant.signup_request o WHERE o.rejected_at IS NULL AND (o.created_at, o.aid) <= (s.created_at, s.aid))::int AS place
 FROM pds_tenant.signup_request s WHERE s.aid = $1
 `
 
-// How many were there before this one, and this one.
+// How many that nobody has decided on were there before this one, and this one.
 func (q *Queries) GetSignupPlace(ctx context.Context, aid int64) (int32, error) {
 	row := q.db.QueryRow(ctx, GetSignupPlace, aid)
 	var place int32
@@ -55,24 +44,69 @@ func (q *Queries) GetSignupPlace(ctx context.Context, aid int64) (int32, error) 
 }
 
 const InsertSignupRequest = `-- name: InsertSignupRequest :exec
-INSERT INTO pds_tenant.signup_request (aid, genesis, created_at) VALUES ($1, $2, $3)
+INSERT INTO pds_tenant.signup_request (aid, genesis, lang, created_at) VALUES ($1, $2, $3, $4)
 `
 
 type InsertSignupRequestParams struct {
 	AID       int64
 	Genesis   string
+	Lang      string
 	CreatedAt time.Time
 }
 
 func (q *Queries) InsertSignupRequest(ctx context.Context, arg InsertSignupRequestParams) error {
-	_, err := q.db.Exec(ctx, InsertSignupRequest, arg.AID, arg.Genesis, arg.CreatedAt)
+	_, err := q.db.Exec(ctx, InsertSignupRequest,
+		arg.AID,
+		arg.Genesis,
+		arg.Lang,
+		arg.CreatedAt,
+	)
 	return err
+}
+
+const ListRejectedSignups = `-- name: ListRejectedSignups :many
+SELECT s.aid, a.did, (s.approving_at IS NOT NULL)::boolean AS announced FROM pds_tenant.signup_request s JOIN pds_tenant.actor a ON a.aid = s.aid
+WHERE s.rejected_at <= $1::timestamptz AND s.aid > $2::bigint
+ORDER BY s.aid LIMIT $3::int
+`
+
+type ListRejectedSignupsParams struct {
+	Before   time.Time
+	AfterAID int64
+	MaxRows  int32
+}
+
+type ListRejectedSignupsRow struct {
+	AID       int64
+	DID       string
+	Announced bool
+}
+
+// Rejections that somebody began and did not end. announced: the PLC directory may know the DID.
+func (q *Queries) ListRejectedSignups(ctx context.Context, arg ListRejectedSignupsParams) ([]ListRejectedSignupsRow, error) {
+	rows, err := q.db.Query(ctx, ListRejectedSignups, arg.Before, arg.AfterAID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListRejectedSignupsRow
+	for rows.Next() {
+		var i ListRejectedSignupsRow
+		if err := rows.Scan(&i.AID, &i.DID, &i.Announced); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const ListSignupRequests = `-- name: ListSignupRequests :many
 SELECT s.aid, a.did, a.handle, c.email, s.created_at
 FROM pds_tenant.signup_request s JOIN pds_tenant.actor a ON a.aid = s.aid JOIN pds_tenant.account c ON c.aid = s.aid
-WHERE a.creating_since IS NULL AND (s.created_at, s.aid) > ($1::timestamptz, $2::bigint)
+WHERE a.creating_since IS NULL AND s.rejected_at IS NULL AND (s.created_at, s.aid) > ($1::timestamptz, $2::bigint)
 ORDER BY s.created_at, s.aid LIMIT $3::int
 `
 
@@ -117,13 +151,29 @@ func (q *Queries) ListSignupRequests(ctx context.Context, arg ListSignupRequests
 }
 
 const LockSignupRequest = `-- name: LockSignupRequest :one
-SELECT aid, genesis, created_at FROM pds_tenant.signup_request WHERE aid = $1 FOR UPDATE
+SELECT aid, genesis, lang, created_at, approving_at, rejected_at FROM pds_tenant.signup_request WHERE aid = $1 FOR UPDATE
 `
 
-func (q *Queries) LockSignupRequest(ctx context.Context, aid int64) (SignupRequest, error) {
+type LockSignupRequestRow struct {
+	AID         int64
+	Genesis     string
+	Lang        string
+	CreatedAt   time.Time
+	ApprovingAt *time.Time
+	RejectedAt  *time.Time
+}
+
+func (q *Queries) LockSignupRequest(ctx context.Context, aid int64) (LockSignupRequestRow, error) {
 	row := q.db.QueryRow(ctx, LockSignupRequest, aid)
-	var i SignupRequest
-	err := row.Scan(&i.AID, &i.Genesis, &i.CreatedAt)
+	var i LockSignupRequestRow
+	err := row.Scan(
+		&i.AID,
+		&i.Genesis,
+		&i.Lang,
+		&i.CreatedAt,
+		&i.ApprovingAt,
+		&i.RejectedAt,
+	)
 	return i, err
 }
 
@@ -138,5 +188,33 @@ type UpdateActorQueuedParams struct {
 
 func (q *Queries) UpdateActorQueued(ctx context.Context, arg UpdateActorQueuedParams) error {
 	_, err := q.db.Exec(ctx, UpdateActorQueued, arg.Now, arg.AID)
+	return err
+}
+
+const UpdateSignupApproving = `-- name: UpdateSignupApproving :exec
+UPDATE pds_tenant.signup_request SET approving_at = $1::timestamptz WHERE aid = $2
+`
+
+type UpdateSignupApprovingParams struct {
+	Now time.Time
+	AID int64
+}
+
+func (q *Queries) UpdateSignupApproving(ctx context.Context, arg UpdateSignupApprovingParams) error {
+	_, err := q.db.Exec(ctx, UpdateSignupApproving, arg.Now, arg.AID)
+	return err
+}
+
+const UpdateSignupRejected = `-- name: UpdateSignupRejected :exec
+UPDATE pds_tenant.signup_request SET rejected_at = coalesce(rejected_at, $1::timestamptz) WHERE aid = $2
+`
+
+type UpdateSignupRejectedParams struct {
+	Now time.Time
+	AID int64
+}
+
+func (q *Queries) UpdateSignupRejected(ctx context.Context, arg UpdateSignupRejectedParams) error {
+	_, err := q.db.Exec(ctx, UpdateSignupRejected, arg.Now, arg.AID)
 	return err
 }

@@ -26,9 +26,9 @@ func NotAwaiting(ctx context.Context, q *tenantdb.Queries, aid int64) error {
 	return nil
 }
 
-// Queue ends a sign-up without opening the account, instead of Finish: it is there, deactivated, and waits for
-// [ApproveSignup] or its deletion. Its genesis operation waits with it.
-func (s *Signup) Queue(ctx context.Context, q *tenantdb.Queries) error {
+// Queue ends a sign-up without opening the account, instead of Finish: it is there, deactivated, and waits for a
+// decision. Its genesis operation waits with it, and the language that the applicant reads.
+func (s *Signup) Queue(ctx context.Context, q *tenantdb.Queries, lang string) error {
 	genesis, err := identity.MarshalOperation(s.Genesis)
 	if err != nil {
 		return err
@@ -36,36 +36,85 @@ func (s *Signup) Queue(ctx context.Context, q *tenantdb.Queries) error {
 	if err := q.UpdateActorQueued(ctx, tenantdb.UpdateActorQueuedParams{AID: s.AID, Now: s.CreatedAt}); err != nil {
 		return fmt.Errorf("queue sign-up: %w", err)
 	}
-	if err := q.InsertSignupRequest(ctx, tenantdb.InsertSignupRequestParams{AID: s.AID, Genesis: string(genesis), CreatedAt: s.CreatedAt}); err != nil {
+	err = q.InsertSignupRequest(ctx, tenantdb.InsertSignupRequestParams{AID: s.AID, Genesis: string(genesis), Lang: lang, CreatedAt: s.CreatedAt})
+	if err != nil {
 		return fmt.Errorf("queue sign-up: %w", err)
 	}
 	return nil
 }
 
-// SignupGenesis is the operation, as JSON, that makes the DID of an account that waits. Errors: [ErrNotFound].
-func SignupGenesis(ctx context.Context, q *tenantdb.Queries, aid int64) ([]byte, error) {
-	text, err := q.GetSignupGenesis(ctx, aid)
-	if db.IsNoRows(err) {
-		return nil, ErrNotFound
+// The decision on a sign-up, between which and whose end the PLC directory is told something. What is committed before
+// that keeps the other decision away, and whatever a crash leaves has an owner:
+//
+//	approval    BeginApproval · the directory gets the genesis operation · ApproveSignup. Cut off: it waits as before, and
+//	            is approved or rejected again
+//	rejection   BeginRejection · a tombstone, if the directory may know the DID · Delete. Cut off: the sweep goes on
+//
+// A rejection keeps away from an approval that may still be talking to the directory.
+
+// ErrDeciding: 400 InvalidRequest "The sign-up is being approved: try again in a few minutes".
+var ErrDeciding = errors.New("the sign-up is being approved")
+
+// lockUndecided takes the row of a sign-up that nobody has rejected. Errors: [ErrNotFound]: somebody else decided.
+func lockUndecided(ctx context.Context, q *tenantdb.Queries, aid int64) (tenantdb.LockSignupRequestRow, error) {
+	row, err := q.LockSignupRequest(ctx, aid)
+	switch {
+	case db.IsNoRows(err), err == nil && row.RejectedAt != nil:
+		return row, ErrNotFound
+	case err != nil:
+		return row, fmt.Errorf("lock sign-up request of actor %d: %w", aid, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("sign-up request of actor %d: %w", aid, err)
-	}
-	return []byte(text), nil
+	return row, nil
 }
 
-// ApproveSignup takes an account out of the queue, inside the transaction that activates it. Errors: [ErrNotFound]:
-// somebody else decided.
-func ApproveSignup(ctx context.Context, q *tenantdb.Queries, aid int64) error {
-	if _, err := q.LockSignupRequest(ctx, aid); db.IsNoRows(err) {
-		return ErrNotFound
-	} else if err != nil {
-		return fmt.Errorf("lock sign-up request of actor %d: %w", aid, err)
+// BeginApproval says that the directory is about to hear of the DID, and gives the operation, as JSON, that makes it.
+// Approving twice at once is harmless. Errors: [ErrNotFound]: somebody else decided.
+func BeginApproval(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64) (genesis []byte, err error) {
+	row, err := lockUndecided(ctx, q, aid)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.UpdateSignupApproving(ctx, tenantdb.UpdateSignupApprovingParams{AID: aid, Now: now}); err != nil {
+		return nil, fmt.Errorf("approve actor %d: %w", aid, err)
+	}
+	return []byte(row.Genesis), nil
+}
+
+// ApproveSignup takes an account out of the queue, inside the transaction that activates it, and gives the language that
+// its owner reads. Errors: [ErrNotFound]: somebody else decided.
+func ApproveSignup(ctx context.Context, q *tenantdb.Queries, aid int64) (lang string, err error) {
+	row, err := lockUndecided(ctx, q, aid)
+	if err != nil {
+		return "", err
 	}
 	if err := q.DeleteSignupRequest(ctx, aid); err != nil {
-		return fmt.Errorf("approve actor %d: %w", aid, err)
+		return "", fmt.Errorf("approve actor %d: %w", aid, err)
 	}
-	return nil
+	return row.Lang, nil
+}
+
+// Rejected is a sign-up that is to vanish.
+type Rejected struct {
+	AID       int64
+	DID       string
+	Lang      string
+	Announced bool // the directory may know the DID
+}
+
+// BeginRejection decides: [Rejections.Finish] does the rest, now or by the sweep. Errors: [ErrNotFound]: somebody else
+// decided; [ErrDeciding].
+func BeginRejection(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, did string) (Rejected, error) {
+	row, err := lockUndecided(ctx, q, aid)
+	if err != nil {
+		return Rejected{}, err
+	}
+	if row.ApprovingAt != nil && now.Sub(*row.ApprovingAt) < StaleAfter {
+		return Rejected{}, ErrDeciding
+	}
+	if err := q.UpdateSignupRejected(ctx, tenantdb.UpdateSignupRejectedParams{AID: aid, Now: now}); err != nil {
+		return Rejected{}, fmt.Errorf("reject actor %d: %w", aid, err)
+	}
+	return Rejected{aid, did, row.Lang, row.ApprovingAt != nil}, nil
 }
 
 // Waiting is a sign-up that nobody has decided on.

@@ -18,8 +18,6 @@ const (
 	sweepEvery = 10 * time.Minute
 	// sweepSlice bounds one transaction of the sweep.
 	sweepSlice = 100
-	// tombstoneTime bounds the directory's part in one tombstone.
-	tombstoneTime = 30 * time.Second
 )
 
 // Sweeper does what is due without anybody asking: it deletes accounts whose date has come, removes the bulk of deleted
@@ -84,6 +82,9 @@ func (s *Sweeper) sweep(ctx context.Context, t *tenant.Tenant) error {
 		return err
 	}
 	var failed []error
+	if err := s.goOn(ctx, t, now); err != nil {
+		failed = append(failed, err)
+	}
 	for {
 		var stale []Stale
 		err := s.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
@@ -94,7 +95,8 @@ func (s *Sweeper) sweep(ctx context.Context, t *tenant.Tenant) error {
 			return errors.Join(append(failed, err)...)
 		}
 		for _, old := range stale {
-			if err := s.tombstone(ctx, t, old.DID); err != nil {
+			// When this fails the DID stays: it leads to an account that does not exist, and does no harm.
+			if err := s.rejections().EndDID(ctx, t, old.DID); err != nil {
 				failed = append(failed, err)
 			}
 		}
@@ -126,6 +128,9 @@ func (s *Sweeper) expire(ctx context.Context, t *tenant.Tenant, now time.Time) e
 		}},
 		{"reserved keys", func() (int64, error) {
 			return q.DeleteExpiredReservedKeys(ctx, tenantdb.DeleteExpiredReservedKeysParams{Now: now, MaxRows: sweepSlice})
+		}},
+		{"service tokens", func() (int64, error) {
+			return q.DeleteExpiredServiceNonces(ctx, tenantdb.DeleteExpiredServiceNoncesParams{Before: now, MaxRows: sweepSlice})
 		}},
 		{"operator tokens", func() (int64, error) {
 			return q.DeleteExpiredOperatorTokens(ctx, tenantdb.DeleteExpiredOperatorTokensParams{Before: now.Add(-mailKept), MaxRows: sweepSlice})
@@ -204,33 +209,4 @@ func (s *Sweeper) purge(ctx context.Context, t *tenant.Tenant) error {
 		}
 	}
 	return ctx.Err()
-}
-
-// tombstone ends a DID whose sign-up was cut off, if the directory ever heard of it. When this fails the DID stays as
-// it is: it leads to an account that does not exist, and does no harm.
-func (s *Sweeper) tombstone(ctx context.Context, t *tenant.Tenant, did string) error {
-	ctx, cancel := context.WithTimeout(ctx, tombstoneTime)
-	defer cancel()
-	last, err := s.directory.Last(ctx, did)
-	if errors.Is(err, identity.ErrDIDNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look for %s: %w", did, err)
-	}
-	rotation, err := s.tenants.RotationSigner(ctx, t)
-	if err != nil {
-		return err
-	}
-	op, err := identity.NewTombstone(last, rotation)
-	if errors.Is(err, identity.ErrDIDTombstoned) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("tombstone %s: %w", did, err)
-	}
-	if err := s.directory.Submit(ctx, did, op); err != nil {
-		return fmt.Errorf("tombstone %s: %w", did, err)
-	}
-	return nil
 }

@@ -49,6 +49,8 @@ const (
 	ScopeAppPassPrivileged Scope = "com.atproto.appPassPrivileged" // app password that may also read messages
 	ScopeTakendown         Scope = "com.atproto.takendown"         // sign-in of a taken-down account, to appeal or leave
 	ScopeSignupQueued      Scope = "com.atproto.signupQueued"      // of an account whose sign-up waits for approval
+	// ScopeService is no session's: a service calls this one method in the account's name, by a token of the account's key.
+	ScopeService Scope = "service"
 )
 
 // app says whether such tokens come from an app password.
@@ -152,4 +154,7 @@ type Refresh struct {
 type Service struct {
 	Issuer string // DID, perhaps with #fragment
 	Method string // the lxm claim
+
+	nonce   [32]byte // see UseUp
+	expires time.Time
 }

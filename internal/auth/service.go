@@ -35,6 +35,17 @@ var (
 	ErrServiceIssuer = errors.New("service token's issuer cannot be resolved")
 	// ErrServiceSignature: BadJwtSignature. Not signed by the issuer's key.
 	ErrServiceSignature = errors.New("service token's signature does not verify")
+	// ErrServiceTime: BadJwt. It is from the future, or good for longer than any may be.
+	ErrServiceTime = errors.New("service token's times cannot be")
+	// ErrServiceUsed: BadJwtReplay. It did already what may happen once.
+	ErrServiceUsed = errors.New("service token was used before")
+)
+
+const (
+	// ServiceLife is how far ahead a token's end may lie: getServiceAuth gives none that live longer, here and elsewhere.
+	ServiceLife = time.Hour
+	// serviceSkew is how wrong the clock of another server may be.
+	serviceSkew = 5 * time.Minute
 )
 
 const (
@@ -45,15 +56,16 @@ const (
 // serviceHead is the header of the service tokens that are written here: accounts' keys are K-256.
 var serviceHead = b64.EncodeToString([]byte(`{"typ":"JWT","alg":"ES256K"}`))
 
-// serviceClaims of a service token.
+// serviceClaims of a service token. The times are numbers as others write them: some write fractions.
 // spec: xrpc#inter-service-authentication-jwt
 type serviceClaims struct {
-	Iss string `json:"iss"`
-	Aud string `json:"aud"`
-	Iat int64  `json:"iat,omitzero"`
-	Exp int64  `json:"exp"`
-	Lxm string `json:"lxm,omitzero"`
-	Jti string `json:"jti,omitzero"`
+	Iss string  `json:"iss"`
+	Aud string  `json:"aud"`
+	Iat float64 `json:"iat,omitzero"`
+	Nbf float64 `json:"nbf,omitzero"`
+	Exp float64 `json:"exp"`
+	Lxm string  `json:"lxm,omitzero"`
+	Jti string  `json:"jti,omitzero"`
 }
 
 // Signer signs with an account's key; *keyring.Signer is one.
@@ -66,7 +78,7 @@ type Signer interface {
 func MintService(key Signer, now, exp time.Time, iss, aud, method string) (string, error) {
 	var jti [16]byte
 	_, _ = rand.Read(jti[:]) // never fails: the runtime ends the process instead
-	body, err := json.Marshal(serviceClaims{Iss: iss, Aud: aud, Iat: now.Unix(), Exp: exp.Unix(), Lxm: method, Jti: hex.EncodeToString(jti[:])})
+	body, err := json.Marshal(serviceClaims{Iss: iss, Aud: aud, Iat: float64(now.Unix()), Exp: float64(exp.Unix()), Lxm: method, Jti: hex.EncodeToString(jti[:])})
 	if err != nil {
 		return "", fmt.Errorf("service token: %w", err)
 	}
@@ -85,11 +97,12 @@ func MintService(key Signer, now, exp time.Time, iss, aud, method string) (strin
 type Services struct {
 	documents *identity.Resolver
 	now       func() time.Time
+	refetch   refetch
 }
 
 // NewServices makes the part that checks service tokens.
 func NewServices(documents *identity.Resolver, now func() time.Time) *Services {
-	return &Services{documents, now}
+	return &Services{documents: documents, now: now}
 }
 
 // The fragments that an issuer may have, and the key that signs for each.
@@ -99,58 +112,117 @@ var issuerKeys = map[string]string{"": identity.KeyAtproto, "atproto_labeler": "
 // otherTypes are tokens that are signed alike and mean something else.
 var otherTypes = []string{typAccess, typRefresh, "dpop+jwt"}
 
-// Service establishes another service, or an account at another server, that calls a method (an NSID) here. The
-// issuer's document is fetched anew when the known one does not verify the token: keys change. Errors: those above, and
-// [identity.ErrDIDUnavailable].
-func (s *Services) Service(ctx context.Context, t *tenant.Tenant, authorization, method string) (Service, error) {
-	if authorization == "" {
-		return Service{}, ErrServiceMissing
+// Claim is a service token whose signature nobody has looked at: what it says may be a lie. [Services.Prove] ends that.
+type Claim struct {
+	Issuer string // DID, perhaps with #fragment
+
+	did, key string // whose document has the key, and its name there
+	jws      jws
+	service  Service
+}
+
+// IsService says whether a bearer header holds a service token rather than a session's: it names a method, which no
+// session token does.
+func IsService(authorization string) bool {
+	token, err := bearer(authorization)
+	if err != nil || strings.HasPrefix(token, accessHead) || strings.HasPrefix(token, refreshHead) {
+		return false // ours, told without JSON
 	}
+	j, ok := parseJWS(token)
+	var c struct {
+		Lxm any `json:"lxm"`
+	}
+	return ok && json.Unmarshal(j.payload, &c) == nil && c.Lxm != nil
+}
+
+// Service establishes another service, or an account at another server, that calls a method (an NSID) here. Errors: as
+// of [Services.Read] and [Services.Prove].
+func (s *Services) Service(ctx context.Context, t *tenant.Tenant, authorization, method string) (Service, error) {
+	c, err := s.Read(t, authorization, method)
+	if err != nil {
+		return Service{}, err
+	}
+	return s.Prove(ctx, c)
+}
+
+// Read takes a token apart and refuses what cannot be for this method of this tenant now. It asks nobody: who knows
+// which issuers come into question looks at that before [Services.Prove] goes to the network. Errors:
+// [ErrServiceMissing], [ErrServiceForm], [ErrServiceType], [ErrServiceExpired], [ErrServiceTime],
+// [ErrServiceAudience], [ErrServiceMethod], [ErrServiceIssuer].
+func (s *Services) Read(t *tenant.Tenant, authorization, method string) (Claim, error) {
 	token, err := bearer(authorization)
 	if err != nil {
-		return Service{}, ErrServiceMissing
+		return Claim{}, ErrServiceMissing
 	}
 	j, ok := parseJWS(token)
 	if !ok {
-		return Service{}, ErrServiceForm
+		return Claim{}, ErrServiceForm
 	}
 	if slices.Contains(otherTypes, strings.ToLower(j.header.Typ)) {
-		return Service{}, ErrServiceType
+		return Claim{}, ErrServiceType
 	}
 	var c serviceClaims
 	if json.Unmarshal(j.payload, &c) != nil || c.Iss == "" || c.Aud == "" || c.Exp == 0 {
-		return Service{}, ErrServiceForm
+		return Claim{}, ErrServiceForm
 	}
+	now := float64(s.now().UnixMilli()) / 1000
+	latest := now + serviceSkew.Seconds()
 	switch {
-	case c.Exp <= s.now().Unix():
-		return Service{}, ErrServiceExpired
+	case c.Exp <= now:
+		return Claim{}, ErrServiceExpired
+	case c.Exp > latest+ServiceLife.Seconds(), c.Iat > latest, c.Nbf > latest, c.Iat < 0, c.Iat > c.Exp:
+		return Claim{}, ErrServiceTime
 	case c.Aud != t.ServiceDID:
-		return Service{}, ErrServiceAudience
+		return Claim{}, ErrServiceAudience
 	case c.Lxm != method:
-		return Service{}, ErrServiceMethod
+		return Claim{}, ErrServiceMethod
 	}
 	did, fragment, _ := strings.Cut(c.Iss, "#")
 	name, known := issuerKeys[fragment]
 	if !known || strings.HasSuffix(c.Iss, "#") {
+		return Claim{}, ErrServiceIssuer
+	}
+	return Claim{Issuer: c.Iss, did: did, key: name, service: Service{
+		Issuer: c.Iss, Method: c.Lxm, nonce: nonceOf(c, j.signed), expires: time.Unix(int64(c.Exp)+1, 0),
+	}, jws: j}, nil
+}
+
+// Prove checks the signature with the key in the issuer's document. When the known document does not verify the token,
+// it is fetched anew: keys change. That happens for one issuer every few seconds only, and not often altogether, so that
+// bad tokens do not make this server knock at others' doors. Errors: [ErrServiceIssuer], [ErrServiceSignature], and
+// [identity.ErrDIDUnavailable].
+func (s *Services) Prove(ctx context.Context, c Claim) (Service, error) {
+	if s.refetch.missing(c.did, s.now()) {
 		return Service{}, ErrServiceIssuer
 	}
-	doc, err := s.documents.Resolve(ctx, did)
-	if err == nil && verifies(doc, name, &j) {
-		return Service{Issuer: c.Iss, Method: c.Lxm}, nil
+	doc, err := s.documents.Resolve(ctx, c.did)
+	if err != nil {
+		return Service{}, s.noDocument(c.did, err)
 	}
-	if doc, err = s.documents.Refresh(ctx, did); err != nil {
-		if errors.Is(err, identity.ErrDIDUnavailable) {
-			return Service{}, err
+	if verifies(doc, c.key, &c.jws) {
+		return c.service, nil
+	}
+	if s.refetch.may(c.did, s.now()) {
+		if doc, err = s.documents.Refresh(ctx, c.did); err != nil {
+			return Service{}, s.noDocument(c.did, err)
 		}
-		return Service{}, fmt.Errorf("%w: %w", ErrServiceIssuer, err)
 	}
-	if _, err := doc.Key(name); err != nil {
+	switch _, err := doc.Key(c.key); {
+	case err != nil:
 		return Service{}, fmt.Errorf("%w: %w", ErrServiceIssuer, err)
-	}
-	if !verifies(doc, name, &j) {
+	case !verifies(doc, c.key, &c.jws):
 		return Service{}, ErrServiceSignature
 	}
-	return Service{Issuer: c.Iss, Method: c.Lxm}, nil
+	return c.service, nil
+}
+
+// noDocument is what it means that an issuer has no document.
+func (s *Services) noDocument(did string, err error) error {
+	if errors.Is(err, identity.ErrDIDUnavailable) {
+		return err
+	}
+	s.refetch.miss(did, s.now())
+	return fmt.Errorf("%w: %w", ErrServiceIssuer, err)
 }
 
 // verifies checks the signature with the document's key. A high s is tolerated: tokens are no identifiers, and some

@@ -34,6 +34,9 @@ const (
 	KindEmailFactorOn  Kind = "email_factor_on"
 	KindEmailFactorOff Kind = "email_factor_off"
 	KindBackupCodes    Kind = "backup_codes"
+	// What became of a sign-up that waited for approval. These carry no code.
+	KindSignupApproved Kind = "signup_approved"
+	KindSignupRejected Kind = "signup_rejected"
 	// KindMessage carries its own subject and text: the operator writes to an account.
 	KindMessage Kind = "message"
 )

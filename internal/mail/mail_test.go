@@ -44,7 +44,7 @@ func TestCatalogues(t *testing.T) {
 		return out
 	}
 	want := read("lang/en.json")
-	for _, kind := range kinds {
+	for _, kind := range append([]mail.Kind{mail.KindSignupApproved, mail.KindSignupRejected}, kinds...) {
 		if want[string(kind)+".subject"] == "" || want[string(kind)+".text"] == "" {
 			t.Errorf("no English for %s", kind)
 		}
@@ -60,6 +60,27 @@ func TestCatalogues(t *testing.T) {
 			slices.Sort(b)
 			if !slices.Equal(a, b) || text == "" {
 				t.Errorf("%s: %s has placeholders %v, English %v", file, key, a, b)
+			}
+		}
+	}
+}
+
+// What became of a sign-up is told without a code, in the tenant's looks.
+func TestRenderDecision(t *testing.T) {
+	brand := mail.Brand{Name: "Söhne", Host: "pds.example.com", Color: "#aa0000"}
+	for _, lang := range mail.Languages() {
+		for _, kind := range []mail.Kind{mail.KindSignupApproved, mail.KindSignupRejected} {
+			m, err := mail.Render(mail.Note{Kind: kind, Lang: lang, Handle: "alice.example.com", Code: "ABCDE-23456"}, brand)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, part := range []string{m.Text, m.HTML} {
+				if !strings.Contains(part, "Söhne") || strings.Count(part, "alice.example.com") != 2 || strings.Contains(part, "ABCDE") || strings.ContainsAny(m.Text, "{}") {
+					t.Errorf("%s %s: %s", lang, kind, part)
+				}
+			}
+			if m.Subject == "" || !strings.Contains(m.HTML, "#aa0000") {
+				t.Errorf("%s %s: %q", lang, kind, m.Subject)
 			}
 		}
 	}

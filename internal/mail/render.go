@@ -95,6 +95,9 @@ var notices = map[Kind]bool{KindAppFactorOn: true, KindAppFactorOff: true, KindE
 // dangerous kinds tell what to do if somebody else asked.
 var dangerous = map[Kind]bool{KindUpdateEmail: true, KindDeleteAccount: true, KindPLCOperation: true, KindSignIn: true}
 
+// decisions are about who has nothing to do with the account's doors yet: they tell, and ask for nothing.
+var decisions = map[Kind]bool{KindSignupApproved: true, KindSignupRejected: true}
+
 // The looks of a tenant that has chosen none.
 const (
 	defaultColor     = "#1f4b99"
@@ -138,6 +141,8 @@ func Render(n Note, b Brand) (Message, error) {
 		}
 		p.Paragraphs = []string{say(string(n.Kind) + ".text")}
 		switch {
+		case decisions[n.Kind]:
+			p.Code = ""
 		case notices[n.Kind]:
 			p.After = []string{say("not_you_changed")}
 		case dangerous[n.Kind]:
