@@ -101,6 +101,14 @@ func (p *patient) prolong() {
 	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(writeTime))
 }
 
+// WriteHeader lets nobody keep a refusal for as long as the file.
+func (p *patient) WriteHeader(status int) {
+	if status >= 400 {
+		p.Header().Del("Cache-Control")
+	}
+	p.ResponseWriter.WriteHeader(status)
+}
+
 func (p *patient) Write(b []byte) (int, error) {
 	p.prolong()
 	return p.ResponseWriter.Write(b)
