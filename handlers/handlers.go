@@ -75,7 +75,10 @@ func namespaces(g *group, d Deps) {
 	identities.register(g)
 	actorMethods{d.DB, d.Now}.register(g)
 	tempMethods{d.DB}.register(g)
-	adminMethods{publish, server, identities, d.Passwords, d.Actors, d.Outbox, d.Blobs, d.Now}.register(g)
+	admin := adminMethods{publish, server, identities, d.Passwords, d.Actors, d.Outbox, d.Blobs, d.Now}
+	admin.register(g)
+	locusServerMethods{server, d.Now}.register(g)
+	locusAdminMethods{admin}.register(g)
 }
 
 // Server answers HTTP for all tenants.

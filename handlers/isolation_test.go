@@ -173,6 +173,22 @@ func (p *isolationPair) calls(nsid string) (calls []isolationCall, lenient bool)
 		return query("did", a.did), false
 	case "sync.getHostStatus", "sync.listHosts", "sync.listReposByCollection", "sync.notifyOfUpdate", "sync.requestCrawl":
 		return nil, true // about no account's own
+	case "org.auroralocus.server.getSecondFactor", "org.auroralocus.server.getUsage":
+		return query(), false
+	case "org.auroralocus.server.beginAuthenticator":
+		return procedure(obj{"password": userPassword}), false
+	case "org.auroralocus.server.confirmAuthenticator":
+		return procedure(obj{"code": "000000"}), true
+	case "org.auroralocus.server.createBackupCodes", "org.auroralocus.server.disableAuthenticator":
+		return procedure(obj{"password": userPassword, "code": "000000"}), true // nothing is on
+	case "org.auroralocus.server.setEmailFactor":
+		return procedure(obj{"password": userPassword, "enabled": false}), false
+	case "org.auroralocus.admin.getUsage", "org.auroralocus.admin.listUsage":
+		return adminQuery(), false
+	case "org.auroralocus.admin.queryAuditLog", "org.auroralocus.admin.exportAuditLog":
+		return adminQuery("subject", a.did), false
+	case "org.auroralocus.admin.setBlobLimit":
+		return append(admin(obj{"account": a.did, "bytes": 1 << 20}), isolationCall{asAdmin(), nil, obj{"bytes": 1 << 30}}), false
 	case "admin.deleteAccount":
 		victim := p.h.createAccount(hostA, "victim")
 		return append([]isolationCall{{asAdmin(), nil, obj{"did": victim.did}}, {asAdmin(), nil, obj{"did": b.did}}}, admin(obj{"did": victim.did})[1:]...), false

@@ -102,7 +102,7 @@ var lexicons = map[string]lexiconMethod{
 	"org.auroralocus.admin.listUsage":                   {kind: queryKind, output: "application/json"},
 	"org.auroralocus.admin.queryAuditLog":               {kind: queryKind, output: "application/json"},
 	"org.auroralocus.admin.setBlobLimit":                {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"NotFound"}},
-	"org.auroralocus.server.beginAuthenticator":         {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"WrongPassword", "AuthenticatorExists"}},
+	"org.auroralocus.server.beginAuthenticator":         {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorExists"}},
 	"org.auroralocus.server.confirmAuthenticator":       {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidToken", "AuthenticatorNotFound"}},
 	"org.auroralocus.server.createBackupCodes":          {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
 	"org.auroralocus.server.disableAuthenticator":       {kind: procedureKind, input: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
@@ -1436,6 +1436,7 @@ type locusServerBeginAuthenticatorInput struct {
 
 type locusServerBeginAuthenticatorInputBody struct {
 	Password string `json:"password" doc:"The account's main password."`
+	Code     string `json:"code,omitzero" doc:"A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on." maxLength:"64"`
 }
 
 type locusServerBeginAuthenticatorOutput struct {
@@ -1520,7 +1521,7 @@ type locusServerSetEmailFactorInput struct {
 type locusServerSetEmailFactorInputBody struct {
 	Enabled  bool   `json:"enabled" doc:"On or off."`
 	Password string `json:"password" doc:"The account's main password."`
-	Code     string `json:"code,omitzero" doc:"Only to switch off. A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on." maxLength:"64"`
+	Code     string `json:"code,omitzero" doc:"A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on." maxLength:"64"`
 }
 
 type locusServerSetEmailFactorOutput struct{}

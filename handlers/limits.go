@@ -46,7 +46,15 @@ var (
 	// wrongOperators counts what no operator's password or token was.
 	wrongOperators = limit.Bucket{Name: "wrong-operator", Points: 30, Window: fiveMinutes}
 
+	// protectLimit is of methods that look at a password or a code.
+	protectLimit = limitRule{perAccount, []limit.Bucket{{Name: "protect-5m", Points: 30, Window: fiveMinutes}, {Name: "protect-1d", Points: 300, Window: day}}}
+
 	limitRules = map[string]limitRule{
+		"org.auroralocus.server.beginAuthenticator":   protectLimit,
+		"org.auroralocus.server.confirmAuthenticator": protectLimit,
+		"org.auroralocus.server.createBackupCodes":    protectLimit,
+		"org.auroralocus.server.disableAuthenticator": protectLimit,
+		"org.auroralocus.server.setEmailFactor":       protectLimit,
 		"com.atproto.repo.createRecord":               writes,
 		"com.atproto.repo.putRecord":                  writes,
 		"com.atproto.repo.deleteRecord":               writes,

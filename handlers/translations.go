@@ -88,6 +88,8 @@ var translations = []translation{
 	{accounts.ErrFactorMailed, http.StatusUnauthorized, "AuthFactorTokenRequired", "A sign in code has been sent to your email address"},
 	{accounts.ErrFactorApp, http.StatusUnauthorized, "AuthFactorTokenRequired", "A code of your authenticator app is needed"},
 	{accounts.ErrEmailUnconfirmed, http.StatusBadRequest, "InvalidRequest", "The email address is not confirmed"},
+	{accounts.ErrAuthenticatorOn, http.StatusBadRequest, "AuthenticatorExists", "An authenticator app is on: switch it off first"},
+	{accounts.ErrNoAuthenticator, http.StatusBadRequest, "AuthenticatorNotFound", "There is no such authenticator app"},
 	{accounts.ErrPreferenceType, http.StatusBadRequest, "InvalidRequest", "Preference is missing a $type"},
 	{accounts.ErrPreferenceNamespace, http.StatusBadRequest, "InvalidRequest", "Some preferences are not in the app.bsky namespace"},
 	{accounts.ErrPreferenceForbidden, http.StatusBadRequest, "InvalidRequest", ""},

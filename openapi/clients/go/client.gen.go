@@ -152,6 +152,42 @@ func (e RepoStrongRefVariantType) Valid() bool {
 	}
 }
 
+// Defines values for OrgAuroralocusAdminExportAuditLogParamsFormat.
+const (
+	Csv   OrgAuroralocusAdminExportAuditLogParamsFormat = "csv"
+	Jsonl OrgAuroralocusAdminExportAuditLogParamsFormat = "jsonl"
+)
+
+// Valid indicates whether the value is a known member of the OrgAuroralocusAdminExportAuditLogParamsFormat enum.
+func (e OrgAuroralocusAdminExportAuditLogParamsFormat) Valid() bool {
+	switch e {
+	case Csv:
+		return true
+	case Jsonl:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OrgAuroralocusAdminListUsageParamsSort.
+const (
+	Account OrgAuroralocusAdminListUsageParamsSort = "account"
+	Bytes   OrgAuroralocusAdminListUsageParamsSort = "bytes"
+)
+
+// Valid indicates whether the value is a known member of the OrgAuroralocusAdminListUsageParamsSort enum.
+func (e OrgAuroralocusAdminListUsageParamsSort) Valid() bool {
+	switch e {
+	case Account:
+		return true
+	case Bytes:
+		return true
+	default:
+		return false
+	}
+}
+
 // AccountStatusOutputBody defines model for AccountStatusOutputBody.
 type AccountStatusOutputBody struct {
 	Activated bool `json:"activated"`
@@ -447,6 +483,230 @@ type IdentitySubmitPlcOperationInputBody struct {
 // IdentityUpdateHandleInputBody defines model for IdentityUpdateHandleInputBody.
 type IdentityUpdateHandleInputBody struct {
 	Handle string `json:"handle"`
+}
+
+// LocusAdminDefsAccountCounts defines model for LocusAdminDefsAccountCounts.
+type LocusAdminDefsAccountCounts struct {
+	// Active Neither deactivated nor taken down.
+	Active int64 `json:"active"`
+
+	// Deactivated Deactivated, and not taken down.
+	Deactivated int64 `json:"deactivated"`
+
+	// Takendown Taken down.
+	Takendown int64 `json:"takendown"`
+
+	// Total All.
+	Total int64 `json:"total"`
+}
+
+// LocusAdminDefsAccountUsage defines model for LocusAdminDefsAccountUsage.
+type LocusAdminDefsAccountUsage struct {
+	// Did The account.
+	Did   string                 `json:"did"`
+	Files LocusServerDefsFileSum `json:"files"`
+
+	// Handle Its handle.
+	Handle *string `json:"handle,omitempty"`
+
+	// Limit A limit of its own, in bytes, 0: none; absent: the server's default.
+	Limit *int64 `json:"limit,omitempty"`
+}
+
+// LocusAdminDefsAuditEntry defines model for LocusAdminDefsAuditEntry.
+type LocusAdminDefsAuditEntry struct {
+	// Action A method's NSID or a command.
+	Action string `json:"action"`
+
+	// Address Where the request came from.
+	Address *string `json:"address,omitempty"`
+
+	// At When.
+	At string `json:"at"`
+
+	// Detail What the act was more exactly, without secrets.
+	Detail interface{} `json:"detail,omitempty"`
+
+	// Id Rises with time.
+	Id string `json:"id"`
+
+	// Outcome done, or the name of the refusal.
+	Outcome string `json:"outcome"`
+
+	// RequestId The request's, as the server's log has it.
+	RequestId *string `json:"requestId,omitempty"`
+
+	// Role The role it had then.
+	Role string `json:"role"`
+
+	// Subject DID, at:// URI, or DID/CID of a blob.
+	Subject *string `json:"subject,omitempty"`
+
+	// Who An operator's name, a moderation service's DID, cli: and a user, or an account's own DID.
+	Who string `json:"who"`
+}
+
+// LocusAdminGetUsageOutputBody defines model for LocusAdminGetUsageOutputBody.
+type LocusAdminGetUsageOutputBody struct {
+	// AccountLimit Bytes of files that an account may have when it has no limit of its own; 0: no limit.
+	AccountLimit int64                       `json:"accountLimit"`
+	Accounts     LocusAdminDefsAccountCounts `json:"accounts"`
+
+	// DatabaseBytes What repositories and events take in the database, indexes included.
+	DatabaseBytes int64 `json:"databaseBytes"`
+
+	// Files Files of all accounts.
+	Files LocusServerDefsFileSum `json:"files"`
+
+	// Records Records of all accounts.
+	Records int64 `json:"records"`
+
+	// ServerLimit Bytes that all files may take; 0: no limit.
+	ServerLimit int64 `json:"serverLimit"`
+
+	// Temporary Those that no record names yet.
+	Temporary LocusServerDefsFileSum `json:"temporary"`
+
+	// Trash Files that are deleted and still in their store.
+	Trash int64 `json:"trash"`
+
+	// UploadLimit Bytes that one file may have; 0: no limit.
+	UploadLimit int64 `json:"uploadLimit"`
+}
+
+// LocusAdminListUsageOutputBody defines model for LocusAdminListUsageOutputBody.
+type LocusAdminListUsageOutputBody struct {
+	Accounts []LocusAdminDefsAccountUsage `json:"accounts"`
+
+	// Cursor Present when there may be more.
+	Cursor *string `json:"cursor,omitempty"`
+}
+
+// LocusAdminQueryAuditLogOutputBody defines model for LocusAdminQueryAuditLogOutputBody.
+type LocusAdminQueryAuditLogOutputBody struct {
+	// Cursor Present when there may be more.
+	Cursor  *string                    `json:"cursor,omitempty"`
+	Entries []LocusAdminDefsAuditEntry `json:"entries"`
+}
+
+// LocusAdminSetBlobLimitInputBody defines model for LocusAdminSetBlobLimitInputBody.
+type LocusAdminSetBlobLimitInputBody struct {
+	// Account DID or handle; absent: the server's default.
+	Account *string `json:"account,omitempty"`
+
+	// Bytes 0: no limit. Absent: an account goes back to the default, the default to what the program has.
+	Bytes *int64 `json:"bytes,omitempty"`
+}
+
+// LocusAdminSetBlobLimitOutputBody defines model for LocusAdminSetBlobLimitOutputBody.
+type LocusAdminSetBlobLimitOutputBody struct {
+	// Limit What holds now, in bytes; 0: no limit.
+	Limit int64 `json:"limit"`
+}
+
+// LocusServerBeginAuthenticatorInputBody defines model for LocusServerBeginAuthenticatorInputBody.
+type LocusServerBeginAuthenticatorInputBody struct {
+	// Code A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on.
+	Code *string `json:"code,omitempty"`
+
+	// Password The account's main password.
+	Password string `json:"password"`
+}
+
+// LocusServerBeginAuthenticatorOutputBody defines model for LocusServerBeginAuthenticatorOutputBody.
+type LocusServerBeginAuthenticatorOutputBody struct {
+	// Secret The secret in base32, for typing.
+	Secret string `json:"secret"`
+
+	// Uri otpauth:// URI, for a QR code.
+	Uri string `json:"uri"`
+}
+
+// LocusServerConfirmAuthenticatorInputBody defines model for LocusServerConfirmAuthenticatorInputBody.
+type LocusServerConfirmAuthenticatorInputBody struct {
+	// Code The six digits.
+	Code string `json:"code"`
+}
+
+// LocusServerCreateBackupCodesInputBody defines model for LocusServerCreateBackupCodesInputBody.
+type LocusServerCreateBackupCodesInputBody struct {
+	// Code A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on.
+	Code *string `json:"code,omitempty"`
+
+	// Password The account's main password.
+	Password string `json:"password"`
+}
+
+// LocusServerDefsBackupCodes defines model for LocusServerDefsBackupCodes.
+type LocusServerDefsBackupCodes struct {
+	// BackupCodes Each works once in place of a code of the authenticator app. They are shown this one time.
+	BackupCodes []string `json:"backupCodes"`
+}
+
+// LocusServerDefsFileSum defines model for LocusServerDefsFileSum.
+type LocusServerDefsFileSum struct {
+	// Bytes What they take together, in bytes.
+	Bytes int64 `json:"bytes"`
+
+	// Count How many files.
+	Count int64 `json:"count"`
+}
+
+// LocusServerDisableAuthenticatorInputBody defines model for LocusServerDisableAuthenticatorInputBody.
+type LocusServerDisableAuthenticatorInputBody struct {
+	// Code A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on.
+	Code *string `json:"code,omitempty"`
+
+	// Password The account's main password.
+	Password string `json:"password"`
+}
+
+// LocusServerGetSecondFactorOutputBody defines model for LocusServerGetSecondFactorOutputBody.
+type LocusServerGetSecondFactorOutputBody struct {
+	// Authenticator An authenticator app is on.
+	Authenticator bool `json:"authenticator"`
+
+	// BackupCodes How many backup codes are left.
+	BackupCodes int64 `json:"backupCodes"`
+
+	// Email Mailed codes are on.
+	Email bool `json:"email"`
+
+	// EmailConfirmed The address is confirmed, so mailed codes can be switched on.
+	EmailConfirmed bool `json:"emailConfirmed"`
+
+	// Enrolling An authenticator app has been begun and waits for its first code.
+	Enrolling bool `json:"enrolling"`
+}
+
+// LocusServerGetUsageOutputBody defines model for LocusServerGetUsageOutputBody.
+type LocusServerGetUsageOutputBody struct {
+	// Files All files: what counts against the limit.
+	Files LocusServerDefsFileSum `json:"files"`
+
+	// Limit Bytes that all files may take; 0: no limit.
+	Limit int64 `json:"limit"`
+
+	// Permanent Files that a record names.
+	Permanent LocusServerDefsFileSum `json:"permanent"`
+
+	// Temporary Files that no record names yet; they go after some hours.
+	Temporary LocusServerDefsFileSum `json:"temporary"`
+
+	// UploadLimit Bytes that one file may have; 0: no limit.
+	UploadLimit int64 `json:"uploadLimit"`
+}
+
+// LocusServerSetEmailFactorInputBody defines model for LocusServerSetEmailFactorInputBody.
+type LocusServerSetEmailFactorInputBody struct {
+	// Code A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on.
+	Code *string `json:"code,omitempty"`
+
+	// Enabled On or off.
+	Enabled bool `json:"enabled"`
+
+	// Password The account's main password.
+	Password string `json:"password"`
 }
 
 // RepoApplyWritesCreate defines model for RepoApplyWritesCreate.
@@ -1175,6 +1435,69 @@ type ComAtprotoSyncSubscribeReposParams struct {
 	Cursor *int64 `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// OrgAuroralocusAdminExportAuditLogParams defines parameters for OrgAuroralocusAdminExportAuditLog.
+type OrgAuroralocusAdminExportAuditLogParams struct {
+	// Actor Only of one operator, as the log names it.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Action Only one action: a method's NSID or a command.
+	Action *string `form:"action,omitempty" json:"action,omitempty"`
+
+	// Subject Only about one account (with its records and blobs), record or blob.
+	Subject *string `form:"subject,omitempty" json:"subject,omitempty"`
+
+	// Since Only from this time on.
+	Since *string `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only before this time.
+	Until *string `form:"until,omitempty" json:"until,omitempty"`
+
+	// Format jsonl or csv.
+	Format *OrgAuroralocusAdminExportAuditLogParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// OrgAuroralocusAdminExportAuditLogParamsFormat defines parameters for OrgAuroralocusAdminExportAuditLog.
+type OrgAuroralocusAdminExportAuditLogParamsFormat string
+
+// OrgAuroralocusAdminListUsageParams defines parameters for OrgAuroralocusAdminListUsage.
+type OrgAuroralocusAdminListUsageParams struct {
+	// Sort bytes: those that take most first; account: oldest accounts first.
+	Sort *OrgAuroralocusAdminListUsageParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Limit Accounts on a page.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where the page before ended.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// OrgAuroralocusAdminListUsageParamsSort defines parameters for OrgAuroralocusAdminListUsage.
+type OrgAuroralocusAdminListUsageParamsSort string
+
+// OrgAuroralocusAdminQueryAuditLogParams defines parameters for OrgAuroralocusAdminQueryAuditLog.
+type OrgAuroralocusAdminQueryAuditLogParams struct {
+	// Actor Only of one operator, as the log names it.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Action Only one action: a method's NSID or a command.
+	Action *string `form:"action,omitempty" json:"action,omitempty"`
+
+	// Subject Only about one account (with its records and blobs), record or blob.
+	Subject *string `form:"subject,omitempty" json:"subject,omitempty"`
+
+	// Since Only from this time on.
+	Since *string `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only before this time.
+	Until *string `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit Entries on a page.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where the page before ended.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // AppBskyActorPutPreferencesJSONRequestBody defines body for AppBskyActorPutPreferences for application/json ContentType.
 type AppBskyActorPutPreferencesJSONRequestBody = ActorPutPreferencesInputBody
 
@@ -1270,6 +1593,24 @@ type ComAtprotoServerRevokeAppPasswordJSONRequestBody = ServerRevokeAppPasswordI
 
 // ComAtprotoServerUpdateEmailJSONRequestBody defines body for ComAtprotoServerUpdateEmail for application/json ContentType.
 type ComAtprotoServerUpdateEmailJSONRequestBody = ServerUpdateEmailInputBody
+
+// OrgAuroralocusAdminSetBlobLimitJSONRequestBody defines body for OrgAuroralocusAdminSetBlobLimit for application/json ContentType.
+type OrgAuroralocusAdminSetBlobLimitJSONRequestBody = LocusAdminSetBlobLimitInputBody
+
+// OrgAuroralocusServerBeginAuthenticatorJSONRequestBody defines body for OrgAuroralocusServerBeginAuthenticator for application/json ContentType.
+type OrgAuroralocusServerBeginAuthenticatorJSONRequestBody = LocusServerBeginAuthenticatorInputBody
+
+// OrgAuroralocusServerConfirmAuthenticatorJSONRequestBody defines body for OrgAuroralocusServerConfirmAuthenticator for application/json ContentType.
+type OrgAuroralocusServerConfirmAuthenticatorJSONRequestBody = LocusServerConfirmAuthenticatorInputBody
+
+// OrgAuroralocusServerCreateBackupCodesJSONRequestBody defines body for OrgAuroralocusServerCreateBackupCodes for application/json ContentType.
+type OrgAuroralocusServerCreateBackupCodesJSONRequestBody = LocusServerCreateBackupCodesInputBody
+
+// OrgAuroralocusServerDisableAuthenticatorJSONRequestBody defines body for OrgAuroralocusServerDisableAuthenticator for application/json ContentType.
+type OrgAuroralocusServerDisableAuthenticatorJSONRequestBody = LocusServerDisableAuthenticatorInputBody
+
+// OrgAuroralocusServerSetEmailFactorJSONRequestBody defines body for OrgAuroralocusServerSetEmailFactor for application/json ContentType.
+type OrgAuroralocusServerSetEmailFactorJSONRequestBody = LocusServerSetEmailFactorInputBody
 
 // AsAdminDefsRepoRefVariant returns the union data inside the AdminGetSubjectStatusOutputBody_Subject as a AdminDefsRepoRefVariant
 func (t AdminGetSubjectStatusOutputBody_Subject) AsAdminDefsRepoRefVariant() (AdminDefsRepoRefVariant, error) {
@@ -2846,6 +3187,156 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /xrpc/com.atproto.temp.checkSignupQueue (the `ComAtprotoTempCheckSignupQueue` operationId).
 	ComAtprotoTempCheckSignupQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusAdminExportAuditLog The log of what operators did, as a file.
+	//
+	// For the operator of this server.
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.admin.exportAuditLog (the `OrgAuroralocusAdminExportAuditLog` operationId).
+	OrgAuroralocusAdminExportAuditLog(ctx context.Context, params *OrgAuroralocusAdminExportAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusAdminGetUsage What the server holds, and its limits.
+	//
+	// For the operator of this server.
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.admin.getUsage (the `OrgAuroralocusAdminGetUsage` operationId).
+	OrgAuroralocusAdminGetUsage(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusAdminListUsage What each account takes.
+	//
+	// For the operator of this server.
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.admin.listUsage (the `OrgAuroralocusAdminListUsage` operationId).
+	OrgAuroralocusAdminListUsage(ctx context.Context, params *OrgAuroralocusAdminListUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusAdminQueryAuditLog The log of what operators did, page by page.
+	//
+	// For the operator of this server.
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.admin.queryAuditLog (the `OrgAuroralocusAdminQueryAuditLog` operationId).
+	OrgAuroralocusAdminQueryAuditLog(ctx context.Context, params *OrgAuroralocusAdminQueryAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusAdminSetBlobLimitWithBody Limit what the files of an account, or of each, may take.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.admin.setBlobLimit (the `OrgAuroralocusAdminSetBlobLimit` operationId).
+	OrgAuroralocusAdminSetBlobLimitWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusAdminSetBlobLimit Limit what the files of an account, or of each, may take.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.admin.setBlobLimit (the `OrgAuroralocusAdminSetBlobLimit` operationId).
+	OrgAuroralocusAdminSetBlobLimit(ctx context.Context, body OrgAuroralocusAdminSetBlobLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerBeginAuthenticatorWithBody Draw the secret of an authenticator app.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.beginAuthenticator (the `OrgAuroralocusServerBeginAuthenticator` operationId).
+	OrgAuroralocusServerBeginAuthenticatorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerBeginAuthenticator Draw the secret of an authenticator app.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.beginAuthenticator (the `OrgAuroralocusServerBeginAuthenticator` operationId).
+	OrgAuroralocusServerBeginAuthenticator(ctx context.Context, body OrgAuroralocusServerBeginAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerConfirmAuthenticatorWithBody Switch the authenticator app on, by a code of it.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.confirmAuthenticator (the `OrgAuroralocusServerConfirmAuthenticator` operationId).
+	OrgAuroralocusServerConfirmAuthenticatorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerConfirmAuthenticator Switch the authenticator app on, by a code of it.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.confirmAuthenticator (the `OrgAuroralocusServerConfirmAuthenticator` operationId).
+	OrgAuroralocusServerConfirmAuthenticator(ctx context.Context, body OrgAuroralocusServerConfirmAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerCreateBackupCodesWithBody Draw new backup codes.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.createBackupCodes (the `OrgAuroralocusServerCreateBackupCodes` operationId).
+	OrgAuroralocusServerCreateBackupCodesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerCreateBackupCodes Draw new backup codes.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.createBackupCodes (the `OrgAuroralocusServerCreateBackupCodes` operationId).
+	OrgAuroralocusServerCreateBackupCodes(ctx context.Context, body OrgAuroralocusServerCreateBackupCodesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerDisableAuthenticatorWithBody Switch the authenticator app off.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.disableAuthenticator (the `OrgAuroralocusServerDisableAuthenticator` operationId).
+	OrgAuroralocusServerDisableAuthenticatorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerDisableAuthenticator Switch the authenticator app off.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.disableAuthenticator (the `OrgAuroralocusServerDisableAuthenticator` operationId).
+	OrgAuroralocusServerDisableAuthenticator(ctx context.Context, body OrgAuroralocusServerDisableAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerGetSecondFactor Which second factors the account asks for.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.server.getSecondFactor (the `OrgAuroralocusServerGetSecondFactor` operationId).
+	OrgAuroralocusServerGetSecondFactor(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerGetUsage What the account's files take.
+	//
+	// For signed-in accounts (std).
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.server.getUsage (the `OrgAuroralocusServerGetUsage` operationId).
+	OrgAuroralocusServerGetUsage(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerSetEmailFactorWithBody Switch mailed codes at sign-in on or off.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.setEmailFactor (the `OrgAuroralocusServerSetEmailFactor` operationId).
+	OrgAuroralocusServerSetEmailFactorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerSetEmailFactor Switch mailed codes at sign-in on or off.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.setEmailFactor (the `OrgAuroralocusServerSetEmailFactor` operationId).
+	OrgAuroralocusServerSetEmailFactor(ctx context.Context, body OrgAuroralocusServerSetEmailFactorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // AppBskyActorGetPreferences The account's private preferences.
@@ -4804,6 +5295,336 @@ func (c *Client) ComAtprotoSyncSubscribeRepos(ctx context.Context, params *ComAt
 // Corresponds with GET /xrpc/com.atproto.temp.checkSignupQueue (the `ComAtprotoTempCheckSignupQueue` operationId).
 func (c *Client) ComAtprotoTempCheckSignupQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewComAtprotoTempCheckSignupQueueRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusAdminExportAuditLog The log of what operators did, as a file.
+//
+// For the operator of this server.
+//
+// Corresponds with GET /xrpc/org.auroralocus.admin.exportAuditLog (the `OrgAuroralocusAdminExportAuditLog` operationId).
+func (c *Client) OrgAuroralocusAdminExportAuditLog(ctx context.Context, params *OrgAuroralocusAdminExportAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusAdminExportAuditLogRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusAdminGetUsage What the server holds, and its limits.
+//
+// For the operator of this server.
+//
+// Corresponds with GET /xrpc/org.auroralocus.admin.getUsage (the `OrgAuroralocusAdminGetUsage` operationId).
+func (c *Client) OrgAuroralocusAdminGetUsage(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusAdminGetUsageRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusAdminListUsage What each account takes.
+//
+// For the operator of this server.
+//
+// Corresponds with GET /xrpc/org.auroralocus.admin.listUsage (the `OrgAuroralocusAdminListUsage` operationId).
+func (c *Client) OrgAuroralocusAdminListUsage(ctx context.Context, params *OrgAuroralocusAdminListUsageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusAdminListUsageRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusAdminQueryAuditLog The log of what operators did, page by page.
+//
+// For the operator of this server.
+//
+// Corresponds with GET /xrpc/org.auroralocus.admin.queryAuditLog (the `OrgAuroralocusAdminQueryAuditLog` operationId).
+func (c *Client) OrgAuroralocusAdminQueryAuditLog(ctx context.Context, params *OrgAuroralocusAdminQueryAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusAdminQueryAuditLogRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusAdminSetBlobLimitWithBody Limit what the files of an account, or of each, may take.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.admin.setBlobLimit (the `OrgAuroralocusAdminSetBlobLimit` operationId).
+func (c *Client) OrgAuroralocusAdminSetBlobLimitWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusAdminSetBlobLimitRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusAdminSetBlobLimit Limit what the files of an account, or of each, may take.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.admin.setBlobLimit (the `OrgAuroralocusAdminSetBlobLimit` operationId).
+func (c *Client) OrgAuroralocusAdminSetBlobLimit(ctx context.Context, body OrgAuroralocusAdminSetBlobLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusAdminSetBlobLimitRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerBeginAuthenticatorWithBody Draw the secret of an authenticator app.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.beginAuthenticator (the `OrgAuroralocusServerBeginAuthenticator` operationId).
+func (c *Client) OrgAuroralocusServerBeginAuthenticatorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerBeginAuthenticatorRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerBeginAuthenticator Draw the secret of an authenticator app.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.beginAuthenticator (the `OrgAuroralocusServerBeginAuthenticator` operationId).
+func (c *Client) OrgAuroralocusServerBeginAuthenticator(ctx context.Context, body OrgAuroralocusServerBeginAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerBeginAuthenticatorRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerConfirmAuthenticatorWithBody Switch the authenticator app on, by a code of it.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.confirmAuthenticator (the `OrgAuroralocusServerConfirmAuthenticator` operationId).
+func (c *Client) OrgAuroralocusServerConfirmAuthenticatorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerConfirmAuthenticatorRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerConfirmAuthenticator Switch the authenticator app on, by a code of it.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.confirmAuthenticator (the `OrgAuroralocusServerConfirmAuthenticator` operationId).
+func (c *Client) OrgAuroralocusServerConfirmAuthenticator(ctx context.Context, body OrgAuroralocusServerConfirmAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerConfirmAuthenticatorRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerCreateBackupCodesWithBody Draw new backup codes.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.createBackupCodes (the `OrgAuroralocusServerCreateBackupCodes` operationId).
+func (c *Client) OrgAuroralocusServerCreateBackupCodesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerCreateBackupCodesRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerCreateBackupCodes Draw new backup codes.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.createBackupCodes (the `OrgAuroralocusServerCreateBackupCodes` operationId).
+func (c *Client) OrgAuroralocusServerCreateBackupCodes(ctx context.Context, body OrgAuroralocusServerCreateBackupCodesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerCreateBackupCodesRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerDisableAuthenticatorWithBody Switch the authenticator app off.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.disableAuthenticator (the `OrgAuroralocusServerDisableAuthenticator` operationId).
+func (c *Client) OrgAuroralocusServerDisableAuthenticatorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerDisableAuthenticatorRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerDisableAuthenticator Switch the authenticator app off.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.disableAuthenticator (the `OrgAuroralocusServerDisableAuthenticator` operationId).
+func (c *Client) OrgAuroralocusServerDisableAuthenticator(ctx context.Context, body OrgAuroralocusServerDisableAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerDisableAuthenticatorRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerGetSecondFactor Which second factors the account asks for.
+//
+// For signed-in accounts (full noTD).
+//
+// Corresponds with GET /xrpc/org.auroralocus.server.getSecondFactor (the `OrgAuroralocusServerGetSecondFactor` operationId).
+func (c *Client) OrgAuroralocusServerGetSecondFactor(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerGetSecondFactorRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerGetUsage What the account's files take.
+//
+// For signed-in accounts (std).
+//
+// Corresponds with GET /xrpc/org.auroralocus.server.getUsage (the `OrgAuroralocusServerGetUsage` operationId).
+func (c *Client) OrgAuroralocusServerGetUsage(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerGetUsageRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerSetEmailFactorWithBody Switch mailed codes at sign-in on or off.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.setEmailFactor (the `OrgAuroralocusServerSetEmailFactor` operationId).
+func (c *Client) OrgAuroralocusServerSetEmailFactorWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerSetEmailFactorRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerSetEmailFactor Switch mailed codes at sign-in on or off.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.setEmailFactor (the `OrgAuroralocusServerSetEmailFactor` operationId).
+func (c *Client) OrgAuroralocusServerSetEmailFactor(ctx context.Context, body OrgAuroralocusServerSetEmailFactorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerSetEmailFactorRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -8290,6 +9111,645 @@ func NewComAtprotoTempCheckSignupQueueRequest(server string) (*http.Request, err
 	return req, nil
 }
 
+// NewOrgAuroralocusAdminExportAuditLogRequest constructs an http.Request for the OrgAuroralocusAdminExportAuditLog method
+func NewOrgAuroralocusAdminExportAuditLogRequest(server string, params *OrgAuroralocusAdminExportAuditLogParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.admin.exportAuditLog")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Action != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Subject != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "subject", *params.Subject, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "datetime"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "datetime"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Format != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewOrgAuroralocusAdminGetUsageRequest constructs an http.Request for the OrgAuroralocusAdminGetUsage method
+func NewOrgAuroralocusAdminGetUsageRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.admin.getUsage")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewOrgAuroralocusAdminListUsageRequest constructs an http.Request for the OrgAuroralocusAdminListUsage method
+func NewOrgAuroralocusAdminListUsageRequest(server string, params *OrgAuroralocusAdminListUsageParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.admin.listUsage")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Sort != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sort", *params.Sort, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewOrgAuroralocusAdminQueryAuditLogRequest constructs an http.Request for the OrgAuroralocusAdminQueryAuditLog method
+func NewOrgAuroralocusAdminQueryAuditLogRequest(server string, params *OrgAuroralocusAdminQueryAuditLogParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.admin.queryAuditLog")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Action != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Subject != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "subject", *params.Subject, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "datetime"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "datetime"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewOrgAuroralocusAdminSetBlobLimitRequest calls the generic OrgAuroralocusAdminSetBlobLimit builder with application/json body
+func NewOrgAuroralocusAdminSetBlobLimitRequest(server string, body OrgAuroralocusAdminSetBlobLimitJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOrgAuroralocusAdminSetBlobLimitRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewOrgAuroralocusAdminSetBlobLimitRequestWithBody constructs an http.Request for the OrgAuroralocusAdminSetBlobLimit method, with any body, and a specified content type
+func NewOrgAuroralocusAdminSetBlobLimitRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.admin.setBlobLimit")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewOrgAuroralocusServerBeginAuthenticatorRequest calls the generic OrgAuroralocusServerBeginAuthenticator builder with application/json body
+func NewOrgAuroralocusServerBeginAuthenticatorRequest(server string, body OrgAuroralocusServerBeginAuthenticatorJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOrgAuroralocusServerBeginAuthenticatorRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewOrgAuroralocusServerBeginAuthenticatorRequestWithBody constructs an http.Request for the OrgAuroralocusServerBeginAuthenticator method, with any body, and a specified content type
+func NewOrgAuroralocusServerBeginAuthenticatorRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.server.beginAuthenticator")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewOrgAuroralocusServerConfirmAuthenticatorRequest calls the generic OrgAuroralocusServerConfirmAuthenticator builder with application/json body
+func NewOrgAuroralocusServerConfirmAuthenticatorRequest(server string, body OrgAuroralocusServerConfirmAuthenticatorJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOrgAuroralocusServerConfirmAuthenticatorRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewOrgAuroralocusServerConfirmAuthenticatorRequestWithBody constructs an http.Request for the OrgAuroralocusServerConfirmAuthenticator method, with any body, and a specified content type
+func NewOrgAuroralocusServerConfirmAuthenticatorRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.server.confirmAuthenticator")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewOrgAuroralocusServerCreateBackupCodesRequest calls the generic OrgAuroralocusServerCreateBackupCodes builder with application/json body
+func NewOrgAuroralocusServerCreateBackupCodesRequest(server string, body OrgAuroralocusServerCreateBackupCodesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOrgAuroralocusServerCreateBackupCodesRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewOrgAuroralocusServerCreateBackupCodesRequestWithBody constructs an http.Request for the OrgAuroralocusServerCreateBackupCodes method, with any body, and a specified content type
+func NewOrgAuroralocusServerCreateBackupCodesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.server.createBackupCodes")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewOrgAuroralocusServerDisableAuthenticatorRequest calls the generic OrgAuroralocusServerDisableAuthenticator builder with application/json body
+func NewOrgAuroralocusServerDisableAuthenticatorRequest(server string, body OrgAuroralocusServerDisableAuthenticatorJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOrgAuroralocusServerDisableAuthenticatorRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewOrgAuroralocusServerDisableAuthenticatorRequestWithBody constructs an http.Request for the OrgAuroralocusServerDisableAuthenticator method, with any body, and a specified content type
+func NewOrgAuroralocusServerDisableAuthenticatorRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.server.disableAuthenticator")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewOrgAuroralocusServerGetSecondFactorRequest constructs an http.Request for the OrgAuroralocusServerGetSecondFactor method
+func NewOrgAuroralocusServerGetSecondFactorRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.server.getSecondFactor")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewOrgAuroralocusServerGetUsageRequest constructs an http.Request for the OrgAuroralocusServerGetUsage method
+func NewOrgAuroralocusServerGetUsageRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.server.getUsage")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewOrgAuroralocusServerSetEmailFactorRequest calls the generic OrgAuroralocusServerSetEmailFactor builder with application/json body
+func NewOrgAuroralocusServerSetEmailFactorRequest(server string, body OrgAuroralocusServerSetEmailFactorJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOrgAuroralocusServerSetEmailFactorRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewOrgAuroralocusServerSetEmailFactorRequestWithBody constructs an http.Request for the OrgAuroralocusServerSetEmailFactor method, with any body, and a specified content type
+func NewOrgAuroralocusServerSetEmailFactorRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.server.setEmailFactor")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -9303,6 +10763,168 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /xrpc/com.atproto.temp.checkSignupQueue (the `ComAtprotoTempCheckSignupQueue` operationId).
 	ComAtprotoTempCheckSignupQueueWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ComAtprotoTempCheckSignupQueueResponse, error)
+
+	// OrgAuroralocusAdminExportAuditLogWithResponse The log of what operators did, as a file.
+	//
+	// For the operator of this server.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.admin.exportAuditLog (the `OrgAuroralocusAdminExportAuditLog` operationId).
+	OrgAuroralocusAdminExportAuditLogWithResponse(ctx context.Context, params *OrgAuroralocusAdminExportAuditLogParams, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminExportAuditLogResponse, error)
+
+	// OrgAuroralocusAdminGetUsageWithResponse What the server holds, and its limits.
+	//
+	// For the operator of this server.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.admin.getUsage (the `OrgAuroralocusAdminGetUsage` operationId).
+	OrgAuroralocusAdminGetUsageWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminGetUsageResponse, error)
+
+	// OrgAuroralocusAdminListUsageWithResponse What each account takes.
+	//
+	// For the operator of this server.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.admin.listUsage (the `OrgAuroralocusAdminListUsage` operationId).
+	OrgAuroralocusAdminListUsageWithResponse(ctx context.Context, params *OrgAuroralocusAdminListUsageParams, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminListUsageResponse, error)
+
+	// OrgAuroralocusAdminQueryAuditLogWithResponse The log of what operators did, page by page.
+	//
+	// For the operator of this server.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.admin.queryAuditLog (the `OrgAuroralocusAdminQueryAuditLog` operationId).
+	OrgAuroralocusAdminQueryAuditLogWithResponse(ctx context.Context, params *OrgAuroralocusAdminQueryAuditLogParams, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminQueryAuditLogResponse, error)
+
+	// OrgAuroralocusAdminSetBlobLimitWithBodyWithResponse Limit what the files of an account, or of each, may take.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.admin.setBlobLimit (the `OrgAuroralocusAdminSetBlobLimit` operationId).
+	OrgAuroralocusAdminSetBlobLimitWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminSetBlobLimitResponse, error)
+
+	// OrgAuroralocusAdminSetBlobLimitWithResponse Limit what the files of an account, or of each, may take.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.admin.setBlobLimit (the `OrgAuroralocusAdminSetBlobLimit` operationId).
+	OrgAuroralocusAdminSetBlobLimitWithResponse(ctx context.Context, body OrgAuroralocusAdminSetBlobLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminSetBlobLimitResponse, error)
+
+	// OrgAuroralocusServerBeginAuthenticatorWithBodyWithResponse Draw the secret of an authenticator app.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.beginAuthenticator (the `OrgAuroralocusServerBeginAuthenticator` operationId).
+	OrgAuroralocusServerBeginAuthenticatorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerBeginAuthenticatorResponse, error)
+
+	// OrgAuroralocusServerBeginAuthenticatorWithResponse Draw the secret of an authenticator app.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.beginAuthenticator (the `OrgAuroralocusServerBeginAuthenticator` operationId).
+	OrgAuroralocusServerBeginAuthenticatorWithResponse(ctx context.Context, body OrgAuroralocusServerBeginAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerBeginAuthenticatorResponse, error)
+
+	// OrgAuroralocusServerConfirmAuthenticatorWithBodyWithResponse Switch the authenticator app on, by a code of it.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.confirmAuthenticator (the `OrgAuroralocusServerConfirmAuthenticator` operationId).
+	OrgAuroralocusServerConfirmAuthenticatorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerConfirmAuthenticatorResponse, error)
+
+	// OrgAuroralocusServerConfirmAuthenticatorWithResponse Switch the authenticator app on, by a code of it.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.confirmAuthenticator (the `OrgAuroralocusServerConfirmAuthenticator` operationId).
+	OrgAuroralocusServerConfirmAuthenticatorWithResponse(ctx context.Context, body OrgAuroralocusServerConfirmAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerConfirmAuthenticatorResponse, error)
+
+	// OrgAuroralocusServerCreateBackupCodesWithBodyWithResponse Draw new backup codes.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.createBackupCodes (the `OrgAuroralocusServerCreateBackupCodes` operationId).
+	OrgAuroralocusServerCreateBackupCodesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerCreateBackupCodesResponse, error)
+
+	// OrgAuroralocusServerCreateBackupCodesWithResponse Draw new backup codes.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.createBackupCodes (the `OrgAuroralocusServerCreateBackupCodes` operationId).
+	OrgAuroralocusServerCreateBackupCodesWithResponse(ctx context.Context, body OrgAuroralocusServerCreateBackupCodesJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerCreateBackupCodesResponse, error)
+
+	// OrgAuroralocusServerDisableAuthenticatorWithBodyWithResponse Switch the authenticator app off.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.disableAuthenticator (the `OrgAuroralocusServerDisableAuthenticator` operationId).
+	OrgAuroralocusServerDisableAuthenticatorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerDisableAuthenticatorResponse, error)
+
+	// OrgAuroralocusServerDisableAuthenticatorWithResponse Switch the authenticator app off.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.disableAuthenticator (the `OrgAuroralocusServerDisableAuthenticator` operationId).
+	OrgAuroralocusServerDisableAuthenticatorWithResponse(ctx context.Context, body OrgAuroralocusServerDisableAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerDisableAuthenticatorResponse, error)
+
+	// OrgAuroralocusServerGetSecondFactorWithResponse Which second factors the account asks for.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.server.getSecondFactor (the `OrgAuroralocusServerGetSecondFactor` operationId).
+	OrgAuroralocusServerGetSecondFactorWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerGetSecondFactorResponse, error)
+
+	// OrgAuroralocusServerGetUsageWithResponse What the account's files take.
+	//
+	// For signed-in accounts (std).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.server.getUsage (the `OrgAuroralocusServerGetUsage` operationId).
+	OrgAuroralocusServerGetUsageWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerGetUsageResponse, error)
+
+	// OrgAuroralocusServerSetEmailFactorWithBodyWithResponse Switch mailed codes at sign-in on or off.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.setEmailFactor (the `OrgAuroralocusServerSetEmailFactor` operationId).
+	OrgAuroralocusServerSetEmailFactorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerSetEmailFactorResponse, error)
+
+	// OrgAuroralocusServerSetEmailFactorWithResponse Switch mailed codes at sign-in on or off.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.setEmailFactor (the `OrgAuroralocusServerSetEmailFactor` operationId).
+	OrgAuroralocusServerSetEmailFactorWithResponse(ctx context.Context, body OrgAuroralocusServerSetEmailFactorJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerSetEmailFactorResponse, error)
 }
 
 type AppBskyActorGetPreferencesResponse struct {
@@ -13282,6 +14904,645 @@ func (r ComAtprotoTempCheckSignupQueueResponse) ContentType() string {
 	return ""
 }
 
+type OrgAuroralocusAdminExportAuditLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusAdminExportAuditLogResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusAdminExportAuditLogResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusAdminExportAuditLogResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusAdminExportAuditLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusAdminExportAuditLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusAdminExportAuditLogResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OrgAuroralocusAdminGetUsageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LocusAdminGetUsageOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OrgAuroralocusAdminGetUsageResponse) GetJSON200() *LocusAdminGetUsageOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusAdminGetUsageResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusAdminGetUsageResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusAdminGetUsageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusAdminGetUsageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusAdminGetUsageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusAdminGetUsageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OrgAuroralocusAdminListUsageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LocusAdminListUsageOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OrgAuroralocusAdminListUsageResponse) GetJSON200() *LocusAdminListUsageOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusAdminListUsageResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusAdminListUsageResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusAdminListUsageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusAdminListUsageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusAdminListUsageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusAdminListUsageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OrgAuroralocusAdminQueryAuditLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LocusAdminQueryAuditLogOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OrgAuroralocusAdminQueryAuditLogResponse) GetJSON200() *LocusAdminQueryAuditLogOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusAdminQueryAuditLogResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusAdminQueryAuditLogResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusAdminQueryAuditLogResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusAdminQueryAuditLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusAdminQueryAuditLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusAdminQueryAuditLogResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OrgAuroralocusAdminSetBlobLimitResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LocusAdminSetBlobLimitOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OrgAuroralocusAdminSetBlobLimitResponse) GetJSON200() *LocusAdminSetBlobLimitOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusAdminSetBlobLimitResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusAdminSetBlobLimitResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusAdminSetBlobLimitResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusAdminSetBlobLimitResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusAdminSetBlobLimitResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusAdminSetBlobLimitResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OrgAuroralocusServerBeginAuthenticatorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LocusServerBeginAuthenticatorOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OrgAuroralocusServerBeginAuthenticatorResponse) GetJSON200() *LocusServerBeginAuthenticatorOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusServerBeginAuthenticatorResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusServerBeginAuthenticatorResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusServerBeginAuthenticatorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusServerBeginAuthenticatorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusServerBeginAuthenticatorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusServerBeginAuthenticatorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OrgAuroralocusServerConfirmAuthenticatorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LocusServerDefsBackupCodes
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OrgAuroralocusServerConfirmAuthenticatorResponse) GetJSON200() *LocusServerDefsBackupCodes {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusServerConfirmAuthenticatorResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusServerConfirmAuthenticatorResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusServerConfirmAuthenticatorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusServerConfirmAuthenticatorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusServerConfirmAuthenticatorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusServerConfirmAuthenticatorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OrgAuroralocusServerCreateBackupCodesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LocusServerDefsBackupCodes
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OrgAuroralocusServerCreateBackupCodesResponse) GetJSON200() *LocusServerDefsBackupCodes {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusServerCreateBackupCodesResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusServerCreateBackupCodesResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusServerCreateBackupCodesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusServerCreateBackupCodesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusServerCreateBackupCodesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusServerCreateBackupCodesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OrgAuroralocusServerDisableAuthenticatorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusServerDisableAuthenticatorResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusServerDisableAuthenticatorResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusServerDisableAuthenticatorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusServerDisableAuthenticatorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusServerDisableAuthenticatorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusServerDisableAuthenticatorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OrgAuroralocusServerGetSecondFactorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LocusServerGetSecondFactorOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OrgAuroralocusServerGetSecondFactorResponse) GetJSON200() *LocusServerGetSecondFactorOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusServerGetSecondFactorResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusServerGetSecondFactorResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusServerGetSecondFactorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusServerGetSecondFactorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusServerGetSecondFactorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusServerGetSecondFactorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OrgAuroralocusServerGetUsageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LocusServerGetUsageOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OrgAuroralocusServerGetUsageResponse) GetJSON200() *LocusServerGetUsageOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusServerGetUsageResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusServerGetUsageResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusServerGetUsageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusServerGetUsageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusServerGetUsageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusServerGetUsageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OrgAuroralocusServerSetEmailFactorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusServerSetEmailFactorResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusServerSetEmailFactorResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusServerSetEmailFactorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusServerSetEmailFactorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusServerSetEmailFactorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusServerSetEmailFactorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // AppBskyActorGetPreferencesWithResponse The account's private preferences.
 //
 // For signed-in accounts (std+td).
@@ -14898,6 +17159,276 @@ func (c *ClientWithResponses) ComAtprotoTempCheckSignupQueueWithResponse(ctx con
 		return nil, err
 	}
 	return ParseComAtprotoTempCheckSignupQueueResponse(rsp)
+}
+
+// OrgAuroralocusAdminExportAuditLogWithResponse The log of what operators did, as a file.
+//
+// For the operator of this server.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/org.auroralocus.admin.exportAuditLog (the `OrgAuroralocusAdminExportAuditLog` operationId).
+func (c *ClientWithResponses) OrgAuroralocusAdminExportAuditLogWithResponse(ctx context.Context, params *OrgAuroralocusAdminExportAuditLogParams, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminExportAuditLogResponse, error) {
+	rsp, err := c.OrgAuroralocusAdminExportAuditLog(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusAdminExportAuditLogResponse(rsp)
+}
+
+// OrgAuroralocusAdminGetUsageWithResponse What the server holds, and its limits.
+//
+// For the operator of this server.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/org.auroralocus.admin.getUsage (the `OrgAuroralocusAdminGetUsage` operationId).
+func (c *ClientWithResponses) OrgAuroralocusAdminGetUsageWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminGetUsageResponse, error) {
+	rsp, err := c.OrgAuroralocusAdminGetUsage(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusAdminGetUsageResponse(rsp)
+}
+
+// OrgAuroralocusAdminListUsageWithResponse What each account takes.
+//
+// For the operator of this server.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/org.auroralocus.admin.listUsage (the `OrgAuroralocusAdminListUsage` operationId).
+func (c *ClientWithResponses) OrgAuroralocusAdminListUsageWithResponse(ctx context.Context, params *OrgAuroralocusAdminListUsageParams, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminListUsageResponse, error) {
+	rsp, err := c.OrgAuroralocusAdminListUsage(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusAdminListUsageResponse(rsp)
+}
+
+// OrgAuroralocusAdminQueryAuditLogWithResponse The log of what operators did, page by page.
+//
+// For the operator of this server.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/org.auroralocus.admin.queryAuditLog (the `OrgAuroralocusAdminQueryAuditLog` operationId).
+func (c *ClientWithResponses) OrgAuroralocusAdminQueryAuditLogWithResponse(ctx context.Context, params *OrgAuroralocusAdminQueryAuditLogParams, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminQueryAuditLogResponse, error) {
+	rsp, err := c.OrgAuroralocusAdminQueryAuditLog(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusAdminQueryAuditLogResponse(rsp)
+}
+
+// OrgAuroralocusAdminSetBlobLimitWithBodyWithResponse Limit what the files of an account, or of each, may take.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.admin.setBlobLimit (the `OrgAuroralocusAdminSetBlobLimit` operationId).
+func (c *ClientWithResponses) OrgAuroralocusAdminSetBlobLimitWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminSetBlobLimitResponse, error) {
+	rsp, err := c.OrgAuroralocusAdminSetBlobLimitWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusAdminSetBlobLimitResponse(rsp)
+}
+
+// OrgAuroralocusAdminSetBlobLimitWithResponse Limit what the files of an account, or of each, may take.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.admin.setBlobLimit (the `OrgAuroralocusAdminSetBlobLimit` operationId).
+func (c *ClientWithResponses) OrgAuroralocusAdminSetBlobLimitWithResponse(ctx context.Context, body OrgAuroralocusAdminSetBlobLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminSetBlobLimitResponse, error) {
+	rsp, err := c.OrgAuroralocusAdminSetBlobLimit(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusAdminSetBlobLimitResponse(rsp)
+}
+
+// OrgAuroralocusServerBeginAuthenticatorWithBodyWithResponse Draw the secret of an authenticator app.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.beginAuthenticator (the `OrgAuroralocusServerBeginAuthenticator` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerBeginAuthenticatorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerBeginAuthenticatorResponse, error) {
+	rsp, err := c.OrgAuroralocusServerBeginAuthenticatorWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerBeginAuthenticatorResponse(rsp)
+}
+
+// OrgAuroralocusServerBeginAuthenticatorWithResponse Draw the secret of an authenticator app.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.beginAuthenticator (the `OrgAuroralocusServerBeginAuthenticator` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerBeginAuthenticatorWithResponse(ctx context.Context, body OrgAuroralocusServerBeginAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerBeginAuthenticatorResponse, error) {
+	rsp, err := c.OrgAuroralocusServerBeginAuthenticator(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerBeginAuthenticatorResponse(rsp)
+}
+
+// OrgAuroralocusServerConfirmAuthenticatorWithBodyWithResponse Switch the authenticator app on, by a code of it.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.confirmAuthenticator (the `OrgAuroralocusServerConfirmAuthenticator` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerConfirmAuthenticatorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerConfirmAuthenticatorResponse, error) {
+	rsp, err := c.OrgAuroralocusServerConfirmAuthenticatorWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerConfirmAuthenticatorResponse(rsp)
+}
+
+// OrgAuroralocusServerConfirmAuthenticatorWithResponse Switch the authenticator app on, by a code of it.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.confirmAuthenticator (the `OrgAuroralocusServerConfirmAuthenticator` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerConfirmAuthenticatorWithResponse(ctx context.Context, body OrgAuroralocusServerConfirmAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerConfirmAuthenticatorResponse, error) {
+	rsp, err := c.OrgAuroralocusServerConfirmAuthenticator(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerConfirmAuthenticatorResponse(rsp)
+}
+
+// OrgAuroralocusServerCreateBackupCodesWithBodyWithResponse Draw new backup codes.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.createBackupCodes (the `OrgAuroralocusServerCreateBackupCodes` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerCreateBackupCodesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerCreateBackupCodesResponse, error) {
+	rsp, err := c.OrgAuroralocusServerCreateBackupCodesWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerCreateBackupCodesResponse(rsp)
+}
+
+// OrgAuroralocusServerCreateBackupCodesWithResponse Draw new backup codes.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.createBackupCodes (the `OrgAuroralocusServerCreateBackupCodes` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerCreateBackupCodesWithResponse(ctx context.Context, body OrgAuroralocusServerCreateBackupCodesJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerCreateBackupCodesResponse, error) {
+	rsp, err := c.OrgAuroralocusServerCreateBackupCodes(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerCreateBackupCodesResponse(rsp)
+}
+
+// OrgAuroralocusServerDisableAuthenticatorWithBodyWithResponse Switch the authenticator app off.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.disableAuthenticator (the `OrgAuroralocusServerDisableAuthenticator` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerDisableAuthenticatorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerDisableAuthenticatorResponse, error) {
+	rsp, err := c.OrgAuroralocusServerDisableAuthenticatorWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerDisableAuthenticatorResponse(rsp)
+}
+
+// OrgAuroralocusServerDisableAuthenticatorWithResponse Switch the authenticator app off.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.disableAuthenticator (the `OrgAuroralocusServerDisableAuthenticator` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerDisableAuthenticatorWithResponse(ctx context.Context, body OrgAuroralocusServerDisableAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerDisableAuthenticatorResponse, error) {
+	rsp, err := c.OrgAuroralocusServerDisableAuthenticator(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerDisableAuthenticatorResponse(rsp)
+}
+
+// OrgAuroralocusServerGetSecondFactorWithResponse Which second factors the account asks for.
+//
+// For signed-in accounts (full noTD).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/org.auroralocus.server.getSecondFactor (the `OrgAuroralocusServerGetSecondFactor` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerGetSecondFactorWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerGetSecondFactorResponse, error) {
+	rsp, err := c.OrgAuroralocusServerGetSecondFactor(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerGetSecondFactorResponse(rsp)
+}
+
+// OrgAuroralocusServerGetUsageWithResponse What the account's files take.
+//
+// For signed-in accounts (std).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/org.auroralocus.server.getUsage (the `OrgAuroralocusServerGetUsage` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerGetUsageWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerGetUsageResponse, error) {
+	rsp, err := c.OrgAuroralocusServerGetUsage(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerGetUsageResponse(rsp)
+}
+
+// OrgAuroralocusServerSetEmailFactorWithBodyWithResponse Switch mailed codes at sign-in on or off.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.setEmailFactor (the `OrgAuroralocusServerSetEmailFactor` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerSetEmailFactorWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerSetEmailFactorResponse, error) {
+	rsp, err := c.OrgAuroralocusServerSetEmailFactorWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerSetEmailFactorResponse(rsp)
+}
+
+// OrgAuroralocusServerSetEmailFactorWithResponse Switch mailed codes at sign-in on or off.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.setEmailFactor (the `OrgAuroralocusServerSetEmailFactor` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerSetEmailFactorWithResponse(ctx context.Context, body OrgAuroralocusServerSetEmailFactorJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerSetEmailFactorResponse, error) {
+	rsp, err := c.OrgAuroralocusServerSetEmailFactor(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerSetEmailFactorResponse(rsp)
 }
 
 // ParseAppBskyActorGetPreferencesResponse parses an HTTP response from a AppBskyActorGetPreferencesWithResponse call
@@ -17792,6 +20323,471 @@ func ParseComAtprotoTempCheckSignupQueueResponse(rsp *http.Response) (*ComAtprot
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusAdminExportAuditLogResponse parses an HTTP response from a OrgAuroralocusAdminExportAuditLogWithResponse call
+func ParseOrgAuroralocusAdminExportAuditLogResponse(rsp *http.Response) (*OrgAuroralocusAdminExportAuditLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusAdminExportAuditLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusAdminGetUsageResponse parses an HTTP response from a OrgAuroralocusAdminGetUsageWithResponse call
+func ParseOrgAuroralocusAdminGetUsageResponse(rsp *http.Response) (*OrgAuroralocusAdminGetUsageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusAdminGetUsageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LocusAdminGetUsageOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusAdminListUsageResponse parses an HTTP response from a OrgAuroralocusAdminListUsageWithResponse call
+func ParseOrgAuroralocusAdminListUsageResponse(rsp *http.Response) (*OrgAuroralocusAdminListUsageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusAdminListUsageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LocusAdminListUsageOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusAdminQueryAuditLogResponse parses an HTTP response from a OrgAuroralocusAdminQueryAuditLogWithResponse call
+func ParseOrgAuroralocusAdminQueryAuditLogResponse(rsp *http.Response) (*OrgAuroralocusAdminQueryAuditLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusAdminQueryAuditLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LocusAdminQueryAuditLogOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusAdminSetBlobLimitResponse parses an HTTP response from a OrgAuroralocusAdminSetBlobLimitWithResponse call
+func ParseOrgAuroralocusAdminSetBlobLimitResponse(rsp *http.Response) (*OrgAuroralocusAdminSetBlobLimitResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusAdminSetBlobLimitResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LocusAdminSetBlobLimitOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusServerBeginAuthenticatorResponse parses an HTTP response from a OrgAuroralocusServerBeginAuthenticatorWithResponse call
+func ParseOrgAuroralocusServerBeginAuthenticatorResponse(rsp *http.Response) (*OrgAuroralocusServerBeginAuthenticatorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusServerBeginAuthenticatorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LocusServerBeginAuthenticatorOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusServerConfirmAuthenticatorResponse parses an HTTP response from a OrgAuroralocusServerConfirmAuthenticatorWithResponse call
+func ParseOrgAuroralocusServerConfirmAuthenticatorResponse(rsp *http.Response) (*OrgAuroralocusServerConfirmAuthenticatorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusServerConfirmAuthenticatorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LocusServerDefsBackupCodes
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusServerCreateBackupCodesResponse parses an HTTP response from a OrgAuroralocusServerCreateBackupCodesWithResponse call
+func ParseOrgAuroralocusServerCreateBackupCodesResponse(rsp *http.Response) (*OrgAuroralocusServerCreateBackupCodesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusServerCreateBackupCodesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LocusServerDefsBackupCodes
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusServerDisableAuthenticatorResponse parses an HTTP response from a OrgAuroralocusServerDisableAuthenticatorWithResponse call
+func ParseOrgAuroralocusServerDisableAuthenticatorResponse(rsp *http.Response) (*OrgAuroralocusServerDisableAuthenticatorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusServerDisableAuthenticatorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusServerGetSecondFactorResponse parses an HTTP response from a OrgAuroralocusServerGetSecondFactorWithResponse call
+func ParseOrgAuroralocusServerGetSecondFactorResponse(rsp *http.Response) (*OrgAuroralocusServerGetSecondFactorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusServerGetSecondFactorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LocusServerGetSecondFactorOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusServerGetUsageResponse parses an HTTP response from a OrgAuroralocusServerGetUsageWithResponse call
+func ParseOrgAuroralocusServerGetUsageResponse(rsp *http.Response) (*OrgAuroralocusServerGetUsageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusServerGetUsageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LocusServerGetUsageOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusServerSetEmailFactorResponse parses an HTTP response from a OrgAuroralocusServerSetEmailFactorWithResponse call
+func ParseOrgAuroralocusServerSetEmailFactorResponse(rsp *http.Response) (*OrgAuroralocusServerSetEmailFactorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusServerSetEmailFactorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Error

@@ -1,0 +1,58 @@
+package handlers
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/bluesky-social/indigo/atproto/syntax"
+
+	"github.com/auroralocus/locus/internal/audit"
+	"github.com/auroralocus/locus/internal/auth"
+)
+
+// locusAdminMethods are org.auroralocus.admin.*: what operators see and do here that com.atproto has no methods for.
+type locusAdminMethods struct {
+	adminMethods
+}
+
+func (m locusAdminMethods) register(g *group) {
+	operator(g, query("org.auroralocus.admin.queryAuditLog"), auth.RoleAdmin, m.queryAuditLog)
+	operator(g, query("org.auroralocus.admin.exportAuditLog"), auth.RoleAdmin, m.exportAuditLog)
+	operator(g, query("org.auroralocus.admin.getUsage"), auth.RoleSupport, m.getUsage)
+	operator(g, query("org.auroralocus.admin.listUsage"), auth.RoleSupport, m.listUsage)
+	operator(g, procedure("org.auroralocus.admin.setBlobLimit"), auth.RoleAdmin, m.setBlobLimit)
+}
+
+func roleName(n int16) string { return auth.Role(n).String() }
+
+// auditFilter reads what both methods of the log select by.
+func auditFilter(actor, action, subject string, since, until Datetime) (audit.Filter, error) {
+	f := audit.Filter{Who: actor, Action: action, Subject: subject}
+	for name, text := range map[string]string{"actor": actor, "action": action, "subject": subject} {
+		if !audit.Searchable(text) {
+			return f, invalid("%s must be text without zero bytes", name)
+		}
+	}
+	for _, one := range []struct {
+		name string
+		text Datetime
+		at   *time.Time
+	}{{"since", since, &f.Since}, {"until", until, &f.Until}} {
+		if one.text == "" {
+			continue
+		}
+		at, err := syntax.ParseDatetimeTime(string(one.text))
+		if err != nil {
+			return f, invalid("%s must be a datetime", one.name)
+		}
+		*one.at = at
+	}
+	return f, nil
+}
+
+func auditView(e audit.Entry) locusAdminDefsAuditEntry {
+	return locusAdminDefsAuditEntry{
+		ID: e.ID, At: datetime(e.At), Who: e.Who, Role: e.Role, Action: e.Action, Subject: e.Subject, Detail: RawJSON(json.RawMessage(e.Detail)),
+		Address: e.Address, RequestId: e.RequestID, Outcome: e.Outcome,
+	}
+}
