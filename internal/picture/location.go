@@ -119,11 +119,15 @@ func clearPNG(f File, size int64) (changed bool, err error) {
 		if _, err := f.ReadAt(data, c.at+4); err != nil {
 			return changed, fmt.Errorf("clear location: %w", err)
 		}
+		sum := data[4+c.n:]
+		right := binary.BigEndian.Uint32(sum) == crc32.ChecksumIEEE(data[:4+c.n])
 		if !clearChunk(data[:4+c.n]) {
 			continue
 		}
 		changed = true
-		binary.BigEndian.PutUint32(data[4+c.n:], crc32.ChecksumIEEE(data[:4+c.n]))
+		if right { // a wrong one stays wrong: nothing is made of a broken file
+			binary.BigEndian.PutUint32(sum, crc32.ChecksumIEEE(data[:4+c.n]))
+		}
 		if _, err := f.WriteAt(data, c.at+4); err != nil {
 			return changed, fmt.Errorf("clear location: %w", err)
 		}
