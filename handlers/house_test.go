@@ -181,6 +181,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		h.blobs.Close()
 		documents.Close()
 		client.CloseIdleConnections()
+		h.log.keepsSecrets()
 		if t.Failed() {
 			if lines := h.log.text.Load(); lines != nil {
 				t.Logf("end of the server's log:\n%s", strings.Join((*lines)[max(0, len(*lines)-20):], "\n"))
