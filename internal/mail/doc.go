@@ -48,7 +48,7 @@ type Note struct {
 	Handle  string `json:"handle,omitempty"` // whom it greets
 	Code    string `json:"code,omitempty"`   // the token
 	Subject string `json:"subject,omitempty"`
-	Text    string `json:"text,omitempty"` // of KindMessage: paragraphs between empty lines; no markup
+	Text    string `json:"text,omitempty"` // of KindMessage: paragraphs between empty lines, or HTML, of which what a letter needs is kept
 }
 
 // Brand is how a tenant looks in its mail.

@@ -87,6 +87,7 @@ type page struct {
 	Brand
 	Lang, Subject, Greeting, Code, About, Help string
 	Paragraphs, After                          []string
+	Letter                                     htmltemplate.HTML // instead of Paragraphs in HTML
 }
 
 // notices tell of something that has happened.
@@ -125,6 +126,9 @@ func Render(n Note, b Brand) (Message, error) {
 	p := page{Brand: b, Lang: lang, Code: n.Code, About: say("about"), Help: say("help")}
 	if n.Kind == KindMessage {
 		p.Subject = oneLine(n.Subject)
+		if isMarkup(n.Text) {
+			p.Letter, n.Text = fromMarkup(n.Text)
+		}
 		for para := range strings.SplitSeq(strings.ReplaceAll(n.Text, "\r\n", "\n"), "\n\n") {
 			if para = strings.Trim(para, "\n"); para != "" {
 				p.Paragraphs = append(p.Paragraphs, para)
