@@ -22,13 +22,27 @@ type accountArgs struct {
 	Account  string `arg:"" help:"DID, handle or mail address."`
 }
 
-// find is the account that the arguments name.
-func (c *accountArgs) find(ctx context.Context, a *app, t *tenant.Tenant) (*account.Account, error) {
-	found, err := account.ByIdentifier(ctx, a.db.Tenant(t.Schema).Q(), c.Account)
+// findAccount is the account with a DID, handle or mail address.
+func findAccount(ctx context.Context, a *app, t *tenant.Tenant, identifier string) (*account.Account, error) {
+	found, err := account.ByIdentifier(ctx, a.db.Tenant(t.Schema).Q(), identifier)
 	if errors.Is(err, account.ErrNotFound) {
-		return nil, fmt.Errorf("%w: %s", errNoSuchAccount, c.Account)
+		return nil, fmt.Errorf("%w: %s", errNoSuchAccount, identifier)
 	}
 	return found, err
+}
+
+// account assembles the server's parts and finds the account that the arguments name.
+func (c *accountArgs) account(ctx context.Context, log *slog.Logger) (*app, *tenant.Tenant, *account.Account, func(), error) {
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return nil, nil, nil, nil, err
+	}
+	who, err := findAccount(ctx, a, t, c.Account)
+	if err != nil {
+		stop()
+		return nil, nil, nil, nil, err
+	}
+	return a, t, who, stop, nil
 }
 
 type accountListCmd struct {
@@ -74,15 +88,11 @@ type accountInfoCmd struct {
 }
 
 func (c *accountInfoCmd) Run(ctx context.Context, log *slog.Logger) error {
-	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	a, t, who, stop, err := c.account(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	who, err := c.find(ctx, a, t)
-	if err != nil {
-		return err
-	}
 	var info, status map[string]any
 	if err := a.get(ctx, t, "com.atproto.admin.getAccountInfo", &info, "did", who.DID); err != nil {
 		return err
@@ -128,7 +138,7 @@ func (c *subjectArgs) subject(ctx context.Context, a *app, t *tenant.Tenant) (ma
 	if did, cid, ok := strings.Cut(c.Subject, "/"); ok {
 		return map[string]string{"$type": "com.atproto.admin.defs#repoBlobRef", "did": did, "cid": cid}, nil
 	}
-	who, err := (&accountArgs{Account: c.Subject}).find(ctx, a, t)
+	who, err := findAccount(ctx, a, t, c.Subject)
 	if err != nil {
 		return nil, err
 	}
@@ -158,15 +168,11 @@ type accountDeleteCmd struct {
 }
 
 func (c *accountDeleteCmd) Run(ctx context.Context, log *slog.Logger) error {
-	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	a, t, who, stop, err := c.account(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	who, err := c.find(ctx, a, t)
-	if err != nil {
-		return err
-	}
 	return a.post(ctx, t, "com.atproto.admin.deleteAccount", map[string]string{"did": who.DID}, nil)
 }
 
@@ -184,15 +190,11 @@ func (c *accountPasswordCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if made {
 		password = rand.Text()
 	}
-	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	a, t, who, stop, err := c.account(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	who, err := c.find(ctx, a, t)
-	if err != nil {
-		return err
-	}
 	if err := a.post(ctx, t, "com.atproto.admin.updateAccountPassword", map[string]string{"did": who.DID, "password": password}, nil); err != nil {
 		return err
 	}
@@ -207,15 +209,11 @@ type accountRotateKeyCmd struct {
 }
 
 func (c *accountRotateKeyCmd) Run(ctx context.Context, log *slog.Logger) error {
-	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	a, t, who, stop, err := c.account(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	who, err := c.find(ctx, a, t)
-	if err != nil {
-		return err
-	}
 	var reserved struct {
 		SigningKey string `json:"signingKey"`
 	}

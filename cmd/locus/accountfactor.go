@@ -22,15 +22,11 @@ type accountFactorCmd struct {
 
 // Run shows which second factors an account has, or changes them.
 func (c *accountFactorCmd) Run(ctx context.Context, log *slog.Logger) error {
-	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	a, t, who, stop, err := c.account(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	who, err := c.find(ctx, a, t)
-	if err != nil {
-		return err
-	}
 	tdb := a.db.Tenant(t.Schema)
 	if !c.App && c.Confirm == "" && !c.Off {
 		f, err := account.SecondFactors(ctx, tdb.Q(), who.AID)

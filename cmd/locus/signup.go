@@ -63,15 +63,11 @@ func (c *signupRejectCmd) Run(ctx context.Context, log *slog.Logger) error {
 }
 
 func (c *accountArgs) decide(ctx context.Context, log *slog.Logger, approve bool) error {
-	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	a, t, who, stop, err := c.account(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	who, err := c.find(ctx, a, t)
-	if err != nil {
-		return err
-	}
 	if err := account.NotAwaiting(ctx, a.db.Tenant(t.Schema).Q(), who.AID); err == nil {
 		return fmt.Errorf("%s waits for nothing", who.DID)
 	}
