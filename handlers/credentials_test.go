@@ -239,7 +239,13 @@ func TestAppPasswordExpiry(t *testing.T) {
 	app := u.login(made.str("password"))
 	h.clock.add(30 * time.Minute)
 	r := h.post(hostA, refreshSession, bearer(app.refresh), nil).ok()
+	again := &user{h, hostA, u.did, u.handle, r.str("accessJwt"), r.str("refreshJwt")}
+	again.ask(getSession).ok()
 	h.clock.add(31 * time.Minute)
+	// Neither of its tokens outlives it.
+	app.ask(getSession).fails(400, "ExpiredToken", "Token has expired")
+	again.ask(getSession).fails(400, "ExpiredToken", "Token has expired")
 	h.post(hostA, createSession, "", obj{"identifier": u.handle, "password": made.str("password")}).fails(401, "AuthenticationRequired", "")
-	h.post(hostA, refreshSession, bearer(r.str("refreshJwt")), nil).fails(400, "ExpiredToken", "revoked")
+	h.post(hostA, refreshSession, bearer(r.str("refreshJwt")), nil).fails(400, "ExpiredToken", "Token has expired")
+	u.ask(getSession).ok()
 }

@@ -56,6 +56,7 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 				return accounts.ErrCredentials // the password may be another by now
 			}
 			if app != nil {
+				token = token.Until(app.ExpiresAt)
 				name = &app.Name
 				if err := accounts.UseAppPassword(ctx, q, secrets.Typed(), m.now(), a.AID, app.Name, in.Body.Password); err != nil {
 					return err

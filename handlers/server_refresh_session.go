@@ -47,6 +47,7 @@ func (m serverMethods) refreshSession(ctx context.Context, c refreshCaller, _ *s
 				return auth.ErrRevoked
 			}
 			scope = appScope(&app)
+			next.Next = next.Next.Until(app.ExpiresAt)
 			return err
 		})
 	}

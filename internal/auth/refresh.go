@@ -35,6 +35,14 @@ func Hold(ctx context.Context, q *tenantdb.Queries, did string) (account.Epochs,
 	return account.Epochs{Session: row.SessionEpoch, App: row.AppEpoch}, nil
 }
 
+// Until is a token that ends at a certain time, if that is not nil and earlier: an app password's.
+func (r RefreshRow) Until(end *time.Time) RefreshRow {
+	if end != nil && end.Before(r.ExpiresAt) {
+		r.ExpiresAt = end.UTC().Truncate(time.Second)
+	}
+	return r
+}
+
 // InsertRefresh stores the first refresh token of a session. appPassword is the app password's name, nil for the main
 // password.
 func InsertRefresh(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, row RefreshRow, appPassword *string) error {

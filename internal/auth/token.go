@@ -61,10 +61,14 @@ type Pair struct {
 }
 
 // Mint makes the two tokens of a session. refresh names the row that backs the refresh token; for [ScopeTakendown] no
-// row is stored, so that the session cannot be prolonged. epochs are the account's as [Hold] gave them.
+// row is stored, so that the session cannot be prolonged. Neither token outlives the row's time. epochs are the account's as [Hold] gave them.
 func (s *Sessions) Mint(t *tenant.Tenant, keys *Secrets, scope Scope, did string, epochs account.Epochs, refresh RefreshRow) (Pair, error) {
 	now := s.now()
-	access, err := json.Marshal(claims{Scope: scope, Aud: t.ServiceDID, Sub: did, Iat: now.Unix(), Exp: now.Add(AccessLife).Unix(), Epoch: epochs.Of(scope.app())})
+	until := now.Add(AccessLife)
+	if refresh.ExpiresAt.Before(until) {
+		until = refresh.ExpiresAt
+	}
+	access, err := json.Marshal(claims{Scope: scope, Aud: t.ServiceDID, Sub: did, Iat: now.Unix(), Exp: until.Unix(), Epoch: epochs.Of(scope.app())})
 	if err != nil {
 		return Pair{}, fmt.Errorf("access token: %w", err)
 	}
