@@ -102,9 +102,12 @@ type Rejected struct {
 }
 
 // BeginRejection decides: [Rejections.Finish] does the rest, now or by the sweep. Errors: [ErrNotFound]: somebody else
-// decided; [ErrDeciding].
+// rejected it; [ErrDeciding]: or it was approved in this moment.
 func BeginRejection(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, did string) (Rejected, error) {
 	row, err := lockUndecided(ctx, q, aid)
+	if errors.Is(err, ErrNotFound) && row.RejectedAt == nil {
+		return Rejected{}, ErrDeciding
+	}
 	if err != nil {
 		return Rejected{}, err
 	}

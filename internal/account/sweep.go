@@ -78,12 +78,12 @@ func (s *Sweeper) sweep(ctx context.Context, t *tenant.Tenant) error {
 	if err := s.deleteDue(ctx, t, now); err != nil {
 		return err
 	}
-	if err := s.purge(ctx, t); err != nil {
-		return err
-	}
-	var failed []error
+	var failed []error // by the directory: the rest goes on
 	if err := s.goOn(ctx, t, now); err != nil {
 		failed = append(failed, err)
+	}
+	if err := s.purge(ctx, t); err != nil {
+		return errors.Join(append(failed, err)...)
 	}
 	for {
 		var stale []Stale
