@@ -50,6 +50,8 @@ type refusal struct {
 }
 
 const (
+	// largeMemory is what a picture takes when collecting it at once costs little beside decoding it.
+	largeMemory = 64 << 20
 	maxRefused  = 4096
 	refusedTime = 10 * time.Minute
 	// patience is what a call is given beyond the time for one picture, for a decoder to see that its time is up.
@@ -191,7 +193,13 @@ func (m *Maker) make(ctx context.Context, p Preset, f Format, open func(context.
 	if m.memory.Acquire(ctx, h.memory) != nil {
 		return nil, ErrBusy
 	}
-	defer m.memory.Release(h.memory)
+	defer func() {
+		// What is given back must be free, or the next one's comes on top of this one's.
+		if h.memory > workMemory+largeMemory {
+			runtime.GC()
+		}
+		m.memory.Release(h.memory)
+	}()
 	data, err := carefully(func() ([]byte, error) { return render(r, h, p, f) })
 	return data, r.blame(err)
 }
