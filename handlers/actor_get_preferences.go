@@ -7,7 +7,8 @@ import (
 	"github.com/auroralocus/locus/internal/auth"
 )
 
-// getPreferences gives the caller's preferences; personal details with the main password only.
+// getPreferences gives the caller's preferences; personal details with the main password only. The moderation service
+// asks with ?did=, which no lexicon has, and gets them as an app would.
 // spec: lexicon app.bsky.actor.getPreferences
 func (m actorMethods) getPreferences(ctx context.Context, c accountCaller, _ *actorGetPreferencesInput) (*actorGetPreferencesOutput, error) {
 	items, err := accounts.Preferences(ctx, m.db.Tenant(c.Tenant.Schema).Q(), m.now(), c.AID, c.Scope == auth.ScopeAccess)

@@ -58,6 +58,7 @@ type declaration struct {
 	accept     auth.Accept
 	expiredToo bool
 	services   bool // of account methods: other services may call them too
+	moderation bool // of account methods: the moderation service may, about any account
 	limit      int64
 	limitOf    func(visitor) int64
 	role       auth.Role // of operator methods
@@ -80,6 +81,13 @@ func (d declaration) takes(a auth.Accept) declaration { d.accept = a; return d }
 // orService makes an account method also take service tokens for exactly this method: another service calls it in the
 // account's name.
 func (d declaration) orService() declaration { d.services = true; return d }
+
+// orModeration makes an account method also take the moderation service's tokens for exactly this method, about the
+// account that the parameter did names.
+func (d declaration) orModeration() declaration {
+	d.moderation = true
+	return d.noting("mod svc with did")
+}
 
 // expired makes a refresh method take tokens past their time.
 func (d declaration) expired() declaration { d.expiredToo = true; return d }
@@ -174,6 +182,9 @@ func account[I, O any](g *group, d declaration, may rule[I], h func(context.Cont
 		if d.services && auth.IsService(c.authorization()) {
 			return g.inTheNameOf(ctx, c, d)
 		}
+		if d.moderation && c.visitor().has("did") && auth.IsService(c.authorization()) {
+			return g.asModeration(ctx, c, d)
+		}
 		a, err := g.auth.Account(ctx, c.state.Tenant, c.authorization(), d.accept)
 		return accountCaller{c.visitor(), a}, err
 	}, may, h)
@@ -195,6 +206,16 @@ func (g *group) inTheNameOf(ctx context.Context, c *call, d declaration) (accoun
 		return accountCaller{}, err
 	}
 	return accountCaller{c.visitor(), a}, nil
+}
+
+// asModeration establishes the account that the moderation service asks about. It is not the account: what only the
+// main password shows stays hidden.
+func (g *group) asModeration(ctx context.Context, c *call, d declaration) (accountCaller, error) {
+	if _, err := g.modService(ctx, c, d.nsid); err != nil {
+		return accountCaller{}, err
+	}
+	a, err := g.auth.Hosted(ctx, c.state.Tenant, c.Query("did"), d.accept)
+	return accountCaller{c.visitor(), a}, err
 }
 
 // refresh registers a method that takes a refresh token.

@@ -8,6 +8,7 @@ import (
 
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/keyring"
 )
 
 func TestTakedownOfBlob(t *testing.T) {
@@ -46,22 +47,28 @@ func TestTakedownOfBlob(t *testing.T) {
 	}
 }
 
+// signerOf is an account's signing key.
+func (h *house) signerOf(u *user) *keyring.Signer {
+	h.t.Helper()
+	tn := u.tenant()
+	a, err := accounts.ByDID(h.t.Context(), h.db.Tenant(tn.Schema).Q(), u.did)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	key, err := accounts.Signer(h.t.Context(), h.db.Tenant(tn.Schema).Q(), h.keys, tn.Schema, a.AID)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return key
+}
+
 // The moderation service is an account somewhere with a key: here one of the other tenant's.
 func TestModerationService(t *testing.T) {
 	h := newHouse(t)
 	alice, mod, stranger := h.createAccount(hostA, "alice"), h.createAccount(hostB, "moddy"), h.createAccount(hostB, "stranger")
 	token := func(u *user, method string) string {
 		t.Helper()
-		tn := u.tenant()
-		a, err := accounts.ByDID(t.Context(), h.db.Tenant(tn.Schema).Q(), u.did)
-		if err != nil {
-			t.Fatal(err)
-		}
-		key, err := accounts.Signer(t.Context(), h.db.Tenant(tn.Schema).Q(), h.keys, tn.Schema, a.AID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		jwt, err := auth.MintService(key, h.clock.Now(), h.clock.Now().Add(time.Minute), u.did, h.a.ServiceDID, "com.atproto.admin."+method)
+		jwt, err := auth.MintService(h.signerOf(u), h.clock.Now(), h.clock.Now().Add(time.Minute), u.did, h.a.ServiceDID, "com.atproto.admin."+method)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,6 +89,29 @@ func TestModerationService(t *testing.T) {
 	if log := strings.Join(h.audited(h.a), "\n"); log != mod.did+" moderator admin.updateSubjectStatus "+alice.did+" done" {
 		t.Error(log)
 	}
+	// Preferences: as an app sees them, and only with a token for that.
+	prefs := func(auth string, did string) reply { return h.get(hostA, getPrefs, auth, "did", did) }
+	h.exec(h.a, "INSERT INTO pds.preference SELECT aid, $1, now() FROM pds.actor WHERE did = $2",
+		`[{"$type":"app.bsky.actor.defs#personalDetailsPref","birthDate":"1990-01-01T00:00:00Z"},{"$type":"app.bsky.actor.defs#adultContentPref","enabled":true}]`, alice.did)
+	named := func(u *user, nsid string) string {
+		t.Helper()
+		key := h.signerOf(u)
+		jwt, err := auth.MintService(key, h.clock.Now(), h.clock.Now().Add(time.Minute), u.did, h.a.ServiceDID, nsid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bearer(jwt)
+	}
+	if r := prefs(named(mod, getPrefs), alice.did).ok(); len(r.at("preferences").(list)) != 2 || strings.Contains(string(r.body), "1990") || !strings.Contains(string(r.body), "isOverAge18") {
+		t.Errorf("%s", r.body)
+	}
+	prefs(named(mod, "com.atproto.admin.getAccountInfo"), alice.did).fails(401, "BadJwtLexiconMethod", "")
+	prefs(named(stranger, getPrefs), alice.did).fails(401, "UntrustedIss", "")
+	prefs(named(mod, getPrefs), mod.did).fails(403, "AccountNotFound", "")
+	prefs(named(mod, getPrefs), "\x00").fails(403, "AccountNotFound", "")
+	h.get(hostA, getPrefs, named(mod, getPrefs)).fails(400, "InvalidToken", "")
+	h.get(hostB, getPrefs, named(mod, getPrefs), "did", mod.did).fails(401, "UntrustedIss", "")
+	prefs(bearer(alice.access), alice.did).fails(401, "AccountTakedown", "")
 	h.set(hostA, "mod_service_did", mod.did+"#atproto_labeler")
 	h.post(hostA, update, token(mod, "updateSubjectStatus"), down).fails(401, "UntrustedIss", "")
 }
