@@ -60,6 +60,7 @@ var gateErrors = map[string][]errorKind{
 		{http.StatusUnauthorized, "AuthenticationRequired"},
 		{http.StatusBadRequest, "ExpiredToken"},
 		{http.StatusForbidden, "AccountNotFound"},
+		{http.StatusUnauthorized, "AccountTakedown"},
 	},
 	"refresh": {
 		{http.StatusUnauthorized, "AuthMissing"},
@@ -86,7 +87,7 @@ func kinds(groups ...[]errorKind) []errorKind { return slices.Concat(groups...) 
 
 var (
 	notTheOwn     = []errorKind{{http.StatusUnauthorized, "AuthenticationRequired"}} // somebody else's repository, a wrong password
-	handleRefused = refused400("InvalidHandle", "HandleNotAvailable", "UnsupportedDomain")
+	handleRefused = refused400("InvalidHandle", "HandleNotAvailable")
 	noSuchThing   = refused400("NotFound") // the admin methods' word
 	noSuchRepo    = refused400("RepoNotFound")
 	recordRefused = kinds(notTheOwn, noSuchRepo, refused400("BlobNotFound", "InvalidMimeType", "InvalidSize"))
@@ -117,6 +118,7 @@ var moreErrors = map[string][]errorKind{
 	"com.atproto.server.createSession":          kinds(notTheOwn, refused400("InvalidToken", "ExpiredToken")),
 	"com.atproto.server.deleteAccount":          notTheOwn,
 	"com.atproto.server.resetPassword":          refused400("InvalidPassword"),
+	"com.atproto.sync.getBlob":                  {{http.StatusPreconditionFailed, "PreconditionFailed"}, {http.StatusRequestedRangeNotSatisfiable, "RangeNotSatisfiable"}},
 	"com.atproto.sync.getCheckout":              refused400("RepoNotFound", "RepoTakendown", "RepoDeactivated"),
 	"com.atproto.sync.subscribeRepos":           {{http.StatusUpgradeRequired, "UpgradeRequired"}},
 }

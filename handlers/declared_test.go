@@ -3,15 +3,130 @@ package handlers
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"flag"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"sync"
+	"testing"
+	"time"
 )
+
+// impossible are declared errors that this server has no reason to give, "method name", or "* name" for all that declare
+// it. One that is seen all the same is a failure.
+var impossible = map[string]string{
+	"* RepoSuspended": "accounts are taken down or deactivated here: nothing suspends one",
+	"com.atproto.sync.getRecord RecordNotFound":                "the answer proves that there is none, as the reference's does",
+	"com.atproto.server.deleteSession ExpiredToken":            "a token past its time signs out as well",
+	"com.atproto.server.getAccountInviteCodes DuplicateCreate": "of two calls at once the second waits, and finds the first one's codes",
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	set := func(name string) bool {
+		f := flag.Lookup("test." + name)
+		return f != nil && f.Value.String() != f.DefValue
+	}
+	filtered := set("run") || set("skip") || set("list") || set("fuzz") || set("count") && flag.Lookup("test.count").Value.String() == "0"
+	problems := undeclaredAnswers()
+	if code == 0 && !filtered {
+		problems = append(problems, unseenErrors()...)
+	}
+	for _, p := range problems {
+		fmt.Fprintln(os.Stderr, "    declared errors:", p)
+	}
+	if len(problems) > 0 {
+		fmt.Fprintln(os.Stderr, "FAIL: what methods may answer stands in declared.go, and each of it has a test that provokes it by status and name.")
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// mayAnswer tells whether a method's error is one that it declares.
+func mayAnswer(op *operation, k errorKind) bool {
+	return slices.Contains(op.declared(), k) || slices.Contains(gateErrors[op.class], k) || slices.Contains(generalErrors, k)
+}
+
+// undeclaredAnswers holds what was answered against what is declared.
+func undeclaredAnswers() (problems []string) {
+	ops := New(testDeps(new(witness))).ops
+	for a, what := range answers.kinds {
+		k := errorKind{a.status, a.name}
+		if op := ops[a.nsid]; op == nil || !mayAnswer(op, k) {
+			problems = append(problems, fmt.Sprintf("%s answered %s (in %s) and does not declare it: a line in declared.go, or another name", a.nsid, k, what))
+		}
+	}
+	slices.Sort(problems)
+	return problems
+}
+
+// unseenErrors are those that no test provoked, and wrong entries of impossible. It is called when all tests have run.
+func unseenErrors() (problems []string) {
+	ops := New(testDeps(new(witness))).ops
+	seen := func(nsid string, k errorKind, gate bool) bool {
+		what, ok := answers.kinds[answered{nsid, k.status, k.name, gate}]
+		return ok && !byChance(what)
+	}
+	pairs, provoked, used := 0, 0, map[string]bool{}
+	byClass := map[string][]*operation{}
+	for _, op := range ops {
+		byClass[op.class] = append(byClass[op.class], op)
+		for _, k := range op.declared() {
+			pairs++
+			// Where these are declared, they are of mailed tokens: the gate's say nothing of them.
+			gates := op.class == "refresh" || k.name != "InvalidToken" && k.name != "ExpiredToken"
+			found := seen(op.nsid, k, false) || gates && seen(op.nsid, k, true)
+			entry := op.nsid + " " + k.name
+			if impossible[entry] == "" {
+				entry = "* " + k.name
+			}
+			_, excused := impossible[entry]
+			used[entry] = true
+			switch {
+			case found && excused:
+				problems = append(problems, fmt.Sprintf("%s answers %s after all: %q goes out of impossible", op.nsid, k, entry))
+			case found:
+				provoked++
+			case !excused:
+				problems = append(problems, fmt.Sprintf("no test provokes %s of %s: one that calls it on a house (house_test.go) and wants r.fails(%d, %q, …)", k, op.nsid, k.status, k.name))
+			}
+		}
+	}
+	for entry := range impossible {
+		if !used[entry] {
+			problems = append(problems, fmt.Sprintf("%q in impossible is declared nowhere", entry))
+		}
+	}
+	for class, list := range byClass {
+		for _, k := range gateErrors[class] {
+			if !slices.ContainsFunc(list, func(op *operation) bool { return seen(op.nsid, k, true) }) {
+				problems = append(problems, fmt.Sprintf("no test provokes %s of the methods for class %s", k, class))
+			}
+		}
+	}
+	for _, k := range generalErrors {
+		found := false
+		for a, what := range answers.kinds {
+			found = found || a.status == k.status && a.name == k.name && !byChance(what)
+		}
+		if !found {
+			problems = append(problems, fmt.Sprintf("no test provokes %s of any method", k))
+		}
+	}
+	if len(problems) == 0 {
+		fmt.Printf("declared errors: %d of %d methods, %d provoked, the others impossible for %d reasons; %d kinds of answers were seen\n", pairs, len(ops), provoked, len(impossible), len(answers.kinds))
+	}
+	slices.SortFunc(problems, cmp.Compare[string])
+	return problems
+}
 
 // answered is one kind of error answer that a house gave.
 type answered struct {
@@ -30,15 +145,21 @@ var answers = struct {
 func recordAnswer(a answered, what string) {
 	answers.Lock()
 	defer answers.Unlock()
-	if _, ok := answers.kinds[a]; !ok {
+	if first, ok := answers.kinds[a]; !ok || byChance(first) {
 		answers.kinds[a] = what
 	}
 }
+
+// byChance tells of an answer that another run may not give.
+func byChance(what string) bool { return strings.HasPrefix(what, "TestRandomRequests") }
 
 // recordStreamError is for errors that are messages of a stream.
 func recordStreamError(nsid, name string) { recordAnswer(answered{nsid: nsid, name: name}, "stream") }
 
 type gateKey struct{}
+
+// byGate is a header of an answer that the gate gave and no handler.
+const byGate = "X-Test-Gate"
 
 // listen puts itself before the house's server: all that tests are told by a method goes through here.
 func (h *house) listen() http.HandlerFunc {
@@ -54,6 +175,7 @@ func (h *house) listen() http.HandlerFunc {
 					err := establish(ctx, c)
 					if refused, ok := ctx.Value(gateKey{}).(*bool); ok && err != nil {
 						*refused = true
+						c.w.Header().Set(byGate, "1")
 					}
 					return err
 				}
@@ -65,7 +187,7 @@ func (h *house) listen() http.HandlerFunc {
 			return
 		}
 		refused := false
-		rec := &recorder{ResponseWriter: w}
+		rec := &recorder{ResponseWriter: w, hurried: r.Header.Get(hurry) != ""}
 		h.server.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), gateKey{}, &refused)))
 		if name := rec.errorName(); name != "" {
 			recordAnswer(answered{nsid, rec.status, name, refused}, h.t.Name()+": "+r.Method+" "+r.URL.Path)
@@ -76,8 +198,9 @@ func (h *house) listen() http.HandlerFunc {
 // recorder keeps the answer when it is an error.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	body   []byte
+	status  int
+	body    []byte
+	hurried bool
 }
 
 func (w *recorder) WriteHeader(status int) {
@@ -109,6 +232,17 @@ func (w *recorder) errorName() string {
 		return "(an answer without a name)"
 	}
 	return e.Error
+}
+
+// hurry is a request's header by which a test shortens the time that its body may take.
+const hurry = "X-Test-Hurry"
+
+// SetReadDeadline is what the server calls through Unwrap otherwise.
+func (w *recorder) SetReadDeadline(deadline time.Time) error {
+	if w.hurried && !deadline.IsZero() {
+		deadline = time.Now().Add(100 * time.Millisecond)
+	}
+	return http.NewResponseController(w.ResponseWriter).SetReadDeadline(deadline)
 }
 
 // What net/http's own writer can do beside answering stays possible.

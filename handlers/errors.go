@@ -59,6 +59,10 @@ func nameOf(status int) string {
 		return "XRPCNotSupported"
 	case http.StatusNotAcceptable:
 		return "NotAcceptable"
+	case http.StatusPreconditionFailed:
+		return "PreconditionFailed"
+	case http.StatusRequestedRangeNotSatisfiable:
+		return "RangeNotSatisfiable"
 	case http.StatusRequestEntityTooLarge:
 		return "PayloadTooLarge"
 	case http.StatusUnsupportedMediaType:

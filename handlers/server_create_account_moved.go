@@ -8,6 +8,7 @@ import (
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/repo/repodb"
 )
 
@@ -25,7 +26,7 @@ func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *se
 	}
 	caller, err := m.services.Prove(ctx, claim)
 	if err != nil {
-		return nil, err
+		return nil, unusableDID(err)
 	}
 	s, err := m.newSignup(ctx, v.Tenant, in)
 	if err != nil {
@@ -71,4 +72,16 @@ func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *se
 	return &serverCreateAccountOutput{Body: serverCreateAccountOutputBody{
 		AccessJwt: pair.Access, RefreshJwt: pair.Refresh, Handle: Handle(s.Handle), DID: DID(s.DID), DIDDoc: m.didDoc(ctx, s.DID),
 	}}, nil
+}
+
+// unusableDID gives what the lexicon calls a DID that nobody can prove to have: its document names no key, or cannot be
+// had.
+func unusableDID(err error) error {
+	switch {
+	case errors.Is(err, identity.ErrNoKey) || errors.Is(err, identity.ErrDocument):
+		return refuse(http.StatusBadRequest, "IncompatibleDidDoc", "The DID document names no key for the account")
+	case errors.Is(err, auth.ErrServiceIssuer):
+		return refuse(http.StatusBadRequest, "UnresolvableDid", "The DID cannot be resolved")
+	}
+	return err
 }

@@ -90,7 +90,10 @@ func safeFile(h http.Header, contentType string) {
 }
 
 // patient gives a slow client a minute for each part of a large answer, and lets the kernel copy files.
-type patient struct{ http.ResponseWriter }
+type patient struct {
+	http.ResponseWriter
+	refused bool
+}
 
 // patientPart is how much a client must take within writeTime: 70 KB a second.
 const patientPart = 4 << 20
@@ -101,15 +104,25 @@ func (p *patient) prolong() {
 	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(writeTime))
 }
 
-// WriteHeader lets nobody keep a refusal for as long as the file.
+// WriteHeader lets nobody keep a refusal for as long as the file, and gives it the form of every error here.
 func (p *patient) WriteHeader(status int) {
-	if status >= 400 {
-		p.Header().Del("Cache-Control")
+	if status < 400 {
+		p.ResponseWriter.WriteHeader(status)
+		return
 	}
-	p.ResponseWriter.WriteHeader(status)
+	p.refused = true
+	p.Header().Del("Cache-Control")
+	message := "This file has no such part"
+	if status == http.StatusPreconditionFailed {
+		message = "This file is not what the condition says"
+	}
+	writeError(p.ResponseWriter, refuse(status, "", "%s", message))
 }
 
 func (p *patient) Write(b []byte) (int, error) {
+	if p.refused {
+		return len(b), nil // net/http's own text
+	}
 	p.prolong()
 	return p.ResponseWriter.Write(b)
 }

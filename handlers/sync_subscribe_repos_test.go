@@ -97,6 +97,9 @@ func (s *openStream) says(op int64, member, name string) {
 	if err != nil || !bytes.HasPrefix(b, want) {
 		s.t.Fatalf("got %q, want %s", b, name)
 	}
+	if member == "error" {
+		recordStreamError("com.atproto.sync.subscribeRepos", name)
+	}
 }
 
 // ends waits for the close frame.
@@ -324,6 +327,8 @@ func TestSlowConsumer(t *testing.T) {
 	all, err := io.ReadAll(slow)
 	if !bytes.Contains(all, []byte("ConsumerTooSlow")) || !bytes.Contains(all[max(0, len(all)-100):], []byte("\x03\xf0ConsumerTooSlow")) {
 		t.Errorf("%d bytes, %v: %q", len(all), err, all[max(0, len(all)-200):])
+	} else {
+		recordStreamError("com.atproto.sync.subscribeRepos", "ConsumerTooSlow")
 	}
 	if n := bytes.Count(all, []byte("g#commit")); n >= wrote {
 		t.Error("it was not slow:", n)
