@@ -67,6 +67,9 @@ func (c *accountCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if err := noteAct(ctx, a.db.Tenant(t.Schema), "account create", made.DID, map[string]any{"handle": made.Handle}, nil); err != nil {
+		return err
+	}
 	if c.JSON {
 		return printJSON(os.Stdout, made)
 	}

@@ -114,7 +114,7 @@ func (c *blobLimitCmd) Run(ctx context.Context, log *slog.Logger) error {
 			return errors.New("bytes: want a number, or the word default")
 		}
 	}
-	return c.act(ctx, log, c.Hostname, "blob.limit", c.Account, map[string]string{"bytes": c.Bytes}, func(q *tenantdb.Queries, _ time.Time, _ string) error {
+	return c.act(ctx, log, c.Hostname, "blob limit", c.Account, map[string]string{"bytes": c.Bytes}, func(q *tenantdb.Queries, _ time.Time, _ string) error {
 		who, err := account.ByIdentifier(ctx, q, c.Account)
 		if errors.Is(err, account.ErrNotFound) {
 			return errNoSuchAccount
@@ -163,8 +163,10 @@ func (c *blobStoreCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err := a.blobs.Try(ctx, t.Schema, c.Place); err != nil {
 		return err
 	}
-	_, err = a.tenants.Set(ctx, c.Hostname, map[string]string{"blob_store": c.Place})
-	return err
+	return noteAct(ctx, a.db.Tenant(t.Schema), "blob store", "", map[string]any{"place": c.Place, "credentials": c.AccessKey != ""}, func() error {
+		_, err := a.tenants.Set(ctx, c.Hostname, map[string]string{"blob_store": c.Place})
+		return err
+	})
 }
 
 type blobMoveCmd struct {
@@ -184,7 +186,11 @@ func (c *blobMoveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err := a.blobs.Try(ctx, t.Schema, c.To); err != nil {
 		return err
 	}
-	if _, err := a.tenants.Set(ctx, c.Hostname, map[string]string{"blob_store": c.To}); err != nil {
+	err = noteAct(ctx, a.db.Tenant(t.Schema), "blob move", "", map[string]any{"to": c.To}, func() error {
+		_, err := a.tenants.Set(ctx, c.Hostname, map[string]string{"blob_store": c.To})
+		return err
+	})
+	if err != nil {
 		return explainTenant(err)
 	}
 	last := time.Now()
@@ -223,6 +229,11 @@ func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
+	if c.Repair { // whatever comes of it
+		if err := noteAct(ctx, a.db.Tenant(t.Schema), "blob verify", "", map[string]any{"repair": true, "deep": c.Deep}, nil); err != nil {
+			return err
+		}
+	}
 	sum, err := a.blobs.Verify(ctx, t.Schema, blob.VerifyOptions{Deep: c.Deep, Repair: c.Repair, Young: c.Young}, func(p blob.Problem) error {
 		if c.JSON {
 			return printJSONLine(p)

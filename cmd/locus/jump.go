@@ -38,6 +38,9 @@ func (c *tenantJumpCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if err := noteAct(ctx, d.Tenant(t.Schema), "tenant jump", t.Hostname, map[string]any{"by": c.By, "last": last}, nil); err != nil {
+		return err
+	}
 	fmt.Printf("the next event of %s is number %d\n", t.Hostname, last+1)
 	return nil
 }

@@ -46,12 +46,19 @@ func (c *tenantSMTPCmd) Run(ctx context.Context, log *slog.Logger) error {
 			return err
 		}
 	}
-	r, stop, err := c.registry(ctx, log)
+	r, d, stop, err := c.registry(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	return explainTenant(r.SetSMTP(ctx, c.Hostname, url))
+	t, err := r.Get(ctx, c.Hostname)
+	if err != nil {
+		return explainTenant(err)
+	}
+	// The URL holds a password.
+	return noteAct(ctx, d.Tenant(t.Schema), "tenant smtp", t.Hostname, map[string]any{"ownServer": url != ""}, func() error {
+		return explainTenant(r.SetSMTP(ctx, c.Hostname, url))
+	})
 }
 
 type mailCmd struct {

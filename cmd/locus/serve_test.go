@@ -319,6 +319,17 @@ func TestTenantCommands(t *testing.T) {
 			t.Errorf("show has no %s:\n%s", want, out)
 		}
 	}
+	var log []string
+	for line := range strings.Lines(ok("audit", "list", "pds.example.com", "--json")) {
+		var e struct{ Who, Action, Subject, Outcome string }
+		if err := json.Unmarshal([]byte(line), &e); err != nil || !strings.HasPrefix(e.Who, "cli:") || e.Subject != "pds.example.com" || e.Outcome != "done" {
+			t.Errorf("%s %v", line, err)
+		}
+		log = append(log, e.Action)
+	}
+	if got := strings.Join(log, ", "); got != "tenant create, tenant set" {
+		t.Errorf("the audit log has: %s", got)
+	}
 	if out := ok("migrate"); !strings.Contains(out, "version") {
 		t.Errorf("migrate: %s", out)
 	}

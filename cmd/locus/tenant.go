@@ -45,21 +45,21 @@ func (f originFlags) config() tenant.Config {
 }
 
 // registry opens the database and brings the control schema up to date, so that a command works on a new database too.
-func (f tenantFlags) registry(ctx context.Context, log *slog.Logger) (*tenant.Registry, func(), error) {
+func (f tenantFlags) registry(ctx context.Context, log *slog.Logger) (*tenant.Registry, *db.DB, func(), error) {
 	d, stop, err := f.dataFlags.open(ctx, log, db.Config{Log: log})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if err := d.MigrateControl(ctx); err != nil {
 		stop()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	keys, err := f.keys(log)
 	if err != nil {
 		stop()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return tenant.NewRegistry(d, keys, f.originFlags.config(), time.Now, log), stop, nil
+	return tenant.NewRegistry(d, keys, f.originFlags.config(), time.Now, log), d, stop, nil
 }
 
 type tenantCreateCmd struct {
@@ -75,7 +75,7 @@ func (c *tenantCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	r, stop, err := c.registry(ctx, log)
+	r, d, stop, err := c.registry(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -83,6 +83,9 @@ func (c *tenantCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	t, err := r.Create(ctx, tenant.Spec{Hostname: c.Hostname, HandleDomains: c.HandleDomain, Settings: c.Setting, AdminPassword: password})
 	if err != nil {
 		return explainTenant(err)
+	}
+	if err := noteAct(ctx, d.Tenant(t.Schema), "tenant create", t.Hostname, map[string]any{"settings": c.Setting, "adminPassword": password != ""}, nil); err != nil {
+		return err
 	}
 	return printTenant(os.Stdout, t, c.JSON)
 }
@@ -106,7 +109,7 @@ func secretArgument(text string, in io.Reader) (string, error) {
 type tenantListCmd struct{ tenantFlags }
 
 func (c *tenantListCmd) Run(ctx context.Context, log *slog.Logger) error {
-	r, stop, err := c.registry(ctx, log)
+	r, _, stop, err := c.registry(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -136,7 +139,7 @@ type tenantShowCmd struct {
 }
 
 func (c *tenantShowCmd) Run(ctx context.Context, log *slog.Logger) error {
-	r, stop, err := c.registry(ctx, log)
+	r, _, stop, err := c.registry(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -163,20 +166,26 @@ func (c *tenantSetCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	r, stop, err := c.registry(ctx, log)
+	r, d, stop, err := c.registry(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	if password != "" {
-		if err := r.SetAdminPassword(ctx, c.Hostname, password); err != nil {
-			return explainTenant(err)
-		}
-	}
 	t, err := r.Get(ctx, c.Hostname)
-	if err == nil && len(c.Setting) > 0 {
-		t, err = r.Set(ctx, c.Hostname, c.Setting)
+	if err != nil {
+		return explainTenant(err)
 	}
+	err = noteAct(ctx, d.Tenant(t.Schema), "tenant set", t.Hostname, map[string]any{"settings": c.Setting, "adminPassword": password != ""}, func() error {
+		if password != "" {
+			if err := r.SetAdminPassword(ctx, c.Hostname, password); err != nil {
+				return err
+			}
+		}
+		if len(c.Setting) > 0 {
+			t, err = r.Set(ctx, c.Hostname, c.Setting)
+		}
+		return err
+	})
 	if err != nil {
 		return explainTenant(err)
 	}
