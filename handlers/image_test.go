@@ -63,6 +63,12 @@ func TestImageVariants(t *testing.T) {
 		t.Error(r.header)
 	}
 	alice.variant("avatar", c, "").ok()
+	if r := alice.variant("avatar", c, "@webp", "Range: bytes=0-3"); r.status != http.StatusPartialContent || string(r.body) != "RIFF" {
+		t.Error(r.status, string(r.body))
+	}
+	if r := h.raw("HEAD", alice.host, "/img/avatar/"+alice.did+"/"+c+"@webp", nil); r.status != 200 || len(r.body) != 0 || r.header.Get("Content-Length") == "" {
+		t.Error(r.status, r.header)
+	}
 	for _, bad := range []reply{
 		alice.variant("poster", c, "@jpeg"), alice.variant("thumbnail", c, "@png"), alice.variant("thumbnail", "nonsense", "@jpeg"),
 		alice.variant("thumbnail", dagcbor.RawCID([]byte("x")).String(), "@jpeg"), h.raw("GET", hostB, "/img/thumbnail/"+alice.did+"/"+c+"@jpeg", nil),
@@ -73,7 +79,17 @@ func TestImageVariants(t *testing.T) {
 	alice.call("com.atproto.repo.createRecord", obj{"repo": alice.did, "collection": "com.example.file", "rkey": "f", "record": obj{"file": text}}).ok()
 	alice.variant("thumbnail", refOf(text), "@jpeg").fails(415, "UnsupportedMediaType", "")
 
+	bomb := alice.uploaded([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x01\x86\xa0\x00\x01\x86\xa0\x08\x06\x00\x00\x00\xa8\x52\x0b\xc8"))
+	alice.create("app.bsky.feed.post", rk("bomb"), imagePost("x", bomb)).ok()
+	alice.variant("feed", refOf(bomb), "@webp").fails(415, "PictureTooLarge", "")
+
 	// A copy that is there is not shown when its picture is not.
+	taken := obj{"$type": "com.atproto.admin.defs#repoBlobRef", "did": alice.did, "cid": c}
+	h.admin(hostA, "updateSubjectStatus", obj{"subject": taken, "takedown": obj{"applied": true}}).ok()
+	alice.variant("thumbnail", c, "@jpeg").fails(404, "NotFound", "")
+	alice.variant("thumbnail", c, "@jpeg", "If-None-Match: "+r.header.Get("Etag")).fails(404, "NotFound", "")
+	h.admin(hostA, "updateSubjectStatus", obj{"subject": taken, "takedown": obj{"applied": false}}).ok()
+	alice.variant("thumbnail", c, "@jpeg").ok()
 	alice.setStatus("deactivated_at", time.Now())
 	alice.variant("thumbnail", c, "@jpeg").fails(404, "NotFound", "")
 	alice.setStatus("deactivated_at", nil)
