@@ -95,6 +95,7 @@ var (
 
 // moreErrors are the errors of methods that their lexicons do not name.
 var moreErrors = map[string][]errorKind{
+	"app.bsky.actor.getPreferences":             {{http.StatusUnauthorized, "UntrustedIss"}},
 	"com.atproto.admin.deleteAccount":           noSuchThing,
 	"com.atproto.admin.disableAccountInvites":   noSuchThing,
 	"com.atproto.admin.enableAccountInvites":    noSuchThing,

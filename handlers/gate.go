@@ -212,6 +212,9 @@ func (g *group) inTheNameOf(ctx context.Context, c *call, d declaration) (accoun
 // main password shows stays hidden.
 func (g *group) asModeration(ctx context.Context, c *call, d declaration) (accountCaller, error) {
 	if _, err := g.modService(ctx, c, d.nsid); err != nil {
+		if e, _ := translate(ctx, err); e.GetStatus() == http.StatusUnauthorized {
+			err = refuse(http.StatusUnauthorized, "UntrustedIss", "Untrusted issuer") // whatever is wrong with its token
+		}
 		return accountCaller{}, err
 	}
 	a, err := g.auth.Hosted(ctx, c.state.Tenant, c.Query("did"), d.accept)
