@@ -141,8 +141,14 @@ func (b *bed) now() time.Time { return time.Now().Add(time.Duration(b.ahead.Load
 
 func newBed(t testing.TB, location string) *bed {
 	t.Helper()
-	b := &bed{t: t, url: dbtest.URL(t), dir: t.TempDir()}
-	b.db = dbtest.Open(t, b.url)
+	url := dbtest.URL(t)
+	return bedOn(t, url, dbtest.Open(t, url), location)
+}
+
+// bedOn is newBed on a database that is open.
+func bedOn(t testing.TB, url string, d *db.DB, location string) *bed {
+	t.Helper()
+	b := &bed{t: t, url: url, db: d, dir: t.TempDir()}
 	b.schema = dbtest.Tenant(t, b.db)
 	keys, err := keyring.New(keyring.GenerateMaster(), 100)
 	if err != nil {
