@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
-	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/blob"
 )
 
@@ -114,14 +113,17 @@ func (c *blobLimitCmd) Run(ctx context.Context, log *slog.Logger) error {
 			return errors.New("bytes: want a number, or the word default")
 		}
 	}
-	return c.act(ctx, log, c.Hostname, "blob limit", c.Account, map[string]string{"bytes": c.Bytes}, func(q *tenantdb.Queries, _ time.Time, _ string) error {
-		who, err := account.ByIdentifier(ctx, q, c.Account)
-		if errors.Is(err, account.ErrNotFound) {
-			return errNoSuchAccount
-		}
-		if err != nil {
-			return err
-		}
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	who, err := findAccount(ctx, a, t, c.Account)
+	if err != nil {
+		return err
+	}
+	detail := map[string]string{"bytes": c.Bytes}
+	return noteActIn(ctx, a.db.Tenant(t.Schema), "blob limit", who.DID, detail, func(q *tenantdb.Queries) error {
 		return q.UpsertBlobLimit(ctx, tenantdb.UpsertBlobLimitParams{AID: who.AID, MaxBytes: limit})
 	})
 }
