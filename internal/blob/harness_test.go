@@ -345,6 +345,19 @@ func (b *bed) exec(sql string, args ...any) {
 	}
 }
 
+func (b *bed) count(sql string, args ...any) (n int64) {
+	b.t.Helper()
+	conn, err := pgx.Connect(b.t.Context(), b.url)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer conn.Close(b.t.Context())
+	if err := conn.QueryRow(b.t.Context(), strings.ReplaceAll(sql, "pds.", b.schema.String()+"."), args...).Scan(&n); err != nil {
+		b.t.Fatal(err)
+	}
+	return n
+}
+
 func random(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b)

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"pgregory.net/rapid"
 
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/repo/dagcbor"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -19,6 +23,12 @@ type model struct {
 	records map[string][]int   // by key: the blobs it refers to
 	blobs   map[int]*modelBlob // there
 	down    map[int]bool       // taken down
+	saved   []byte             // an archive of the repository, and the records in it
+	savedIs map[string][]int
+}
+
+func newModel(o Owner) *model {
+	return &model{owner: o, records: map[string][]int{}, blobs: map[int]*modelBlob{}, down: map[int]bool{}}
 }
 
 type modelBlob struct{ at time.Time }
@@ -43,7 +53,8 @@ func (m *model) collect(candidates []int) {
 	}
 }
 
-// TestProperty lets accounts upload, refer, replace, delete, wait, import and be taken down in any order. After each step
+// TestProperty lets accounts upload, refer, replace, delete, wait, import what they were before, be deleted, and have
+// blobs taken down in any order. After each step
 // the counters are the truth, and what is served is what the model says; in the end verify finds nothing.
 func TestProperty(t *testing.T) {
 	b := newBed(t, "")
@@ -56,7 +67,7 @@ func TestProperty(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		accounts := []*model{}
 		for range 2 {
-			accounts = append(accounts, &model{b.account(), map[string][]int{}, map[int]*modelBlob{}, map[int]bool{}})
+			accounts = append(accounts, newModel(b.account()))
 		}
 		blobs := rapid.SliceOfN(rapid.IntRange(0, len(data)-1), 0, 3)
 		key := rapid.SampledFrom([]string{"a", "b", "c"})
@@ -125,6 +136,58 @@ func TestProperty(t *testing.T) {
 					}
 				}
 			},
+			"save": func(r *rapid.T) {
+				m := who.Draw(r, "who")
+				var archive bytes.Buffer
+				if err := b.repos.Export(ctx, b.schema, m.owner.AID, 0, &archive); err != nil {
+					r.Fatal(err)
+				}
+				m.saved, m.savedIs = archive.Bytes(), maps.Clone(m.records)
+			},
+			"import": func(r *rapid.T) {
+				m := who.Draw(r, "who")
+				if m.saved == nil {
+					return
+				}
+				// Its records may refer to blobs that are gone by now: those are missing.
+				if err := b.repos.Import(ctx, b.schema, m.owner.AID, m.owner.DID, bytes.NewReader(m.saved)); err != nil {
+					r.Fatal(err)
+				}
+				var old []int
+				for _, refs := range m.records {
+					old = append(old, refs...)
+				}
+				m.records = maps.Clone(m.savedIs)
+				m.collect(old)
+			},
+			"delete the account": func(r *rapid.T) {
+				if rapid.IntRange(0, 4).Draw(r, "sure") > 0 {
+					return
+				}
+				m := who.Draw(r, "who")
+				done := false
+				for first := true; !done; first = false {
+					err := b.db.Tenant(b.schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
+						if first {
+							if _, err = account.Delete(ctx, q, b.now(), m.owner.AID); err != nil {
+								return err
+							}
+						}
+						done, err = account.Purge(ctx, q, m.owner.AID)
+						return err
+					})
+					if err != nil {
+						r.Fatal(err)
+					}
+				}
+				if n := b.count("SELECT (SELECT count(*) FROM pds.blob WHERE aid = $1) + (SELECT count(*) FROM pds.record_blob WHERE aid = $1) + (SELECT count(*) FROM pds.blob_usage WHERE aid = $1)", m.owner.AID); n != 0 {
+					r.Fatalf("%d rows of a deleted account", n)
+				}
+				if _, err := b.store.Upload(ctx, Upload{Owner: m.owner}, bytes.NewReader(data[0])); !errors.Is(err, ErrNoAccount) {
+					r.Fatalf("upload of a deleted account: %v", err)
+				}
+				*m = *newModel(b.account())
+			},
 			"wait": func(r *rapid.T) {
 				b.ahead.Add(int64(13 * time.Hour))
 				if err := b.store.Expire(ctx, b.schema, 24*time.Hour); err != nil {
@@ -141,12 +204,15 @@ func TestProperty(t *testing.T) {
 			},
 			"": func(r *rapid.T) {
 				for _, m := range accounts {
-					held, bytes := int64(0), int64(0)
+					held, bytes, missing := int64(0), int64(0), 0
 					for n := range data {
 						want := m.blobs[n] != nil && m.referenced(n) && !m.down[n]
 						_, err := b.store.Get(ctx, b.schema, m.owner.AID, infos[n].CID)
 						if got := err == nil; got != want || err != nil && !errors.Is(err, ErrNotFound) {
 							r.Fatalf("account %d, blob %d is served: %v %v, want %v", m.owner.AID, n, got, err, want)
+						}
+						if want := m.blobs[n] == nil && m.referenced(n); want {
+							missing++
 						}
 						if m.blobs[n] != nil {
 							held++
@@ -156,6 +222,9 @@ func TestProperty(t *testing.T) {
 					u, err := UsageOf(ctx, b.db.Tenant(b.schema).Q(), m.owner.AID)
 					if err != nil || u.Held != held || u.Bytes != bytes {
 						r.Fatalf("account %d: %+v %v, want %d blobs of %d bytes", m.owner.AID, u, err, held, bytes)
+					}
+					if list, err := b.store.ListMissing(ctx, b.schema, m.owner.AID, cid.Undef, 100); err != nil || len(list) != missing {
+						r.Fatalf("account %d: %v are missing, %v, want %d", m.owner.AID, list, err, missing)
 					}
 				}
 			},
