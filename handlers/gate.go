@@ -63,6 +63,7 @@ type declaration struct {
 	limitOf    func(visitor) int64
 	role       auth.Role // of operator methods
 	limits     limitRule // limits.go has them all
+	spare      sparing
 	note       string
 }
 
@@ -81,6 +82,12 @@ func (d declaration) takes(a auth.Accept) declaration { d.accept = a; return d }
 // orService makes an account method also take service tokens for exactly this method: another service calls it in the
 // account's name.
 func (d declaration) orService() declaration { d.services = true; return d }
+
+// sparing lets accounts go on beyond the method's limit while of says so, for what serves that: see [accountCaller.spared].
+func (d declaration) sparing(of sparing) declaration {
+	d.spare, d.note = of, strings.TrimSpace(d.note+" beyond the limit: what records wait for")
+	return d
+}
 
 // orModeration makes an account method also take the moderation service's tokens for exactly this method, about the
 // account that the parameter did names.
@@ -309,7 +316,7 @@ func register[C, I, O any](g *group, d declaration, class, ruleName string, esta
 				return nil, c.fail(err)
 			}
 		}
-		if e := g.charge(c, op, caller, in); e != nil {
+		if e := g.charge(ctx, c, op, caller, in); e != nil {
 			return nil, e
 		}
 		if s, ok := any(in).(interface{ attach(*incoming) }); ok {

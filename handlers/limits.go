@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
@@ -49,28 +50,36 @@ var (
 	// protectLimit is of methods that look at a password or a code.
 	protectLimit = limitRule{perAccount, []limit.Bucket{{Name: "protect-5m", Points: 30, Window: fiveMinutes}, {Name: "protect-1d", Points: 300, Window: day}}}
 
+	// codes is of methods that look at a mailed code.
+	codes = limitRule{perAccount, []limit.Bucket{{Points: 50, Window: fiveMinutes}}}
+
 	limitRules = map[string]limitRule{
-		"org.auroralocus.server.beginAuthenticator":   protectLimit,
-		"org.auroralocus.server.confirmAuthenticator": protectLimit,
-		"org.auroralocus.server.createBackupCodes":    protectLimit,
-		"org.auroralocus.server.disableAuthenticator": protectLimit,
-		"org.auroralocus.server.setEmailFactor":       protectLimit,
-		"com.atproto.repo.createRecord":               writes,
-		"com.atproto.repo.putRecord":                  writes,
-		"com.atproto.repo.deleteRecord":               writes,
-		"com.atproto.repo.applyWrites":                writes,
-		"com.atproto.repo.uploadBlob":                 {perAccount, []limit.Bucket{{Points: 1000, Window: day}}},
-		"com.atproto.server.createAccount":            {perAddress, []limit.Bucket{{Points: 100, Window: fiveMinutes}}},
-		"com.atproto.server.createSession":            {perIdentifier, []limit.Bucket{{Points: 30, Window: fiveMinutes}, {Points: 300, Window: day}}},
-		"com.atproto.server.deleteAccount":            {perAddress, []limit.Bucket{{Points: 50, Window: fiveMinutes}}},
-		"com.atproto.server.requestPasswordReset":     {perAddress, []limit.Bucket{{Points: 15, Window: time.Hour}, {Points: 50, Window: day}}},
-		"com.atproto.server.resetPassword":            {perAddress, []limit.Bucket{{Points: 50, Window: fiveMinutes}}},
-		"com.atproto.server.reserveSigningKey":        {perAddress, []limit.Bucket{{Points: 20, Window: fiveMinutes}}},
-		"com.atproto.server.requestAccountDelete":     {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
-		"com.atproto.server.requestEmailConfirmation": {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
-		"com.atproto.server.requestEmailUpdate":       {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
-		"com.atproto.identity.updateHandle":           {perAccount, []limit.Bucket{{Points: 10, Window: fiveMinutes}, {Points: 50, Window: day}}},
-		"com.atproto.sync.getRepo":                    {perAddress, []limit.Bucket{{Points: 6000, Window: fiveMinutes}}},
+		"org.auroralocus.server.beginAuthenticator":         protectLimit,
+		"org.auroralocus.server.confirmAuthenticator":       protectLimit,
+		"org.auroralocus.server.createBackupCodes":          protectLimit,
+		"org.auroralocus.server.disableAuthenticator":       protectLimit,
+		"org.auroralocus.server.setEmailFactor":             protectLimit,
+		"com.atproto.repo.createRecord":                     writes,
+		"com.atproto.repo.putRecord":                        writes,
+		"com.atproto.repo.deleteRecord":                     writes,
+		"com.atproto.repo.applyWrites":                      writes,
+		"com.atproto.repo.uploadBlob":                       {perAccount, []limit.Bucket{{Points: 1000, Window: day}}},
+		"com.atproto.server.createAccount":                  {perAddress, []limit.Bucket{{Points: 100, Window: fiveMinutes}}},
+		"com.atproto.server.createSession":                  {perIdentifier, []limit.Bucket{{Points: 30, Window: fiveMinutes}, {Points: 300, Window: day}}},
+		"com.atproto.server.deleteAccount":                  {perAddress, []limit.Bucket{{Points: 50, Window: fiveMinutes}}},
+		"com.atproto.server.requestPasswordReset":           {perAddress, []limit.Bucket{{Points: 15, Window: time.Hour}, {Points: 50, Window: day}}},
+		"com.atproto.server.resetPassword":                  {perAddress, []limit.Bucket{{Points: 50, Window: fiveMinutes}}},
+		"com.atproto.server.reserveSigningKey":              {perAddress, []limit.Bucket{{Points: 20, Window: fiveMinutes}}},
+		"com.atproto.server.requestAccountDelete":           {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
+		"com.atproto.server.requestEmailConfirmation":       {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
+		"com.atproto.server.requestEmailUpdate":             {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
+		"com.atproto.server.confirmEmail":                   codes,
+		"com.atproto.server.updateEmail":                    codes,
+		"com.atproto.identity.signPlcOperation":             codes,
+		"com.atproto.identity.requestPlcOperationSignature": {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
+		"com.atproto.identity.refreshIdentity":              {perAddress, []limit.Bucket{{Points: 30, Window: fiveMinutes}, {Points: 500, Window: day}}},
+		"com.atproto.identity.updateHandle":                 {perAccount, []limit.Bucket{{Points: 10, Window: fiveMinutes}, {Points: 50, Window: day}}},
+		"com.atproto.sync.getRepo":                          {perAddress, []limit.Bucket{{Points: 6000, Window: fiveMinutes}}},
 	}
 )
 
@@ -140,7 +149,7 @@ func (in *serverCreateSessionInput) limitIdentifier() string {
 }
 
 // charge counts a call of a method, after its caller and body were found good and before its handler.
-func (g *group) charge(c *call, op *operation, caller, in any) *Error {
+func (g *group) charge(ctx context.Context, c *call, op *operation, caller, in any) *Error {
 	if op.limits.by == 0 || !c.state.limited(c.req, g.limits) {
 		return nil
 	}
@@ -163,7 +172,18 @@ func (g *group) charge(c *call, op *operation, caller, in any) *Error {
 		cost = n.limitCost()
 	}
 	t := c.state.Tenant
-	return c.state.judge(g.limits.Take(t.Schema, key, cost, t.Settings.RateLimitPercent, op.limits.buckets...), g.now())
+	v := g.limits.Take(t.Schema, key, cost, t.Settings.RateLimitPercent, op.limits.buckets...)
+	if op.spare != nil {
+		c.state.spare = &spared{group: g, state: c.state, rule: op.limits, key: key}
+		if v.Refused {
+			ok, err := c.state.spare.ask(ctx, caller.(accountCaller), op.spare)
+			if err != nil {
+				return c.fail(err)
+			}
+			v.Refused = !ok
+		}
+	}
+	return c.state.judge(v, g.now())
 }
 
 // addressKey is what counts as one caller.

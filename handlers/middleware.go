@@ -30,6 +30,7 @@ type state struct {
 
 	bypass  *bool         // nil: not looked at yet
 	verdict limit.Verdict // the tightest limit so far
+	spare   *spared       // nil: the method spares nobody
 	service *auth.Service // whose token made the caller an operator: the moderation service
 }
 

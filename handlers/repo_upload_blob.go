@@ -18,13 +18,19 @@ func (m repoMethods) uploadBlob(ctx context.Context, c accountCaller, in *repoUp
 		Limits:      blob.Limits{Account: s.BlobAccountLimit, Tenant: s.BlobTenantLimit},
 
 		ClearLocation: s.BlobClearLocation,
+		OnlyAwaited:   c.spared(),
 	}, in.Stream())
-	if err != nil {
+	if err := c.settle(info.Awaited, err); err != nil {
 		return nil, err
 	}
 	out := new(repoUploadBlobOutput)
 	out.Body.Blob = Blob{Type: "blob", Ref: cidLink{CID(info.CID.String())}, MimeType: info.MimeType, Size: info.Size}
 	return out, nil
+}
+
+// movesHere says whether the account's records name files that are not here yet: those are taken beyond the limit.
+func (m repoMethods) movesHere(ctx context.Context, c accountCaller) (bool, error) {
+	return m.blobs.Awaits(ctx, blob.Owner{Schema: c.Tenant.Schema, AID: c.AID, DID: c.DID})
 }
 
 func uploadLimit(v visitor) int64 { return v.Tenant.Settings.BlobUploadLimit }

@@ -201,6 +201,24 @@ func (q *Queries) GetBlob(ctx context.Context, arg GetBlobParams) (GetBlobRow, e
 	return i, err
 }
 
+const GetBlobAwaited = `-- name: GetBlobAwaited :one
+SELECT (EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = $1 AND r.cid = $2)
+  AND NOT EXISTS (SELECT 1 FROM pds_tenant.blob b WHERE b.aid = $1 AND b.cid = $2))::boolean AS awaited
+`
+
+type GetBlobAwaitedParams struct {
+	AID int64
+	CID []byte
+}
+
+// A record names it, and it is not there.
+func (q *Queries) GetBlobAwaited(ctx context.Context, arg GetBlobAwaitedParams) (bool, error) {
+	row := q.db.QueryRow(ctx, GetBlobAwaited, arg.AID, arg.CID)
+	var awaited bool
+	err := row.Scan(&awaited)
+	return awaited, err
+}
+
 const GetBlobTotals = `-- name: GetBlobTotals :one
 SELECT coalesce(sum(u.blobs), 0)::bigint AS blobs, coalesce(sum(u.bytes), 0)::bigint AS bytes, count(*)::bigint AS accounts FROM pds_tenant.blob_usage u
 `
@@ -655,7 +673,7 @@ WITH x AS (
     coalesce((SELECT min(r.mime_type) FROM pds_tenant.record_blob r WHERE r.aid = f.aid AND r.cid = f.cid AND r.mime_type <> ''), f.mime_type),
     f.size, NOT EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = f.aid AND r.cid = f.cid), f.store, f.object, $10::timestamptz
   FROM fits f
-  RETURNING blob.aid, blob.cid, blob.mime_type
+  RETURNING blob.aid, blob.cid, blob.mime_type, blob.temporary
 ), counted AS (
   INSERT INTO pds_tenant.blob_usage AS u (aid, blobs, bytes)
   SELECT f.aid, count(*), sum(f.size) FROM fits f GROUP BY f.aid ORDER BY f.aid
@@ -665,7 +683,7 @@ WITH x AS (
 ), renewed AS (
   UPDATE pds_tenant.blob b SET created_at = $10::timestamptz FROM x WHERE b.aid = x.aid AND b.cid = x.cid AND b.temporary
 )
-SELECT x.n::bigint AS n, (m.aid IS NOT NULL)::boolean AS made, (b.aid IS NOT NULL)::boolean AS known, (f.aid IS NOT NULL)::boolean AS refused,
+SELECT x.n::bigint AS n, (m.aid IS NOT NULL)::boolean AS made, (m.aid IS NOT NULL AND NOT m.temporary)::boolean AS awaited, (b.aid IS NOT NULL)::boolean AS known, (f.aid IS NOT NULL)::boolean AS refused,
   coalesce(m.mime_type, b.mime_type, '')::text AS mime_type, coalesce(b.size, x.size)::bigint AS size,
   coalesce(b.store, 0)::smallint AS store, coalesce(b.object, '')::text AS object, (b.takedown_ref IS NOT NULL)::boolean AS takendown
 FROM x LEFT JOIN made m ON m.aid = x.aid AND m.cid = x.cid
@@ -689,6 +707,7 @@ type UpsertBlobsParams struct {
 type UpsertBlobsRow struct {
 	N         int64
 	Made      bool
+	Awaited   bool
 	Known     bool
 	Refused   bool
 	MimeType  string
@@ -723,6 +742,7 @@ func (q *Queries) UpsertBlobs(ctx context.Context, arg UpsertBlobsParams) ([]Ups
 		if err := rows.Scan(
 			&i.N,
 			&i.Made,
+			&i.Awaited,
 			&i.Known,
 			&i.Refused,
 			&i.MimeType,

@@ -38,6 +38,8 @@ var (
 	ErrAccountQuota = errors.New("account's blob quota is used up")
 	// ErrTenantQuota: the tenant would have more than it may. 507 InsufficientStorage.
 	ErrTenantQuota = errors.New("tenant's blob quota is used up")
+	// ErrNotAwaited: no record waits for it, and only such may be uploaded. 429 RateLimitExceeded.
+	ErrNotAwaited = errors.New("no record waits for this blob")
 	// ErrNoAccount: the account was deleted meanwhile. 400 RepoNotFound.
 	ErrNoAccount = errors.New("account is gone")
 	// ErrStoreFull: the disk has no room. 507 InsufficientStorage.

@@ -62,7 +62,7 @@ func TestProperty(t *testing.T) {
 	infos := make([]Info, len(data))
 	for i := range data {
 		data[i] = fmt.Appendf(nil, "blob number %d %s", i, bytes.Repeat([]byte("x"), i*i*100))
-		infos[i] = Info{dagcbor.RawCID(data[i]), "application/octet-stream", int64(len(data[i]))}
+		infos[i] = Info{CID: dagcbor.RawCID(data[i]), MimeType: "application/octet-stream", Size: int64(len(data[i]))}
 	}
 	rapid.Check(t, func(r *rapid.T) {
 		accounts := []*model{}

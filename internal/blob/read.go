@@ -28,7 +28,7 @@ func (s *Store) Get(ctx context.Context, schema db.Schema, aid int64, c cid.Cid)
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{c, row.MimeType, row.Size}, nil
+	return Info{CID: c, MimeType: row.MimeType, Size: row.Size}, nil
 }
 
 func (s *Store) visible(ctx context.Context, schema db.Schema, aid int64, c cid.Cid) (tenantdb.GetBlobRow, error) {
@@ -71,7 +71,7 @@ func (s *Store) Open(ctx context.Context, schema db.Schema, aid int64, c cid.Cid
 			_ = f.Close()
 			return nil, fmt.Errorf("%w: %s has %d bytes, not %d", ErrLost, row.Object, size, row.Size)
 		}
-		return &Opened{f, Info{c, row.MimeType, row.Size}, row.CreatedAt}, nil
+		return &Opened{f, Info{CID: c, MimeType: row.MimeType, Size: row.Size}, row.CreatedAt}, nil
 	}
 }
 

@@ -141,7 +141,7 @@ func TestExpiry(t *testing.T) {
 			t.Error(b.objects())
 		}
 		b.wantRead(alice, kept)
-		if err := b.write(alice, "b", record("b", Info{dagcbor.RawCID(left), "application/octet-stream", 20})); !errors.Is(err, repodb.ErrBlobNotFound) {
+		if err := b.write(alice, "b", record("b", Info{CID: dagcbor.RawCID(left), MimeType: "application/octet-stream", Size: 20})); !errors.Is(err, repodb.ErrBlobNotFound) {
 			t.Errorf("write: %v", err)
 		}
 		b.clean()

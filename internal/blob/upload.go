@@ -27,6 +27,8 @@ type Upload struct {
 	Limits      Limits
 	// ClearLocation removes the place where a picture was taken from its metadata, which makes it another blob.
 	ClearLocation bool
+	// OnlyAwaited refuses what no record waits for.
+	OnlyAwaited bool
 }
 
 // Info is a blob.
@@ -34,13 +36,14 @@ type Info struct {
 	CID      cid.Cid
 	MimeType string
 	Size     int64
+	Awaited  bool // of an upload: a record named it before it was there
 }
 
 // Upload takes a blob in. It is durable when Upload returns, and temporary until a record refers to it, unless one does
 // already. Uploading the same bytes again gives the same blob.
 //
 // Errors: those of r as they are; [ErrEmpty], [ErrTakendown], [ErrAccountQuota], [ErrTenantQuota], [ErrNoAccount],
-// [ErrStoreFull], [ErrStoreTimeout], [ErrStore].
+// [ErrNotAwaited], [ErrStoreFull], [ErrStoreTimeout], [ErrStore].
 func (s *Store) Upload(ctx context.Context, u Upload, r io.Reader) (Info, error) {
 	to, id, err := s.current(ctx, u.Schema, u.Location)
 	if err != nil {
@@ -62,6 +65,15 @@ func (s *Store) Upload(ctx context.Context, u Upload, r io.Reader) (Info, error)
 	return s.keep(ctx, u, to, id, in)
 }
 
+// Awaits says whether records of an account name blobs that are not there: it is moving here.
+func (s *Store) Awaits(ctx context.Context, o Owner) (bool, error) {
+	rows, err := s.db.Tenant(o.Schema).Q().ListMissingBlobs(ctx, tenantdb.ListMissingBlobsParams{AID: o.AID, After: []byte{}, MaxRows: 1})
+	if err != nil {
+		return false, fmt.Errorf("look for missing blobs: %w", err)
+	}
+	return len(rows) > 0, nil
+}
+
 // storeTime is how long a store may take for so many bytes: at least a megabyte a second.
 func (s *Store) storeTime(size int64) time.Duration {
 	return s.cfg.StoreTime + time.Duration(size>>20)*time.Second
@@ -72,6 +84,15 @@ func (s *Store) keep(ctx context.Context, u Upload, to *place, id int16, in *spo
 	a := &arrival{
 		owner: u.Owner, cid: in.cid.Bytes(), mime: typeOf(in.head, u.ContentType), size: in.size,
 		store: id, object: newObject(u.Schema, u.DID, in.cid), announced: to.announced(), limits: u.Limits,
+	}
+	if u.OnlyAwaited {
+		awaited, err := s.db.Tenant(u.Schema).Q().GetBlobAwaited(ctx, tenantdb.GetBlobAwaitedParams{AID: u.AID, CID: a.cid})
+		if err != nil {
+			return Info{}, fmt.Errorf("look who waits for an upload: %w", err)
+		}
+		if !awaited {
+			return Info{}, ErrNotAwaited
+		}
 	}
 	if a.announced {
 		// Putting it costs more than looking whether it is there.
@@ -121,7 +142,7 @@ func (s *Store) record(ctx context.Context, u Upload, to *place, in *spool, a *a
 	case a.row.Made:
 		// Committed: records may refer to it.
 		s.settle(to, u.AID, a.object)
-		return Info{in.cid, a.row.MimeType, in.size}, false, nil
+		return Info{CID: in.cid, MimeType: a.row.MimeType, Size: in.size, Awaited: a.row.Awaited}, false, nil
 	case a.row.Known && !a.row.Takendown:
 		return s.again(ctx, a, to, in.cid)
 	}
@@ -189,13 +210,13 @@ func (s *Store) known(ctx context.Context, o Owner, c cid.Cid) (Info, bool, erro
 	if _, err := p.stat(ctx, row.Object); err != nil {
 		return Info{}, false, nil // then it is put again, and heals
 	}
-	return Info{c, row.MimeType, row.Size}, true, nil
+	return Info{CID: c, MimeType: row.MimeType, Size: row.Size}, true, nil
 }
 
 // again ends the upload of a blob that was there: its object stays, unless it was lost, or nobody can say yet that it is
 // durable. retry: it was deleted in this moment.
 func (s *Store) again(ctx context.Context, a *arrival, to *place, c cid.Cid) (info Info, retry bool, err error) {
-	info = Info{c, a.row.MimeType, a.row.Size}
+	info = Info{CID: c, MimeType: a.row.MimeType, Size: a.row.Size}
 	old, err := s.placeOf(ctx, a.owner.Schema, a.row.Store)
 	if err == nil {
 		err = old.confirm(ctx, a.owner.AID, a.row.Object)

@@ -105,6 +105,11 @@ func (c *Counter) Take(schema db.Schema, key string, cost int64, percent int, bu
 	return c.take(schema, key, cost, percent, buckets)
 }
 
+// Give takes a charge back.
+func (c *Counter) Give(schema db.Schema, key string, cost int64, percent int, buckets ...Bucket) {
+	c.take(schema, key, -cost, percent, buckets)
+}
+
 // Look is Take of nothing: it says whether a call of that cost would pass.
 func (c *Counter) Look(schema db.Schema, key string, cost int64, percent int, buckets ...Bucket) Verdict {
 	v := c.take(schema, key, 0, percent, buckets)
@@ -133,12 +138,12 @@ func (c *Counter) take(schema db.Schema, key string, cost int64, percent int, bu
 		}
 		e.limit = points
 		found[i] = e
-		refused = refused || e.used()+cost > points
+		refused = refused || cost >= 0 && e.used()+cost > points
 	}
 	for i, b := range buckets {
 		e := found[i]
 		k := entryKey{schema, b.Name, key}
-		if !refused && cost > 0 {
+		if !refused && cost != 0 {
 			e.pending += cost
 			if c.dirty[schema] == nil {
 				c.dirty[schema] = map[entryKey]struct{}{}
@@ -244,7 +249,7 @@ func (c *Counter) flush(ctx context.Context, schema db.Schema) (more bool, err e
 			break
 		}
 		delete(c.dirty[schema], k)
-		if e := c.entries[k]; e != nil && e.pending > 0 {
+		if e := c.entries[k]; e != nil && e.pending != 0 {
 			list = append(list, told{k, e.endsAt, e.pending})
 			e.known += e.pending // until the answer says more
 			e.pending = 0

@@ -29,7 +29,7 @@ WITH x AS (
     coalesce((SELECT min(r.mime_type) FROM pds_tenant.record_blob r WHERE r.aid = f.aid AND r.cid = f.cid AND r.mime_type <> ''), f.mime_type),
     f.size, NOT EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = f.aid AND r.cid = f.cid), f.store, f.object, @now::timestamptz
   FROM fits f
-  RETURNING blob.aid, blob.cid, blob.mime_type
+  RETURNING blob.aid, blob.cid, blob.mime_type, blob.temporary
 ), counted AS (
   INSERT INTO pds_tenant.blob_usage AS u (aid, blobs, bytes)
   SELECT f.aid, count(*), sum(f.size) FROM fits f GROUP BY f.aid ORDER BY f.aid
@@ -39,7 +39,7 @@ WITH x AS (
 ), renewed AS (
   UPDATE pds_tenant.blob b SET created_at = @now::timestamptz FROM x WHERE b.aid = x.aid AND b.cid = x.cid AND b.temporary
 )
-SELECT x.n::bigint AS n, (m.aid IS NOT NULL)::boolean AS made, (b.aid IS NOT NULL)::boolean AS known, (f.aid IS NOT NULL)::boolean AS refused,
+SELECT x.n::bigint AS n, (m.aid IS NOT NULL)::boolean AS made, (m.aid IS NOT NULL AND NOT m.temporary)::boolean AS awaited, (b.aid IS NOT NULL)::boolean AS known, (f.aid IS NOT NULL)::boolean AS refused,
   coalesce(m.mime_type, b.mime_type, '')::text AS mime_type, coalesce(b.size, x.size)::bigint AS size,
   coalesce(b.store, 0)::smallint AS store, coalesce(b.object, '')::text AS object, (b.takedown_ref IS NOT NULL)::boolean AS takendown
 FROM x LEFT JOIN made m ON m.aid = x.aid AND m.cid = x.cid
@@ -119,6 +119,11 @@ SELECT b.cid FROM pds_tenant.blob b
 WHERE b.aid = @aid AND b.cid > @after::bytea AND b.takedown_ref IS NULL
   AND EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = b.aid AND r.cid = b.cid AND r.rev > @since::bigint)
 ORDER BY b.cid LIMIT @max_rows::int;
+
+-- name: GetBlobAwaited :one
+-- A record names it, and it is not there.
+SELECT (EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = @aid AND r.cid = @cid)
+  AND NOT EXISTS (SELECT 1 FROM pds_tenant.blob b WHERE b.aid = @aid AND b.cid = @cid))::boolean AS awaited;
 
 -- name: ListMissingBlobs :many
 SELECT r.cid, min(r.path)::text AS path FROM pds_tenant.record_blob r
