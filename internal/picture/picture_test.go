@@ -161,13 +161,13 @@ func TestVariants(t *testing.T) {
 		w, h         int
 		transparency bool
 	}{
-		{asPNG(t, quarters(1500, 1000)), "feed", 1200, 800, true},
+		{asJPEG(t, quarters(1500, 1000)), "feed", 1200, 800, false},
 		{asPNG(t, quarters(1500, 1000)), "thumbnail", 400, 267, true},
 		{asPNG(t, quarters(1500, 1000)), "avatar", 256, 256, true},
 		{asPNG(t, quarters(100, 60)), "feed", 100, 60, true}, // never larger
 		{asPNG(t, quarters(100, 60)), "avatar", 60, 60, true},
 		{asPNG(t, quarters(1, 3000)), "thumbnail", 1, 400, false},
-		{asJPEG(t, quarters(999, 501)), "thumbnail", 400, 200, false},
+		{asJPEG(t, quarters(1000, 501)), "thumbnail", 400, 200, false},
 		{animation.Bytes(), "thumbnail", 400, 267, false},
 	} {
 		for f, empty := range map[Format]color.NRGBA{JPEG: white, WebP: nothing} {
