@@ -122,6 +122,11 @@ func TestSyncFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for busy := true; busy; time.Sleep(time.Millisecond) { // what settles the first one reads to.backend
+		b.store.mu.Lock()
+		busy = b.store.settles
+		b.store.mu.Unlock()
+	}
 	well := to.backend
 	to.backend = unsyncable{well}
 	for _, data := range [][]byte{random(100), random(200_000), kept} {
