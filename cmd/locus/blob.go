@@ -33,6 +33,10 @@ type blobUsageCmd struct {
 	Top int `help:"How many accounts to list, the largest first." default:"20"`
 }
 
+func (*blobUsageCmd) Help() string {
+	return "Reads counters that are kept with every upload and deletion, and counts the rows of each place, which takes a while with millions. No file is touched and nothing is changed."
+}
+
 func (c *blobUsageCmd) Run(ctx context.Context, log *slog.Logger) error {
 	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
 	if err != nil {
@@ -99,10 +103,26 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %s", f, unit)
 }
 
+// everyTwoSeconds says when it is time to tell how far something is.
+func everyTwoSeconds() (due func() bool) {
+	last := time.Now()
+	return func() bool {
+		if time.Since(last) < 2*time.Second {
+			return false
+		}
+		last = time.Now()
+		return true
+	}
+}
+
 type blobLimitCmd struct {
 	blobArgs
 	Account string `arg:"" help:"DID or handle."`
 	Bytes   string `arg:"" help:"Bytes; 0: no limit; default: the tenant's setting."`
+}
+
+func (*blobLimitCmd) Help() string {
+	return "One row, from the next upload on. What the account has stays, also when it is more. 'locus tenant set HOST blob_account_limit=BYTES' is the limit of all the others."
 }
 
 func (c *blobLimitCmd) Run(ctx context.Context, log *slog.Logger) error {
@@ -133,6 +153,10 @@ type blobStoreCmd struct {
 	Place     string `arg:"" optional:"" help:"data:, disk:/folder, s3://bucket/prefix?endpoint=URL&region=NAME, or default: the deployment's. Without it: list the places used."`
 	AccessKey string `placeholder:"KEY" help:"S3 access key for this tenant. The secret key comes from LOCUS_S3_TENANT_SECRET_KEY or, with '-', from standard input."`
 	Secret    string `name:"secret-key" placeholder:"-" help:"'-' reads the S3 secret key from standard input." env:"LOCUS_S3_TENANT_SECRET_KEY"`
+}
+
+func (*blobStoreCmd) Help() string {
+	return "First a small file is written there, read and deleted, so a place that does not work or a wrong key changes nothing. Servers follow within two seconds. No file is moved: the ones that are there are served from where they are. Undone by the same command with the place before."
 }
 
 func (c *blobStoreCmd) Run(ctx context.Context, log *slog.Logger) error {
@@ -176,6 +200,13 @@ type blobMoveCmd struct {
 	To string `required:"" placeholder:"PLACE" help:"Where to: see 'locus blob store'. New files go there first."`
 }
 
+func (*blobMoveCmd) Help() string {
+	return "Reads every file once and writes it once, four at a time, and compares its digest; the new place needs the room. Files on the way to S3 pass through this machine's data folder. " +
+		"Each file is served from the old place until its copy is durable. Old ones are deleted by the server ten minutes after, so for that time both places hold them. " +
+		"Progress is on standard error every two seconds. Ctrl-C, or a crash, loses nothing: what was moved is moved, a copy that was not finished is deleted by the server within hours, and the same command goes on with the rest. " +
+		"To go back, move to the place before. A file that cannot be read stays where it is and is counted; 'locus blob verify' says more of it."
+}
+
 func (c *blobMoveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
 	if err != nil {
@@ -195,11 +226,10 @@ func (c *blobMoveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	last := time.Now()
+	due := everyTwoSeconds()
 	for range 5 {
 		p, err := a.blobs.Move(ctx, t.Schema, c.To, func(p blob.Progress) {
-			if time.Since(last) > 2*time.Second {
-				last = time.Now()
+			if due() {
 				fmt.Fprintf(os.Stderr, "%d of %d files, %s of %s\n", p.Moved, p.Total, size(p.Bytes), size(p.TotalBytes))
 			}
 		})
@@ -225,6 +255,13 @@ type blobVerifyCmd struct {
 	Young  time.Duration `help:"Files without a row that are younger are taken for uploads on their way." default:"1h"`
 }
 
+func (*blobVerifyCmd) Help() string {
+	return "Reads every record that names files and asks the store for each file: on S3, one request a file and one a thousand for the list. With --deep it reads all the bytes. " +
+		"The tenant serves meanwhile; what is found is looked at again before it is told. Without --repair nothing is changed. Problems are on standard output, one a line, progress on standard error every two seconds. " +
+		"Ctrl-C ends it at any time; repairs that were told are done, and the next run begins from the start. " +
+		"Repairing, a row whose bytes are lost goes (the account's app sees the file as missing and may upload it again), a file without a row is deleted, and references, states and counters become what records and rows say."
+}
+
 func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {
 	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
 	if err != nil {
@@ -236,7 +273,18 @@ func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {
 			return err
 		}
 	}
-	sum, err := a.blobs.Verify(ctx, t.Schema, blob.VerifyOptions{Deep: c.Deep, Repair: c.Repair, Young: c.Young}, func(p blob.Problem) error {
+	total, err := a.db.Tenant(t.Schema).Q().GetBlobTotals(ctx)
+	if err != nil {
+		return err
+	}
+	due := everyTwoSeconds()
+	o := blob.VerifyOptions{Deep: c.Deep, Repair: c.Repair, Young: c.Young, Progress: func(v blob.Verified) {
+		if due() {
+			fmt.Fprintf(os.Stderr, "%d references, %d of %d files, %s of %s, %d objects; %d problems\n",
+				v.References, v.Blobs, total.Blobs, size(v.Bytes), size(total.Bytes), v.Objects, v.Problems)
+		}
+	}}
+	sum, err := a.blobs.Verify(ctx, t.Schema, o, func(p blob.Problem) error {
 		if c.JSON {
 			return printJSONLine(p)
 		}

@@ -326,9 +326,13 @@ func (b *bed) verify(o VerifyOptions) (kinds []string, sum Verified) {
 // clean fails on any problem.
 func (b *bed) clean() Verified {
 	b.t.Helper()
-	kinds, sum := b.verify(VerifyOptions{Deep: true, Young: time.Nanosecond})
+	var told []Verified
+	kinds, sum := b.verify(VerifyOptions{Deep: true, Young: time.Nanosecond, Progress: func(v Verified) { told = append(told, v) }})
 	if len(kinds) > 0 {
 		b.t.Fatalf("problems: %v", kinds)
+	}
+	if n := len(told); int64(n) < sum.Blobs+sum.Objects || n > 0 && (told[n-1].Blobs != sum.Blobs || told[n-1].Objects != sum.Objects) {
+		b.t.Errorf("progress was told %d times for %+v", n, sum)
 	}
 	return sum
 }

@@ -114,6 +114,7 @@ func (v *verifier) references(ctx context.Context) error {
 		}
 		for _, a := range accounts {
 			after = a.AID
+			v.progress()
 			if err := v.referencesOf(ctx, a.AID, a.DID); err != nil {
 				return fmt.Errorf("references of %s: %w", a.DID, err)
 			}
