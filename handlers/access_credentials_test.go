@@ -148,6 +148,9 @@ func (h *house) brokenServices(u, alice *user) []credential {
 		service("BadJwtSignature", func(nsid string) string {
 			return mint(signer{stranger}, alice.did, h.a.ServiceDID, nsid, time.Minute)
 		}),
+		service("forged moderation", func(nsid string) string { // the account of the second tenant is the moderation service
+			return mint(signer{stranger}, did, h.a.ServiceDID, nsid, time.Minute)
+		}),
 	}
 }
 

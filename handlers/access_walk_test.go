@@ -102,7 +102,7 @@ func tabled(class, takes string, c credential) answer {
 			return answer{401, "BadJwtLexiconMethod"}
 		case has("svc") && c.service == "wrong tenant":
 			return answer{401, "BadJwtAudience"}
-		case has("svc") && (c.service == "moderation" || c.service == "stranger"):
+		case has("svc") && (c.service == "moderation" || c.service == "forged moderation" || c.service == "stranger"):
 			return answer{403, "AccountNotFound"} // the issuer has no account of this tenant
 		case has("svc") && c.service == "own":
 			return state()
@@ -151,7 +151,9 @@ func tabled(class, takes string, c credential) answer {
 			return answer{401, "AuthenticationRequired"}
 		case c.service == "moderation":
 			return passed
-		case c.service == "stranger" || c.service == "own":
+		case c.service == "forged moderation":
+			return answer{401, "BadJwtSignature"}
+		case c.service == "stranger" || c.service == "own" || c.service == "BadJwtSignature": // nobody looks at a stranger's signature
 			return answer{401, "UntrustedIss"}
 		case c.service == "wrong method":
 			return answer{401, "BadJwtLexiconMethod"}

@@ -79,6 +79,12 @@ func TestModerationService(t *testing.T) {
 	h.post(hostA, update, token(mod, "updateSubjectStatus"), down).fails(401, "UntrustedIss", "Untrusted issuer")
 	h.set(hostA, "mod_service_did", mod.did)
 	h.post(hostA, update, token(stranger, "updateSubjectStatus"), down).fails(401, "UntrustedIss", "")
+	// Whose document nobody has: it is not asked for, and what is wrong is who it is.
+	unknown, err := auth.MintService(h.signerOf(stranger), h.clock.Now(), h.clock.Now().Add(time.Minute), "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", h.a.ServiceDID, update)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.post(hostA, update, bearer(unknown), down).fails(401, "UntrustedIss", "")
 	h.post(hostA, update, token(mod, "getAccountInfo"), down).fails(401, "BadJwtLexiconMethod", "")
 	h.post(hostB, update, token(mod, "updateSubjectStatus"), down).fails(401, "UntrustedIss", "")
 	h.post(hostA, update, bearer(alice.access), down).fails(401, "BadJwtType", "")
