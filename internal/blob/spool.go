@@ -24,31 +24,39 @@ type spool struct {
 	path  string   // "" when the file has no name, or not any more
 	size  int64
 	cid   cid.Cid
-	head  []byte    // the first bytes
-	taken []*[]byte // buffers, until drop
+	head  []byte  // the first bytes
+	kept  *[]byte // the buffer of small, until drop
+
+	// bypass says that a large upload goes past the page cache: nobody reads it before its sync.
+	bypass bool
 }
 
 const (
-	// pieceSize is what an upload is read in, and up to where it stays in memory: a small one's file is made with one
-	// write, under its last name.
+	// pieceSize is up to where an upload stays in memory: a small one's file is made with one write, under its last name.
 	pieceSize = 64 << 10
+	// blockSize is what a larger one is read and written in: a write past the page cache waits for the disk, so it
+	// should be worth it.
+	blockSize = 256 << 10
 	// writeOutSize is after how much the kernel is told to begin writing, so that the sync at the end finds little.
 	writeOutSize = 512 << 10
 )
 
-// pieces are buffers. An upload that goes on after the first has two: one is hashed and written while the other is read.
-var pieces = sync.Pool{New: func() any { b := make([]byte, pieceSize); return &b }}
-
-func (s *spool) piece() []byte {
-	b := pieces.Get().(*[]byte)
-	s.taken = append(s.taken, b)
-	return *b
-}
+// Buffers; a large upload has two blocks, and one is hashed and written while the other is read.
+var (
+	pieces = sync.Pool{New: func() any { b := make([]byte, pieceSize); return &b }}
+	blocks = sync.Pool{New: func() any { b := make([]byte, blockSize); return &b }}
+)
 
 // fill takes in what r reads, and hashes it. What is read is written before more is read: a slow disk slows the sender
 // down. r's errors are returned as they are; the file's name [ErrStoreFull] or [ErrStore].
 func (s *spool) fill(r io.Reader) error {
-	buf := s.piece()
+	first := pieces.Get().(*[]byte)
+	defer func() {
+		if s.small == nil {
+			pieces.Put(first)
+		}
+	}()
+	buf := *first
 	n, err := readFull(r, buf)
 	switch {
 	case err == io.EOF && n == 0:
@@ -59,7 +67,7 @@ func (s *spool) fill(r io.Reader) error {
 	s.head = buf[:min(n, sniffLen):sniffLen]
 	if err == io.EOF {
 		sum := sha256.Sum256(buf[:n])
-		s.small, s.size, s.cid = buf[:n], int64(n), rawCID(sum[:])
+		s.small, s.kept, s.size, s.cid = buf[:n], first, int64(n), rawCID(sum[:])
 		return nil
 	}
 	s.head = bytes.Clone(s.head) // the buffer is used again
@@ -69,43 +77,67 @@ func (s *spool) fill(r io.Reader) error {
 	return s.fillFile(r, buf)
 }
 
-// fillFile goes on behind first, a whole buffer. A large upload is hashed by another processor than the one that copies
-// it to the file and reads on.
-func (s *spool) fillFile(r io.Reader, first []byte) (err error) {
+// fillFile goes on behind first. What was read is hashed and written side by side, while more is read.
+func (s *spool) fillFile(r io.Reader, first []byte) error {
 	h := sha256.New()
-	work, done := make(chan []byte), make(chan struct{})
-	go func() {
-		for part := range work {
-			h.Write(part)
-			done <- struct{}{}
-		}
+	out := writer{file: s.file, direct: s.bypass && setDirect(s.file, true)}
+	hashed, written := relay(func(p []byte) error { _, err := h.Write(p); return err }), relay(out.write)
+	defer hashed.end()
+	defer func() {
+		written.end()
+		out.end()
 	}()
-	defer close(work)
-	part, other := first, s.piece()
-	begun := int64(0)
-	for n := len(part); n > 0; {
-		work <- part[:n]
-		_, werr := s.file.Write(part[:n])
-		s.size += int64(n)
-		if werr == nil && s.size-begun >= writeOutSize {
-			writeOut(s.file, begun, s.size-begun)
-			begun = s.size
-		}
+	one, two := blocks.Get().(*[]byte), blocks.Get().(*[]byte)
+	defer blocks.Put(one)
+	defer blocks.Put(two)
+	part, next := (*one)[:copy(*one, first)], *two
+	n, err := readFull(r, (*one)[len(part):])
+	part = part[:len(part)+n]
+	for len(part) > 0 {
+		hashed.begin(part)
+		written.begin(part)
+		s.size += int64(len(part))
 		n = 0
-		if werr == nil && err == nil {
-			n, err = readFull(r, other)
+		if err == nil {
+			n, err = readFull(r, next)
 		}
-		<-done // the buffers are ours again
-		if werr != nil {
+		_ = hashed.wait() // a hash has no errors
+		if werr := written.wait(); werr != nil {
 			return storeError("write upload", werr)
 		}
 		if err != nil && err != io.EOF {
 			return err
 		}
-		part, other = other, part
+		part, next = next[:n], part[:cap(part)]
 	}
 	s.cid = rawCID(h.Sum(nil))
 	return nil
+}
+
+// relayed is a goroutine that does the same with one part of an upload after the other.
+type relayed struct {
+	parts chan []byte
+	done  chan error
+}
+
+func relay(do func([]byte) error) *relayed {
+	w := &relayed{parts: make(chan []byte), done: make(chan error)}
+	go func() {
+		defer close(w.done)
+		for p := range w.parts {
+			w.done <- do(p)
+		}
+	}()
+	return w
+}
+
+func (w *relayed) begin(part []byte) { w.parts <- part }
+func (w *relayed) wait() error       { return <-w.done }
+
+// end waits for the goroutine's end. Every begin has had its wait.
+func (w *relayed) end() {
+	close(w.parts)
+	<-w.done
 }
 
 // readFull reads until buf is full; io.EOF, beside what came before it, at the end. Whole buffers make fewer calls than
@@ -174,10 +206,10 @@ func (s *spool) drop() {
 	if s.path != "" {
 		_ = os.Remove(s.path) // a crash leaves it as well: the sweep removes it
 	}
-	for _, b := range s.taken {
-		pieces.Put(b)
+	if s.kept != nil {
+		pieces.Put(s.kept)
 	}
-	s.taken, s.small, s.head = nil, nil, nil
+	s.kept, s.small, s.head = nil, nil, nil
 }
 
 // storeError names what a disk refused.
