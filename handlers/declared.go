@@ -90,6 +90,7 @@ var (
 	handleRefused = refused400("InvalidHandle", "HandleNotAvailable")
 	noSuchThing   = refused400("NotFound") // the admin methods' word
 	noSuchRepo    = refused400("RepoNotFound")
+	storeFails    = []errorKind{{http.StatusBadGateway, "UpstreamFailure"}, {http.StatusGatewayTimeout, "UpstreamTimeout"}}
 	recordRefused = kinds(notTheOwn, noSuchRepo, refused400("BlobNotFound", "InvalidMimeType", "InvalidSize"))
 )
 
@@ -113,13 +114,13 @@ var moreErrors = map[string][]errorKind{
 	"com.atproto.repo.deleteRecord":             kinds(notTheOwn, noSuchRepo),
 	"com.atproto.repo.describeRepo":             refused400("RepoNotFound", "RepoTakendown", "RepoDeactivated"),
 	"com.atproto.repo.putRecord":                recordRefused,
-	"com.atproto.repo.uploadBlob":               kinds(serviceErrors, noSuchRepo, refused400("BlobQuotaExceeded"), []errorKind{{http.StatusInsufficientStorage, "InsufficientStorage"}}),
+	"com.atproto.repo.uploadBlob":               kinds(serviceErrors, noSuchRepo, refused400("BlobQuotaExceeded"), storeFails, []errorKind{{http.StatusInsufficientStorage, "InsufficientStorage"}}),
 	"com.atproto.server.activateAccount":        refused400("AccountNotFound"),
 	"com.atproto.server.createAccount":          kinds(notTheOwn, serviceErrors),
 	"com.atproto.server.createSession":          kinds(notTheOwn, refused400("InvalidToken", "ExpiredToken")),
 	"com.atproto.server.deleteAccount":          notTheOwn,
 	"com.atproto.server.resetPassword":          refused400("InvalidPassword"),
-	"com.atproto.sync.getBlob":                  {{http.StatusPreconditionFailed, "PreconditionFailed"}, {http.StatusRequestedRangeNotSatisfiable, "RangeNotSatisfiable"}},
+	"com.atproto.sync.getBlob":                  kinds(storeFails, []errorKind{{http.StatusPreconditionFailed, "PreconditionFailed"}, {http.StatusRequestedRangeNotSatisfiable, "RangeNotSatisfiable"}}),
 	"com.atproto.sync.getCheckout":              refused400("RepoNotFound", "RepoTakendown", "RepoDeactivated"),
 	"com.atproto.sync.subscribeRepos":           {{http.StatusUpgradeRequired, "UpgradeRequired"}},
 }

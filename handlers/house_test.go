@@ -119,6 +119,7 @@ type houseOptions struct {
 	url      string            // of the database, instead of a new one
 	settings map[string]string // of both tenants
 	master   *keyring.Master
+	blobs    blob.Config // DataDir is the house's
 }
 
 func newHouse(t testing.TB) *house { return newHouseWith(t, houseOptions{}) }
@@ -148,7 +149,8 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	sessions := auth.NewSessions(h.db, keys, h.actors, h.clock.Now)
 	hub := firehose.NewHub()
 	h.dataDir = t.TempDir()
-	h.blobs = blob.New(h.db, keys, h.clock.Now, log, blob.Config{DataDir: h.dataDir})
+	o.blobs.DataDir = h.dataDir
+	h.blobs = blob.New(h.db, keys, h.clock.Now, log, o.blobs)
 	h.blobDir = filepath.Join(h.dataDir, "blobs")
 	h.repos = repodb.New(h.db, keys, h.clock.Now, log, repodb.Config{Hub: hub})
 	h.outbox = outbox.New(h.db, keys, h.tenants, outbox.Config{}, h.clock.Now, log)

@@ -45,6 +45,7 @@ var mayImport = map[string][]string{
 	"internal/tenant":          {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
 	"internal/picture":         {},                                                                                                       // bytes in, bytes out
 	"internal/blob":            {"db", "db/tenantdb", "internal/keyring", "internal/tenant", "internal/picture", "repo", "repo/dagcbor"}, // settings of the sweep; refs of records
+	"internal/blob/blobtest":   {},                                                                                                       // for tests: an S3 server
 	"internal/account":         {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/auth":            {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
 	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"}, // mail that waits, in the tenant's schema

@@ -8,11 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,12 +17,12 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/jackc/pgx/v5"
-	"github.com/minio/minio-go/v7"
 	"go.uber.org/goleak"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/blob/blobtest"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/dagcbor"
@@ -55,71 +51,20 @@ var s3Server struct {
 	buckets  atomic.Int64
 }
 
-var s3Keys = Credentials{AccessKey: "locus-test", SecretKey: "locus-test-secret"}
+var s3Keys = Credentials{AccessKey: blobtest.AccessKey, SecretKey: blobtest.SecretKey}
 
 // s3Bucket gives the location of a new bucket.
 func s3Bucket(t testing.TB) string {
 	t.Helper()
-	s3Server.once.Do(func() { s3Server.endpoint, s3Server.stop, s3Server.err = startS3() })
+	s3Server.once.Do(func() { s3Server.endpoint, s3Server.stop, s3Server.err = blobtest.Start() })
 	if s3Server.err != nil {
 		t.Fatal(s3Server.err)
 	}
-	name := fmt.Sprintf("bucket-%d", s3Server.buckets.Add(1))
-	location := "s3://" + name + "/some/where?endpoint=" + s3Server.endpoint + "&region=us-east-1"
-	b, err := newS3(location, s3Keys, t.TempDir(), time.Minute)
+	location, err := blobtest.Bucket(t.Context(), s3Server.endpoint, fmt.Sprintf("bucket-%d", s3Server.buckets.Add(1)))
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.core.MakeBucket(t.Context(), name, minio.MakeBucketOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return location
-}
-
-// startS3 builds (once a machine: the build cache keeps it) and starts the server.
-func startS3() (endpoint string, stop func(), err error) {
-	out, err := exec.Command("go", "tool", "-modfile="+filepath.Join("..", "..", "tools", "go.mod"), "-n", "versitygw").CombinedOutput()
-	if err != nil {
-		return "", nil, fmt.Errorf("build versitygw: %w: %s", err, out)
-	}
-	dir, err := os.MkdirTemp("", "locus-s3-")
-	if err != nil {
-		return "", nil, err
-	}
-	for _, sub := range []string{"data", "meta"} {
-		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
-			return "", nil, err
-		}
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, err
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	cmd := exec.Command(lines[len(lines)-1], "--access", s3Keys.AccessKey, "--secret", s3Keys.SecretKey, "--port", addr, "--quiet",
-		"posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "data"))
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("%s: %w", lines[len(lines)-1], err)
-	}
-	stop = func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = os.RemoveAll(dir)
-	}
-	for range 200 {
-		if r, err := http.Get("http://" + addr + "/"); err == nil {
-			_ = r.Body.Close()
-			http.DefaultClient.CloseIdleConnections()
-			return "http://" + addr, stop, nil
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	stop()
-	return "", nil, fmt.Errorf("versitygw does not answer: %s", said.String())
 }
 
 // bed is a store with a tenant, its database, and a clock.
