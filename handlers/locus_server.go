@@ -66,7 +66,7 @@ func (m locusServerMethods) protect(ctx context.Context, c accountCaller, by *pr
 			}
 			if by.code == "" {
 				// It mails a code, if that is the factor, and asks for one in any case.
-				if err := m.server.secondFactor(ctx, c.visitor, secrets, a, ""); err != nil {
+				if err := m.server.secondFactor(ctx, c.visitor, secrets, a, "", mail.KindFactorChange); err != nil {
 					return err
 				}
 			}

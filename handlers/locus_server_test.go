@@ -206,14 +206,14 @@ func TestEmailFactorByItsOwner(t *testing.T) {
 	// Another way in takes a code of this one.
 	alice.protect("beginAuthenticator").fails(401, "AuthFactorTokenRequired", "sent to your email")
 	alice.protect("beginAuthenticator", "code", "AAAAA-AAAAA").fails(400, "InvalidToken", "")
-	late := alice.mailedToken(mail.KindSignIn)
+	late := alice.mailedToken(mail.KindFactorChange)
 	h.clock.add(15*time.Minute + time.Second)
 	for _, method := range []string{"beginAuthenticator", "createBackupCodes", "disableAuthenticator"} {
 		alice.protect(method, "code", late).fails(400, "ExpiredToken", "")
 	}
 	set(false, "code", late).fails(400, "ExpiredToken", "")
 	set(false).fails(401, "AuthFactorTokenRequired", "")
-	sent := alice.mailedToken(mail.KindSignIn)
+	sent := alice.mailedToken(mail.KindFactorChange)
 	set(false, "code", "BBBBB-BBBBB").fails(400, "InvalidToken", "")
 	// What fails uses no code up.
 	alice.protect("disableAuthenticator", "code", sent).fails(400, "AuthenticatorNotFound", "")

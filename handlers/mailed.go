@@ -26,6 +26,11 @@ type tokenMail struct {
 // send issues a token in place of an earlier one and queues the mail with it: both or neither. find picks the account
 // inside the transaction. It gives the message's id.
 func (m tokenMail) send(ctx context.Context, v visitor, purpose accounts.TokenPurpose, find func(*tenantdb.Queries) (*accounts.Account, error)) (id string, err error) {
+	return m.sendAs(ctx, v, purpose, mail.Kind(purpose), find)
+}
+
+// sendAs is send where a token of one purpose serves several things, of which the mail names one.
+func (m tokenMail) sendAs(ctx context.Context, v visitor, purpose accounts.TokenPurpose, kind mail.Kind, find func(*tenantdb.Queries) (*accounts.Account, error)) (id string, err error) {
 	secrets, err := m.sessions.Secrets(ctx, v.Tenant)
 	if err != nil {
 		return "", err
@@ -42,7 +47,7 @@ func (m tokenMail) send(ctx context.Context, v visitor, purpose accounts.TokenPu
 		if err := accounts.IssueToken(ctx, q, secrets.Typed(), m.now(), a.AID, purpose, token); err != nil {
 			return err
 		}
-		note := mail.Note{Kind: mail.Kind(purpose), Lang: v.language(), Handle: a.Handle, Code: token}
+		note := mail.Note{Kind: kind, Lang: v.language(), Handle: a.Handle, Code: token}
 		id, err = m.outbox.Post(ctx, q, v.Tenant, a.AID, a.Email, note, accounts.TokenLife)
 		return err
 	})

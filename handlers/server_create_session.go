@@ -7,6 +7,7 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -25,7 +26,7 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 	}
 	a, app, err := m.passwords.SignIn(ctx, t.Q(), secrets.Typed(), in.Body.Identifier, in.Body.Password)
 	if err == nil && app == nil {
-		err = m.secondFactor(ctx, v, secrets, a, in.Body.AuthFactorToken)
+		err = m.secondFactor(ctx, v, secrets, a, in.Body.AuthFactorToken, mail.KindSignIn)
 	}
 	if err := attempt.leave(ctx, err); err != nil {
 		return nil, err
@@ -104,8 +105,8 @@ func (m serverMethods) fullScope(ctx context.Context, q *tenantdb.Queries, a *ac
 }
 
 // secondFactor asks for what the account wants beside its main password. Without a code one is mailed, unless an
-// authenticator app shows one.
-func (m serverMethods) secondFactor(ctx context.Context, v visitor, secrets *auth.Secrets, a *accounts.Account, code string) error {
+// authenticator app shows one; kind says what for.
+func (m serverMethods) secondFactor(ctx context.Context, v visitor, secrets *auth.Secrets, a *accounts.Account, code string, kind mail.Kind) error {
 	t := m.db.Tenant(v.Tenant.Schema)
 	factors, err := accounts.SecondFactors(ctx, t.Q(), a.AID)
 	switch {
@@ -118,7 +119,7 @@ func (m serverMethods) secondFactor(ctx context.Context, v visitor, secrets *aut
 	case factors.App:
 		return accounts.ErrFactorApp
 	}
-	_, err = m.mail.send(ctx, v, accounts.TokenSignIn, func(*tenantdb.Queries) (*accounts.Account, error) { return a, nil })
+	_, err = m.mail.sendAs(ctx, v, accounts.TokenSignIn, kind, func(*tenantdb.Queries) (*accounts.Account, error) { return a, nil })
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/auroralocus/locus/internal/keyring"
 )
 
-// TokenSignIn is the purpose of the code that is mailed at a sign-in.
+// TokenSignIn is the purpose of the code that is mailed at a sign-in, and before a change of second factors.
 const TokenSignIn TokenPurpose = "sign_in"
 
 var (

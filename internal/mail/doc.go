@@ -28,6 +28,7 @@ const (
 	KindDeleteAccount Kind = "delete_account"
 	KindPLCOperation  Kind = "plc_operation"
 	KindSignIn        Kind = "sign_in"
+	KindFactorChange  Kind = "factor_change" // a change of second factors, or of what they protect
 	// Notices of what was changed: they carry no code.
 	KindAppFactorOn    Kind = "app_factor_on"
 	KindAppFactorOff   Kind = "app_factor_off"
@@ -37,6 +38,7 @@ const (
 	// What became of a sign-up that waited for approval. These carry no code.
 	KindSignupApproved Kind = "signup_approved"
 	KindSignupRejected Kind = "signup_rejected"
+	KindMoveApproved   Kind = "move_approved" // of an account that comes from another server
 	// KindMessage carries its own subject and text: the operator writes to an account.
 	KindMessage Kind = "message"
 )

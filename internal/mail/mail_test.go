@@ -22,7 +22,7 @@ import (
 	"github.com/auroralocus/locus/internal/mail/mailtest"
 )
 
-var kinds = []mail.Kind{mail.KindConfirmEmail, mail.KindUpdateEmail, mail.KindResetPassword, mail.KindDeleteAccount, mail.KindPLCOperation, mail.KindSignIn,
+var kinds = []mail.Kind{mail.KindConfirmEmail, mail.KindUpdateEmail, mail.KindResetPassword, mail.KindDeleteAccount, mail.KindPLCOperation, mail.KindSignIn, mail.KindFactorChange,
 	mail.KindAppFactorOn, mail.KindAppFactorOff, mail.KindEmailFactorOn, mail.KindEmailFactorOff, mail.KindBackupCodes}
 
 // Every language says everything, with the same placeholders, and nothing else.
@@ -44,7 +44,7 @@ func TestCatalogues(t *testing.T) {
 		return out
 	}
 	want := read("lang/en.json")
-	for _, kind := range append([]mail.Kind{mail.KindSignupApproved, mail.KindSignupRejected}, kinds...) {
+	for _, kind := range append([]mail.Kind{mail.KindSignupApproved, mail.KindSignupRejected, mail.KindMoveApproved}, kinds...) {
 		if want[string(kind)+".subject"] == "" || want[string(kind)+".text"] == "" {
 			t.Errorf("no English for %s", kind)
 		}
@@ -69,7 +69,7 @@ func TestCatalogues(t *testing.T) {
 func TestRenderDecision(t *testing.T) {
 	brand := mail.Brand{Name: "Söhne", Host: "pds.example.com", Color: "#aa0000"}
 	for _, lang := range mail.Languages() {
-		for _, kind := range []mail.Kind{mail.KindSignupApproved, mail.KindSignupRejected} {
+		for _, kind := range []mail.Kind{mail.KindSignupApproved, mail.KindSignupRejected, mail.KindMoveApproved} {
 			m, err := mail.Render(mail.Note{Kind: kind, Lang: lang, Handle: "alice.example.com", Code: "ABCDE-23456"}, brand)
 			if err != nil {
 				t.Fatal(err)
@@ -91,7 +91,7 @@ func TestRender(t *testing.T) {
 	for _, lang := range mail.Languages() {
 		for _, kind := range kinds {
 			code, codes := "ABCDE-23456", 1
-			if strings.Contains(string(kind), "factor_") || kind == mail.KindBackupCodes { // notices have none
+			if strings.Contains(string(kind), "_factor_") || kind == mail.KindBackupCodes { // notices have none
 				code, codes = "", 0
 			}
 			m, err := mail.Render(mail.Note{Kind: kind, Lang: lang, Handle: "alice.example.com", Code: code}, brand)

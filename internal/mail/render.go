@@ -94,10 +94,10 @@ type page struct {
 var notices = map[Kind]bool{KindAppFactorOn: true, KindAppFactorOff: true, KindEmailFactorOn: true, KindEmailFactorOff: true, KindBackupCodes: true}
 
 // dangerous kinds tell what to do if somebody else asked.
-var dangerous = map[Kind]bool{KindUpdateEmail: true, KindDeleteAccount: true, KindPLCOperation: true, KindSignIn: true}
+var dangerous = map[Kind]bool{KindUpdateEmail: true, KindDeleteAccount: true, KindPLCOperation: true, KindSignIn: true, KindFactorChange: true}
 
 // decisions are about who has nothing to do with the account's doors yet: they tell, and ask for nothing.
-var decisions = map[Kind]bool{KindSignupApproved: true, KindSignupRejected: true}
+var decisions = map[Kind]bool{KindSignupApproved: true, KindSignupRejected: true, KindMoveApproved: true}
 
 // The looks of a tenant that has chosen none.
 const (
