@@ -26,6 +26,9 @@ func (m serverMethods) activateAccount(ctx context.Context, c accountCaller, _ *
 		return nil, err
 	}
 	err = m.publish(ctx, c.Tenant, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		if err := accounts.NotAwaiting(ctx, q, c.AID); err != nil {
+			return nil, err
+		}
 		return accounts.Activate(ctx, q, m.now(), c.AID)
 	})
 	m.actors.Forget(c.Tenant.Schema, c.DID)

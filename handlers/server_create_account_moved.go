@@ -9,12 +9,14 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // createMovedAccount is createAccount with a DID of the caller's own, proven by a service token that the DID's key
 // signed. The account is deactivated until its document leads here, nothing is sent to any directory, and the firehose
-// says nothing: the DID may still live elsewhere. One transaction makes all of it.
+// says nothing: the DID may still live elsewhere. One transaction makes all of it. Where sign-ups are approved this one
+// waits like others, and brings nothing before: who has not been let in stores nothing.
 // spec: account#account-migration
 func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *serverCreateAccountInputBody) (*serverCreateAccountOutput, error) {
 	claim, err := m.services.Read(v.Tenant, v.Header("Authorization"), methodCreateAccount)
@@ -48,7 +50,10 @@ func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *se
 	if s.AID, err = t.Q().LockNextAID(ctx); err != nil {
 		return nil, fmt.Errorf("take an account number: %w", err)
 	}
-	refresh := m.sessions.NewRefresh()
+	refresh, scope := m.sessions.NewRefresh(), auth.ScopeAccess
+	if v.Tenant.Settings.Signup == tenant.SignupApproval {
+		scope = auth.ScopeSignupQueued
+	}
 	err = t.Tx(ctx, func(q *tenantdb.Queries) error {
 		if err := caller.UseUp(ctx, q); err != nil {
 			return err
@@ -59,13 +64,18 @@ func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *se
 		if _, err := repodb.InsertRepo(ctx, q, s.AID, s.DID, s.Key, m.now()); err != nil {
 			return err
 		}
+		if scope == auth.ScopeSignupQueued {
+			if err := s.Queue(ctx, q, v.language()); err != nil {
+				return err
+			}
+		}
 		return auth.InsertRefresh(ctx, q, s.CreatedAt, s.AID, refresh, nil)
 	})
 	if err != nil {
 		return nil, err
 	}
 	m.actors.Forget(v.Tenant.Schema, s.DID)
-	pair, err := m.sessions.Mint(v.Tenant, secrets, auth.ScopeAccess, s.DID, s.Epochs(), refresh)
+	pair, err := m.sessions.Mint(v.Tenant, secrets, scope, s.DID, s.Epochs(), refresh)
 	if err != nil {
 		return nil, err
 	}

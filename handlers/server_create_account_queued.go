@@ -36,7 +36,7 @@ func (m serverMethods) queueSignUp(ctx context.Context, t *tenant.Tenant, s *acc
 const decisionLife = 3 * 24 * time.Hour
 
 // approve opens an account whose sign-up waits: its DID comes into being, then the account. Doing it again after a
-// crash in between is fine; so is rejecting it.
+// crash in between is fine; so is rejecting it. An account that moves here may go on with that.
 func (m adminMethods) approve(ctx context.Context, c operatorCaller, who *accounts.Account) error {
 	if who.TakenDown {
 		return goneAccount(accounts.ErrNotFound) // before the directory hears of it
@@ -50,20 +50,26 @@ func (m adminMethods) approve(ctx context.Context, c operatorCaller, who *accoun
 	if err != nil {
 		return goneAccount(err)
 	}
-	op, err := identity.ParseOperation(genesis)
-	if err != nil {
-		return fmt.Errorf("stored genesis of %s: %w", who.DID, err)
-	}
+	moved := genesis == nil
 	// From here a client that hangs up does not stop the work half way.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), signupTime)
 	defer cancel()
-	if err := m.identity.directory.Submit(ctx, who.DID, op); err != nil {
-		return err
+	if !moved {
+		op, err := identity.ParseOperation(genesis)
+		if err != nil {
+			return fmt.Errorf("stored genesis of %s: %w", who.DID, err)
+		}
+		if err := m.identity.directory.Submit(ctx, who.DID, op); err != nil {
+			return err
+		}
 	}
 	err = m.act(ctx, c, who.DID, map[string]any{"approved": true}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
-		lang, err := accounts.ApproveSignup(ctx, q, who.AID)
+		lang, err := accounts.ApproveSignup(ctx, q, m.now(), who.AID)
 		if err != nil {
 			return nil, err
+		}
+		if moved { // its owner activates it, once its document leads here
+			return nil, m.tell(ctx, q, c, who.AID, who, mail.KindMoveApproved, lang)
 		}
 		if err := m.tell(ctx, q, c, who.AID, who, mail.KindSignupApproved, lang); err != nil {
 			return nil, err

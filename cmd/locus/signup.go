@@ -11,7 +11,7 @@ import (
 
 type signupCmd struct {
 	List    signupListCmd    `cmd:"" help:"List sign-ups that wait for approval (setting signup=approval), oldest first."`
-	Approve signupApproveCmd `cmd:"" help:"Open an account that waits: its DID comes into being, and the network hears of it."`
+	Approve signupApproveCmd `cmd:"" help:"Open an account that waits: its DID comes into being, and the network hears of it. One that comes from another server may go on moving."`
 	Reject  signupRejectCmd  `cmd:"" help:"Remove an account that waits, without a trace."`
 }
 
@@ -36,7 +36,11 @@ func (c *signupListCmd) Run(ctx context.Context, log *slog.Logger) error {
 			if c.JSON {
 				err = printJSONLine(w)
 			} else {
-				_, err = fmt.Printf("%s  %s  %s  %s\n", w.Since.UTC().Format(time.DateTime), w.DID, w.Handle, w.Email)
+				from := ""
+				if w.Moved {
+					from = "  from another server"
+				}
+				_, err = fmt.Printf("%s  %s  %s  %s%s\n", w.Since.UTC().Format(time.DateTime), w.DID, w.Handle, w.Email, from)
 			}
 			if err != nil {
 				return err

@@ -104,7 +104,7 @@ func (q *Queries) ListRejectedSignups(ctx context.Context, arg ListRejectedSignu
 }
 
 const ListSignupRequests = `-- name: ListSignupRequests :many
-SELECT s.aid, a.did, a.handle, c.email, s.created_at
+SELECT s.aid, a.did, a.handle, c.email, s.created_at, (s.genesis = '')::boolean AS moved
 FROM pds_tenant.signup_request s JOIN pds_tenant.actor a ON a.aid = s.aid JOIN pds_tenant.account c ON c.aid = s.aid
 WHERE a.creating_since IS NULL AND s.rejected_at IS NULL AND (s.created_at, s.aid) > ($1::timestamptz, $2::bigint)
 ORDER BY s.created_at, s.aid LIMIT $3::int
@@ -122,6 +122,7 @@ type ListSignupRequestsRow struct {
 	Handle    *string
 	Email     *string
 	CreatedAt time.Time
+	Moved     bool
 }
 
 func (q *Queries) ListSignupRequests(ctx context.Context, arg ListSignupRequestsParams) ([]ListSignupRequestsRow, error) {
@@ -139,6 +140,7 @@ func (q *Queries) ListSignupRequests(ctx context.Context, arg ListSignupRequests
 			&i.Handle,
 			&i.Email,
 			&i.CreatedAt,
+			&i.Moved,
 		); err != nil {
 			return nil, err
 		}
@@ -178,7 +180,7 @@ func (q *Queries) LockSignupRequest(ctx context.Context, aid int64) (LockSignupR
 }
 
 const UpdateActorQueued = `-- name: UpdateActorQueued :exec
-UPDATE pds_tenant.actor SET creating_since = NULL, deactivated_at = $1::timestamptz, unannounced = true WHERE aid = $2
+UPDATE pds_tenant.actor SET creating_since = NULL, deactivated_at = $1::timestamptz, delete_after = NULL, unannounced = true WHERE aid = $2
 `
 
 type UpdateActorQueuedParams struct {
@@ -186,6 +188,7 @@ type UpdateActorQueuedParams struct {
 	AID int64
 }
 
+// One that moves here has its time to do so from the decision on.
 func (q *Queries) UpdateActorQueued(ctx context.Context, arg UpdateActorQueuedParams) error {
 	_, err := q.db.Exec(ctx, UpdateActorQueued, arg.Now, arg.AID)
 	return err

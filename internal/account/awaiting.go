@@ -27,16 +27,20 @@ func NotAwaiting(ctx context.Context, q *tenantdb.Queries, aid int64) error {
 }
 
 // Queue ends a sign-up without opening the account, instead of Finish: it is there, deactivated, and waits for a
-// decision. Its genesis operation waits with it, and the language that the applicant reads.
+// decision. Its genesis operation waits with it, and the language that the applicant reads. One that moves here has no
+// such operation, and is deactivated also after an approval.
 func (s *Signup) Queue(ctx context.Context, q *tenantdb.Queries, lang string) error {
-	genesis, err := identity.MarshalOperation(s.Genesis)
-	if err != nil {
-		return err
+	var genesis []byte
+	if !s.Moved {
+		var err error
+		if genesis, err = identity.MarshalOperation(s.Genesis); err != nil {
+			return err
+		}
 	}
 	if err := q.UpdateActorQueued(ctx, tenantdb.UpdateActorQueuedParams{AID: s.AID, Now: s.CreatedAt}); err != nil {
 		return fmt.Errorf("queue sign-up: %w", err)
 	}
-	err = q.InsertSignupRequest(ctx, tenantdb.InsertSignupRequestParams{AID: s.AID, Genesis: string(genesis), Lang: lang, CreatedAt: s.CreatedAt})
+	err := q.InsertSignupRequest(ctx, tenantdb.InsertSignupRequestParams{AID: s.AID, Genesis: string(genesis), Lang: lang, CreatedAt: s.CreatedAt})
 	if err != nil {
 		return fmt.Errorf("queue sign-up: %w", err)
 	}
@@ -47,7 +51,7 @@ func (s *Signup) Queue(ctx context.Context, q *tenantdb.Queries, lang string) er
 // that keeps the other decision away, and whatever a crash leaves has an owner:
 //
 //	approval    BeginApproval · the directory gets the genesis operation · ApproveSignup. Cut off: it waits as before, and
-//	            is approved or rejected again
+//	            is approved or rejected again. One that moves here: ApproveSignup alone, the DID is not ours to make
 //	rejection   BeginRejection · a tombstone, if the directory may know the DID · Delete. Cut off: the sweep goes on
 //
 // A rejection keeps away from an approval that may still be talking to the directory.
@@ -68,11 +72,15 @@ func lockUndecided(ctx context.Context, q *tenantdb.Queries, aid int64) (tenantd
 }
 
 // BeginApproval says that the directory is about to hear of the DID, and gives the operation, as JSON, that makes it.
+// There is none for an account that moves here: of that the directory hears nothing, now or when it is rejected.
 // Approving twice at once is harmless. Errors: [ErrNotFound]: somebody else decided.
 func BeginApproval(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64) (genesis []byte, err error) {
 	row, err := lockUndecided(ctx, q, aid)
 	if err != nil {
 		return nil, err
+	}
+	if row.Genesis == "" {
+		return nil, nil
 	}
 	if err := q.UpdateSignupApproving(ctx, tenantdb.UpdateSignupApprovingParams{AID: aid, Now: now}); err != nil {
 		return nil, fmt.Errorf("approve actor %d: %w", aid, err)
@@ -81,14 +89,21 @@ func BeginApproval(ctx context.Context, q *tenantdb.Queries, now time.Time, aid 
 }
 
 // ApproveSignup takes an account out of the queue, inside the transaction that activates it, and gives the language that
-// its owner reads. Errors: [ErrNotFound]: somebody else decided.
-func ApproveSignup(ctx context.Context, q *tenantdb.Queries, aid int64) (lang string, err error) {
+// its owner reads. One that moves here gets its time until its owner activates it ([MovedLife]) instead. Errors:
+// [ErrNotFound]: somebody else decided.
+func ApproveSignup(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64) (lang string, err error) {
 	row, err := lockUndecided(ctx, q, aid)
 	if err != nil {
 		return "", err
 	}
 	if err := q.DeleteSignupRequest(ctx, aid); err != nil {
 		return "", fmt.Errorf("approve actor %d: %w", aid, err)
+	}
+	if row.Genesis == "" {
+		until := now.Add(MovedLife)
+		if _, err := Deactivate(ctx, q, now, aid, &until); err != nil { // as it is: this sets the date
+			return "", err
+		}
 	}
 	return row.Lang, nil
 }
@@ -127,6 +142,7 @@ type Waiting struct {
 	Handle string    `json:"handle"`
 	Email  string    `json:"email"`
 	Since  time.Time `json:"since"`
+	Moved  bool      `json:"moved"` // it brings a DID of its own from another server
 }
 
 // ListWaiting lists sign-ups behind one of the page before (the zero Waiting at first), oldest first.
@@ -137,7 +153,7 @@ func ListWaiting(ctx context.Context, q *tenantdb.Queries, after Waiting, limit 
 	}
 	out := make([]Waiting, len(rows))
 	for i, r := range rows {
-		out[i] = Waiting{r.AID, r.DID, text(r.Handle), text(r.Email), r.CreatedAt}
+		out[i] = Waiting{r.AID, r.DID, text(r.Handle), text(r.Email), r.CreatedAt, r.Moved}
 	}
 	return out, nil
 }

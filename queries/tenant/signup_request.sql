@@ -25,7 +25,7 @@ WHERE s.rejected_at <= @before::timestamptz AND s.aid > @after_aid::bigint
 ORDER BY s.aid LIMIT @max_rows::int;
 
 -- name: ListSignupRequests :many
-SELECT s.aid, a.did, a.handle, c.email, s.created_at
+SELECT s.aid, a.did, a.handle, c.email, s.created_at, (s.genesis = '')::boolean AS moved
 FROM pds_tenant.signup_request s JOIN pds_tenant.actor a ON a.aid = s.aid JOIN pds_tenant.account c ON c.aid = s.aid
 WHERE a.creating_since IS NULL AND s.rejected_at IS NULL AND (s.created_at, s.aid) > (@after_at::timestamptz, @after_aid::bigint)
 ORDER BY s.created_at, s.aid LIMIT @max_rows::int;
@@ -34,4 +34,5 @@ ORDER BY s.created_at, s.aid LIMIT @max_rows::int;
 DELETE FROM pds_tenant.signup_request WHERE aid = @aid;
 
 -- name: UpdateActorQueued :exec
-UPDATE pds_tenant.actor SET creating_since = NULL, deactivated_at = @now::timestamptz, unannounced = true WHERE aid = @aid;
+-- One that moves here has its time to do so from the decision on.
+UPDATE pds_tenant.actor SET creating_since = NULL, deactivated_at = @now::timestamptz, delete_after = NULL, unannounced = true WHERE aid = @aid;
