@@ -29,10 +29,7 @@ func TestSpoolSizes(t *testing.T) {
 		for _, around := range []int{2, directAlign, pieceSize, pieceSize + directAlign, blockSize, blockSize + directAlign, 2 * blockSize, 3 * blockSize} {
 			for _, size := range []int{around - 1, around, around + 1} {
 				for _, read := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.HalfReader, iotest.DataErrReader} {
-					s, err := d.newSpool()
-					if err != nil {
-						t.Fatal(err)
-					}
+					s := d.newSpool()
 					want := all[:size]
 					if err := s.fill(read(bytes.NewReader(want))); err != nil {
 						t.Fatalf("%d bytes: %v", size, err)
