@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -106,24 +107,37 @@ func TestImageVariantsOff(t *testing.T) {
 	alice.variant("thumbnail", refOf(blob), "@jpeg").fails(404, "NotFound", "")
 }
 
-func TestBlobRedirect(t *testing.T) {
-	h := newHouseWith(t, houseOptions{settings: map[string]string{"blob_redirect": "https://cdn.example/{did}/{cid}"}})
-	h.http.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	alice := h.createAccount(hostA, "alice")
-	blob := alice.uploaded(onePixel)
-	alice.blobFile(refOf(blob)).fails(400, "BlobNotFound", "")
-	alice.create("app.bsky.feed.post", "", imagePost("x", blob)).ok()
-	r := alice.blobFile(refOf(blob))
-	if want := "https://cdn.example/" + alice.did + "/" + refOf(blob); r.status != http.StatusFound || r.header.Get("Location") != want {
-		t.Error(r.status, r.header.Get("Location"))
+// TestImageVariantsOfAccounts: copies end for everybody with the account, from one request to the next.
+func TestImageVariantsOfAccounts(t *testing.T) {
+	h := newHouse(t)
+	for i, one := range []struct {
+		name  string
+		end   func(u *user)
+		again func(u *user) // nil: never
+	}{
+		{"takedown", func(u *user) { h.status(hostA, u.did, true, nil).ok() }, func(u *user) { h.status(hostA, u.did, false, nil).ok() }},
+		{"deactivation by the operator", func(u *user) { h.status(hostA, u.did, nil, true).ok() }, func(u *user) { h.status(hostA, u.did, nil, false).ok() }},
+		{"deactivation", func(u *user) { u.call("com.atproto.server.deactivateAccount", obj{}).ok() }, func(u *user) { u.call("com.atproto.server.activateAccount", nil).ok() }},
+		{"deletion", func(u *user) { h.admin(hostA, "deleteAccount", obj{"did": u.did}).ok() }, nil},
+	} {
+		u := h.createAccount(hostA, fmt.Sprintf("user%d", i))
+		b := u.uploaded(photo(t, 300, 200))
+		u.create("app.bsky.feed.post", "", imagePost("x", b)).ok()
+		tag := u.variant("avatar", refOf(b), "@webp").ok().header.Get("Etag") // and is kept
+		one.end(u)
+		for _, headers := range [][]string{nil, {"If-None-Match: " + tag}, {"Range: bytes=0-3"}} {
+			r := u.variant("avatar", refOf(b), "@webp", headers...)
+			r.fails(404, "NotFound", "")
+			if strings.Contains(r.header.Get("Cache-Control"), "public") {
+				t.Errorf("%s: %v", one.name, r.header)
+			}
+		}
+		u.variant("feed", refOf(b), "@jpeg").fails(404, "NotFound", "") // nor made now
+		if one.again != nil {
+			one.again(u)
+			u.variant("avatar", refOf(b), "@webp").ok()
+		}
 	}
-	alice.blobFile(refOf(blob), bearer(alice.access)).ok()
-	// A link to the store itself needs S3; from a disk the server answers.
-	h2 := newHouseWith(t, houseOptions{settings: map[string]string{"blob_redirect": "presigned"}})
-	bob := h2.createAccount(hostA, "bob")
-	blob = bob.uploaded(onePixel)
-	bob.create("app.bsky.feed.post", "", imagePost("x", blob)).ok()
-	bob.blobFile(refOf(blob)).ok()
 }
 
 func TestUploadClearsLocation(t *testing.T) {
