@@ -57,8 +57,15 @@ type served struct {
 // serve starts the development server and returns when it has greeted.
 func serve(t *testing.T, dir string) *served {
 	t.Helper()
+	return serveAs(t, dir, func(*exec.Cmd) {})
+}
+
+// serveAs is serve after a change of how the program is started.
+func serveAs(t *testing.T, dir string, change func(*exec.Cmd)) *served {
+	t.Helper()
 	s := &served{t: t, port: freePort(t), done: make(chan error, 1)}
 	s.cmd = locus(t, "serve", "--dev", "--data-dir", dir, "--listen", "127.0.0.1:"+s.port, "--plc-listen", "127.0.0.1:0")
+	change(s.cmd)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
