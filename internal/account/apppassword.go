@@ -129,8 +129,13 @@ func (p *Passwords) SignIn(ctx context.Context, q *tenantdb.Queries, mac *keyrin
 	began := p.now()
 	if appPasswordForm.MatchString(password) {
 		a, err = ByIdentifier(ctx, q, identifier)
+		// Nobody's is looked for as well, and that of one who is taken down: the number of queries says nothing.
+		owner := nobody
 		if err == nil && !a.TakenDown {
-			app, err = findAppPassword(ctx, q, mac, p.now(), a.AID, password)
+			owner = a.AID
+		}
+		if err == nil || errors.Is(err, ErrNotFound) {
+			app, err = findAppPassword(ctx, q, mac, p.now(), owner, password)
 		}
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return nil, nil, err
@@ -142,6 +147,9 @@ func (p *Passwords) SignIn(ctx context.Context, q *tenantdb.Queries, mac *keyrin
 	a, err = p.authenticateSince(ctx, q, began, identifier, password)
 	return a, nil, err
 }
+
+// nobody is the number of no account.
+const nobody = int64(0)
 
 func findAppPassword(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, now time.Time, aid int64, password string) (*AppPassword, error) {
 	row, err := q.GetAppPasswordByMAC(ctx, tenantdb.GetAppPasswordByMACParams{AID: aid, PasswordMac: appPasswordMAC(mac, aid, password)})

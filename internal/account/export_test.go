@@ -9,3 +9,6 @@ func (c *Cache) Len() int {
 	}
 	return c.order.Len()
 }
+
+// Hashes is how many were made so far, of any password.
+func (p *Passwords) Hashes() int64 { return p.done.Load() }

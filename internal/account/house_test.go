@@ -48,6 +48,7 @@ func (c *clock) add(d time.Duration) {
 var cheap = account.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1}
 
 type house struct {
+	url       string // of the database
 	db        *db.DB
 	raw       *pgx.Conn
 	clock     *clock
@@ -66,7 +67,7 @@ func newHouse(t testing.TB, settings map[string]string) *house {
 		t.Fatal(err)
 	}
 	url := dbtest.URL(t)
-	h := &house{db: dbtest.Open(t, url), keys: keys, clock: &clock{now: time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)}}
+	h := &house{url: url, db: dbtest.Open(t, url), keys: keys, clock: &clock{now: time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)}}
 	if h.raw, err = pgx.Connect(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}

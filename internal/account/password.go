@@ -58,6 +58,7 @@ type Passwords struct {
 	most    int64
 	decoy   string // a hash of nothing anybody knows: an unknown account costs the same
 	now     func() time.Time
+	done    atomic.Int64 // hashes so far
 }
 
 // NewPasswords makes the one part of a process that hashes passwords.
@@ -115,6 +116,7 @@ func (p *Passwords) turn(ctx context.Context, f func()) error {
 		}
 	}
 	defer func() { <-p.turns }()
+	p.done.Add(1)
 	f()
 	return nil
 }
