@@ -110,6 +110,13 @@ func TestTroubledS3(t *testing.T) {
 	if _, err := b.read(alice, info.CID); !errors.Is(err, ErrStoreTimeout) {
 		t.Errorf("stalled: %v", err)
 	}
+	at := b.store.opened()[0].backend.(*s3)
+	at.answer = 500 * time.Millisecond // less than two tries take
+	begun := time.Now()
+	if _, err := b.read(alice, info.CID); !errors.Is(err, ErrStoreTimeout) || time.Since(begun) > 900*time.Millisecond {
+		t.Errorf("stalled: %v after %s", err, time.Since(begun))
+	}
+	at.answer = s3Answer
 	p.set("503", 0)
 	if _, err := b.read(alice, info.CID); !errors.Is(err, ErrStore) {
 		t.Errorf("503: %v", err)

@@ -26,6 +26,7 @@ type s3 struct {
 	bucket string
 	prefix string // "" or "…/"
 	spools string // folder of files on their way
+	answer time.Duration
 }
 
 const (
@@ -34,6 +35,9 @@ const (
 	s3Part = 16 << 20
 	// s3Tries bounds how often one request is sent, and how often a broken download goes on.
 	s3Tries = 5
+	// s3Answer is how long one who reads waits for S3 to begin, with all tries: their client waits too, and is to hear
+	// what is wrong before it gives up.
+	s3Answer = 20 * time.Second
 )
 
 // s3Place is a parsed location: s3://bucket/prefix?endpoint=https://host:port&region=name&style=path|virtual
@@ -128,7 +132,7 @@ func newS3(location string, keys Credentials, spools string, stall time.Duration
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLocation, err)
 	}
-	return &s3{core: core, once: once, bucket: p.bucket, prefix: p.prefix, spools: spools}, nil
+	return &s3{core: core, once: once, bucket: p.bucket, prefix: p.prefix, spools: spools, answer: s3Answer}, nil
 }
 
 // watched is a connection that fails when nothing moves on it.
@@ -266,15 +270,35 @@ func (r *s3Reader) request() error {
 			return fmt.Errorf("%w: %w", ErrStore, err)
 		}
 	}
-	body, info, _, err := r.s3.core.GetObject(r.ctx, r.s3.bucket, r.s3.key(r.object), opts)
+	ctx, cancel := context.WithCancel(r.ctx)
+	late := time.AfterFunc(r.s3.answer, cancel)
+	body, info, _, err := r.s3.core.GetObject(ctx, r.s3.bucket, r.s3.key(r.object), opts)
+	if !late.Stop() {
+		if err == nil {
+			_ = body.Close()
+		}
+		err = context.DeadlineExceeded
+	}
 	if err != nil {
+		cancel()
 		return r.s3.failure("read blob", err)
 	}
-	r.body, r.bodyAt = body, r.at
+	r.body, r.bodyAt = &answering{body, cancel}, r.at
 	if r.size < 0 {
 		r.size = info.Size
 	}
 	return nil
+}
+
+// answering is the body of an answer, and what ends its request.
+type answering struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (a *answering) Close() error {
+	defer a.cancel()
+	return a.ReadCloser.Close()
 }
 
 func (r *s3Reader) Read(p []byte) (int, error) {
