@@ -58,6 +58,7 @@ func (m locusServerMethods) protect(ctx context.Context, c accountCaller, by *pr
 	if err != nil {
 		return err
 	}
+	guessed := func(context.Context) error { return nil }
 	run := func() error {
 		if by != nil {
 			a, err := m.server.passwords.Authenticate(ctx, t.Q(), c.DID, by.password)
@@ -69,6 +70,10 @@ func (m locusServerMethods) protect(ctx context.Context, c accountCaller, by *pr
 				if err := m.server.secondFactor(ctx, c.visitor, secrets, a, "", mail.KindFactorChange); err != nil {
 					return err
 				}
+			} else if factors, err := secondFactors(ctx, t.Q(), a.AID); err != nil {
+				return err
+			} else if guessed, err = m.server.guard.guess(ctx, c.visitor, a.DID, factors, by.code); err != nil {
+				return err
 			}
 		}
 		return t.Tx(ctx, func(q *tenantdb.Queries) error {
@@ -88,7 +93,10 @@ func (m locusServerMethods) protect(ctx context.Context, c accountCaller, by *pr
 			return change(ctx, protection{m, c, secrets, a, q})
 		})
 	}
-	err = attempt.leave(ctx, run())
+	if err = run(); err == nil {
+		err = guessed(ctx)
+	}
+	err = attempt.leave(ctx, err)
 	if errors.Is(err, accounts.ErrCredentials) || errors.Is(err, accounts.ErrPasswordTooLong) {
 		// Not 401: the session is good, and clients end it on that.
 		return refuse(http.StatusBadRequest, "WrongPassword", "The password is another one")

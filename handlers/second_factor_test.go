@@ -7,8 +7,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/mail"
@@ -79,4 +83,83 @@ func code(t *testing.T, uri string, unix int64) string {
 	sum := mac.Sum(nil)
 	at := sum[19] & 15
 	return fmt.Sprintf("%06d", (binary.BigEndian.Uint32(sum[at:])&0x7fffffff)%1_000_000)
+}
+
+// Who has the main password and many addresses tries codes of six digits out: the account itself makes them wait, all
+// processes together, and its owner comes in by a backup code meanwhile.
+func TestGuessingCodes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	alice := h.createAccount(hostA, "alice")
+	uri, backup := alice.enrol()
+	h.set(hostA, "rate_limits", "on", "rate_limit_percent", "100000")
+	var calls atomic.Int64
+	signIn := func(code string) reply {
+		n := calls.Add(1)
+		in := obj{"identifier": alice.handle, "password": userPassword, "authFactorToken": code}
+		return h.raw("POST", hostA, "/xrpc/"+createSession, in, fmt.Sprintf("X-Forwarded-For: 2001:db8:%x::1", n))
+	}
+	right := func() string { return code(t, uri, h.clock.Now().Unix()) }
+	wrong := func() string { // at none of the steps that count
+		for n := 0; ; n++ {
+			guess, now := fmt.Sprintf("%06d", n), h.clock.Now().Unix()
+			if guess != code(t, uri, now-30) && guess != code(t, uri, now) && guess != code(t, uri, now+30) {
+				return guess
+			}
+		}
+	}
+	var wg sync.WaitGroup
+	var looked, refused atomic.Int64
+	guess := wrong()
+	for range 3 * codeFree {
+		wg.Go(func() {
+			switch r := signIn(guess); r.status {
+			case 400:
+				looked.Add(1)
+			case 429:
+				refused.Add(1)
+			default:
+				t.Errorf("%d %s", r.status, r.body)
+			}
+		})
+	}
+	wg.Wait()
+	if looked.Load() != codeFree || refused.Load() != 2*codeFree {
+		t.Errorf("of %d codes at once %d were looked at, %d not", 3*codeFree, looked.Load(), refused.Load())
+	}
+	for _, want := range []int{1, 2, 4, 8} {
+		r := signIn(right())
+		r.fails(429, "RateLimitExceeded", "")
+		if got := r.header.Get("Retry-After"); got != strconv.Itoa(want) {
+			t.Errorf("wait %s s, want %d", got, want)
+		}
+		alice.protect("disableAuthenticator", "code", right()).fails(429, "RateLimitExceeded", "") // no way around
+		h.clock.add(time.Duration(want) * time.Second)
+		signIn(wrong()).fails(400, "InvalidToken", "")
+	}
+	// Long codes are not to be guessed, and do not end the row either.
+	signIn(strings.ToLower(backup[0])).ok()
+	signIn("AAAAA-AAAAA").fails(400, "InvalidToken", "")
+	signIn(right()).fails(429, "RateLimitExceeded", "")
+	h.clock.add(maxWait)
+	signIn(" " + right()).ok()
+	for range codeFree { // forgotten
+		signIn(wrong()).fails(400, "InvalidToken", "")
+	}
+	// The waits end at a quarter of an hour, and a day forgives.
+	for range 20 {
+		h.clock.add(maxWait)
+		signIn(wrong()).fails(400, "InvalidToken", "")
+	}
+	if got := signIn(right()).header.Get("Retry-After"); got != "900" {
+		t.Errorf("the longest wait is %s s", got)
+	}
+	h.clock.add(forgiven + time.Second)
+	for range codeFree {
+		signIn(wrong()).fails(400, "InvalidToken", "")
+	}
+	signIn(right()).fails(429, "RateLimitExceeded", "")
+	// Who does not know the password learns nothing of that.
+	h.raw("POST", hostA, "/xrpc/"+createSession, obj{"identifier": alice.handle, "password": "wrong", "authFactorToken": right()}, "X-Forwarded-For: 203.0.113.9").
+		fails(401, "AuthenticationRequired", "Invalid identifier or password")
 }

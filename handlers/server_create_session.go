@@ -113,9 +113,17 @@ func (m serverMethods) secondFactor(ctx context.Context, v visitor, secrets *aut
 	case err != nil || !factors.Any():
 		return err
 	case code != "":
-		return t.Tx(ctx, func(q *tenantdb.Queries) error {
+		guessed, err := m.guard.guess(ctx, v, a.DID, factors, code)
+		if err != nil {
+			return err
+		}
+		err = t.Tx(ctx, func(q *tenantdb.Queries) error {
 			return accounts.UseFactor(ctx, q, m.keys, secrets.Typed(), v.Tenant.Schema, m.now(), a.AID, factors, code)
 		})
+		if err != nil {
+			return err
+		}
+		return guessed(ctx)
 	case factors.App:
 		return accounts.ErrFactorApp
 	}

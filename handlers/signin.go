@@ -30,6 +30,7 @@ const (
 	pairFree    = 5  // wrong passwords for one account from one address before it must wait
 	addressFree = 50 // for any
 	accountFree = 20 // for one account from anywhere before answers become slow
+	codeFree    = 10 // wrong codes of an account's authenticator app from anywhere before the next must wait
 	maxWait     = 15 * time.Minute
 	maxSlow     = 5 * time.Second
 	forgiven    = 24 * time.Hour
@@ -126,4 +127,39 @@ func (a attempt) leave(ctx context.Context, err error) error {
 func failureKey(kind string, parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return kind + hex.EncodeToString(sum[:16])
+}
+
+// guess counts a code of six digits before anybody looks at it. Whoever gets that far knows the main password, so here
+// the account itself waits, whatever address the next code comes from: a million codes are few for somebody with many
+// addresses. Backup codes and mailed ones are long enough, and stay a way in meanwhile. guessed ends the row.
+func (g signinGuard) guess(ctx context.Context, v visitor, did string, factors accounts.Factors, code string) (guessed func(context.Context) error, err error) {
+	nothing := func(context.Context) error { return nil }
+	st := stateOf(v.req.Context())
+	if !factors.App || !accounts.IsAppCode(code) || !st.limited(v.req, g.limits) {
+		return nothing, nil
+	}
+	q, now, key := g.db.Tenant(v.Tenant.Schema).Q(), g.now(), failureKey("c", did)
+	n, err := q.UpsertCodeGuess(ctx, tenantdb.UpsertCodeGuessParams{
+		Key: key, Now: now, Since: now.Add(-forgiven), Free: codeFree, Most: maxWait.Seconds(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count guessed code: %w", err)
+	}
+	if n == 0 {
+		rows, err := q.ListSigninFailures(ctx, []string{key})
+		if err != nil {
+			return nil, fmt.Errorf("guessed codes: %w", err)
+		}
+		wait := time.Second
+		for _, r := range rows {
+			wait = max(wait, growing(int(r.Failures)-codeFree, time.Second, maxWait)-now.Sub(r.LastAt))
+		}
+		return nil, st.slowDown(wait)
+	}
+	return func(ctx context.Context) error {
+		if err := q.DeleteSigninFailures(context.WithoutCancel(ctx), []string{key}); err != nil {
+			return fmt.Errorf("forget guessed codes: %w", err)
+		}
+		return nil
+	}, nil
 }

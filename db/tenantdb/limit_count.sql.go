@@ -90,6 +90,36 @@ func (q *Queries) ListSigninFailures(ctx context.Context, keys []string) ([]Sign
 	return items, nil
 }
 
+const UpsertCodeGuess = `-- name: UpsertCodeGuess :execrows
+INSERT INTO pds_tenant.signin_failure AS f (key, failures, last_at) VALUES ($1, 1, $2::timestamptz)
+ON CONFLICT (key) DO UPDATE SET failures = CASE WHEN f.last_at < $3::timestamptz THEN 1 ELSE f.failures + 1 END, last_at = excluded.last_at
+WHERE f.failures < $4::int OR f.last_at + make_interval(secs => least($5::float8, power(2, least(f.failures - $4::int, 30)))) <= $2::timestamptz
+`
+
+type UpsertCodeGuessParams struct {
+	Key   string
+	Now   time.Time
+	Since time.Time
+	Free  int32
+	Most  float64
+}
+
+// Counts a guess before it is looked at: of any number that come at once, to whichever process, no more than @free get
+// through, and then one after each wait, which doubles up to @most seconds. Nothing when the guess has to wait.
+func (q *Queries) UpsertCodeGuess(ctx context.Context, arg UpsertCodeGuessParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpsertCodeGuess,
+		arg.Key,
+		arg.Now,
+		arg.Since,
+		arg.Free,
+		arg.Most,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const UpsertLimitCounts = `-- name: UpsertLimitCounts :many
 INSERT INTO pds_tenant.limit_count AS l (bucket, key, ends_at, points)
 SELECT x.bucket, x.key, x.ends_at, x.points

@@ -86,7 +86,7 @@ func SetEmailFactor(ctx context.Context, q *tenantdb.Queries, a *Account, on boo
 // [ErrTokenInvalid], [ErrTokenExpired].
 func UseFactor(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, mac *keyring.MAC, schema db.Schema, now time.Time, aid int64, f Factors, code string) error {
 	code = strings.ToUpper(strings.TrimSpace(code))
-	if f.App && len(code) == totpDigits && strings.Trim(code, "0123456789") == "" {
+	if f.App && IsAppCode(code) {
 		secret, err := keys.Open(totpBinding(schema, aid), f.sealed)
 		if err != nil {
 			return fmt.Errorf("authenticator of actor %d: %w", aid, err)
@@ -117,6 +117,12 @@ func UseFactor(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, 
 		return UseToken(ctx, q, mac, now, aid, TokenSignIn, code)
 	}
 	return ErrTokenInvalid
+}
+
+// IsAppCode says whether a code has the form of an authenticator app's. All others are longer.
+func IsAppCode(code string) bool {
+	code = strings.TrimSpace(code)
+	return len(code) == totpDigits && strings.Trim(code, "0123456789") == ""
 }
 
 // Authenticator is a new authenticator app, to be shown once.
