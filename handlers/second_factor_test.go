@@ -67,6 +67,28 @@ func TestMailedSignInCode(t *testing.T) {
 	}
 }
 
+// A session and the mailbox do not lead past an authenticator app.
+func TestMailedCodesBesideAnApp(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	alice := h.createAccount(hostA, "alice")
+	email := alice.ask(getSession).ok().str("email")
+	alice.confirmed()
+	uri, backup := alice.enrol()
+	on := func() reply {
+		return alice.call("com.atproto.server.updateEmail", obj{"email": email, "emailAuthFactor": true})
+	}
+	on().fails(400, "InvalidRequest", "org.auroralocus.server.setEmailFactor")
+	if r := alice.ask(ownServer + "getSecondFactor").ok(); r.at("email") != false || r.at("authenticator") != true {
+		t.Errorf("%s", r.body)
+	}
+	alice.signInWith(code(t, uri, h.clock.Now().Unix())).ok()
+	alice.protect("setEmailFactor", "enabled", true, "code", backup[0]).ok()
+	on().ok() // it is on
+	alice.protect("disableAuthenticator", "code", backup[1]).ok()
+	alice.signInWith("").fails(401, "AuthFactorTokenRequired", "sent to your email")
+}
+
 // code is what an authenticator app shows, made as another program would.
 func code(t *testing.T, uri string, unix int64) string {
 	t.Helper()

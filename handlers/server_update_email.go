@@ -9,7 +9,7 @@ import (
 )
 
 // updateEmail gives the account another address, by a token if the present one is confirmed. The new one is not. With
-// the present address and emailAuthFactor it only switches mailed sign-in codes on or off; on needs no token.
+// the present address and emailAuthFactor it only switches mailed sign-in codes on or off; on needs no token ([onlyFactor]).
 // spec: lexicon com.atproto.server.updateEmail
 func (m serverMethods) updateEmail(ctx context.Context, c accountCaller, in *serverUpdateEmailInput) (*serverUpdateEmailOutput, error) {
 	email, err := accounts.CheckEmail(&c.Tenant.Settings, in.Body.Email)
@@ -21,13 +21,13 @@ func (m serverMethods) updateEmail(ctx context.Context, c accountCaller, in *ser
 		return nil, err
 	}
 	err = m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		a, err := ownAccount(ctx, q, c)
+		a, err := lockOwnAccount(ctx, q, c)
 		if err != nil {
 			return err
 		}
 		factor := in.Body.EmailAuthFactor
 		if a.Email == email && factor != nil && *factor {
-			return accounts.SetEmailFactor(ctx, q, a, true) // makes the account safer: nothing to prove
+			return onlyFactor(ctx, q, a)
 		}
 		if a.EmailConfirmed {
 			if in.Body.Token == "" {
@@ -52,4 +52,17 @@ func (m serverMethods) updateEmail(ctx context.Context, c accountCaller, in *ser
 		return nil, err
 	}
 	return &serverUpdateEmailOutput{}, nil
+}
+
+// onlyFactor switches mailed codes on, with nothing to prove: it makes the account safer. Not so beside an authenticator
+// app, where they are another way in, and who has a session and the mailbox would be past the app.
+func onlyFactor(ctx context.Context, q *tenantdb.Queries, a *accounts.Account) error {
+	factors, err := secondFactors(ctx, q, a.AID)
+	if err == nil && factors.App && !factors.Email {
+		err = invalid("An authenticator app is on: %ssetEmailFactor switches mailed codes on beside it", ownNamespace+"server.")
+	}
+	if err != nil {
+		return err
+	}
+	return accounts.SetEmailFactor(ctx, q, a, true)
 }
