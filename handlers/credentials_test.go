@@ -4,9 +4,12 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/mail"
 )
 
@@ -248,4 +251,44 @@ func TestAppPasswordExpiry(t *testing.T) {
 	h.post(hostA, createSession, "", obj{"identifier": u.handle, "password": made.str("password")}).fails(401, "AuthenticationRequired", "")
 	h.post(hostA, refreshSession, bearer(r.str("refreshJwt")), nil).fails(400, "ExpiredToken", "Token has expired")
 	u.ask(getSession).ok()
+}
+
+// An account has so many app passwords and no more, however many are made at once: those beyond could not be seen.
+func TestAppPasswordsAreCounted(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.createAccount(hostA, "alice")
+	h.exec(h.a, "INSERT INTO pds.app_password (aid, name, password_mac, privileged, created_at) SELECT $1, 'old' || n, decode(lpad(n::text, 64, '0'), 'hex'), false, now() FROM generate_series(1, 198) n", h.aid(h.a, u.did))
+	var made, refused atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			r := u.call(createApp, obj{"name": string(rune('a' + i))})
+			if r.status == 200 {
+				made.Add(1)
+				return
+			}
+			r.fails(400, "InvalidRequest", "Too many app passwords")
+			refused.Add(1)
+		})
+	}
+	wg.Wait()
+	if made.Load() != 2 || refused.Load() != 6 || len(u.ask(listApp).ok().at("passwords").(list)) != 200 {
+		t.Errorf("%d made, %d refused", made.Load(), refused.Load())
+	}
+	u.call(revokeApp, obj{"name": "old1"}).ok()
+	u.call(createApp, obj{"name": "one more"}).ok()
+	// None comes about for an account that goes while its call is on its way: the gate still knows it.
+	aid := h.aid(h.a, u.did)
+	err := h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
+		_, err := accounts.Delete(t.Context(), q, h.clock.Now(), aid)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.call(createApp, obj{"name": "late"}).fails(403, "AccountNotFound", "")
+	if n := query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".app_password")[0]; n != 0 {
+		t.Errorf("%d app passwords of nobody", n)
+	}
 }

@@ -2,11 +2,13 @@ package handlers
 
 import (
 	"context"
+	"errors"
 
 	"github.com/bluesky-social/indigo/atproto/syntax"
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
 )
 
 // createAppPassword makes a password for one app, and shows it this one time.
@@ -28,6 +30,9 @@ func (m serverMethods) createAppPassword(ctx context.Context, c accountCaller, i
 	err = m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
 		return accounts.InsertAppPassword(ctx, q, secrets.Typed(), c.AID, p, password)
 	})
+	if errors.Is(err, accounts.ErrNotFound) {
+		return nil, auth.ErrAccountNotFound
+	}
 	if err != nil {
 		return nil, err
 	}

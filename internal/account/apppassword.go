@@ -58,13 +58,20 @@ func appPasswordMAC(mac *keyring.MAC, aid int64, password string) []byte {
 }
 
 // InsertAppPassword stores a password drawn by [NewAppPassword], inside the caller's transaction. mac is the tenant's
-// credential secret. Errors: [ErrAppPasswordName], [ErrAppPasswordTaken], [ErrAppPasswords], [ErrAppPasswordExpiry].
+// credential secret. Errors: [ErrAppPasswordName], [ErrAppPasswordTaken], [ErrAppPasswords], [ErrAppPasswordExpiry],
+// [ErrNotFound].
 func InsertAppPassword(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, aid int64, p AppPassword, password string) error {
 	if n := utf8.RuneCountInString(p.Name); n == 0 || n > 256 || !isText(p.Name) || strings.ContainsFunc(p.Name, unicode.IsControl) {
 		return ErrAppPasswordName
 	}
 	if p.ExpiresAt != nil && !p.ExpiresAt.After(p.CreatedAt) {
 		return ErrAppPasswordExpiry
+	}
+	// One at a time: those of an account are counted, and none comes about for an account that is gone.
+	if _, err := q.LockActor(ctx, aid); db.IsNoRows(err) {
+		return ErrNotFound
+	} else if err != nil {
+		return fmt.Errorf("lock actor %d: %w", aid, err)
 	}
 	n, err := q.InsertAppPassword(ctx, tenantdb.InsertAppPasswordParams{
 		AID: aid, Name: p.Name, PasswordMac: appPasswordMAC(mac, aid, password), Privileged: p.Privileged,
