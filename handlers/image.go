@@ -59,8 +59,12 @@ func (p imagePages) serve(w http.ResponseWriter, r *http.Request) error {
 	} else if err != nil {
 		return err
 	}
-	file, err := p.pictures.Open(r.Context(), c.String(), preset, f, func(ctx context.Context) (io.ReadSeekCloser, error) {
-		return p.blobs.Open(ctx, t.Schema, a.AID, c)
+	file, err := p.pictures.Open(r.Context(), t.Schema.String(), c.String(), preset, f, func(ctx context.Context) (io.ReadSeekCloser, error) {
+		opened, err := p.blobs.Open(ctx, t.Schema, a.AID, c)
+		if err != nil {
+			return nil, err
+		}
+		return opened.ReadSeekCloser, nil // a disk's is a file, and read from where it is
 	})
 	if err != nil {
 		return err

@@ -99,8 +99,8 @@ func TestEndless(t *testing.T) {
 	// A decoder that cannot be stopped keeps its place: the caller goes, the next ones are told that all is busy.
 	hold := make(chan struct{})
 	p, _ := FindPreset("feed")
-	stuck := func(context.Context) (io.ReadSeekCloser, error) { <-hold; return file{bytes.NewReader(data)}, nil }
-	if _, err := m.Open(t.Context(), "stuck", p, JPEG, stuck); !errors.Is(err, ErrTimeout) {
+	stuck := func(context.Context) (io.ReadSeekCloser, error) { return local{file{bytes.NewReader(data)}, hold}, nil }
+	if _, err := m.Open(t.Context(), "t_1", "stuck", p, JPEG, stuck); !errors.Is(err, ErrTimeout) {
 		t.Error(err)
 	}
 	if _, err := m.get(t, "next", "feed", JPEG, asJPEG(t, quarters(20, 20))); !errors.Is(err, ErrBusy) {
@@ -116,6 +116,15 @@ func TestEndless(t *testing.T) {
 	}
 }
 
+// local is a file of this machine whose reader cannot be interrupted.
+type local struct {
+	file
+	hold chan struct{}
+}
+
+func (l local) Read(p []byte) (int, error) { <-l.hold; return l.file.Read(p) }
+func (local) Stat() (os.FileInfo, error)   { return nil, os.ErrInvalid }
+
 // TestStoreFails: a store's failure is not called the picture's, and not remembered.
 func TestStoreFails(t *testing.T) {
 	m := newMaker(t, Config{})
@@ -123,14 +132,14 @@ func TestStoreFails(t *testing.T) {
 	gone := errors.New("connection lost")
 	good := asJPEG(t, quarters(300, 300))
 	for _, broken := range []int64{0, 100, 2000} {
-		_, err := m.Open(t.Context(), "key", p, JPEG, func(context.Context) (io.ReadSeekCloser, error) {
+		_, err := m.Open(t.Context(), "t_1", "key", p, JPEG, func(context.Context) (io.ReadSeekCloser, error) {
 			return failing{bytes.NewReader(good), broken, gone}, nil
 		})
 		if !errors.Is(err, gone) || errors.Is(err, ErrFormat) {
 			t.Errorf("at %d: %v", broken, err)
 		}
 	}
-	if _, err := m.Open(t.Context(), "key", p, JPEG, func(context.Context) (io.ReadSeekCloser, error) { return bad{}, nil }); !errors.Is(err, ErrFormat) {
+	if _, err := m.Open(t.Context(), "t_1", "key", p, JPEG, func(context.Context) (io.ReadSeekCloser, error) { return bad{}, nil }); !errors.Is(err, ErrFormat) {
 		t.Errorf("a panic: %v", err)
 	}
 	// Without room for the cache there are copies all the same.

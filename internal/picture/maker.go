@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,12 +22,14 @@ type Config struct {
 	CacheBytes int64         // what it may take on the disk; default 512 MiB
 	Memory     int64         // what all that is being decoded may take; default 512 MiB
 	Parallel   int           // how many are made at once; default half the processors
-	Waiting    int           // how many more may wait; default 64
+	Waiting    int           // how many more may wait, half of them in one scope; default 64
 	Time       time.Duration // for one, waiting included; default 10 s
 }
 
-// Maker makes copies once and keeps them on the disk, those used last, as long as there is room. They belong to bytes,
-// not to accounts: who may see them is the caller's to know.
+// Maker makes copies once and keeps them on the disk, those used last, as long as there is room. They belong to bytes
+// within a scope (a tenant), not to accounts: who may see them is the caller's to know. Scopes share nothing, because
+// the stores that they read may be in different hands: one that gives other bytes than it was given, or none for a long
+// time, harms nobody else.
 type Maker struct {
 	cfg    Config
 	flight singleflight.Group
@@ -39,8 +38,18 @@ type Maker struct {
 
 	mu      sync.Mutex
 	waiting int
-	stored  int64 // about what the folder holds; -1: not counted yet
+	scopes  map[string]*scope // those with something on its way
+	stored  int64             // about what the folder holds
+	counted time.Time
 	refused map[string]refusal
+}
+
+// scope is what one scope has on its way.
+type scope struct {
+	waiting int
+	// turn lets as many of one scope wait for a slot as there are slots: whoever comes from another scope then waits
+	// for these, not for all that the first one asked for.
+	turn *semaphore.Weighted
 }
 
 // refusal is what was found out about a file that no copy can be made of, so that asking again costs nothing.
@@ -75,14 +84,16 @@ func NewMaker(cfg Config) *Maker {
 	if cfg.Time == 0 {
 		cfg.Time = 10 * time.Second
 	}
-	return &Maker{cfg: cfg, slots: semaphore.NewWeighted(int64(cfg.Parallel)), memory: semaphore.NewWeighted(max(cfg.Memory, maxMemory)), stored: -1, refused: map[string]refusal{}}
+	return &Maker{cfg: cfg, slots: semaphore.NewWeighted(int64(cfg.Parallel)), memory: semaphore.NewWeighted(max(cfg.Memory, maxMemory)), scopes: map[string]*scope{}, refused: map[string]refusal{}}
 }
 
-// Open gives the copy of the file whose CID is key. open is called when it has to be made.
+// Open gives the copy of the file whose CID is key, in a scope, which is a folder's name. open is called when it has to be
+// made; what it gives is read from where it is when it is a file of this machine ([fs.File]), and else taken in before.
 // Errors: [ErrFormat], [ErrTooLarge], [ErrBusy], [ErrTimeout], and open's and its file's.
-func (m *Maker) Open(ctx context.Context, key string, p Preset, f Format, open func(context.Context) (io.ReadSeekCloser, error)) (io.ReadSeekCloser, error) {
+func (m *Maker) Open(ctx context.Context, in, key string, p Preset, f Format, open func(context.Context) (io.ReadSeekCloser, error)) (io.ReadSeekCloser, error) {
 	name := key + "." + p.Name + "." + string(f)
-	path := filepath.Join(m.cfg.Dir, key[len(key)-2:], name)
+	path := filepath.Join(m.cfg.Dir, in, key[len(key)-2:], name)
+	key = in + "/" + key
 	if file, err := m.cached(path); err == nil {
 		return file, nil
 	}
@@ -91,10 +102,10 @@ func (m *Maker) Open(ctx context.Context, key string, p Preset, f Format, open f
 	}
 	// Whoever waits for the same copy shares it, and with it the first one's fate, but for that one's going away.
 	work := context.WithoutCancel(ctx)
-	done := m.flight.DoChan(name, func() (any, error) {
+	done := m.flight.DoChan(in+"/"+name, func() (any, error) {
 		ctx, cancel := context.WithTimeout(work, m.cfg.Time)
 		defer cancel()
-		data, err := m.make(ctx, p, f, open)
+		data, err := m.make(ctx, in, p, f, open)
 		if err != nil {
 			m.refuse(key, err)
 			return nil, err
@@ -151,41 +162,58 @@ func (m *Maker) refuse(key string, err error) {
 	m.refused[key] = refusal{err, until}
 }
 
-// cached opens a copy and notes that it was used.
-func (m *Maker) cached(path string) (*os.File, error) {
-	f, err := os.Open(path)
+// enter counts one more that waits, unless there are too many; leave ends that.
+func (m *Maker) enter(in string) (*scope, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.cfg.Waiting + m.cfg.Parallel
+	s := m.scopes[in]
+	if m.waiting >= all || s != nil && s.waiting >= max(1, all/2) {
+		return nil, ErrBusy
+	}
+	if s == nil {
+		s = &scope{turn: semaphore.NewWeighted(int64(m.cfg.Parallel))}
+		m.scopes[in] = s
+	}
+	m.waiting++
+	s.waiting++
+	return s, nil
+}
+
+func (m *Maker) leave(in string, s *scope) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waiting--
+	if s.waiting--; s.waiting == 0 {
+		delete(m.scopes, in)
+	}
+}
+
+func (m *Maker) make(ctx context.Context, in string, p Preset, f Format, open func(context.Context) (io.ReadSeekCloser, error)) ([]byte, error) {
+	scope, err := m.enter(in)
 	if err != nil {
 		return nil, err
 	}
-	if info, err := f.Stat(); err == nil && time.Since(info.ModTime()) > time.Hour {
-		_ = os.Chtimes(path, time.Time{}, time.Now())
-	}
-	return f, nil
-}
-
-func (m *Maker) make(ctx context.Context, p Preset, f Format, open func(context.Context) (io.ReadSeekCloser, error)) ([]byte, error) {
-	m.mu.Lock()
-	if m.waiting >= m.cfg.Waiting+m.cfg.Parallel {
-		m.mu.Unlock()
-		return nil, ErrBusy
-	}
-	m.waiting++
-	m.mu.Unlock()
-	defer func() {
-		m.mu.Lock()
-		m.waiting--
-		m.mu.Unlock()
-	}()
-	if m.slots.Acquire(ctx, 1) != nil {
-		return nil, ErrBusy
-	}
-	defer m.slots.Release(1)
+	defer m.leave(in, scope)
 	src, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer src.Close()
-	r := &timely{ctx: ctx, ReadSeeker: src}
+	here, err := m.fetch(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	defer here.Close()
+	if scope.turn.Acquire(ctx, 1) != nil {
+		return nil, ErrBusy
+	}
+	defer scope.turn.Release(1)
+	if m.slots.Acquire(ctx, 1) != nil {
+		return nil, ErrBusy
+	}
+	defer m.slots.Release(1)
+	r := &timely{ctx: ctx, ReadSeeker: here}
 	h, err := carefully(func() (head, error) { return inspect(r) })
 	if err != nil {
 		return nil, r.blame(err)
@@ -243,78 +271,4 @@ func (t *timely) blame(err error) error {
 		return fmt.Errorf("read picture: %w", t.failed)
 	}
 	return err
-}
-
-// store puts a copy into the cache, whole or not at all.
-func (m *Maker) store(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return fmt.Errorf("cache picture: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return fmt.Errorf("cache picture: %w", err)
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync() // or a power cut could leave a name without its bytes
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return fmt.Errorf("cache picture: %w", err)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.stored < 0 {
-		m.stored = 0
-		m.evict(path)
-	} else if m.stored += int64(len(data)); m.stored > m.cfg.CacheBytes {
-		m.evict(path)
-	}
-	return nil
-}
-
-// evict counts what is there, and deletes what was used longest ago until a fifth is free; keep was made this moment.
-// Processes that share the folder each do so: what one deletes the other does not count. Under m.mu.
-func (m *Maker) evict(keep string) {
-	type copied struct {
-		path string
-		size int64
-		used time.Time
-	}
-	var all []copied
-	total := int64(0)
-	_ = filepath.WalkDir(m.cfg.Dir, func(path string, e os.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return nil
-		}
-		info, err := e.Info()
-		if err != nil {
-			return nil
-		}
-		if strings.HasPrefix(e.Name(), ".new-") && time.Since(info.ModTime()) > time.Hour {
-			_ = os.Remove(path) // a crash's
-			return nil
-		}
-		total += info.Size()
-		if path != keep {
-			all = append(all, copied{path, info.Size(), info.ModTime()})
-		}
-		return nil
-	})
-	if total > m.cfg.CacheBytes {
-		slices.SortFunc(all, func(a, b copied) int { return a.used.Compare(b.used) })
-		for _, c := range all {
-			if total <= m.cfg.CacheBytes/5*4 {
-				break
-			}
-			if os.Remove(c.path) == nil {
-				total -= c.size
-			}
-		}
-	}
-	m.stored = total
 }

@@ -116,7 +116,7 @@ func (m *Maker) get(t testing.TB, key string, preset string, f Format, data []by
 	if !ok {
 		t.Fatal(preset)
 	}
-	file, err := m.Open(t.Context(), key, p, f, opener(data))
+	file, err := m.Open(t.Context(), "t_1", key, p, f, opener(data))
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +244,7 @@ func TestMakerLimits(t *testing.T) {
 	var busy atomic.Int64
 	for i := range 10 {
 		wg.Go(func() {
-			f, err := m.Open(t.Context(), fmt.Sprintf("key%d", i), p, JPEG, slow)
+			f, err := m.Open(t.Context(), "t_1", fmt.Sprintf("key%d", i), p, JPEG, slow)
 			if err == nil {
 				_ = f.Close()
 			} else if errors.Is(err, ErrBusy) || errors.Is(err, ErrTimeout) {
@@ -263,7 +263,7 @@ func TestMakerLimits(t *testing.T) {
 	opened.Store(0)
 	for range 64 {
 		wg.Go(func() {
-			f, err := m.Open(t.Context(), "same", p, JPEG, slow)
+			f, err := m.Open(t.Context(), "t_1", "same", p, JPEG, slow)
 			if err != nil {
 				t.Error(err)
 				return
