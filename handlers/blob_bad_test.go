@@ -124,6 +124,16 @@ func TestUploadBlobLengths(t *testing.T) {
 	if n := alice.count("SELECT size FROM pds.blob"); n != 5 {
 		t.Errorf("%d bytes", n)
 	}
+	// A client that asks first is answered before it sends: to go on, or why not.
+	if got := alice.spoken("Content-Length: 5\r\nExpect: 100-continue\r\n", "hello", false); fmt.Sprint(got) != "[100 200]" {
+		t.Error(got)
+	}
+	if got := alice.spoken("Content-Length: 999999\r\nExpect: 100-continue\r\n", "", false); fmt.Sprint(got) != "[413]" {
+		t.Error(got)
+	}
+	if got := alice.spoken("Content-Length: 5\r\nContent-Encoding: rot13\r\nExpect: 100-continue\r\n", "", false); fmt.Sprint(got) != "[415]" {
+		t.Error(got)
+	}
 	// Chunks and a length: the chunks count, and the connection ends, so that nobody before us reads another request.
 	if got := alice.spoken("Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", chunk("hello!")+"0\r\n\r\n", false); len(got) == 0 || got[0] != 200 && got[0] != 400 {
 		t.Error(got)
@@ -176,6 +186,18 @@ func TestUploadBlobEncodings(t *testing.T) {
 			if b := alice.uploaded(again(pack(data)), "Content-Encoding: "+name+", "+outer); refOf(b) != dagcbor.RawCID(data).String() {
 				t.Errorf("%s, %s: %v", name, outer, b)
 			}
+			// A header that stands twice is a list.
+			twice := fmt.Sprintf("Content-Encoding: %s\r\nContent-Encoding: %s\r\nContent-Length: ", name, outer)
+			for _, one := range []struct {
+				body []byte
+				want string
+			}{{again(pack(data)), "[200]"}, {pack(data), "[400]"}, {again(data), "[400]"}} {
+				if got := alice.spoken(fmt.Sprint(twice, len(one.body), "\r\n"), string(one.body), true); fmt.Sprint(got) != one.want {
+					t.Errorf("%s and %s: %v", name, outer, got)
+				}
+			}
+			short := again(pack(data))
+			alice.upload(short[:len(short)-1], "Content-Encoding: "+name+", "+outer).fails(400, "InvalidRequest", "")
 			// Said once, done twice: then it is a packed file, and stays one.
 			inner := pack(data)
 			if b := alice.uploaded(again(inner), "Content-Encoding: "+outer); refOf(b) != dagcbor.RawCID(inner).String() {
@@ -183,6 +205,9 @@ func TestUploadBlobEncodings(t *testing.T) {
 			}
 		}
 		alice.upload(pack(nil), "Content-Encoding: "+name).fails(400, "InvalidRequest", "")
+		for _, behind := range []string{"x", "more than was packed", "\x00"} {
+			alice.upload(append(pack(data), behind...), "Content-Encoding: "+name).fails(400, "InvalidRequest", "decoded")
+		}
 		alice.upload(data, "Content-Encoding: "+name).fails(400, "InvalidRequest", "decoded")
 	}
 	raw := packed(func(w io.Writer) io.WriteCloser { f, _ := flate.NewWriter(w, 6); return f })
@@ -190,6 +215,7 @@ func TestUploadBlobEncodings(t *testing.T) {
 		t.Error(b)
 	}
 	alice.upload(raw(bomb), "Content-Encoding: deflate").fails(413, "PayloadTooLarge", "")
+	alice.upload(append(raw(data), 'x'), "Content-Encoding: deflate").fails(400, "InvalidRequest", "decoded")
 	for _, unknown := range []string{"zstd", "compress", "gzip, rot13", "gzip, gzip, gzip, gzip", "gzip;q=1"} {
 		alice.upload("x", "Content-Encoding: "+unknown).fails(415, "UnsupportedMediaType", "")
 	}
@@ -254,6 +280,13 @@ func TestServeBlobParts(t *testing.T) {
 	r := alice.blobFile(cid, "Range: bytes=0-3,-6")
 	if r.status != 206 || !strings.HasPrefix(r.header.Get("Content-Type"), "multipart/byteranges") || !bytes.Contains(r.body, []byte("\r\n<svg\r\n")) || !bytes.Contains(r.body, []byte("\r\n</svg>\r\n")) {
 		t.Errorf("%d %v %q", r.status, r.header, r.body)
+	}
+	// Nor are many that are small: each would be a request to S3.
+	if r := alice.blobFile(cid, "Range: bytes="+strings.Repeat("0-0,", maxRanges-1)+"1-1"); r.status != 206 {
+		t.Error(r.status)
+	}
+	if r := alice.blobFile(cid, "Range: bytes="+strings.Repeat("0-0,", maxRanges)+"1-1"); r.status != 200 || len(r.body) != n {
+		t.Errorf("%d, %d bytes", r.status, len(r.body))
 	}
 	// More than the whole in pieces that overlap is no way to make the server work.
 	if r := alice.blobFile(cid, "Range: bytes="+strings.Repeat("0-,", 200)+"0-"); r.status != 200 || len(r.body) != n {

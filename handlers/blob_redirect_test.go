@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -106,6 +107,10 @@ func TestBlobRedirectToS3(t *testing.T) {
 	r := get(to.String()).ok()
 	if !bytes.Equal(r.body, onePixel) || r.header.Get("Content-Type") != "image/png" || r.header.Get("Content-Disposition") != `attachment; filename="`+refOf(blob)+`"` {
 		t.Errorf("%d bytes, %v", len(r.body), r.header)
+	}
+	// A signature is one for GET: who asks for the headers has them from here.
+	if r := h.raw("HEAD", hostA, "/xrpc/com.atproto.sync.getBlob"+params("did", alice.did, "cid", refOf(blob)), nil); r.status != 200 || r.header.Get("Content-Length") != fmt.Sprint(len(onePixel)) {
+		t.Error(r.status, r.header)
 	}
 	to.RawQuery = ""
 	if r := get(to.String()); r.status != http.StatusForbidden {

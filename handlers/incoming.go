@@ -61,7 +61,7 @@ func (in *incoming) open(c *call) *Error {
 		in.limit = c.op.limitOf(c.visitor())
 	}
 	in.raw, in.src = r.Body, r.Body
-	if encodings := r.Header.Get("Content-Encoding"); encodings != "" {
+	if encodings := strings.Join(r.Header.Values("Content-Encoding"), ","); encodings != "" {
 		if e := in.decode(encodings); e != nil {
 			return e
 		}
@@ -119,9 +119,30 @@ func inflate(r io.Reader) (io.Reader, error) {
 		return nil, err
 	}
 	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
-		return zlib.NewReader(b)
+		z, err := zlib.NewReader(b)
+		return &whole{z, b}, err
 	}
-	return flate.NewReader(b), nil
+	return &whole{flate.NewReader(b), b}, nil
+}
+
+// whole is a decoder that stops where the data says, and wants nothing behind it, as those of gzip and br do by
+// themselves: an encoding around it is then checked to its end as well.
+type whole struct {
+	io.Reader
+	src *bufio.Reader
+}
+
+var errBehind = errors.New("more than was encoded")
+
+func (w *whole) Read(p []byte) (int, error) {
+	n, err := w.Reader.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	if _, err = w.src.ReadByte(); err == nil {
+		err = errBehind
+	}
+	return n, err
 }
 
 // lazy opens a decoder at the first read: opening reads from the network.

@@ -54,6 +54,9 @@ func (m syncMethods) blobElsewhere(ctx context.Context, v viewerCaller, a accoun
 		return "", nil
 	}
 	if setting == "presigned" {
+		if v.req.Method == http.MethodHead { // the signature is one for GET
+			return "", nil
+		}
 		return m.blobs.Presigned(ctx, v.Tenant.Schema, a.AID, c)
 	}
 	if _, err := m.blobs.Get(ctx, v.Tenant.Schema, a.AID, c); err != nil {
@@ -65,6 +68,11 @@ func (m syncMethods) blobElsewhere(ctx context.Context, v viewerCaller, a accoun
 // blobAge is how long caches may keep a blob without asking. Its bytes never change, but it may be deleted or taken down.
 const blobAge = "public, max-age=3600"
 
+// maxRanges is how many parts of a file one request may ask for, each of which is a request to S3. Whoever wants more gets
+// the whole.
+// spec: RFC 9110 section 14.2
+const maxRanges = 16
+
 // serveBlob answers with a blob's bytes: Range, If-None-Match, HEAD, and sendfile from a disk.
 func serveBlob(w http.ResponseWriter, r *http.Request, f *blob.Opened) {
 	h := w.Header()
@@ -74,6 +82,9 @@ func serveBlob(w http.ResponseWriter, r *http.Request, f *blob.Opened) {
 	h.Set("ETag", `"`+name+`"`)
 	if h.Get("Cache-Control") == "" { // the gate says "private" to those who signed in
 		h.Set("Cache-Control", blobAge)
+	}
+	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
+		r.Header.Del("Range")
 	}
 	var content io.ReadSeeker = f.ReadSeekCloser // an *os.File of a disk's: net/http hands it to the kernel
 	http.ServeContent(&patient{ResponseWriter: w}, r, "", time.Time{}, content)
