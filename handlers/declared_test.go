@@ -71,9 +71,12 @@ func undeclaredAnswers() (problems []string) {
 // unseenErrors are those that no test provoked, and wrong entries of impossible. It is called when all tests have run.
 func unseenErrors() (problems []string) {
 	ops := New(testDeps(new(witness))).ops
+	provokes := func(nsid string, k errorKind, gate bool) bool {
+		return wanted.kinds[answered{nsid, k.status, k.name, gate}]
+	}
 	seen := func(nsid string, k errorKind, gate bool) bool {
-		what, ok := answers.kinds[answered{nsid, k.status, k.name, gate}]
-		return ok && !byChance(what)
+		_, ok := answers.kinds[answered{nsid, k.status, k.name, gate}]
+		return ok
 	}
 	pairs, provoked, used := 0, 0, map[string]bool{}
 	byClass := map[string][]*operation{}
@@ -83,7 +86,9 @@ func unseenErrors() (problems []string) {
 			pairs++
 			// Where these are declared, they are of mailed tokens: the gate's say nothing of them.
 			gates := op.class == "refresh" || k.name != "InvalidToken" && k.name != "ExpiredToken"
-			found := seen(op.nsid, k, false) || gates && seen(op.nsid, k, true)
+			of := func(by func(string, errorKind, bool) bool) bool {
+				return by(op.nsid, k, false) || gates && by(op.nsid, k, true)
+			}
 			entry := op.nsid + " " + k.name
 			if impossible[entry] == "" {
 				entry = "* " + k.name
@@ -91,9 +96,9 @@ func unseenErrors() (problems []string) {
 			_, excused := impossible[entry]
 			used[entry] = true
 			switch {
-			case found && excused:
+			case excused && of(seen):
 				problems = append(problems, fmt.Sprintf("%s answers %s after all: %q goes out of impossible", op.nsid, k, entry))
-			case found:
+			case of(provokes):
 				provoked++
 			case !excused:
 				problems = append(problems, fmt.Sprintf("no test provokes %s of %s: one that calls it on a house (house_test.go) and wants r.fails(%d, %q, …)", k, op.nsid, k.status, k.name))
@@ -107,15 +112,18 @@ func unseenErrors() (problems []string) {
 	}
 	for class, list := range byClass {
 		for _, k := range gateErrors[class] {
-			if !slices.ContainsFunc(list, func(op *operation) bool { return seen(op.nsid, k, true) }) {
+			if !slices.ContainsFunc(list, func(op *operation) bool { return provokes(op.nsid, k, true) }) {
 				problems = append(problems, fmt.Sprintf("no test provokes %s of the methods for class %s", k, class))
 			}
 		}
 	}
 	for _, k := range generalErrors {
 		found := false
-		for a, what := range answers.kinds {
-			found = found || a.status == k.status && a.name == k.name && !byChance(what)
+		for a := range wanted.kinds {
+			found = found || a.status == k.status && a.name == k.name
+		}
+		for a, what := range answers.kinds { // who has gone reads no answer
+			found = found || k.status == errClientGone.status && a.status == k.status && !byChance(what)
 		}
 		if !found {
 			problems = append(problems, fmt.Sprintf("no test provokes %s of any method", k))
@@ -136,6 +144,19 @@ type answered struct {
 	gate   bool // by the gate: no handler ran
 }
 
+// wanted are the kinds of error answers that a test asked for by status and name and got: those that come along with
+// something else prove nothing.
+var wanted = struct {
+	sync.Mutex
+	kinds map[answered]bool
+}{kinds: map[answered]bool{}}
+
+func recordWanted(a answered) {
+	wanted.Lock()
+	defer wanted.Unlock()
+	wanted.kinds[a] = true
+}
+
 // answers is every kind of error answer that any house of this run gave, and the first request that got it.
 var answers = struct {
 	sync.Mutex
@@ -153,8 +174,12 @@ func recordAnswer(a answered, what string) {
 // byChance tells of an answer that another run may not give.
 func byChance(what string) bool { return strings.HasPrefix(what, "TestRandomRequests") }
 
-// recordStreamError is for errors that are messages of a stream.
-func recordStreamError(nsid, name string) { recordAnswer(answered{nsid: nsid, name: name}, "stream") }
+// recordStreamError is for errors that are messages of a stream, where a test waits for one.
+func recordStreamError(nsid, name string) {
+	a := answered{nsid: nsid, name: name}
+	recordAnswer(a, "stream")
+	recordWanted(a)
+}
 
 type gateKey struct{}
 

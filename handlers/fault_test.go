@@ -48,6 +48,7 @@ func (r reply) outcome() outcome {
 	case r.status == 200:
 		return happened
 	case r.status == http.StatusServiceUnavailable && e.Error == "UnknownOutcome":
+		r.wanted(r.status, e.Error)
 		return unknown
 	case r.status == http.StatusServiceUnavailable && e.Error == "NotEnoughResources":
 		return didNot

@@ -22,6 +22,7 @@ type (
 type reply struct {
 	t      testing.TB
 	what   string
+	nsid   string // the method called, if it is one
 	status int
 	header http.Header
 	body   []byte
@@ -57,7 +58,8 @@ func (h *house) try(verb, host, target string, body any, headers ...string) (rep
 		}
 		in, isJSON = bytes.NewReader(text), true
 	}
-	rep := reply{t: h.t, what: verb + " " + host + target}
+	path, _, _ := strings.Cut(target, "?")
+	rep := reply{t: h.t, what: verb + " " + host + target, nsid: strings.TrimPrefix(path, "/xrpc/")}
 	if len(rep.what) > 200 {
 		rep.what = rep.what[:200] + "…"
 	}
@@ -140,6 +142,8 @@ func (r reply) fails(status int, name, part string) {
 	}
 	if r.status != status || e["error"] != name || !strings.Contains(e["message"], part) || len(e) != 2 {
 		r.t.Errorf("%s: got %d %.500s, want %d %s with %q", r.what, r.status, r.body, status, name, part)
+	} else {
+		r.wanted(status, name)
 	}
 	if ct := r.header.Get("Content-Type"); ct != "application/json" {
 		r.t.Errorf("%s: error has Content-Type %q", r.what, ct)
@@ -147,6 +151,11 @@ func (r reply) fails(status int, name, part string) {
 	if strings.Contains(string(r.body), userPassword) {
 		r.t.Errorf("%s: echoes the password: %s", r.what, r.body)
 	}
+}
+
+// wanted notes that a test asked for this very answer by status and name, and got it.
+func (r reply) wanted(status int, name string) {
+	recordWanted(answered{r.nsid, status, name, r.header.Get(byGate) != ""})
 }
 
 // json is the body as an object.

@@ -150,6 +150,10 @@ func TestErrorsOfRepositories(t *testing.T) {
 			provocation{"a blob", "repo.putRecord", func() reply { return u.put(posts, rk("a"), record) }, 400, name},
 			provocation{"a blob", "repo.applyWrites", func() reply { return u.apply(createOp(posts, rk("a"), record)) }, 400, name})
 	}
+	u.create("app.bsky.feed.post", "", imagePost("x", picture)).ok()
+	list = append(list,
+		provocation{"another tag", "sync.getBlob", func() reply { return u.blobFile(refOf(picture), `If-Match: "x"`) }, 412, "PreconditionFailed"},
+		provocation{"beyond its end", "sync.getBlob", func() reply { return u.blobFile(refOf(picture), "Range: bytes=1000-") }, 416, "RangeNotSatisfiable"})
 	provoke(t, list)
 
 	// The account goes while its calls are on their way: the gate still knows it.
@@ -183,6 +187,21 @@ func TestErrorsOfRepositories(t *testing.T) {
 			provocation{"unknown", method, read("did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"), 400, "RepoNotFound"})
 	}
 	provoke(t, list)
+}
+
+// TestErrorsOfOperators is about accounts that are not there.
+func TestErrorsOfOperators(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	const nobody = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
+	act := func(method string, in obj) provocation {
+		return provocation{"nobody", "admin." + method, func() reply { return h.admin(hostA, method, in) }, 400, "NotFound"}
+	}
+	provoke(t, []provocation{
+		act("disableAccountInvites", obj{"account": nobody}),
+		act("enableAccountInvites", obj{"account": nobody}),
+		act("updateAccountHandle", obj{"did": nobody, "handle": "nobody." + hostA}),
+	})
 }
 
 // endless is a body of blanks, of exactly a length, that does not say so.
