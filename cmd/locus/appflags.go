@@ -1,18 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/user"
+	"strconv"
 	"time"
 
-	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/handlers"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
@@ -25,27 +27,46 @@ import (
 type appFlags struct {
 	dataFlags
 	originFlags
-	Dev    bool   `help:"The deployment is a development server: use its built-in PLC directory."`
-	PLCURL string `name:"plc-url" placeholder:"URL" help:"PLC directory." default:"https://plc.directory" env:"LOCUS_PLC_URL"`
+	Dev    bool   `help:"The deployment is a development server. Known without it where the server runs the Postgres in the data folder; elsewhere --public-port says where it listens, if not at 2583."`
+	PLCURL string `name:"plc-url" placeholder:"URL" help:"PLC directory. Default: https://plc.directory, or that of the development server." env:"LOCUS_PLC_URL"`
+}
+
+// origin says how the tenants are reached, and which development server serves them, if one does.
+func (f appFlags) origin() (tenant.Config, devServer, error) {
+	origin, server, err := f.originFlags.of(f.dataFlags)
+	if err == nil && f.Dev && server == (devServer{}) {
+		server.Port = cmp.Or(f.PublicPort, devPort)
+		origin = tenant.Config{Scheme: "http", Port: server.Port, Dev: true}
+	}
+	return origin, server, err
 }
 
 // assemble opens everything; stop closes it.
 func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname string) (*app, *tenant.Tenant, func(), error) {
-	d, stopDB, err := f.open(ctx, log, db.Config{Log: log})
+	origin, server, err := f.origin()
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	keys, err := f.keys(log)
+	d, stopDB, err := f.existing(ctx, log)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	keys, err := f.keys(ctx, d, log)
 	if err != nil {
 		stopDB()
 		return nil, nil, nil, err
 	}
-	origin := f.originFlags.config()
-	origin.Dev = origin.Dev || f.Dev
-	client := identity.NewHTTPClient(identity.Policy{AllowLoopback: f.Dev})
-	resolver := identity.ResolverConfig{Now: time.Now, Log: log, HTTP: client, PLC: identity.NewPLCClient(f.PLCURL, client)}
-	if f.Dev {
+	development := server != devServer{}
+	client := identity.NewHTTPClient(identity.Policy{AllowLoopback: development})
+	resolver := identity.ResolverConfig{Now: time.Now, Log: log, HTTP: client}
+	switch directory := cmp.Or(f.PLCURL, server.PLCURL); {
+	case development && directory == "":
 		resolver.PLC = plcdir.New(d, time.Now, false)
+	default:
+		resolver.PLC = identity.NewPLCClient(cmp.Or(directory, publicPLC), client)
+	}
+	if development {
+		resolver.DevHost = net.JoinHostPort("127.0.0.1", strconv.Itoa(server.Port))
 	}
 	a := assemble(d, keys, origin, resolver, outbox.Config{}, f.blobs(), log)
 	stop := func() {

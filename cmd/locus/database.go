@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,15 +14,24 @@ import (
 	"github.com/auroralocus/locus/db/embedded"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // dataFlags say where truth lies: the Postgres, and the key that what is secret in it is sealed with.
 type dataFlags struct {
 	DatabaseURL string        `placeholder:"URL" help:"Postgres 15 or newer, as postgres://user:password@host/database. Without it a private Postgres is run in the data folder." env:"LOCUS_DATABASE_URL"`
 	Wait        time.Duration `name:"database-wait" help:"How long to wait for a database that does not answer at the start." default:"60s" env:"LOCUS_DATABASE_WAIT"`
-	DataDir     string        `placeholder:"DIR" help:"Folder for the private Postgres and the master key." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
-	BlobStore   string        `placeholder:"PLACE" help:"Where tenants without a setting of their own keep files: data: (in the data folder), disk:/folder, or s3://bucket/prefix?endpoint=URL&region=NAME." default:"data:" env:"LOCUS_BLOB_STORE"`
+	DataDir     string        `placeholder:"DIR" help:"Folder for the private Postgres, the master key and files; default: ${default}." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
+	BlobStore   string        `placeholder:"PLACE" help:"Where tenants without a setting of their own keep files: data: (in the data folder), disk:/folder, or s3://bucket/prefix?endpoint=URL&region=NAME; default: ${default}." default:"data:" env:"LOCUS_BLOB_STORE"`
 	MasterKey   string        `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, separated by commas, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
+}
+
+// existing is open for commands about what is there: a folder named by mistake gets no database.
+func (f dataFlags) existing(ctx context.Context, log *slog.Logger) (*db.DB, func(), error) {
+	if f.DatabaseURL == "" && !embedded.Exists(f.DataDir) {
+		return nil, nil, fmt.Errorf("there is no database in %s: --data-dir or --database-url says where it is, and 'locus serve' makes one", f.DataDir)
+	}
+	return f.open(ctx, log, db.Config{Log: log})
 }
 
 // open connects to Postgres, starting the private one where that is needed. close ends what it started.
@@ -67,28 +77,49 @@ func (f dataFlags) blobs() blob.Config {
 	}
 }
 
-// keys loads the master key, making one at the first start of a private database. A database elsewhere never gets a key
-// made silently: two nodes with keys of their own could not read each other's secrets.
-func (f dataFlags) keys(log *slog.Logger) (*keyring.Keyring, error) {
-	var master *keyring.Master
-	var err error
-	path := filepath.Join(f.DataDir, "master.key")
-	switch {
-	case f.MasterKey != "":
-		master, err = keyring.ParseMaster(f.MasterKey)
-	default:
-		if err := os.MkdirAll(f.DataDir, 0o755); err != nil {
-			return nil, fmt.Errorf("make the data folder: %w", err)
-		}
-		_, statErr := os.Stat(path)
-		if master, err = keyring.LoadOrCreateMaster(path); err == nil && statErr != nil {
-			log.Warn("made a new master key: keep a copy of it apart from the database, and give it to every node", "file", path)
-		}
-	}
+// keys loads the master key, and sees that it is the database's: a process with another one could serve nobody, and
+// would seal new secrets so that the others cannot read them. One is made for a database without tenants only.
+func (f dataFlags) keys(ctx context.Context, d *db.DB, log *slog.Logger) (*keyring.Keyring, error) {
+	master, err := f.master(ctx, d, log)
 	if err != nil {
 		return nil, fmt.Errorf("master key: %w", err)
 	}
-	return keyring.New(master, signerCacheSize)
+	keys, err := keyring.New(master, signerCacheSize)
+	if err != nil {
+		return nil, err
+	}
+	err = tenant.NewRegistry(d, keys, tenant.Config{}, time.Now, log).CheckKeys(ctx)
+	if errors.Is(err, tenant.ErrMasterKey) {
+		return nil, fmt.Errorf("%w (--master-key, LOCUS_MASTER_KEY or the file %s gives it)", err, f.masterFile())
+	}
+	return keys, err
+}
+
+func (f dataFlags) masterFile() string { return filepath.Join(f.DataDir, "master.key") }
+
+func (f dataFlags) master(ctx context.Context, d *db.DB, log *slog.Logger) (*keyring.Master, error) {
+	if f.MasterKey != "" {
+		return keyring.ParseMaster(f.MasterKey)
+	}
+	path := f.masterFile()
+	master, err := keyring.LoadMaster(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return master, err
+	}
+	n, err := d.Control().CountTenants(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for tenants: %w", err)
+	}
+	if n > 0 {
+		return nil, fmt.Errorf("this database has tenants, so it has one already: give it by --master-key or LOCUS_MASTER_KEY, or put it into %s", path)
+	}
+	if err := os.MkdirAll(f.DataDir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	if master, err = keyring.LoadOrCreateMaster(path); err == nil {
+		log.Warn("made a new master key: keep a copy of it apart from the database, and give it to every node", "file", path)
+	}
+	return master, err
 }
 
 // signerCacheSize bounds the decrypted signing keys in memory; one costs about 300 bytes.

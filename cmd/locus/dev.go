@@ -19,6 +19,9 @@ var devTenants = []struct{ hostname, handleDomain, handle string }{
 	{"beta.localhost", "beta.test", "alice.beta.test"},
 }
 
+// devPort is where serve listens unless it is told another one.
+const devPort = 2583
+
 // devPassword is known to everybody, so --dev listens on loopback only.
 const devPassword = "alice-dev-password"
 
@@ -103,6 +106,8 @@ Try:
   curl '%[1]s/xrpc/com.atproto.repo.describeRepo?repo=alice.test'
   curl %[1]s/xrpc/com.atproto.server.createSession -H 'Content-Type: application/json' \
        -d '{"identifier":"alice.test","password":"%[3]s"}'
+
+  bin/locus account list localhost        (bin/locus --help has all commands of operators)
 
 API documentation: %[1]s/docs    OpenAPI: %[1]s/openapi.json
 Ctrl-C stops everything.

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -21,16 +20,20 @@ type tenantJumpCmd struct {
 // Run passes over sequence numbers after a restore: relays remember numbers that the backup does not have, and would
 // not read a stream that gives them out again.
 func (c *tenantJumpCmd) Run(ctx context.Context, log *slog.Logger) error {
-	d, stop, err := c.open(ctx, log, db.Config{Log: log})
+	d, stop, err := c.existing(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	keys, err := c.keys(log)
+	origin, _, err := c.originFlags.of(c.dataFlags)
 	if err != nil {
 		return err
 	}
-	t, err := tenant.NewRegistry(d, keys, c.originFlags.config(), time.Now, log).Get(ctx, c.Hostname)
+	keys, err := c.keys(ctx, d, log)
+	if err != nil {
+		return err
+	}
+	t, err := tenant.NewRegistry(d, keys, origin, time.Now, log).Get(ctx, c.Hostname)
 	if err != nil {
 		return explainTenant(err)
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// cli is the whole command line. Every flag can also be given as the environment variable that --help shows.
+// cli is the whole command line. What a deployment says once can be given as environment variables, which --help shows.
 type cli struct {
 	Log logFlags `embed:"" prefix:"log-"`
 
@@ -83,7 +83,7 @@ func main() {
 	k, err := kong.New(&c,
 		kong.Name("locus"),
 		kong.Description("Aurora Locus hosts many AT Protocol PDSes: one binary, one Postgres, any number of isolated hostnames."),
-		kong.UsageOnError(),
+		kong.ShortUsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
@@ -91,6 +91,7 @@ func main() {
 		panic(err)
 	}
 	run, err := k.Parse(os.Args[1:])
+	k.Stdout = os.Stderr // what follows is about a mistake: scripts that take what a command prints must not get it
 	k.FatalIfErrorf(err)
 	log := c.Log.logger()
 	if err := run.Run(log); err != nil && !errors.Is(err, context.Canceled) {

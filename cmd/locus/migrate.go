@@ -12,7 +12,7 @@ type migrateCmd struct{ dataFlags }
 
 // Run does what every start of serve does; on its own it is for those who upgrade the schemas before the processes.
 func (c *migrateCmd) Run(ctx context.Context, log *slog.Logger) error {
-	d, stop, err := c.open(ctx, log, db.Config{Log: log})
+	d, stop, err := c.existing(ctx, log)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -30,16 +29,20 @@ type repoCheckCmd struct {
 var errProblems = errors.New("repositories have problems")
 
 func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
-	d, stop, err := c.open(ctx, log, db.Config{Log: log})
+	d, stop, err := c.existing(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	keys, err := c.keys(log)
+	origin, _, err := c.originFlags.of(c.dataFlags)
 	if err != nil {
 		return err
 	}
-	t, err := tenant.NewRegistry(d, keys, c.originFlags.config(), time.Now, log).Get(ctx, c.Hostname)
+	keys, err := c.keys(ctx, d, log)
+	if err != nil {
+		return err
+	}
+	t, err := tenant.NewRegistry(d, keys, origin, time.Now, log).Get(ctx, c.Hostname)
 	if err != nil {
 		return explainTenant(err)
 	}

@@ -31,16 +31,19 @@ const (
 	drainTime         = 15 * time.Second
 )
 
+// publicPLC is the directory that the network's DIDs are in.
+const publicPLC = "https://plc.directory"
+
 type serveCmd struct {
 	dataFlags
 	originFlags
 	mailFlags
 	Dev           bool   `help:"Development: built-in PLC directory, .test handles, tenants localhost and beta.localhost with an account in each, mail in the log, loopback only."`
-	Listen        string `placeholder:"ADDR" help:"Address to listen on." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
+	Listen        string `placeholder:"ADDR" help:"Address to listen on; default: ${default}." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
 	PLCURL        string `name:"plc-url" placeholder:"URL" help:"PLC directory. Default: https://plc.directory, or the built-in one with --dev." env:"LOCUS_PLC_URL"`
-	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev)." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
+	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
 	DebugListen   string `placeholder:"ADDR" help:"Address of Go's profiler, /debug/pprof/, on loopback only; off by default." env:"LOCUS_DEBUG_LISTEN"`
-	AdminPassword string `placeholder:"TEXT" help:"Password of user admin on the tenants that --dev makes." default:"admin-pass" env:"LOCUS_ADMIN_PASSWORD"`
+	AdminPassword string `placeholder:"TEXT" help:"Password of user admin on the tenants that --dev makes; default: ${default}." default:"admin-pass" env:"LOCUS_ADMIN_PASSWORD"`
 }
 
 func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
@@ -60,6 +63,13 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("listen: %w (--listen chooses another address)", err)
 	}
 	defer listener.Close()
+	var face net.Listener // of the built-in PLC directory
+	if c.Dev && c.PLCURL == "" {
+		if face, err = net.Listen("tcp", c.PLCListen); err != nil {
+			return fmt.Errorf("listen for the PLC directory: %w (--plc-listen chooses another address)", err)
+		}
+		defer face.Close()
+	}
 	d, stopDB, err := c.open(ctx, log, db.Config{Log: log})
 	if err != nil {
 		return err
@@ -68,7 +78,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err := migrate(ctx, d, log); err != nil {
 		return err
 	}
-	keys, err := c.keys(log)
+	keys, err := c.keys(ctx, d, log)
 	if err != nil {
 		return err
 	}
@@ -77,12 +87,14 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	policy := identity.Policy{}
 	resolver := identity.ResolverConfig{Now: time.Now, Log: log}
 	var plc *plcdir.Directory
+	var here devServer
 	if c.Dev {
 		_, port, _ := net.SplitHostPort(listener.Addr().String())
 		number, _ := strconv.Atoi(port) // a listener's own port
 		origin = tenant.Config{Scheme: "http", Port: number, Dev: true}
 		policy.AllowLoopback = true
 		resolver.DevHost = net.JoinHostPort("127.0.0.1", port)
+		here = devServer{Port: number, PLCURL: c.PLCURL}
 	}
 	client := identity.NewHTTPClient(policy)
 	defer client.CloseIdleConnections()
@@ -92,7 +104,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		plc = plcdir.New(d, time.Now, false)
 		resolver.PLC = plc
 	case c.PLCURL == "":
-		resolver.PLC = identity.NewPLCClient("https://plc.directory", client)
+		resolver.PLC = identity.NewPLCClient(publicPLC, client)
 	default:
 		resolver.PLC = identity.NewPLCClient(c.PLCURL, client)
 	}
@@ -106,6 +118,9 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("%w (--blob-store says where files go)", err)
 	}
 
+	if err := c.writeDevServer(here); err != nil {
+		return fmt.Errorf("note in the data folder what serves it: %w", err)
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.tenants.Run(ctx) })
 	group.Go(func() error { return a.sweeper.Run(ctx) })
@@ -113,10 +128,6 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	group.Go(func() error { return a.limits.Run(ctx) })
 	group.Go(func() error { return a.outbox.Run(ctx) })
 	if plc != nil {
-		face, err := net.Listen("tcp", c.PLCListen)
-		if err != nil {
-			return fmt.Errorf("listen for the PLC directory: %w (--plc-listen chooses another address)", err)
-		}
 		group.Go(func() error { return serveHTTP(ctx, face, plc.Handler(version(), log), log) })
 	}
 	if c.DebugListen != "" {

@@ -188,7 +188,7 @@ func TestFirstRun(t *testing.T) {
 	s.signInAndPost("beta.localhost", "alice.beta.test")
 
 	// An operator's commands work beside the server, which follows them.
-	if out, errs, err := run(t, "tenant", "create", "third.localhost", "--data-dir", dir, "--dev-names", "--handle-domain", "third.test", "signup=open", "--json"); err != nil {
+	if out, errs, err := run(t, "tenant", "create", "third.localhost", "--data-dir", dir, "--handle-domain", "third.test", "signup=open", "--json"); err != nil {
 		t.Fatalf("tenant create: %v\n%s%s", err, out, errs)
 	}
 	deadline := time.Now().Add(5 * time.Second)
@@ -273,7 +273,8 @@ func TestRefusals(t *testing.T) {
 		{"profiler on the network", []string{"serve", "--debug-listen", ":6060", "--data-dir", dir}, "loopback only"},
 		{"unknown command", []string{"serv"}, "unexpected argument"},
 		{"database that is not there", []string{"migrate", "--database-url", "postgres://nobody:hunter2@127.0.0.1:1/none", "--data-dir", dir}, "127.0.0.1"},
-		{"bad master key", []string{"tenant", "list", "--master-key", "zz", "--data-dir", dir}, "master key"},
+		{"bad master key", []string{"tenant", "create", "pds.example.com", "--master-key", "zz", "--data-dir", dir}, "master key"},
+		{"no database there", []string{"tenant", "list", "--data-dir", dir + "-other"}, "there is no database"},
 		{"nothing to set", []string{"tenant", "set", "localhost", "--data-dir", dir}, "nothing to set"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -44,22 +45,31 @@ func (f originFlags) config() tenant.Config {
 	return tenant.Config{Scheme: f.PublicScheme, Port: f.PublicPort, Dev: f.DevNames}
 }
 
-// registry opens the database and brings the control schema up to date, so that a command works on a new database too.
+// registry opens the database that is there.
 func (f tenantFlags) registry(ctx context.Context, log *slog.Logger) (*tenant.Registry, *db.DB, func(), error) {
-	d, stop, err := f.dataFlags.open(ctx, log, db.Config{Log: log})
+	d, stop, err := f.existing(ctx, log)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if err := d.MigrateControl(ctx); err != nil {
-		stop()
-		return nil, nil, nil, err
+	return f.registryOf(ctx, log, d, stop)
+}
+
+// registryOf brings the control schema up to date, so that a command works on a new database too. After a failure the
+// database is closed.
+func (f tenantFlags) registryOf(ctx context.Context, log *slog.Logger, d *db.DB, stop func()) (*tenant.Registry, *db.DB, func(), error) {
+	origin, _, err := f.originFlags.of(f.dataFlags)
+	if err == nil {
+		err = d.MigrateControl(ctx)
 	}
-	keys, err := f.keys(log)
+	var keys *keyring.Keyring
+	if err == nil {
+		keys, err = f.keys(ctx, d, log)
+	}
 	if err != nil {
 		stop()
 		return nil, nil, nil, err
 	}
-	return tenant.NewRegistry(d, keys, f.originFlags.config(), time.Now, log), d, stop, nil
+	return tenant.NewRegistry(d, keys, origin, time.Now, log), d, stop, nil
 }
 
 type tenantCreateCmd struct {
@@ -75,7 +85,11 @@ func (c *tenantCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	r, d, stop, err := c.registry(ctx, log)
+	d, stop, err := c.open(ctx, log, db.Config{Log: log}) // an installation may begin with this command
+	if err != nil {
+		return err
+	}
+	r, d, stop, err := c.registryOf(ctx, log, d, stop)
 	if err != nil {
 		return err
 	}

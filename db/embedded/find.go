@@ -1,6 +1,8 @@
 package embedded
 
 import (
+	"errors"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -8,6 +10,12 @@ import (
 	"strconv"
 	"strings"
 )
+
+// Exists tells whether a database was made under dir.
+func Exists(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "pgdata", "PG_VERSION"))
+	return !errors.Is(err, fs.ErrNotExist)
+}
 
 // Find gives the URL of the private Postgres that another process runs on the folder, if one does: an operator's
 // command beside a running server uses it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -193,6 +194,26 @@ func CredentialsKey(ctx context.Context, d *db.DB, keys *keyring.Keyring, schema
 		return nil, fmt.Errorf("credentials key: %w", err)
 	}
 	return mac, nil
+}
+
+// CheckKeys tells whether the master key is the one that the tenants' secrets are sealed under, by a tenant's rotation
+// key. Errors: [ErrMasterKey].
+func (r *Registry) CheckKeys(ctx context.Context) error {
+	all, err := r.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		_, err := r.RotationSigner(ctx, t)
+		if errors.Is(err, keyring.ErrSealed) {
+			return fmt.Errorf("%w: %w", ErrMasterKey, err)
+		}
+		if err == nil || ctx.Err() != nil || db.IsUnavailable(err) {
+			return err
+		}
+		// A tenant that is being made has no key yet: another one tells.
+	}
+	return nil
 }
 
 // RotationSigner opens the key that signs the tenant's PLC operations. It asks the database: fetch it before a

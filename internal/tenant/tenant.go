@@ -27,6 +27,8 @@ var (
 	ErrBadHostname = errors.New("unusable hostname")
 	// ErrBadSetting: unknown key or unacceptable value. The text says which and why.
 	ErrBadSetting = errors.New("bad setting")
+	// ErrMasterKey: what tenants have sealed does not open.
+	ErrMasterKey = errors.New("the secrets in this database are sealed under another master key")
 )
 
 // State is where a tenant is in its life, as stored in control.tenant.state.
