@@ -156,7 +156,7 @@ type blobStoreCmd struct {
 }
 
 func (*blobStoreCmd) Help() string {
-	return "First a small file is written there, read and deleted, so a place that does not work or a wrong key changes nothing. Servers follow within two seconds. No file is moved: the ones that are there are served from where they are. Undone by the same command with the place before."
+	return "First a small file is written there, read and deleted, so a place that does not work or a wrong key changes nothing. Servers follow within two seconds; new keys of a place that is in use they take up within ten minutes, so let the keys before work until then. No file is moved: the ones that are there are served from where they are. Undone by the same command with the place before."
 }
 
 func (c *blobStoreCmd) Run(ctx context.Context, log *slog.Logger) error {
@@ -177,19 +177,23 @@ func (c *blobStoreCmd) Run(ctx context.Context, log *slog.Logger) error {
 	} else if err := blob.CheckLocation(c.Place); err != nil {
 		return err
 	}
+	var keys *blob.Credentials
 	if c.AccessKey != "" {
 		secret, err := secretArgument(c.Secret, os.Stdin)
 		if err != nil {
 			return err
 		}
-		if err := a.blobs.SetCredentials(ctx, t.Schema, c.Place, &blob.Credentials{AccessKey: c.AccessKey, SecretKey: secret}); err != nil {
-			return err
-		}
+		keys = &blob.Credentials{AccessKey: c.AccessKey, SecretKey: secret}
 	}
-	if err := a.blobs.Try(ctx, t.Schema, c.Place); err != nil {
+	if err := a.blobs.Try(ctx, t.Schema, c.Place, keys); err != nil {
 		return err
 	}
-	return noteAct(ctx, a.db.Tenant(t.Schema), "blob store", "", map[string]any{"place": c.Place, "credentials": c.AccessKey != ""}, func() error {
+	return noteAct(ctx, a.db.Tenant(t.Schema), "blob store", "", map[string]any{"place": c.Place, "credentials": keys != nil}, func() error {
+		if keys != nil {
+			if err := a.blobs.SetCredentials(ctx, t.Schema, c.Place, keys); err != nil {
+				return err
+			}
+		}
 		_, err := a.tenants.Set(ctx, c.Hostname, map[string]string{"blob_store": c.Place})
 		return err
 	})
@@ -216,7 +220,7 @@ func (c *blobMoveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.To == "default" {
 		c.To = ""
 	}
-	if err := a.blobs.Try(ctx, t.Schema, c.To); err != nil {
+	if err := a.blobs.Try(ctx, t.Schema, c.To, nil); err != nil {
 		return err
 	}
 	err = noteAct(ctx, a.db.Tenant(t.Schema), "blob move", "", map[string]any{"to": c.To}, func() error {
@@ -259,7 +263,7 @@ func (*blobVerifyCmd) Help() string {
 	return "Reads every record that names files and asks the store for each file: on S3, one request a file and one a thousand for the list. With --deep it reads all the bytes. " +
 		"The tenant serves meanwhile; what is found is looked at again before it is told. Without --repair nothing is changed. Problems are on standard output, one a line, progress on standard error every two seconds. " +
 		"Ctrl-C ends it at any time; repairs that were told are done, and the next run begins from the start. " +
-		"Repairing, a row whose bytes are lost goes (the account's app sees the file as missing and may upload it again), a file without a row is deleted, and references, states and counters become what records and rows say."
+		"Repairing, a row whose bytes are lost goes (the account's app sees the file as missing and may upload it again), a file without a row is deleted, and references, states and counters become what records and rows say. What cannot be read is told and stays, and so does what is known of a lost file that is taken down."
 }
 
 func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {

@@ -67,6 +67,13 @@ func schemaOf(object string) (db.Schema, bool) {
 	return s, err == nil
 }
 
+// isObject says whether this is a name of an object at all: others may use a bucket too.
+func isObject(name string) bool {
+	_, ok1 := schemaOf(name)
+	_, ok2 := cidOf(name)
+	return ok1 && ok2
+}
+
 // rawCID is the CID of bytes whose SHA-256 is sum.
 // spec: data-model#blob-type
 func rawCID(sum []byte) cid.Cid {

@@ -401,14 +401,14 @@ func (s *s3) list(ctx context.Context, schema string, each func(found) error) er
 	return ctx.Err()
 }
 
-// sweep ends multipart uploads that nobody goes on with: they are no objects, and cost what objects cost.
+// sweep ends multipart uploads of blobs that nobody goes on with: they are no objects, and cost what objects cost.
 func (s *s3) sweep(ctx context.Context, before time.Time, _ referrer) error {
 	var failed []error
 	for u := range s.core.Client.ListIncompleteUploads(ctx, s.bucket, s.prefix, true) {
 		if u.Err != nil {
 			return s.failure("list unfinished uploads", u.Err)
 		}
-		if u.Initiated.Before(before) {
+		if u.Initiated.Before(before) && isObject(strings.TrimPrefix(u.Key, s.prefix)) {
 			if err := s.core.AbortMultipartUpload(ctx, s.bucket, u.Key, u.UploadID); err != nil {
 				failed = append(failed, s.failure("end unfinished upload", err))
 			}

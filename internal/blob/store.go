@@ -338,9 +338,16 @@ func isNoTable(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "42P01"
 }
 
-// Try says whether a place can be written to and read: with a small object, which goes again.
-func (s *Store) Try(ctx context.Context, schema db.Schema, location string) error {
-	p, _, err := s.current(ctx, schema, location)
+// Try says whether a place can be written to and read: with a small object, which goes again. keys are those that an S3
+// place is to have; nil: those that it has.
+func (s *Store) Try(ctx context.Context, schema db.Schema, location string, keys *Credentials) error {
+	var p *place
+	var err error
+	if keys != nil && strings.HasPrefix(location, s3Scheme) {
+		p, err = s.openPlace(location, keys)
+	} else {
+		p, _, err = s.current(ctx, schema, location)
+	}
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -16,7 +15,7 @@ import (
 
 // Problem is something that verify found.
 type Problem struct {
-	Kind     string `json:"kind"` // lost, wrong, place, orphan, reference, state, trash, count
+	Kind     string `json:"kind"` // lost, wrong, unreadable, place, orphan, record, reference, state, trash, count
 	AID      int64  `json:"aid,omitzero"`
 	DID      string `json:"did,omitzero"`
 	CID      string `json:"cid,omitzero"`
@@ -52,7 +51,8 @@ type Verified struct {
 // they count, while the tenant serves. What it finds is looked at again before it is told.
 //
 // Repairing: a row without its bytes goes, and listMissingBlobs tells the account; an object without a row goes to the
-// trash; references, states and counters become what records and rows say.
+// trash; references, states and counters become what records and rows say. What cannot be read stays as it is, and so
+// does the row of a blob that is taken down.
 func (s *Store) Verify(ctx context.Context, schema db.Schema, o VerifyOptions, each func(Problem) error) (Verified, error) {
 	if o.Young == 0 {
 		o.Young = staleUpload
@@ -76,6 +76,7 @@ type verifier struct {
 	opts   VerifyOptions
 	each   func(Problem) error
 	sum    Verified
+	failed int              // how many in a row could not be read
 	hashed map[string]int64 // accounts by folders that are not their DID: see owner
 }
 
@@ -127,6 +128,7 @@ type reference struct{ path, cid string }
 func (v *verifier) referencesOf(ctx context.Context, aid int64, did string) error {
 	stored := map[reference]bool{} // true: the record says so too
 	want := map[reference]string{} // what is missing, and its type
+	var broken []Problem
 	err := v.t.ReadTx(ctx, func(tx *db.ReadTx) error {
 		err := tx.Stream(ctx, tenantdb.ListRecordBlobs, []any{aid}, func(raw [][]byte) error {
 			stored[reference{string(raw[0]), string(raw[1])}] = false
@@ -137,11 +139,16 @@ func (v *verifier) referencesOf(ctx context.Context, aid int64, did string) erro
 		}
 		return tx.Stream(ctx, tenantdb.ListRecordsWithBlobs, []any{aid}, func(raw [][]byte) error {
 			refs, err := dagcbor.Blobs(raw[1])
-			if err != nil {
-				return fmt.Errorf("record %s: %w", raw[0], err)
+			path := string(raw[0])
+			if err != nil { // what it referred to is kept
+				broken = append(broken, Problem{Kind: "record", AID: aid, DID: did, Text: path + " cannot be read: " + err.Error()})
+				for k := range stored {
+					stored[k] = stored[k] || k.path == path
+				}
+				return nil
 			}
 			for _, r := range refs {
-				k := reference{string(raw[0]), r.CID.KeyString()}
+				k := reference{path, r.CID.KeyString()}
 				if _, ok := stored[k]; ok {
 					stored[k] = true
 				} else {
@@ -155,6 +162,11 @@ func (v *verifier) referencesOf(ctx context.Context, aid int64, did string) erro
 		return err
 	}
 	v.sum.References += int64(len(stored))
+	for _, p := range broken {
+		if err := v.tell(p, nil); err != nil {
+			return err
+		}
+	}
 	for k, right := range stored {
 		if right {
 			continue
@@ -224,11 +236,21 @@ func (v *verifier) rows(ctx context.Context) error {
 	}
 }
 
+// maxUnreadable is how many blobs in a row may be unreadable before it is the store that is: a disk's bad sector is one
+// file's trouble, a store that is out would be told of every file.
+const maxUnreadable = 10
+
 func (v *verifier) row(ctx context.Context, r tenantdb.ListBlobsInRow) error {
 	for {
 		kind, text, err := v.bytes(ctx, r)
-		if err != nil {
+		switch {
+		case err == nil:
+			v.failed = 0
+		case ctx.Err() != nil || v.failed == maxUnreadable:
 			return err
+		default:
+			v.failed++
+			kind, text = "unreadable", err.Error()
 		}
 		if kind == "" {
 			v.sum.Blobs++
@@ -247,7 +269,15 @@ func (v *verifier) row(ctx context.Context, r tenantdb.ListBlobsInRow) error {
 		}
 		v.sum.Blobs++
 		v.sum.Bytes += r.Size
-		return v.tell(Problem{Kind: kind, AID: r.AID, DID: r.DID, CID: cidText(string(r.CID)), Object: r.Object, Text: text}, func() error {
+		p := Problem{Kind: kind, AID: r.AID, DID: r.DID, CID: cidText(string(r.CID)), Object: r.Object, Text: text}
+		switch {
+		case kind == "unreadable": // it may be there another time
+			return v.tell(p, nil)
+		case now.TakedownRef != nil: // or the same bytes could be uploaded again
+			p.Text += "; it is taken down, and its row stays for that"
+			return v.tell(p, nil)
+		}
+		return v.tell(p, func() error {
 			return v.locked(ctx, r.AID, func(q *tenantdb.Queries) error {
 				n, err := q.DeleteLostBlob(ctx, tenantdb.DeleteLostBlobParams{AID: r.AID, CID: r.CID, Store: r.Store, Object: r.Object})
 				if err != nil || n == 0 || kind == "lost" {
@@ -292,144 +322,6 @@ func (v *verifier) bytes(ctx context.Context, r tenantdb.ListBlobsInRow) (kind, 
 		return "wrong", "its bytes in " + p.location + " are those of " + got.String(), nil
 	}
 	return "", "", nil
-}
-
-// objects looks for the row of every object in the tenant's stores.
-func (v *verifier) objects(ctx context.Context) error {
-	for _, k := range v.s.sites(v.schema) {
-		p, err := v.s.placeOf(ctx, v.schema, k.id)
-		if err != nil {
-			return err
-		}
-		var page []found
-		folder := ""
-		flush := func() error {
-			err := v.folder(ctx, k.id, p, folder, page)
-			page = page[:0]
-			return err
-		}
-		err = p.everything(ctx, v.schema, func(f found) error {
-			v.sum.Objects++
-			v.progress()
-			if v.s.now().Sub(f.modified) < v.opts.Young {
-				v.sum.Young++ // taken back below when it has a row
-			}
-			dir := f.object[:strings.LastIndexByte(f.object, '/')+1]
-			if dir != folder || len(page) == verifyPage {
-				if err := flush(); err != nil {
-					return err
-				}
-				folder = dir
-			}
-			page = append(page, f)
-			return nil
-		})
-		if err == nil {
-			err = flush()
-		}
-		if err != nil {
-			return fmt.Errorf("objects in %s: %w", k.location, err)
-		}
-		v.sum.StoresChecked++
-	}
-	return nil
-}
-
-// folder holds objects of one account against its rows.
-func (v *verifier) folder(ctx context.Context, id int16, p *place, folder string, page []found) error {
-	if len(page) == 0 {
-		return nil
-	}
-	aid, err := v.owner(ctx, folder)
-	if err != nil {
-		return err
-	}
-	var cids [][]byte
-	var names []string
-	for _, f := range page {
-		if c, ok := cidOf(f.object); ok {
-			cids = append(cids, c.Bytes())
-		}
-		names = append(names, f.object)
-	}
-	// An account that was deleted a moment ago has its rows until the purge comes to them.
-	aids, err := v.t.Q().ListPurges(ctx, verifyPage)
-	if err != nil {
-		return err
-	}
-	rows, err := v.t.Q().ListBlobObjects(ctx, tenantdb.ListBlobObjectsParams{Aids: append(aids, aid), Cids: cids})
-	if err != nil {
-		return err
-	}
-	has := map[string]bool{}
-	for _, r := range rows {
-		if r.Store == id {
-			has[r.Object] = true
-		}
-	}
-	trashed, err := v.t.Q().ListBlobTrashed(ctx, tenantdb.ListBlobTrashedParams{Store: id, Objects: names})
-	if err != nil {
-		return err
-	}
-	inTrash := map[string]bool{}
-	for _, o := range trashed {
-		inTrash[o] = true
-	}
-	for _, f := range page {
-		young := v.s.now().Sub(f.modified) < v.opts.Young
-		if young && (has[f.object] || inTrash[f.object]) {
-			v.sum.Young--
-		}
-		if has[f.object] || inTrash[f.object] || young {
-			continue
-		}
-		// It may have been deleted, trash entry and all, since it was listed.
-		if _, err := p.stat(ctx, f.object); errors.Is(err, errMissing) {
-			continue
-		} else if err != nil {
-			return err
-		}
-		err := v.tell(Problem{Kind: "orphan", AID: aid, Object: f.object, Text: fmt.Sprintf("%d bytes in %s that no row knows of", f.size, p.location)}, func() error {
-			return v.t.Q().InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{Store: id, Object: f.object, DueAt: v.s.now()})
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// owner is the account that a folder belongs to, 0 for one that is no more.
-func (v *verifier) owner(ctx context.Context, folder string) (int64, error) {
-	parts := strings.Split(strings.TrimSuffix(folder, "/"), "/")
-	name := parts[len(parts)-1]
-	if !strings.HasPrefix(name, "sha256-") {
-		rows, err := v.t.Q().GetActorAIDs(ctx, []string{name})
-		if err != nil || len(rows) == 0 {
-			return 0, err
-		}
-		return rows[0].AID, nil
-	}
-	if v.hashed == nil {
-		v.hashed = map[string]int64{}
-		after := int64(0)
-		for {
-			rows, err := v.t.Q().ListBlobAccounts(ctx, tenantdb.ListBlobAccountsParams{AfterAID: after, MaxRows: 10000})
-			if err != nil {
-				return 0, err
-			}
-			if len(rows) == 0 {
-				break
-			}
-			for _, r := range rows {
-				after = r.AID
-				if f := didFolder(r.DID); f != r.DID {
-					v.hashed[f] = r.AID
-				}
-			}
-		}
-	}
-	return v.hashed[name], nil
 }
 
 // trash looks for blobs whose object is to be deleted.
