@@ -176,6 +176,7 @@ func TestDecisionsAtOnce(t *testing.T) {
 	h.set(hostA, "signup", "approval")
 	for i := range 10 {
 		u := h.createAccount(hostA, fmt.Sprintf("user%d", i))
+		aid := h.aid(h.a, u.did)
 		var wg sync.WaitGroup
 		var approved, rejected reply
 		wg.Go(func() { approved = h.status(hostA, u.did, nil, false) })
@@ -188,12 +189,17 @@ func TestDecisionsAtOnce(t *testing.T) {
 				t.Error("approved, and nobody heard")
 			}
 			h.noDID(u.did)
+			h.leavesNothing(h.a, aid, 0)
 		case "account:active identity:" + u.handle + " sync":
 			approved.ok()
 			rejected.fails(400, "InvalidRequest", "being approved")
-		case "account:active identity:" + u.handle + " sync account:deleted":
-			approved.ok() // and deleted after it was open
+			if u.ask(getSession).ok().at("active") != true {
+				t.Error("approved, and not open")
+			}
+		case "account:deleted":
+			approved.ok() // and deleted after it was open: the purge has emptied what was said before
 			rejected.ok()
+			h.leavesNothing(h.a, aid, 1)
 		default:
 			t.Errorf("heard %q, %d %s, %d %s", got, approved.status, approved.body, rejected.status, rejected.body)
 		}
