@@ -35,6 +35,7 @@ const (
 	KindEmailFactorOn  Kind = "email_factor_on"
 	KindEmailFactorOff Kind = "email_factor_off"
 	KindBackupCodes    Kind = "backup_codes"
+	KindDeletionSet    Kind = "deletion_set" // the account was deactivated, with a date
 	// What became of a sign-up that waited for approval. These carry no code.
 	KindSignupApproved Kind = "signup_approved"
 	KindSignupRejected Kind = "signup_rejected"
@@ -49,6 +50,7 @@ type Note struct {
 	Lang    string `json:"lang,omitempty"`   // of [Languages]; anything else is English
 	Handle  string `json:"handle,omitempty"` // whom it greets
 	Code    string `json:"code,omitempty"`   // the token
+	Date    string `json:"date,omitempty"`   // of KindDeletionSet, as it is shown
 	Subject string `json:"subject,omitempty"`
 	Text    string `json:"text,omitempty"` // of KindMessage: paragraphs between empty lines, or HTML, of which what a letter needs is kept
 }

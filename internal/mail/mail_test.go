@@ -23,7 +23,7 @@ import (
 )
 
 var kinds = []mail.Kind{mail.KindConfirmEmail, mail.KindUpdateEmail, mail.KindResetPassword, mail.KindDeleteAccount, mail.KindPLCOperation, mail.KindSignIn, mail.KindFactorChange,
-	mail.KindAppFactorOn, mail.KindAppFactorOff, mail.KindEmailFactorOn, mail.KindEmailFactorOff, mail.KindBackupCodes}
+	mail.KindAppFactorOn, mail.KindAppFactorOff, mail.KindEmailFactorOn, mail.KindEmailFactorOff, mail.KindBackupCodes, mail.KindDeletionSet}
 
 // Every language says everything, with the same placeholders, and nothing else.
 func TestCatalogues(t *testing.T) {

@@ -91,7 +91,7 @@ type page struct {
 }
 
 // notices tell of something that has happened.
-var notices = map[Kind]bool{KindAppFactorOn: true, KindAppFactorOff: true, KindEmailFactorOn: true, KindEmailFactorOff: true, KindBackupCodes: true}
+var notices = map[Kind]bool{KindAppFactorOn: true, KindAppFactorOff: true, KindEmailFactorOn: true, KindEmailFactorOff: true, KindBackupCodes: true, KindDeletionSet: true}
 
 // dangerous kinds tell what to do if somebody else asked.
 var dangerous = map[Kind]bool{KindUpdateEmail: true, KindDeleteAccount: true, KindPLCOperation: true, KindSignIn: true, KindFactorChange: true}
@@ -121,7 +121,7 @@ func Render(n Note, b Brand) (Message, error) {
 	if b.TextColor == "" {
 		b.TextColor = defaultTextColor
 	}
-	fill := strings.NewReplacer("{handle}", oneLine(n.Handle), "{name}", b.Name, "{host}", b.Host, "{url}", b.HelpURL)
+	fill := strings.NewReplacer("{handle}", oneLine(n.Handle), "{name}", b.Name, "{host}", b.Host, "{url}", b.HelpURL, "{date}", oneLine(n.Date))
 	say := func(key string) string { return fill.Replace(texts[key]) }
 	p := page{Brand: b, Lang: lang, Code: n.Code, About: say("about"), Help: say("help")}
 	if n.Kind == KindMessage {
