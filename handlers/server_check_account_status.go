@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"time"
 
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/blob"
@@ -23,6 +24,9 @@ type accountStatusOutputBody struct {
 	BlobBytes          int64  `json:"blobBytes" doc:"What the account's files take, in bytes."`
 	BlobLimit          int64  `json:"blobLimit" doc:"What they may take; 0: no limit."`
 }
+
+// documentAge is how old the DID document may be that an account's status is judged by.
+const documentAge = 5 * time.Second
 
 // checkAccountStatus tells how far an account that moves here is complete.
 // spec: lexicon com.atproto.server.checkAccountStatus
@@ -49,7 +53,8 @@ func (m serverMethods) checkAccountStatus(ctx context.Context, c accountCaller, 
 		limit = files.MaxBytes
 	}
 	valid := false
-	if doc, err := m.documents.Resolve(ctx, c.DID); err != nil {
+	// Asked anew, but for clients that ask again and again: an operation may have gone past this server.
+	if doc, err := m.documents.ResolveWithin(ctx, c.DID, documentAge); err != nil {
 		m.log.Info("account status without DID document", "did", c.DID, "err", err)
 	} else {
 		valid = accounts.CheckDocument(doc, c.Tenant, key.PublicDIDKey()) == nil

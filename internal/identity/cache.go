@@ -36,6 +36,22 @@ func newDocCache(n int) *docCache {
 	return &docCache{max: n, order: list.New(), byDID: make(map[string]*list.Element)}
 }
 
+// within returns the document if it was fetched less than age ago.
+func (c *docCache) within(did string, now time.Time, age time.Duration) *Document {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.byDID[did]
+	if !ok {
+		return nil
+	}
+	hit := e.Value.(*cachedDoc)
+	if since := now.Sub(hit.fetched); since < 0 || since >= age {
+		return nil
+	}
+	c.order.MoveToFront(e)
+	return hit.doc
+}
+
 // get returns nil when there is nothing usable, and whether the caller should
 // fetch anew what it returns.
 func (c *docCache) get(did string, now time.Time) (doc *Document, refetch bool) {

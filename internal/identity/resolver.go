@@ -90,6 +90,15 @@ func (r *Resolver) Resolve(ctx context.Context, did string) (*Document, error) {
 	return doc, nil
 }
 
+// ResolveWithin is Resolve for who needs a document that was fetched less than
+// age ago. When that cannot be had an older one does not do.
+func (r *Resolver) ResolveWithin(ctx context.Context, did string, age time.Duration) (*Document, error) {
+	if doc := r.cache.within(did, r.cfg.Now(), age); doc != nil {
+		return doc, nil
+	}
+	return r.load(ctx, did)
+}
+
 // Refresh fetches the document now, for callers that have reason to distrust
 // the cached one: an operation was submitted, a signature did not verify. It
 // never returns what was asked for before the call.
