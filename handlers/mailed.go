@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -37,15 +38,23 @@ func (m tokenMail) sendAs(ctx context.Context, v visitor, purpose accounts.Token
 	}
 	token := accounts.NewToken()
 	err = m.db.Tenant(v.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		a, err := find(q)
-		if err != nil {
-			return err
-		}
-		if a.Email == "" {
-			return accounts.ErrNoEmail
-		}
-		if err := accounts.IssueToken(ctx, q, secrets.Typed(), m.now(), a.AID, purpose, token); err != nil {
-			return err
+		var a *accounts.Account
+		for try := 1; ; try++ {
+			var err error
+			if a, err = find(q); err != nil {
+				return err
+			}
+			if a.Email == "" {
+				return accounts.ErrNoEmail
+			}
+			err = accounts.IssueToken(ctx, q, secrets.Typed(), m.now(), a, purpose, token)
+			if err == nil {
+				break
+			}
+			if try > 1 || !errors.Is(err, accounts.ErrEmailOther) {
+				return err
+			}
+			// The address was changed in this moment: whoever find finds now gets the mail.
 		}
 		note := mail.Note{Kind: kind, Lang: v.language(), Handle: a.Handle, Code: token}
 		id, err = m.outbox.Post(ctx, q, v.Tenant, a.AID, a.Email, note, accounts.TokenLife)
@@ -72,6 +81,16 @@ func (m tokenMail) toCaller(ctx context.Context, c accountCaller, purpose accoun
 	return err
 }
 
+// tellDeletion queues the mail that the account is going to be deleted, inside the transaction that sets the date.
+func (m tokenMail) tellDeletion(ctx context.Context, q *tenantdb.Queries, c accountCaller, at time.Time) error {
+	a, err := ownAccount(ctx, q, c)
+	if err != nil || a.Email == "" {
+		return err
+	}
+	note := mail.Note{Kind: mail.KindDeletionSet, Lang: c.language(), Handle: a.Handle, Date: at.UTC().Format("2006-01-02 15:04 UTC")}
+	return m.outbox.Put(ctx, q, c.Tenant, a.AID, a.Email, note, noticeLife)
+}
+
 // use consumes a token of an account, inside the transaction of what it allows.
 func (m tokenMail) use(ctx context.Context, q *tenantdb.Queries, secrets *auth.Secrets, aid int64, purpose accounts.TokenPurpose, token string) error {
 	return accounts.UseToken(ctx, q, secrets.Typed(), m.now(), aid, purpose, token)
@@ -84,6 +103,14 @@ func ownAccount(ctx context.Context, q *tenantdb.Queries, c accountCaller) (*acc
 		return nil, auth.ErrAccountNotFound
 	}
 	return a, err
+}
+
+// lockOwnAccount is ownAccount for who decides on the address: it stays as it is until the transaction ends.
+func lockOwnAccount(ctx context.Context, q *tenantdb.Queries, c accountCaller) (*accounts.Account, error) {
+	if _, err := q.LockAccount(ctx, c.AID); err != nil && !db.IsNoRows(err) {
+		return nil, fmt.Errorf("lock account %d: %w", c.AID, err)
+	}
+	return ownAccount(ctx, q, c)
 }
 
 // language is what the visitor reads, as far as there are texts in it.

@@ -16,7 +16,7 @@ func (m serverMethods) confirmEmail(ctx context.Context, c accountCaller, in *se
 		return nil, err
 	}
 	err = m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		a, err := ownAccount(ctx, q, c)
+		a, err := lockOwnAccount(ctx, q, c)
 		if err != nil {
 			return goneAccount(err)
 		}

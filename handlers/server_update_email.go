@@ -21,7 +21,7 @@ func (m serverMethods) updateEmail(ctx context.Context, c accountCaller, in *ser
 		return nil, err
 	}
 	err = m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		a, err := ownAccount(ctx, q, c)
+		a, err := lockOwnAccount(ctx, q, c)
 		if err != nil {
 			return err
 		}

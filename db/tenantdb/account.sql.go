@@ -192,6 +192,19 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) er
 	return err
 }
 
+const LockAccount = `-- name: LockAccount :one
+SELECT aid FROM pds_tenant.account WHERE aid = $1 FOR NO KEY UPDATE
+`
+
+// Before the address is decided on: what is read afterwards stays until the transaction ends. Mailed tokens come after
+// this row, everywhere.
+func (q *Queries) LockAccount(ctx context.Context, aid int64) (int64, error) {
+	row := q.db.QueryRow(ctx, LockAccount, aid)
+	var aid_2 int64
+	err := row.Scan(&aid_2)
+	return aid_2, err
+}
+
 const UpdateAccountPasswordHash = `-- name: UpdateAccountPasswordHash :execrows
 UPDATE pds_tenant.account SET password_hash = $1::text
 WHERE aid = $2 AND password_hash = $3::text

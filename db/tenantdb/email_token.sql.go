@@ -87,28 +87,35 @@ func (q *Queries) GetEmailToken(ctx context.Context, tokenMac []byte) (GetEmailT
 	return i, err
 }
 
-const UpsertEmailToken = `-- name: UpsertEmailToken :exec
+const UpsertEmailToken = `-- name: UpsertEmailToken :execrows
 INSERT INTO pds_tenant.email_token (aid, purpose, token_mac, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5)
+SELECT c.aid, $1, $2, $3, $4
+FROM pds_tenant.account c WHERE c.aid = $5 AND c.email = $6::text FOR SHARE
 ON CONFLICT (aid, purpose) DO UPDATE SET token_mac = excluded.token_mac, created_at = excluded.created_at, expires_at = excluded.expires_at
 `
 
 type UpsertEmailTokenParams struct {
-	AID       int64
 	Purpose   string
 	TokenMac  []byte
 	CreatedAt time.Time
 	ExpiresAt time.Time
+	AID       int64
+	Email     string
 }
 
-// A new token replaces the one of the same purpose.
-func (q *Queries) UpsertEmailToken(ctx context.Context, arg UpsertEmailTokenParams) error {
-	_, err := q.db.Exec(ctx, UpsertEmailToken,
-		arg.AID,
+// A new token replaces the one of the same purpose. Only for the address that it goes to: the lock has a change of
+// address come either before, and nothing is stored, or after, and the token is deleted with the others.
+func (q *Queries) UpsertEmailToken(ctx context.Context, arg UpsertEmailTokenParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpsertEmailToken,
 		arg.Purpose,
 		arg.TokenMac,
 		arg.CreatedAt,
 		arg.ExpiresAt,
+		arg.AID,
+		arg.Email,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

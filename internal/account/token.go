@@ -74,14 +74,18 @@ func normalToken(typed string) string {
 	return s
 }
 
-// IssueToken stores a token drawn by [NewToken], in place of an earlier one of the same purpose. mac is the tenant's
-// credential secret.
-func IssueToken(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, now time.Time, aid int64, purpose TokenPurpose, token string) error {
-	err := q.UpsertEmailToken(ctx, tenantdb.UpsertEmailTokenParams{
-		AID: aid, Purpose: string(purpose), TokenMac: tokenMAC(mac, purpose, token), CreatedAt: now, ExpiresAt: now.Add(TokenLife),
+// IssueToken stores a token drawn by [NewToken] that is mailed to the account's address, in place of an earlier one of
+// the same purpose. mac is the tenant's credential secret. Errors: [ErrEmailOther]: the address was changed meanwhile,
+// and what goes to the old one must allow nothing.
+func IssueToken(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, now time.Time, a *Account, purpose TokenPurpose, token string) error {
+	n, err := q.UpsertEmailToken(ctx, tenantdb.UpsertEmailTokenParams{
+		AID: a.AID, Email: a.Email, Purpose: string(purpose), TokenMac: tokenMAC(mac, purpose, token), CreatedAt: now, ExpiresAt: now.Add(TokenLife),
 	})
 	if err != nil {
 		return fmt.Errorf("store %s token: %w", purpose, err)
+	}
+	if n == 0 {
+		return ErrEmailOther
 	}
 	return nil
 }

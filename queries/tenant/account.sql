@@ -20,6 +20,11 @@ SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.session_epoch
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE c.email = @email::text AND a.creating_since IS NULL;
 
+-- name: LockAccount :one
+-- Before the address is decided on: what is read afterwards stays until the transaction ends. Mailed tokens come after
+-- this row, everywhere.
+SELECT aid FROM pds_tenant.account WHERE aid = @aid FOR NO KEY UPDATE;
+
 -- name: CountAccountsWithEmail :one
 SELECT count(*)::int FROM pds_tenant.account c JOIN pds_tenant.actor a ON a.aid = c.aid
 WHERE c.email = @email::text AND (a.creating_since IS NULL OR a.creating_since >= @stale_before::timestamptz);

@@ -1,7 +1,9 @@
--- name: UpsertEmailToken :exec
--- A new token replaces the one of the same purpose.
+-- name: UpsertEmailToken :execrows
+-- A new token replaces the one of the same purpose. Only for the address that it goes to: the lock has a change of
+-- address come either before, and nothing is stored, or after, and the token is deleted with the others.
 INSERT INTO pds_tenant.email_token (aid, purpose, token_mac, created_at, expires_at)
-VALUES (@aid, @purpose, @token_mac, @created_at, @expires_at)
+SELECT c.aid, @purpose, @token_mac, @created_at, @expires_at
+FROM pds_tenant.account c WHERE c.aid = @aid AND c.email = @email::text FOR SHARE
 ON CONFLICT (aid, purpose) DO UPDATE SET token_mac = excluded.token_mac, created_at = excluded.created_at, expires_at = excluded.expires_at;
 
 -- name: GetEmailToken :one
