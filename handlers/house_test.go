@@ -71,6 +71,8 @@ type house struct {
 	emails  atomic.Int64
 	stop    func()     // ends the open streams
 	ended   chan error // what came of it
+
+	documents *identity.Resolver
 }
 
 // houseClock is the real time moved forward.
@@ -136,7 +138,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	h.http = httptest.NewUnstartedServer(h.listen())
 	h.plc = plcdir.New(h.db, h.clock.Now, false)
 	client := identity.NewHTTPClient(identity.Policy{AllowLoopback: true})
-	documents := identity.NewResolver(identity.ResolverConfig{
+	h.documents = identity.NewResolver(identity.ResolverConfig{
 		Now: h.clock.Now, Log: log, HTTP: client, PLC: h.plc, DevHost: h.http.Listener.Addr().String(),
 	})
 	h.tenants = tenant.NewRegistry(h.db, keys, tenant.Config{Scheme: "http", Port: 2583, Dev: true}, h.clock.Now, log)
@@ -150,14 +152,14 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	h.repos = repodb.New(h.db, keys, h.clock.Now, log, repodb.Config{Hub: hub})
 	h.outbox = outbox.New(h.db, keys, h.tenants, outbox.Config{}, h.clock.Now, log)
 	h.streams = firehose.NewTails(h.db, hub, h.clock.Now, log, firehose.Config{RingEvents: 100})
-	h.tokens = auth.NewServices(documents, h.clock.Now)
+	h.tokens = auth.NewServices(h.documents, h.clock.Now)
 	h.limits = limit.New(h.db, h.clock.Now, log)
 	h.server = New(Deps{
 		Log: log, Now: h.clock.Now, Version: "test",
 		Auth: sessions, ByHost: h.tenants.ByHost,
 		DB: h.db, Tenants: h.tenants, Keys: keys, Sessions: sessions, Actors: h.actors,
 		Passwords: accounts.NewPasswords(accounts.PasswordConfig{Cost: accounts.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1}, Parallel: 8}, h.clock.Now),
-		Repos:     h.repos, Blobs: h.blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(h.dataDir, "pictures")}), Hub: hub, Streams: h.streams, Directory: h.plc, Documents: documents,
+		Repos:     h.repos, Blobs: h.blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(h.dataDir, "pictures")}), Hub: hub, Streams: h.streams, Directory: h.plc, Documents: h.documents,
 		Lexicons: lexicon.Default(),
 		Clock:    repo.NewClock(h.clock.Now, rand.IntN(1024)),
 		Outbox:   h.outbox,
@@ -176,7 +178,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		h.http.Close()
 		h.repos.Close()
 		h.blobs.Close()
-		documents.Close()
+		h.documents.Close()
 		client.CloseIdleConnections()
 		h.log.keepsSecrets()
 		if t.Failed() {

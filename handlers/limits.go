@@ -78,6 +78,7 @@ var (
 		"com.atproto.identity.signPlcOperation":             codes,
 		"com.atproto.identity.requestPlcOperationSignature": {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
 		"com.atproto.identity.refreshIdentity":              {perAddress, []limit.Bucket{{Points: 30, Window: fiveMinutes}, {Points: 500, Window: day}}},
+		"com.atproto.server.deactivateAccount":              {perAccount, []limit.Bucket{{Points: 10, Window: fiveMinutes}, {Points: 50, Window: day}}},
 		"com.atproto.identity.updateHandle":                 {perAccount, []limit.Bucket{{Points: 10, Window: fiveMinutes}, {Points: 50, Window: day}}},
 		"com.atproto.sync.getRepo":                          {perAddress, []limit.Bucket{{Points: 6000, Window: fiveMinutes}}},
 	}

@@ -105,11 +105,10 @@ func (m serverMethods) newSignup(ctx context.Context, t *tenant.Tenant, in *serv
 // signUp is the part that leaves traces.
 func (m serverMethods) signUp(ctx context.Context, tn *tenant.Tenant, s *accounts.Signup, rotation identity.Signer, refresh auth.RefreshRow) error {
 	t := m.db.Tenant(tn.Schema)
-	var displaced []string
 	var first *repo.Commit
 	submitted := false
 	err := t.Tx(ctx, func(q *tenantdb.Queries) (err error) {
-		if displaced, err = s.Begin(ctx, q, m.keys); err != nil {
+		if err := s.Begin(ctx, q, m.keys); err != nil {
 			return err
 		}
 		first, err = repodb.InsertRepo(ctx, q, s.AID, s.DID, s.Key, m.now())
@@ -145,9 +144,6 @@ func (m serverMethods) signUp(ctx context.Context, tn *tenant.Tenant, s *account
 		if finished := m.undo(ctx, t, s, submitted, rotation); finished {
 			err = nil // the second transaction did happen, only its answer was lost
 		}
-	}
-	for _, did := range displaced {
-		m.log.Info("sign-up took the place of one that a crash had cut off", "tenant", tn.Hostname, "displaced", did)
 	}
 	return err
 }

@@ -58,7 +58,7 @@ func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *se
 		if err := caller.UseUp(ctx, q); err != nil {
 			return err
 		}
-		if _, err := s.Begin(ctx, q, m.keys); err != nil {
+		if err := s.Begin(ctx, q, m.keys); err != nil {
 			return err
 		}
 		if _, err := repodb.InsertRepo(ctx, q, s.AID, s.DID, s.Key, m.now()); err != nil {

@@ -19,7 +19,7 @@ import (
 // hears of it before somebody approves.
 func (m serverMethods) queueSignUp(ctx context.Context, t *tenant.Tenant, s *accounts.Signup, lang string, refresh auth.RefreshRow) error {
 	return m.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		if _, err := s.Begin(ctx, q, m.keys); err != nil {
+		if err := s.Begin(ctx, q, m.keys); err != nil {
 			return err
 		}
 		if _, err := repodb.InsertRepo(ctx, q, s.AID, s.DID, s.Key, m.now()); err != nil {

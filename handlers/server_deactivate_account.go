@@ -6,12 +6,14 @@ import (
 
 	"github.com/bluesky-social/indigo/atproto/syntax"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/firehose"
 )
 
-// deactivateAccount hides the account, until it is activated or, if a date is given, deleted.
+// deactivateAccount hides the account, until it is activated or, if a date is given, deleted. The first date is told by
+// mail: a session alone is enough to set it.
 // spec: lexicon com.atproto.server.deactivateAccount
 func (m serverMethods) deactivateAccount(ctx context.Context, c accountCaller, in *serverDeactivateAccountInput) (*serverDeactivateAccountOutput, error) {
 	var deleteAfter *time.Time
@@ -23,11 +25,20 @@ func (m serverMethods) deactivateAccount(ctx context.Context, c accountCaller, i
 		deleteAfter = &at
 	}
 	err := m.publish(ctx, c.Tenant, func(q *tenantdb.Queries) ([]firehose.Event, error) {
-		return accounts.Deactivate(ctx, q, m.now(), c.AID, deleteAfter)
+		before, err := q.LockActor(ctx, c.AID)
+		if err != nil && !db.IsNoRows(err) {
+			return nil, err
+		}
+		events, err := accounts.Deactivate(ctx, q, m.now(), c.AID, deleteAfter)
+		if err == nil && deleteAfter != nil && before.DeleteAfter == nil {
+			err = m.mail.tellDeletion(ctx, q, c, accounts.Held(*deleteAfter, m.now()))
+		}
+		return events, err
 	})
 	m.actors.Forget(c.Tenant.Schema, c.DID)
 	if err != nil {
 		return nil, goneAccount(err)
 	}
+	m.mail.outbox.Wake(c.Tenant)
 	return &serverDeactivateAccountOutput{}, nil
 }

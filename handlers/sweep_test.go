@@ -1,16 +1,21 @@
 package handlers
 
 import (
+	"context"
+	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/did-method-plc/go-didplc"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -24,26 +29,26 @@ func (h *house) aid(tn *tenant.Tenant, did string) int64 {
 	return ids[0]
 }
 
-// Accounts are deleted when their date has come, by any number of processes, once; those activated meanwhile are not,
-// and one that never came into use goes without a word.
+// Accounts are deleted when their date has come and they were held for three days, by any number of processes, once;
+// those activated meanwhile are not, and one that never came into use goes without a word.
 func TestDeleteAfter(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	due, saved, later := h.createAccount(hostA, "alice"), h.createAccount(hostA, "bob"), h.createAccount(hostA, "carol")
+	due, saved, later, hasty := h.createAccount(hostA, "alice"), h.createAccount(hostA, "bob"), h.createAccount(hostA, "carol"), h.createAccount(hostA, "dave")
 	due.create("app.bsky.feed.post", "", postRecord("one")).ok()
 	day := func(n int) string {
 		return h.clock.Now().Add(time.Duration(n) * 24 * time.Hour).UTC().Format(time.RFC3339)
 	}
-	due.call(deactivate, obj{"deleteAfter": day(1)}).ok()
-	saved.call(deactivate, obj{"deleteAfter": day(1)}).ok()
+	due.call(deactivate, obj{"deleteAfter": day(4)}).ok()
+	saved.call(deactivate, obj{"deleteAfter": day(4)}).ok()
 	saved.call(activate, nil).ok()
 	later.call(deactivate, obj{"deleteAfter": day(30)}).ok()
 	token := due.ask(serviceAuth, "aud", h.b.ServiceDID, "lxm", methodCreateAccount).ok().str("token")
 	moved := h.post(hostB, createAccount, bearer(token), obj{"did": due.did, "handle": "alice.b.test", "email": h.email("m"), "password": userPassword}).ok()
-	movedAID, dueAID := h.aid(h.b, moved.str("did")), h.aid(h.a, due.did)
+	movedAID, dueAID, hastyAID := h.aid(h.b, moved.str("did")), h.aid(h.a, due.did), h.aid(h.a, hasty.did)
 	sweepers := make([]*accounts.Sweeper, 3)
 	for i := range sweepers {
-		sweepers[i] = accounts.NewSweeper(h.db, h.tenants, h.plc, h.clock.Now, slog.New(slog.DiscardHandler))
+		sweepers[i] = accounts.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
 	}
 	sweep := func() {
 		t.Helper()
@@ -62,6 +67,32 @@ func TestDeleteAfter(t *testing.T) {
 	if got := h.told(h.a, seq); got != "" {
 		t.Errorf("before the date: %q", got)
 	}
+	// A session is enough to set a date, so nobody loses an account by it before having seen the mail.
+	hasty.call(deactivate, obj{"deleteAfter": day(-300)}).ok()
+	hasty.call(deactivate, obj{"deleteAfter": day(-1)}).ok() // told once
+	until := h.clock.Now().Add(accounts.HoldTime).UTC().Format("2006-01-02")
+	var notices []queuedMail
+	for _, m := range h.queued(h.a) {
+		if m.Handle == hasty.handle {
+			notices = append(notices, m)
+		}
+	}
+	if len(notices) != 1 || notices[0].Kind != mail.KindDeletionSet || !strings.HasPrefix(notices[0].Date, until) {
+		t.Errorf("%+v", notices)
+	}
+	h.clock.add(accounts.HoldTime - time.Hour)
+	sweep()
+	h.aid(h.a, hasty.did)
+	h.clock.add(2 * time.Hour)
+	sweep()
+	sweep()
+	if got := h.told(h.a, seq); got != "account(deleted)" {
+		t.Errorf("after three days: %q", got)
+	}
+	h.leavesNothing(h.a, hastyAID, 1)
+	h.leavesNothing(h.b, movedAID, 0)
+	h.aid(h.a, due.did)
+	seq = h.lastSeq(h.a)
 	h.clock.add(25 * time.Hour)
 	sweep()
 	sweep()
@@ -71,12 +102,97 @@ func TestDeleteAfter(t *testing.T) {
 	h.leavesNothing(h.a, dueAID, 1)
 	h.aid(h.a, saved.did)
 	h.aid(h.a, later.did)
-	h.aid(h.b, due.did)
-	h.clock.add(3 * 24 * time.Hour)
-	sweep()
-	h.leavesNothing(h.b, movedAID, 0)
 	if got := h.told(h.b, 0); got != "" {
 		t.Errorf("an account nobody knew says %q", got)
+	}
+	h.check()
+}
+
+// awayDirectory answers nobody while it is away.
+type awayDirectory struct {
+	identity.Directory
+	away bool
+}
+
+func (d *awayDirectory) Resolve(ctx context.Context, did string) (*identity.Document, error) {
+	if d.away {
+		return nil, identity.ErrDIDUnavailable
+	}
+	return d.Directory.Resolve(ctx, did)
+}
+
+// An account that moved here and was never activated is not deleted while its DID leads here, or while nobody can say
+// where it leads: with it would go the key that the DID names.
+func TestArrivalIsKept(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	arrive := func(label string) (*user, *user) {
+		u := h.createAccount(hostA, label)
+		token := u.ask(serviceAuth, "aud", h.b.ServiceDID, "lxm", methodCreateAccount).ok().str("token")
+		r := h.post(hostB, createAccount, bearer(token), obj{"did": u.did, "handle": label + ".b.test", "email": h.email("m"), "password": userPassword}).ok()
+		return u, &user{h, hostB, u.did, label + ".b.test", r.str("accessJwt"), r.str("refreshJwt")}
+	}
+	leadsTo := func(u *user, tn *tenant.Tenant) {
+		u.plcUpdate(func(op *didplc.RegularOp) {
+			op.Services[identity.ServicePDS] = didplc.OpService{Type: identity.ServicePDSType, Endpoint: tn.PublicURL}
+		}, nil)
+	}
+	here := func(u *user) bool {
+		return query64(t, h.url, "SELECT count(*) FROM "+h.b.Schema.String()+".actor WHERE did = $1", u.did)[0] == 1
+	}
+	directory := &awayDirectory{Directory: h.plc}
+	documents := identity.NewResolver(identity.ResolverConfig{Now: h.clock.Now, PLC: directory})
+	defer documents.Close()
+	sweep := func() error {
+		return accounts.NewSweeper(h.db, h.tenants, h.plc, documents, h.clock.Now, slog.New(slog.DiscardHandler)).Sweep(t.Context())
+	}
+	oldA, newA := arrive("alice")
+	_, newB := arrive("bob")
+	leadsTo(oldA, h.b)
+	directory.away = true
+	h.clock.add(accounts.MovedLife + time.Hour)
+	if err := sweep(); !errors.Is(err, identity.ErrDIDUnavailable) {
+		t.Errorf("the directory is away: %v", err)
+	}
+	if !here(newA) || !here(newB) {
+		t.Fatal("deleted without asking")
+	}
+	directory.away = false
+	if err := sweep(); err != nil {
+		t.Error(err)
+	}
+	if !here(newA) || here(newB) {
+		t.Errorf("the one whose DID leads here: %v, the other: %v", here(newA), here(newB))
+	}
+	// It has its time again, each time; then its DID goes elsewhere.
+	for range 2 {
+		h.clock.add(accounts.MovedLife + time.Hour)
+		if err := sweep(); err != nil || !here(newA) {
+			t.Errorf("%v, here: %v", err, here(newA))
+		}
+	}
+	leadsTo(oldA, h.a)
+	h.clock.add(accounts.MovedLife - 2*time.Hour)
+	if err := sweep(); err != nil || !here(newA) {
+		t.Errorf("before the date: %v, here: %v", err, here(newA))
+	}
+	h.clock.add(3 * time.Hour)
+	if err := sweep(); err != nil || here(newA) {
+		t.Errorf("%v, here: %v", err, here(newA))
+	}
+	// Nobody waits for ever.
+	_, newC := arrive("carol")
+	directory.away = true
+	h.clock.add(accounts.MovedLife + 29*24*time.Hour)
+	if err := sweep(); err == nil || !here(newC) {
+		t.Errorf("%v, here: %v", err, here(newC))
+	}
+	h.clock.add(2 * 24 * time.Hour)
+	if err := sweep(); err != nil || here(newC) {
+		t.Errorf("%v, here: %v", err, here(newC))
+	}
+	if got := h.told(h.b, 0); got != "" {
+		t.Errorf("told: %q", got)
 	}
 	h.check()
 }
@@ -131,7 +247,7 @@ func TestPurgeGoesOn(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := accounts.NewSweeper(h.db, h.tenants, h.plc, h.clock.Now, slog.New(slog.DiscardHandler)).Sweep(t.Context()); err != nil {
+	if err := accounts.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler)).Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	h.leavesNothing(h.a, aid, 1)
@@ -154,7 +270,7 @@ func TestSweepExpired(t *testing.T) {
 		}
 		return out
 	}
-	sweeper := accounts.NewSweeper(h.db, h.tenants, h.plc, h.clock.Now, slog.New(slog.DiscardHandler))
+	sweeper := accounts.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
 	for _, tt := range []struct {
 		wait time.Duration
 		want [3]int64

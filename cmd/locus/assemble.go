@@ -61,7 +61,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		Lexicons: lexicon.Default(), Outbox: mails, Services: auth.NewServices(documents, now), Limits: limits,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
-	return &app{d, keys, tenants, account.NewSweeper(d, tenants, resolver.PLC, now, log), repos, streams, hub, documents, mails, blobs, limits, server}
+	return &app{d, keys, tenants, account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos, streams, hub, documents, mails, blobs, limits, server}
 }
 
 // close waits for writes that are on their way.

@@ -120,6 +120,45 @@ func (q *Queries) InsertMovedActor(ctx context.Context, arg InsertMovedActorPara
 	return err
 }
 
+const ListArrivalsDue = `-- name: ListArrivalsDue :many
+SELECT aid, did, delete_after::timestamptz AS delete_after FROM pds_tenant.actor
+WHERE delete_after <= $1::timestamptz AND deactivated_at IS NOT NULL AND unannounced AND aid > $2::bigint
+ORDER BY aid LIMIT $3::int
+`
+
+type ListArrivalsDueParams struct {
+	Now      time.Time
+	AfterAID int64
+	MaxRows  int32
+}
+
+type ListArrivalsDueRow struct {
+	AID         int64
+	DID         string
+	DeleteAfter time.Time
+}
+
+// Accounts that moved here, were never activated, and whose time has come.
+func (q *Queries) ListArrivalsDue(ctx context.Context, arg ListArrivalsDueParams) ([]ListArrivalsDueRow, error) {
+	rows, err := q.db.Query(ctx, ListArrivalsDue, arg.Now, arg.AfterAID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListArrivalsDueRow
+	for rows.Next() {
+		var i ListArrivalsDueRow
+		if err := rows.Scan(&i.AID, &i.DID, &i.DeleteAfter); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const LockActor = `-- name: LockActor :one
 SELECT aid, did, handle, deactivated_at, delete_after, takedown_ref, unannounced FROM pds_tenant.actor
 WHERE aid = $1 AND creating_since IS NULL FOR UPDATE
@@ -152,7 +191,7 @@ func (q *Queries) LockActor(ctx context.Context, aid int64) (LockActorRow, error
 
 const LockActorDueForDeletion = `-- name: LockActorDueForDeletion :one
 SELECT aid, did FROM pds_tenant.actor
-WHERE delete_after <= $1::timestamptz AND deactivated_at IS NOT NULL AND creating_since IS NULL
+WHERE delete_after <= $1::timestamptz AND deactivated_at IS NOT NULL AND creating_since IS NULL AND NOT unannounced
 ORDER BY delete_after LIMIT 1 FOR UPDATE SKIP LOCKED
 `
 
@@ -161,12 +200,31 @@ type LockActorDueForDeletionRow struct {
 	DID string
 }
 
-// Only what is still deactivated: an activation takes the date away with it.
+// Only what is still deactivated: an activation takes the date away with it. Arrivals are looked at one by one.
 func (q *Queries) LockActorDueForDeletion(ctx context.Context, now time.Time) (LockActorDueForDeletionRow, error) {
 	row := q.db.QueryRow(ctx, LockActorDueForDeletion, now)
 	var i LockActorDueForDeletionRow
 	err := row.Scan(&i.AID, &i.DID)
 	return i, err
+}
+
+const LockArrivalDue = `-- name: LockArrivalDue :one
+SELECT aid FROM pds_tenant.actor
+WHERE aid = $1 AND delete_after <= $2::timestamptz AND deactivated_at IS NOT NULL AND unannounced
+FOR UPDATE SKIP LOCKED
+`
+
+type LockArrivalDueParams struct {
+	AID int64
+	Now time.Time
+}
+
+// One of them, if it still is one and no other process is at it.
+func (q *Queries) LockArrivalDue(ctx context.Context, arg LockArrivalDueParams) (int64, error) {
+	row := q.db.QueryRow(ctx, LockArrivalDue, arg.AID, arg.Now)
+	var aid int64
+	err := row.Scan(&aid)
+	return aid, err
 }
 
 const UpdateAccountEmail = `-- name: UpdateAccountEmail :exec
@@ -298,4 +356,23 @@ func (q *Queries) UpdateActorHandle(ctx context.Context, arg UpdateActorHandlePa
 	var i UpdateActorHandleRow
 	err := row.Scan(&i.DID, &i.Unannounced)
 	return i, err
+}
+
+const UpdateArrivalKept = `-- name: UpdateArrivalKept :execrows
+UPDATE pds_tenant.actor SET delete_after = $1::timestamptz
+WHERE aid = $2 AND delete_after <= $3::timestamptz AND deactivated_at IS NOT NULL AND unannounced
+`
+
+type UpdateArrivalKeptParams struct {
+	Until time.Time
+	AID   int64
+	Now   time.Time
+}
+
+func (q *Queries) UpdateArrivalKept(ctx context.Context, arg UpdateArrivalKeptParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateArrivalKept, arg.Until, arg.AID, arg.Now)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

@@ -267,7 +267,7 @@ func (q *Queries) LockStaleSignups(ctx context.Context, arg LockStaleSignupsPara
 }
 
 const LockStaleSignupsOf = `-- name: LockStaleSignupsOf :many
-SELECT a.aid, a.did, a.creating_since::timestamptz AS creating_since FROM pds_tenant.actor a
+SELECT a.aid FROM pds_tenant.actor a
 WHERE a.creating_since < $1::timestamptz
   AND (a.handle = $2::text
     OR a.aid = (SELECT c.aid FROM pds_tenant.account c WHERE c.email = $3::text))
@@ -281,26 +281,20 @@ type LockStaleSignupsOfParams struct {
 	Email  string
 }
 
-type LockStaleSignupsOfRow struct {
-	AID           int64
-	DID           string
-	CreatingSince time.Time
-}
-
 // The same, but only what stands in the way of this handle or this email address.
-func (q *Queries) LockStaleSignupsOf(ctx context.Context, arg LockStaleSignupsOfParams) ([]LockStaleSignupsOfRow, error) {
+func (q *Queries) LockStaleSignupsOf(ctx context.Context, arg LockStaleSignupsOfParams) ([]int64, error) {
 	rows, err := q.db.Query(ctx, LockStaleSignupsOf, arg.Before, arg.Handle, arg.Email)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []LockStaleSignupsOfRow
+	var items []int64
 	for rows.Next() {
-		var i LockStaleSignupsOfRow
-		if err := rows.Scan(&i.AID, &i.DID, &i.CreatingSince); err != nil {
+		var aid int64
+		if err := rows.Scan(&aid); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, aid)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -348,4 +342,16 @@ func (q *Queries) UpdateActorSessionsEnded(ctx context.Context, aid int64) (stri
 	var did string
 	err := row.Scan(&did)
 	return did, err
+}
+
+const UpdateSignupDisplaced = `-- name: UpdateSignupDisplaced :exec
+WITH email AS (UPDATE pds_tenant.account SET email = NULL WHERE account.aid = $1)
+UPDATE pds_tenant.actor SET handle = NULL, creating_since = creating_since - interval '1 second' WHERE actor.aid = $1
+`
+
+// Another takes the names. The row stays for the sweep, which ends the DID too; a process that wakes up after all does
+// not find its mark.
+func (q *Queries) UpdateSignupDisplaced(ctx context.Context, aid int64) error {
+	_, err := q.db.Exec(ctx, UpdateSignupDisplaced, aid)
+	return err
 }

@@ -55,6 +55,7 @@ type house struct {
 	keys      *keyring.Keyring
 	tenants   *tenant.Registry
 	directory identity.Directory
+	documents *identity.Resolver
 	tenant    *tenant.Tenant
 	tdb       *db.Tenant
 	emails    atomic.Int64
@@ -73,6 +74,8 @@ func newHouse(t testing.TB, settings map[string]string) *house {
 	}
 	t.Cleanup(func() { _ = h.raw.Close(context.WithoutCancel(t.Context())) })
 	h.directory = plcdir.New(h.db, h.clock.Now, false)
+	h.documents = identity.NewResolver(identity.ResolverConfig{Now: h.clock.Now, PLC: h.directory})
+	t.Cleanup(h.documents.Close)
 	h.tenants = tenant.NewRegistry(h.db, keys, tenant.Config{Scheme: "http", Port: 2583, Dev: true}, h.clock.Now, slog.New(slog.DiscardHandler))
 	if h.tenant, err = h.tenants.Create(t.Context(), tenant.Spec{Hostname: "localhost", HandleDomains: []string{"test"}, Settings: settings}); err != nil {
 		t.Fatal(err)
@@ -143,7 +146,7 @@ func (h *house) signUp(ctx context.Context, req account.Request, f fault) (*acco
 	submitted := false
 	err = f.around(stepBegin, func() error {
 		return h.tdb.Tx(ctx, func(q *tenantdb.Queries) (err error) {
-			if _, err = s.Begin(ctx, q, h.keys); err != nil {
+			if err := s.Begin(ctx, q, h.keys); err != nil {
 				return err
 			}
 			commit, err = repodb.InsertRepo(ctx, q, s.AID, s.DID, s.Key, now)

@@ -24,10 +24,26 @@ import (
 // ErrDIDDocument: 400 InvalidRequest, with its own text. The DID document does not lead to this account.
 var ErrDIDDocument = errors.New("DID document does not fit")
 
+// HoldTime is how long a deactivated account is held at least, whatever date it is to be deleted at: its owner has time to
+// come back. To be gone at once takes more than a session: the password and a mailed token.
+const HoldTime = 3 * 24 * time.Hour
+
+// Held is when an account that is deactivated now is deleted, of the date that was asked for.
+func Held(deleteAfter, now time.Time) time.Time {
+	if earliest := now.Add(HoldTime); deleteAfter.Before(earliest) {
+		return earliest
+	}
+	return deleteAfter
+}
+
 // Deactivate hides an account until it is activated again. deleteAfter, if not nil, is when it is to be deleted
-// unless that happens: a job does it. Doing it twice keeps the first moment and takes the new date. Errors:
-// [ErrNotFound].
+// unless that happens, by a job and not before [HoldTime]. Doing it twice keeps the first moment and takes the new date.
+// Errors: [ErrNotFound].
 func Deactivate(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, deleteAfter *time.Time) ([]firehose.Event, error) {
+	if deleteAfter != nil {
+		held := Held(*deleteAfter, now)
+		deleteAfter = &held
+	}
 	row, err := q.UpdateActorDeactivated(ctx, tenantdb.UpdateActorDeactivatedParams{AID: aid, Now: now, DeleteAfter: deleteAfter})
 	if db.IsNoRows(err) {
 		return nil, ErrNotFound
@@ -66,17 +82,10 @@ func Activate(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64
 	}, nil
 }
 
-// SetHandle gives an account another handle, or the one it has. Unfinished sign-ups in the way that are stale are
-// removed first. Errors: [ErrNotFound], [ErrHandleTaken] in a [TakenError].
+// SetHandle gives an account another handle, or the one it has, also from a stale sign-up. Errors: [ErrNotFound], [ErrHandleTaken] in a [TakenError].
 func SetHandle(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, handle string) ([]firehose.Event, error) {
-	stale, err := q.LockStaleSignupsOf(ctx, tenantdb.LockStaleSignupsOfParams{Before: now.Add(-StaleAfter), Handle: handle})
-	if err != nil {
-		return nil, fmt.Errorf("look for stale sign-ups: %w", err)
-	}
-	for _, old := range stale {
-		if err := remove(ctx, q, old.AID); err != nil {
-			return nil, err
-		}
+	if err := displaceStale(ctx, q, now, handle, ""); err != nil {
+		return nil, err
 	}
 	row, err := q.UpdateActorHandle(ctx, tenantdb.UpdateActorHandleParams{AID: aid, Handle: handle})
 	switch constraint, _ := db.IsUnique(err); {

@@ -186,21 +186,12 @@ func (s *Signup) Mint(keys *keyring.Keyring, rotation identity.Signer) error {
 	return nil
 }
 
-// Begin inserts the account, unseen by everybody, and takes the invite code's use. Unfinished sign-ups in its way that
-// are stale are removed first: their DIDs are returned, for a tombstone after the transaction. Errors:
-// [ErrHandleTaken], [ErrEmailTaken], [ErrInviteUnavailable].
-func (s *Signup) Begin(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring) (displaced []string, err error) {
-	stale, err := q.LockStaleSignupsOf(ctx, tenantdb.LockStaleSignupsOfParams{
-		Before: s.CreatedAt.Add(-StaleAfter), Handle: s.Handle, Email: s.Email,
-	})
+// Begin inserts the account, unseen by everybody, and takes the invite code's use. Errors: [ErrHandleTaken],
+// [ErrEmailTaken], [ErrInviteUnavailable].
+func (s *Signup) Begin(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring) error {
+	err := displaceStale(ctx, q, s.CreatedAt, s.Handle, s.Email)
 	if err != nil {
-		return nil, fmt.Errorf("look for stale sign-ups: %w", err)
-	}
-	for _, old := range stale {
-		if err := remove(ctx, q, old.AID); err != nil {
-			return nil, err
-		}
-		displaced = append(displaced, old.DID)
+		return err
 	}
 	if s.Moved {
 		err = q.InsertMovedActor(ctx, tenantdb.InsertMovedActorParams{
@@ -212,11 +203,11 @@ func (s *Signup) Begin(ctx context.Context, q *tenantdb.Queries, keys *keyring.K
 		})
 	}
 	if err != nil {
-		return nil, s.taken(err, "insert actor")
+		return s.taken(err, "insert actor")
 	}
 	if s.Moved {
 		if reserved, err := takeReserved(ctx, q, keys, s.tenant, s.DID, s.CreatedAt); err != nil {
-			return nil, err
+			return err
 		} else if reserved != nil {
 			s.Key = reserved
 		}
@@ -225,22 +216,37 @@ func (s *Signup) Begin(ctx context.Context, q *tenantdb.Queries, keys *keyring.K
 		AID: s.AID, Email: &s.Email, PasswordHash: optional(s.PasswordHash), InviteCode: optional(s.InviteCode), CreatedAt: s.CreatedAt,
 	})
 	if err != nil {
-		return nil, s.taken(err, "insert account")
+		return s.taken(err, "insert account")
 	}
 	sealed, err := keys.SealSigningKey(s.tenant.Schema.String(), s.AID, s.Key)
 	if err != nil {
-		return nil, fmt.Errorf("seal signing key: %w", err)
+		return fmt.Errorf("seal signing key: %w", err)
 	}
 	err = q.InsertSigningKey(ctx, tenantdb.InsertSigningKeyParams{AID: s.AID, Sealed: sealed, Public: s.Key.PublicDIDKey(), CreatedAt: s.CreatedAt})
 	if err != nil {
-		return nil, fmt.Errorf("insert signing key: %w", err)
+		return fmt.Errorf("insert signing key: %w", err)
 	}
 	if s.InviteCode != "" {
 		if err := useInvite(ctx, q, s.CreatedAt, s.InviteCode, s.AID); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return displaced, nil
+	return nil
+}
+
+// displaceStale takes handle and address from unfinished sign-ups that are stale. The rest of them is the sweep's, which
+// also ends their DIDs.
+func displaceStale(ctx context.Context, q *tenantdb.Queries, now time.Time, handle, email string) error {
+	stale, err := q.LockStaleSignupsOf(ctx, tenantdb.LockStaleSignupsOfParams{Before: now.Add(-StaleAfter), Handle: handle, Email: email})
+	if err != nil {
+		return fmt.Errorf("look for stale sign-ups: %w", err)
+	}
+	for _, aid := range stale {
+		if err := q.UpdateSignupDisplaced(ctx, aid); err != nil {
+			return fmt.Errorf("displace sign-up %d: %w", aid, err)
+		}
+	}
+	return nil
 }
 
 func (s *Signup) taken(err error, doing string) error {

@@ -27,13 +27,15 @@ type Sweeper struct {
 	db        *db.DB
 	tenants   *tenant.Registry
 	directory identity.Directory
+	documents *identity.Resolver
 	now       func() time.Time
 	log       *slog.Logger
 }
 
-// NewSweeper makes a sweeper; directory is told about DIDs that were made for nothing.
-func NewSweeper(d *db.DB, tenants *tenant.Registry, directory identity.Directory, now func() time.Time, log *slog.Logger) *Sweeper {
-	return &Sweeper{db: d, tenants: tenants, directory: directory, now: now, log: log}
+// NewSweeper makes a sweeper; directory is told about DIDs that were made for nothing, documents say where those live
+// that are to be deleted without ever having been activated.
+func NewSweeper(d *db.DB, tenants *tenant.Registry, directory identity.Directory, documents *identity.Resolver, now func() time.Time, log *slog.Logger) *Sweeper {
+	return &Sweeper{db: d, tenants: tenants, directory: directory, documents: documents, now: now, log: log}
 }
 
 // Run sweeps every ten minutes until the context ends.
@@ -79,6 +81,9 @@ func (s *Sweeper) sweep(ctx context.Context, t *tenant.Tenant) error {
 		return err
 	}
 	var failed []error // by the directory: the rest goes on
+	if err := s.deleteArrivals(ctx, t, now); err != nil {
+		failed = append(failed, err)
+	}
 	if err := s.goOn(ctx, t, now); err != nil {
 		failed = append(failed, err)
 	}

@@ -23,10 +23,26 @@ SELECT aid, did, handle, deactivated_at, delete_after, takedown_ref, unannounced
 WHERE aid = @aid AND creating_since IS NULL FOR UPDATE;
 
 -- name: LockActorDueForDeletion :one
--- Only what is still deactivated: an activation takes the date away with it.
+-- Only what is still deactivated: an activation takes the date away with it. Arrivals are looked at one by one.
 SELECT aid, did FROM pds_tenant.actor
-WHERE delete_after <= @now::timestamptz AND deactivated_at IS NOT NULL AND creating_since IS NULL
+WHERE delete_after <= @now::timestamptz AND deactivated_at IS NOT NULL AND creating_since IS NULL AND NOT unannounced
 ORDER BY delete_after LIMIT 1 FOR UPDATE SKIP LOCKED;
+
+-- name: ListArrivalsDue :many
+-- Accounts that moved here, were never activated, and whose time has come.
+SELECT aid, did, delete_after::timestamptz AS delete_after FROM pds_tenant.actor
+WHERE delete_after <= @now::timestamptz AND deactivated_at IS NOT NULL AND unannounced AND aid > @after_aid::bigint
+ORDER BY aid LIMIT @max_rows::int;
+
+-- name: LockArrivalDue :one
+-- One of them, if it still is one and no other process is at it.
+SELECT aid FROM pds_tenant.actor
+WHERE aid = @aid AND delete_after <= @now::timestamptz AND deactivated_at IS NOT NULL AND unannounced
+FOR UPDATE SKIP LOCKED;
+
+-- name: UpdateArrivalKept :execrows
+UPDATE pds_tenant.actor SET delete_after = @until::timestamptz
+WHERE aid = @aid AND delete_after <= @now::timestamptz AND deactivated_at IS NOT NULL AND unannounced;
 
 -- name: InsertMovedActor :exec
 -- An account with a DID of its own: deactivated until its DID document leads here, unknown to the firehose.

@@ -22,12 +22,18 @@ FOR UPDATE SKIP LOCKED;
 
 -- name: LockStaleSignupsOf :many
 -- The same, but only what stands in the way of this handle or this email address.
-SELECT a.aid, a.did, a.creating_since::timestamptz AS creating_since FROM pds_tenant.actor a
+SELECT a.aid FROM pds_tenant.actor a
 WHERE a.creating_since < @before::timestamptz
   AND (a.handle = @handle::text
     OR a.aid = (SELECT c.aid FROM pds_tenant.account c WHERE c.email = @email::text))
 ORDER BY a.aid LIMIT 10
 FOR UPDATE OF a;
+
+-- name: UpdateSignupDisplaced :exec
+-- Another takes the names. The row stays for the sweep, which ends the DID too; a process that wakes up after all does
+-- not find its mark.
+WITH email AS (UPDATE pds_tenant.account SET email = NULL WHERE account.aid = @aid)
+UPDATE pds_tenant.actor SET handle = NULL, creating_since = creating_since - interval '1 second' WHERE actor.aid = @aid;
 
 -- name: DeleteActor :exec
 DELETE FROM pds_tenant.actor WHERE aid = @aid;
