@@ -69,7 +69,7 @@ var (
 		"com.atproto.server.deleteAccount":                  {perAddress, []limit.Bucket{{Points: 50, Window: fiveMinutes}}},
 		"com.atproto.server.requestPasswordReset":           {perAddress, []limit.Bucket{{Points: 15, Window: time.Hour}, {Points: 50, Window: day}}},
 		"com.atproto.server.resetPassword":                  {perAddress, []limit.Bucket{{Points: 50, Window: fiveMinutes}}},
-		"com.atproto.server.reserveSigningKey":              {perAddress, []limit.Bucket{{Points: 20, Window: fiveMinutes}}},
+		"com.atproto.server.reserveSigningKey":              {perAddress, []limit.Bucket{{Points: 20, Window: fiveMinutes}, {Points: 200, Window: day}}},
 		"com.atproto.server.requestAccountDelete":           {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
 		"com.atproto.server.requestEmailConfirmation":       {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
 		"com.atproto.server.requestEmailUpdate":             {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},

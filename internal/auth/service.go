@@ -37,7 +37,7 @@ var (
 	ErrServiceSignature = errors.New("service token's signature does not verify")
 	// ErrServiceTime: BadJwt. It is from the future, or good for longer than any may be.
 	ErrServiceTime = errors.New("service token's times cannot be")
-	// ErrServiceUsed: BadJwtReplay. It did already what may happen once.
+	// ErrServiceUsed: BadJwt. It did already what may happen once.
 	ErrServiceUsed = errors.New("service token was used before")
 )
 
