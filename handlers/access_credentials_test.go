@@ -109,7 +109,8 @@ func (h *house) deadOperators() []credential {
 			credential{name: c.name + " operator token", header: fixedHeader(bearer(c.token.Secret)), scheme: "bearer", service: "operator"},
 			credential{name: c.name + " operator token by basic", header: fixedHeader(basic("op-dead", c.token.Secret)), scheme: "basic"})
 	}
-	return append(creds, credential{name: "another operator's token by basic", header: fixedHeader(basic("op-other", living.Secret)), scheme: "basic"})
+	return append(creds, credential{name: "another operator's token by basic", header: fixedHeader(basic("op-other", living.Secret)), scheme: "basic"},
+		credential{name: "operator token by basic without a name", header: fixedHeader(basic("", living.Secret)), scheme: "basic"})
 }
 
 // brokenServices are tokens of a service, an account of the second tenant, or nearly. Those whose issuer is the matter name

@@ -106,7 +106,7 @@ func (s *Sessions) basicOperator(ctx context.Context, t *tenant.Tenant, text str
 		return Operator{}, ErrOperator
 	}
 	name, password, ok := strings.Cut(string(raw), ":")
-	if !ok {
+	if !ok || name == "" {
 		return Operator{}, ErrOperator
 	}
 	if name != SharedOperator {
