@@ -202,6 +202,15 @@ func binding(schema db.Schema, id string) keyring.Binding {
 
 // serverOf is where the tenant's mail goes.
 func (o *Outbox) serverOf(ctx context.Context, t *tenant.Tenant) (mail.Server, error) {
+	own, err := o.ownServer(ctx, t)
+	if err == nil && own.IsZero() {
+		return o.cfg.Server, nil
+	}
+	return own, err
+}
+
+// ownServer is the tenant's own mail server; zero: it has none.
+func (o *Outbox) ownServer(ctx context.Context, t *tenant.Tenant) (mail.Server, error) {
 	o.mu.Lock()
 	have, ok := o.servers[t.ID]
 	o.mu.Unlock()
@@ -223,9 +232,6 @@ func (o *Outbox) serverOf(ctx context.Context, t *tenant.Tenant) (mail.Server, e
 		o.mu.Lock()
 		o.servers[t.ID] = have
 		o.mu.Unlock()
-	}
-	if have.server.IsZero() {
-		return o.cfg.Server, nil
 	}
 	return have.server, nil
 }

@@ -11,13 +11,16 @@ import (
 const (
 	// roundEvery is how often all tenants are looked at: for mail whose process died before it could send it.
 	roundEvery = 30 * time.Second
-	// senders is how many tenants' mail servers a process speaks to at once: a slow one holds up no other.
-	senders = 8
+	// sharedSenders is how many tenants' mail a process hands to the deployment's server at once, ownSenders how many
+	// tenants' own servers it speaks to. They are counted apart and the latter are many: servers that do not answer, each
+	// for as long as a session may take, hold up neither the deployment's nor each other's tenants.
+	sharedSenders = 8
+	ownSenders    = 64
 )
 
 // Run sends mail until the context ends, and then finishes what it has begun.
 func (o *Outbox) Run(ctx context.Context) error {
-	r := &run{o: o, ctx: ctx, free: make(chan struct{}, senders), busy: map[int64]bool{}}
+	r := &run{o: o, ctx: ctx, shared: make(chan struct{}, sharedSenders), own: make(chan struct{}, ownSenders), busy: map[int64]bool{}}
 	defer r.wait()
 	o.count(1)
 	defer o.count(-1)
@@ -44,9 +47,9 @@ func (o *Outbox) count(n int) {
 
 // run is the state of one Run.
 type run struct {
-	o    *Outbox
-	ctx  context.Context
-	free chan struct{}
+	o           *Outbox
+	ctx         context.Context
+	shared, own chan struct{} // places, of both kinds of servers
 
 	mu    sync.Mutex
 	busy  map[int64]bool // tenants that are being served; true: look again afterwards
@@ -103,15 +106,35 @@ func (r *run) start(id int64) {
 	r.going.Go(func() { r.serve(id) })
 }
 
+// deliver sends what a tenant has due, when there is a place for its mail server.
+func (r *run) deliver(id int64) (next time.Time, err error) {
+	t, err := r.o.tenants.ByID(r.ctx, id)
+	if err != nil {
+		return time.Time{}, err
+	}
+	server, err := r.o.ownServer(r.ctx, t)
+	if err != nil {
+		return time.Time{}, err
+	}
+	places := r.own
+	if server.IsZero() {
+		places = r.shared
+	}
+	select {
+	case places <- struct{}{}:
+	case <-r.ctx.Done():
+		return time.Time{}, nil
+	}
+	defer func() { <-places }()
+	if t, err = r.o.tenants.ByID(r.ctx, id); err != nil || t.State != tenant.Active { // as it is by now
+		return time.Time{}, err
+	}
+	return r.o.Deliver(r.ctx, t)
+}
+
 func (r *run) serve(id int64) {
-	r.free <- struct{}{}
-	defer func() { <-r.free }()
 	for {
-		var due time.Time
-		t, err := r.o.tenants.ByID(r.ctx, id)
-		if err == nil && t.State == tenant.Active {
-			due, err = r.o.Deliver(r.ctx, t)
-		}
+		due, err := r.deliver(id)
 		if err != nil && r.ctx.Err() == nil {
 			r.o.log.Warn("deliver mail", "err", err)
 		}

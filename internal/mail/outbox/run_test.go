@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/mail/mailtest"
 	"github.com/auroralocus/locus/internal/mail/outbox"
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // A mail run during which the sending process is killed with SIGKILL and the mail server restarts: another process ends
@@ -79,6 +82,74 @@ func TestMailRun(t *testing.T) {
 		t.Errorf("%d came twice; each kill has one message between its final dot and the answer", doubled)
 	}
 	t.Logf("%d messages over %d kills, %d came twice", messages, kills, doubled)
+}
+
+// Mail servers of tenants that take connections and then say nothing hold up neither each other nor tenants whose mail
+// goes elsewhere.
+func TestSilentServers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var open []net.Conn
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			open = append(open, c)
+			mu.Unlock()
+		}
+	}()
+	connected := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(open)
+	}
+	o := h.outbox()
+	const silent = 12
+	for i := range silent {
+		tn, err := h.tenants.Create(t.Context(), tenant.Spec{Hostname: fmt.Sprintf("s%d.example.com", i)})
+		if err == nil {
+			err = h.tenants.SetSMTP(t.Context(), tn.Hostname, "smtp://"+l.Addr().String())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.put(o, tn, "x@example.com")
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- o.Run(ctx) }()
+	for end := time.Now().Add(15 * time.Second); connected() < silent && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if n := connected(); n != silent {
+		t.Errorf("%d of %d servers are spoken to at once", n, silent)
+	}
+	h.put(o, h.a, "y@example.com")
+	o.Wake(h.a)
+	for end := time.Now().Add(15 * time.Second); len(h.smtp.Got()) == 0 && time.Now().Before(end); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if len(h.smtp.Got()) != 1 {
+		t.Error("mail for the deployment's server waits for the silent ones")
+	}
+	stop()
+	_ = l.Close()
+	mu.Lock()
+	for _, c := range open {
+		_ = c.Close()
+	}
+	mu.Unlock()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 // What operators see of the queue, and a server on trial.
