@@ -271,6 +271,20 @@ func TestUploadBlobAgain(t *testing.T) {
 	if again := alice.uploaded(data, "Content-Type: text/html"); refOf(again) != refOf(blob) || again["mimeType"] != "image/png" {
 		t.Error(again)
 	}
+	// Bytes that do not tell their type have the one that was said last, as long as no record says otherwise.
+	words := []byte("WEBVTT, or is it?")
+	for _, said := range []string{"application/octet-stream", "text/plain", "text/vtt"} {
+		if b := alice.uploaded(words, "Content-Type: "+said); b["mimeType"] != said {
+			t.Errorf("%s: %v", said, b)
+		}
+	}
+	said := alice.uploaded(words, "Content-Type: text/vtt")
+	alice.call("com.atproto.repo.createRecord", obj{"repo": alice.did, "collection": custom, "rkey": "words", "record": obj{"file": said}}).ok()
+	if b := alice.uploaded(words, "Content-Type: text/plain"); b["mimeType"] != "text/vtt" {
+		t.Error(b)
+	}
+	alice.del(custom, "words").ok()
+	alice.emptyTrash()
 	expire := func() {
 		t.Helper()
 		if err := h.blobs.Expire(t.Context(), h.a.Schema, 24*time.Hour); err != nil {

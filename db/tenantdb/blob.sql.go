@@ -681,12 +681,15 @@ WITH x AS (
 ), settled AS (
   DELETE FROM pds_tenant.blob_trash t USING fits f WHERE t.store = f.store AND t.object = f.object
 ), renewed AS (
-  UPDATE pds_tenant.blob b SET created_at = $10::timestamptz FROM x WHERE b.aid = x.aid AND b.cid = x.cid AND b.temporary
+  UPDATE pds_tenant.blob b SET created_at = $10::timestamptz, mime_type = x.mime_type
+  FROM x WHERE b.aid = x.aid AND b.cid = x.cid AND b.temporary AND b.takedown_ref IS NULL
+  RETURNING b.aid, b.cid, b.mime_type
 )
 SELECT x.n::bigint AS n, (m.aid IS NOT NULL)::boolean AS made, (m.aid IS NOT NULL AND NOT m.temporary)::boolean AS awaited, (b.aid IS NOT NULL)::boolean AS known, (f.aid IS NOT NULL)::boolean AS refused,
-  coalesce(m.mime_type, b.mime_type, '')::text AS mime_type, coalesce(b.size, x.size)::bigint AS size,
+  coalesce(m.mime_type, n.mime_type, b.mime_type, '')::text AS mime_type, coalesce(b.size, x.size)::bigint AS size,
   coalesce(b.store, 0)::smallint AS store, coalesce(b.object, '')::text AS object, (b.takedown_ref IS NOT NULL)::boolean AS takendown
 FROM x LEFT JOIN made m ON m.aid = x.aid AND m.cid = x.cid
+LEFT JOIN renewed n ON n.aid = x.aid AND n.cid = x.cid
 LEFT JOIN fresh f ON f.n = x.n AND m.aid IS NULL
 LEFT JOIN pds_tenant.blob b ON b.aid = x.aid AND b.cid = x.cid
 `
@@ -718,7 +721,8 @@ type UpsertBlobsRow struct {
 }
 
 // Behind LockBlobOwners (and LockBlobIntents): uploads whose objects are durable. A blob that is there already stays as
-// it is, but a temporary one begins its time again. One answer for each upload, by its place n in the arrays, from 1.
+// it is, but a temporary one begins its time again, and is of the type that the newest upload says (of bytes that tell
+// their type it is always the same). One answer for each upload, by its place n in the arrays, from 1.
 func (q *Queries) UpsertBlobs(ctx context.Context, arg UpsertBlobsParams) ([]UpsertBlobsRow, error) {
 	rows, err := q.db.Query(ctx, UpsertBlobs,
 		arg.Aids,
