@@ -32,7 +32,7 @@ func (f mailFlags) config(dev bool) (outbox.Config, error) {
 type tenantSMTPCmd struct {
 	tenantFlags
 	Hostname string `arg:"" help:"Hostname of the tenant."`
-	URL      string `arg:"" help:"smtp://user:password@host:587 or smtps://…; '-' reads one line from standard input, '' goes back to the deployment's server."`
+	URL      string `arg:"" help:"smtp://user:password@host:587 or smtps://…; '-' reads one line from standard input, an empty argument goes back to the deployment's server."`
 }
 
 func (c *tenantSMTPCmd) Run(ctx context.Context, log *slog.Logger) error {

@@ -22,7 +22,7 @@ type repoCheckCmd struct {
 	originFlags
 	Hostname string `arg:"" help:"Hostname of the tenant."`
 	Repo     string `arg:"" optional:"" help:"DID or handle of one account; all of the tenant's without it."`
-	JSON     bool   `help:"Print one JSON object a repository."`
+	JSON     bool   `help:"Print JSON, one object a line: a repository each, and the event stream."`
 }
 
 // errProblems makes the exit status tell what the output has told already.
@@ -80,9 +80,28 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
+// repoJSON and streamJSON are the forms that scripts read.
+type repoJSON struct {
+	DID      string   `json:"did"`
+	Rev      string   `json:"rev"`
+	Records  int      `json:"records"`
+	Nodes    int      `json:"nodes"`
+	Events   int      `json:"events"`
+	Problems []string `json:"problems,omitzero"`
+}
+
+type streamJSON struct {
+	Stream   bool     `json:"stream"`
+	Events   int      `json:"events"`
+	Problems []string `json:"problems,omitzero"`
+}
+
 func (c *repoCheckCmd) print(r repodb.Report) error {
 	if c.JSON {
-		return printJSON(os.Stdout, r)
+		if r.AID == 0 {
+			return printJSONLine(streamJSON{Stream: true, Events: r.Events, Problems: r.Problems})
+		}
+		return printJSONLine(repoJSON{r.DID, r.Rev.String(), r.Records, r.Nodes, r.Events, r.Problems})
 	}
 	verdict := "ok"
 	if !r.OK() {

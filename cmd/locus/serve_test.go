@@ -209,6 +209,10 @@ func TestFirstRun(t *testing.T) {
 	if out, errs, err := run(t, "repo", "check", "localhost", "--data-dir", dir); err != nil || !strings.Contains(out, "ok") {
 		t.Errorf("repo check: %v\n%s%s", err, out, errs)
 	}
+	out, errs, err = run(t, "repo", "check", "localhost", "--data-dir", dir, "--json")
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); err != nil || len(lines) != 2 || !strings.Contains(lines[0], `"records":1`) || !strings.Contains(lines[1], `"stream":true`) {
+		t.Errorf("repo check --json: %v\n%s%s", err, out, errs)
+	}
 	// A second server on the same folder says what is wrong and harms nothing.
 	if _, errs, err := run(t, "serve", "--dev", "--data-dir", dir, "--listen", "127.0.0.1:"+s.port); err == nil || !strings.Contains(errs, "--listen") {
 		t.Errorf("a second server on the address: %v %s", err, errs)
@@ -317,6 +321,9 @@ func TestTenantCommands(t *testing.T) {
 	refused("another tenant", "tenant", "create", "other.example.org", "--handle-domain", "example.com")
 	refused("pds.example.com", "tenant", "create", "pds.example.com")
 	refused("tenant keys", "tenant", "set", "pds.example.com", "no_such_setting=1")
+	refused("none of de, en, fr", "tenant", "set", "pds.example.com", "mail_language=xx")
+	refused("token nothing", "operator", "revoke", "pds.example.com", "nothing")
+	refused("smtp-url", "mail", "try", "pds.example.com", "me@example.com")
 	refused("tenant list", "tenant", "show", "nobody.example.com")
 	if out := ok("tenant", "set", "pds.example.com", "contact_email=help@example.com", "--json"); !strings.Contains(out, `"contact_email": "help@example.com"`) {
 		t.Errorf("set: %s", out)
@@ -337,6 +344,10 @@ func TestTenantCommands(t *testing.T) {
 	}
 	if got := strings.Join(log, ", "); got != "tenant create, tenant set" {
 		t.Errorf("the audit log has: %s", got)
+	}
+	ok("invite", "create", "pds.example.com", "--uses", "2")
+	if out := ok("invite", "list", "pds.example.com", "--json"); !strings.HasPrefix(out, `{"code":"pds-example-com-`) || !strings.Contains(out, `"left":2`) {
+		t.Errorf("invite list: %s", out)
 	}
 	if out := ok("migrate"); !strings.Contains(out, "version") {
 		t.Errorf("migrate: %s", out)

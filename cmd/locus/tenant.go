@@ -8,12 +8,14 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -84,6 +86,9 @@ func (c *tenantCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	password, err := secretArgument(c.AdminPassword, os.Stdin)
 	if err != nil {
 		return err
+	}
+	if err := checkMailLanguage(c.Setting); err != nil {
+		return explainTenant(err)
 	}
 	d, stop, err := c.open(ctx, log, db.Config{Log: log}) // an installation may begin with this command
 	if err != nil {
@@ -176,6 +181,9 @@ func (c *tenantSetCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if len(c.Setting) == 0 && c.AdminPassword == "" {
 		return errors.New("nothing to set: give key=value pairs ('locus tenant keys' lists them) or --admin-password")
 	}
+	if err := checkMailLanguage(c.Setting); err != nil {
+		return explainTenant(err)
+	}
 	password, err := secretArgument(c.AdminPassword, os.Stdin)
 	if err != nil {
 		return err
@@ -204,6 +212,15 @@ func (c *tenantSetCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return explainTenant(err)
 	}
 	return printTenant(os.Stdout, t, c.JSON)
+}
+
+// checkMailLanguage refuses what would silently be English. Package tenant does not know the catalogues.
+func checkMailLanguage(settings map[string]string) error {
+	lang := settings["mail_language"]
+	if all := mail.Languages(); lang != "" && !slices.Contains(all, lang) {
+		return fmt.Errorf("%w: mail_language: %.20q is none of %s", tenant.ErrBadSetting, lang, strings.Join(all, ", "))
+	}
+	return nil
 }
 
 type tenantKeysCmd struct{}

@@ -18,20 +18,20 @@ var ErrCursor = errors.New("malformed cursor")
 
 // Invite is a code and who used it.
 type Invite struct {
-	Code       string
-	Total      int // uses it was made with
-	Left       int
-	Disabled   bool
-	ForAccount string // DID, or [InviteAdmin]
-	CreatedBy  string
-	CreatedAt  time.Time
-	Uses       []InviteUse
+	Code       string      `json:"code"`
+	Total      int         `json:"total"` // uses it was made with
+	Left       int         `json:"left"`
+	Disabled   bool        `json:"disabled"`
+	ForAccount string      `json:"forAccount"` // DID, or [InviteAdmin]
+	CreatedBy  string      `json:"createdBy"`
+	CreatedAt  time.Time   `json:"createdAt"`
+	Uses       []InviteUse `json:"uses,omitzero"`
 }
 
 // InviteUse is one account that signed up with a code.
 type InviteUse struct {
-	DID string
-	At  time.Time
+	DID string    `json:"did"`
+	At  time.Time `json:"at"`
 }
 
 // Bounds of what one answer may hold.

@@ -209,7 +209,7 @@ func InsertOperatorToken(ctx context.Context, q *tenantdb.Queries, now time.Time
 // RevokeOperatorToken ends a token by its id. Errors: [ErrOperatorNotFound].
 func RevokeOperatorToken(ctx context.Context, q *tenantdb.Queries, id string) error {
 	n, err := q.DeleteOperatorToken(ctx, id)
-	return someOperator(n, err, id)
+	return someOperator(n, err, "token "+id)
 }
 
 func someOperator(n int64, err error, name string) error {

@@ -148,7 +148,7 @@ var fields = []Field{
 	{Key: "blob_temporary_hours", Doc: "How long an uploaded blob waits for a record to name it, in hours.", at: func(s *Settings) any { return &s.BlobTemporaryHours }, check: between(1, 24*365)},
 	{Key: "blob_account_limit", Doc: "What one account's blobs may take, in bytes; 0: no limit. An account may have a limit of its own.", at: func(s *Settings) any { return &s.BlobAccountLimit }, check: between(0, 1<<50)},
 	{Key: "blob_tenant_limit", Doc: "What all accounts' blobs may take together, in bytes; 0: no limit.", at: func(s *Settings) any { return &s.BlobTenantLimit }, check: between(0, 1<<60)},
-	{Key: "blob_clear_location", Doc: "Whether the place where a JPEG was taken is removed from it at upload. Its CID is then another than that of the file sent.", at: func(s *Settings) any { return &s.BlobClearLocation }},
+	{Key: "blob_clear_location", Doc: "Whether the place where a JPEG, PNG or WebP was taken is removed from it at upload. Its CID is then another than that of the file sent.", at: func(s *Settings) any { return &s.BlobClearLocation }},
 	{Key: "blob_redirect", Doc: "Where getBlob sends people instead of answering itself, with {did} and {cid} in it: https://cdn.example/{did}/{cid}; presigned: to the S3 store itself; empty: nowhere.", at: func(s *Settings) any { return &s.BlobRedirect }, check: aRedirect},
 	{Key: "image_variants", Doc: "Whether smaller copies of pictures are served under /img/.", at: func(s *Settings) any { return &s.ImageVariants }},
 	{Key: "accept_repo_imports", Doc: "Whether accounts may be moved here from another server.", at: func(s *Settings) any { return &s.AcceptRepoImports }},

@@ -27,7 +27,7 @@ const (
 
 var (
 	errClaimLost = errors.New("the claim has ended: another process has the message")
-	errNoServer  = errors.New("no mail server is set: see docs/mail.md")
+	errNoServer  = errors.New("no mail server is set (--smtp-url, LOCUS_SMTP_URL or 'locus tenant smtp' name one)")
 	errExpired   = errors.New("it could not be sent in time")
 )
 
