@@ -19,6 +19,8 @@ type backend interface {
 	settle(aid int64, object string)
 	// discard removes a provisional object for which there will be no row.
 	discard(ctx context.Context, aid int64, object string)
+	// doubt leaves a provisional object to the sweep: nobody knows whether there will be a row.
+	doubt(aid int64, object string)
 	// announced tells that put needs the object's name in the trash first.
 	announced() bool
 
@@ -34,6 +36,10 @@ type backend interface {
 	list(ctx context.Context, schema string, each func(found) error) error
 	// sweep removes what crashed uploads left in the backend itself.
 	sweep(ctx context.Context, before time.Time, has referrer) error
+	// recover is called once before a place is used: rows get the bytes that a crash of the machine took.
+	recover(ctx context.Context, has referrer) error
+	// close ends what goes on in the background. Uploads have ended.
+	close()
 }
 
 // referrer says whether a row has an object. When one has, and whole says that its bytes are not there, the row goes.

@@ -17,36 +17,43 @@ import (
 // disk keeps objects as files under root, in folders by their names.
 //
 // A large upload begins as .incoming/upload-<random>. When it is whole it gets the name .incoming/<schema>,<aid>,<shard>,…
-// — its mark, which says what it is to become — and a second name (a hard link) at its place. A small one begins with its
-// mark. From then on every process sees it, so its row may be inserted while its bytes and its names are synced; the
-// client hears after both, and then the mark goes. As long as there is a mark, the bytes are not trusted: uploading them
-// again does not rely on them, and the sweep, which asks for each old mark whether there is a row, hashes and syncs them
-// before it takes the mark away, or takes the row away when they are not there.
+// — its mark, which says what it is to become — and a second name (a hard link) at its place. From then on every process
+// sees it, so its row may be inserted while its bytes and its names are synced; the client hears after both, and then
+// the mark goes. As long as there is a mark, the bytes are not trusted: uploading them again does not rely on them, and
+// the sweep, which asks for each old mark whether there is a row, hashes and syncs them before it takes the mark away,
+// or takes the row away when they are not there.
+//
+// A small upload goes into the journal (journal.go), which is synced in place of the file and says what a mark does. The
+// file is written beside it. Where there is no journal, it begins with a mark.
 //
 // When the process dies (kill -9), files stay as they were written, synced or not:
 //
 //	before the link               a mark or an unfinished file, which the sweep removes
-//	before the row                a mark and an object, which the sweep removes
-//	before the sync               row, object and mark: the sweep completes the upload
+//	before the row                a mark or a record of the journal, and an object, which the sweep removes
+//	before the sync               row, object and mark: the sweep completes the upload. In the journal: whoever adopts it
 //	before the mark goes          the same
 //
 // When the machine dies, what was not synced may be there, be there in part, or not be there, and the row likewise:
 //
-//	before both are done          Nobody was told that the upload succeeded. Without the row, a mark or an unfinished file
-//	                              is swept, and the link, made after the mark, is not there without it. With the row, and
-//	                              not the bytes, what happens depends on the mark. If it is there, the sweep removes the row. If not,
-//	                              the row is one of a temporary blob which expires; uploading the same bytes again
-//	                              finds that they are not there and heals it; verify tells it.
-//	after both                    The bytes, their name and the row are durable. A mark that came back is swept.
+//	before both are done          Nobody was told that the upload succeeded. Without the row, a mark, a record or an
+//	                              unfinished file is swept, and the link, made after the mark, is not there without it.
+//	                              With the row, and not the bytes, what happens depends on the mark or the record. If it is
+//	                              there, the row goes (a record whose bytes are whole restores them). If not, the row is
+//	                              one of a temporary blob which expires; uploading the same bytes again finds that they
+//	                              are not there and heals it; verify tells it.
+//	after both                    The bytes and the row are durable, and so is the bytes' name, or the record that restores
+//	                              it before anybody reads (recover). A mark that came back is swept.
 type disk struct {
 	root     string
 	incoming string
+	journal  *journal
 }
 
 const incomingFolder = ".incoming"
 
 func newDisk(root string) (*disk, error) {
 	d := &disk{root: root, incoming: filepath.Join(root, incomingFolder)}
+	d.journal = newJournal(d.root, d.incoming)
 	if err := os.MkdirAll(d.incoming, 0o750); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrLocation, err)
 	}
@@ -83,6 +90,16 @@ func (d *disk) newSpool() *spool {
 }
 
 func (d *disk) put(_ context.Context, aid int64, object string, s *spool) error {
+	if s.file == nil {
+		if s.entry = d.journal.append(aid, object, s.small); s.entry != nil {
+			err := d.writeNew(d.file(object), s.small)
+			if err != nil {
+				d.discard(context.Background(), aid, object)
+				return storeError("store upload", err)
+			}
+			return nil
+		}
+	}
 	mark, place := d.mark(aid, object), d.file(object)
 	if err := s.become(mark); err != nil {
 		return storeError("mark upload", err)
@@ -132,9 +149,33 @@ func (s *spool) become(mark string) error {
 	return nil
 }
 
+// writeNew makes a file that nobody syncs, and the folders it needs.
+func (d *disk) writeNew(path string, data []byte) error {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := os.OpenFile(path, flags, 0o600)
+	for range 10 { // another upload's end may take the empty folder away again
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err = os.MkdirAll(filepath.Dir(path), 0o750); err == nil {
+			f, err = os.OpenFile(path, flags, 0o600)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
 func (d *disk) sync(object string, s *spool) error {
-	err := s.file.Sync()
-	if err == nil {
+	var err error
+	if s.entry != nil {
+		if s.entry.wait() == nil {
+			return nil
+		}
+		err = d.journal.syncObject(object) // the journal's trouble need not be the upload's
+	} else if err = s.file.Sync(); err == nil {
 		err = syncFolder(filepath.Dir(d.file(object)))
 	}
 	if err != nil {
@@ -143,12 +184,30 @@ func (d *disk) sync(object string, s *spool) error {
 	return nil
 }
 
-func (d *disk) settle(aid int64, object string) { _ = os.Remove(d.mark(aid, object)) }
+func (d *disk) settle(aid int64, object string) {
+	if !d.journal.settle(object) {
+		_ = os.Remove(d.mark(aid, object))
+	}
+}
 
 func (d *disk) discard(_ context.Context, aid int64, object string) {
 	_ = os.Remove(d.file(object))
-	_ = os.Remove(d.mark(aid, object)) // last: as long as it is there the sweep comes back
+	d.settle(aid, object) // last: as long as it is not, the sweep comes back
 }
+
+func (d *disk) doubt(aid int64, object string) {
+	if d.journal.has(object) {
+		// Its segment will not last that long. Without the link (no room, say) only verify finds what is left over.
+		_ = os.Link(d.file(object), d.mark(aid, object))
+		d.journal.settle(object)
+	}
+}
+
+func (d *disk) recover(ctx context.Context, has referrer) error {
+	return d.adopt(ctx, time.Time{}, has)
+}
+
+func (d *disk) close() { d.journal.close() }
 
 // confirmWait is how long confirm waits for the end of an upload that goes on at this moment.
 const confirmWait = 500 * time.Millisecond
@@ -156,6 +215,9 @@ const confirmWait = 500 * time.Millisecond
 // confirm reads and hashes: what a crash of the machine left of a file that nobody synced may have any length, or
 // another content. While there is a mark, the bytes are perhaps not durable yet.
 func (d *disk) confirm(ctx context.Context, aid int64, object string) error {
+	if ended, err := d.journal.settledIn(ctx, object, confirmWait); err != nil || !ended {
+		return errors.Join(err, errMissing)
+	}
 	mark := d.mark(aid, object)
 	for wait := time.Millisecond; ; wait *= 2 {
 		_, err := os.Lstat(mark)
@@ -311,12 +373,12 @@ func (d *disk) sweep(ctx context.Context, before time.Time, has referrer) error 
 		return storeError("look for old uploads", err)
 	}
 	defer dir.Close()
-	var failed []error
+	failed := []error{d.adopt(ctx, before, has)}
 	for {
 		entries, err := dir.ReadDir(500)
 		for _, e := range entries {
 			info, err := e.Info()
-			if err != nil || info.ModTime().After(before) || ctx.Err() != nil {
+			if err != nil || info.ModTime().After(before) || ctx.Err() != nil || strings.HasPrefix(e.Name(), journalPrefix) || e.Name() == adoptGate {
 				continue
 			}
 			if err := d.sweepOne(ctx, e.Name(), has); err != nil {

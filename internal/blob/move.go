@@ -169,7 +169,8 @@ func (s *Store) moveOne(ctx context.Context, schema db.Schema, from, to *place, 
 	})
 	switch {
 	case errors.Is(err, db.ErrUnknownOutcome):
-		return false, err // the sweep, or the next move, sees what happened
+		to.doubt(row.AID, object) // the sweep, or the next move, sees what happened
+		return false, err
 	case err != nil || n == 0:
 		to.discard(ctx, row.AID, object)
 		return false, err

@@ -57,7 +57,19 @@ func (m *model) collect(candidates []int) {
 // blobs taken down in any order. After each step
 // the counters are the truth, and what is served is what the model says; in the end verify finds nothing.
 func TestProperty(t *testing.T) {
-	b := newBed(t, "")
+	for name, begin := range map[string]func(b *bed){
+		"marks":   func(*bed) {},
+		"journal": func(b *bed) { b.journaled(b.store, 100_000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t, "")
+			begin(b)
+			walk(t, b)
+		})
+	}
+}
+
+func walk(t *testing.T, b *bed) {
 	data := make([][]byte, 6)
 	infos := make([]Info, len(data))
 	for i := range data {

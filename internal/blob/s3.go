@@ -212,6 +212,12 @@ func (s *s3) sync(string, *spool) error { return nil }
 
 func (s *s3) settle(int64, string) {}
 
+func (s *s3) doubt(int64, string) {} // the trash has it
+
+func (s *s3) recover(context.Context, referrer) error { return nil }
+
+func (s *s3) close() {}
+
 // confirm only looks: an object's row is inserted when S3 has acknowledged all of it.
 func (s *s3) confirm(ctx context.Context, _ int64, object string) error {
 	_, err := s.stat(ctx, object)

@@ -26,6 +26,7 @@ type spool struct {
 	cid   cid.Cid
 	head  []byte  // the first bytes
 	kept  *[]byte // the buffer of small, until drop
+	entry *entry  // of a small one that a disk keeps in its journal
 
 	// bypass says that a large upload goes past the page cache: nobody reads it before its sync.
 	bypass bool

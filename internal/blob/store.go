@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -70,6 +71,26 @@ type site struct {
 type place struct {
 	location string
 	backend
+
+	recovering sync.Mutex
+	recovered  atomic.Bool
+}
+
+// ready looks after what a crash left, once, before the place is used. Until that works it cannot be used.
+func (s *Store) ready(ctx context.Context, p *place) error {
+	if p.recovered.Load() {
+		return nil
+	}
+	p.recovering.Lock()
+	defer p.recovering.Unlock()
+	if p.recovered.Load() {
+		return nil
+	}
+	if err := p.recover(ctx, s.referrer(p.location)); err != nil {
+		return fmt.Errorf("recover uploads in %s: %w", p.location, err)
+	}
+	p.recovered.Store(true)
+	return nil
 }
 
 // New makes a store. Places are opened when they are first needed: see [Store.Ready].
@@ -89,18 +110,24 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 	}
 }
 
-// Ready says whether the deployment's own place can be used.
-func (s *Store) Ready() error {
-	_, err := s.openPlace(s.cfg.Location, nil)
-	return err
+// Ready says whether the deployment's own place can be used, and makes it ready.
+func (s *Store) Ready(ctx context.Context) error {
+	p, err := s.openPlace(s.cfg.Location, nil)
+	if err != nil {
+		return err
+	}
+	return s.ready(ctx, p)
 }
 
-// Close waits for uploads that are being recorded.
+// Close waits for uploads that are being recorded, and for the disk.
 func (s *Store) Close() {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
 	s.running.Wait()
+	for _, p := range s.opened() {
+		p.close()
+	}
 }
 
 const (
@@ -157,7 +184,7 @@ func (s *Store) openPlace(location string, credentials *Credentials) (*place, er
 	if err != nil {
 		return nil, err
 	}
-	p := &place{location, b}
+	p := &place{location: location, backend: b}
 	s.places[key] = p
 	return p, nil
 }
@@ -228,7 +255,11 @@ func (s *Store) placeOf(ctx context.Context, schema db.Schema, id int16) (*place
 				if err != nil {
 					return nil, err
 				}
-				return s.openPlace(k.location, keys)
+				p, err := s.openPlace(k.location, keys)
+				if err != nil {
+					return nil, err
+				}
+				return p, s.ready(ctx, p)
 			}
 		}
 		if try == 0 {

@@ -126,7 +126,7 @@ func (s *Store) record(ctx context.Context, u Upload, to *place, in *spool, a *a
 	err = <-a.done
 	switch {
 	case errors.Is(err, db.ErrUnknownOutcome):
-		// Whether there is a row will be seen by the sweep.
+		to.doubt(u.AID, a.object)
 		return Info{}, false, err
 	case err != nil:
 		to.discard(ctx, u.AID, a.object)
@@ -134,7 +134,8 @@ func (s *Store) record(ctx context.Context, u Upload, to *place, in *spool, a *a
 	case unsafe != nil:
 		if a.row.Made {
 			if err := s.disown(ctx, u.Schema, u.AID, in.cid, a.store, a.object); err != nil {
-				return Info{}, false, errors.Join(unsafe, err) // the mark stays, and the sweep looks at the bytes
+				to.doubt(u.AID, a.object) // the sweep looks at the bytes
+				return Info{}, false, errors.Join(unsafe, err)
 			}
 		}
 		to.discard(ctx, u.AID, a.object)
@@ -241,6 +242,7 @@ func (s *Store) again(ctx context.Context, a *arrival, to *place, c cid.Cid) (in
 	})
 	switch {
 	case errors.Is(err, db.ErrUnknownOutcome):
+		to.doubt(a.owner.AID, a.object)
 		return Info{}, false, err
 	case err != nil:
 		to.discard(ctx, a.owner.AID, a.object)
