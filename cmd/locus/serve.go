@@ -114,7 +114,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	a := assemble(d, keys, origin, resolver, post, c.blobs(), log)
 	defer a.close()
-	if err := a.blobs.Ready(); err != nil {
+	if err := a.blobs.Ready(ctx); err != nil {
 		return fmt.Errorf("%w (--blob-store says where files go)", err)
 	}
 
