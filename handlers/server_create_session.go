@@ -53,8 +53,10 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 				return err
 			}
 			var name *string
-			if app == nil && epochs.Session != a.Epochs.Session {
-				return accounts.ErrCredentials // the password may be another by now
+			if epochs.Session != a.Epochs.Session {
+				if err := m.stillOpens(ctx, q, a, app); err != nil {
+					return err
+				}
 			}
 			if app != nil {
 				token = token.Until(app.ExpiresAt)
@@ -79,6 +81,19 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 		DID: DID(a.DID), Handle: info.Handle, DIDDoc: info.DIDDoc,
 		Email: a.Email, EmailConfirmed: &a.EmailConfirmed, EmailAuthFactor: &a.EmailFactor, Active: &info.Active, Status: info.Status,
 	}}, nil
+}
+
+// stillOpens is asked when sessions of the account were ended while it signed in: the main password may be another by
+// now; an app password is the same, but opens nothing of an account that is taken down.
+func (m serverMethods) stillOpens(ctx context.Context, q *tenantdb.Queries, a *accounts.Account, app *accounts.AppPassword) error {
+	if app == nil {
+		return accounts.ErrCredentials
+	}
+	now, err := accounts.ByDID(ctx, q, a.DID)
+	if errors.Is(err, accounts.ErrNotFound) || err == nil && now.TakenDown {
+		return accounts.ErrCredentials
+	}
+	return err
 }
 
 // appScope is what a session may do that began with an app password, or with the main one (nil).

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/mail"
@@ -163,4 +164,55 @@ func TestSessionsEndElsewhere(t *testing.T) {
 	if err := there(fresh, auth.Std|auth.Guarded); err == nil {
 		t.Error("the old session still writes")
 	}
+}
+
+// A takedown that comes while an app signs in: the session that would begin after it does not.
+func TestAppSignInDuringTakedown(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.createAccount(hostA, "alice")
+	password := u.call(createApp, obj{"name": "one"}).ok().str("password")
+	answer := make(chan reply, 1)
+	err := h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
+		if _, err := accounts.TakeDown(t.Context(), q, h.clock.Now(), h.aid(h.a, u.did), accounts.Takedown{Applied: true}); err != nil {
+			return err
+		}
+		go func() {
+			answer <- h.post(hostA, createSession, "", obj{"identifier": u.did, "password": password})
+		}()
+		// It has seen the account as it was, and waits to begin the session.
+		for range 500 {
+			if query64(t, h.url, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%LockSessionEpoch%"+h.a.Schema.String()+".actor%'")[0] > 0 {
+				return nil
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Error("the sign-in does not wait")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	(<-answer).fails(401, "AuthenticationRequired", "Invalid identifier or password")
+	if n := query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".refresh_token")[0]; n != 0 {
+		t.Errorf("%d sessions of an account that is taken down", n)
+	}
+	h.status(hostA, u.did, false, nil).ok()
+	u.login(password)
+	// A new main password in that moment is no reason to send an app away: app passwords stay.
+	err = h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
+		if _, err := accounts.EndSessions(t.Context(), q, h.aid(h.a, u.did)); err != nil {
+			return err
+		}
+		go func() {
+			answer <- h.post(hostA, createSession, "", obj{"identifier": u.did, "password": password})
+		}()
+		time.Sleep(200 * time.Millisecond)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := (<-answer).ok()
+	h.get(hostA, getSession, bearer(r.str("accessJwt"))).ok()
 }
