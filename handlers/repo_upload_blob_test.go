@@ -240,6 +240,24 @@ func TestBlobReferences(t *testing.T) {
 		obj{"$type": "com.atproto.repo.applyWrites#create", "collection": "app.bsky.feed.post", "rkey": rk("m2"), "value": imagePost("2", c)},
 	}}).ok()
 	alice.blobFile(refOf(c)).ok()
+	// Two records of one commit, and a record that goes and comes back within one.
+	e := alice.uploaded(png(35))
+	alice.call("com.atproto.repo.applyWrites", obj{"repo": alice.did, "writes": list{
+		obj{"$type": "com.atproto.repo.applyWrites#create", "collection": "app.bsky.feed.post", "rkey": rk("t1"), "value": imagePost("1", e)},
+		obj{"$type": "com.atproto.repo.applyWrites#create", "collection": "app.bsky.feed.post", "rkey": rk("t2"), "value": imagePost("2", e, e)},
+	}}).ok()
+	alice.del("app.bsky.feed.post", rk("t1")).ok()
+	alice.call("com.atproto.repo.applyWrites", obj{"repo": alice.did, "writes": list{
+		obj{"$type": "com.atproto.repo.applyWrites#delete", "collection": "app.bsky.feed.post", "rkey": rk("t2")},
+		obj{"$type": "com.atproto.repo.applyWrites#create", "collection": "app.bsky.feed.post", "rkey": rk("t2"), "value": imagePost("again", e)},
+	}}).ok()
+	alice.blobFile(refOf(e)).ok()
+	alice.call("com.atproto.repo.applyWrites", obj{"repo": alice.did, "writes": list{
+		obj{"$type": "com.atproto.repo.applyWrites#create", "collection": "app.bsky.feed.post", "rkey": rk("t3"), "value": imagePost("3", e)},
+		obj{"$type": "com.atproto.repo.applyWrites#delete", "collection": "app.bsky.feed.post", "rkey": rk("t3")},
+		obj{"$type": "com.atproto.repo.applyWrites#delete", "collection": "app.bsky.feed.post", "rkey": rk("t2")},
+	}}).ok()
+	alice.blobFile(refOf(e)).fails(400, "BlobNotFound", "")
 	// All or nothing.
 	d := alice.uploaded(png(40))
 	alice.call("com.atproto.repo.applyWrites", obj{"repo": alice.did, "writes": list{

@@ -312,3 +312,8 @@ func random(n int) []byte {
 	_, _ = rand.Read(b)
 	return b
 }
+
+// infoOf is what uploading bytes of no known type gives.
+func infoOf(data []byte) Info {
+	return Info{CID: dagcbor.RawCID(data), MimeType: "application/octet-stream", Size: int64(len(data))}
+}
