@@ -23,8 +23,8 @@ import (
 const (
 	// FlushEvery is how often the processes tell each other.
 	FlushEvery = time.Second
-	// maxEntries bounds what is remembered, at about 250 bytes each. Beyond it the least used keys are forgotten: their
-	// counts are in the table, and come back with their next use.
+	// maxEntries bounds what is remembered, at about 250 bytes each, whatever strangers do. Beyond it the least used keys
+	// are forgotten: their counts are in the table, and come back with their next use.
 	maxEntries = 200_000
 	// flushSlice bounds one statement.
 	flushSlice = 2000
@@ -171,20 +171,48 @@ func windowEnd(k entryKey, window time.Duration, now time.Time) int64 {
 	return (now.Unix()-shift)/w*w + w + shift
 }
 
-// makeRoom forgets windows that have ended, then the least used tenth of what is told already.
+// makeRoom forgets windows that have ended, and then a tenth of the others: those first of whose limit the least is
+// used, and of like ones those that the table has been told of. Untold ones are lost, but few points are: keeping them
+// would let a stranger with many addresses fill the memory, sooner still while the database is away.
 func (c *Counter) makeRoom(now time.Time) {
-	var idle []entryKey
+	var ranks [2 * shares]int
 	for k, e := range c.entries {
-		switch {
-		case e.endsAt <= now.Unix():
-			delete(c.entries, k)
-		case e.pending == 0 && e.used()*2 < e.limit:
-			idle = append(idle, k)
+		if e.endsAt <= now.Unix() {
+			c.forget(k)
+			continue
+		}
+		ranks[e.rank()]++
+	}
+	excess := len(c.entries) - maxEntries*9/10
+	last := 0 // the rank of which only some go
+	for ; last < len(ranks)-1 && ranks[last] < excess; last++ {
+		excess -= ranks[last]
+	}
+	for k, e := range c.entries {
+		switch rank := e.rank(); {
+		case rank < last:
+			c.forget(k)
+		case rank == last && excess > 0:
+			excess--
+			c.forget(k)
 		}
 	}
-	for i := 0; len(c.entries) > maxEntries*9/10 && i < len(idle); i++ {
-		delete(c.entries, idle[i])
+}
+
+// shares is in how many steps makeRoom tells how much of a limit is used.
+const shares = 8
+
+func (e *entry) rank() int {
+	rank := 2 * int(min(shares-1, max(0, e.used())*shares/e.limit))
+	if e.pending != 0 {
+		rank++
 	}
+	return rank
+}
+
+func (c *Counter) forget(k entryKey) {
+	delete(c.entries, k)
+	delete(c.dirty[k.schema], k)
 }
 
 // Run tells and asks until the context ends, and a last time then.
@@ -242,6 +270,7 @@ type told struct {
 
 func (c *Counter) flush(ctx context.Context, schema db.Schema) (more bool, err error) {
 	var list []told
+	now := c.now().Unix()
 	c.mu.Lock()
 	for k := range c.dirty[schema] {
 		if len(list) == flushSlice {
@@ -249,7 +278,8 @@ func (c *Counter) flush(ctx context.Context, schema db.Schema) (more bool, err e
 			break
 		}
 		delete(c.dirty[schema], k)
-		if e := c.entries[k]; e != nil && e.pending != 0 {
+		// A window that has ended while the database was away is nobody's concern any more.
+		if e := c.entries[k]; e != nil && e.pending != 0 && e.endsAt > now {
 			list = append(list, told{k, e.endsAt, e.pending})
 			e.known += e.pending // until the answer says more
 			e.pending = 0

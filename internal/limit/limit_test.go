@@ -153,3 +153,50 @@ func BenchmarkTake(b *testing.B) {
 		i++
 	}
 }
+
+// However many keys strangers make up, and whether the database answers or not, memory has an end; who has used up a
+// limit is remembered longest.
+func TestMemoryHasAnEnd(t *testing.T) {
+	url := dbtest.URL(t)
+	d := dbtest.Open(t, url)
+	s := dbtest.Tenant(t, d)
+	c := newClock()
+	b := limit.Bucket{"b", 10, time.Hour}
+	for _, away := range []bool{false, true} {
+		pool := dbtest.Open(t, url)
+		counter := limit.New(pool, c.Now, quiet)
+		admitted(counter, s, fmt.Sprint("heavy", away), 20, b)
+		if away {
+			pool.Close()
+		} else {
+			counter.Flush(t.Context())
+		}
+		began := time.Now()
+		for i := range limit.MaxEntries * 3 / 2 {
+			// Half of them use so much that they count as heavy.
+			cost := int64(1 + i%2*8)
+			counter.Take(s, fmt.Sprintf("%d.%d.%d.%d", i>>24, i>>16&255, i>>8&255, i&255), cost, 100, b)
+		}
+		all, untold := counter.Remembered()
+		if all > limit.MaxEntries || untold > all {
+			t.Errorf("away %v: %d keys are remembered, %d untold", away, all, untold)
+		}
+		if v := counter.Look(s, fmt.Sprint("heavy", away), 1, 100, b); !v.Refused {
+			t.Errorf("away %v: who had used up the limit is forgotten: %+v", away, v)
+		}
+		// What one call costs may not grow with what is remembered: a look through everything is for many calls.
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("away %v: %s", away, took)
+		}
+		if away {
+			// Windows that end meanwhile are not kept for telling.
+			c.add(2 * time.Hour)
+			for range limit.MaxEntries/2000 + 1 {
+				counter.Flush(t.Context())
+			}
+			if _, untold := counter.Remembered(); untold != 0 {
+				t.Errorf("%d keys of windows that have ended wait to be told", untold)
+			}
+		}
+	}
+}
