@@ -5,6 +5,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
 )
 
 const (
@@ -67,7 +70,7 @@ func TestPreferences(t *testing.T) {
 	if got := shown(alice); got != `[{"$type":"personalDetailsPref","birthDate":"2000-02-29T00:00:00.000Z"},`+age+`]` {
 		t.Errorf("after an app's: %s", got)
 	}
-	for birth, want := range map[string]string{"2012-01-01T00:00:00Z": "true,false,false", "2020-01-01T00:00:00Z": "false,false,false", "2009-06-01": "true,true,false"} {
+	for birth, want := range map[string]string{"2012-01-01T00:00:00Z": "true,false,false", "2020-01-01T00:00:00Z": "false,false,false", "2009-06-01T23:30:00+14:00": "true,true,false"} {
 		put(alice, pref("personalDetailsPref", "birthDate", birth)).ok()
 		got := shown(app)
 		for _, cut := range []string{`[{"$type":"declaredAgePref","isOverAge13":`, `"isOverAge16":`, `"isOverAge18":`, `}]`} {
@@ -77,9 +80,19 @@ func TestPreferences(t *testing.T) {
 			t.Errorf("born %s: %s", birth, got)
 		}
 	}
-	put(alice, pref("personalDetailsPref", "birthDate", 7)).ok()
-	if got := shown(app); got != "[]" {
+	for _, wrong := range []any{7, nil, "", "yesterday", "2009-06-01", "2009-13-01T00:00:00Z", "2009-02-29T00:00:00Z", "2009-06-01T00:00:00", "2009-06-01and more"} {
+		put(alice, pref("adultContentPref", "enabled", true), pref("personalDetailsPref", "birthDate", wrong)).fails(400, "InvalidRequest", "birthDate must be a datetime")
+	}
+	put(alice, pref("personalDetailsPref")).ok() // who tells nothing
+	if got := shown(alice); got != `[{"$type":"personalDetailsPref"}]` {
 		t.Errorf("%s", got)
+	}
+	// What was stored by other rules is shown, and is nobody's age.
+	for _, old := range []string{`7`, `"1990-01-01and more"`, `"2009-02-29T00:00:00Z"`} {
+		h.exec(h.a, "UPDATE pds.preference SET value = $1", `[{"$type":"app.bsky.actor.defs#personalDetailsPref","birthDate":`+old+`}]`)
+		if got := shown(alice) + shown(app); got != `[{"$type":"personalDetailsPref","birthDate":`+old+`}][]` {
+			t.Errorf("%s", got)
+		}
 	}
 	put(alice, obj{"label": "x"}).fails(400, "InvalidRequest", "Preference is missing a $type")
 	put(alice, "text").fails(400, "InvalidRequest", "Preference is missing a $type")
@@ -112,4 +125,41 @@ func TestPreferences(t *testing.T) {
 	h.get(hostA, getPrefs, bearer(td)).ok()
 	h.post(hostA, putPrefs, bearer(td), obj{"preferences": list{}}).fails(400, "InvalidToken", "Bad token scope")
 	put(alice).fails(401, "AccountTakedown", "")
+}
+
+// Preferences that come in while the account is being deleted, or where nobody has heard of it yet, do not outlive it.
+func TestPreferencesOfADeletedAccount(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, name := range []string{"main", "app"} {
+		u := h.createAccount(hostA, "alice-"+name)
+		writer := u
+		if name == "app" {
+			writer = u.app("app", false)
+		}
+		a, err := accounts.ByDID(t.Context(), h.db.Tenant(h.a.Schema).Q(), u.did)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for range 20 {
+				if r := writer.call(putPrefs, obj{"preferences": list{pref("x", "y", "z")}}); r.status != 200 {
+					r.fails(403, "AccountNotFound", "")
+				}
+			}
+		})
+		// As another process does it: this one's cache goes on saying that there is such an account.
+		err = h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
+			_, err := accounts.Delete(t.Context(), q, h.clock.Now(), a.AID)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		if n := query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".preference WHERE aid = $1", a.AID); n[0] != 0 {
+			t.Errorf("%s: preferences are left of an account that is gone", name)
+		}
+	}
 }

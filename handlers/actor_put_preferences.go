@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -20,6 +21,9 @@ func (m actorMethods) putPreferences(ctx context.Context, c accountCaller, in *a
 	err := m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
 		return accounts.PutPreferences(ctx, q, m.now(), c.AID, items, c.Scope == auth.ScopeAccess)
 	})
+	if errors.Is(err, accounts.ErrNotFound) {
+		return nil, auth.ErrAccountNotFound // deleted meanwhile
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -31,17 +31,19 @@ func (q *Queries) GetPreference(ctx context.Context, aid int64) (string, error) 
 }
 
 const InsertPreferenceIfAbsent = `-- name: InsertPreferenceIfAbsent :exec
-INSERT INTO pds_tenant.preference (aid, value, updated_at) VALUES ($1, '[]', $2) ON CONFLICT (aid) DO NOTHING
+INSERT INTO pds_tenant.preference (aid, value, updated_at)
+SELECT a.aid, '[]', $1::timestamptz FROM pds_tenant.actor a WHERE a.aid = $2 AND a.creating_since IS NULL FOR KEY SHARE
+ON CONFLICT (aid) DO NOTHING
 `
 
 type InsertPreferenceIfAbsentParams struct {
-	AID       int64
 	UpdatedAt time.Time
+	AID       int64
 }
 
 // So that there is a row to lock.
 func (q *Queries) InsertPreferenceIfAbsent(ctx context.Context, arg InsertPreferenceIfAbsentParams) error {
-	_, err := q.db.Exec(ctx, InsertPreferenceIfAbsent, arg.AID, arg.UpdatedAt)
+	_, err := q.db.Exec(ctx, InsertPreferenceIfAbsent, arg.UpdatedAt, arg.AID)
 	return err
 }
 
@@ -56,18 +58,23 @@ func (q *Queries) LockPreference(ctx context.Context, aid int64) (string, error)
 	return value, err
 }
 
-const UpsertPreference = `-- name: UpsertPreference :exec
-INSERT INTO pds_tenant.preference (aid, value, updated_at) VALUES ($1, $2, $3)
+const UpsertPreference = `-- name: UpsertPreference :execrows
+INSERT INTO pds_tenant.preference (aid, value, updated_at)
+SELECT a.aid, $1::text, $2::timestamptz FROM pds_tenant.actor a WHERE a.aid = $3 AND a.creating_since IS NULL FOR KEY SHARE
 ON CONFLICT (aid) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
 `
 
 type UpsertPreferenceParams struct {
-	AID       int64
 	Value     string
 	UpdatedAt time.Time
+	AID       int64
 }
 
-func (q *Queries) UpsertPreference(ctx context.Context, arg UpsertPreferenceParams) error {
-	_, err := q.db.Exec(ctx, UpsertPreference, arg.AID, arg.Value, arg.UpdatedAt)
-	return err
+// None for who is being deleted meanwhile: what is private may not outlive the account.
+func (q *Queries) UpsertPreference(ctx context.Context, arg UpsertPreferenceParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpsertPreference, arg.Value, arg.UpdatedAt, arg.AID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bluesky-social/indigo/atproto/syntax"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -24,6 +25,8 @@ var (
 	// ErrPreferenceForbidden: 400 InvalidRequest "Do not have authorization to set preferences: …". Only the main
 	// password may set personal details.
 	ErrPreferenceForbidden = errors.New("do not have authorization to set preferences: " + personalDetails)
+	// ErrBirthDate: 400 InvalidRequest "birthDate must be a datetime". Nobody's age could be told from it.
+	ErrBirthDate = errors.New("birthDate must be a datetime")
 )
 
 const (
@@ -33,26 +36,13 @@ const (
 
 // preferenceHead is all that is looked at of a preference.
 type preferenceHead struct {
-	Type      string `json:"$type"`
-	BirthDate string `json:"birthDate,omitempty"`
+	Type      string         `json:"$type"`
+	BirthDate jsontext.Value `json:"birthDate"`
 }
 
 func headOf(item jsontext.Value) (preferenceHead, error) {
 	var h preferenceHead
-	if item.Kind() != '{' {
-		return h, ErrPreferenceType
-	}
-	// A birth date that is no text is nobody's age, but a preference all the same.
-	if err := json.Unmarshal(item, &h); err != nil {
-		var typed struct {
-			Type string `json:"$type"`
-		}
-		if err := json.Unmarshal(item, &typed); err != nil {
-			return h, ErrPreferenceType
-		}
-		h = preferenceHead{Type: typed.Type}
-	}
-	if h.Type == "" {
+	if item.Kind() != '{' || json.Unmarshal(item, &h) != nil || h.Type == "" {
 		return h, ErrPreferenceType
 	}
 	return h, nil
@@ -73,14 +63,14 @@ func Preferences(ctx context.Context, q *tenantdb.Queries, now time.Time, aid in
 		return nil, fmt.Errorf("preferences of actor %d: %w", aid, err)
 	}
 	out := make([]jsontext.Value, 0, len(all)+1)
-	birth := ""
+	var birth jsontext.Value
 	for _, item := range all {
 		h, err := headOf(item)
 		if err != nil {
 			return nil, fmt.Errorf("preferences of actor %d: %w", aid, err)
 		}
 		if h.Type == personalDetails {
-			if birth == "" {
+			if birth == nil {
 				birth = h.BirthDate
 			}
 			if !full {
@@ -98,7 +88,7 @@ func Preferences(ctx context.Context, q *tenantdb.Queries, now time.Time, aid in
 
 // PutPreferences replaces an account's preferences as a whole. Without full, personal details stay as they are, and
 // none may be among the items. What is computed is dropped. Errors: [ErrPreferenceType], [ErrPreferenceNamespace],
-// [ErrPreferenceForbidden].
+// [ErrPreferenceForbidden], [ErrBirthDate], [ErrNotFound].
 func PutPreferences(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, items []jsontext.Value, full bool) error {
 	var keep []jsontext.Value
 	for _, item := range items {
@@ -110,6 +100,8 @@ func PutPreferences(ctx context.Context, q *tenantdb.Queries, now time.Time, aid
 			return ErrPreferenceNamespace
 		case h.Type == personalDetails && !full:
 			return ErrPreferenceForbidden
+		case h.Type == personalDetails && h.BirthDate != nil && !isDatetime(h.BirthDate):
+			return ErrBirthDate
 		case h.Type == declaredAge:
 			continue
 		}
@@ -120,6 +112,9 @@ func PutPreferences(ctx context.Context, q *tenantdb.Queries, now time.Time, aid
 			return fmt.Errorf("preferences of actor %d: %w", aid, err)
 		}
 		stored, err := q.LockPreference(ctx, aid)
+		if db.IsNoRows(err) {
+			return ErrNotFound
+		}
 		if err != nil {
 			return fmt.Errorf("lock preferences of actor %d: %w", aid, err)
 		}
@@ -145,8 +140,12 @@ func PutPreferences(ctx context.Context, q *tenantdb.Queries, now time.Time, aid
 		text = append(text, item...)
 	}
 	text = append(text, ']')
-	if err := q.UpsertPreference(ctx, tenantdb.UpsertPreferenceParams{AID: aid, Value: string(text), UpdatedAt: now}); err != nil {
+	n, err := q.UpsertPreference(ctx, tenantdb.UpsertPreferenceParams{AID: aid, Value: string(text), UpdatedAt: now})
+	if err != nil {
 		return fmt.Errorf("preferences of actor %d: %w", aid, err)
+	}
+	if n == 0 {
+		return ErrNotFound
 	}
 	return nil
 }
@@ -159,9 +158,21 @@ func parsePreferences(stored string) ([]jsontext.Value, error) {
 	return all, nil
 }
 
-// birthday reads a birth date: a datetime, of which the day counts.
-func birthday(text string) (time.Time, bool) {
-	if len(text) < len(time.DateOnly) {
+// isDatetime says whether a value is text of the form that the lexicon asks for.
+// spec: lexicon#datetime
+func isDatetime(v jsontext.Value) bool {
+	var text string
+	if json.Unmarshal(v, &text) != nil {
+		return false
+	}
+	_, err := syntax.ParseDatetime(text)
+	return err == nil
+}
+
+// birthday is the day of a birth date, whatever the time zone: it is the day that somebody typed.
+func birthday(v jsontext.Value) (time.Time, bool) {
+	var text string
+	if !isDatetime(v) || json.Unmarshal(v, &text) != nil {
 		return time.Time{}, false
 	}
 	born, err := time.Parse(time.DateOnly, text[:len(time.DateOnly)])
