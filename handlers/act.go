@@ -36,22 +36,80 @@ func (c operatorCaller) entry(subject, outcome string) audit.Entry {
 // record writes the act to the audit log, inside the act's transaction. detail becomes JSON: never put a secret there.
 // A service token that somebody overheard does nothing a second time.
 func (c operatorCaller) record(ctx context.Context, q *tenantdb.Queries, subject string, detail any) error {
+	return c.recordAll(ctx, q, []deed{{subject, detail}})
+}
+
+// deed is one line of the log.
+type deed struct {
+	subject string
+	detail  any
+}
+
+// recordAll is record of an act that takes several lines.
+func (c operatorCaller) recordAll(ctx context.Context, q *tenantdb.Queries, deeds []deed) error {
 	if err := c.act.token.UseUp(ctx, q); err != nil {
 		return err
 	}
-	return audit.Insert(ctx, q, c.entry(subject, audit.Done), int16(c.Role), detail)
+	for _, one := range deeds {
+		if err := audit.Insert(ctx, q, c.entry(one.subject, audit.Done), int16(c.Role), one.detail); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// named is an input that names whom or what an operator's method is about: the log says it of refused acts, too, as it
+// was asked for.
+type named interface{ subject() string }
+
+func (in *adminDeleteAccountInput) subject() string           { return string(in.Body.DID) }
+func (in *adminDisableAccountInvitesInput) subject() string   { return string(in.Body.Account) }
+func (in *adminEnableAccountInvitesInput) subject() string    { return string(in.Body.Account) }
+func (in *adminDisableInviteCodesInput) subject() string      { return only(in.Body.Accounts) }
+func (in *adminSendEmailInput) subject() string               { return string(in.Body.RecipientDid) }
+func (in *adminUpdateAccountEmailInput) subject() string      { return string(in.Body.Account) }
+func (in *adminUpdateAccountHandleInput) subject() string     { return string(in.Body.DID) }
+func (in *adminUpdateAccountPasswordInput) subject() string   { return string(in.Body.DID) }
+func (in *adminUpdateAccountSigningKeyInput) subject() string { return string(in.Body.DID) }
+func (in *serverCreateInviteCodeInput) subject() string       { return string(in.Body.ForAccount) }
+func (in *serverCreateInviteCodesInput) subject() string      { return only(in.Body.ForAccounts) }
+func (in *locusAdminSetBlobLimitInput) subject() string       { return string(in.Body.Account) }
+
+func (in *adminUpdateSubjectStatusInput) subject() string {
+	switch s := &in.Body.Subject; {
+	case s.RepoRef != nil:
+		return string(s.RepoRef.DID)
+	case s.RepoStrongRef != nil:
+		return string(s.RepoStrongRef.URI)
+	case s.RepoBlobRef != nil:
+		return string(s.RepoBlobRef.DID) + "/" + string(s.RepoBlobRef.CID)
+	}
+	return ""
+}
+
+// only is the one member of a list that has one.
+func only[T ~string](list []T) string {
+	if len(list) == 1 {
+		return string(list[0])
+	}
+	return ""
 }
 
 // refusedAct writes down that an act was tried and did not happen: a statement of its own, because the act's
-// transaction is gone. When even this fails the request's own error is the better answer, and the log has both.
-func (g *group) refusedAct(ctx context.Context, d declaration, c operatorCaller, cause error) {
+// transaction is gone. When even this fails the request's own error is the better answer, and the log has both. in is
+// nil when the body was not read.
+func (g *group) refusedAct(ctx context.Context, d declaration, c operatorCaller, in any, cause error) {
 	if d.verb != procedureKind || g.db == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	e, _ := translate(ctx, cause)
-	err := audit.Insert(ctx, g.db.Tenant(c.Tenant.Schema).Q(), c.entry("", e.Name), int16(c.Role), map[string]string{"message": e.Message})
+	subject := ""
+	if n, ok := in.(named); ok {
+		subject = n.subject()
+	}
+	err := audit.Insert(ctx, g.db.Tenant(c.Tenant.Schema).Q(), c.entry(subject, e.Name), int16(c.Role), map[string]string{"message": e.Message})
 	if err != nil {
 		stateOf(c.req.Context()).logCause(c.req, e, err)
 	}

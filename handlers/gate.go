@@ -266,14 +266,14 @@ func operator[I, O any](g *group, d declaration, role auth.Role, h func(context.
 		caller := operatorCaller{c.visitor(), o, &act{action: d.nsid, requestID: c.state.requestID(c.req), now: g.now, token: c.state.service}}
 		if o.Role < role {
 			err := refuse(http.StatusForbidden, "Forbidden", "This method needs the role %s", role)
-			g.refusedAct(ctx, d, caller, err)
+			g.refusedAct(ctx, d, caller, nil, err)
 			return operatorCaller{}, err
 		}
 		return caller, nil
 	}, nil, func(ctx context.Context, c operatorCaller, in *I) (*O, error) {
 		out, err := h(ctx, c, in)
 		if err != nil {
-			g.refusedAct(ctx, d, c, err)
+			g.refusedAct(ctx, d, c, in, err)
 		}
 		return out, err
 	})

@@ -79,23 +79,23 @@ var acts = map[string]func(u *user) (body obj, subject string){
 	"org.auroralocus.admin.setBlobLimit": func(u *user) (obj, string) { return obj{"account": u.did, "bytes": 1000}, u.did },
 }
 
-// refusedBody makes a method's handler refuse; nil: nothing that is understood makes it.
-func refusedBody(nsid string, u *user) obj {
+// refusedBody makes a method's handler refuse, and is about subject.
+func refusedBody(nsid string, u *user) (body obj, subject string) {
 	nobody := "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
 	switch nsid {
 	case "com.atproto.admin.disableInviteCodes":
-		return obj{"accounts": list{"admin"}}
+		return obj{"accounts": list{"admin"}}, "admin"
 	case "com.atproto.server.createInviteCode":
-		return obj{"useCount": 0}
+		return obj{"useCount": 0, "forAccount": u.did}, u.did
 	case "com.atproto.server.createInviteCodes":
-		return obj{"useCount": 1, "codeCount": -1}
+		return obj{"useCount": 1, "codeCount": -1, "forAccounts": list{u.did}}, u.did
 	case "com.atproto.admin.sendEmail":
-		return obj{"recipientDid": nobody, "senderDid": nobody, "content": "hello"}
+		return obj{"recipientDid": nobody, "senderDid": nobody, "content": "hello"}, nobody
 	}
 	text, _ := json.Marshal(first(acts[nsid](u))) // cannot fail: it was made of texts
 	var in obj
 	_ = json.Unmarshal([]byte(strings.ReplaceAll(string(text), u.did, nobody)), &in)
-	return in
+	return in, nobody
 }
 
 func first(o obj, _ string) obj { return o }
@@ -158,10 +158,12 @@ func TestEveryActIsLogged(t *testing.T) {
 			people++
 			u := h.createAccount(hostA, fmt.Sprintf("subject-%d", people))
 			body, subject := act(u)
+			refused, about := refusedBody(nsid, u)
 			for _, tt := range []struct {
-				what string
-				body obj
-			}{{"done", body}, {"refused", refusedBody(nsid, u)}} {
+				what    string
+				body    obj
+				subject string
+			}{{"done", body, subject}, {"refused", refused, about}} {
 				r := h.post(hostA, nsid, k.header(nsid), tt.body)
 				var e struct{ Error string }
 				_ = json.Unmarshal(r.body, &e)
@@ -177,14 +179,20 @@ func TestEveryActIsLogged(t *testing.T) {
 					continue
 				}
 				want := audit.Entry{ID: got[0].ID, At: got[0].At, Detail: got[0].Detail, RequestID: got[0].RequestID, Who: k.who, Role: k.role, Action: nsid, Address: "127.0.0.1", Outcome: e.Error}
+				if allowed { // who is not is refused before anybody looks at what is asked for
+					want.Subject = tt.subject
+				}
 				if allowed && tt.what == "done" {
-					want.Outcome, want.Subject = audit.Done, subject
+					want.Outcome = audit.Done
 				}
 				if fmt.Sprintf("%+v", got[0]) != fmt.Sprintf("%+v", want) || got[0].RequestID == "" || want.Outcome == "" || time.Since(got[0].At).Abs() > time.Minute {
 					t.Errorf("%s, %s: %d %s\n got %+v\nwant %+v", what, tt.what, r.status, r.body, got[0], want)
 				}
 				if !allowed && want.Outcome != "Forbidden" {
 					t.Errorf("%s: %d %s", what, r.status, r.body)
+				}
+				if found := secretForms.FindString(fmt.Sprintf("%+v %s", got[0], got[0].Detail)); found != "" {
+					t.Errorf("%s: the log holds a secret: %q", what, found)
 				}
 				for _, secret := range []string{"another-secret", adminPassword, strings.TrimPrefix(owner, "Authorization: Bearer ")} {
 					if strings.Contains(fmt.Sprintf("%+v %s", got[0], got[0].Detail), secret) {
@@ -200,6 +208,57 @@ func TestEveryActIsLogged(t *testing.T) {
 		}
 	}
 	t.Logf("%d methods, %d acts", methods, people)
+}
+
+// An act that is about much is in the log whole, or its beginning is: nobody hides one behind something long.
+func TestLongActsAreLogged(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	alice, bob := h.createAccount(hostA, "alice"), h.createAccount(hostA, "bob")
+	service := h.createAccount(hostB, "watcher")
+	h.set(hostA, "mod_service_did", service.did)
+	token := h.serviceTokens(service)(h.a.ServiceDID, "com.atproto.admin.disableInviteCodes")
+	var codes list
+	for i := range 1234 {
+		codes = append(codes, fmt.Sprint("code-", i))
+	}
+	codes = append(codes, strings.Repeat("\u00e9", 40_000))
+	long := strings.Repeat("\u00e9", 3000)
+	many := obj{"codes": codes, "accounts": list{alice.did, long, bob.did}}
+	h.post(hostA, "com.atproto.admin.disableInviteCodes", token, many).ok()
+	h.post(hostA, "com.atproto.admin.disableInviteCodes", token, many).fails(401, "BadJwt", "")
+	h.admin(hostA, "sendEmail", obj{"recipientDid": bob.did, "senderDid": alice.did, "content": "x", "subject": "the subject", "comment": strings.Repeat("\x01", 20_000)}).ok()
+	h.admin(hostA, "disableInviteCodes", obj{}).ok()
+	seen := map[string]bool{}
+	var subjects []string
+	for _, e := range h.entries(h.a) {
+		var d struct {
+			Codes   any
+			Subject string
+		}
+		if e.Detail != nil && (json.Unmarshal(e.Detail, &d) != nil || len(e.Detail) > 8<<10) {
+			t.Errorf("%s", e.Detail)
+		}
+		if l, ok := d.Codes.([]any); ok {
+			for _, code := range l {
+				seen[code.(string)] = true
+			}
+		}
+		if e.Action == "com.atproto.admin.sendEmail" && d.Subject != "the subject" {
+			t.Errorf("%s", e.Detail)
+		}
+		if e.Subject != "" && e.Outcome == audit.Done {
+			subjects = append(subjects, e.Subject)
+		}
+	}
+	for _, code := range codes[:1234] {
+		if !seen[code.(string)] {
+			t.Fatalf("nobody disabled %s", code)
+		}
+	}
+	if len(subjects) != 4 || subjects[0] != alice.did || subjects[2] != bob.did || subjects[3] != bob.did || !strings.HasPrefix(long, subjects[1]) || len(subjects[1]) < 2000 {
+		t.Errorf("%.200v", subjects)
+	}
 }
 
 // The log over HTTP: pages, filters, and the whole as a file.

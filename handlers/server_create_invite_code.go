@@ -19,7 +19,7 @@ func (m serverMethods) createInviteCode(ctx context.Context, c operatorCaller, i
 		if err := accounts.InsertInvite(ctx, q, m.now(), code, int(in.Body.UseCount), owner, c.Name); err != nil {
 			return err
 		}
-		return c.record(ctx, q, owner, map[string]any{"code": code, "uses": in.Body.UseCount})
+		return c.record(ctx, q, owner, map[string]any{"codes": 1, "uses": in.Body.UseCount})
 	})
 	if err != nil {
 		return nil, err

@@ -21,8 +21,10 @@ func (m serverMethods) createInviteCodes(ctx context.Context, c operatorCaller, 
 		return nil, invalid("between 1 and %d codes can be made at once", maxInviteCodes)
 	}
 	out := make([]serverCreateInviteCodesAccountCodes, len(owners))
+	deeds := make([]deed, len(owners))
 	for i, owner := range owners {
 		out[i].Account = string(owner)
+		deeds[i] = deed{string(owner), map[string]any{"codes": in.Body.CodeCount, "uses": in.Body.UseCount}}
 		for range in.Body.CodeCount {
 			out[i].Codes = append(out[i].Codes, accounts.NewInviteCode(c.Tenant.Hostname))
 		}
@@ -34,11 +36,8 @@ func (m serverMethods) createInviteCodes(ctx context.Context, c operatorCaller, 
 					return err
 				}
 			}
-			if err := c.record(ctx, q, o.Account, map[string]any{"codes": len(o.Codes), "uses": in.Body.UseCount}); err != nil {
-				return err
-			}
 		}
-		return nil
+		return c.recordAll(ctx, q, deeds)
 	})
 	if err != nil {
 		return nil, err

@@ -80,7 +80,7 @@ func TestTakedownOfAccount(t *testing.T) {
 	if !slices.Contains(log, "admin owner admin.updateSubjectStatus "+alice.did+" done") {
 		t.Errorf("an act is not in the log: %s", strings.Join(log, "\n"))
 	}
-	if !slices.Contains(log, "admin owner admin.updateSubjectStatus  AccountNotFound") {
+	if !slices.Contains(log, "admin owner admin.updateSubjectStatus "+alice.did+" AccountNotFound") {
 		t.Errorf("a refusal is not in the log: %s", strings.Join(log, "\n"))
 	}
 	h.check()

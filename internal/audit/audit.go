@@ -4,6 +4,7 @@
 package audit
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -48,12 +49,10 @@ func Insert(ctx context.Context, q *tenantdb.Queries, e Entry, role int16, detai
 		if text, err = json.Marshal(detail); err != nil {
 			return fmt.Errorf("audit %s: %w", e.Action, err)
 		}
-		if len(text) > maxDetail {
-			text = []byte(`{"tooLarge":true}`)
-		}
+		text = shortened(text)
 	}
 	if len(e.Subject) > maxSubject {
-		e.Subject = e.Subject[:maxSubject]
+		e.Subject = strings.ToValidUTF8(e.Subject[:maxSubject], "")
 	}
 	err := q.InsertAudit(ctx, tenantdb.InsertAuditParams{
 		AuditID: newID(e.At), At: e.At, Who: e.Who, Role: role, Action: e.Action, Subject: clean(e.Subject), Detail: string(text),
@@ -63,6 +62,53 @@ func Insert(ctx context.Context, q *tenantdb.Queries, e Entry, role int16, detai
 		return fmt.Errorf("audit %s: %w", e.Action, err)
 	}
 	return nil
+}
+
+// shortened is a detail that fits: long texts and lists lose their ends, shorter ones and what else there is stay. Who
+// acts must not be able to hide what it was behind something long.
+func shortened(text []byte) []byte {
+	for _, most := range []struct{ bytes, items int }{{500, 50}, {100, 20}, {20, 5}} {
+		if len(text) <= maxDetail {
+			return text
+		}
+		var v any
+		in := json.NewDecoder(bytes.NewReader(text))
+		in.UseNumber()
+		if in.Decode(&v) != nil {
+			break
+		}
+		out, err := json.Marshal(cut(v, most.bytes, most.items))
+		if err != nil {
+			break
+		}
+		text = out
+	}
+	if len(text) > maxDetail {
+		return []byte(`{"tooLarge":true}`)
+	}
+	return text
+}
+
+func cut(v any, most, items int) any {
+	switch v := v.(type) {
+	case string:
+		if len(v) > most {
+			return strings.ToValidUTF8(v[:most], "") + "…"
+		}
+	case []any:
+		if more := len(v) - items; more > 0 {
+			v = append(v[:items:items], fmt.Sprintf("… and %d more", more))
+		}
+		for i := range v {
+			v[i] = cut(v[i], most, items)
+		}
+		return v
+	case map[string]any:
+		for k := range v {
+			v[k] = cut(v[k], most, items)
+		}
+	}
+	return v
 }
 
 // Filter selects entries; empty members select all.
