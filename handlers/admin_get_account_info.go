@@ -51,7 +51,7 @@ func viewsOf(ctx context.Context, q *tenantdb.Queries, infos []accounts.Info) ([
 	for i, a := range infos {
 		v := adminDefsAccountView{
 			DID: DID(a.DID), Handle: shownHandle(a.Handle), Email: a.Email, IndexedAt: datetime(a.CreatedAt), InviteNote: a.InviteNote,
-			InvitesDisabled: &a.InvitesDisabled, EmailConfirmedAt: datetimeOf(a.EmailConfirmedAt), DeactivatedAt: datetimeOf(a.DeactivatedAt),
+			Invites: []serverDefsInviteCode{}, InvitesDisabled: &a.InvitesDisabled, EmailConfirmedAt: datetimeOf(a.EmailConfirmedAt), DeactivatedAt: datetimeOf(a.DeactivatedAt),
 		}
 		if used, ok := by[a.InviteCode]; ok {
 			view := inviteView(used)

@@ -112,6 +112,9 @@ func TestAccountInfo(t *testing.T) {
 	if uses := r.at("invitedBy", "uses").([]any); len(uses) != 2 || uses[0].(obj)["usedBy"] != alice.did {
 		t.Errorf("%s", r.body)
 	}
+	if r := h.get(hostA, "com.atproto.admin.getAccountInfo", asAdmin(), "did", bob.did).ok(); r.at("invites") == nil || len(r.at("invites").([]any)) != 0 || r.at("invitesDisabled") != false || r.at("deactivatedAt") != nil {
+		t.Errorf("%s", r.body)
+	}
 	h.admin(hostA, "enableAccountInvites", obj{"account": alice.did}).ok()
 	if r := h.get(hostA, "com.atproto.admin.getAccountInfo", asAdmin(), "did", alice.did).ok(); r.at("invitesDisabled") != false || r.str("inviteNote") != "too many" {
 		t.Errorf("%s", r.body)
@@ -230,7 +233,7 @@ func TestAccountChangesByAdmin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if mails := h.queued(h.a); len(mails) != 1 || mails[0].To != bobs.Email || mails[0].Text != "Dear Bob" {
+	if mails := h.queued(h.a); len(mails) != 1 || mails[0].To != bobs.Email || mails[0].Text != "Dear Bob" || mails[0].Subject != "Message via your PDS" {
 		t.Errorf("%+v", mails)
 	}
 	// Deletion.
@@ -253,6 +256,29 @@ func TestAccountChangesByAdmin(t *testing.T) {
 		}
 	}
 	h.check()
+}
+
+// What operators can do about who waits for approval: nothing that needs the DID document, which is not there yet.
+func TestWaitingAccountsByAdmin(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.set(hostA, "signup", "approval")
+	alice := h.createAccount(hostA, "alice")
+	key := h.post(hostA, "com.atproto.server.reserveSigningKey", "", obj{"did": alice.did}).ok().str("signingKey")
+	h.admin(hostA, "updateAccountHandle", obj{"did": alice.did, "handle": "other." + hostA}).fails(400, "InvalidRequest", "waits for approval")
+	h.admin(hostA, "updateAccountSigningKey", obj{"did": alice.did, "signingKey": key}).fails(400, "InvalidRequest", "waits for approval")
+	h.admin(hostA, "updateAccountEmail", obj{"account": alice.handle, "email": "other@example.com"}).ok()
+	h.status(hostA, alice.did, nil, nil).ok()
+	h.status(hostA, alice.did, true, nil).ok()
+	h.status(hostA, alice.did, nil, false).fails(400, "AccountNotFound", "")
+	if got := h.heard(h.a, alice.did, 0); got != "" {
+		t.Errorf("events of somebody nobody has heard of: %s", got)
+	}
+	h.status(hostA, alice.did, false, false).ok()
+	if got := h.heard(h.a, alice.did, 0); got != "account:active identity:"+alice.handle+" sync" {
+		t.Errorf("events: %s", got)
+	}
+	h.admin(hostA, "updateAccountHandle", obj{"did": alice.did, "handle": "other." + hostA}).ok()
 }
 
 func TestSigningKeyByAdmin(t *testing.T) {

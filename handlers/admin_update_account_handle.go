@@ -19,6 +19,9 @@ func (m adminMethods) updateAccountHandle(ctx context.Context, c operatorCaller,
 	if err != nil {
 		return nil, err
 	}
+	if err := accounts.NotAwaiting(ctx, m.db.Tenant(c.Tenant.Schema).Q(), a.AID); err != nil {
+		return nil, err // its DID document is not there yet, or not ours to change
+	}
 	if kind == identity.HandleExternal {
 		if did, err := m.identity.documents.ResolveHandle(ctx, handle); err != nil || did != a.DID {
 			return nil, invalid("External handle did not resolve to DID")

@@ -32,6 +32,9 @@ func (m adminMethods) updateAccountSigningKey(ctx context.Context, c operatorCal
 		return nil, err
 	}
 	q := m.db.Tenant(c.Tenant.Schema).Q()
+	if err := accounts.NotAwaiting(ctx, q, a.AID); err != nil {
+		return nil, err // its DID document is not there yet, or not ours to change
+	}
 	public := string(in.Body.SigningKey)
 	reserved, err := q.GetReservedKeyByPublic(ctx, public)
 	if db.IsNoRows(err) || err == nil && (!reserved.ExpiresAt.After(m.now()) || reserved.DID != nil && *reserved.DID != a.DID) {

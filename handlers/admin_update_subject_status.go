@@ -72,6 +72,11 @@ func (m adminMethods) setAccountStatus(ctx context.Context, c operatorCaller, di
 	if deactivated != nil && !deactivated.Applied {
 		err := accounts.NotAwaiting(ctx, m.db.Tenant(c.Tenant.Schema).Q(), state.AID)
 		if errors.Is(err, accounts.ErrAwaiting) {
+			if takedown != nil { // lifted, or it would stand in the way
+				if err := m.setAccountStatus(ctx, c, did, takedown, nil); err != nil {
+					return err
+				}
+			}
 			who, err := m.account(ctx, c, did)
 			if err != nil {
 				return err
@@ -93,6 +98,10 @@ func (m adminMethods) setAccountStatus(ctx context.Context, c operatorCaller, di
 			events = e
 		}
 		if deactivated == nil {
+			if takedown == nil { // an operator who asks for nothing has it said again
+				e, err := accounts.SayStatus(ctx, q, now, state.AID)
+				return e, noAccount(err)
+			}
 			return events, nil
 		}
 		// What came last is what is so: the event of a takedown before says less.

@@ -6,8 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/did-method-plc/go-didplc"
+
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
 )
 
@@ -120,6 +123,50 @@ func TestModerationService(t *testing.T) {
 	prefs(bearer(alice.access), alice.did).fails(401, "AccountTakedown", "")
 	h.set(hostA, "mod_service_did", mod.did+"#atproto_labeler")
 	h.post(hostA, update, token(mod, "updateSubjectStatus"), down).fails(401, "UntrustedIss", "")
+	// Its labeler has a key of its own, and no other is good for that name.
+	labels, err := h.keys.GenerateSigningKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	labeler := func(key *keyring.Signer) string {
+		t.Helper()
+		jwt, err := auth.MintService(key, h.clock.Now(), h.clock.Now().Add(time.Minute), mod.did+"#atproto_labeler", h.a.ServiceDID, update)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bearer(jwt)
+	}
+	h.post(hostA, update, labeler(labels), down).fails(401, "BadJwtIss", "")
+	h.publishKey(mod, "atproto_label", labels.PublicDIDKey())
+	h.clock.add(11 * time.Second) // so often is a document asked for again
+	for _, service := range []string{mod.did + "#atproto_labeler", mod.did} {
+		h.set(hostA, "mod_service_did", service)
+		h.post(hostA, update, labeler(h.signerOf(mod)), down).fails(401, "BadJwtSignature", "")
+		h.post(hostA, update, labeler(labels), down).ok()
+	}
+	if log := h.audited(h.a); log[len(log)-1] != mod.did+"#atproto_labeler moderator admin.updateSubjectStatus "+alice.did+" done" {
+		t.Error(log)
+	}
+}
+
+// publishKey puts a key into the DID document of an account.
+func (h *house) publishKey(u *user, name, key string) {
+	h.t.Helper()
+	rotation, err := h.tenants.RotationSigner(h.t.Context(), u.tenant())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	last, err := h.plc.Last(h.t.Context(), u.did)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	op, err := identity.NewUpdate(last, rotation, func(op *didplc.RegularOp) { op.VerificationMethods[name] = key })
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := h.plc.Submit(h.t.Context(), u.did, op); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 func TestAccountInviteCodes(t *testing.T) {

@@ -57,7 +57,12 @@ func TestTakedownOfAccount(t *testing.T) {
 	h.status(hostA, alice.did, nil, false).fails(400, "AccountNotFound", "")
 	h.status(hostA, alice.did, false, nil).ok()
 	h.status(hostA, alice.did, nil, false).ok()
-	want := "account:takendown account:takendown account:active account:deactivated account:takendown account:deactivated account:active identity:" + alice.handle + " sync"
+	// Who asks for nothing has the state said again; both at once is one event.
+	for _, both := range []any{true, nil, false} {
+		h.status(hostA, alice.did, both, both).ok()
+	}
+	want := "account:takendown account:takendown account:active account:deactivated account:takendown account:deactivated account:active identity:" + alice.handle + " sync" +
+		" account:takendown account:takendown account:active identity:" + alice.handle + " sync"
 	if got := h.heard(h.a, alice.did, signedUp+1); got != want {
 		t.Errorf("events:\n%s\nwant\n%s", got, want)
 	}

@@ -51,17 +51,33 @@ func TakeDown(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64
 			return nil, fmt.Errorf("end sessions of actor %d: %w", aid, err)
 		}
 	}
-	if row.Unannounced {
-		return nil, nil // nobody heard of it yet
+	return statusEvents(now, aid, row.DID, row.Unannounced, row.TakedownRef, row.DeactivatedAt), nil
+}
+
+// SayStatus tells again in what state an account is, inside the caller's transaction. Errors: [ErrNotFound].
+func SayStatus(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64) ([]firehose.Event, error) {
+	row, err := q.LockActor(ctx, aid)
+	if db.IsNoRows(err) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock actor %d: %w", aid, err)
+	}
+	return statusEvents(now, aid, row.DID, row.Unannounced, row.TakedownRef, row.DeactivatedAt), nil
+}
+
+func statusEvents(now time.Time, aid int64, did string, unannounced bool, takedownRef *string, deactivatedAt *time.Time) []firehose.Event {
+	if unannounced {
+		return nil // nobody heard of it yet
 	}
 	status := ""
 	switch {
-	case t.Applied:
+	case takedownRef != nil:
 		status = firehose.StatusTakendown
-	case row.DeactivatedAt != nil:
+	case deactivatedAt != nil:
 		status = firehose.StatusDeactivated
 	}
-	return []firehose.Event{firehose.NewAccount(aid, row.DID, status == "", status, now)}, nil
+	return []firehose.Event{firehose.NewAccount(aid, did, status == "", status, now)}
 }
 
 // TakeDownRecord hides one record from reads, or shows it again. The repository and its archive stay as they are, and
