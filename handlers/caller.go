@@ -88,14 +88,23 @@ func (v visitor) Addr() netip.Addr {
 			if !trustedProxy(peer) {
 				return peer
 			}
-			hop, err := netip.ParseAddr(strings.TrimSpace(hops[j]))
-			if err != nil {
+			hop, ok := hopAddr(strings.TrimSpace(hops[j]))
+			if !ok {
 				return peer
 			}
-			peer = hop.Unmap()
+			peer = hop
 		}
 	}
 	return peer
+}
+
+// hopAddr reads an address as proxies write it: some add the port.
+func hopAddr(text string) (netip.Addr, bool) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return a.Unmap(), true
+	}
+	ap, err := netip.ParseAddrPort(text)
+	return ap.Addr().Unmap(), err == nil
 }
 
 func trustedProxy(a netip.Addr) bool {

@@ -20,7 +20,8 @@ type auditListCmd struct {
 	appFlags
 	Hostname string        `arg:"" help:"Hostname of the tenant."`
 	Since    time.Duration `help:"Only what is younger, as 24h; 0: everything." default:"0"`
-	From     time.Time     `help:"Only what came after, as 2026-01-31T00:00:00Z."`
+	From     time.Time     `help:"Only what came then or after, as 2026-01-31T00:00:00Z."`
+	To       time.Time     `help:"Only what came before, as 2026-02-01T00:00:00Z."`
 	Who      string        `help:"Only of one operator."`
 	Action   string        `help:"Only one action, as com.atproto.admin.deleteAccount."`
 	Subject  string        `help:"Only about one account (with its records and blobs), record or blob."`
@@ -58,7 +59,7 @@ func (c *auditListCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	f := audit.Filter{Since: c.From, Who: c.Who, Action: c.Action, Subject: c.Subject}
+	f := audit.Filter{Since: c.From, Until: c.To, Who: c.Who, Action: c.Action, Subject: c.Subject}
 	if c.Since > 0 {
 		f.Since = time.Now().Add(-c.Since)
 	}

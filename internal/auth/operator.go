@@ -24,9 +24,9 @@ type Role int16
 // The roles.
 const (
 	RoleSupport   Role = 1 // sees accounts, writes to them
-	RoleModerator Role = 2 // takes down and restores, blocks invites: also the moderation service's
-	RoleAdmin     Role = 3 // changes and deletes accounts, makes invite codes, decides on sign-ups
-	RoleOwner     Role = 4 // names operators, reads the audit log
+	RoleModerator Role = 2 // takes down and restores, blocks invites, approves sign-ups: also the moderation service's
+	RoleAdmin     Role = 3 // changes and deletes accounts, makes invite codes, rejects sign-ups, reads the audit log
+	RoleOwner     Role = 4 // everything: also the shared password's
 )
 
 func (r Role) String() string {
