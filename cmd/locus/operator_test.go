@@ -10,11 +10,9 @@ import (
 	"time"
 )
 
-// Operators by the command line alone: named, given tokens and other roles, and removed; and what the log then says.
-func TestOperatorCommands(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	const host = "pds.example.com"
-	ok := func(args ...string) string {
+// commandsIn runs commands on the data of a folder: ok those that must succeed, refused those whose complaint holds want.
+func commandsIn(t *testing.T, dir string) (ok func(args ...string) string, refused func(want string, args ...string)) {
+	ok = func(args ...string) string {
 		t.Helper()
 		out, errs, err := run(t, append(args, "--data-dir", dir)...)
 		if err != nil {
@@ -22,13 +20,21 @@ func TestOperatorCommands(t *testing.T) {
 		}
 		return out
 	}
-	refused := func(want string, args ...string) {
+	refused = func(want string, args ...string) {
 		t.Helper()
 		out, errs, err := run(t, append(args, "--data-dir", dir)...)
 		if err == nil || !strings.Contains(errs, want) {
 			t.Errorf("locus %s: %v, want %q\n%s%s", strings.Join(args, " "), err, want, out, errs)
 		}
 	}
+	return ok, refused
+}
+
+// Operators by the command line alone: named, given tokens and other roles, and removed; and what the log then says.
+func TestOperatorCommands(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	const host = "pds.example.com"
+	ok, refused := commandsIn(t, dir)
 	ok("tenant", "create", host, "--handle-domain", "example.com")
 	token := ok("operator", "add", host, "carol", "--role", "moderator", "--label", "laptop", "--life", "720h")
 	if !strings.HasPrefix(token, "locusop_") || len(strings.Fields(token)) != 1 {

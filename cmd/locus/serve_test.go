@@ -302,21 +302,7 @@ func TestRefusals(t *testing.T) {
 // TestTenantCommands goes through a tenant's settings by the command line alone, on a database of its own.
 func TestTenantCommands(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	ok := func(args ...string) string {
-		t.Helper()
-		out, errs, err := run(t, append(args, "--data-dir", dir)...)
-		if err != nil {
-			t.Fatalf("locus %s: %v\n%s%s", strings.Join(args, " "), err, out, errs)
-		}
-		return out
-	}
-	refused := func(want string, args ...string) {
-		t.Helper()
-		out, errs, err := run(t, append(args, "--data-dir", dir)...)
-		if err == nil || !strings.Contains(errs, want) {
-			t.Errorf("locus %s: %v, want %q\n%s%s", strings.Join(args, " "), err, want, out, errs)
-		}
-	}
+	ok, refused := commandsIn(t, dir)
 	ok("tenant", "create", "pds.example.com", "--handle-domain", "example.com", "signup=open")
 	refused("another tenant", "tenant", "create", "other.example.org", "--handle-domain", "example.com")
 	refused("pds.example.com", "tenant", "create", "pds.example.com")
