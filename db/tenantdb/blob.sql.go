@@ -532,15 +532,17 @@ func (q *Queries) UpdateBlobObject(ctx context.Context, arg UpdateBlobObjectPara
 }
 
 const UpdateBlobRenewed = `-- name: UpdateBlobRenewed :one
-UPDATE pds_tenant.blob SET created_at = CASE WHEN temporary THEN $1::timestamptz ELSE created_at END
-WHERE aid = $2 AND cid = $3
+UPDATE pds_tenant.blob SET created_at = CASE WHEN temporary THEN $1::timestamptz ELSE created_at END,
+  mime_type = CASE WHEN temporary AND takedown_ref IS NULL THEN $2::text ELSE mime_type END
+WHERE aid = $3 AND cid = $4
 RETURNING mime_type, size, store, object, takedown_ref
 `
 
 type UpdateBlobRenewedParams struct {
-	Now time.Time
-	AID int64
-	CID []byte
+	Now      time.Time
+	MimeType string
+	AID      int64
+	CID      []byte
 }
 
 type UpdateBlobRenewedRow struct {
@@ -551,9 +553,14 @@ type UpdateBlobRenewedRow struct {
 	TakedownRef *string
 }
 
-// A blob that is uploaded again: a temporary one begins its time again.
+// A blob that is uploaded again: a temporary one begins its time again, and is of the type that this upload says.
 func (q *Queries) UpdateBlobRenewed(ctx context.Context, arg UpdateBlobRenewedParams) (UpdateBlobRenewedRow, error) {
-	row := q.db.QueryRow(ctx, UpdateBlobRenewed, arg.Now, arg.AID, arg.CID)
+	row := q.db.QueryRow(ctx, UpdateBlobRenewed,
+		arg.Now,
+		arg.MimeType,
+		arg.AID,
+		arg.CID,
+	)
 	var i UpdateBlobRenewedRow
 	err := row.Scan(
 		&i.MimeType,

@@ -91,6 +91,27 @@ func (b *bed) lose() {
 	}
 }
 
+// TestTypeSaidLast: bytes that do not tell their type have the one that was said last, until a record refers to them.
+func TestTypeSaidLast(t *testing.T) {
+	everywhere(t, func(t *testing.T, b *bed) {
+		alice := b.account()
+		words := []byte("WEBVTT, or is it?")
+		say := func(said, want string) (info Info) {
+			t.Helper()
+			info, err := b.store.Upload(t.Context(), Upload{Owner: alice, ContentType: said}, bytes.NewReader(words))
+			if err != nil || info.MimeType != want {
+				t.Fatalf("%s: %v %v, want %s", said, info, err, want)
+			}
+			return info
+		}
+		say("", "application/octet-stream")
+		say("text/plain", "text/plain")
+		b.mustWrite(alice, "a", record("a", say("text/vtt", "text/vtt")))
+		say("text/plain", "text/vtt")
+		b.clean()
+	})
+}
+
 func TestManyAtOnce(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		owners := []Owner{b.account(), b.account(), b.account()}

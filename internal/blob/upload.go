@@ -96,7 +96,7 @@ func (s *Store) keep(ctx context.Context, u Upload, to *place, id int16, in *spo
 	}
 	if a.announced {
 		// Putting it costs more than looking whether it is there.
-		if info, ok, err := s.known(ctx, u.Owner, in.cid); ok || err != nil {
+		if info, ok, err := s.known(ctx, u.Owner, in.cid, a.mime); ok || err != nil {
 			return info, err
 		}
 		err := s.db.Tenant(u.Schema).Q().InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{
@@ -194,8 +194,8 @@ func (s *Store) runSettle() {
 const announceTime = time.Hour
 
 // known is a blob that is there, whose time begins again.
-func (s *Store) known(ctx context.Context, o Owner, c cid.Cid) (Info, bool, error) {
-	row, err := s.db.Tenant(o.Schema).Q().UpdateBlobRenewed(ctx, tenantdb.UpdateBlobRenewedParams{AID: o.AID, CID: c.Bytes(), Now: s.now()})
+func (s *Store) known(ctx context.Context, o Owner, c cid.Cid, mime string) (Info, bool, error) {
+	row, err := s.db.Tenant(o.Schema).Q().UpdateBlobRenewed(ctx, tenantdb.UpdateBlobRenewedParams{AID: o.AID, CID: c.Bytes(), Now: s.now(), MimeType: mime})
 	switch {
 	case db.IsNoRows(err):
 		return Info{}, false, nil

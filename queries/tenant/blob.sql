@@ -201,8 +201,9 @@ DELETE FROM pds_tenant.record_blob WHERE aid = @aid::bigint AND (cid, path) IN (
 DELETE FROM pds_tenant.blob_usage WHERE aid = @aid;
 
 -- name: UpdateBlobRenewed :one
--- A blob that is uploaded again: a temporary one begins its time again.
-UPDATE pds_tenant.blob SET created_at = CASE WHEN temporary THEN @now::timestamptz ELSE created_at END
+-- A blob that is uploaded again: a temporary one begins its time again, and is of the type that this upload says.
+UPDATE pds_tenant.blob SET created_at = CASE WHEN temporary THEN @now::timestamptz ELSE created_at END,
+  mime_type = CASE WHEN temporary AND takedown_ref IS NULL THEN @mime_type::text ELSE mime_type END
 WHERE aid = @aid AND cid = @cid
 RETURNING mime_type, size, store, object, takedown_ref;
 
