@@ -12,8 +12,8 @@ import (
 	"github.com/auroralocus/locus/internal/firehose"
 )
 
-// deactivateAccount hides the account, until it is activated or, if a date is given, deleted. The first date is told by
-// mail: a session alone is enough to set it.
+// deactivateAccount hides the account, until it is activated or, if a date is given, deleted. A date that is new, or
+// earlier than the one before, is told by mail: a session alone is enough to set it.
 // spec: lexicon com.atproto.server.deactivateAccount
 func (m serverMethods) deactivateAccount(ctx context.Context, c accountCaller, in *serverDeactivateAccountInput) (*serverDeactivateAccountOutput, error) {
 	var deleteAfter *time.Time
@@ -30,8 +30,12 @@ func (m serverMethods) deactivateAccount(ctx context.Context, c accountCaller, i
 			return nil, err
 		}
 		events, err := accounts.Deactivate(ctx, q, m.now(), c.AID, deleteAfter)
-		if err == nil && deleteAfter != nil && before.DeleteAfter == nil {
-			err = m.mail.tellDeletion(ctx, q, c, accounts.Held(*deleteAfter, m.now()))
+		if err != nil || deleteAfter == nil {
+			return events, err
+		}
+		at := accounts.Held(*deleteAfter, m.now())
+		if before.DeleteAfter == nil || at.Before(*before.DeleteAfter) {
+			err = m.mail.tellDeletion(ctx, q, c, at)
 		}
 		return events, err
 	})

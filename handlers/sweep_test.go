@@ -70,16 +70,26 @@ func TestDeleteAfter(t *testing.T) {
 	// A session is enough to set a date, so nobody loses an account by it before having seen the mail.
 	hasty.call(deactivate, obj{"deleteAfter": day(-300)}).ok()
 	hasty.call(deactivate, obj{"deleteAfter": day(-1)}).ok() // told once
+	later.call(deactivate, obj{"deleteAfter": day(40)}).ok()
+	later.call(deactivate, obj{"deleteAfter": day(20)}).ok()
 	until := h.clock.Now().Add(accounts.HoldTime).UTC().Format("2006-01-02")
 	var notices []queuedMail
+	dates := 0
 	for _, m := range h.queued(h.a) {
-		if m.Handle == hasty.handle {
+		switch m.Handle {
+		case hasty.handle:
 			notices = append(notices, m)
+		case later.handle:
+			dates++
 		}
+	}
+	if dates != 2 { // 30 days, and 20 instead of 40
+		t.Errorf("%d mails about dates", dates)
 	}
 	if len(notices) != 1 || notices[0].Kind != mail.KindDeletionSet || !strings.HasPrefix(notices[0].Date, until) {
 		t.Errorf("%+v", notices)
 	}
+	seq = h.lastSeq(h.a)
 	h.clock.add(accounts.HoldTime - time.Hour)
 	sweep()
 	h.aid(h.a, hasty.did)
