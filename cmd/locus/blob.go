@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -38,6 +39,9 @@ func (*blobUsageCmd) Help() string {
 }
 
 func (c *blobUsageCmd) Run(ctx context.Context, log *slog.Logger) error {
+	if c.Top < 0 || c.Top > 100_000 {
+		return errors.New("--top must be between 0 and 100000")
+	}
 	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
 	if err != nil {
 		return err
@@ -128,10 +132,11 @@ func (*blobLimitCmd) Help() string {
 func (c *blobLimitCmd) Run(ctx context.Context, log *slog.Logger) error {
 	var limit *int64
 	if c.Bytes != "default" {
-		limit = new(int64)
-		if _, err := fmt.Sscan(c.Bytes, limit); err != nil || *limit < 0 {
-			return errors.New("bytes: want a number, or the word default")
+		n, err := strconv.ParseInt(c.Bytes, 10, 64)
+		if err != nil || n < 0 {
+			return fmt.Errorf("bytes: %.20q is neither a number of bytes nor the word default", c.Bytes)
 		}
+		limit = &n
 	}
 	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
 	if err != nil {

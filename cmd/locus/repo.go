@@ -92,14 +92,13 @@ type repoJSON struct {
 
 type streamJSON struct {
 	Stream   bool     `json:"stream"`
-	Events   int      `json:"events"`
 	Problems []string `json:"problems,omitzero"`
 }
 
 func (c *repoCheckCmd) print(r repodb.Report) error {
 	if c.JSON {
 		if r.AID == 0 {
-			return printJSONLine(streamJSON{Stream: true, Events: r.Events, Problems: r.Problems})
+			return printJSONLine(streamJSON{true, r.Problems})
 		}
 		return printJSONLine(repoJSON{r.DID, r.Rev.String(), r.Records, r.Nodes, r.Events, r.Problems})
 	}

@@ -308,6 +308,8 @@ func TestTenantCommands(t *testing.T) {
 	refused("pds.example.com", "tenant", "create", "pds.example.com")
 	refused("tenant keys", "tenant", "set", "pds.example.com", "no_such_setting=1")
 	refused("none of de, en, fr", "tenant", "set", "pds.example.com", "mail_language=xx")
+	refused("neither a number", "blob", "limit", "pds.example.com", "alice.example.com", "5GB")
+	refused("--top", "blob", "usage", "pds.example.com", "--top=-1")
 	refused("token nothing", "operator", "revoke", "pds.example.com", "nothing")
 	refused("smtp-url", "mail", "try", "pds.example.com", "me@example.com")
 	refused("tenant list", "tenant", "show", "nobody.example.com")

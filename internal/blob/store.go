@@ -369,16 +369,33 @@ func isNoTable(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "42P01"
 }
 
+// candidate opens a place that the tenant may be given. It is not written down: a tenant keeps the places that it ever
+// had, and one that was only tried could not be looked into by those who ask all of them.
+func (s *Store) candidate(ctx context.Context, schema db.Schema, location string, keys *Credentials) (*place, error) {
+	if location == "" {
+		location = s.cfg.Location
+	}
+	if keys == nil || !strings.HasPrefix(location, s3Scheme) {
+		if err := s.learn(ctx, schema); err != nil {
+			return nil, err
+		}
+		for _, k := range s.sites(schema) {
+			if k.location == location {
+				return s.placeOf(ctx, schema, k.id)
+			}
+		}
+	}
+	p, err := s.openPlace(location, keys)
+	if err != nil {
+		return nil, err
+	}
+	return p, s.ready(ctx, p)
+}
+
 // Try says whether a place can be written to and read: with a small object, which goes again. keys are those that an S3
 // place is to have; nil: those that it has.
 func (s *Store) Try(ctx context.Context, schema db.Schema, location string, keys *Credentials) error {
-	var p *place
-	var err error
-	if keys != nil && strings.HasPrefix(location, s3Scheme) {
-		p, err = s.openPlace(location, keys)
-	} else {
-		p, _, err = s.current(ctx, schema, location)
-	}
+	p, err := s.candidate(ctx, schema, location, keys)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,12 @@ import (
 func (v *verifier) objects(ctx context.Context) error {
 	for _, k := range v.s.sites(v.schema) {
 		p, err := v.s.placeOf(ctx, v.schema, k.id)
+		if unusable(err) {
+			if err := v.closed(ctx, k, err); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -42,12 +48,33 @@ func (v *verifier) objects(ctx context.Context) error {
 		if err == nil {
 			err = flush()
 		}
+		if unusable(err) {
+			if err := v.closed(ctx, k, err); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("objects in %s: %w", k.location, err)
 		}
 		v.sum.StoresChecked++
 	}
 	return nil
+}
+
+// unusable tells that it is the place that fails, not the database.
+func unusable(err error) bool {
+	return errors.Is(err, ErrLocation) || errors.Is(err, ErrStore) || errors.Is(err, ErrStoreTimeout)
+}
+
+// closed is for a place that cannot be opened or listed. One that nothing is in, like a bucket that was given up after a move, is
+// nobody's concern.
+func (v *verifier) closed(ctx context.Context, k site, why error) error {
+	n, err := v.t.Q().CountBlobsIn(ctx, k.id)
+	if err != nil || n.Blobs == 0 {
+		return err
+	}
+	return v.tell(Problem{Kind: "unreadable", Text: fmt.Sprintf("%s, where %d files are: %v", k.location, n.Blobs, why)}, nil)
 }
 
 // folder holds objects of one account against its rows.
