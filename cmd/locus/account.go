@@ -7,14 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"time"
 
-	"github.com/auroralocus/locus/db/tenantdb"
-	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/handlers"
 )
 
 type accountCmd struct {
-	Create        accountCreateCmd    `cmd:"" help:"Create an account with a new did:plc; no invite code is needed."`
+	Create        accountCreateCmd    `cmd:"" help:"Create an account with a new did:plc, whatever the sign-up policy: no invite code, no approval."`
 	List          accountListCmd      `cmd:"" help:"List a tenant's accounts, oldest first, or find some."`
 	Info          accountInfoCmd      `cmd:"" help:"Show what is known of an account."`
 	Takedown      accountTakedownCmd  `cmd:"" help:"Take an account, a record (at:// URI) or a blob (DID/CID) down."`
@@ -47,22 +45,12 @@ func (c *accountCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	code := ""
-	if t.Settings.InviteRequired() {
-		code = account.NewInviteCode(t.Hostname)
-		err := a.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-			return account.InsertInvite(ctx, q, time.Now(), code, 1, account.InviteAdmin, account.InviteAdmin)
-		})
-		if err != nil {
-			return fmt.Errorf("invite code: %w", err)
-		}
-	}
 	var made struct {
 		DID    string `json:"did"`
 		Handle string `json:"handle"`
 	}
-	_, err = a.call(ctx, c.Hostname, http.MethodPost, "com.atproto.server.createAccount", map[string]string{
-		"handle": c.Handle, "email": c.Email, "password": password, "inviteCode": code,
+	_, err = a.call(handlers.ByOperator(ctx), c.Hostname, http.MethodPost, "com.atproto.server.createAccount", map[string]string{
+		"handle": c.Handle, "email": c.Email, "password": password,
 	}, &made)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/mail"
 )
 
 type accountFactorCmd struct {
@@ -19,6 +20,9 @@ type accountFactorCmd struct {
 	Confirm string `xor:"what" placeholder:"CODE" help:"Switch the authenticator on, by a code that it shows, and print backup codes."`
 	Off     bool   `xor:"what" help:"Remove every second factor: for somebody who has lost them."`
 }
+
+// factorNoticeLife is how long the owner's mail about a change is worth sending.
+const factorNoticeLife = 7 * 24 * time.Hour
 
 // Run shows which second factors an account has, or changes them.
 func (c *accountFactorCmd) Run(ctx context.Context, log *slog.Logger) error {
@@ -44,22 +48,42 @@ func (c *accountFactorCmd) Run(ctx context.Context, log *slog.Logger) error {
 	err = tdb.Tx(ctx, func(q *tenantdb.Queries) error {
 		now, by := time.Now().UTC(), commandUser()
 		what := "off"
-		var err error
+		var notices []mail.Kind
+		before, err := account.SecondFactors(ctx, q, who.AID)
+		if err != nil {
+			return err
+		}
 		switch {
 		case c.App:
 			what, err = "app", account.InsertAuthenticator(ctx, q, a.keys, t.Schema, now, who.AID, made)
 		case c.Confirm != "":
-			what = "confirm"
+			what, notices = "confirm", []mail.Kind{mail.KindAppFactorOn}
 			if err = account.ConfirmAuthenticator(ctx, q, a.keys, t.Schema, now, who.AID, c.Confirm); err == nil {
 				codes, err = account.ReplaceBackupCodes(ctx, q, secrets.Typed(), who.AID)
 			}
 		default:
+			if before.App {
+				notices = append(notices, mail.KindAppFactorOff)
+			}
+			if before.Email {
+				notices = append(notices, mail.KindEmailFactorOff)
+			}
 			if err = account.DeleteAuthenticator(ctx, q, who.AID); err == nil || errors.Is(err, account.ErrNoAuthenticator) {
 				err = account.SetEmailFactor(ctx, q, who, false)
 			}
 		}
 		if err != nil {
 			return err
+		}
+		// As when the account does it: whoever is locked out by this hears of it.
+		for _, kind := range notices {
+			if who.Email == "" {
+				break
+			}
+			note := mail.Note{Kind: kind, Lang: mail.Match("", t.Settings.MailLanguage), Handle: who.Handle}
+			if err := a.outbox.Put(ctx, q, t, who.AID, who.Email, note, factorNoticeLife); err != nil {
+				return err
+			}
 		}
 		return audit.Insert(ctx, q, audit.Entry{At: now, Who: by.Name, Action: "account second-factor", Subject: who.DID, Outcome: audit.Done},
 			int16(by.Role), map[string]string{"change": what})

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// What an operator makes needs no code and no approval, and is there where nobody else may sign up.
+func TestAccountCreateByOperator(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := serve(t, dir)
+	ok, refused := commandsIn(t, dir)
+	for _, policy := range []string{"invite", "approval", "closed"} {
+		ok("tenant", "set", "localhost", "signup="+policy)
+		handle := policy + "-made.test"
+		made := ok("account", "create", "localhost", handle, "--email", policy+"@example.com", "--password", "a-good-password")
+		if status, body := s.get("localhost", "/xrpc/com.atproto.identity.resolveHandle?handle="+handle); status != 200 || !strings.Contains(body, strings.Fields(made)[0]) {
+			t.Errorf("%s: %s%d %s", policy, made, status, body)
+		}
+	}
+	if out := ok("signup", "list", "localhost"); strings.Contains(out, "made.test") {
+		t.Errorf("waiting: %s", out)
+	}
+	if out := ok("invite", "list", "localhost"); strings.TrimSpace(out) != "" {
+		t.Errorf("codes: %s", out)
+	}
+	refused("Handle already taken", "account", "create", "localhost", "closed-made.test", "--email", "other@example.com", "--password", "a-good-password")
+	s.stop()
+}
+
+// An operator's change of second factors is mailed to the account's owner, as one by the account is.
+func TestAccountFactorCommands(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := serve(t, dir)
+	ok, refused := commandsIn(t, dir)
+	ok("account", "create", "localhost", "factor.test", "--email", "factor@example.com", "--password", "a-good-password")
+	mails := func() int { return strings.Count(ok("mail", "list", "localhost"), "factor@example.com") }
+	before := mails()
+	uri, err := url.Parse(strings.TrimSpace(ok("account", "second-factor", "localhost", "factor.test", "--app")))
+	if err != nil || uri.Scheme != "otpauth" {
+		t.Fatal(uri, err)
+	}
+	refused("", "account", "second-factor", "localhost", "factor.test", "--confirm", "000000x")
+	if n := mails() - before; n != 0 {
+		t.Errorf("%d mails about a factor that is not on", n)
+	}
+	code := totp(t, uri.Query().Get("secret"))
+	if codes := strings.Fields(ok("account", "second-factor", "localhost", "factor.test", "--confirm", code)); len(codes) != 10 {
+		t.Errorf("backup codes: %v", codes)
+	}
+	if out := ok("account", "second-factor", "localhost", "factor.test"); !strings.Contains(out, "authenticator app: true") {
+		t.Error(out)
+	}
+	if n := mails() - before; n != 1 {
+		t.Errorf("%d mails", n)
+	}
+	ok("account", "second-factor", "localhost", "factor.test", "--off")
+	ok("account", "second-factor", "localhost", "factor.test", "--off") // nothing to tell
+	if n := mails() - before; n != 2 {
+		t.Errorf("%d mails", n)
+	}
+	s.stop()
+}
+
+// totp is what an authenticator app shows at this moment.
+// spec: RFC 6238
+func totp(t *testing.T, secret string) string {
+	t.Helper()
+	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mac := hmac.New(sha1.New, key)
+	_ = binary.Write(mac, binary.BigEndian, uint64(time.Now().Unix()/30))
+	sum := mac.Sum(nil)
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[sum[19]&15:])&0x7fffffff%1_000_000)
+}
