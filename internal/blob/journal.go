@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -56,6 +57,8 @@ const (
 	segmentSize   = 16 << 20
 	// maxSegments bounds what a process holds on disk. Uploads that find none are synced one by one.
 	maxSegments = 4
+	// segmentShare is how many segments must fit into what is free on the disk for one to be made.
+	segmentShare = 16
 	// segmentIdle is how long a segment lasts that does not get full.
 	segmentIdle = 15 * time.Second
 	// journalAfter is how many small uploads a process keeps without a journal.
@@ -350,8 +353,16 @@ func (j *journal) close() {
 	}
 }
 
-// makeSegment makes a file of its full size, all of it on the disk.
+// makeSegment makes a file of its full size, all of it on the disk. A disk that is nearly full is left alone: others,
+// Postgres perhaps, need what there is more.
 func makeSegment(dir string, size int64) (*segment, error) {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return nil, fmt.Errorf("make journal: %w", err)
+	}
+	if free := uint64(fs.Bavail) * uint64(fs.Bsize); free < uint64(size)*segmentShare {
+		return nil, fmt.Errorf("make journal: %w: %d bytes are free", ErrStoreFull, free)
+	}
 	path := filepath.Join(dir, journalPrefix+strings.ToLower(rand.Text()[:16]))
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
