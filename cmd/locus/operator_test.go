@@ -35,6 +35,8 @@ func TestOperatorCommands(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	const host = "pds.example.com"
 	ok, refused := commandsIn(t, dir)
+	s := serve(t, dir) // so that not each command starts a Postgres
+	defer s.stop()
 	ok("tenant", "create", host, "--handle-domain", "example.com")
 	token := ok("operator", "add", host, "carol", "--role", "moderator", "--label", "laptop", "--life", "720h")
 	if !strings.HasPrefix(token, "locusop_") || len(strings.Fields(token)) != 1 {
