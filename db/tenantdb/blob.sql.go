@@ -491,11 +491,12 @@ func (q *Queries) ListMissingBlobs(ctx context.Context, arg ListMissingBlobsPara
 
 const LockBlobOwners = `-- name: LockBlobOwners :exec
 
-SELECT a.aid FROM pds_tenant.actor a WHERE a.aid = ANY ($1::bigint[]) ORDER BY a.aid FOR NO KEY UPDATE
+SELECT a.aid FROM pds_tenant.actor a WHERE a.aid = ANY ((SELECT $1::bigint[])::bigint[]) ORDER BY a.aid FOR NO KEY UPDATE
 `
 
 // The lock order of everything about blobs: actor rows by aid, then blob, record_blob, blob_usage, blob_trash.
-// Statements after it see which blobs there are and what refers to them, and nobody changes it until the end.
+// Statements after it see which blobs there are and what refers to them, and nobody changes it until the end. The subquery
+// is for a plan that stays: see UpdateRepoHeads.
 func (q *Queries) LockBlobOwners(ctx context.Context, aids []int64) error {
 	_, err := q.db.Exec(ctx, LockBlobOwners, aids)
 	return err
@@ -659,17 +660,19 @@ func (q *Queries) UpsertBlobLimit(ctx context.Context, arg UpsertBlobLimitParams
 
 const UpsertBlobs = `-- name: UpsertBlobs :many
 WITH x AS (
-  SELECT u.aid, u.cid, u.mime_type, u.size, u.store, u.object, u.announced, u.n
+  SELECT u.aid, u.cid, u.mime_type, u.size, u.store, u.object, u.announced, u.n, coalesce(b.known, false) AS known, coalesce(b.takendown, false) AS takendown
   FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::bigint[], $5::smallint[], $6::text[], $7::boolean[])
     WITH ORDINALITY AS u(aid, cid, mime_type, size, store, object, announced, n)
+  LEFT JOIN LATERAL (
+    SELECT true AS known, b.takedown_ref IS NOT NULL AS takendown FROM pds_tenant.blob b WHERE b.aid = u.aid AND b.cid = u.cid LIMIT 1
+  ) b ON true
 ), fresh AS (
   SELECT x.aid, x.cid, x.mime_type, x.size, x.store, x.object, x.announced, x.n,
     sum(x.size) OVER (PARTITION BY x.aid ORDER BY x.n) AS mine, sum(x.size) OVER (ORDER BY x.n) AS ours
   FROM x JOIN pds_tenant.actor a ON a.aid = x.aid AND a.creating_since IS NULL
-  LEFT JOIN pds_tenant.blob b ON b.aid = x.aid AND b.cid = x.cid
-  WHERE b.aid IS NULL
+  WHERE NOT x.known
 ), fits AS (
-  SELECT f.aid, f.cid, f.mime_type, f.size, f.store, f.object, f.n
+  SELECT f.aid, f.cid, f.mime_type, f.size, f.store, f.object, f.announced, f.n
   FROM fresh f LEFT JOIN pds_tenant.blob_usage u ON u.aid = f.aid
   WHERE (coalesce(u.max_bytes, $8::bigint) = 0 OR coalesce(u.bytes, 0) + f.mine <= coalesce(u.max_bytes, $8::bigint))
     AND ($9::bigint = 0 OR f.ours + (SELECT coalesce(sum(t.bytes), 0) FROM pds_tenant.blob_usage t) <= $9::bigint)
@@ -686,19 +689,12 @@ WITH x AS (
   SELECT f.aid, count(*), sum(f.size) FROM fits f GROUP BY f.aid ORDER BY f.aid
   ON CONFLICT (aid) DO UPDATE SET blobs = u.blobs + excluded.blobs, bytes = u.bytes + excluded.bytes
 ), settled AS (
-  DELETE FROM pds_tenant.blob_trash t USING fits f WHERE t.store = f.store AND t.object = f.object
-), renewed AS (
-  UPDATE pds_tenant.blob b SET created_at = $10::timestamptz, mime_type = x.mime_type
-  FROM x WHERE b.aid = x.aid AND b.cid = x.cid AND b.temporary AND b.takedown_ref IS NULL
-  RETURNING b.aid, b.cid, b.mime_type
+  DELETE FROM pds_tenant.blob_trash t USING fits f WHERE f.announced AND t.store = f.store AND t.object = f.object
 )
-SELECT x.n::bigint AS n, (m.aid IS NOT NULL)::boolean AS made, (m.aid IS NOT NULL AND NOT m.temporary)::boolean AS awaited, (b.aid IS NOT NULL)::boolean AS known, (f.aid IS NOT NULL)::boolean AS refused,
-  coalesce(m.mime_type, n.mime_type, b.mime_type, '')::text AS mime_type, coalesce(b.size, x.size)::bigint AS size,
-  coalesce(b.store, 0)::smallint AS store, coalesce(b.object, '')::text AS object, (b.takedown_ref IS NOT NULL)::boolean AS takendown
+SELECT x.n::bigint AS n, (m.aid IS NOT NULL)::boolean AS made, (m.aid IS NOT NULL AND NOT m.temporary)::boolean AS awaited, x.known::boolean AS known,
+  (f.aid IS NOT NULL)::boolean AS refused, coalesce(m.mime_type, '')::text AS mime_type, x.takendown::boolean AS takendown
 FROM x LEFT JOIN made m ON m.aid = x.aid AND m.cid = x.cid
-LEFT JOIN renewed n ON n.aid = x.aid AND n.cid = x.cid
 LEFT JOIN fresh f ON f.n = x.n AND m.aid IS NULL
-LEFT JOIN pds_tenant.blob b ON b.aid = x.aid AND b.cid = x.cid
 `
 
 type UpsertBlobsParams struct {
@@ -721,15 +717,12 @@ type UpsertBlobsRow struct {
 	Known     bool
 	Refused   bool
 	MimeType  string
-	Size      int64
-	Store     int16
-	Object    string
 	Takendown bool
 }
 
-// Behind LockBlobOwners (and LockBlobIntents): uploads whose objects are durable. A blob that is there already stays as
-// it is, but a temporary one begins its time again, and is of the type that the newest upload says (of bytes that tell
-// their type it is always the same). One answer for each upload, by its place n in the arrays, from 1.
+// Behind LockBlobOwners (and LockBlobIntents): uploads whose objects are there. A blob that is there already stays as it
+// is. One answer for each upload, by its place n in the arrays, from 1. LATERAL and LIMIT look each blob up by its key: a
+// plan that was made while the table was small must not go on reading all of it.
 func (q *Queries) UpsertBlobs(ctx context.Context, arg UpsertBlobsParams) ([]UpsertBlobsRow, error) {
 	rows, err := q.db.Query(ctx, UpsertBlobs,
 		arg.Aids,
@@ -757,9 +750,6 @@ func (q *Queries) UpsertBlobs(ctx context.Context, arg UpsertBlobsParams) ([]Ups
 			&i.Known,
 			&i.Refused,
 			&i.MimeType,
-			&i.Size,
-			&i.Store,
-			&i.Object,
 			&i.Takendown,
 		); err != nil {
 			return nil, err

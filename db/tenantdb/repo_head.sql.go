@@ -152,7 +152,7 @@ func (q *Queries) UpdateRepoHead(ctx context.Context, arg UpdateRepoHeadParams) 
 const UpdateRepoHeads = `-- name: UpdateRepoHeads :exec
 
 UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[])
+FROM unnest((SELECT $1::bigint[]), $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[])
   AS x(aid, prev, rev, cid, block)
 WHERE t.aid = x.aid AND t.head_rev = x.prev
   AND t.deactivated_at IS NULL AND t.takedown_ref IS NULL AND t.creating_since IS NULL
@@ -170,7 +170,9 @@ type UpdateRepoHeadsParams struct {
 // this order in one implicit transaction: UpdateRepoHeads, then those of mst_node.sql, record.sql and backlink.sql, last
 // InsertCommitEvents. Each later one joins the actors that won: the row has our rev and one of our commits, so a
 // repository that lost the compare-and-set gets nothing and the rest of the group goes on.
-// The compare-and-set. An account that cannot be written to does not match either.
+// The compare-and-set. An account that cannot be written to does not match either. The subquery keeps the planner from
+// counting the first array's members: for one or two it believes that a plan of their own is cheaper, and then plans
+// anew for each commit, which costs more than the statement.
 func (q *Queries) UpdateRepoHeads(ctx context.Context, arg UpdateRepoHeadsParams) error {
 	_, err := q.db.Exec(ctx, UpdateRepoHeads,
 		arg.Aids,

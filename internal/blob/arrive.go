@@ -150,7 +150,7 @@ func (s *Store) sendArrivals(t *db.Tenant, group []*arrival) error {
 			limits.Account, limits.Tenant, s.now()).
 			Each(func(row pgx.Row) error {
 				var r tenantdb.UpsertBlobsRow
-				err := row.Scan(&r.N, &r.Made, &r.Awaited, &r.Known, &r.Refused, &r.MimeType, &r.Size, &r.Store, &r.Object, &r.Takendown)
+				err := row.Scan(&r.N, &r.Made, &r.Awaited, &r.Known, &r.Refused, &r.MimeType, &r.Takendown)
 				if err == nil && r.N >= 1 && r.N <= int64(len(group)) {
 					group[r.N-1].row = r
 				}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/auroralocus/locus/db/dbtest"
 )
 
@@ -48,5 +50,38 @@ func TestRoundTrips(t *testing.T) {
 		if more > 10 { // a connection that prepares a statement late takes one or two
 			t.Errorf("%s: %d round trips too many in 100", what, more)
 		}
+	}
+}
+
+// TestPlansStay: Postgres plans a statement that is called all the time a few times only. Planning UpsertBlobs costs more
+// than running it.
+func TestPlansStay(t *testing.T) {
+	b := newBed(t, "")
+	alice := b.account()
+	for i := range 60 {
+		info := b.upload(alice, random(1000))
+		b.mustWrite(alice, fmt.Sprint("with", i), record("x", info))
+		b.mustWrite(alice, fmt.Sprint("without", i), record("x"))
+	}
+	batch := b.db.Tenant(b.schema).Batch()
+	looked := 0
+	batch.Queue("SELECT generic_plans, custom_plans, statement FROM pg_prepared_statements /* pds_tenant.actor and others */").Each(func(row pgx.Row) error {
+		var generic, custom int
+		var statement string
+		err := row.Scan(&generic, &custom, &statement)
+		if generic+custom < 30 {
+			return err
+		}
+		looked++
+		if custom > 10 {
+			t.Errorf("planned %d times of %d: %s", custom, generic+custom, statement)
+		}
+		return err
+	})
+	if err := batch.Send(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if looked < 5 {
+		t.Errorf("only %d statements were called often by this connection", looked)
 	}
 }

@@ -217,10 +217,23 @@ func (s *Store) known(ctx context.Context, o Owner, c cid.Cid, mime string) (Inf
 // again ends the upload of a blob that was there: its object stays, unless it was lost, or nobody can say yet that it is
 // durable. retry: it was deleted in this moment.
 func (s *Store) again(ctx context.Context, a *arrival, to *place, c cid.Cid) (info Info, retry bool, err error) {
-	info = Info{CID: c, MimeType: a.row.MimeType, Size: a.row.Size}
-	old, err := s.placeOf(ctx, a.owner.Schema, a.row.Store)
+	row, err := s.db.Tenant(a.owner.Schema).Q().UpdateBlobRenewed(ctx, tenantdb.UpdateBlobRenewedParams{AID: a.owner.AID, CID: a.cid, Now: s.now(), MimeType: a.mime})
+	switch {
+	case db.IsNoRows(err):
+		return Info{}, true, nil
+	case err == nil && row.TakedownRef != nil:
+		err = ErrTakendown
+	case err != nil:
+		err = fmt.Errorf("renew blob: %w", err)
+	}
+	if err != nil {
+		to.discard(ctx, a.owner.AID, a.object)
+		return Info{}, false, err
+	}
+	info = Info{CID: c, MimeType: row.MimeType, Size: row.Size}
+	old, err := s.placeOf(ctx, a.owner.Schema, row.Store)
 	if err == nil {
-		err = old.confirm(ctx, a.owner.AID, a.row.Object)
+		err = old.confirm(ctx, a.owner.AID, row.Object)
 	}
 	if err == nil {
 		to.discard(ctx, a.owner.AID, a.object)
@@ -230,13 +243,13 @@ func (s *Store) again(ctx context.Context, a *arrival, to *place, c cid.Cid) (in
 	var n int64
 	err = t.Tx(ctx, func(q *tenantdb.Queries) (err error) {
 		n, err = q.UpdateBlobObject(ctx, tenantdb.UpdateBlobObjectParams{
-			AID: a.owner.AID, CID: a.cid, Store: a.row.Store, Object: a.row.Object, NewStore: a.store, NewObject: a.object,
+			AID: a.owner.AID, CID: a.cid, Store: row.Store, Object: row.Object, NewStore: a.store, NewObject: a.object,
 		})
 		if err == nil && n > 0 && a.announced {
 			err = q.DeleteBlobTrash(ctx, tenantdb.DeleteBlobTrashParams{Stores: []int16{a.store}, Objects: []string{a.object}})
 		}
 		if err == nil && n > 0 {
-			err = q.InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{Store: a.row.Store, Object: a.row.Object, DueAt: s.now()})
+			err = q.InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{Store: row.Store, Object: row.Object, DueAt: s.now()})
 		}
 		return err
 	})

@@ -4,9 +4,11 @@
 -- repository that lost the compare-and-set gets nothing and the rest of the group goes on.
 
 -- name: UpdateRepoHeads :exec
--- The compare-and-set. An account that cannot be written to does not match either.
+-- The compare-and-set. An account that cannot be written to does not match either. The subquery keeps the planner from
+-- counting the first array's members: for one or two it believes that a plan of their own is cheaper, and then plans
+-- anew for each commit, which costs more than the statement.
 UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block
-FROM unnest(@aids::bigint[], @prevs::bigint[], @revs::bigint[], @cids::bytea[], @blocks::bytea[])
+FROM unnest((SELECT @aids::bigint[]), @prevs::bigint[], @revs::bigint[], @cids::bytea[], @blocks::bytea[])
   AS x(aid, prev, rev, cid, block)
 WHERE t.aid = x.aid AND t.head_rev = x.prev
   AND t.deactivated_at IS NULL AND t.takedown_ref IS NULL AND t.creating_since IS NULL;
