@@ -142,7 +142,11 @@ func (s *Store) record(ctx context.Context, u Upload, to *place, in *spool, a *a
 		return Info{}, false, unsafe
 	case a.row.Made:
 		// Committed: records may refer to it.
-		s.settle(to, u.AID, a.object)
+		if in.entry != nil {
+			to.settle(u.AID, a.object) // asks the disk for nothing
+		} else {
+			s.settle(to, u.AID, a.object)
+		}
 		return Info{CID: in.cid, MimeType: a.row.MimeType, Size: in.size, Awaited: a.row.Awaited}, false, nil
 	case a.row.Known && !a.row.Takendown:
 		return s.again(ctx, a, to, in.cid)
