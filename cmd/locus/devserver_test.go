@@ -30,14 +30,7 @@ func TestCommandsFollowDevServer(t *testing.T) {
 		}
 		return repo.DIDDoc.Service[0].ServiceEndpoint
 	}
-	ok := func(args ...string) string {
-		t.Helper()
-		out, errs, err := run(t, append(args, "--data-dir", dir)...)
-		if err != nil {
-			t.Fatalf("locus %s: %v\n%s%s", strings.Join(args, " "), err, out, errs)
-		}
-		return out
-	}
+	ok, _ := commandsIn(t, dir)
 	ok("account", "create", "localhost", "robert.test", "--email", "robert@example.com", "--password", "robert-password")
 	if got, want := endpoint("robert.test"), "http://localhost:"+s.port; got != want {
 		t.Errorf("the account's DID leads to %s, want %s", got, want)
