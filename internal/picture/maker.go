@@ -122,6 +122,7 @@ func (m *Maker) Open(ctx context.Context, in, key string, p Preset, f Format, op
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-late.C:
+		m.refuse(key, ErrTimeout) // when the decoder ends is another matter
 		return nil, ErrTimeout
 	case r := <-done:
 		if r.Err != nil {
