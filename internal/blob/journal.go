@@ -42,7 +42,8 @@ type journal struct {
 	seen     int
 	current  *segment
 	free     []*segment
-	segments int               // current, free, and those that wait for their end
+	segments int // current, free, those that wait for their end, and the one that is being made
+	making   bool
 	pending  map[string]*entry // by object, until settled
 	refused  time.Time         // when no segment could be made
 	working  int               // goroutines that make or end segments
@@ -153,7 +154,7 @@ func (j *journal) next() *segment {
 		s = j.free[n-1]
 		j.free = j.free[:n-1]
 	}
-	if len(j.free) == 0 && j.segments < maxSegments && time.Since(j.refused) > journalRetry {
+	if len(j.free) == 0 && !j.making && j.segments < maxSegments && time.Since(j.refused) > journalRetry {
 		if j.folder == nil {
 			var err error
 			if j.folder, err = os.Open(j.root); err != nil {
@@ -162,10 +163,12 @@ func (j *journal) next() *segment {
 			}
 		}
 		j.segments++
+		j.making = true
 		j.work(func() {
 			made, err := makeSegment(j.dir, j.size)
 			j.mu.Lock()
 			defer j.mu.Unlock()
+			j.making = false
 			if err != nil {
 				j.refused = time.Now()
 				j.segments--
