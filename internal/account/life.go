@@ -82,7 +82,8 @@ func Activate(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64
 	}, nil
 }
 
-// SetHandle gives an account another handle, or the one it has, also from a stale sign-up. Errors: [ErrNotFound], [ErrHandleTaken] in a [TakenError].
+// SetHandle gives an account another handle, or the one it has, also from a stale sign-up. Errors: [ErrNotFound],
+// [ErrHandleTaken] in a [TakenError].
 func SetHandle(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, handle string) ([]firehose.Event, error) {
 	if err := displaceStale(ctx, q, now, handle, ""); err != nil {
 		return nil, err

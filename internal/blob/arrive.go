@@ -41,13 +41,7 @@ const maxArrivals = 64
 // arriveTime bounds one group's transaction.
 const arriveTime = 30 * time.Second
 
-// arrive records an upload and says what came of it in a.row.
-func (s *Store) arrive(a *arrival) error {
-	s.beginArrival(a)
-	return <-a.done
-}
-
-// beginArrival is arrive, which goes on meanwhile; a.done says how it ended.
+// beginArrival has an upload recorded; a.done says when and how that ended, and a.row what came of it.
 func (s *Store) beginArrival(a *arrival) {
 	a.done = make(chan error, 1)
 	a.row = tenantdb.UpsertBlobsRow{}

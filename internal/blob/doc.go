@@ -3,8 +3,8 @@
 // # An upload
 //
 // The body goes from the socket into a file of the store's (spool.go), hashed, counted and looked at on the way. When it
-// is whole it is put in its place, made durable, and only then its row is inserted, with others that are waiting, in one
-// round trip (arrive.go). So a row always has its bytes, and the answer to the client comes after both.
+// is whole it is put in its place. Then it is made durable (disk.go, journal.go) while its row is inserted, with others that
+// are waiting, in one round trip (arrive.go). The answer to the client comes after both.
 //
 // # Names
 //
@@ -17,7 +17,7 @@
 // Records refer to blobs in repo/repodb's commits: a blob becomes permanent with its first reference, and its row goes
 // with the last one, in the commit's transaction, which also puts the object's name in the trash. Whatever changes
 // which blobs there are, or what refers to them, holds the lock of the actor's row. What a crash leaves behind is found
-// by the trash (a table) or by the marks of the disk store (disk.go).
+// by the trash (a table) or by the marks and the journal of the disk store (disk.go, adopt.go).
 package blob
 
 import (

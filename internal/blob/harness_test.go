@@ -154,6 +154,12 @@ func (b *bed) account() Owner {
 	return o
 }
 
+// arrive records an upload and says what came of it in a.row.
+func (s *Store) arrive(a *arrival) error {
+	s.beginArrival(a)
+	return <-a.done
+}
+
 func (b *bed) upload(o Owner, data []byte) Info {
 	b.t.Helper()
 	info, err := b.store.Upload(b.t.Context(), Upload{Owner: o}, bytes.NewReader(data))

@@ -192,6 +192,13 @@ func (j *journal) work(do func()) {
 	}()
 }
 
+// rest waits for what goes on on the side; j.mu is held.
+func (j *journal) rest() {
+	for j.working > 0 {
+		j.ended.Wait()
+	}
+}
+
 // endIdle ends a segment that has lasted long enough.
 func (j *journal) endIdle() {
 	j.mu.Lock()
@@ -343,9 +350,7 @@ func (j *journal) close() {
 	if j.current != nil {
 		j.end(j.current)
 	}
-	for j.working > 0 {
-		j.ended.Wait()
-	}
+	j.rest()
 	for _, s := range j.free {
 		s.drop(true)
 	}

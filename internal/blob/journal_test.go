@@ -30,9 +30,7 @@ func (b *bed) journaled(s *Store, size int64) *disk {
 	j.mu.Lock()
 	j.after, j.size = 0, size
 	j.next()
-	for j.working > 0 {
-		j.ended.Wait()
-	}
+	j.rest()
 	free := len(j.free)
 	j.mu.Unlock()
 	if free != 1 {
@@ -222,9 +220,7 @@ func TestJournalRotates(t *testing.T) {
 		t.Errorf("%d deleted, %d objects", n, b.objects())
 	}
 	d.journal.mu.Lock()
-	for d.journal.working > 0 {
-		d.journal.ended.Wait()
-	}
+	d.journal.rest()
 	d.journal.mu.Unlock()
 	d.dies()
 	b.another()

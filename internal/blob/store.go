@@ -76,21 +76,23 @@ type place struct {
 	recovered  atomic.Bool
 }
 
-// ready looks after what a crash left, once, before the place is used. Until that works it cannot be used.
-func (s *Store) ready(ctx context.Context, p *place) error {
-	if p.recovered.Load() {
-		return nil
+// readyPlace opens a place and looks after what a crash left there, once, before it is used. Until that works it cannot be
+// used.
+func (s *Store) readyPlace(ctx context.Context, location string, credentials *Credentials) (*place, error) {
+	p, err := s.openPlace(location, credentials)
+	if err != nil || p.recovered.Load() {
+		return p, err
 	}
 	p.recovering.Lock()
 	defer p.recovering.Unlock()
 	if p.recovered.Load() {
-		return nil
+		return p, nil
 	}
 	if err := p.recover(ctx, s.referrer(p.location)); err != nil {
-		return fmt.Errorf("recover uploads in %s: %w", p.location, err)
+		return nil, fmt.Errorf("recover uploads in %s: %w", p.location, err)
 	}
 	p.recovered.Store(true)
-	return nil
+	return p, nil
 }
 
 // New makes a store. Places are opened when they are first needed: see [Store.Ready].
@@ -112,11 +114,8 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 
 // Ready says whether the deployment's own place can be used, and makes it ready.
 func (s *Store) Ready(ctx context.Context) error {
-	p, err := s.openPlace(s.cfg.Location, nil)
-	if err != nil {
-		return err
-	}
-	return s.ready(ctx, p)
+	_, err := s.readyPlace(ctx, s.cfg.Location, nil)
+	return err
 }
 
 // Close waits for uploads that are being recorded, and for the disk.
@@ -255,11 +254,7 @@ func (s *Store) placeOf(ctx context.Context, schema db.Schema, id int16) (*place
 				if err != nil {
 					return nil, err
 				}
-				p, err := s.openPlace(k.location, keys)
-				if err != nil {
-					return nil, err
-				}
-				return p, s.ready(ctx, p)
+				return s.readyPlace(ctx, k.location, keys)
 			}
 		}
 		if try == 0 {
@@ -385,11 +380,7 @@ func (s *Store) candidate(ctx context.Context, schema db.Schema, location string
 			}
 		}
 	}
-	p, err := s.openPlace(location, keys)
-	if err != nil {
-		return nil, err
-	}
-	return p, s.ready(ctx, p)
+	return s.readyPlace(ctx, location, keys)
 }
 
 // Try says whether a place can be written to and read: with a small object, which goes again. keys are those that an S3
