@@ -3,10 +3,8 @@ package repo_test
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"math/big"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +13,7 @@ import (
 	"github.com/ipfs/go-cid"
 	cbor "github.com/ipfs/go-ipld-cbor"
 
+	"github.com/auroralocus/locus/internal/vectors"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/dagcbor"
 	"github.com/auroralocus/locus/repo/mst"
@@ -135,21 +134,11 @@ func checkSignatures(t *testing.T, curve string, key signer, s repo.SignedCommit
 
 // TestSignatureVectors runs the interop vectors through the check that Verify makes.
 func TestSignatureVectors(t *testing.T) {
-	file := anyFixture(t, "crypto", "signature-fixtures.json")
-	if file == "" {
-		return
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var list []struct {
 		Comment, MessageBase64, PublicKeyDid, SignatureBase64 string
 		ValidSignature                                        bool
 	}
-	if err := json.Unmarshal(b, &list); err != nil {
-		t.Fatal(err)
-	}
+	vectors.JSON(t, &list, "crypto", "signature-fixtures.json")
 	for _, v := range list {
 		key, err := atcrypto.ParsePublicDIDKey(v.PublicKeyDid)
 		if err != nil {

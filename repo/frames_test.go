@@ -2,7 +2,6 @@ package repo_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/auroralocus/locus/internal/vectors"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/car"
 	"github.com/auroralocus/locus/repo/dagcbor"
@@ -21,7 +21,7 @@ import (
 
 // TestFrames undoes what was on the wire, from each event's blocks alone, and checks the signatures.
 func TestFrames(t *testing.T) {
-	file := anyFixture(t, "firehose", "frames", "frames-dev.bin.zst")
+	file := vectors.Path(t, "firehose", "frames", "frames-dev.bin.zst")
 	if file == "" {
 		return
 	}
@@ -39,13 +39,7 @@ func TestFrames(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := map[string]string{}
-	text, err := os.ReadFile(anyFixture(t, "firehose", "frames", "did-keys-dev.json"))
-	if err == nil {
-		err = json.Unmarshal(text, &keys)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	vectors.JSON(t, &keys, "firehose", "frames", "did-keys-dev.json")
 	commits, undone := 0, 0
 	for len(b) > 0 {
 		n := int(b[0]) | int(b[1])<<8 | int(b[2])<<16 | int(b[3])<<24

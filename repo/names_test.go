@@ -1,10 +1,7 @@
 package repo_test
 
 import (
-	"bufio"
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,52 +10,16 @@ import (
 	"github.com/bluesky-social/indigo/atproto/syntax"
 	"pgregory.net/rapid"
 
+	"github.com/auroralocus/locus/internal/vectors"
 	"github.com/auroralocus/locus/repo"
 )
-
-// anyFixture is a file of the fixtures beside the repository, "" where there are none.
-func anyFixture(t testing.TB, parts ...string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		base := filepath.Join(dir, "shared", "fixtures")
-		if _, err := os.Stat(base); err == nil {
-			return filepath.Join(append([]string{base}, parts...)...)
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Logf("no fixtures: 0 vectors of %s", filepath.Join(parts...))
-			return ""
-		}
-		dir = up
-	}
-}
 
 // syntaxLines reads a list of the interop tests behind own ones.
 func syntaxLines(t *testing.T, name string, own ...string) []string {
 	t.Helper()
-	file := anyFixture(t, "syntax", name)
-	if file == "" {
-		return own
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	n := 0
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if s := lines.Text(); s != "" && !strings.HasPrefix(s, "#") {
-			own = append(own, s)
-			n++
-		}
-	}
-	t.Logf("%s: %d vectors", name, n)
-	return own
+	theirs := vectors.Lines(t, "syntax", name)
+	t.Logf("%s: %d vectors", name, len(theirs))
+	return append(own, theirs...)
 }
 
 func TestTIDSyntax(t *testing.T) {

@@ -15,40 +15,20 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/bluesky-social/indigo/atproto/atcrypto"
+	"github.com/ipfs/go-cid"
+	"go.uber.org/goleak"
+
+	"github.com/auroralocus/locus/internal/vectors"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/car"
 	"github.com/auroralocus/locus/repo/dagcbor"
 	"github.com/auroralocus/locus/repo/mst"
-	"github.com/bluesky-social/indigo/atproto/atcrypto"
-	"github.com/ipfs/go-cid"
-	"go.uber.org/goleak"
 )
-
-// carFixtures finds the archives of the shared fixtures; ok is false in a clone
-// without them.
-func carFixtures(t testing.TB, path ...string) (string, bool) {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		found := filepath.Join(append([]string{dir, "shared", "fixtures", "car"}, path...)...)
-		if _, err := os.Stat(found); err == nil {
-			return found, true
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Logf("no shared fixtures: 0 vectors of car/%s", filepath.Join(path...))
-			return "", false
-		}
-		dir = up
-	}
-}
 
 func TestVerifyMadeVectors(t *testing.T) {
 	files := []string{"testdata/made-vectors.json"}
-	if shared, ok := carFixtures(t, "made", "vectors.json"); ok {
+	if shared := vectors.Path(t, "car", "made", "vectors.json"); shared != "" {
 		files = append(files, shared)
 	}
 	for _, file := range files {
@@ -103,8 +83,8 @@ var layerErrors = map[string][]error{
 }
 
 func TestVerifyRealArchives(t *testing.T) {
-	dir, ok := carFixtures(t, "real")
-	if !ok {
+	dir := vectors.Path(t, "car", "real")
+	if dir == "" {
 		return
 	}
 	wants := map[string]struct {

@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 
 	"internal/mail":          {},
 	"internal/mail/mailtest": {}, // for tests: an SMTP server
+	"internal/vectors":       {}, // for tests: where the interop vectors are
 
 	// store
 	"schema":       {},

@@ -1,14 +1,20 @@
 package identity
 
 import (
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"os"
+	"math/big"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
 	"github.com/did-method-plc/go-didplc"
+	"github.com/mr-tron/base58"
+
+	"github.com/auroralocus/locus/internal/vectors"
 )
 
 const exampleDID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
@@ -71,19 +77,71 @@ func asJSON(t *testing.T, v any) string {
 	return string(b)
 }
 
+// The same rules with keys of our own: the key in each form that documents have, high s and DER refused.
+func TestSignatureForms(t *testing.T) {
+	k256, err1 := atcrypto.GeneratePrivateKeyK256()
+	p256, err2 := atcrypto.GeneratePrivateKeyP256()
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		old string
+		key atcrypto.PrivateKey
+		n   *big.Int
+	}{
+		{"EcdsaSecp256k1VerificationKey2019", k256, order("FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141")},
+		{"EcdsaSecp256r1VerificationKey2019", p256, order("FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551")},
+	} {
+		public, err := c.key.PublicKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg := []byte("a message")
+		sig, err := c.key.HashAndSign(msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		high := slices.Clone(sig)
+		new(big.Int).Sub(c.n, new(big.Int).SetBytes(sig[32:])).FillBytes(high[32:])
+		der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])})
+		if err != nil {
+			t.Fatal(err)
+		}
+		multikey := strings.TrimPrefix(public.DIDKey(), "did:key:")
+		uncompressed := "z" + base58.Encode(public.UncompressedBytes())
+		for form, text := range map[string]string{"Multikey": multikey, c.old: uncompressed} {
+			d := Document{ID: exampleDID, VerificationMethod: []VerificationMethod{{
+				ID: "#atproto", Type: form, Controller: exampleDID, PublicKeyMultibase: text,
+			}}}
+			key, err := d.Key(KeyAtproto)
+			if err != nil {
+				t.Errorf("%s: %v", form, err)
+				continue
+			}
+			if key.DIDKey() != public.DIDKey() {
+				t.Errorf("%s: the document's key is %s", form, key.DIDKey())
+			}
+			if err := key.HashAndVerify(msg, sig); err != nil {
+				t.Errorf("%s: %v", form, err)
+			}
+			for what, bad := range map[string][]byte{"high s": high, "DER": der, "short": sig[:63], "another message": append(slices.Clone(sig[1:]), sig[0])} {
+				if key.HashAndVerify(msg, bad) == nil {
+					t.Errorf("%s: %s is accepted", form, what)
+				}
+			}
+		}
+	}
+}
+
+func order(hex string) *big.Int {
+	n, _ := new(big.Int).SetString(hex, 16)
+	return n
+}
+
 // The atproto signature vectors: keys in did:key and in the older document form,
 // low s demanded, DER refused.
 func TestSignatureVectors(t *testing.T) {
-	p := fixture("crypto", "signature-fixtures.json")
-	if p == "" {
-		t.Log("0 vectors: no shared fixtures here")
-		return
-	}
-	b, err := os.ReadFile(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var vectors []struct {
+	var list []struct {
 		Comment            string   `json:"comment"`
 		MessageBase64      string   `json:"messageBase64"`
 		DIDDocSuite        string   `json:"didDocSuite"`
@@ -93,10 +151,8 @@ func TestSignatureVectors(t *testing.T) {
 		ValidSignature     bool     `json:"validSignature"`
 		Tags               []string `json:"tags"`
 	}
-	if err := json.Unmarshal(b, &vectors); err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range vectors {
+	vectors.JSON(t, &list, "crypto", "signature-fixtures.json")
+	for _, v := range list {
 		msg, err1 := base64.RawStdEncoding.DecodeString(v.MessageBase64)
 		sig, err2 := base64.RawStdEncoding.DecodeString(v.SignatureBase64)
 		key, err3 := atcrypto.ParsePublicDIDKey(v.PublicKeyDID)
@@ -114,7 +170,7 @@ func TestSignatureVectors(t *testing.T) {
 			t.Errorf("%s: %v", v.Comment, err)
 		}
 	}
-	t.Logf("%d vectors", len(vectors))
+	t.Logf("%d vectors", len(list))
 }
 
 func TestPLCDocumentOfLegacy(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/auroralocus/locus/internal/vectors"
 )
 
 func TestSyntaxLists(t *testing.T) {
@@ -19,7 +21,7 @@ func TestSyntaxLists(t *testing.T) {
 		{"did_syntax_valid.txt", ParseDID, nil, []string{"did:plc:ewvi7nxzyoun6zhxrhs64oiz", "did:web:example.com", "did:web:localhost%3A1234"}},
 		{"did_syntax_invalid.txt", ParseDID, ErrDIDSyntax, []string{"", "did", "did:", "did:plc:", "DID:plc:x", "did:plc:x/y", "did:plc:x#y", "did:plc:x?y"}},
 	} {
-		list := append(fixtureLines(t, c.list), c.own...)
+		list := append(vectors.Lines(t, "syntax", c.list), c.own...)
 		for _, s := range list {
 			if err := c.check(s); !errors.Is(err, c.want) {
 				t.Errorf("%s: %q: %v", c.list, s, err)

@@ -11,33 +11,13 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/auroralocus/locus/repo/car"
-	"github.com/auroralocus/locus/repo/dagcbor"
 	"github.com/ipfs/go-cid"
 	"pgregory.net/rapid"
-)
 
-// fixtures finds the shared fixtures beside the repository; ok is false in a
-// clone without them.
-func fixtures(t testing.TB, path ...string) (string, bool) {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		found := filepath.Join(append([]string{dir, "shared", "fixtures"}, path...)...)
-		if _, err := os.Stat(found); err == nil {
-			return found, true
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Logf("no shared fixtures: 0 vectors of %s", filepath.Join(path...))
-			return "", false
-		}
-		dir = up
-	}
-}
+	"github.com/auroralocus/locus/internal/vectors"
+	"github.com/auroralocus/locus/repo/car"
+	"github.com/auroralocus/locus/repo/dagcbor"
+)
 
 type block struct {
 	cid  cid.Cid
@@ -77,14 +57,7 @@ func write(t testing.TB, roots []cid.Cid, blocks []block) []byte {
 }
 
 func TestRealArchives(t *testing.T) {
-	dir, ok := fixtures(t, "car", "real")
-	if !ok {
-		return
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.car"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := vectors.Files(t, "car", "real", "*.car")
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -108,8 +81,8 @@ func TestRealArchives(t *testing.T) {
 }
 
 func TestNegativeArchives(t *testing.T) {
-	dir, ok := fixtures(t, "car", "negative")
-	if !ok {
+	dir := vectors.Path(t, "car", "negative")
+	if dir == "" {
 		return
 	}
 	want := map[string]error{

@@ -12,30 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/auroralocus/locus/internal/vectors"
 	"github.com/auroralocus/locus/repo/dagcbor"
 )
-
-// fixtures finds the shared fixtures beside the repository; ok is false in a
-// clone without them, where the package's own vectors stand alone.
-func fixtures(t testing.TB, path ...string) (string, bool) {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		found := filepath.Join(append([]string{dir, "shared", "fixtures"}, path...)...)
-		if _, err := os.Stat(found); err == nil {
-			return found, true
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Logf("no shared fixtures: 0 vectors of %s", filepath.Join(path...))
-			return "", false
-		}
-		dir = up
-	}
-}
 
 func readJSON(t testing.TB, file string, v any) {
 	t.Helper()
@@ -52,7 +31,7 @@ func readJSON(t testing.TB, file string, v any) {
 // indigo's own copy in the module cache.
 func dataModelDirs(t *testing.T) []string {
 	var dirs []string
-	if dir, ok := fixtures(t, "data-model"); ok {
+	if dir := vectors.Path(t, "data-model"); dir != "" {
 		dirs = append(dirs, dir)
 	}
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/bluesky-social/indigo").Output()
@@ -136,14 +115,7 @@ func roundTrip(t testing.TB, block []byte) {
 }
 
 func TestDASL(t *testing.T) {
-	dir, ok := fixtures(t, "dag-cbor", "dasl")
-	if !ok {
-		return
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := vectors.Files(t, "dag-cbor", "dasl", "*.json")
 	n := 0
 	for _, file := range files {
 		var cases []struct {
@@ -189,14 +161,7 @@ func TestDASL(t *testing.T) {
 }
 
 func TestIPLD(t *testing.T) {
-	dir, ok := fixtures(t, "dag-cbor", "ipld")
-	if !ok {
-		return
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "valid", "*.dag-cbor"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := vectors.Files(t, "dag-cbor", "ipld", "valid", "*.dag-cbor")
 	outside := map[error]int{}
 	for _, file := range files {
 		b, err := os.ReadFile(file)
@@ -228,7 +193,7 @@ func TestIPLD(t *testing.T) {
 		}
 	}
 	var negative []struct{ Name, Hex string }
-	readJSON(t, filepath.Join(dir, "negative", "duplicate-keys.json"), &negative)
+	vectors.JSON(t, &negative, "dag-cbor", "ipld", "negative", "duplicate-keys.json")
 	for _, c := range negative {
 		b, err := hex.DecodeString(c.Hex)
 		if err != nil {
@@ -242,14 +207,7 @@ func TestIPLD(t *testing.T) {
 }
 
 func TestRealRecords(t *testing.T) {
-	dir, ok := fixtures(t, "records")
-	if !ok {
-		return
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := vectors.Files(t, "records", "*")
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {

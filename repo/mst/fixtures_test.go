@@ -15,57 +15,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/ipfs/go-cid"
 
+	"github.com/auroralocus/locus/internal/vectors"
 	"github.com/auroralocus/locus/repo/car"
 )
-
-// fixture is a file of the fixtures beside the repository, or "" where there are none: then only the vectors of this
-// package run.
-func fixture(t testing.TB, parts ...string) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		base := filepath.Join(dir, "shared", "fixtures")
-		if _, err := os.Stat(base); err == nil {
-			return filepath.Join(append([]string{base}, parts...)...)
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			t.Log("no fixtures")
-			return ""
-		}
-		dir = up
-	}
-}
-
-func readJSON(t testing.TB, file string, v any) {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err == nil {
-		err = json.Unmarshal(b, v)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 func TestKeyLevel(t *testing.T) {
 	want := map[string]int{
 		"": 0, "asdf": 0, "blue": 1, "2653ae71": 0, "88bfafc7": 2, "2a92d355": 4, "884976f5": 6,
 		"app.bsky.feed.post/454397e440ec": 4, "app.bsky.feed.post/9adeb165882c": 8,
 	}
-	if file := fixture(t, "mst", "key_heights.json"); file != "" {
-		var list []struct {
-			Key    string
-			Height int
-		}
-		readJSON(t, file, &list)
-		for _, v := range list {
-			want[v.Key] = v.Height
-		}
-		t.Logf("%d vectors of fixtures", len(list))
+	var list []struct {
+		Key    string
+		Height int
+	}
+	vectors.JSON(t, &list, "mst", "key_heights.json")
+	for _, v := range list {
+		want[v.Key] = v.Height
 	}
 	for key, level := range want {
 		if got := KeyLevel(key); got != level {
@@ -79,10 +44,7 @@ func TestCommon(t *testing.T) {
 		Left, Right string
 		Len         int
 	}{{"", "", 0}, {"abc", "abc", 3}, {"abc", "ab", 2}, {"ab", "abc", 2}, {"x", "y", 0}, {"a\x00b", "a\x00c", 2}}
-	if file := fixture(t, "mst", "common_prefix.json"); file != "" {
-		readJSON(t, file, &list)
-		t.Logf("%d vectors of fixtures", len(list))
-	}
+	vectors.JSON(t, &list, "mst", "common_prefix.json")
 	for _, v := range list {
 		if got := common(v.Left, []byte(v.Right)); got != v.Len {
 			t.Errorf("common(%q, %q) = %d, want %d", v.Left, v.Right, got, v.Len)
@@ -92,7 +54,7 @@ func TestCommon(t *testing.T) {
 
 // TestExampleKeys builds trees of keys whose levels are in their names.
 func TestExampleKeys(t *testing.T) {
-	file := fixture(t, "mst", "example_keys.txt")
+	file := vectors.Path(t, "mst", "example_keys.txt")
 	if file == "" {
 		return
 	}
@@ -139,17 +101,13 @@ type pair struct {
 // TestExhaustive goes from every tree to every other of the suite and compares nodes made and removed, the changes
 // found between the roots, and what undoing needs.
 func TestExhaustive(t *testing.T) {
-	file := fixture(t, "mst-diff", "exhaustive-dev.jsonl.gz")
+	file := vectors.Path(t, "mst-diff", "exhaustive-dev.jsonl.gz")
 	if file == "" {
 		return
 	}
 	all := Blocks{}
 	roots := map[string]cid.Cid{}
-	names, err := filepath.Glob(fixture(t, "mst-diff", "cars", "*.car"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
+	for _, name := range vectors.Files(t, "mst-diff", "cars", "*.car") {
 		roots[filepath.Base(name)] = readTree(t, name, all)
 	}
 	f, err := os.Open(file)
@@ -293,9 +251,7 @@ var ownProofCases = []proofCase{{
 
 func TestCommitProofs(t *testing.T) {
 	cases := ownProofCases
-	if file := fixture(t, "firehose", "commit-proof", "commit-proof-fixtures.json"); file != "" {
-		readJSON(t, file, &cases)
-	}
+	vectors.JSON(t, &cases, "firehose", "commit-proof", "commit-proof-fixtures.json")
 	t.Logf("%d vectors", len(cases))
 	for _, c := range cases {
 		t.Run(c.Comment, func(t *testing.T) {

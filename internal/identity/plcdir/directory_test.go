@@ -16,11 +16,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/auroralocus/locus/db/dbtest"
-	"github.com/auroralocus/locus/internal/identity"
 	indigo "github.com/bluesky-social/indigo/atproto/identity"
 	"github.com/bluesky-social/indigo/atproto/syntax"
 	"github.com/did-method-plc/go-didplc"
+
+	"github.com/auroralocus/locus/db/dbtest"
+	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/vectors"
 )
 
 type clock struct {
@@ -396,14 +398,9 @@ func TestConcurrentSubmits(t *testing.T) {
 // The valid fixture logs survive Postgres: same CIDs, same nullification, a
 // verifiable audit log at the end. Legacy ones are put in as they are.
 func TestFixtureLogsStored(t *testing.T) {
-	dir := fixtureDir()
-	if dir == "" {
-		t.Log("0 vectors: no shared fixtures here")
-		return
-	}
+	files := vectors.Files(t, "plc", "audit_log", "valid", "*.json")
 	defer http.DefaultClient.CloseIdleConnections()
 	d, _, url, clk := serve(t, false)
-	files, _ := filepath.Glob(filepath.Join(dir, "plc", "audit_log", "valid", "*.json"))
 	n := 0
 	for _, file := range files {
 		b, err := os.ReadFile(file)

@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/did-method-plc/go-didplc"
+
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
-	"github.com/did-method-plc/go-didplc"
+	"github.com/auroralocus/locus/internal/vectors"
 )
 
 // replay runs an audit log through the rules and says whether it stands: every
@@ -60,16 +62,8 @@ type auditLine struct {
 }
 
 func TestFixtureLogs(t *testing.T) {
-	dir := fixtureDir()
-	if dir == "" {
-		t.Log("0 vectors: no shared fixtures here")
-		return
-	}
 	for _, kind := range []string{"valid", "invalid"} {
-		files, err := filepath.Glob(filepath.Join(dir, "plc", "audit_log", kind, "*.json"))
-		if err != nil || len(files) == 0 {
-			t.Fatal(err, len(files))
-		}
+		files := vectors.Files(t, "plc", "audit_log", kind, "*.json")
 		for _, file := range files {
 			b, err := os.ReadFile(file)
 			if err != nil {
@@ -86,20 +80,6 @@ func TestFixtureLogs(t *testing.T) {
 			}
 		}
 		t.Logf("%d %s vectors", len(files), kind)
-	}
-}
-
-// fixtureDir is the shared fixtures' folder beside a parent of this one, or "".
-func fixtureDir() string {
-	dir, _ := os.Getwd()
-	for ; ; dir = filepath.Dir(dir) {
-		p := filepath.Join(dir, "shared", "fixtures")
-		if st, err := os.Stat(p); err == nil && st.IsDir() {
-			return p
-		}
-		if dir == filepath.Dir(dir) {
-			return ""
-		}
 	}
 }
 
