@@ -6,6 +6,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 )
 
 // getSubjectStatus says whether an account, record or blob is taken down, and an account deactivated.
@@ -18,7 +19,7 @@ func (m adminMethods) getSubjectStatus(ctx context.Context, c operatorCaller, in
 		if in.DID == "" {
 			return nil, invalid("Must provide a did to request blob state")
 		}
-		raw, err := blobCID(string(in.Blob))
+		raw, err := act.BlobCID(string(in.Blob))
 		if err != nil {
 			return nil, err
 		}
@@ -33,7 +34,7 @@ func (m adminMethods) getSubjectStatus(ctx context.Context, c operatorCaller, in
 		out.Body.Subject.RepoBlobRef = &adminDefsRepoBlobRef{DID: in.DID, CID: in.Blob}
 		out.Body.Takedown = statusAttr(t)
 	case in.URI != "":
-		did, path, err := recordSubject(string(in.URI))
+		did, path, err := act.RecordSubject(string(in.URI))
 		if err != nil {
 			return nil, err
 		}
@@ -67,13 +68,4 @@ func (m adminMethods) getSubjectStatus(ctx context.Context, c operatorCaller, in
 
 func statusAttr(t accounts.Takedown) *adminDefsStatusAttr {
 	return &adminDefsStatusAttr{Applied: t.Applied, Ref: t.Ref}
-}
-
-// blobCID reads a blob's CID.
-func blobCID(text string) (cid.Cid, error) {
-	c, err := cid.Decode(text)
-	if err != nil {
-		return cid.Undef, invalid("blob must be a CID")
-	}
-	return c, nil
 }

@@ -45,7 +45,8 @@ type (
 	operatorCaller struct {
 		visitor
 		auth.Operator
-		act *act
+		requestID string
+		token     *auth.Service // the moderation service's; nil: an operator acts
 	}
 )
 

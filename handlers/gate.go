@@ -249,21 +249,18 @@ func service[I, O any](g *group, d declaration, h func(context.Context, serviceC
 
 // operator registers a method for the tenant's operators of that role and above, and up to moderator for its moderation
 // service. What a procedure does is written to
-// the audit log by its handler, in the act's own transaction ([operatorCaller.record]); what is refused, here.
+// the audit log by the act, in its own transaction; what is refused, here.
 func operator[I, O any](g *group, d declaration, role auth.Role, h func(context.Context, operatorCaller, *I) (*O, error)) {
 	if role < auth.RoleSupport || role > auth.RoleOwner {
 		panic(d.nsid + ": an operator method names the role it needs")
 	}
 	d.role = role
 	register(g, d, "operator", "", func(ctx context.Context, c *call) (operatorCaller, error) {
-		o, inside := ctx.Value(insideKey{}).(auth.Operator)
-		if !inside {
-			var err error
-			if o, err = g.operatorOf(ctx, c, d.nsid, role <= auth.RoleModerator); err != nil {
-				return operatorCaller{}, err
-			}
+		o, err := g.operatorOf(ctx, c, d.nsid, role <= auth.RoleModerator)
+		if err != nil {
+			return operatorCaller{}, err
 		}
-		caller := operatorCaller{c.visitor(), o, &act{action: d.nsid, requestID: c.state.requestID(c.req), now: g.now, token: c.state.service}}
+		caller := operatorCaller{c.visitor(), o, c.state.requestID(c.req), c.state.service}
 		if o.Role < role {
 			err := refuse(http.StatusForbidden, "Forbidden", "This method needs the role %s", role)
 			g.refusedAct(ctx, d, caller, nil, err)

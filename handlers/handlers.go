@@ -20,6 +20,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
@@ -44,6 +45,7 @@ type Deps struct {
 	// ByHost says which tenant a Host header names: (*tenant.Registry).ByHost.
 	ByHost func(ctx context.Context, host string) (tenant.Match, error)
 
+	Acts      *act.Acts
 	DB        *db.DB
 	Tenants   *tenant.Registry
 	Keys      *keyring.Keyring
@@ -53,7 +55,6 @@ type Deps struct {
 	Repos     *repodb.Store
 	Blobs     *blob.Store
 	Pictures  *picture.Maker
-	Hub       *firehose.Hub
 	Streams   *firehose.Tails
 	Directory identity.Directory
 	Documents *identity.Resolver
@@ -66,16 +67,21 @@ type Deps struct {
 
 // namespaces is the table of contents of the whole interface: each line registers one namespace.
 func namespaces(g *group, d Deps) {
-	mail, publish := tokenMail{d.DB, d.Sessions, d.Outbox, d.Now}, publisher{d.DB, d.Hub}
-	server := serverMethods{d.Tenants, d.Keys, d.Passwords, d.Sessions, d.Actors, d.Directory, d.Documents, d.Repos, mail, d.Services, signinGuard{d.DB, d.Limits, d.Now}, publish, d.Now, d.Log}
+	mail := tokenMail{d.DB, d.Sessions, d.Outbox, d.Now}
+	server := serverMethods{
+		acts: d.Acts, db: d.DB, keys: d.Keys, passwords: d.Passwords, sessions: d.Sessions, actors: d.Actors, documents: d.Documents,
+		repos: d.Repos, mail: mail, services: d.Services, guard: signinGuard{d.DB, d.Limits, d.Now}, now: d.Now, log: d.Log,
+	}
 	server.register(g)
 	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Blobs, d.Log}.register(g)
 	syncMethods{d.Repos, d.Actors, d.Blobs, newHostCounts(d.DB, d.Now)}.register(g)
-	identities := identityMethods{d.Tenants, d.Keys, d.Sessions, d.Actors, d.Directory, d.Documents, mail, publish, d.Now, d.Log}
-	identities.register(g)
+	identityMethods{
+		acts: d.Acts, db: d.DB, tenants: d.Tenants, keys: d.Keys, sessions: d.Sessions, actors: d.Actors, directory: d.Directory, documents: d.Documents,
+		mail: mail, now: d.Now, log: d.Log,
+	}.register(g)
 	actorMethods{d.DB, d.Now}.register(g)
 	tempMethods{d.DB}.register(g)
-	admin := adminMethods{publish, server, identities, d.Passwords, d.Actors, d.Outbox, d.Blobs, d.Now}
+	admin := adminMethods{d.Acts, d.DB, d.Now}
 	admin.register(g)
 	locusServerMethods{server, d.Now}.register(g)
 	locusAdminMethods{admin}.register(g)

@@ -18,6 +18,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/dbtest"
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
@@ -55,6 +56,7 @@ type house struct {
 	tenants *tenant.Registry
 	actors  *accounts.Cache
 	repos   *repodb.Store
+	acts    *act.Acts
 	blobs   *blob.Store
 	streams *firehose.Tails
 	dataDir string // of this house
@@ -154,12 +156,17 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	h.streams = firehose.NewTails(h.db, hub, h.clock.Now, log, firehose.Config{RingEvents: 100})
 	h.tokens = auth.NewServices(h.documents, h.clock.Now)
 	h.limits = limit.New(h.db, h.clock.Now, log)
+	passwords := accounts.NewPasswords(accounts.PasswordConfig{Cost: accounts.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1}, Parallel: 8}, h.clock.Now)
+	h.acts = act.New(act.Parts{
+		DB: h.db, Tenants: h.tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: h.actors, Directory: h.plc,
+		Documents: h.documents, Repos: h.repos, Blobs: h.blobs, Outbox: h.outbox, Hub: hub, Now: h.clock.Now, Log: log,
+	})
 	h.server = New(Deps{
 		Log: log, Now: h.clock.Now, Version: "test",
 		Auth: sessions, ByHost: h.tenants.ByHost,
 		DB: h.db, Tenants: h.tenants, Keys: keys, Sessions: sessions, Actors: h.actors,
-		Passwords: accounts.NewPasswords(accounts.PasswordConfig{Cost: accounts.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1}, Parallel: 8}, h.clock.Now),
-		Repos:     h.repos, Blobs: h.blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(h.dataDir, "pictures")}), Hub: hub, Streams: h.streams, Directory: h.plc, Documents: h.documents,
+		Acts: h.acts, Passwords: passwords,
+		Repos: h.repos, Blobs: h.blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(h.dataDir, "pictures")}), Streams: h.streams, Directory: h.plc, Documents: h.documents,
 		Lexicons: lexicon.Default(),
 		Clock:    repo.NewClock(h.clock.Now, rand.IntN(1024)),
 		Outbox:   h.outbox,

@@ -4,7 +4,9 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
@@ -13,6 +15,8 @@ import (
 
 // identityMethods are com.atproto.identity.*: handles and DIDs.
 type identityMethods struct {
+	acts      *act.Acts
+	db        *db.DB
 	tenants   *tenant.Registry
 	keys      *keyring.Keyring
 	sessions  *auth.Sessions
@@ -20,9 +24,8 @@ type identityMethods struct {
 	directory identity.Directory
 	documents *identity.Resolver
 	mail      tokenMail
-	publisher
-	now func() time.Time
-	log *slog.Logger
+	now       func() time.Time
+	log       *slog.Logger
 }
 
 func (m identityMethods) register(g *group) {

@@ -3,12 +3,16 @@ package handlers
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 )
+
+// submitTime bounds what follows once the DID's directory was told.
+const submitTime = 30 * time.Second
 
 // submitPlcOperation sends a signed change of the caller's DID to its directory, if the account goes on working with
 // it here: the operation must name this server, the key that signs the repository, and the handle. It need not keep the
@@ -42,12 +46,12 @@ func (m identityMethods) submitPlcOperation(ctx context.Context, c accountCaller
 		return nil, invalid("Incorrect handle in alsoKnownAs")
 	}
 	// From here a client that hangs up does not stop the work half way.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handleTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTime)
 	defer cancel()
 	if err := m.directory.Submit(ctx, c.DID, op); err != nil {
 		return nil, err
 	}
-	err = m.publish(ctx, c.Tenant, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+	err = m.acts.Publish(ctx, c.Tenant, func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		if _, err := q.LockActor(ctx, c.AID); err != nil {
 			return nil, err
 		}

@@ -10,10 +10,8 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
-	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/mail/outbox"
-	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // tokenMail mails the tokens that prove whose address it is.
@@ -116,27 +114,4 @@ func lockOwnAccount(ctx context.Context, q *tenantdb.Queries, c accountCaller) (
 // language is what the visitor reads, as far as there are texts in it.
 func (v visitor) language() string {
 	return mail.Match(v.Header("Accept-Language"), v.Tenant.Settings.MailLanguage)
-}
-
-// publisher commits changes of accounts together with the events that tell of them.
-type publisher struct {
-	db  *db.DB
-	hub *firehose.Hub
-}
-
-// publish runs change in a transaction and appends its events as the last thing in it.
-func (p publisher) publish(ctx context.Context, t *tenant.Tenant, change func(*tenantdb.Queries) ([]firehose.Event, error)) error {
-	var last int64
-	err := p.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		events, err := change(q)
-		if err == nil {
-			last, err = firehose.Append(ctx, q, events...)
-		}
-		return err
-	})
-	if err == nil && last > 0 {
-		// Committed: subscribers will see this.
-		p.hub.Notify(t.Schema, last)
-	}
-	return err
 }

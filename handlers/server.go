@@ -4,30 +4,30 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
-	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // serverMethods are com.atproto.server.*: accounts and their sessions.
 type serverMethods struct {
-	tenants   *tenant.Registry
+	acts      *act.Acts
+	db        *db.DB
 	keys      *keyring.Keyring
 	passwords *accounts.Passwords
 	sessions  *auth.Sessions
 	actors    *accounts.Cache
-	directory identity.Directory
 	documents *identity.Resolver
 	repos     *repodb.Store
 	mail      tokenMail
 	services  serviceAuthenticator
 	guard     signinGuard
-	publisher
-	now func() time.Time
-	log *slog.Logger
+	now       func() time.Time
+	log       *slog.Logger
 }
 
 func (m serverMethods) register(g *group) {

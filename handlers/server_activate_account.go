@@ -3,10 +3,10 @@ package handlers
 import (
 	"context"
 	"errors"
-	"net/http"
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/firehose"
 )
 
@@ -25,7 +25,7 @@ func (m serverMethods) activateAccount(ctx context.Context, c accountCaller, _ *
 	if err := accounts.CheckDocument(doc, c.Tenant, key.PublicDIDKey()); err != nil {
 		return nil, err
 	}
-	err = m.publish(ctx, c.Tenant, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+	err = m.acts.Publish(ctx, c.Tenant, func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		if err := accounts.NotAwaiting(ctx, q, c.AID); err != nil {
 			return nil, err
 		}
@@ -41,7 +41,7 @@ func (m serverMethods) activateAccount(ctx context.Context, c accountCaller, _ *
 // goneAccount is the answer when the caller's account went away, or was taken down, during the call.
 func goneAccount(err error) error {
 	if errors.Is(err, accounts.ErrNotFound) {
-		return refuse(http.StatusBadRequest, "AccountNotFound", "Account not found")
+		return act.ErrGone
 	}
 	return err
 }

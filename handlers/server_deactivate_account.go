@@ -24,7 +24,7 @@ func (m serverMethods) deactivateAccount(ctx context.Context, c accountCaller, i
 		}
 		deleteAfter = &at
 	}
-	err := m.publish(ctx, c.Tenant, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+	err := m.acts.Publish(ctx, c.Tenant, func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		before, err := q.LockActor(ctx, c.AID)
 		if err != nil && !db.IsNoRows(err) {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/identity"
@@ -97,6 +98,24 @@ var translations = []translation{
 	{accounts.ErrDeciding, http.StatusBadRequest, "InvalidRequest", "The sign-up is being approved: try again in a few minutes"},
 	{accounts.ErrAwaiting, http.StatusBadRequest, "InvalidRequest", "The account waits for approval"},
 	{accounts.ErrRecoveryKey, http.StatusBadRequest, "InvalidRequest", "Recovery key must be a did:key"},
+
+	// act
+	{act.ErrGone, http.StatusBadRequest, "AccountNotFound", "Account not found"},
+	{act.ErrContradiction, http.StatusBadRequest, "InvalidRequest", act.ErrContradiction.Error()},
+	{act.ErrTakedownRef, http.StatusBadRequest, "InvalidRequest", "takedown/ref must be text of at most 1000 bytes"},
+	{act.ErrRecordURI, http.StatusBadRequest, "InvalidRequest", act.ErrRecordURI.Error()},
+	{act.ErrBlobCID, http.StatusBadRequest, "InvalidRequest", act.ErrBlobCID.Error()},
+	{act.ErrHandleElsewhere, http.StatusBadRequest, "InvalidRequest", ""},
+	{act.ErrDocumentHandle, http.StatusBadRequest, "InvalidRequest", ""},
+	{act.ErrDocumentKey, http.StatusBadRequest, "InvalidRequest", ""},
+	{act.ErrKeyNotReserved, http.StatusBadRequest, "InvalidRequest", act.ErrKeyNotReserved.Error()},
+	{act.ErrRecipient, http.StatusBadRequest, "InvalidRequest", ""},
+	{act.ErrMessage, http.StatusBadRequest, "InvalidRequest", ""},
+	{act.ErrInviteCount, http.StatusBadRequest, "InvalidRequest", act.ErrInviteCount.Error()},
+	{act.ErrInviteNames, http.StatusBadRequest, "InvalidRequest", act.ErrInviteNames.Error()},
+	{act.ErrInviteAdmin, http.StatusBadRequest, "InvalidRequest", act.ErrInviteAdmin.Error()},
+	{act.ErrInviteNote, http.StatusBadRequest, "InvalidRequest", act.ErrInviteNote.Error()},
+	{act.ErrBlobLimit, http.StatusBadRequest, "InvalidRequest", act.ErrBlobLimit.Error()},
 
 	// repo, repodb, lexicon
 	{repo.ErrRecordExists, http.StatusBadRequest, "RecordAlreadyExists", "There is a record already at one of the paths"},

@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 
-	"github.com/auroralocus/locus/handlers"
+	"github.com/auroralocus/locus/internal/account"
 )
 
 type accountCmd struct {
@@ -49,13 +48,8 @@ func (c *accountCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 		DID    string `json:"did"`
 		Handle string `json:"handle"`
 	}
-	_, err = a.call(handlers.ByOperator(ctx), c.Hostname, http.MethodPost, "com.atproto.server.createAccount", map[string]string{
-		"handle": c.Handle, "email": c.Email, "password": password,
-	}, &made)
+	made.DID, made.Handle, err = a.acts.CreateAccount(ctx, t, byCommand(), account.Request{Handle: c.Handle, Email: c.Email, Password: &password})
 	if err != nil {
-		return err
-	}
-	if err := noteAct(ctx, a.db.Tenant(t.Schema), "account create", made.DID, map[string]any{"handle": made.Handle}, nil); err != nil {
 		return err
 	}
 	if c.JSON {

@@ -34,7 +34,7 @@ func TestAccountCommands(t *testing.T) {
 	if out := ok("invite", "list", "localhost"); strings.TrimSpace(out) != "" {
 		t.Errorf("codes: %s", out)
 	}
-	refused("Handle already taken", "account", "create", "localhost", "closed-made.test", "--email", "other@example.com", "--password", "a-good-password")
+	refused("handle already taken", "account", "create", "localhost", "closed-made.test", "--email", "other@example.com", "--password", "a-good-password")
 
 	mails := func() int { return strings.Count(ok("mail", "list", "localhost"), "closed@example.com") }
 	before := mails()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -93,15 +94,51 @@ func (c *accountInfoCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	var info, status map[string]any
-	if err := a.get(ctx, t, "com.atproto.admin.getAccountInfo", &info, "did", who.DID); err != nil {
+	info, err := readAccount(ctx, a, t, who)
+	if err != nil {
 		return err
 	}
-	if err := a.get(ctx, t, "com.atproto.admin.getSubjectStatus", &status, "did", who.DID); err != nil {
-		return err
-	}
-	info["takedown"], info["deactivated"] = status["takedown"], status["deactivated"]
 	return printJSON(os.Stdout, info)
+}
+
+// accountReport is what 'account info' prints.
+type accountReport struct {
+	account.Info
+	IndexedAt   time.Time        `json:"indexedAt"`
+	Invites     []account.Invite `json:"invites"`
+	InvitedBy   *account.Invite  `json:"invitedBy,omitempty"`
+	Takedown    act.Mark         `json:"takedown"`
+	Deactivated act.Mark         `json:"deactivated"`
+}
+
+func readAccount(ctx context.Context, a *app, t *tenant.Tenant, who *account.Account) (*accountReport, error) {
+	q := a.db.Tenant(t.Schema).Q()
+	infos, err := account.Infos(ctx, q, []string{who.DID})
+	if err != nil {
+		return nil, err
+	}
+	if len(infos) == 0 {
+		return nil, fmt.Errorf("%w: %s", errNoSuchAccount, who.DID)
+	}
+	r := &accountReport{Info: infos[0], IndexedAt: infos[0].CreatedAt}
+	theirs, err := account.InvitesFor(ctx, q, []string{who.DID})
+	if err != nil {
+		return nil, err
+	}
+	r.Invites = append([]account.Invite{}, theirs[who.DID]...)
+	if r.InviteCode != "" {
+		by, err := account.InvitesByCode(ctx, q, []string{r.InviteCode})
+		if err != nil {
+			return nil, err
+		}
+		if used, ok := by[r.InviteCode]; ok {
+			r.InvitedBy = &used
+		}
+	}
+	state, err := account.StateOf(ctx, q, who.DID)
+	r.Takedown = act.Mark{Applied: state.Takedown.Applied, Ref: state.Takedown.Ref}
+	r.Deactivated = act.Mark{Applied: state.Deactivated}
+	return r, err
 }
 
 // subjectArgs name an account, a record or a blob.
@@ -118,31 +155,18 @@ func (c *subjectArgs) apply(ctx context.Context, log *slog.Logger, applied bool,
 		return err
 	}
 	defer stop()
-	subject, err := c.subject(ctx, a, t)
-	if err != nil {
-		return err
-	}
-	return a.post(ctx, t, "com.atproto.admin.updateSubjectStatus", map[string]any{
-		"subject": subject, "takedown": map[string]any{"applied": applied, "ref": ref},
-	}, nil)
-}
-
-func (c *subjectArgs) subject(ctx context.Context, a *app, t *tenant.Tenant) (map[string]string, error) {
+	takedown := &act.Mark{Applied: applied, Ref: ref}
 	if strings.HasPrefix(c.Subject, "at://") {
-		var status struct {
-			Subject map[string]string `json:"subject"`
-		}
-		err := a.get(ctx, t, "com.atproto.admin.getSubjectStatus", &status, "uri", c.Subject)
-		return status.Subject, err
+		return a.acts.SetRecordStatus(ctx, t, byCommand(), c.Subject, takedown)
 	}
 	if did, cid, ok := strings.Cut(c.Subject, "/"); ok {
-		return map[string]string{"$type": "com.atproto.admin.defs#repoBlobRef", "did": did, "cid": cid}, nil
+		return a.acts.SetBlobStatus(ctx, t, byCommand(), did, cid, takedown)
 	}
 	who, err := findAccount(ctx, a, t, c.Subject)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return map[string]string{"$type": "com.atproto.admin.defs#repoRef", "did": who.DID}, nil
+	return a.acts.SetAccountStatus(ctx, t, byCommand(), who.DID, takedown, nil)
 }
 
 type accountTakedownCmd struct {
@@ -173,7 +197,7 @@ func (c *accountDeleteCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	return a.post(ctx, t, "com.atproto.admin.deleteAccount", map[string]string{"did": who.DID}, nil)
+	return a.acts.DeleteAccount(ctx, t, byCommand(), who.DID)
 }
 
 type accountPasswordCmd struct {
@@ -195,7 +219,7 @@ func (c *accountPasswordCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	if err := a.post(ctx, t, "com.atproto.admin.updateAccountPassword", map[string]string{"did": who.DID, "password": password}, nil); err != nil {
+	if err := a.acts.SetPassword(ctx, t, byCommand(), who.DID, password); err != nil {
 		return err
 	}
 	if made {
@@ -214,15 +238,12 @@ func (c *accountRotateKeyCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	var reserved struct {
-		SigningKey string `json:"signingKey"`
+	key, err := a.acts.RotateSigningKey(ctx, t, byCommand(), who.DID)
+	if errors.Is(err, act.ErrDocumentKey) {
+		return fmt.Errorf("%w: put %s into it as the key #atproto, and run this command again", err, key)
 	}
-	if err := a.post(ctx, t, "com.atproto.server.reserveSigningKey", map[string]string{"did": who.DID}, &reserved); err != nil {
-		return err
-	}
-	err = a.post(ctx, t, "com.atproto.admin.updateAccountSigningKey", map[string]string{"did": who.DID, "signingKey": reserved.SigningKey}, nil)
 	if err == nil {
-		fmt.Println(reserved.SigningKey)
+		fmt.Println(key)
 	}
 	return err
 }

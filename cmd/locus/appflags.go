@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/url"
 	"os"
 	"os/user"
 	"strconv"
 	"time"
 
-	"github.com/auroralocus/locus/handlers"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
@@ -23,7 +21,7 @@ import (
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// appFlags are what a command needs that works through the server's own methods, in this process.
+// appFlags are what a command needs that works on the server's own parts, in this process.
 type appFlags struct {
 	dataFlags
 	originFlags
@@ -82,6 +80,9 @@ func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname strin
 	return a, t, stop, nil
 }
 
+// byCommand is the command's user, who holds the database and may do everything.
+func byCommand() act.Operator { return act.Operator{Operator: commandUser()} }
+
 // commandUser is who stands in the audit log for what a command does.
 func commandUser() auth.Operator {
 	name := os.Getenv("LOCUS_OPERATOR")
@@ -92,26 +93,6 @@ func commandUser() auth.Operator {
 		}
 	}
 	return auth.Operator{Name: "cli:" + name, Role: auth.RoleOwner}
-}
-
-// operate calls a method in this process as the command's user.
-func (a *app) operate(ctx context.Context, t *tenant.Tenant, verb, method string, in, out any) error {
-	_, err := a.call(handlers.AsOperator(ctx, commandUser()), t.Hostname, verb, method, in, out)
-	return err
-}
-
-// get calls a query as the command's user; kv are its parameters.
-func (a *app) get(ctx context.Context, t *tenant.Tenant, method string, out any, kv ...string) error {
-	v := url.Values{}
-	for i := 0; i < len(kv); i += 2 {
-		v.Add(kv[i], kv[i+1])
-	}
-	return a.operate(ctx, t, http.MethodGet, method+"?"+v.Encode(), nil, out)
-}
-
-// post calls a procedure as the command's user.
-func (a *app) post(ctx context.Context, t *tenant.Tenant, method string, in, out any) error {
-	return a.operate(ctx, t, http.MethodPost, method, in, out)
 }
 
 // errNoSuchAccount: an argument names nobody here.

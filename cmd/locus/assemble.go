@@ -9,6 +9,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/handlers"
 	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
@@ -36,6 +37,7 @@ type app struct {
 	outbox    *outbox.Outbox
 	blobs     *blob.Store
 	limits    *limit.Counter
+	acts      *act.Acts
 	server    *handlers.Server
 }
 
@@ -52,16 +54,24 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	documents := identity.NewResolver(resolver)
 	mails := outbox.New(d, keys, tenants, post, now, log)
 	limits := limit.New(d, now, log)
+	passwords := account.NewPasswords(account.PasswordConfig{}, now)
+	acts := act.New(act.Parts{
+		DB: d, Tenants: tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: actors, Directory: resolver.PLC,
+		Documents: documents, Repos: repos, Blobs: blobs, Outbox: mails, Hub: hub, Now: now, Log: log,
+	})
 	server := handlers.New(handlers.Deps{
 		Log: log, Now: now, Version: version(),
 		Auth: sessions, ByHost: tenants.ByHost,
 		DB: d, Tenants: tenants, Keys: keys, Sessions: sessions, Actors: actors,
-		Passwords: account.NewPasswords(account.PasswordConfig{}, now),
-		Repos:     repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.DataDir, "pictures")}), Hub: hub, Streams: streams, Directory: resolver.PLC, Documents: documents,
+		Acts: acts, Passwords: passwords,
+		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.DataDir, "pictures")}), Streams: streams, Directory: resolver.PLC, Documents: documents,
 		Lexicons: lexicon.Default(), Outbox: mails, Services: auth.NewServices(documents, now), Limits: limits,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
-	return &app{d, keys, tenants, account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos, streams, hub, documents, mails, blobs, limits, server}
+	return &app{
+		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
+		outbox: mails, blobs: blobs, limits: limits, acts: acts, server: server,
+	}
 }
 
 // close waits for writes that are on their way.

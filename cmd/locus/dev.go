@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/http/httptest"
 
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -46,42 +43,15 @@ func (c *serveCmd) furnish(ctx context.Context, a *app) error {
 }
 
 func (a *app) signUpIfAbsent(ctx context.Context, hostname, handle string) error {
-	if status, _ := a.call(ctx, hostname, http.MethodGet, "com.atproto.identity.resolveHandle?handle="+handle, nil, nil); status == http.StatusOK {
-		return nil
+	t, err := a.tenants.Get(ctx, hostname)
+	if err != nil {
+		return err
 	}
-	_, err := a.call(ctx, hostname, http.MethodPost, "com.atproto.server.createAccount", map[string]string{
-		"handle": handle, "email": "alice@" + handle, "password": devPassword,
-	}, nil)
+	if _, err := account.ByHandle(ctx, a.db.Tenant(t.Schema).Q(), handle); !errors.Is(err, account.ErrNotFound) {
+		return err
+	}
+	_, _, err = a.acts.CreateAccount(ctx, t, byCommand(), account.Request{Handle: handle, Email: "alice@" + handle, Password: new(devPassword)})
 	return err
-}
-
-// call makes an XRPC call in process, as if it had come over the network to that host. out may be nil.
-func (a *app) call(ctx context.Context, hostname, verb, method string, in, out any) (status int, err error) {
-	var body io.Reader
-	if in != nil {
-		text, err := json.Marshal(in)
-		if err != nil {
-			return 0, err
-		}
-		body = bytes.NewReader(text)
-	}
-	r := httptest.NewRequestWithContext(ctx, verb, "/xrpc/"+method, body)
-	r.Host = hostname
-	r.RemoteAddr = "127.0.0.1:0"
-	if in != nil {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	w := httptest.NewRecorder()
-	a.server.ServeHTTP(w, r)
-	if w.Code != http.StatusOK {
-		var e struct{ Error, Message string }
-		_ = json.Unmarshal(w.Body.Bytes(), &e) // the status alone says enough
-		return w.Code, fmt.Errorf("%s: %d %s: %s", method, w.Code, e.Error, e.Message)
-	}
-	if out != nil {
-		return w.Code, json.Unmarshal(w.Body.Bytes(), out)
-	}
-	return w.Code, nil
 }
 
 // greet tells what to try.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -30,20 +31,16 @@ func (c *inviteCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	in := map[string]any{"codeCount": c.Count, "useCount": c.Uses}
+	var owners []string
 	if c.For != "" {
-		in["forAccounts"] = []string{c.For}
+		owners = []string{c.For}
 	}
-	var out struct {
-		Codes []struct{ Codes []string }
-	}
-	if err := a.post(ctx, t, "com.atproto.server.createInviteCodes", in, &out); err != nil {
+	codes, err := a.acts.Invites(ctx, t, byCommand(), owners, int64(c.Count), int64(c.Uses))
+	if err != nil {
 		return err
 	}
-	for _, one := range out.Codes {
-		for _, code := range one.Codes {
-			fmt.Println(code)
-		}
+	for _, code := range slices.Concat(codes...) {
+		fmt.Println(code)
 	}
 	return nil
 }

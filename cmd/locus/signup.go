@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 )
 
 type signupCmd struct {
@@ -76,10 +77,7 @@ func (c *accountArgs) decide(ctx context.Context, log *slog.Logger, approve bool
 		return fmt.Errorf("%s waits for nothing", who.DID)
 	}
 	if !approve {
-		return a.post(ctx, t, "com.atproto.admin.deleteAccount", map[string]string{"did": who.DID}, nil)
+		return a.acts.DeleteAccount(ctx, t, byCommand(), who.DID)
 	}
-	return a.post(ctx, t, "com.atproto.admin.updateSubjectStatus", map[string]any{
-		"subject":     map[string]string{"$type": "com.atproto.admin.defs#repoRef", "did": who.DID},
-		"deactivated": map[string]bool{"applied": false},
-	}, nil)
+	return a.acts.SetAccountStatus(ctx, t, byCommand(), who.DID, nil, &act.Mark{})
 }

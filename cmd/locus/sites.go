@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"time"
 
@@ -33,6 +32,6 @@ func (a *app) sites(ctx context.Context) ([]firehose.Site, error) {
 // answers tells whether this process serves a tenant. It asks in process: from inside, a host's public address often
 // cannot be reached.
 func (a *app) answers(ctx context.Context, host string) error {
-	_, err := a.call(ctx, host, http.MethodGet, "com.atproto.server.describeServer", nil, nil)
+	_, err := a.tenants.ByHost(ctx, host)
 	return err
 }

@@ -4,58 +4,13 @@ import (
 	"context"
 	"time"
 
-	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/audit"
-	"github.com/auroralocus/locus/internal/auth"
 )
 
-// act is what an operator is doing in this request.
-type act struct {
-	action    string
-	requestID string
-	now       func() time.Time
-	token     *auth.Service // the moderation service's; nil: an operator acts
-}
-
-// insideKey finds the operator of a call that this process makes itself.
-type insideKey struct{}
-
-// AsOperator lets the process call operator methods as o: commands do, whose user holds the database anyway. It works
-// only for requests that are made with the context it returns; nothing on the network can.
-func AsOperator(ctx context.Context, o auth.Operator) context.Context {
-	return context.WithValue(ctx, insideKey{}, o)
-}
-
-func (c operatorCaller) entry(subject, outcome string) audit.Entry {
-	return audit.Entry{
-		At: c.act.now().UTC(), Who: c.Name, Action: c.act.action, Subject: subject,
-		Address: c.Addr().String(), RequestID: c.act.requestID, Outcome: outcome,
-	}
-}
-
-// record writes the act to the audit log, inside the act's transaction. detail becomes JSON: never put a secret there.
-// A service token that somebody overheard does nothing a second time.
-func (c operatorCaller) record(ctx context.Context, q *tenantdb.Queries, subject string, detail any) error {
-	return c.recordAll(ctx, q, []deed{{subject, detail}})
-}
-
-// deed is one line of the log.
-type deed struct {
-	subject string
-	detail  any
-}
-
-// recordAll is record of an act that takes several lines.
-func (c operatorCaller) recordAll(ctx context.Context, q *tenantdb.Queries, deeds []deed) error {
-	if err := c.act.token.UseUp(ctx, q); err != nil {
-		return err
-	}
-	for _, one := range deeds {
-		if err := audit.Insert(ctx, q, c.entry(one.subject, audit.Done), int16(c.Role), one.detail); err != nil {
-			return err
-		}
-	}
-	return nil
+// by is the caller as acts know it.
+func (c operatorCaller) by() act.Operator {
+	return act.Operator{Operator: c.Operator, Address: c.Addr().String(), RequestID: c.requestID, Token: c.token}
 }
 
 // named is an input that names whom or what an operator's method is about: the log says it of refused acts, too, as it
@@ -109,7 +64,7 @@ func (g *group) refusedAct(ctx context.Context, d declaration, c operatorCaller,
 	if n, ok := in.(named); ok {
 		subject = n.subject()
 	}
-	err := audit.Insert(ctx, g.db.Tenant(c.Tenant.Schema).Q(), c.entry(subject, e.Name), int16(c.Role), map[string]string{"message": e.Message})
+	err := audit.Insert(ctx, g.db.Tenant(c.Tenant.Schema).Q(), c.by().Entry(g.now(), d.nsid, subject, e.Name), int16(c.Role), map[string]string{"message": e.Message})
 	if err != nil {
 		stateOf(c.req.Context()).logCause(c.req, e, err)
 	}

@@ -1,0 +1,123 @@
+// Package act is what people and operators do, each thing once: sign up, take down, delete, change a handle or a key.
+//
+// An act does all that belongs to it: its transaction, its line in the audit log, its events, its mail, and what has to
+// be told to the DID's directory. It knows neither HTTP nor flags. XRPC methods and commands parse, call one act and
+// render what came of it.
+//
+// Who acts is a typed argument. An act that takes an [Operator] is for somebody who runs the tenant: whoever makes one
+// has established that. Nothing of it travels in a context.
+package act
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/audit"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/blob"
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/mail/outbox"
+	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+// Parts are what acts work on.
+type Parts struct {
+	DB        *db.DB
+	Tenants   *tenant.Registry
+	Keys      *keyring.Keyring
+	Passwords *accounts.Passwords
+	Sessions  *auth.Sessions
+	Actors    *accounts.Cache
+	Directory identity.Directory
+	Documents *identity.Resolver
+	Repos     *repodb.Store
+	Blobs     *blob.Store
+	Outbox    *outbox.Outbox
+	Hub       *firehose.Hub
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Acts does them. It is safe for concurrent use.
+type Acts struct{ Parts }
+
+// New makes the acts.
+func New(p Parts) *Acts { return &Acts{p} }
+
+// Operator is somebody who runs the tenant: one of its operators, its moderation service, or the command line's user.
+type Operator struct {
+	auth.Operator
+	Address   string        // where the call came from; "" at the command line
+	RequestID string        // likewise
+	Token     *auth.Service // the moderation service's, which does nothing a second time; nil for everybody else
+}
+
+// Entry is a line of the audit log about something that o does, or was refused. outcome is [audit.Done] or the
+// refusal's name.
+func (o Operator) Entry(now time.Time, action, subject, outcome string) audit.Entry {
+	return audit.Entry{
+		At: now.UTC(), Who: o.Name, Action: action, Subject: subject,
+		Address: o.Address, RequestID: o.RequestID, Outcome: outcome,
+	}
+}
+
+// deed is one line of the log.
+type deed struct {
+	subject string
+	detail  any
+}
+
+// record writes an act to the audit log, inside the act's transaction. detail becomes JSON: never put a secret there.
+// A service token that somebody overheard does nothing a second time.
+func (a *Acts) record(ctx context.Context, q *tenantdb.Queries, o Operator, action string, deeds ...deed) error {
+	if err := o.Token.UseUp(ctx, q); err != nil {
+		return err
+	}
+	now := a.Now()
+	for _, one := range deeds {
+		if err := audit.Insert(ctx, q, o.Entry(now, action, one.subject, audit.Done), int16(o.Role), one.detail); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Publish runs change in a transaction and appends its events as the last thing in it.
+func (a *Acts) Publish(ctx context.Context, t *tenant.Tenant, change func(*tenantdb.Queries) ([]firehose.Event, error)) error {
+	var last int64
+	err := a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		events, err := change(q)
+		if err == nil {
+			last, err = firehose.Append(ctx, q, events...)
+		}
+		return err
+	})
+	if err == nil && last > 0 {
+		// Committed: subscribers will see this.
+		a.Hub.Notify(t.Schema, last)
+	}
+	return err
+}
+
+// change does something to one subject and writes it down, with the events that tell of it, in one transaction.
+func (a *Acts) change(ctx context.Context, t *tenant.Tenant, o Operator, action string, d deed, change func(*tenantdb.Queries) ([]firehose.Event, error)) error {
+	return a.Publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		events, err := change(q)
+		if err != nil {
+			return nil, err
+		}
+		return events, a.record(ctx, q, o, action, d)
+	})
+}
+
+// find is the account with a DID or handle. Errors: [accounts.ErrNotFound].
+func (a *Acts) find(ctx context.Context, t *tenant.Tenant, did string) (*accounts.Account, error) {
+	return accounts.ByDID(ctx, a.DB.Tenant(t.Schema).Q(), did)
+}

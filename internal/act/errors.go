@@ -1,0 +1,39 @@
+package act
+
+import "errors"
+
+// Refusals of acts. Those of the rooms below pass through as they are: see each act.
+var (
+	// ErrGone: the account is not here any more, or is taken down, at the moment of the act.
+	ErrGone = errors.New("account not found")
+	// ErrContradiction: a takedown and a deactivation are asked for that do not fit each other.
+	ErrContradiction = errors.New("takedown and deactivated contradict each other: one hides, the other shows")
+	// ErrTakedownRef: the reference of a takedown is no text, or too long.
+	ErrTakedownRef = errors.New("the reference of a takedown must be text of at most 1000 bytes")
+	// ErrRecordURI: not the at:// URI of one record with a DID. A handle may be another's tomorrow.
+	ErrRecordURI = errors.New("subject must be the at:// URI of a record, with a DID")
+	// ErrBlobCID: not a CID.
+	ErrBlobCID = errors.New("blob must be a CID")
+	// ErrHandleElsewhere: a handle of the owner's own domain does not lead to the account.
+	ErrHandleElsewhere = errors.New("external handle did not resolve to DID")
+	// ErrDocumentHandle: the document of a DID that its owner keeps does not name the handle.
+	ErrDocumentHandle = errors.New("the DID document does not name this handle")
+	// ErrDocumentKey: the document of a DID that its owner keeps does not name the key.
+	ErrDocumentKey = errors.New("the DID document does not name this key")
+	// ErrKeyNotReserved: not a signing key that was made here for this account.
+	ErrKeyNotReserved = errors.New("signingKey must be a key that reserveSigningKey made here, for this account or for nobody in particular")
+	// ErrRecipient: the account that is to be written to is not here.
+	ErrRecipient = errors.New("recipient not found")
+	// ErrMessage: the message has no text, or its subject is no line, or one of them is too long.
+	ErrMessage = errors.New("message")
+	// ErrInviteCount: too few or too many codes at once.
+	ErrInviteCount = errors.New("between 1 and 5000 codes can be made at once")
+	// ErrInviteNames: too many codes and accounts named at once.
+	ErrInviteNames = errors.New("at most 5000 codes and accounts can be named at once")
+	// ErrInviteAdmin: the operators' own codes are not an account's.
+	ErrInviteAdmin = errors.New("cannot disable admin invite codes")
+	// ErrInviteNote: the remark is no text, or too long.
+	ErrInviteNote = errors.New("note must be text of at most 2000 bytes")
+	// ErrBlobLimit: a limit beyond what a setting may be.
+	ErrBlobLimit = errors.New("bytes must be at most 1125899906842624")
+)

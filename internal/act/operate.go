@@ -1,0 +1,174 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/blob"
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/mail"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+const (
+	actPassword  = "com.atproto.admin.updateAccountPassword"
+	actEmail     = "com.atproto.admin.updateAccountEmail"
+	actSend      = "com.atproto.admin.sendEmail"
+	actBlobLimit = "org.auroralocus.admin.setBlobLimit"
+)
+
+// SetPassword sets an account's main password and ends its sessions. Errors: [accounts.ErrPasswordLength],
+// [accounts.ErrNotFound], [accounts.ErrBusy].
+func (a *Acts) SetPassword(ctx context.Context, t *tenant.Tenant, by Operator, did, password string) error {
+	if err := accounts.CheckNewPassword(password); err != nil {
+		return err
+	}
+	who, err := a.find(ctx, t, did)
+	if err != nil {
+		return err
+	}
+	hash, err := a.Passwords.Hash(ctx, password)
+	if err != nil {
+		return err
+	}
+	err = a.change(ctx, t, by, actPassword, deed{who.DID, nil}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		_, err := accounts.SetPassword(ctx, q, who.AID, hash)
+		return nil, err
+	})
+	if err == nil {
+		a.Actors.Forget(t.Schema, who.DID)
+	}
+	return err
+}
+
+// SetEmail gives an account another address, which is not confirmed. Domains that the tenant refuses are the operator's
+// to allow. Errors: those of [accounts.CheckEmail], [accounts.ErrEmailTaken], [accounts.ErrNotFound].
+func (a *Acts) SetEmail(ctx context.Context, t *tenant.Tenant, by Operator, identifier, address string) error {
+	rules := t.Settings
+	rules.EmailBlockDisposable, rules.EmailBlockedDomains = false, nil
+	email, err := accounts.CheckEmail(&rules, address)
+	if err != nil {
+		return err
+	}
+	who, err := a.named(ctx, t, identifier)
+	if err != nil {
+		return err
+	}
+	return a.change(ctx, t, by, actEmail, deed{who.DID, map[string]any{"from": who.Email, "to": email}}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		return nil, accounts.SetEmail(ctx, q, who.AID, email)
+	})
+}
+
+// named is the account with a DID or a handle.
+func (a *Acts) named(ctx context.Context, t *tenant.Tenant, identifier string) (*accounts.Account, error) {
+	if strings.HasPrefix(identifier, "did:") {
+		return a.find(ctx, t, identifier)
+	}
+	return accounts.ByHandle(ctx, a.DB.Tenant(t.Schema).Q(), strings.ToLower(identifier))
+}
+
+// Message is what an operator writes to an account.
+type Message struct {
+	Subject, Text      string
+	SenderDID, Comment string // for the audit log
+}
+
+const (
+	// messageLife is how long the queue tries to deliver an operator's message.
+	messageLife = 3 * 24 * time.Hour
+	maxSubject  = 250
+	maxContent  = 100_000
+)
+
+// Write queues a message to an account, in the transaction that writes it down. Errors: [ErrMessage], [ErrRecipient],
+// [accounts.ErrNoEmail].
+func (a *Acts) Write(ctx context.Context, t *tenant.Tenant, by Operator, did string, m Message) error {
+	note := mail.Note{Kind: mail.KindMessage, Lang: t.Settings.MailLanguage, Subject: m.Subject, Text: m.Text}
+	if note.Subject == "" {
+		note.Subject = "Message via your PDS"
+	}
+	if len(note.Subject) > maxSubject || strings.ContainsAny(note.Subject, "\r\n\x00") {
+		return &saidError{ErrMessage, fmt.Sprintf("subject must be one line of at most %d bytes", maxSubject)}
+	}
+	if note.Text == "" || len(note.Text) > maxContent {
+		return &saidError{ErrMessage, fmt.Sprintf("content must have 1 to %d bytes", maxContent)}
+	}
+	detail := map[string]any{"subject": note.Subject, "senderDid": m.SenderDID, "comment": m.Comment}
+	err := a.change(ctx, t, by, actSend, deed{did, detail}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		who, err := accounts.ByDID(ctx, q, did)
+		if errors.Is(err, accounts.ErrNotFound) {
+			return nil, ErrRecipient
+		}
+		if err != nil {
+			return nil, err
+		}
+		if who.Email == "" {
+			return nil, accounts.ErrNoEmail
+		}
+		note.Handle = who.Handle
+		return nil, a.Outbox.Put(ctx, q, t, who.AID, who.Email, note, messageLife)
+	})
+	if err == nil {
+		a.Outbox.Wake(t)
+	}
+	return err
+}
+
+// saidError is a refusal of a kind with words of its own.
+type saidError struct {
+	kind error
+	text string
+}
+
+func (e *saidError) Error() string { return e.text }
+func (e *saidError) Said() string  { return e.text }
+func (e *saidError) Unwrap() error { return e.kind }
+
+// maxBlobLimit is the setting's own bound.
+const maxBlobLimit = 1 << 50
+
+// SetBlobLimit limits what the files of an account may take, or, with identifier "", of each account that has no limit
+// of its own; bytes nil takes the limit away again. What is there stays; uploads beyond the limit are refused. It tells
+// the limit that holds now. Errors: [ErrBlobLimit], [accounts.ErrNotFound].
+func (a *Acts) SetBlobLimit(ctx context.Context, t *tenant.Tenant, by Operator, identifier string, bytes *int64) (limit int64, err error) {
+	detail := map[string]any{"bytes": "default"}
+	if bytes != nil {
+		detail["bytes"] = *bytes
+		if *bytes > maxBlobLimit {
+			return 0, ErrBlobLimit
+		}
+	}
+	if identifier == "" {
+		setting := ""
+		if bytes != nil {
+			setting = strconv.FormatInt(*bytes, 10)
+		}
+		// Settings are in the control schema, which the tenant's transaction does not reach: the entry is written before
+		// them and committed after, so only a commit that is lost leaves a change without one.
+		err := a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+			if err := a.record(ctx, q, by, actBlobLimit, deed{"", detail}); err != nil {
+				return err
+			}
+			changed, err := a.Tenants.Set(ctx, t.Hostname, map[string]string{"blob_account_limit": setting})
+			if err == nil {
+				limit = changed.Settings.BlobAccountLimit
+			}
+			return err
+		})
+		return limit, err
+	}
+	who, err := a.named(ctx, t, identifier)
+	if err != nil {
+		return 0, err
+	}
+	err = a.change(ctx, t, by, actBlobLimit, deed{who.DID, detail}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		return nil, q.UpsertBlobLimit(ctx, tenantdb.UpsertBlobLimitParams{AID: who.AID, MaxBytes: bytes})
+	})
+	return blob.LimitOf(bytes, t.Settings.BlobAccountLimit), err
+}
