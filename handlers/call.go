@@ -129,16 +129,8 @@ func (c *call) Query(name string) string {
 	return ""
 }
 
-// SetReadDeadline is Huma's; incoming looks after the deadlines of bodies.
+// SetReadDeadline is Huma's; [arrival] looks after the deadlines of bodies.
 func (c *call) SetReadDeadline(time.Time) error { return nil }
-
-// writeTime is how long a client may take to read a JSON answer.
-const writeTime = 60 * time.Second
-
-func (c *call) SetStatus(code int) {
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(writeTime))
-	c.humaContext.SetStatus(code)
-}
 
 func isError(err, target error) bool { return errors.Is(err, target) }
 

@@ -327,10 +327,13 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	_ = conn.SetDeadline(time.Time{})
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	h.wire = &wire{Conn: conn, below: conn}
+	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		h.wire.below = c.NetConn() // this stream's deadlines are our own
+	}
+	if tcp, ok := h.wire.below.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(socketBuffer) // only a bound: the default works too
 	}
-	h.wire = &wire{Conn: conn}
 	// The library writes control frames only, 131 bytes at most, and flushes each: one Write is one whole frame.
 	return h.wire, bufio.NewReadWriter(rw.Reader, bufio.NewWriterSize(h.wire, 256)), nil
 }
@@ -339,6 +342,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // subscribers share.
 type wire struct {
 	net.Conn
+	below   net.Conn // what is written to: many buffers in one call, if the kernel can
 	mu      sync.Mutex
 	hurried atomic.Bool
 }
@@ -347,7 +351,7 @@ func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.limit()
-	return w.Conn.Write(p)
+	return w.below.Write(p)
 }
 
 // writeAll writes whole messages, of which the connection is broken after an error. It uses bufs up.
@@ -355,7 +359,7 @@ func (w *wire) writeAll(bufs net.Buffers) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.limit()
-	_, err := bufs.WriteTo(w.Conn)
+	_, err := bufs.WriteTo(w.below)
 	return err
 }
 
@@ -364,15 +368,15 @@ func (w *wire) limit() {
 	if w.hurried.Load() {
 		return
 	}
-	_ = w.Conn.SetWriteDeadline(time.Now().Add(socketWrite))
+	_ = w.below.SetWriteDeadline(time.Now().Add(socketWrite))
 	if w.hurried.Load() { // meanwhile: the longer time must not stand
-		_ = w.Conn.SetWriteDeadline(time.Now().Add(farewellWrite))
+		_ = w.below.SetWriteDeadline(time.Now().Add(farewellWrite))
 	}
 }
 
 // hurry gives the write that is going on, and all later ones, no more than d.
 func (w *wire) hurry(d time.Duration) {
 	if !w.hurried.Swap(true) {
-		_ = w.Conn.SetWriteDeadline(time.Now().Add(d))
+		_ = w.below.SetWriteDeadline(time.Now().Add(d))
 	}
 }

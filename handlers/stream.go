@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -73,7 +72,7 @@ func stream(contentType string, header func(http.Header), write func(io.Writer) 
 
 var streamBuffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 32<<10) }}
 
-// outgoing sends the head before the first byte and gives a slow client a minute for each part.
+// outgoing sends the head before the first byte.
 type outgoing struct {
 	c           *call
 	contentType string
@@ -95,8 +94,6 @@ func (o *outgoing) start() {
 func (o *outgoing) Write(p []byte) (int, error) {
 	if !o.started {
 		o.start()
-	} else {
-		_ = http.NewResponseController(o.c.w).SetWriteDeadline(time.Now().Add(writeTime))
 	}
 	n, err := o.c.w.Write(p)
 	if err != nil {

@@ -87,7 +87,7 @@ func serveBlob(w http.ResponseWriter, r *http.Request, f *blob.Opened) {
 		r.Header.Del("Range")
 	}
 	var content io.ReadSeeker = f.ReadSeekCloser // an *os.File of a disk's: net/http hands it to the kernel
-	http.ServeContent(&patient{ResponseWriter: w}, r, "", time.Time{}, content)
+	http.ServeContent(&fileAnswer{ResponseWriter: w}, r, "", time.Time{}, content)
 }
 
 // safeFile sets a stranger's file's type and what keeps browsers from doing anything with it.
@@ -100,23 +100,16 @@ func safeFile(h http.Header, contentType string) {
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 }
 
-// patient gives a slow client a minute for each part of a large answer, and lets the kernel copy files.
-type patient struct {
+// fileAnswer gives the refusals of http.ServeContent the form of every error here, and lets the kernel copy files.
+type fileAnswer struct {
 	http.ResponseWriter
 	refused bool
 }
 
-// patientPart is how much a client must take within writeTime: 70 KB a second.
-const patientPart = 4 << 20
-
-func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
-
-func (p *patient) prolong() {
-	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(writeTime))
-}
+func (p *fileAnswer) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // WriteHeader lets nobody keep a refusal for as long as the file, and gives it the form of every error here.
-func (p *patient) WriteHeader(status int) {
+func (p *fileAnswer) WriteHeader(status int) {
 	if status < 400 {
 		p.ResponseWriter.WriteHeader(status)
 		return
@@ -130,30 +123,16 @@ func (p *patient) WriteHeader(status int) {
 	writeError(p.ResponseWriter, refuse(status, "", "%s", message))
 }
 
-func (p *patient) Write(b []byte) (int, error) {
+func (p *fileAnswer) Write(b []byte) (int, error) {
 	if p.refused {
 		return len(b), nil // net/http's own text
 	}
-	p.prolong()
 	return p.ResponseWriter.Write(b)
 }
 
-func (p *patient) ReadFrom(src io.Reader) (int64, error) {
-	to, ok := p.ResponseWriter.(io.ReaderFrom)
-	limited, isLimited := src.(*io.LimitedReader)
-	if !ok || !isLimited {
-		return io.Copy(struct{ io.Writer }{p}, src)
+func (p *fileAnswer) ReadFrom(src io.Reader) (int64, error) {
+	if to, ok := p.ResponseWriter.(io.ReaderFrom); ok {
+		return to.ReadFrom(src)
 	}
-	var total int64
-	for limited.N > 0 {
-		p.prolong()
-		part := &io.LimitedReader{R: limited.R, N: min(limited.N, patientPart)}
-		n, err := to.ReadFrom(part)
-		total += n
-		limited.N -= n
-		if err != nil || n == 0 {
-			return total, err
-		}
-	}
-	return total, nil
+	return io.Copy(struct{ io.Writer }{p}, src)
 }

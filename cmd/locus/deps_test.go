@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"internal/audit":           {"db/tenantdb"},       // a log: it knows nobody
 	"internal/limit":           {"db", "db/tenantdb"}, // counts by key: it knows neither callers nor methods
 	"internal/tenant":          {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
+	"internal/inbound":         {},                                                                                                       // connections: it knows nothing of what is asked
 	"internal/picture":         {},                                                                                                       // bytes in, bytes out
 	"internal/blob":            {"db", "db/tenantdb", "internal/keyring", "internal/tenant", "internal/picture", "repo", "repo/dagcbor"}, // settings of the sweep; refs of records
 	"internal/blob/blobtest":   {},                                                                                                       // for tests: an S3 server

@@ -19,11 +19,12 @@ import (
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
+	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// Limits of the HTTP server. There are no read and write timeouts for whole requests: they would cut streams. The gate
-// of handlers sets a deadline for each operation.
+// Limits of the HTTP server. There are no read and write timeouts for whole requests: they would cut streams. What a
+// body may take is handlers' business, how slowly an answer may be read is inbound's.
 const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 90 * time.Second
@@ -43,6 +44,8 @@ type serveCmd struct {
 	PLCURL        string `name:"plc-url" placeholder:"URL" help:"PLC directory. Default: https://plc.directory, or the built-in one with --dev." env:"LOCUS_PLC_URL"`
 	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
 	DebugListen   string `placeholder:"ADDR" help:"Address of Go's profiler, /debug/pprof/, on loopback only; off by default." env:"LOCUS_DEBUG_LISTEN"`
+	Connections   int    `placeholder:"N" help:"Connections that may be open at once. Beyond it those that are idle are closed, the longest idle first, and only then new ones refused; default: ${default}." default:"10000" env:"LOCUS_CONNECTIONS"`
+	PerAddress    int    `name:"connections-per-address" placeholder:"N" help:"Of them, those of one address (of IPv6: one /64). Proxies, at loopback and private addresses, and WebSockets do not count; default: ${default}." default:"500" env:"LOCUS_CONNECTIONS_PER_ADDRESS"`
 	AdminPassword string `placeholder:"TEXT" help:"Password of user admin on the tenants that --dev makes; default: ${default}." default:"admin-pass" env:"LOCUS_ADMIN_PASSWORD"`
 }
 
@@ -56,6 +59,9 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		if err := loopbackOnly("--debug-listen", c.DebugListen); err != nil {
 			return err
 		}
+	}
+	if c.Connections < 1 || c.PerAddress < 1 {
+		return errors.New("--connections and --connections-per-address must be at least 1")
 	}
 	// Listening comes before anything is started or written: a second server must not get far.
 	listener, err := net.Listen("tcp", c.Listen)
@@ -128,19 +134,21 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	group.Go(func() error { return a.limits.Run(ctx) })
 	group.Go(func() error { return a.outbox.Run(ctx) })
 	if plc != nil {
-		group.Go(func() error { return serveHTTP(ctx, face, plc.Handler(version(), log), log) })
+		group.Go(func() error { return serveHTTP(ctx, face, inbound.Config{}, plc.Handler(version(), log), log) })
 	}
 	if c.DebugListen != "" {
 		debug, err := net.Listen("tcp", c.DebugListen)
 		if err != nil {
 			return fmt.Errorf("listen for the profiler: %w", err)
 		}
-		group.Go(func() error { return serveHTTP(ctx, debug, profiler(), log) })
+		group.Go(func() error { return serveHTTP(ctx, debug, inbound.Config{}, profiler(), log) })
 	}
 	group.Go(func() error { return a.server.Run(ctx) })
 	keeper := firehose.NewKeeper(d, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: client})
 	group.Go(func() error { return keeper.Run(ctx) })
-	group.Go(func() error { return serveHTTP(ctx, listener, a.server, log) })
+	group.Go(func() error {
+		return serveHTTP(ctx, listener, inbound.Config{Open: c.Connections, PerAddress: c.PerAddress}, a.server, log)
+	})
 	if c.Dev {
 		if err := c.furnish(ctx, a); err != nil {
 			log.Error("prepare the development tenants", "err", err)
@@ -201,12 +209,14 @@ func migrate(ctx context.Context, d *db.DB, log *slog.Logger) error {
 }
 
 // serveHTTP serves until ctx ends, and then lets the requests that are being answered finish.
-func serveHTTP(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+func serveHTTP(ctx context.Context, below net.Listener, limits inbound.Config, h http.Handler, log *slog.Logger) error {
+	l := inbound.New(below, limits)
 	s := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         l.State,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' broken connections
 	}
 	ended := make(chan error, 1)
