@@ -217,7 +217,7 @@ func TestReadDeadlines(t *testing.T) {
 		r.Header.Set("Authorization", "Bearer alice")
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 		s.ServeHTTP(w, r)
-		if len(w.read) != 2 || w.read[0].IsZero() || !w.read[1].IsZero() {
+		if n := len(w.read); n < 2 || w.read[0].IsZero() || !w.read[n-1].IsZero() {
 			t.Errorf("%s: %d, deadlines %v", target, w.Code, w.read)
 		}
 	}

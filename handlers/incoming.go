@@ -18,22 +18,18 @@ import (
 )
 
 // incoming is a request's body as handlers and Huma may read it: of the right type, its Content-Encoding
-// undone, its decoded size limited, with a deadline that moves while bytes come.
+// undone, its decoded size limited. How long it may take is [arrival]'s.
 type incoming struct {
-	c        *call
-	raw      io.Reader
-	src      io.Reader
-	limit    int64 // 0: none
-	read     int64
-	deadline time.Time
-	err      error
+	c     *call
+	raw   io.Reader
+	src   io.Reader
+	limit int64 // 0: none
+	read  int64
+	err   error
 }
 
-// How long a body may make the server wait: a JSON body for all of it, a stream for each part of it.
-const (
-	jsonReadTime   = 30 * time.Second
-	streamReadTime = 60 * time.Second
-)
+// jsonReadTime is how long a JSON body may take, all of it.
+const jsonReadTime = 30 * time.Second
 
 // open looks at the headers of the body and refuses what cannot be right.
 func (in *incoming) open(c *call) *Error {
@@ -61,6 +57,9 @@ func (in *incoming) open(c *call) *Error {
 		in.limit = c.op.limitOf(c.visitor())
 	}
 	in.raw, in.src = r.Body, r.Body
+	if a := c.state.arrival; a != nil && c.op.input == "application/json" {
+		a.whole(jsonReadTime)
+	}
 	if encodings := strings.Join(r.Header.Values("Content-Encoding"), ","); encodings != "" {
 		if e := in.decode(encodings); e != nil {
 			return e
@@ -175,7 +174,6 @@ func (in *incoming) Read(p []byte) (int, error) {
 	if in.src == nil {
 		return 0, io.EOF
 	}
-	in.prolong()
 	if room := in.limit - in.read; in.limit > 0 && int64(len(p)) > room+1 {
 		p = p[:room+1] // one more byte tells "exactly the limit" from "over it"
 	}
@@ -186,7 +184,6 @@ func (in *incoming) Read(p []byte) (int, error) {
 	}
 	switch {
 	case err == io.EOF:
-		in.done()
 		in.err = io.EOF
 		return n, io.EOF
 	case err == nil:
@@ -204,35 +201,10 @@ func (in *incoming) Read(p []byte) (int, error) {
 
 // broken ends the body for good. JSON bodies end without an error: see Read.
 func (in *incoming) broken(e *Error) error {
-	in.done()
 	in.c.refusal = e
 	in.err = e
 	if in.c.op.input == "application/json" {
 		in.err = io.EOF
 	}
 	return in.err
-}
-
-// prolong moves the read deadline: once for a JSON body, with every second of progress for a stream.
-func (in *incoming) prolong() {
-	now := time.Now()
-	wait := jsonReadTime
-	if in.c.op.input != "application/json" {
-		wait = streamReadTime
-		if in.deadline.Sub(now) > wait-time.Second {
-			return
-		}
-	} else if !in.deadline.IsZero() {
-		return
-	}
-	in.deadline = now.Add(wait)
-	_ = http.NewResponseController(in.c.w).SetReadDeadline(in.deadline)
-}
-
-// done takes the deadline away again: left standing it would end the request's context while the handler works.
-func (in *incoming) done() {
-	if !in.deadline.IsZero() {
-		in.deadline = time.Time{}
-		_ = http.NewResponseController(in.c.w).SetReadDeadline(time.Time{})
-	}
 }

@@ -22,11 +22,13 @@ import (
 // state is what a request carries through the layers.
 type state struct {
 	tenant.Match
-	call  *call // set once a method is reached
-	log   *slog.Logger
-	id    string
-	w     *response
-	start time.Time
+	call *call // set once a method is reached
+	// arrival is the body, nil if none was announced.
+	arrival *arrival
+	log     *slog.Logger
+	id      string
+	w       *response
+	start   time.Time
 
 	bypass  *bool         // nil: not looked at yet
 	verdict limit.Verdict // the tightest limit so far
@@ -64,9 +66,11 @@ var files = map[string]bool{"/xrpc/com.atproto.sync.getBlob": true}
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 	st := &state{log: s.log, start: time.Now()}
-	st.w = &response{ResponseWriter: rw}
-	w := st.w
 	r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
+	st.arrival = arriving(rw, r)
+	st.w = &response{ResponseWriter: rw, req: r, arrival: st.arrival}
+	w := st.w
+	defer st.arrival.leave() // last of all
 	defer func() {
 		if v := recover(); v != nil {
 			if v == http.ErrAbortHandler {
@@ -171,24 +175,35 @@ func (s *state) logRequest(r *http.Request) {
 		"status", s.w.status, "bytes", s.w.bytes, "ms", float64(time.Since(s.start).Microseconds())/1000)
 }
 
-// response remembers what was sent.
+// response remembers what was sent, and ends the connection with an answer that was given before the request's body
+// had come.
 type response struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	req     *http.Request
+	arrival *arrival
+	status  int
+	bytes   int64
 }
 
 func (w *response) WriteHeader(status int) {
-	if w.status == 0 && status >= 200 {
-		w.status = status
+	if status >= 200 {
+		w.begin(status)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *response) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
+func (w *response) begin(status int) {
+	if w.status != 0 {
+		return
 	}
+	w.status = status
+	if !w.arrival.settle(w.req) {
+		w.Header().Set("Connection", "close")
+	}
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	w.begin(http.StatusOK)
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
 	return n, err
@@ -200,9 +215,7 @@ func (w *response) ReadFrom(src io.Reader) (int64, error) {
 	if !ok {
 		return io.Copy(struct{ io.Writer }{w}, src)
 	}
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.begin(http.StatusOK)
 	n, err := to.ReadFrom(src)
 	w.bytes += n
 	return n, err
