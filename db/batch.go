@@ -87,7 +87,7 @@ func (r batchRow) Scan(dest ...any) error {
 // statement's error: believe it only when Send returns nil. A callback's own error takes nothing back: the statements
 // were on their way already. Send then returns it together with ErrAfterCommit.
 //
-// ErrUnknownOutcome: the connection broke after sending.
+// ErrUnknownOutcome: the connection broke after sending, or the server did not wait for its standby.
 func (b *Batch) Send(ctx context.Context) error {
 	if b.err != nil {
 		return b.err
@@ -108,7 +108,7 @@ func (b *Batch) Send(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", ErrAfterCommit, unread)
 		case err == nil:
 			return nil
-		case errors.Is(err, ErrUnavailable):
+		case errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnknownOutcome):
 			return err
 		case try == 1 && (isStalePlan(err) || notSent(err) && isBroken(err)) && ctx.Err() == nil:
 			continue // nothing happened
@@ -145,7 +145,10 @@ func (b *Batch) sendOnce(ctx context.Context) (unread, err error) {
 		}
 	}
 	// Committed: the answer to Sync has arrived. (Before it, every statement may have succeeded and still be lost.)
-	return unread, results.Close()
+	if err := results.Close(); err != nil {
+		return unread, err
+	}
+	return unread, confirmed(conn.Conn())
 }
 
 func (q *Queued) receive(results pgx.BatchResults, unread func(error)) error {

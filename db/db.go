@@ -172,6 +172,7 @@ func parse(cfg Config) (base *pgxpool.Config, bouncer bool, err error) {
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = 5 * time.Second
 	}
+	c.OnNotice = noticed
 	base.MinConns, base.MinIdleConns = 0, 0
 	base.MaxConnIdleTime = 10 * time.Minute
 	base.HealthCheckPeriod = 30 * time.Second

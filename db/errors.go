@@ -12,9 +12,10 @@ import (
 )
 
 var (
-	// ErrUnknownOutcome means that the connection died after the statements were sent and before the answer came: they
-	// may have been committed or not. Read back before any retry.
-	ErrUnknownOutcome = errors.New("database connection lost, outcome unknown")
+	// ErrUnknownOutcome means that the connection died after the statements were sent and before the answer came, or that
+	// the server stopped waiting for its standby: they may have been committed or not. Read back before any retry, and
+	// acknowledge what is found behind [Tenant.Confirm] only.
+	ErrUnknownOutcome = errors.New("database outcome unknown")
 	// ErrNoRows is the answer of a :one query that found nothing.
 	ErrNoRows = pgx.ErrNoRows
 )

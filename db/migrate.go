@@ -77,6 +77,9 @@ func (d *DB) CreateTenantSchema(ctx context.Context, s Schema) error {
 		}
 		return fmt.Errorf("create schema %s: %w", s, outcome("script", err))
 	}
+	if err := confirmed(conn.Conn()); err != nil {
+		return fmt.Errorf("create schema %s: %w", s, err)
+	}
 	return d.noteVersion(ctx, s, int64(len(migrations)))
 }
 
@@ -92,6 +95,9 @@ func (d *DB) DropTenantSchema(ctx context.Context, s Schema) error {
 	defer conn.Release()
 	if _, err := conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+s.name+" CASCADE"); err != nil {
 		return fmt.Errorf("drop schema %s: %w", s, outcome("script", err))
+	}
+	if err := confirmed(conn.Conn()); err != nil {
+		return fmt.Errorf("drop schema %s: %w", s, err)
 	}
 	d.Forget(s)
 	return nil

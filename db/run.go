@@ -118,6 +118,9 @@ func (r runner) CopyFrom(ctx context.Context, table pgx.Identifier, columns []st
 	}
 	defer c.Release()
 	n, err = c.Conn().CopyFrom(ctx, table, columns, src) // src is read once: no second try
+	if err == nil {
+		return n, confirmed(c.Conn())
+	}
 	return n, outcome("COPY", err)
 }
 
@@ -125,12 +128,14 @@ func (r runner) CopyFrom(ctx context.Context, table pgx.Identifier, columns []st
 type rows struct {
 	pgx.Rows
 	conn    *pgxpool.Conn // nil inside a transaction
+	doubt   error         // that its commit is not as durable as it should be
 	explain func(error) error
 }
 
 func (r *rows) Close() {
 	r.Rows.Close()
 	if r.conn != nil {
+		r.doubt = confirmed(r.conn.Conn())
 		r.conn.Release()
 		r.conn = nil
 	}
@@ -152,7 +157,12 @@ func (r *rows) Scan(dest ...any) error {
 	return err
 }
 
-func (r *rows) Err() error { return r.explain(r.Rows.Err()) }
+func (r *rows) Err() error {
+	if err := r.explain(r.Rows.Err()); err != nil {
+		return err
+	}
+	return r.doubt
+}
 
 // single runs one statement on a connection of its own.
 func (r runner) single(ctx context.Context, sql string, run func(*pgxpool.Conn) error) error {
@@ -174,12 +184,15 @@ func (r runner) attempt(ctx context.Context, sql string, run func(*pgxpool.Conn)
 			return err
 		}
 		keep, err := run(c)
-		if !keep {
-			c.Release()
-		}
-		if err == nil {
+		if keep {
 			return nil
 		}
+		if err == nil {
+			err = confirmed(c.Conn())
+			c.Release()
+			return err
+		}
+		c.Release()
 		harmless := isStalePlan(err) || (isBroken(err) && isRead(sql))
 		if try > 1 || !harmless || ctx.Err() != nil {
 			return outcome(sql, err)

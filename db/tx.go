@@ -63,6 +63,9 @@ func transactOnce(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions, b
 		}
 		return fmt.Errorf("commit: %w: %w", ErrUnknownOutcome, err)
 	}
+	if err := confirmed(conn.Conn()); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
 	return nil
 }
 

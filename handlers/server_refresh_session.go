@@ -53,7 +53,10 @@ func (m serverMethods) refreshSession(ctx context.Context, c refreshCaller, _ *s
 	}
 	err = rotate()
 	if errors.Is(err, db.ErrUnknownOutcome) {
-		err = rotate() // if it did happen, the grace gives the same next token
+		// If it did happen, the grace gives the same next token, which has to be durable before it is given out.
+		if err = rotate(); err == nil {
+			err = m.db.Tenant(c.Tenant.Schema).Confirm(ctx)
+		}
 	}
 	if err != nil {
 		return nil, err

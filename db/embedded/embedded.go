@@ -62,6 +62,7 @@ type Option func(*options)
 type options struct {
 	settings map[string]string
 	once     bool
+	primary  string
 }
 
 // Setting sets a server parameter, in place of Start's own choice.
@@ -71,6 +72,13 @@ func Setting(name, value string) Option {
 
 // WithoutRestart leaves a server that ends by itself alone; else it is started again.
 func WithoutRestart() Option { return func(o *options) { o.once = true } }
+
+// StandbyOf makes a server that has no data yet a streaming standby of another private server, known to it by name.
+func StandbyOf(primary *Server, name string) Option {
+	return func(o *options) {
+		o.primary = fmt.Sprintf("host=%s port=5432 user=%s application_name=%s", primary.socket, user, name)
+	}
+}
 
 // Start runs the server whose data are under dir, making them first when there are none. It returns when the server
 // answers. A folder that a dead process left behind is recovered; one that a living process holds is ErrInUse.
@@ -123,7 +131,7 @@ func Start(ctx context.Context, dir string, log *slog.Logger, opts ...Option) (_
 	}
 	s.URL = socketURL(s.socket)
 
-	fresh, err := s.initialise(ctx)
+	fresh, err := s.initialise(ctx, o.primary)
 	if err != nil {
 		return nil, err
 	}
@@ -167,8 +175,8 @@ func settings(socket string) map[string]string {
 }
 
 // initialise makes the data folder if there is none: in a folder beside it which is renamed when complete, so that a
-// crash in the middle leaves nothing that a later start would take for a database.
-func (s *Server) initialise(ctx context.Context) (fresh bool, err error) {
+// crash in the middle leaves nothing that a later start would take for a database. With a primary it is a copy of that.
+func (s *Server) initialise(ctx context.Context, primary string) (fresh bool, err error) {
 	if _, err := os.Stat(filepath.Join(s.data, "PG_VERSION")); err == nil {
 		return false, s.checkVersion()
 	}
@@ -183,17 +191,20 @@ func (s *Server) initialise(ctx context.Context) (fresh bool, err error) {
 		return false, err
 	}
 	s.log.Info("making a private Postgres database", "folder", s.data, "postgres", s.bin.Dir)
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin.Dir, "initdb"), "--no-sync", "--auth=trust", "--username="+user,
-		"--encoding=UTF8", "--locale=C", "--pgdata="+making)
+	program, args := "initdb", []string{"--no-sync", "--auth=trust", "--username=" + user, "--encoding=UTF8", "--locale=C", "--pgdata=" + making}
+	if primary != "" {
+		program, args = "pg_basebackup", []string{"--no-sync", "--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--dbname=" + primary, "--pgdata=" + making}
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin.Dir, program), args...)
 	cmd.Env, cmd.Dir = environment(s.bin.Dir), "/"
 	cmd.SysProcAttr = s.owner.attr()
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return false, fmt.Errorf("initdb in %s: %w\n%s", making, err, out)
+		return false, fmt.Errorf("%s in %s: %w\n%s", program, making, err, out)
 	}
 	if err := os.Rename(making, s.data); err != nil {
 		return false, err
 	}
-	return true, nil
+	return primary == "", nil
 }
 
 // checkVersion refuses binaries that cannot read the data, by name.

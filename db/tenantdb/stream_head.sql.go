@@ -36,6 +36,19 @@ func (q *Queries) GetStreamHead(ctx context.Context) (GetStreamHeadRow, error) {
 	return i, err
 }
 
+const InsertWALMark = `-- name: InsertWALMark :one
+SELECT pg_logical_emit_message(true, 'locus', '')::text AS place FROM pds_tenant.stream_head WHERE id = 1
+`
+
+// Commits something behind everything that was committed before, so that its answer means that the standbys which commits
+// wait for have it all. No table is written.
+func (q *Queries) InsertWALMark(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, InsertWALMark)
+	var place string
+	err := row.Scan(&place)
+	return place, err
+}
+
 const LockNextAID = `-- name: LockNextAID :one
 UPDATE pds_tenant.stream_head SET next_aid = next_aid + 1 WHERE id = 1 RETURNING (next_aid - 1)::bigint AS aid
 `

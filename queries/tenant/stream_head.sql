@@ -15,3 +15,8 @@ UPDATE pds_tenant.stream_head SET next_aid = next_aid + 1 WHERE id = 1 RETURNING
 UPDATE pds_tenant.stream_head
 SET last_seq = last_seq + sqlc.arg(n)::bigint, last_us = greatest(last_us + 200, sqlc.arg(now_us)::bigint) + 200 * (sqlc.arg(n)::bigint - 1)
 WHERE id = 1 RETURNING last_seq, last_us;
+
+-- Commits something behind everything that was committed before, so that its answer means that the standbys which commits
+-- wait for have it all. No table is written.
+-- name: InsertWALMark :one
+SELECT pg_logical_emit_message(true, 'locus', '')::text AS place FROM pds_tenant.stream_head WHERE id = 1;

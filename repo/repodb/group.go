@@ -17,10 +17,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// groupTimeout bounds one transaction; the server's statement timeout is
-// shorter.
-const groupTimeout = time.Minute
-
 // pending is a finished commit on its way into the database.
 type pending struct {
 	aid    int64
@@ -168,7 +164,7 @@ func (s *Store) commitGroup(tenant *db.Tenant, group []*pending) {
 // sendGroup runs one transaction, again after a deadlock: that took everything
 // back. It returns the event's number of each account that won.
 func (s *Store) sendGroup(tenant *db.Tenant, group []*pending) (map[int64]int64, error) {
-	ctx, cancel := context.WithTimeout(s.life, groupTimeout)
+	ctx, cancel := context.WithTimeout(s.life, s.cfg.CommitTime)
 	defer cancel()
 	for try := 1; ; try++ {
 		seqs := make(map[int64]int64, len(group))

@@ -25,6 +25,13 @@ type Config struct {
 	KeepCommits int
 	// MaxGroup is how many commits one transaction takes. Default 64.
 	MaxGroup int
+	// CommitTime bounds one transaction of commits, the wait for a synchronous
+	// standby included, which the server's statement timeout (shorter) does not
+	// bound. Default 40 s.
+	CommitTime time.Duration
+	// ReadBack is how long a commit whose answer is missing is looked for, and how
+	// long what was found may take to be durable. Default 15 s.
+	ReadBack time.Duration
 	// Exports is how many exports one tenant may have running. Default 4.
 	Exports int
 	// SpoolDir is where exports to slow readers wait, SpoolBytes how much of one
@@ -70,6 +77,12 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 	}
 	if cfg.MaxGroup == 0 {
 		cfg.MaxGroup = 64
+	}
+	if cfg.CommitTime == 0 {
+		cfg.CommitTime = 40 * time.Second
+	}
+	if cfg.ReadBack == 0 {
+		cfg.ReadBack = 15 * time.Second
 	}
 	if cfg.Exports == 0 {
 		cfg.Exports = 4

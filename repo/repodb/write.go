@@ -117,6 +117,10 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 			if err != nil {
 				return Result{}, err
 			}
+			// "It is so already" acknowledges somebody's commit, perhaps this client's, whose answer was lost.
+			if err := s.confirmed(ctx, st.key.schema); err != nil {
+				return Result{}, err
+			}
 			return Result{CID: st.head.CID, Rev: st.head.Rev}, nil
 		}
 		seq, err := s.commit(st.key.schema, p)
@@ -215,16 +219,22 @@ func (s *Store) confirm(ctx context.Context, st *state) (newest bool, err error)
 // outcome finds out about a commit that was sent and not answered: the number of
 // its event, or 0 if it did not happen (yet). A commit that is still on its way
 // in the server needs the head it was built on, so once another took that it is
-// dead.
+// dead. One that is found is durable.
 func (s *Store) outcome(ctx context.Context, key repoKey, p *pending) (int64, error) {
 	// A client that went away must not leave its own write unknown to us; the
 	// database gets a while to come back.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ReadBack)
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		row, err := s.db.Tenant(key.schema).Q().GetCommitOutcome(ctx, tenantdb.GetCommitOutcomeParams{
 			AID: key.aid, Rev: int64(p.commit.Head.Rev), Payload: p.event.Payload,
 		})
+		if err == nil && row.Seq > 0 {
+			// It may be found because the server gave up waiting for its standby.
+			if err := s.confirmed(ctx, key.schema); err != nil {
+				return 0, err
+			}
+		}
 		if err == nil {
 			return row.Seq, nil
 		}
@@ -237,6 +247,18 @@ func (s *Store) outcome(ctx context.Context, key repoKey, p *pending) (int64, er
 		case <-time.After(wait):
 		}
 	}
+}
+
+// confirmed returns when what was read back is durable; ErrUnknownOutcome: that is
+// not known.
+func (s *Store) confirmed(ctx context.Context, schema db.Schema) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadBack)
+	defer cancel()
+	err := s.db.Tenant(schema).Confirm(ctx)
+	if err != nil && !errors.Is(err, db.ErrUnknownOutcome) {
+		err = fmt.Errorf("%w: %w", db.ErrUnknownOutcome, err)
+	}
+	return err
 }
 
 // adopt makes st remember a commit that is known to be the newest.
