@@ -56,7 +56,6 @@ type Deps struct {
 	Blobs     *blob.Store
 	Pictures  *picture.Maker
 	Streams   *firehose.Tails
-	Directory identity.Directory
 	Documents *identity.Resolver
 	Lexicons  *lexicon.Catalogue
 	Clock     *repo.Clock // draws record keys
@@ -76,7 +75,7 @@ func namespaces(g *group, d Deps) {
 	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Blobs, d.Log}.register(g)
 	syncMethods{d.Repos, d.Actors, d.Blobs, newHostCounts(d.DB, d.Now)}.register(g)
 	identityMethods{
-		acts: d.Acts, db: d.DB, tenants: d.Tenants, keys: d.Keys, sessions: d.Sessions, actors: d.Actors, directory: d.Directory, documents: d.Documents,
+		acts: d.Acts, db: d.DB, tenants: d.Tenants, keys: d.Keys, actors: d.Actors, documents: d.Documents,
 		mail: mail, now: d.Now, log: d.Log,
 	}.register(g)
 	actorMethods{d.DB, d.Now}.register(g)

@@ -166,7 +166,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		Auth: sessions, ByHost: h.tenants.ByHost,
 		DB: h.db, Tenants: h.tenants, Keys: keys, Sessions: sessions, Actors: h.actors,
 		Acts: h.acts, Passwords: passwords,
-		Repos: h.repos, Blobs: h.blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(h.dataDir, "pictures")}), Streams: h.streams, Directory: h.plc, Documents: h.documents,
+		Repos: h.repos, Blobs: h.blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(h.dataDir, "pictures")}), Streams: h.streams, Documents: h.documents,
 		Lexicons: lexicon.Default(),
 		Clock:    repo.NewClock(h.clock.Now, rand.IntN(1024)),
 		Outbox:   h.outbox,

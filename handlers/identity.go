@@ -19,9 +19,7 @@ type identityMethods struct {
 	db        *db.DB
 	tenants   *tenant.Registry
 	keys      *keyring.Keyring
-	sessions  *auth.Sessions
 	actors    *accounts.Cache
-	directory identity.Directory
 	documents *identity.Resolver
 	mail      tokenMail
 	now       func() time.Time

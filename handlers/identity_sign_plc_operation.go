@@ -2,12 +2,9 @@ package handlers
 
 import (
 	"context"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/auroralocus/locus/db/tenantdb"
-	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/identity"
 )
 
@@ -18,40 +15,15 @@ func (m identityMethods) signPlcOperation(ctx context.Context, c accountCaller, 
 	if in.Body.Token == "" {
 		return nil, invalid("email confirmation token required to sign PLC operations")
 	}
-	if !strings.HasPrefix(c.DID, "did:plc:") {
-		return nil, invalid("Only did:plc has operations to sign")
-	}
 	change, err := plcChange(&in.Body)
 	if err != nil {
 		return nil, err
 	}
-	secrets, err := m.sessions.Secrets(ctx, c.Tenant)
+	signed, err := m.acts.SignOperation(ctx, c.Tenant, c.Account, in.Body.Token, change)
 	if err != nil {
 		return nil, err
 	}
-	rotation, err := m.tenants.RotationSigner(ctx, c.Tenant)
-	if err != nil {
-		return nil, err
-	}
-	last, err := m.directory.Last(ctx, c.DID)
-	if err != nil {
-		return nil, err
-	}
-	op, err := identity.NewUpdate(last, rotation, change)
-	if err != nil {
-		return nil, err
-	}
-	signed, err := identity.MarshalOperation(op)
-	if err != nil {
-		return nil, err
-	}
-	err = m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		return m.mail.use(ctx, q, secrets, c.AID, accounts.TokenPLCOperation, in.Body.Token)
-	})
-	if err != nil {
-		return nil, err // what was signed goes nowhere
-	}
-	return &identitySignPlcOperationOutput{Body: identitySignPlcOperationOutputBody{Operation: signed}}, nil
+	return &identitySignPlcOperationOutput{Body: identitySignPlcOperationOutputBody{Operation: RawJSON(signed)}}, nil
 }
 
 // plcChange is what the input says of the new operation; what it leaves out stays as it was.

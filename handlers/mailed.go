@@ -79,16 +79,6 @@ func (m tokenMail) toCaller(ctx context.Context, c accountCaller, purpose accoun
 	return err
 }
 
-// tellDeletion queues the mail that the account is going to be deleted, inside the transaction that sets the date.
-func (m tokenMail) tellDeletion(ctx context.Context, q *tenantdb.Queries, c accountCaller, at time.Time) error {
-	a, err := ownAccount(ctx, q, c)
-	if err != nil || a.Email == "" {
-		return err
-	}
-	note := mail.Note{Kind: mail.KindDeletionSet, Lang: c.language(), Handle: a.Handle, Date: at.UTC().Format("2006-01-02 15:04 UTC")}
-	return m.outbox.Put(ctx, q, c.Tenant, a.AID, a.Email, note, noticeLife)
-}
-
 // use consumes a token of an account, inside the transaction of what it allows.
 func (m tokenMail) use(ctx context.Context, q *tenantdb.Queries, secrets *auth.Secrets, aid int64, purpose accounts.TokenPurpose, token string) error {
 	return accounts.UseToken(ctx, q, secrets.Typed(), m.now(), aid, purpose, token)

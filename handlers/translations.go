@@ -115,6 +115,7 @@ var translations = []translation{
 	{act.ErrInviteNames, http.StatusBadRequest, "InvalidRequest", act.ErrInviteNames.Error()},
 	{act.ErrInviteAdmin, http.StatusBadRequest, "InvalidRequest", act.ErrInviteAdmin.Error()},
 	{act.ErrInviteNote, http.StatusBadRequest, "InvalidRequest", act.ErrInviteNote.Error()},
+	{act.ErrOperation, http.StatusBadRequest, "InvalidRequest", ""},
 	{act.ErrBlobLimit, http.StatusBadRequest, "InvalidRequest", act.ErrBlobLimit.Error()},
 
 	// repo, repodb, lexicon

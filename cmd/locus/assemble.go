@@ -64,7 +64,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		Auth: sessions, ByHost: tenants.ByHost,
 		DB: d, Tenants: tenants, Keys: keys, Sessions: sessions, Actors: actors,
 		Acts: acts, Passwords: passwords,
-		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.DataDir, "pictures")}), Streams: streams, Directory: resolver.PLC, Documents: documents,
+		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.DataDir, "pictures")}), Streams: streams, Documents: documents,
 		Lexicons: lexicon.Default(), Outbox: mails, Services: auth.NewServices(documents, now), Limits: limits,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})

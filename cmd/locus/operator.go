@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
-	"github.com/auroralocus/locus/internal/audit"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 )
 
@@ -28,34 +28,12 @@ type operatorArgs struct {
 	Name     string `arg:"" help:"The operator's name: user of HTTP Basic, and what the audit log says."`
 }
 
-// act changes operators in one transaction with its entry in the audit log.
-func (f appFlags) act(ctx context.Context, log *slog.Logger, hostname, action, subject string, detail any, change func(q *tenantdb.Queries, now time.Time, by string) error) error {
-	a, t, stop, err := f.assemble(ctx, log, hostname)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	now, by := time.Now().UTC().Truncate(time.Microsecond), commandUser()
-	return a.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		if err := change(q, now, by.Name); err != nil {
-			return err
-		}
-		return audit.Insert(ctx, q, audit.Entry{At: now, Who: by.Name, Action: action, Subject: subject, Outcome: audit.Done}, int16(by.Role), detail)
-	})
-}
-
 type tokenFlags struct {
 	Label string        `help:"What the token is for."`
 	Life  time.Duration `help:"How long it is good, as 720h; 0: until it is revoked." default:"0"`
 }
 
-func (f tokenFlags) insert(ctx context.Context, q *tenantdb.Queries, now time.Time, name string, token auth.OperatorToken) error {
-	var end *time.Time
-	if f.Life > 0 {
-		end = new(now.Add(f.Life))
-	}
-	return auth.InsertOperatorToken(ctx, q, now, name, token, f.Label, end)
-}
+func (f tokenFlags) token() act.NewToken { return act.NewToken{Label: f.Label, Life: f.Life} }
 
 type operatorAddCmd struct {
 	operatorArgs
@@ -68,14 +46,12 @@ func (c *operatorAddCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	token := auth.NewOperatorToken()
-	detail := map[string]string{"role": c.Role, "token": token.ID}
-	err = c.act(ctx, log, c.Hostname, "operator add", c.Name, detail, func(q *tenantdb.Queries, now time.Time, by string) error {
-		if err := auth.InsertOperator(ctx, q, now, c.Name, role, by); err != nil {
-			return err
-		}
-		return c.insert(ctx, q, now, c.Name, token)
-	})
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	token, err := a.acts.AddOperator(ctx, t, byCommand(), c.Name, role, c.token())
 	if err == nil {
 		fmt.Println(token.Secret)
 	}
@@ -92,9 +68,12 @@ func (c *operatorRoleCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return c.act(ctx, log, c.Hostname, "operator role", c.Name, map[string]string{"role": c.Role}, func(q *tenantdb.Queries, _ time.Time, _ string) error {
-		return auth.SetOperatorRole(ctx, q, c.Name, role)
-	})
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return a.acts.SetOperatorRole(ctx, t, byCommand(), c.Name, role)
 }
 
 type operatorRemoveCmd struct {
@@ -102,9 +81,12 @@ type operatorRemoveCmd struct {
 }
 
 func (c *operatorRemoveCmd) Run(ctx context.Context, log *slog.Logger) error {
-	return c.act(ctx, log, c.Hostname, "operator remove", c.Name, nil, func(q *tenantdb.Queries, _ time.Time, _ string) error {
-		return auth.DeleteOperator(ctx, q, c.Name)
-	})
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return a.acts.RemoveOperator(ctx, t, byCommand(), c.Name)
 }
 
 type operatorTokenCmd struct {
@@ -113,11 +95,12 @@ type operatorTokenCmd struct {
 }
 
 func (c *operatorTokenCmd) Run(ctx context.Context, log *slog.Logger) error {
-	token := auth.NewOperatorToken()
-	detail := map[string]string{"token": token.ID, "label": c.Label}
-	err := c.act(ctx, log, c.Hostname, "operator token", c.Name, detail, func(q *tenantdb.Queries, now time.Time, _ string) error {
-		return c.insert(ctx, q, now, c.Name, token)
-	})
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	token, err := a.acts.AddOperatorToken(ctx, t, byCommand(), c.Name, c.token())
 	if err == nil {
 		fmt.Println(token.Secret)
 	}
@@ -131,9 +114,12 @@ type operatorRevokeCmd struct {
 }
 
 func (c *operatorRevokeCmd) Run(ctx context.Context, log *slog.Logger) error {
-	return c.act(ctx, log, c.Hostname, "operator revoke", "", map[string]string{"token": c.Token}, func(q *tenantdb.Queries, _ time.Time, _ string) error {
-		return auth.RevokeOperatorToken(ctx, q, c.Token)
-	})
+	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return a.acts.RevokeOperatorToken(ctx, t, byCommand(), c.Token)
 }
 
 type operatorListCmd struct {

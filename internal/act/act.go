@@ -81,8 +81,9 @@ func (a *Acts) record(ctx context.Context, q *tenantdb.Queries, o Operator, acti
 		return err
 	}
 	now := a.Now()
-	for _, one := range deeds {
-		if err := audit.Insert(ctx, q, o.Entry(now, action, one.subject, audit.Done), int16(o.Role), one.detail); err != nil {
+	for i, one := range deeds {
+		at := now.Add(time.Duration(i) * time.Microsecond) // the log's order is that of the times
+		if err := audit.Insert(ctx, q, o.Entry(at, action, one.subject, audit.Done), int16(o.Role), one.detail); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,111 @@
+package act
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// ErrOperation: a PLC operation that the account could not go on with here. The wrapped text says why.
+var ErrOperation = errors.New("unusable PLC operation")
+
+func unusable(text string) error { return &saidError{ErrOperation, text} }
+
+// SignOperation signs a change of the owner's DID with the tenant's rotation key, by a mailed token. Nothing is sent
+// anywhere: the owner submits it, here or, when moving away, at the new server. Errors: [ErrOperation],
+// [accounts.ErrTokenInvalid], [accounts.ErrTokenExpired], those of the DID's directory.
+func (a *Acts) SignOperation(ctx context.Context, t *tenant.Tenant, owner auth.Account, token string, change func(*identity.Operation)) (signed json.RawMessage, err error) {
+	if !strings.HasPrefix(owner.DID, "did:plc:") {
+		return nil, unusable("Only did:plc has operations to sign")
+	}
+	secrets, err := a.Sessions.Secrets(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	rotation, err := a.Tenants.RotationSigner(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	last, err := a.Directory.Last(ctx, owner.DID)
+	if err != nil {
+		return nil, err
+	}
+	op, err := identity.NewUpdate(last, rotation, change)
+	if err != nil {
+		return nil, err
+	}
+	text, err := identity.MarshalOperation(op)
+	if err != nil {
+		return nil, err
+	}
+	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		return accounts.UseToken(ctx, q, secrets.Typed(), a.Now(), owner.AID, accounts.TokenPLCOperation, token)
+	})
+	if err != nil {
+		return nil, err // what was signed goes nowhere
+	}
+	return json.RawMessage(text), nil
+}
+
+// submitTime bounds what follows once the DID's directory was told.
+const submitTime = 30 * time.Second
+
+// SubmitOperation sends a signed change of the owner's DID to its directory, if the account goes on working with it
+// here: the operation must name this server, the key that signs the repository, and the handle. It need not keep the
+// tenant's rotation key: whoever holds all keys to a DID may have it hosted here. Errors: [ErrOperation], [ErrGone],
+// [identity.ErrOperation], those of the DID's directory.
+func (a *Acts) SubmitOperation(ctx context.Context, t *tenant.Tenant, owner auth.Account, operation []byte) error {
+	if !strings.HasPrefix(owner.DID, "did:plc:") {
+		return unusable("Only did:plc has operations")
+	}
+	parsed, err := identity.ParseOperation(operation)
+	if err != nil {
+		return err
+	}
+	op, ok := parsed.(*identity.Operation)
+	if !ok {
+		return unusable("Only a plc_operation can be submitted here")
+	}
+	key, err := accounts.Signer(ctx, a.DB.Tenant(t.Schema).Q(), a.Keys, t.Schema, owner.AID)
+	if err != nil {
+		return gone(err)
+	}
+	service := op.Services[identity.ServicePDS]
+	switch {
+	case service.Type != identity.ServicePDSType:
+		return unusable("Incorrect type on atproto_pds service")
+	case service.Endpoint != t.PublicURL:
+		return unusable("Incorrect endpoint on atproto_pds service")
+	case op.VerificationMethods[identity.KeyAtproto] != key.PublicDIDKey():
+		return unusable("Incorrect signing key")
+	case owner.Handle != "" && (len(op.AlsoKnownAs) == 0 || op.AlsoKnownAs[0] != "at://"+owner.Handle):
+		return unusable("Incorrect handle in alsoKnownAs")
+	}
+	// From here a client that hangs up does not stop the work half way.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTime)
+	defer cancel()
+	if err := a.Directory.Submit(ctx, owner.DID, op); err != nil {
+		return err
+	}
+	err = a.Publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		if _, err := q.LockActor(ctx, owner.AID); err != nil {
+			return nil, err
+		}
+		return []firehose.Event{firehose.NewIdentity(owner.AID, owner.DID, "", a.Now())}, nil
+	})
+	if err != nil {
+		// The directory has it, and that is what was asked for; a repeated call makes up for the event.
+		a.Log.Error("no identity event for a PLC operation", "did", owner.DID, "err", err)
+	}
+	a.refreshDocument(ctx, owner.DID, "its keys")
+	return nil
+}
