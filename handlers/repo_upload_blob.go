@@ -7,7 +7,7 @@ import (
 )
 
 // uploadBlob takes a file in, from the socket into the store, to be named by a record within some hours. Its type is
-// what its first bytes say, or else the Content-Type. Deactivated accounts may upload: they are moving here.
+// what the Content-Type says, unless its first bytes contradict that. Deactivated accounts may upload: they are moving here.
 // spec: lexicon com.atproto.repo.uploadBlob
 func (m repoMethods) uploadBlob(ctx context.Context, c accountCaller, in *repoUploadBlobInput) (*repoUploadBlobOutput, error) {
 	s := &c.Tenant.Settings

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -77,7 +76,7 @@ const maxRanges = 16
 func serveBlob(w http.ResponseWriter, r *http.Request, f *blob.Opened) {
 	h := w.Header()
 	name := f.CID.String()
-	safeFile(h, f.MimeType)
+	safeFile(h, f.ServedAs())
 	h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	h.Set("ETag", `"`+name+`"`)
 	if h.Get("Cache-Control") == "" { // the gate says "private" to those who signed in
@@ -92,9 +91,6 @@ func serveBlob(w http.ResponseWriter, r *http.Request, f *blob.Opened) {
 
 // safeFile sets a stranger's file's type and what keeps browsers from doing anything with it.
 func safeFile(h http.Header, contentType string) {
-	if _, _, err := mime.ParseMediaType(contentType); err != nil {
-		contentType = "application/octet-stream"
-	}
 	h.Set("Content-Type", contentType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox")

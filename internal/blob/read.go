@@ -92,7 +92,7 @@ func (s *Store) Presigned(ctx context.Context, schema db.Schema, aid int64, c ci
 		return "", err
 	}
 	if there, ok := p.backend.(*s3); ok {
-		return there.presigned(ctx, row.Object, row.MimeType, c.String())
+		return there.presigned(ctx, row.Object, Info{MimeType: row.MimeType}.ServedAs(), c.String())
 	}
 	return "", nil
 }

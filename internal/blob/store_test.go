@@ -319,21 +319,3 @@ func TestNames(t *testing.T) {
 		}
 	}
 }
-
-func TestSniff(t *testing.T) {
-	for head, want := range map[string]string{
-		"\xff\xd8\xff\xe0": "image/jpeg", "\x89PNG\r\n\x1a\n....": "image/png", "GIF89a": "image/gif",
-		"RIFF\x00\x00\x00\x00WEBPVP8 ": "image/webp", "\x00\x00\x00\x20ftypavif": "image/avif", "\x00\x00\x00\x20ftypisom": "video/mp4",
-		"\x00\x00\x00\x14ftypqt  ": "video/quicktime", "\x1a\x45\xdf\xa3....\x42\x82\x84webm": "video/webm", "\x1a\x45\xdf\xa3....matroska": "video/x-matroska",
-		"ID3\x04": "audio/mpeg", "%PDF-1.7": "application/pdf", "BMW drives": "text/x-test", "<html>": "text/x-test", "<svg xmlns": "text/x-test", "": "text/x-test",
-	} {
-		if got := typeOf([]byte(head), "text/x-test; charset=utf-8"); got != want {
-			t.Errorf("%q: %s", head, got)
-		}
-	}
-	for declared, want := range map[string]string{"": "application/octet-stream", "*/*": "application/octet-stream", "nonsense": "application/octet-stream", "Text/HTML": "text/html", "a/b\r\nX: y": "application/octet-stream"} {
-		if got := typeOf([]byte("?"), declared); got != want {
-			t.Errorf("%q: %s", declared, got)
-		}
-	}
-}
