@@ -14,6 +14,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/limit"
+	"github.com/auroralocus/locus/repo"
 )
 
 // The gate: every XRPC method is registered by exactly one of public, viewer, account, refresh, service and
@@ -48,7 +49,10 @@ type lexiconMethod struct {
 // A body of exactly the limit is accepted.
 const (
 	defaultBodyLimit = 150 << 10 // JSON
-	recordBodyLimit  = 1_000_000 // createRecord, putRecord, applyWrites
+	recordBodyLimit  = 1_000_000 // createRecord, applyWrites
+	// recordPutLimit is of putRecord: what the largest record that may have moved here takes as JSON, where a byte is six
+	// at most ("\u0001", or "null,").
+	recordPutLimit = 6*repo.MaxForeign + 64<<10
 )
 
 // declaration is what is said of a method where it is registered.

@@ -24,20 +24,26 @@ type preparedRecord struct {
 
 // prepare checks a record's key and value and makes its block. What holds for every record (data model, $type, key
 // syntax) is checked whatever validate says; the lexicon only unless it is false, and must be known when it is true.
-func (m repoMethods) prepare(t *tenant.Tenant, collection NSID, rkey RecordKey, text RawJSON, validate *bool) (preparedRecord, error) {
+// old is the record that this one may replace, nil of one that is made; what it says already may be said again.
+func (m repoMethods) prepare(t *tenant.Tenant, collection NSID, rkey RecordKey, text RawJSON, validate *bool, old *predecessor) (preparedRecord, error) {
 	p := preparedRecord{path: string(collection) + "/" + string(rkey)}
 	if _, _, err := repo.ParsePath(p.path); err != nil {
 		return p, invalid("Invalid record key or collection")
 	}
 	block, err := dagcbor.FromJSON(text, dagcbor.Limits{Type: string(collection)})
+	if err != nil && old != nil {
+		block, err = old.excuse(p.path, text, string(collection), err)
+	}
 	var mismatch *dagcbor.TypeError
 	switch {
 	case errors.As(err, &mismatch):
 		return p, invalid("Invalid $type: expected %s, got %s", mismatch.Want, mismatch.Got)
 	case errors.Is(err, dagcbor.ErrLegacyBlob):
 		return p, invalid("Legacy blobs are not allowed")
-	case err != nil:
+	case errors.As(err, new(*dagcbor.Error)):
 		return p, invalid("Invalid record: %s", plain(err))
+	case err != nil:
+		return p, err
 	}
 	p.block, p.cid = block, dagcbor.CID(block)
 
@@ -45,11 +51,17 @@ func (m repoMethods) prepare(t *tenant.Tenant, collection NSID, rkey RecordKey, 
 	if want == tenant.ValidateOff {
 		return p, nil
 	}
-	value, err := dagcbor.Decode(block)
-	if err != nil {
-		return p, fmt.Errorf("decode what was just encoded: %w", err)
+	check := func(block []byte) (lexicon.Status, error) {
+		value, err := dagcbor.Decode(block)
+		if err != nil {
+			return "", fmt.Errorf("decode what was just encoded: %w", err)
+		}
+		return m.lexicons.Validate(string(collection), string(rkey), value, lexicon.Mode(want == tenant.ValidateRequired))
 	}
-	status, err := m.lexicons.Validate(string(collection), string(rkey), value, lexicon.Mode(want == tenant.ValidateRequired))
+	status, err := check(block)
+	if err != nil && old != nil && validate == nil {
+		status, err = old.excuseInvalid(p.path, check, err)
+	}
 	if err != nil {
 		return p, err
 	}

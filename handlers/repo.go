@@ -27,7 +27,7 @@ func (m repoMethods) register(g *group) {
 	// Guarded: the committer compares the account's state again.
 	writer := auth.Std | auth.NoTakedown | auth.NoDeactivated | auth.Guarded
 	account(g, procedure("com.atproto.repo.createRecord").takes(writer).body(recordBodyLimit), mayCreateRecord, m.createRecord)
-	account(g, procedure("com.atproto.repo.putRecord").takes(writer).body(recordBodyLimit), mayPutRecord, m.putRecord)
+	account(g, procedure("com.atproto.repo.putRecord").takes(writer).body(recordPutLimit), mayPutRecord, m.putRecord)
 	account(g, procedure("com.atproto.repo.deleteRecord").takes(writer), mayDeleteRecord, m.deleteRecord)
 	account(g, procedure("com.atproto.repo.applyWrites").takes(writer).body(recordBodyLimit), mayApplyWrites, m.applyWrites)
 	// A deactivated account uploads what it brings along; a service, what it made of the account's files (videos).

@@ -21,7 +21,7 @@ func (m repoMethods) applyWrites(ctx context.Context, c accountCaller, in *repoA
 	writes := make([]repo.Write, len(in.Body.Writes))
 	results := make([]repoApplyWritesResult, len(in.Body.Writes))
 	for i := range in.Body.Writes {
-		if writes[i], results[i], err = m.prepareWrite(c, &in.Body.Writes[i], in.Body.Validate); err != nil {
+		if writes[i], results[i], err = m.prepareWrite(ctx, c, &in.Body.Writes[i], in.Body.Validate); err != nil {
 			return nil, err
 		}
 	}
@@ -40,18 +40,18 @@ func (m repoMethods) applyWrites(ctx context.Context, c accountCaller, in *repoA
 }
 
 // prepareWrite turns one element of the list into a write and the result that it will have.
-func (m repoMethods) prepareWrite(c accountCaller, w *repoApplyWritesWrite, validate *bool) (repo.Write, repoApplyWritesResult, error) {
+func (m repoMethods) prepareWrite(ctx context.Context, c accountCaller, w *repoApplyWritesWrite, validate *bool) (repo.Write, repoApplyWritesResult, error) {
 	switch {
 	case w.Create != nil:
 		rkey := w.Create.Rkey
 		if rkey == "" {
 			rkey = RecordKey(m.keys.Next().String())
 		}
-		p, err := m.prepare(c.Tenant, w.Create.Collection, rkey, w.Create.Value, validate)
+		p, err := m.prepare(c.Tenant, w.Create.Collection, rkey, w.Create.Value, validate, nil)
 		return repo.Write{Action: repo.ActionCreate, Path: p.path, Record: p.block},
 			repoApplyWritesResult{CreateResult: &repoApplyWritesCreateResult{URI: recordURI(c.DID, p.path), CID: CID(p.cid.String()), ValidationStatus: p.status}}, err
 	case w.Update != nil:
-		p, err := m.prepare(c.Tenant, w.Update.Collection, w.Update.Rkey, w.Update.Value, validate)
+		p, err := m.prepare(c.Tenant, w.Update.Collection, w.Update.Rkey, w.Update.Value, validate, m.predecessor(ctx, c))
 		return repo.Write{Action: repo.ActionUpdate, Path: p.path, Record: p.block},
 			repoApplyWritesResult{UpdateResult: &repoApplyWritesUpdateResult{URI: recordURI(c.DID, p.path), CID: CID(p.cid.String()), ValidationStatus: p.status}}, err
 	case w.Delete != nil:

@@ -21,7 +21,7 @@ func (m repoMethods) createRecord(ctx context.Context, c accountCaller, in *repo
 	if rkey == "" {
 		rkey = RecordKey(m.keys.Next().String())
 	}
-	record, err := m.prepare(c.Tenant, in.Body.Collection, rkey, in.Body.Record, in.Body.Validate)
+	record, err := m.prepare(c.Tenant, in.Body.Collection, rkey, in.Body.Record, in.Body.Validate, nil)
 	if err != nil {
 		return nil, err
 	}

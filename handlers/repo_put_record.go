@@ -10,10 +10,10 @@ import (
 )
 
 // putRecord makes or replaces a record. What is there already, byte for byte, is left alone: no commit, no event, and
-// no swap is looked at.
+// no swap is looked at. A record that moved here in a form that new ones may not have can be written back: see predecessor.
 // spec: lexicon com.atproto.repo.putRecord
 func (m repoMethods) putRecord(ctx context.Context, c accountCaller, in *repoPutRecordInput) (*repoPutRecordOutput, error) {
-	record, err := m.prepare(c.Tenant, in.Body.Collection, in.Body.Rkey, in.Body.Record, in.Body.Validate)
+	record, err := m.prepare(c.Tenant, in.Body.Collection, in.Body.Rkey, in.Body.Record, in.Body.Validate, m.predecessor(ctx, c))
 	if err != nil {
 		return nil, err
 	}

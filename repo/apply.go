@@ -20,6 +20,9 @@ const (
 	MaxOps    = 200
 	MaxBlocks = 2_000_000 // bytes of the event's archive, headers and CIDs included
 	MaxRecord = 1_000_000 // bytes
+
+	// MaxForeign is the largest record that is taken from another host, and what such a record may be changed into.
+	MaxForeign = dagcbor.MaxForeignSize
 )
 
 // Why writes are refused.
@@ -90,7 +93,8 @@ type Commit struct {
 
 // Apply makes the commit that does these writes, reading only the nodes on the ways it changes. Writes to one path
 // are taken in their order and come out as one op; an update to what is there already is no op, and when nothing is
-// left the error is ErrNoChange. Nothing is checked about a record but its size.
+// left the error is ErrNoChange. Nothing is checked about a record but its size; that an update above MaxRecord is one of
+// a record that was as large is its maker's to see.
 func Apply(head Head, writes []Write, load mst.Loader, rev TID, signer Signer) (*Commit, error) {
 	if !head.CID.Defined() {
 		head.Data = mst.EmptyRoot
@@ -161,7 +165,7 @@ func fold(writes []Write) ([]change, error) {
 		if w.Action < ActionCreate || w.Action > ActionDelete || (w.Action == ActionDelete) != (len(w.Record) == 0) {
 			return nil, fmt.Errorf("repo: write to %s: %s with %d bytes of record", w.Path, w.Action, len(w.Record))
 		}
-		if len(w.Record) > MaxRecord {
+		if limit := sizeLimit(w.Action); len(w.Record) > limit {
 			return nil, fmt.Errorf("%w: %s: %d bytes", ErrRecordTooBig, w.Path, len(w.Record))
 		}
 		i, again := at[w.Path]
@@ -179,6 +183,13 @@ func fold(writes []Write) ([]change, error) {
 		changes[i].Write, changes[i].exists = w, w.Action != ActionDelete
 	}
 	return changes, nil
+}
+
+func sizeLimit(a Action) int {
+	if a == ActionUpdate {
+		return MaxForeign
+	}
+	return MaxRecord
 }
 
 // edit brings the changes to the tree, in the order of their paths so that neighbours share ways, and lists the ops in

@@ -51,7 +51,7 @@ type VerifyOptions struct {
 }
 
 const (
-	defaultRecordSize = 1 << 20
+	defaultRecordSize = MaxForeign
 	defaultRecords    = 10_000_000
 	defaultBuffer     = 1 << 30
 )

@@ -476,7 +476,8 @@ func (q *Queries) ListRecordBlobs(ctx context.Context, aid int64) ([]ListRecordB
 }
 
 const ListRecordsWithBlobs = `-- name: ListRecordsWithBlobs :many
-SELECT r.path, r.value FROM pds_tenant.record r WHERE r.aid = $1 AND position('mimeType'::bytea IN r.value) > 0
+SELECT r.path, r.value FROM pds_tenant.record r
+WHERE r.aid = $1 AND (position('mimeType'::bytea IN r.value) > 0 OR position('$typedblob'::bytea IN r.value) > 0)
 `
 
 type ListRecordsWithBlobsRow struct {
@@ -484,7 +485,7 @@ type ListRecordsWithBlobsRow struct {
 	Value []byte
 }
 
-// Streamed, for checks: records that may refer to blobs.
+// Streamed, for checks: records that may refer to blobs. repodb's blobMarks are the same.
 func (q *Queries) ListRecordsWithBlobs(ctx context.Context, aid int64) ([]ListRecordsWithBlobsRow, error) {
 	rows, err := q.db.Query(ctx, ListRecordsWithBlobs, aid)
 	if err != nil {

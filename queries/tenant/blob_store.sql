@@ -75,8 +75,9 @@ UPDATE pds_tenant.blob_usage u SET blobs = u.blobs - 1, bytes = u.bytes - dead.s
 SELECT r.path, r.cid FROM pds_tenant.record_blob r WHERE r.aid = @aid;
 
 -- name: ListRecordsWithBlobs :many
--- Streamed, for checks: records that may refer to blobs.
-SELECT r.path, r.value FROM pds_tenant.record r WHERE r.aid = @aid AND position('mimeType'::bytea IN r.value) > 0;
+-- Streamed, for checks: records that may refer to blobs. repodb's blobMarks are the same.
+SELECT r.path, r.value FROM pds_tenant.record r
+WHERE r.aid = @aid AND (position('mimeType'::bytea IN r.value) > 0 OR position('$typedblob'::bytea IN r.value) > 0);
 
 -- name: ListBlobAccounts :many
 SELECT a.aid, a.did FROM pds_tenant.actor a WHERE a.aid > @after_aid AND a.creating_since IS NULL ORDER BY a.aid LIMIT @max_rows::int;

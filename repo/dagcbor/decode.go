@@ -81,69 +81,30 @@ func decodeMap(r *Reader) (any, error) {
 	return m, nil
 }
 
+// decodeBlob reads the n fields behind the head of a map if they are exactly
+// those of a blob; keys stand in canonical order.
 func decodeBlob(r *Reader, n int) (any, bool) {
-	ref, ok := readBlob(r, n)
-	if !ok {
+	if n == 2 {
+		raw, mime, ok := readLegacyBlob(r)
+		if !ok {
+			return nil, false
+		}
+		c, err := cid.Cast(raw)
+		return atdata.Blob{Ref: atdata.CIDLink(c), MimeType: string(mime), Size: -1}, err == nil
+	}
+	if !r.isKey("ref") {
 		return nil, false
 	}
-	return atdata.Blob{Ref: atdata.CIDLink(ref.CID), MimeType: ref.MimeType, Size: ref.Size}, true
-}
-
-// A BlobRef is a blob that a record speaks of.
-type BlobRef struct {
-	CID      cid.Cid
-	MimeType string
-	Size     int64 // -1 for a legacy blob, which does not say it
-	Legacy   bool  // {cid, mimeType}: read, never written
-}
-
-// Blobs gives the blobs a record speaks of, in the order they stand in the
-// block, repeated ones repeated. The block is checked as [ValidateForeign] does.
-// A map that calls itself a blob and is not one is no blob.
-func Blobs(cbor []byte) ([]BlobRef, error) {
-	if err := validate(cbor, true); err != nil {
-		return nil, err
+	c, err := r.Link()
+	if err != nil || !r.isKey("size") {
+		return nil, false
 	}
-	r := NewReader(cbor)
-	var found []BlobRef
-	if err := findBlobs(&r, &found); err != nil {
-		return nil, err
+	size, err := r.Int()
+	if err != nil || size < 0 || !r.isKey("$type") || !r.isKey("blob") || !r.isKey("mimeType") {
+		return nil, false
 	}
-	return found, nil
-}
-
-func findBlobs(r *Reader, found *[]BlobRef) error {
-	switch r.Major() {
-	case MajorArray:
-		n, err := r.Array()
-		for ; n > 0 && err == nil; n-- {
-			err = findBlobs(r, found)
-		}
-		return err
-	case MajorMap:
-		start := r.i
-		n, err := r.Map()
-		if err != nil {
-			return err
-		}
-		if n == 4 || n == 2 {
-			if ref, ok := readBlob(r, n); ok {
-				*found = append(*found, ref)
-				return nil
-			}
-			r.i = start
-			if n, err = r.Map(); err != nil {
-				return err
-			}
-		}
-		for ; n > 0 && err == nil; n-- {
-			if _, err = r.str(MajorText); err == nil {
-				err = findBlobs(r, found)
-			}
-		}
-		return err
-	}
-	return r.skipChecked()
+	mime, err := r.str(MajorText)
+	return atdata.Blob{Ref: atdata.CIDLink(c), MimeType: string(mime), Size: size}, err == nil
 }
 
 // skipChecked passes over an item of a checked block that is no container.
@@ -161,32 +122,6 @@ func (r *Reader) skipChecked() error {
 	}
 	_, err := r.Int()
 	return err
-}
-
-// readBlob reads the n fields behind the head of a map if they are those of a
-// blob; keys stand in canonical order.
-func readBlob(r *Reader, n int) (BlobRef, bool) {
-	if n == 2 {
-		raw, mime, ok := readLegacyBlob(r)
-		if !ok {
-			return BlobRef{}, false
-		}
-		c, err := cid.Cast(raw)
-		return BlobRef{CID: c, MimeType: string(mime), Size: -1, Legacy: true}, err == nil
-	}
-	if !r.isKey("ref") {
-		return BlobRef{}, false
-	}
-	c, err := r.Link()
-	if err != nil || !r.isKey("size") {
-		return BlobRef{}, false
-	}
-	size, err := r.Int()
-	if err != nil || size < 0 || !r.isKey("$type") || !r.isKey("blob") || !r.isKey("mimeType") {
-		return BlobRef{}, false
-	}
-	mime, err := r.str(MajorText)
-	return BlobRef{CID: c, MimeType: string(mime), Size: size}, err == nil
 }
 
 // Type is a record's $type, "" if it has none that is text. The block is taken

@@ -104,7 +104,7 @@ func roundTrip(t testing.TB, block []byte) {
 	if !json.Valid(text) {
 		t.Errorf("ToJSON(%x) is not JSON: %s", block, text)
 	}
-	back, err := dagcbor.FromJSON(text, dagcbor.Limits{Size: dagcbor.MaxItemSize, AnyCID: true, LegacyBlobs: true})
+	back, err := dagcbor.FromJSON(text, dagcbor.Limits{Size: dagcbor.MaxItemSize, Foreign: true})
 	if err != nil {
 		t.Errorf("FromJSON(ToJSON(%x)): %v", block, err)
 		return

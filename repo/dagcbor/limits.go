@@ -1,6 +1,9 @@
 package dagcbor
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Limits say what a record written as JSON may be. A field that is zero has the
 // default.
@@ -12,19 +15,47 @@ type Limits struct {
 	// it is absent.
 	Type string
 
-	// AnyCID allows $link to hold any well-formed CID, as records of other
-	// hosts may. What this server creates links with CIDv1, raw or dag-cbor,
-	// SHA-256.
-	AnyCID bool
+	// Foreign takes what other hosts' records may hold: links with any
+	// well-formed CID, blobs in old shapes, and objects that look like something
+	// special and are not, which stay objects.
+	Foreign bool
 
-	// LegacyBlobs allows {cid, mimeType} where a blob is meant.
-	LegacyBlobs bool
+	// Kept is the block of the record that this one replaces. What Foreign
+	// allows, and another $type than Type, may be said again as that record
+	// says it; and if that one is larger than MaxRecordSize, the new one may be of
+	// MaxForeignSize. Nothing else changes, so what came from elsewhere can be
+	// edited, and new records stay as strict.
+	Kept []byte
+}
+
+// keptType tells whether value is what the record that is replaced has for its
+// own $type.
+func (l *Limits) keptType(value []byte) bool {
+	if len(l.Kept) == 0 {
+		return false
+	}
+	r := NewReader(l.Kept)
+	n, err := r.Map()
+	for ; n > 0 && err == nil; n-- {
+		var k, v []byte
+		if k, err = r.str(MajorText); err == nil {
+			v, err = r.Skip()
+		}
+		if err == nil && string(k) == "$type" {
+			return bytes.Equal(v, value)
+		}
+	}
+	return false
 }
 
 // MaxRecordSize is the largest record this server creates, in bytes of DAG-CBOR.
 //
 // spec: sync#limits
 const MaxRecordSize = 1_000_000
+
+// MaxForeignSize is the largest record that is taken from another host: what
+// others allow.
+const MaxForeignSize = 1 << 20
 
 // maxJSON bounds the text so that offsets fit 32 bits. DAG-CBOR is never much
 // longer than its JSON, so nothing legal comes near.
@@ -36,8 +67,26 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Size <= 0 {
 		l.Size = MaxRecordSize
+		if len(l.Kept) > MaxRecordSize {
+			l.Size = MaxForeignSize
+		}
+	}
+	if l.Kept != nil {
+		// As it reads when a client that got it as JSON sends it back.
+		text, err := ToJSON(nil, l.Kept)
+		if err == nil {
+			text, err = FromJSON(text, Limits{Foreign: true, Size: MaxItemSize})
+		}
+		if err == nil {
+			l.Kept = text
+		}
 	}
 	return l
+}
+
+// takes tells whether something that new records may not hold may stand here.
+func (l *Limits) takes(encoded []byte) bool {
+	return l.Foreign || len(l.Kept) > 0 && bytes.Contains(l.Kept, encoded)
 }
 
 // A TypeError says that a record's $type is not its collection. It wraps

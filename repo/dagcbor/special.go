@@ -24,6 +24,9 @@ func (p *parser) typed(base int) (added bool, err error) {
 		}
 		r := NewReader(p.out[e.val:e.end])
 		got, err := r.Text()
+		if (err != nil || string(got) != p.lim.Type) && p.lim.keptType(p.out[e.val:e.end]) {
+			return false, nil
+		}
 		if err != nil || len(got) == 0 {
 			return false, inside(at(ErrType, 0), "$type")
 		}
@@ -49,55 +52,63 @@ func (p *parser) special(start, base int) (objectKind, error) {
 	pairs := p.pairs[base:]
 	blob := false
 	for _, e := range pairs {
+		whole := p.out[e.key:e.end]
 		switch string(p.out[e.text:e.val]) {
 		case "$link":
-			if len(pairs) != 1 {
+			if len(pairs) == 1 && p.link(start, e) {
+				return replaced, nil
+			}
+			if !p.lim.takes(whole) {
 				return plain, ErrLink
 			}
-			return replaced, p.link(start, e)
 		case "$bytes":
-			if len(pairs) != 1 {
+			if len(pairs) == 1 && p.bytes(start, e) {
+				return replaced, nil
+			}
+			if !p.lim.takes(whole) {
 				return plain, ErrBytes
 			}
-			return replaced, p.bytes(start, e)
 		case "$type":
 			r := NewReader(p.out[e.val:e.end])
 			t, err := r.Text()
-			if err != nil || len(t) == 0 {
+			if (err != nil || len(t) == 0) && !p.lim.takes(whole) {
 				return plain, ErrType
 			}
 			blob = string(t) == "blob"
 		}
 	}
-	if blob && !p.blob(pairs) {
+	if blob && !p.blob(pairs) && !p.lim.takes(p.out[start+1:]) {
 		return plain, ErrBlob
 	}
-	if len(pairs) == 2 && !p.lim.LegacyBlobs && p.legacyBlob(pairs) {
+	if len(pairs) == 2 && p.legacyBlob(pairs) && !p.lim.takes(p.out[start+1:]) {
 		return plain, ErrLegacyBlob
 	}
 	return plain, nil
 }
 
-func (p *parser) link(start int, e pair) error {
+func (p *parser) link(start int, e pair) bool {
 	r := NewReader(p.out[e.val:e.end])
 	s, err := r.Text()
 	if err != nil {
-		return ErrLink
+		return false
 	}
 	var buf [MaxCIDLen]byte
 	raw, ok := parseCID(buf[:0], s)
-	if !ok || !p.lim.AnyCID && !drislCID(raw) {
-		return ErrLink
+	if !ok {
+		return false
+	}
+	if !drislCID(raw) && !p.lim.takes(AppendLinkRaw(nil, raw)) {
+		return false
 	}
 	p.out = AppendLinkRaw(p.out[:start], raw)
-	return nil
+	return true
 }
 
-func (p *parser) bytes(start int, e pair) error {
+func (p *parser) bytes(start int, e pair) bool {
 	r := NewReader(p.out[e.val:e.end])
 	s, err := r.Text()
 	if err != nil || bytes.ContainsAny(s, "\r\n") { // the decoder would skip them
-		return ErrBytes
+		return false
 	}
 	enc := base64.RawStdEncoding
 	if len(s) > 0 && s[len(s)-1] == '=' {
@@ -105,10 +116,10 @@ func (p *parser) bytes(start int, e pair) error {
 	}
 	p.scratch, err = enc.AppendDecode(p.scratch[:0], s)
 	if err != nil {
-		return ErrBytes
+		return false
 	}
 	p.out = AppendBytes(p.out[:start], p.scratch)
-	return nil
+	return true
 }
 
 // blob tells whether the pairs are those of a blob: exactly four fields, whose
@@ -124,7 +135,7 @@ func (p *parser) blob(pairs []pair) bool {
 		return false
 	}
 	raw, err := r.LinkRaw()
-	if err != nil || !p.lim.AnyCID && raw[1] != codecRaw {
+	if err != nil || !drislCID(raw) || raw[1] != codecRaw {
 		return false
 	}
 	if !r.isKey("size") {

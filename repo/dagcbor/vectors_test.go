@@ -361,16 +361,16 @@ func TestLimits(t *testing.T) {
 	if _, err := dagcbor.FromJSON([]byte(many), dagcbor.Limits{}); !errors.Is(err, dagcbor.ErrElements) {
 		t.Errorf("many elements: %v", err)
 	}
-	if _, err := dagcbor.FromJSON([]byte(`{"a":{"$link":"`+pbCID+`"}}`), dagcbor.Limits{AnyCID: true}); err != nil {
+	if _, err := dagcbor.FromJSON([]byte(`{"a":{"$link":"`+pbCID+`"}}`), dagcbor.Limits{Foreign: true}); err != nil {
 		t.Errorf("foreign link: %v", err)
 	}
 	legacy := []byte(`{"a":{"cid":"` + rawCID + `","mimeType":"image/jpeg"}}`)
-	block, err := dagcbor.FromJSON(legacy, dagcbor.Limits{LegacyBlobs: true})
+	block, err := dagcbor.FromJSON(legacy, dagcbor.Limits{Foreign: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	refs, err := dagcbor.Blobs(block)
-	if err != nil || len(refs) != 1 || !refs[0].Legacy || refs[0].CID.String() != rawCID || refs[0].Size != -1 {
+	if err != nil || len(refs) != 1 || refs[0].Shape != dagcbor.BlobOld || refs[0].CID.String() != rawCID || refs[0].Size != -1 {
 		t.Errorf("legacy blob: %v, %v", refs, err)
 	}
 }

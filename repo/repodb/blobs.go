@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
@@ -52,12 +53,13 @@ type blobRef struct {
 	dagcbor.BlobRef
 }
 
-// blobMark is in every record that refers to a blob: looking for it costs next to nothing, and most records have none.
-var blobMark = []byte("mimeType")
+// blobMarks are in every record that refers to a blob, one of them: looking for them costs next to nothing, and most
+// records have none. The second is the key $type and the text blob. ListRecordsWithBlobs looks for the same.
+var blobMarks = [][]byte{[]byte("mimeType"), []byte("$typedblob")}
 
 // blobsOf lists what a record refers to.
 func blobsOf(path string, record []byte) ([]blobRef, error) {
-	if !bytes.Contains(record, blobMark) {
+	if !slices.ContainsFunc(blobMarks, func(m []byte) bool { return bytes.Contains(record, m) }) {
 		return nil, nil
 	}
 	found, err := dagcbor.Blobs(record)
@@ -73,7 +75,11 @@ func blobsOf(path string, record []byte) ([]blobRef, error) {
 
 // checkBlobs finds out what the writes refer to and whether it holds: one statement, and none without references. It
 // gives the reasons; that they still hold when the commit happens is UpdateRepoHeadsWithBlobs's to see.
-func checkBlobs(ctx context.Context, q *tenantdb.Queries, aid int64, writes []repo.Write) (any bool, err error) {
+//
+// A reference that the record has already, with the same type and size, may stay whatever it says: a repository that moved here may
+// name files that are not here (yet), or of which its records say different things. Those are kept, and nobody looks for
+// them again; only what is taken down is named by no new version.
+func checkBlobs(ctx context.Context, q *tenantdb.Queries, aid int64, writes []repo.Write) (any bool, kept map[blobRef]bool, err error) {
 	var refs []blobRef
 	for i := range writes {
 		if writes[i].Action == repo.ActionDelete {
@@ -81,12 +87,12 @@ func checkBlobs(ctx context.Context, q *tenantdb.Queries, aid int64, writes []re
 		}
 		found, err := blobsOf(writes[i].Path, writes[i].Record)
 		if err != nil {
-			return false, err
+			return false, nil, err
 		}
 		refs = append(refs, found...)
 	}
 	if len(refs) == 0 {
-		return false, nil
+		return false, nil, nil
 	}
 	cids := make([][]byte, 0, len(refs))
 	for i := range refs {
@@ -94,25 +100,75 @@ func checkBlobs(ctx context.Context, q *tenantdb.Queries, aid int64, writes []re
 	}
 	rows, err := q.ListBlobsForWrite(ctx, tenantdb.ListBlobsForWriteParams{AID: aid, Cids: cids})
 	if err != nil {
-		return false, fmt.Errorf("read blobs: %w", err)
+		return false, nil, fmt.Errorf("read blobs: %w", err)
 	}
 	have := make(map[string]*tenantdb.ListBlobsForWriteRow, len(rows))
 	for i := range rows {
 		have[string(rows[i].CID)] = &rows[i]
 	}
+	read := map[string]bool{}
 	for i := range refs {
 		r := &refs[i]
 		row := have[r.CID.KeyString()]
-		switch {
-		case row == nil || row.Takendown:
-			return false, &BlobError{Kind: ErrBlobNotFound, CID: r.CID}
-		case row.MimeType != r.MimeType:
-			return false, &BlobError{Kind: ErrBlobMimeType, CID: r.CID, Want: row.MimeType, Got: r.MimeType}
-		case row.Size != r.Size:
-			return false, &BlobError{Kind: ErrBlobSize, CID: r.CID, Want: fmt.Sprint(row.Size), Got: fmt.Sprint(r.Size)}
+		wrong := r.against(row)
+		if wrong == nil {
+			continue
+		}
+		if row == nil || !row.Takendown {
+			if !read[r.path] {
+				read[r.path] = true
+				if kept, err = addRefs(ctx, q, aid, r.path, kept); err != nil {
+					return false, nil, err
+				}
+			}
+			if kept[r.said()] {
+				continue
+			}
+		}
+		return false, nil, wrong
+	}
+	return true, kept, nil
+}
+
+// said is what the reference says, whatever its shape: a client that got an older one as JSON may send today's.
+func (r *blobRef) said() blobRef {
+	c := *r
+	c.Shape = dagcbor.BlobToday
+	return c
+}
+
+// against holds a reference against the blob that there is.
+func (r *blobRef) against(row *tenantdb.ListBlobsForWriteRow) error {
+	switch {
+	case row == nil || row.Takendown:
+		return &BlobError{Kind: ErrBlobNotFound, CID: r.CID}
+	case row.MimeType != r.MimeType:
+		return &BlobError{Kind: ErrBlobMimeType, CID: r.CID, Want: row.MimeType, Got: r.MimeType}
+	case row.Size != r.Size:
+		return &BlobError{Kind: ErrBlobSize, CID: r.CID, Want: fmt.Sprint(row.Size), Got: fmt.Sprint(r.Size)}
+	}
+	return nil
+}
+
+// addRefs adds what the record at a path refers to now. Should it change before the commit, the compare-and-set is lost.
+func addRefs(ctx context.Context, q *tenantdb.Queries, aid int64, path string, to map[blobRef]bool) (map[blobRef]bool, error) {
+	if to == nil {
+		to = map[blobRef]bool{}
+	}
+	rows, err := q.ListRecordsAt(ctx, tenantdb.ListRecordsAtParams{AID: aid, Path: path})
+	if err != nil {
+		return nil, fmt.Errorf("read record: %w", err)
+	}
+	for _, row := range rows {
+		refs, err := blobsOf(path, row.Value)
+		if err != nil {
+			return nil, err
+		}
+		for i := range refs {
+			to[refs[i].said()] = true
 		}
 	}
-	return true, nil
+	return to, nil
 }
 
 // queueHeads queues the compare-and-set of a group, and what it needs of blobs in front.
@@ -121,6 +177,9 @@ func queueHeads(b *db.Batch, group []*pending, heads *tenantdb.UpdateRepoHeadsPa
 	for _, p := range group {
 		for i := range p.refs {
 			r := &p.refs[i]
+			if p.kept[r.said()] {
+				continue
+			}
 			refs.RefAids = append(refs.RefAids, p.aid)
 			refs.RefCids = append(refs.RefCids, r.CID.Bytes())
 			refs.RefMimeTypes = append(refs.RefMimeTypes, r.MimeType)

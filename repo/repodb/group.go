@@ -29,6 +29,7 @@ type pending struct {
 	deletes []string
 	unlink  []string // paths whose backlink goes
 	refs    []blobRef
+	kept    map[blobRef]bool // of refs: those that need no blob
 
 	head *head // after the commit
 	done chan outcome

@@ -169,7 +169,7 @@ func (s *Store) build(ctx context.Context, st *state, opts Options, build func(v
 	if err != nil || len(writes) == 0 {
 		return nil, err
 	}
-	blobs, err := checkBlobs(ctx, q, st.key.aid, writes)
+	blobs, kept, err := checkBlobs(ctx, q, st.key.aid, writes)
 	if err != nil {
 		return nil, err
 	}
@@ -195,6 +195,7 @@ func (s *Store) build(ctx context.Context, st *state, opts Options, build func(v
 	}
 	p.fill(writes)
 	if blobs {
+		p.kept = kept
 		if err := p.keepRefs(); err != nil {
 			return nil, err
 		}
