@@ -11,6 +11,7 @@ import (
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
 	"github.com/ipfs/go-cid"
 
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/dagcbor"
 )
@@ -151,6 +152,20 @@ func TestImportedIsEditable(t *testing.T) {
 	}
 	if got := missing(u); !maps.Equal(got, want) {
 		t.Errorf("missing: %v, want %v", got, want)
+	}
+	// Verify notes them where they were imported before such shapes counted.
+	h.exec(h.a, "DELETE FROM pds.record_blob")
+	_, err := h.blobs.Verify(t.Context(), h.a.Schema, blob.VerifyOptions{Repair: true}, func(p blob.Problem) error {
+		if p.Kind != "reference" || !p.Repaired {
+			t.Errorf("%+v", p)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := missing(u); !maps.Equal(got, want) {
+		t.Errorf("missing after verify: %v, want %v", got, want)
 	}
 	wrote := 0
 	edit := func(u *user, round string) {
