@@ -17,11 +17,13 @@ const module = "github.com/auroralocus/locus/"
 // a new arrow is a decision, so it is made here, with its reason.
 var mayImport = map[string][]string{
 	// pure: no database, no HTTP server, no clock
-	"repo/dagcbor":     {},
-	"repo/car":         {"repo/dagcbor"},
-	"repo/mst":         {"repo/dagcbor"},
-	"repo":             {"repo/mst", "repo/car", "repo/dagcbor"},
-	"internal/lexicon": {"repo/dagcbor"}, // records are validated as decoded DAG-CBOR
+	"repo/dagcbor":           {},
+	"repo/car":               {"repo/dagcbor"},
+	"repo/mst":               {"repo/dagcbor"},
+	"repo":                   {"repo/mst", "repo/car", "repo/dagcbor"},
+	"internal/syntax":        {},
+	"internal/syntax/oracle": {},                  // for tests: the reference implementation, by Node
+	"internal/lexicon":       {"internal/syntax"}, // the string formats; what it validates is decoded already
 
 	"internal/mail":          {},
 	"internal/mail/mailtest": {}, // for tests: an SMTP server
@@ -37,9 +39,9 @@ var mayImport = map[string][]string{
 
 	// domain
 	"internal/keyring":         {},
-	"internal/identity":        {},
+	"internal/identity":        {"internal/syntax"},
 	"internal/identity/plcdir": {"db", "db/controldb", "internal/identity"}, // the built-in directory keeps its log in Postgres
-	"internal/firehose":        {"db", "db/tenantdb", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
+	"internal/firehose":        {"db", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"repo/repodb":              {"db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"internal/audit":           {"db/tenantdb"},       // a log: it knows nobody
 	"internal/limit":           {"db", "db/tenantdb"}, // counts by key: it knows neither callers nor methods
@@ -48,7 +50,7 @@ var mayImport = map[string][]string{
 	"internal/picture":         {},                                                                                                       // bytes in, bytes out
 	"internal/blob":            {"db", "db/tenantdb", "internal/keyring", "internal/tenant", "internal/picture", "repo", "repo/dagcbor"}, // settings of the sweep; refs of records
 	"internal/blob/blobtest":   {},                                                                                                       // for tests: an S3 server
-	"internal/account":         {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
+	"internal/account":         {"db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/auth":            {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
 	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"}, // mail that waits, in the tenant's schema
 
@@ -72,7 +74,11 @@ var onlyIn = map[string][]string{
 	"github.com/coder/websocket":           {"handlers", "cmd/pdsbench"},
 	"github.com/wneessen/go-mail":          {"internal/mail"},
 	"net/http/pprof":                       {"cmd/locus"},
+	"github.com/clipperhouse/uax29/v2":     {"internal/syntax"},
 	"github.com/bluesky-social/indigo/mst": {}, // an oracle, for tests
+
+	"github.com/bluesky-social/indigo/atproto/syntax":  {}, // oracles, too: ours are internal/syntax and internal/lexicon
+	"github.com/bluesky-social/indigo/atproto/lexicon": {},
 }
 
 type listed struct {
