@@ -50,8 +50,8 @@ func TestPreferences(t *testing.T) {
 	put := func(u *user, items ...any) reply {
 		return u.call(putPrefs, obj{"preferences": append(list{}, items...)})
 	}
-	put(alice, pref("savedFeedsPref", "saved", list{"x"}, "big", 12345678901234), pref("contentLabelPref", "label", "a"), pref("contentLabelPref", "label", "b"), pref("somethingNew", "x", nil)).ok()
-	want := `[{"$type":"savedFeedsPref","big":12345678901234,"saved":["x"]},{"$type":"contentLabelPref","label":"a"},{"$type":"contentLabelPref","label":"b"},{"$type":"somethingNew","x":null}]`
+	put(alice, pref("savedFeedsPref", "pinned", list{}, "saved", list{"at://alice.test"}, "big", 12345678901234), pref("contentLabelPref", "label", "a", "visibility", "hide"), pref("contentLabelPref", "label", "b", "visibility", "warn"), pref("somethingNew", "x", nil)).ok()
+	want := `[{"$type":"savedFeedsPref","big":12345678901234,"pinned":[],"saved":["at://alice.test"]},{"$type":"contentLabelPref","label":"a","visibility":"hide"},{"$type":"contentLabelPref","label":"b","visibility":"warn"},{"$type":"somethingNew","x":null}]`
 	if got := shown(alice); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
@@ -81,7 +81,7 @@ func TestPreferences(t *testing.T) {
 		}
 	}
 	for _, wrong := range []any{7, nil, "", "yesterday", "2009-06-01", "2009-13-01T00:00:00Z", "2009-02-29T00:00:00Z", "2009-06-01T00:00:00", "2009-06-01and more"} {
-		put(alice, pref("adultContentPref", "enabled", true), pref("personalDetailsPref", "birthDate", wrong)).fails(400, "InvalidRequest", "birthDate must be a datetime")
+		put(alice, pref("adultContentPref", "enabled", true), pref("personalDetailsPref", "birthDate", wrong)).fails(400, "InvalidRequest", "preferences[1].birthDate must be a ")
 	}
 	put(alice, pref("personalDetailsPref")).ok() // who tells nothing
 	if got := shown(alice); got != `[{"$type":"personalDetailsPref"}]` {
@@ -94,8 +94,8 @@ func TestPreferences(t *testing.T) {
 			t.Errorf("%s", got)
 		}
 	}
-	put(alice, obj{"label": "x"}).fails(400, "InvalidRequest", "Preference is missing a $type")
-	put(alice, "text").fails(400, "InvalidRequest", "Preference is missing a $type")
+	put(alice, obj{"label": "x"}).fails(400, "InvalidRequest", "preferences[0] must be an object with a $type")
+	put(alice, "text").fails(400, "InvalidRequest", "preferences[0] must be an object with a $type")
 	put(alice, obj{"$type": "com.example.pref"}).fails(400, "InvalidRequest", "not in the app.bsky namespace")
 	put(alice, obj{"$type": "app.bskyish"}).fails(400, "InvalidRequest", "not in the app.bsky namespace")
 	alice.call(putPrefs, obj{}).fails(400, "InvalidRequest", "preferences")
@@ -108,7 +108,7 @@ func TestPreferences(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			put(app, pref("savedFeedsPref", "n", i), pref("contentLabelPref", "n", i)).ok()
+			put(app, pref("newPref", "n", i), pref("newerPref", "n", i)).ok()
 		})
 	}
 	wg.Wait()

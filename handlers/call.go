@@ -6,12 +6,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/auroralocus/locus/internal/lexicon"
 )
 
 // call is Huma's view of one request, with the gate in it: Huma reads the parameters, then asks for the body,
@@ -34,9 +34,27 @@ type humaContext = huma.Context
 // before is the middleware of one operation.
 func (op *operation) before(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
+	if e := op.parameters(r); e != nil {
+		writeError(w, e)
+		return
+	}
 	c := &call{humaContext: ctx, req: r, w: w, state: stateOf(r.Context()), op: op}
 	c.state.call = c
 	next(c)
+}
+
+// parameters holds a request's parameters against the lexicon and leaves in the request what counts.
+func (op *operation) parameters(r *http.Request) *Error {
+	query, err := op.asked.CheckParams(r.URL.RawQuery)
+	if err != nil {
+		text, _ := lexicon.Violation(err)
+		return invalid("%s", text)
+	}
+	if query != r.URL.RawQuery {
+		u := *r.URL
+		u.RawQuery, r.URL = query, &u
+	}
+	return nil
 }
 
 // callOf finds the gate's view behind what Huma passes around.
@@ -105,29 +123,8 @@ func (c *call) Header(name string) string {
 	return c.req.Header.Get(name)
 }
 
-// Query is the first value of a parameter. Huma's own takes "a&b=1" for a parameter called "a&b".
-func (c *call) Query(name string) string {
-	rest := c.req.URL.RawQuery
-	for rest != "" {
-		var pair string
-		pair, rest, _ = strings.Cut(rest, "&")
-		key, value, _ := strings.Cut(pair, "=")
-		if key != name {
-			if !strings.ContainsAny(key, "%+") {
-				continue
-			}
-			if k, err := url.QueryUnescape(key); err != nil || k != name {
-				continue
-			}
-		}
-		v, err := url.QueryUnescape(value)
-		if err != nil {
-			return "\xff" // no format takes it: a broken escape is not an absent parameter
-		}
-		return v
-	}
-	return ""
-}
+// Query is the value of a parameter. Huma's own takes "a&b=1" for a parameter called "a&b".
+func (c *call) Query(name string) string { return c.req.URL.Query().Get(name) }
 
 // SetReadDeadline is Huma's; [arrival] looks after the deadlines of bodies.
 func (c *call) SetReadDeadline(time.Time) error { return nil }

@@ -21,11 +21,13 @@ func (op *operation) huma() huma.Operation {
 		DefaultStatus: 200,
 		// incoming.go limits bodies and looks after deadlines: Huma refuses a body of exactly the limit, and its
 		// read deadline would end the request's context five seconds later.
-		MaxBodyBytes:     -1,
-		BodyReadTimeout:  -1,
-		SkipValidateBody: op.ownChecks,
-		Middlewares:      huma.Middlewares{op.before},
-		Responses:        map[string]*huma.Response{},
+		MaxBodyBytes:    -1,
+		BodyReadTimeout: -1,
+		// The gate holds both against the lexicon.
+		SkipValidateParams: true,
+		SkipValidateBody:   true,
+		Middlewares:        huma.Middlewares{op.before},
+		Responses:          map[string]*huma.Response{},
 	}
 	binary := func(encoding string) map[string]*huma.MediaType {
 		return map[string]*huma.MediaType{encoding: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}

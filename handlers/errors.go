@@ -136,8 +136,8 @@ func said(err error) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// fromHuma is what Huma calls for errors of its own: a parameter or a body that does not fit.
-// A parameter's error comes before the caller's (it was looked at first), the caller's before the body's.
+// fromHuma is what Huma calls for errors of its own: a body that does not fit. The caller's refusal, which is in the call,
+// comes before it.
 func fromHuma(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 	var c *call
 	if ctx != nil {
@@ -146,19 +146,8 @@ func fromHuma(ctx huma.Context, status int, message string, errs ...error) huma.
 	first := ""
 	for _, err := range errs {
 		var d *huma.ErrorDetail
-		if !errors.As(err, &d) {
-			continue
-		}
-		if name, ok := strings.CutPrefix(d.Location, "query."); ok {
-			// Huma's resolvers call an array parameter by its whole tag, "cids,explode".
-			return invalid("%s %s", strings.Replace(name, ",explode", "", 1), humaMessage(d.Message))
-		}
-		if first == "" {
-			where := strings.TrimPrefix(strings.TrimPrefix(d.Location, "body"), ".")
-			if where != "" {
-				where += " "
-			}
-			first = where + humaMessage(d.Message)
+		if first == "" && errors.As(err, &d) {
+			first = d.Message // ours: jsonBodies made it
 		}
 	}
 	if c != nil && c.refusal != nil {
@@ -175,24 +164,6 @@ func fromHuma(ctx huma.Context, status int, message string, errs ...error) huma.
 		status = http.StatusBadRequest
 	}
 	return refuse(status, "", "%s", message)
-}
-
-// humaMessage puts Huma's wording after a name: "did is required".
-func humaMessage(m string) string {
-	switch {
-	case strings.HasPrefix(m, "required ") && strings.HasSuffix(m, " parameter is missing"):
-		return "is required"
-	case strings.HasPrefix(m, "expected required property "):
-		name, _, _ := strings.Cut(strings.TrimPrefix(m, "expected required property "), " ")
-		return name + " is required"
-	case strings.HasPrefix(m, "expected "):
-		return "must be " + strings.TrimPrefix(strings.TrimPrefix(m, "expected "), "to be ")
-	case m == "invalid integer":
-		return "must be an integer"
-	case m == "invalid boolean":
-		return "must be a boolean"
-	}
-	return m
 }
 
 func init() {

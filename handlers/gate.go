@@ -13,6 +13,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/repo"
 )
@@ -42,7 +43,6 @@ type lexiconMethod struct {
 	kind          kind
 	input, output string   // encodings; "" none
 	errors        []string // declared names
-	ownChecks     bool     // the generated structs check the body: Huma's validation would parse records twice
 }
 
 // Body limits that no declaration overrides.
@@ -127,8 +127,9 @@ type rule[I any] func(accountCaller, *I) error
 type operation struct {
 	declaration
 	lexiconMethod
-	class string // public, viewer, account …
-	rule  string // the rule's name
+	class string          // public, viewer, account …
+	rule  string          // the rule's name
+	asked *lexicon.Method // what its requests must be
 	// establish finds the caller; it runs once, after the parameters and before the body.
 	establish func(context.Context, *call) error
 }
@@ -142,7 +143,8 @@ type group struct {
 	limits   *limit.Counter       // nil: nothing is counted
 	now      func() time.Time
 	ops      map[string]*operation
-	mux      *http.ServeMux // for what is not Huma's: subscriptions
+	bodies   map[reflect.Type]*lexicon.Method // by the type of an Input's Body
+	mux      *http.ServeMux                   // for what is not Huma's: subscriptions
 	streams  streamMethods
 }
 
@@ -297,7 +299,10 @@ func register[C, I, O any](g *group, d declaration, class, ruleName string, esta
 		d.limit = defaultBodyLimit
 	}
 	d.limits = limitOf(d.nsid)
-	op := &operation{declaration: d, lexiconMethod: lex, class: class, rule: ruleName}
+	op := &operation{declaration: d, lexiconMethod: lex, class: class, rule: ruleName, asked: lexicon.Default().Method(d.nsid)}
+	if body, ok := reflect.TypeFor[I]().FieldByName("Body"); ok {
+		g.bodies[body.Type] = op.asked
+	}
 	op.establish = func(ctx context.Context, c *call) error {
 		caller, err := establish(ctx, c)
 		if err == nil {
@@ -343,10 +348,14 @@ func subscribe(g *group, d declaration, h func(visitor, http.ResponseWriter, *ht
 		panic(d.nsid + ": no subscription of the catalogue, or registered twice")
 	}
 	d.limits = limitOf(d.nsid)
-	op := &operation{declaration: d, lexiconMethod: lex, class: "public"}
+	op := &operation{declaration: d, lexiconMethod: lex, class: "public", asked: lexicon.Default().Method(d.nsid)}
 	g.ops[d.nsid] = op
 	g.api.OpenAPI().AddOperation(op.subscription())
 	g.mux.HandleFunc("GET /xrpc/"+d.nsid, func(w http.ResponseWriter, r *http.Request) {
+		if e := op.parameters(r); e != nil {
+			writeError(w, e)
+			return
+		}
 		h(visitor{Tenant: stateOf(r.Context()).Tenant, req: r}, w, r)
 	})
 }

@@ -66,12 +66,12 @@ func TestRefusals(t *testing.T) {
 		{"member of other type", "POST", create, strings.Replace(good, `{`, `{"validate":"yes",`, 1), []string{jsonBody, asAlice}, 400, "InvalidRequest", "validate must be a boolean"},
 		{"array for an object", "POST", create, `[1]`, []string{jsonBody, asAlice}, 400, "InvalidRequest", "must be an object"},
 		{"other's repository", "POST", create, strings.Replace(good, "alice", "bob", 1), []string{jsonBody, asAlice}, 401, "AuthenticationRequired", ""},
-		{"union without type", "POST", "/xrpc/com.atproto.repo.applyWrites", `{"repo":"did:plc:alice","writes":[{"collection":"a.b.c"}]}`, []string{jsonBody, asAlice}, 400, "InvalidRequest", "writes.0 must be an object with a $type"},
+		{"union without type", "POST", "/xrpc/com.atproto.repo.applyWrites", `{"repo":"did:plc:alice","writes":[{"collection":"a.b.c"}]}`, []string{jsonBody, asAlice}, 400, "InvalidRequest", "writes[0] must be an object with a $type"},
 		{"closed union", "POST", "/xrpc/com.atproto.repo.applyWrites", `{"repo":"did:plc:alice","writes":[{"$type":"com.atproto.repo.applyWrites#move"}]}`, []string{jsonBody, asAlice}, 400, "InvalidRequest", "$type"},
-		{"missing in a union", "POST", "/xrpc/com.atproto.repo.applyWrites", `{"repo":"did:plc:alice","writes":[{"$type":"com.atproto.repo.applyWrites#create","collection":"a.b.c"}]}`, []string{jsonBody, asAlice}, 400, "InvalidRequest", "writes[0].create.value is required"},
-		{"validated by Huma: missing", "POST", "/xrpc/com.atproto.server.createSession", `{"identifier":"a"}`, []string{jsonBody}, 400, "InvalidRequest", "password is required"},
-		{"validated by Huma: type", "POST", "/xrpc/com.atproto.server.createSession", `{"identifier":"a","password":"hunter2","allowTakendown":"hunter2"}`, []string{jsonBody}, 400, "InvalidRequest", "allowTakendown must be boolean"},
-		{"validated by Huma: null", "POST", "/xrpc/com.atproto.server.createSession", `{"identifier":"a","password":null}`, []string{jsonBody}, 400, "InvalidRequest", "password must be string"},
+		{"missing in a union", "POST", "/xrpc/com.atproto.repo.applyWrites", `{"repo":"did:plc:alice","writes":[{"$type":"com.atproto.repo.applyWrites#create","collection":"a.b.c"}]}`, []string{jsonBody, asAlice}, 400, "InvalidRequest", "writes[0].value is required"},
+		{"held against the lexicon: missing", "POST", "/xrpc/com.atproto.server.createSession", `{"identifier":"a"}`, []string{jsonBody}, 400, "InvalidRequest", "password is required"},
+		{"held against the lexicon: type", "POST", "/xrpc/com.atproto.server.createSession", `{"identifier":"a","password":"hunter2","allowTakendown":"hunter2"}`, []string{jsonBody}, 400, "InvalidRequest", "allowTakendown must be a boolean"},
+		{"held against the lexicon: null", "POST", "/xrpc/com.atproto.server.createSession", `{"identifier":"a","password":null}`, []string{jsonBody}, 400, "InvalidRequest", "password must be a string"},
 
 		{"unlisted error", "POST", create, strings.Replace(good, `{`, `{"rkey":"fails",`, 1), []string{jsonBody, asAlice}, 500, "InternalServerError", "Internal Server Error"},
 		{"panic", "POST", create, strings.Replace(good, `{`, `{"rkey":"panic",`, 1), []string{jsonBody, asAlice}, 500, "InternalServerError", "Internal Server Error"},
@@ -106,8 +106,8 @@ func TestOrder(t *testing.T) {
 
 func TestDeepRecord(t *testing.T) {
 	s, _ := exampleServer(t)
-	for _, depth := range []int{100, 3000, 200_000} {
-		body := `{"repo":"did:plc:alice","collection":"a.b.c","record":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + `}`
+	for _, depth := range []int{100, 2000, 20_000} {
+		body := `{"repo":"did:plc:alice","collection":"a.b.c","record":` + strings.Repeat(`{"a":`, depth) + "{}" + strings.Repeat("}", depth) + `}`
 		w := ask(s, "POST", create, body, jsonBody, asAlice)
 		if depth < 10_000 && w.Code != 200 || depth > 10_000 && w.Code != 400 {
 			t.Errorf("depth %d: %d %.200s", depth, w.Code, w.Body)

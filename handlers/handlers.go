@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"sync"
 	"time"
 
@@ -105,16 +106,17 @@ func New(d Deps) *Server { return assemble(d, namespaces) }
 
 func assemble(d Deps, register func(*group, Deps)) *Server {
 	s := &Server{log: d.Log, now: d.Now, limits: d.Limits, byHost: d.ByHost, mux: http.NewServeMux(), ops: map[string]*operation{}, sockets: newSockets(d.Tenants, d.Now)}
+	bodies := map[reflect.Type]*lexicon.Method{}
 	config := huma.Config{
 		OpenAPI:       newDocument(),
-		Formats:       map[string]huma.Format{"application/json": jsonFormat},
+		Formats:       map[string]huma.Format{"application/json": jsonBodies(bodies)},
 		DefaultFormat: "application/json",
 		// Left empty: OpenAPIPath, DocsPath (Huma's pages load from a CDN), SchemasPath and CreateHooks (which
 		// would add $schema to every answer).
 	}
 	config.AllowAdditionalPropertiesByDefault = true // lexicons are open: newer clients send more
 	s.api = humago.New(s.mux, config)
-	g := &group{api: s.api, auth: d.Auth, ops: s.ops, db: d.DB, limits: d.Limits, now: d.Now}
+	g := &group{api: s.api, auth: d.Auth, ops: s.ops, bodies: bodies, db: d.DB, limits: d.Limits, now: d.Now}
 	if sa, ok := d.Auth.(serviceAuthenticator); ok {
 		g.services = sa
 	}

@@ -37,6 +37,9 @@ func (in *incoming) open(c *call) *Error {
 	present := r.ContentLength > 0 || r.ContentLength < 0 && r.Body != nil && r.Body != http.NoBody
 	switch {
 	case c.op.input == "" && present:
+		if r.ContentLength < 0 && in.empty(c) {
+			return nil
+		}
 		return invalid("A request body was provided when none was expected")
 	case c.op.input == "":
 		return nil
@@ -68,6 +71,14 @@ func (in *incoming) open(c *call) *Error {
 		return in.tooLarge()
 	}
 	return nil
+}
+
+// empty reads a body of which nothing is known but that it is chunked, and tells whether it ends at once: a client that
+// streams sends nothing that way.
+func (in *incoming) empty(c *call) bool {
+	in.c, in.limit, in.raw, in.src = c, 1, c.req.Body, c.req.Body
+	n, err := in.Read(make([]byte, 1))
+	return n == 0 && err == io.EOF && c.refusal == nil
 }
 
 // isType compares a Content-Type with what a method takes; parameters such as charset do not matter.

@@ -5,29 +5,41 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/auroralocus/locus/internal/lexicon"
 )
 
-// jsonFormat is Huma's only format. Unlike encoding/json it refuses a member given twice and does not
-// take "Repo" for "repo"; what is wrong is told without repeating the body.
-var jsonFormat = huma.Format{
-	Marshal: func(w io.Writer, v any) error {
-		if e, ok := v.(interface{ encoded() []byte }); ok {
-			_, err := w.Write(e.encoded())
-			return err
-		}
-		return json.MarshalWrite(w, v)
-	},
-	Unmarshal: func(data []byte, v any) error {
-		if err := json.Unmarshal(data, v); err != nil {
-			return errors.New(jsonMessage(err))
-		}
-		return nil
-	},
+// jsonBodies is Huma's only format. A body is held against the lexicon of the method whose Input has it before it is read
+// into a Go value; what is wrong is told without repeating the body. Unlike encoding/json it refuses a member given twice
+// and does not take "Repo" for "repo".
+func jsonBodies(of map[reflect.Type]*lexicon.Method) huma.Format {
+	return huma.Format{
+		Marshal: func(w io.Writer, v any) error {
+			if e, ok := v.(interface{ encoded() []byte }); ok {
+				_, err := w.Write(e.encoded())
+				return err
+			}
+			return json.MarshalWrite(w, v)
+		},
+		Unmarshal: func(data []byte, v any) error {
+			method := of[reflect.TypeOf(v).Elem()]
+			if method == nil {
+				return errors.New("the request body cannot be read") // every registered body is in the table
+			}
+			err := method.CheckBody(data)
+			if err == nil {
+				err = json.Unmarshal(data, v)
+			}
+			if err != nil {
+				return errors.New(jsonMessage(err))
+			}
+			return nil
+		},
+	}
 }
 
 // jsonMessage says what is wrong with a body. Member names appear only when they are ours.
@@ -42,20 +54,8 @@ func jsonMessage(err error) string {
 		}
 		return fmt.Sprintf("the request body is not valid JSON at byte %d", syntax.ByteOffset)
 	}
-	var semantic *json.SemanticError
-	if errors.As(err, &semantic) {
-		where := strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
-		if where == "" {
-			where = "the request body"
-		}
-		var format *errFormat
-		switch {
-		case errors.As(semantic.Err, &format):
-			return where + " " + format.Error()
-		case errors.Is(semantic.Err, errNoType), errors.Is(semantic.Err, errUnknownType):
-			return where + " " + semantic.Err.Error()
-		}
-		return where + " must be " + goKind(semantic.GoType)
+	if of, ok := lexicon.Violation(err); ok {
+		return of
 	}
 	return "the request body cannot be read"
 }

@@ -39,15 +39,15 @@ var lexicons = map[string]lexiconMethod{
 	"com.atproto.label.subscribeLabels":                 {kind: subscriptionKind, errors: []string{"FutureCursor"}},
 	"com.atproto.lexicon.resolveLexicon":                {kind: queryKind, output: "application/json", errors: []string{"LexiconNotFound"}},
 	"com.atproto.moderation.createReport":               {kind: procedureKind, input: "application/json", output: "application/json"},
-	"com.atproto.repo.applyWrites":                      {kind: procedureKind, input: "application/json", output: "application/json", ownChecks: true, errors: []string{"InvalidSwap"}},
-	"com.atproto.repo.createRecord":                     {kind: procedureKind, input: "application/json", output: "application/json", ownChecks: true, errors: []string{"InvalidSwap"}},
-	"com.atproto.repo.deleteRecord":                     {kind: procedureKind, input: "application/json", output: "application/json", ownChecks: true, errors: []string{"InvalidSwap"}},
+	"com.atproto.repo.applyWrites":                      {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidSwap"}},
+	"com.atproto.repo.createRecord":                     {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidSwap"}},
+	"com.atproto.repo.deleteRecord":                     {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidSwap"}},
 	"com.atproto.repo.describeRepo":                     {kind: queryKind, output: "application/json"},
 	"com.atproto.repo.getRecord":                        {kind: queryKind, output: "application/json", errors: []string{"RecordNotFound"}},
 	"com.atproto.repo.importRepo":                       {kind: procedureKind, input: "application/vnd.ipld.car"},
 	"com.atproto.repo.listMissingBlobs":                 {kind: queryKind, output: "application/json"},
 	"com.atproto.repo.listRecords":                      {kind: queryKind, output: "application/json"},
-	"com.atproto.repo.putRecord":                        {kind: procedureKind, input: "application/json", output: "application/json", ownChecks: true, errors: []string{"InvalidSwap"}},
+	"com.atproto.repo.putRecord":                        {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidSwap"}},
 	"com.atproto.repo.uploadBlob":                       {kind: procedureKind, input: "*/*", output: "application/json"},
 	"com.atproto.server.activateAccount":                {kind: procedureKind},
 	"com.atproto.server.checkAccountStatus":             {kind: queryKind, output: "application/json"},
@@ -509,16 +509,6 @@ type repoApplyWritesInputBody struct {
 	SwapCommit CID                    `json:"swapCommit,omitzero"`
 }
 
-func (v *repoApplyWritesInputBody) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
-	if v.Repo == "" {
-		return absent(at, "repo")
-	}
-	if v.Writes == nil {
-		return absent(at, "writes")
-	}
-	return nil
-}
-
 type repoApplyWritesOutput struct{ Body repoApplyWritesOutputBody }
 
 type repoApplyWritesOutputBody struct {
@@ -538,19 +528,6 @@ type repoCreateRecordInputBody struct {
 	Validate   *bool        `json:"validate,omitzero" nullable:"false"`
 	Record     RawJSON      `json:"record"`
 	SwapCommit CID          `json:"swapCommit,omitzero"`
-}
-
-func (v *repoCreateRecordInputBody) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
-	if v.Repo == "" {
-		return absent(at, "repo")
-	}
-	if v.Collection == "" {
-		return absent(at, "collection")
-	}
-	if v.Record == nil {
-		return absent(at, "record")
-	}
-	return nil
 }
 
 type repoCreateRecordOutput struct{ Body repoCreateRecordOutputBody }
@@ -573,19 +550,6 @@ type repoDeleteRecordInputBody struct {
 	Rkey       RecordKey    `json:"rkey"`
 	SwapRecord CID          `json:"swapRecord,omitzero"`
 	SwapCommit CID          `json:"swapCommit,omitzero"`
-}
-
-func (v *repoDeleteRecordInputBody) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
-	if v.Repo == "" {
-		return absent(at, "repo")
-	}
-	if v.Collection == "" {
-		return absent(at, "collection")
-	}
-	if v.Rkey == "" {
-		return absent(at, "rkey")
-	}
-	return nil
 }
 
 type repoDeleteRecordOutput struct{ Body repoDeleteRecordOutputBody }
@@ -676,22 +640,6 @@ type repoPutRecordInputBody struct {
 	Record     RawJSON       `json:"record"`
 	SwapRecord Nullable[CID] `json:"swapRecord,omitzero"`
 	SwapCommit CID           `json:"swapCommit,omitzero"`
-}
-
-func (v *repoPutRecordInputBody) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
-	if v.Repo == "" {
-		return absent(at, "repo")
-	}
-	if v.Collection == "" {
-		return absent(at, "collection")
-	}
-	if v.Rkey == "" {
-		return absent(at, "rkey")
-	}
-	if v.Record == nil {
-		return absent(at, "record")
-	}
-	return nil
 }
 
 type repoPutRecordOutput struct{ Body repoPutRecordOutputBody }
@@ -1600,48 +1548,15 @@ type repoApplyWritesCreate struct {
 	Value      RawJSON   `json:"value"`
 }
 
-func (v *repoApplyWritesCreate) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
-	if v.Collection == "" {
-		return absent(at, "collection")
-	}
-	if v.Value == nil {
-		return absent(at, "value")
-	}
-	return nil
-}
-
 type repoApplyWritesUpdate struct {
 	Collection NSID      `json:"collection"`
 	Rkey       RecordKey `json:"rkey"`
 	Value      RawJSON   `json:"value"`
 }
 
-func (v *repoApplyWritesUpdate) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
-	if v.Collection == "" {
-		return absent(at, "collection")
-	}
-	if v.Rkey == "" {
-		return absent(at, "rkey")
-	}
-	if v.Value == nil {
-		return absent(at, "value")
-	}
-	return nil
-}
-
 type repoApplyWritesDelete struct {
 	Collection NSID      `json:"collection"`
 	Rkey       RecordKey `json:"rkey"`
-}
-
-func (v *repoApplyWritesDelete) Resolve(_ huma.Context, at *huma.PathBuffer) []error {
-	if v.Collection == "" {
-		return absent(at, "collection")
-	}
-	if v.Rkey == "" {
-		return absent(at, "rkey")
-	}
-	return nil
 }
 
 type repoDefsCommitMeta struct {

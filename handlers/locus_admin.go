@@ -4,10 +4,9 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/bluesky-social/indigo/atproto/syntax"
-
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/syntax"
 )
 
 // locusAdminMethods are org.auroralocus.admin.*: what operators see and do here that com.atproto has no methods for.
@@ -41,8 +40,8 @@ func auditFilter(actor, action, subject string, since, until Datetime) (audit.Fi
 		if one.text == "" {
 			continue
 		}
-		at, err := syntax.ParseDatetimeTime(string(one.text))
-		if err != nil {
+		at, ok := syntax.ParseDatetime(string(one.text))
+		if !ok {
 			return f, invalid("%s must be a datetime", one.name)
 		}
 		*one.at = at

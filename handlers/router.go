@@ -4,8 +4,9 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/bluesky-social/indigo/atproto/syntax"
 	"github.com/go-json-experiment/json"
+
+	"github.com/auroralocus/locus/internal/syntax"
 )
 
 // unrouted answers what no method's own route took: the wrong verb, a method that is not here, a path that is
@@ -16,7 +17,7 @@ func (s *Server) unrouted(w http.ResponseWriter, r *http.Request) {
 		writeError(w, invalid("Incorrect HTTP method (%s) expected %s", r.Method, op.kind.verb()))
 		return
 	}
-	if _, err := syntax.ParseNSID(name); err != nil {
+	if !syntax.NSID.Is(name) {
 		writeError(w, invalid("invalid xrpc path"))
 		return
 	}

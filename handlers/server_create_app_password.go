@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 
-	"github.com/bluesky-social/indigo/atproto/syntax"
-
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/syntax"
 )
 
 // createAppPassword makes a password for one app, and shows it this one time.
@@ -20,8 +19,8 @@ func (m serverMethods) createAppPassword(ctx context.Context, c accountCaller, i
 	}
 	p := accounts.AppPassword{Name: in.Body.Name, Privileged: in.Body.Privileged != nil && *in.Body.Privileged, CreatedAt: m.now()}
 	if in.Body.ExpiresAt != "" {
-		at, err := syntax.ParseDatetimeTime(string(in.Body.ExpiresAt))
-		if err != nil {
+		at, ok := syntax.ParseDatetime(string(in.Body.ExpiresAt))
+		if !ok {
 			return nil, invalid("expiresAt must be a datetime")
 		}
 		p.ExpiresAt = &at

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/bluesky-social/indigo/atproto/syntax"
+	"github.com/auroralocus/locus/internal/syntax"
 )
 
 // deactivateAccount hides the account, until it is activated or, if a date is given, deleted. A date that is new, or
@@ -13,8 +13,8 @@ import (
 func (m serverMethods) deactivateAccount(ctx context.Context, c accountCaller, in *serverDeactivateAccountInput) (*serverDeactivateAccountOutput, error) {
 	var deleteAfter *time.Time
 	if in.Body.DeleteAfter != "" {
-		at, err := syntax.ParseDatetimeTime(string(in.Body.DeleteAfter))
-		if err != nil {
+		at, ok := syntax.ParseDatetime(string(in.Body.DeleteAfter))
+		if !ok {
 			return nil, invalid("deleteAfter must be a datetime")
 		}
 		deleteAfter = &at

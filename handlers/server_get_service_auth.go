@@ -69,10 +69,7 @@ func isAudience(aud string) bool {
 	if has && !serviceFragment.MatchString(fragment) {
 		return false
 	}
-	if strings.HasPrefix(did, "did:plc:") {
-		return identity.CheckPLC(did) == nil
-	}
-	return strings.HasPrefix(did, "did:web:") && identity.ParseDID(did) == nil
+	return identity.IsService(did)
 }
 
 // has says whether a parameter was given, "0" and "" included.

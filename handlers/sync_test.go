@@ -175,7 +175,7 @@ func TestGetBlocks(t *testing.T) {
 	get(record, others).fails(400, "BlockNotFound", others) // another account's is not this one's
 	get("bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a").fails(400, "BlockNotFound", "")
 	get("bafkreibme22gw2h7y2h7tg2fhqotaqjucnbc24deqo72b6mkl2egezxhvy").fails(400, "BlockNotFound", "")
-	get("QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKU4e6").fails(400, "BlockNotFound", "") // version 0
+	get("QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKU4e6").fails(400, "InvalidRequest", "cids[0] must be a valid CID") // version 0
 	get(record, "nonsense").fails(400, "InvalidRequest", "cids[1] must be a valid CID")
 	get().fails(400, "InvalidRequest", "cids")
 	get(record, record).ok()

@@ -94,7 +94,6 @@ var translations = []translation{
 	{accounts.ErrPreferenceType, http.StatusBadRequest, "InvalidRequest", "Preference is missing a $type"},
 	{accounts.ErrPreferenceNamespace, http.StatusBadRequest, "InvalidRequest", "Some preferences are not in the app.bsky namespace"},
 	{accounts.ErrPreferenceForbidden, http.StatusBadRequest, "InvalidRequest", ""},
-	{accounts.ErrBirthDate, http.StatusBadRequest, "InvalidRequest", "birthDate must be a datetime"},
 	{accounts.ErrDeciding, http.StatusBadRequest, "InvalidRequest", "The sign-up is being approved: try again in a few minutes"},
 	{accounts.ErrAwaiting, http.StatusBadRequest, "InvalidRequest", "The account waits for approval"},
 	{accounts.ErrRecoveryKey, http.StatusBadRequest, "InvalidRequest", "Recovery key must be a did:key"},

@@ -46,7 +46,7 @@ func (v *Bytes) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(b.Bytes)
 	if err != nil {
-		return &errFormat{"base64 text"}
+		return errors.New("not base64 text")
 	}
 	*v = raw
 	return nil
@@ -116,6 +116,7 @@ func (encodedJSON[T]) Schema(r huma.Registry) *huma.Schema { return r.Schema(typ
 var (
 	errNoType      = errors.New("must be an object with a $type")
 	errUnknownType = errors.New("has a $type that is not allowed here")
+	errEmptyUnion  = errors.New("union without a member")
 )
 
 // readUnion reads the next value whole and finds its $type.

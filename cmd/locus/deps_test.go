@@ -55,7 +55,7 @@ var mayImport = map[string][]string{
 	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"}, // mail that waits, in the tenant's schema
 
 	// acts
-	"internal/act": {"db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/blob", "internal/firehose", "internal/identity", "internal/keyring", "internal/mail", "internal/mail/outbox", "internal/tenant", "repo", "repo/repodb"},
+	"internal/act": {"db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/blob", "internal/firehose", "internal/identity", "internal/keyring", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "repo", "repo/repodb"},
 
 	// protocol
 	"openapi":  {},

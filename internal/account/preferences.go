@@ -8,12 +8,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bluesky-social/indigo/atproto/syntax"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/syntax"
 )
 
 // Errors of preferences.
@@ -25,8 +25,6 @@ var (
 	// ErrPreferenceForbidden: 400 InvalidRequest "Do not have authorization to set preferences: …". Only the main
 	// password may set personal details.
 	ErrPreferenceForbidden = errors.New("do not have authorization to set preferences: " + personalDetails)
-	// ErrBirthDate: 400 InvalidRequest "birthDate must be a datetime". Nobody's age could be told from it.
-	ErrBirthDate = errors.New("birthDate must be a datetime")
 )
 
 const (
@@ -87,8 +85,8 @@ func Preferences(ctx context.Context, q *tenantdb.Queries, now time.Time, aid in
 }
 
 // PutPreferences replaces an account's preferences as a whole. Without full, personal details stay as they are, and
-// none may be among the items. What is computed is dropped. Errors: [ErrPreferenceType], [ErrPreferenceNamespace],
-// [ErrPreferenceForbidden], [ErrBirthDate], [ErrNotFound].
+// none may be among the items, which fit their lexicons. What is computed is dropped. Errors: [ErrPreferenceType], [ErrPreferenceNamespace],
+// [ErrPreferenceForbidden], [ErrNotFound].
 func PutPreferences(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, items []jsontext.Value, full bool) error {
 	var keep []jsontext.Value
 	for _, item := range items {
@@ -100,8 +98,6 @@ func PutPreferences(ctx context.Context, q *tenantdb.Queries, now time.Time, aid
 			return ErrPreferenceNamespace
 		case h.Type == personalDetails && !full:
 			return ErrPreferenceForbidden
-		case h.Type == personalDetails && h.BirthDate != nil && !isDatetime(h.BirthDate):
-			return ErrBirthDate
 		case h.Type == declaredAge:
 			continue
 		}
@@ -165,8 +161,7 @@ func isDatetime(v jsontext.Value) bool {
 	if json.Unmarshal(v, &text) != nil {
 		return false
 	}
-	_, err := syntax.ParseDatetime(text)
-	return err == nil
+	return syntax.Datetime.Is(text)
 }
 
 // birthday is the day of a birth date, whatever the time zone: it is the day that somebody typed.

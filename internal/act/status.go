@@ -6,13 +6,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bluesky-social/indigo/atproto/syntax"
 	"github.com/ipfs/go-cid"
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/syntax"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -162,11 +162,11 @@ func (a *Acts) SetBlobStatus(ctx context.Context, t *tenant.Tenant, by Operator,
 
 // RecordSubject takes an at:// URI of one record apart. Errors: [ErrRecordURI].
 func RecordSubject(uri string) (did, path string, err error) {
-	u, err := syntax.ParseATURI(uri)
-	if err != nil || u.RecordKey() == "" || !u.Authority().IsDID() {
+	did, collection, rkey, ok := syntax.SplitAtURI(uri)
+	if !ok || rkey == "" || !syntax.DID.Is(did) {
 		return "", "", ErrRecordURI
 	}
-	return u.Authority().String(), u.Collection().String() + "/" + u.RecordKey().String(), nil
+	return did, collection + "/" + rkey, nil
 }
 
 // BlobCID reads a blob's CID. Errors: [ErrBlobCID].

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bluesky-social/indigo/atproto/syntax"
+	"github.com/auroralocus/locus/internal/syntax"
 )
 
 // Limits of a filter, Jetstream's own.
@@ -38,13 +38,13 @@ func NewFilter(collections, dids []string, maxSize int) (*Filter, error) {
 	}
 	for _, c := range collections {
 		if prefix, ok := strings.CutSuffix(c, ".*"); ok {
-			if _, err := syntax.ParseNSID(prefix + ".x.y"); err != nil || prefix == "" {
+			if !syntax.NSID.Is(prefix+".x.y") || prefix == "" {
 				return nil, fmt.Errorf("%w: wantedCollections: %.100q is no prefix of collections", ErrFilter, c)
 			}
 			f.prefixes = append(f.prefixes, prefix+".")
 			continue
 		}
-		if _, err := syntax.ParseNSID(c); err != nil {
+		if !syntax.NSID.Is(c) {
 			return nil, fmt.Errorf("%w: wantedCollections: %.100q is no NSID", ErrFilter, c)
 		}
 		if f.collections == nil {
@@ -53,7 +53,7 @@ func NewFilter(collections, dids []string, maxSize int) (*Filter, error) {
 		f.collections[c] = true
 	}
 	for _, d := range dids {
-		if _, err := syntax.ParseDID(d); err != nil {
+		if !syntax.DID.Is(d) {
 			return nil, fmt.Errorf("%w: wantedDids: %.100q is no DID", ErrFilter, d)
 		}
 		if f.dids == nil {

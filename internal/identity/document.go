@@ -7,10 +7,11 @@ import (
 	"strings"
 
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
-	"github.com/bluesky-social/indigo/atproto/syntax"
 	"github.com/did-method-plc/go-didplc"
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/mr-tron/base58"
+
+	"github.com/auroralocus/locus/internal/syntax"
 )
 
 // Fragments and types of what atproto looks for in a DID document.
@@ -109,8 +110,8 @@ func (d *Document) fragment(id string) string {
 func (d *Document) Handle() string {
 	for _, aka := range d.AlsoKnownAs {
 		if name, ok := strings.CutPrefix(aka, "at://"); ok {
-			if h, err := syntax.ParseHandle(name); err == nil {
-				return h.Normalize().String()
+			if syntax.Handle.Is(name) {
+				return strings.ToLower(name)
 			}
 		}
 	}

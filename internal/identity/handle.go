@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bluesky-social/indigo/atproto/syntax"
+	"github.com/auroralocus/locus/internal/syntax"
 )
 
 // Why a handle is refused. The texts are what users see: clients know them.
@@ -60,11 +60,10 @@ type HandlePolicy struct {
 // Errors: [ErrHandleSyntax].
 // spec: handle#handle-identifier-syntax
 func NormalizeHandle(handle string) (string, error) {
-	h, err := syntax.ParseHandle(handle)
-	if err != nil {
+	if !syntax.Handle.Is(handle) {
 		return "", ErrHandleSyntax
 	}
-	return h.Normalize().String(), nil
+	return strings.ToLower(handle), nil
 }
 
 // Check applies the policy to a handle that an account wants and returns it in

@@ -9,9 +9,10 @@ import (
 	"strings"
 
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
-	"github.com/bluesky-social/indigo/atproto/syntax"
 	"github.com/did-method-plc/go-didplc"
 	"github.com/go-json-experiment/json"
+
+	"github.com/auroralocus/locus/internal/syntax"
 )
 
 // Types of PLC operations.
@@ -329,7 +330,7 @@ func CheckPLC(did string) error {
 // ParseDID checks the syntax of any DID.
 // spec: did#at-protocol-did-identifier-syntax
 func ParseDID(did string) error {
-	if _, err := syntax.ParseDID(did); err != nil {
+	if !syntax.DID.Is(did) {
 		return ErrDIDSyntax
 	}
 	return nil

@@ -233,6 +233,19 @@ func WebURL(did string, dev bool) (string, error) {
 	return "https://" + name, nil
 }
 
+// IsService tells whether a DID may name a service: a did:plc, or a did:web that is a host name without a path.
+// spec: did#blessed-did-methods
+func IsService(did string) bool {
+	if host, ok := strings.CutPrefix(did, "did:web:"); ok {
+		name, port, hasPort := strings.Cut(host, "%3A")
+		_, err := NormalizeHandle(name)
+		local := isLocalhost(name) && !strings.ContainsAny(name, "%:")
+		_, bad := strconv.ParseUint(port, 10, 16)
+		return (err == nil || local) && (!hasPort || bad == nil)
+	}
+	return CheckPLC(did) == nil
+}
+
 // WebDID is the did:web of a host, port included (dev).
 func WebDID(host string) string { return "did:web:" + strings.ReplaceAll(host, ":", "%3A") }
 

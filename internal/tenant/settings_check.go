@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/auroralocus/locus/internal/identity"
 )
 
 func eachNetwork(p any) error {
@@ -44,7 +46,7 @@ func aTime(p any) error {
 func aServiceDID(p any) error {
 	text := *p.(*string)
 	did, fragment, _ := strings.Cut(text, "#")
-	if text != "" && (!strings.HasPrefix(did, "did:plc:") && !strings.HasPrefix(did, "did:web:") || fragment != "" && fragment != "atproto_labeler" || len(text) > 512) {
+	if text != "" && (!identity.IsService(did) || fragment != "" && fragment != "atproto_labeler" || len(text) > 512) {
 		return fmt.Errorf("%.100q is not a did:plc or did:web, alone or with #atproto_labeler", text)
 	}
 	return nil

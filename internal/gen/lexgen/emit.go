@@ -8,10 +8,8 @@ import (
 
 // object writes the struct of an object definition. Optional booleans, integers and objects are pointers,
 // so that "absent" and "false" differ; optional texts and arrays are left out when empty or nil.
-// With check it also gets a Resolve that finds missing members, because Huma will not look.
-func (g *generator) object(name, id string, d *def, check bool) error {
+func (g *generator) object(name, id string, d *def) error {
 	var nested []func() error
-	var missing []string
 	fmt.Fprintf(&g.out, "type %s struct {\n", name)
 	for _, p := range d.Properties {
 		required := slices.Contains(d.Required, p.Name)
@@ -20,19 +18,12 @@ func (g *generator) object(name, id string, d *def, check bool) error {
 		if p.Def.Type == "object" {
 			t = name + field
 			inner := p.Def
-			nested = append(nested, func() error { return g.object(t, id, inner, check) })
+			nested = append(nested, func() error { return g.object(t, id, inner) })
 		} else {
 			var err error
-			if t, err = g.goType(id, name+field, p.Def, check); err != nil {
+			if t, err = g.goType(id, name+field, p.Def); err != nil {
 				return fmt.Errorf("%s: %w", p.Name, err)
 			}
-		}
-		if required && check {
-			empty := field + ` == ""`
-			if strings.HasPrefix(t, "[]") || t == "RawJSON" {
-				empty = field + " == nil"
-			}
-			missing = append(missing, fmt.Sprintf("if v.%s { return absent(at, %q) }\n", empty, p.Name))
 		}
 		tag := p.Name
 		extra := limits(p.Def)
@@ -56,9 +47,6 @@ func (g *generator) object(name, id string, d *def, check bool) error {
 		fmt.Fprintf(&g.out, "%s %s `json:%q%s`\n", field, t, tag, extra)
 	}
 	g.out.WriteString("}\n\n")
-	if len(missing) > 0 {
-		fmt.Fprintf(&g.out, "func (v *%s) Resolve(_ huma.Context, at *huma.PathBuffer) []error {\n%sreturn nil\n}\n\n", name, strings.Join(missing, ""))
-	}
 	for _, f := range nested {
 		if err := f(); err != nil {
 			return err
@@ -77,7 +65,7 @@ func (g *generator) isObject(id string, d *def) bool {
 
 // union writes a struct with one pointer a variant, of which at most one is set; $type decides. An open
 // union keeps a variant it does not know as raw JSON.
-func (g *generator) union(id, name string, d *def, check bool) (string, error) {
+func (g *generator) union(id, name string, d *def) (string, error) {
 	if len(d.Refs) == 0 {
 		return "RawJSON", nil
 	}
@@ -96,7 +84,7 @@ func (g *generator) union(id, name string, d *def, check bool) (string, error) {
 		if g.defs[ref] == nil || g.defs[ref].Type != "object" {
 			return "RawJSON", nil // unions of tokens or records: nobody here looks inside
 		}
-		t := g.refType(ref, check)
+		t := g.refType(ref)
 		wire := strings.TrimSuffix(ref, "#main")
 		_, frag, _ := strings.Cut(ref, "#")
 		field := strings.ToUpper(frag[:1]) + frag[1:]

@@ -27,6 +27,7 @@ func run(args []string) error {
 	check := fs.Bool("check", false, "write nothing, fail when the file would change")
 	source := fs.String("source", "", "catalogue: the package's dist/client/lexicons.js")
 	own := fs.String("own", "internal/lexicon/own", "catalogue, own: the folder of our own documents")
+	more := fs.String("extensions", "internal/lexicon/extensions.json", "types: members that our methods have beside those of their lexicon")
 	version := fs.String("version", "", "catalogue: the package's version")
 	out := fs.String("out", "handlers/lexicon_gen.go", "types: the Go file")
 	methods := fs.String("methods", defaultMethods, "types: methods to write, comma-separated NSIDs, or prefixes ending in a dot")
@@ -87,7 +88,11 @@ func run(args []string) error {
 		if err != nil {
 			return err
 		}
-		code, err := makeTypes(b, strings.Split(*methods, ","))
+		extensions, err := os.ReadFile(*more)
+		if err != nil {
+			return err
+		}
+		code, err := makeTypes(b, extensions, strings.Split(*methods, ","))
 		if err != nil {
 			return err
 		}

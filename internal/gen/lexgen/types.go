@@ -9,15 +9,6 @@ import (
 	"strings"
 )
 
-// unvalidated are the methods whose bodies Huma does not validate (it would parse a record twice): their
-// structs check by themselves that what is required is there.
-var unvalidated = map[string]bool{
-	"com.atproto.repo.createRecord": true,
-	"com.atproto.repo.putRecord":    true,
-	"com.atproto.repo.deleteRecord": true,
-	"com.atproto.repo.applyWrites":  true,
-}
-
 // formats are the lexicon's string formats and the hand-written type of package handlers for each.
 var formats = map[string]string{
 	"did": "DID", "handle": "Handle", "at-identifier": "AtIdentifier", "nsid": "NSID", "at-uri": "AtURI",
@@ -34,7 +25,6 @@ type generator struct {
 	methods []string
 	names   map[string]string // full reference → Go type, for those already queued
 	queue   []string          // full references to write
-	checked map[string]bool   // full references reached from an unvalidated body
 	out     bytes.Buffer
 	tail    bytes.Buffer      // union types: they come up in the middle of a struct
 	unions  map[string]string // union type → its variants
@@ -42,12 +32,12 @@ type generator struct {
 
 // makeTypes writes the Go file of package handlers: one Input and one Output a method and the shared types
 // they need, and a table of the methods. A method is wanted by its NSID or by a prefix that ends in a dot.
-func makeTypes(catalogue []byte, wanted []string) ([]byte, error) {
+func makeTypes(catalogue, extensions []byte, wanted []string) ([]byte, error) {
 	head, docs, err := parseCatalogue(catalogue)
 	if err != nil {
 		return nil, err
 	}
-	g := &generator{defs: map[string]*def{}, names: map[string]string{}, checked: map[string]bool{}, unions: map[string]string{}}
+	g := &generator{defs: map[string]*def{}, names: map[string]string{}, unions: map[string]string{}}
 	for _, doc := range docs {
 		for name, d := range doc.Defs {
 			g.defs[doc.ID+"#"+name] = d
@@ -60,7 +50,7 @@ func makeTypes(catalogue []byte, wanted []string) ([]byte, error) {
 			}
 		}
 	}
-	if err := extend(g.defs); err != nil {
+	if err := extend(g.defs, extensions); err != nil {
 		return nil, err
 	}
 	sort.Strings(g.methods)
@@ -77,7 +67,7 @@ func makeTypes(catalogue []byte, wanted []string) ([]byte, error) {
 		g.queue = g.queue[1:]
 		d := g.defs[ref]
 		id, _, _ := strings.Cut(ref, "#")
-		if err := g.object(g.names[ref], id, d, g.checked[ref]); err != nil {
+		if err := g.object(g.names[ref], id, d); err != nil {
 			return nil, fmt.Errorf("%s: %w", ref, err)
 		}
 	}
@@ -100,9 +90,6 @@ func (g *generator) table() {
 		}
 		if m.Output != nil {
 			fmt.Fprintf(&g.out, ", output: %q", m.Output.Encoding)
-		}
-		if unvalidated[id] {
-			g.out.WriteString(", ownChecks: true")
 		}
 		if len(m.Errors) > 0 {
 			g.out.WriteString(", errors: []string{")
@@ -128,7 +115,7 @@ func (g *generator) method(id string) error {
 		case m.Input.Schema == nil:
 			bodyField = "streamIn // the body, unread\n"
 		case m.Input.Schema.Type == "ref":
-			t, err := g.goType(id, name, m.Input.Schema, unvalidated[id])
+			t, err := g.goType(id, name, m.Input.Schema)
 			if err != nil {
 				return err
 			}
@@ -141,7 +128,7 @@ func (g *generator) method(id string) error {
 		return err
 	}
 	if strings.HasPrefix(bodyField, "Body "+name+"InputBody") {
-		if err := g.object(name+"InputBody", id, m.Input.Schema, unvalidated[id]); err != nil {
+		if err := g.object(name+"InputBody", id, m.Input.Schema); err != nil {
 			return err
 		}
 	}
@@ -151,14 +138,14 @@ func (g *generator) method(id string) error {
 	case m.Output.Schema == nil:
 		fmt.Fprintf(&g.out, "// %sOutput is a stream of %s.\ntype %sOutput = streamOut\n\n", name, m.Output.Encoding, name)
 	case m.Output.Schema.Type == "ref":
-		t, err := g.goType(id, name, m.Output.Schema, false)
+		t, err := g.goType(id, name, m.Output.Schema)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(&g.out, "type %sOutput struct { Body %s }\n\n", name, t)
 	default:
 		fmt.Fprintf(&g.out, "type %sOutput struct { Body %sOutputBody }\n\n", name, name)
-		return g.object(name+"OutputBody", id, m.Output.Schema, false)
+		return g.object(name+"OutputBody", id, m.Output.Schema)
 	}
 	return nil
 }
@@ -170,7 +157,7 @@ func (g *generator) params(id string, m *def, name, bodyField string) error {
 		for _, p := range m.Parameters.Properties {
 			d := p.Def
 			query, required := p.Name, slices.Contains(m.Parameters.Required, p.Name)
-			t, err := g.goType(id, name, d, false)
+			t, err := g.goType(id, name, d)
 			if err != nil {
 				return err
 			}
@@ -222,7 +209,7 @@ func limits(d *def) string {
 }
 
 // goType is the Go type of a value: refs to objects are queued to be written.
-func (g *generator) goType(id, parent string, d *def, check bool) (string, error) {
+func (g *generator) goType(id, parent string, d *def) (string, error) {
 	switch d.Type {
 	case "string":
 		if d.Format == "" {
@@ -245,10 +232,10 @@ func (g *generator) goType(id, parent string, d *def, check bool) (string, error
 	case "blob":
 		return "Blob", nil
 	case "array":
-		t, err := g.goType(id, parent+"Item", d.Items, check)
+		t, err := g.goType(id, parent+"Item", d.Items)
 		return "[]" + t, err
 	case "union":
-		return g.union(id, parent, d, check)
+		return g.union(id, parent, d)
 	case "ref":
 		ref := resolve(id, d.Ref)
 		if t, ok := opaque[ref]; ok {
@@ -260,14 +247,14 @@ func (g *generator) goType(id, parent string, d *def, check bool) (string, error
 		}
 		if target.Type != "object" {
 			rid, _, _ := strings.Cut(ref, "#")
-			return g.goType(rid, parent, target, check)
+			return g.goType(rid, parent, target)
 		}
-		return g.refType(ref, check), nil
+		return g.refType(ref), nil
 	}
 	return "", fmt.Errorf("type %q is not handled", d.Type)
 }
 
-func (g *generator) refType(ref string, check bool) string {
+func (g *generator) refType(ref string) string {
 	if g.names[ref] == "" {
 		id, frag, _ := strings.Cut(ref, "#")
 		name := goName(id)
@@ -276,9 +263,6 @@ func (g *generator) refType(ref string, check bool) string {
 		}
 		g.names[ref] = name
 		g.queue = append(g.queue, ref)
-	}
-	if check {
-		g.checked[ref] = true
 	}
 	return g.names[ref]
 }
