@@ -301,6 +301,9 @@ func register[C, I, O any](g *group, d declaration, class, ruleName string, esta
 	d.limits = limitOf(d.nsid)
 	op := &operation{declaration: d, lexiconMethod: lex, class: class, rule: ruleName, asked: lexicon.Default().Method(d.nsid)}
 	if body, ok := reflect.TypeFor[I]().FieldByName("Body"); ok {
+		if g.bodies[body.Type] != nil {
+			panic(d.nsid + ": another method has the same body")
+		}
 		g.bodies[body.Type] = op.asked
 	}
 	op.establish = func(ctx context.Context, c *call) error {
