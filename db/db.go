@@ -194,7 +194,7 @@ func describe(c *pgx.ConnConfig) string {
 func (d *DB) await(ctx context.Context, cfg Config, c *pgx.ConnConfig) error {
 	started, deadline := time.Now(), time.Now().Add(cfg.StartTimeout)
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := check(ctx, c)
+		err := attempt(ctx, c, cfg.StartTimeout > 0, deadline)
 		if err == nil {
 			return nil
 		}
@@ -202,9 +202,11 @@ func (d *DB) await(ctx context.Context, cfg Config, c *pgx.ConnConfig) error {
 		if !waitingHelps(err) || ctx.Err() != nil {
 			return err
 		}
-		if time.Now().Add(wait).After(deadline) {
+		left := time.Until(deadline)
+		if left <= 0 {
 			return fmt.Errorf("%w after %s: %w", ErrUnavailable, time.Since(started).Round(time.Millisecond), err)
 		}
+		wait = min(wait, left)
 		d.log.Warn("waiting for the database", "err", err, "next_try", wait)
 		select {
 		case <-ctx.Done():
@@ -212,6 +214,17 @@ func (d *DB) await(ctx context.Context, cfg Config, c *pgx.ConnConfig) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// attempt is one check, each of whose servers has ConnectTimeout. bounded: those that say nothing do not draw it out beyond
+// the deadline, or a second where that is nearer.
+func attempt(ctx context.Context, c *pgx.ConnConfig, bounded bool, deadline time.Time) error {
+	if bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, max(time.Until(deadline), time.Second))
+		defer cancel()
+	}
+	return check(ctx, c)
 }
 
 // check makes one connection and looks at the server.

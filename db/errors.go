@@ -32,6 +32,12 @@ func IsUnique(err error) (constraint string, ok bool) {
 	return "", false
 }
 
+// IsUndefined tells whether a statement named a table or schema that is not there (yet).
+func IsUndefined(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000")
+}
+
 // IsUnavailable tells whether the database could not be asked, or could not answer: down, starting, out of
 // connections, too slow. ErrUnknownOutcome is not among these: what was asked may have happened.
 func IsUnavailable(err error) bool {

@@ -52,6 +52,16 @@ func (d *DB) MigrateControl(ctx context.Context) error {
 	return err
 }
 
+// CheckControl refuses a control schema that a newer version of the program has migrated. Errors: [ErrTooNew].
+func (d *DB) CheckControl(ctx context.Context) error {
+	want, err := LatestControlVersion()
+	if err != nil {
+		return err
+	}
+	have, err := d.version(ctx, schema.ControlName)
+	return newerThan(schema.ControlName, have, want, err)
+}
+
 // CreateTenantSchema makes a tenant's schema with everything in it: all migrations as one script in one transaction. A
 // schema that is there already is ErrSchemaExists and stays as it is.
 //
@@ -126,7 +136,7 @@ func (d *DB) migrateTenant(ctx context.Context, s Schema, try bool) (done bool, 
 		case have < 0:
 			return fmt.Errorf("migrate %s: %w", s, ErrSchemaMissing)
 		case have > want:
-			return newerThan(s.name, have, want, nil)
+			return errors.Join(newerThan(s.name, have, want, nil), d.noteVersion(ctx, s, have))
 		case have < want:
 			upErr := d.up(ctx, s.name, schema.Tenant(s.name))
 			// Also when it stopped half way: control knows how far.

@@ -29,7 +29,8 @@ type Progress struct {
 
 // MigrateTenants brings all tenants that control knows to be behind to this program's version, and returns when none is
 // behind any more. When all are up to date it costs one query, however many there are. Many nodes may do so at once:
-// they share the work. A tenant that fails does not stop the others; the errors are joined.
+// they share the work. A tenant that fails does not stop the others; the errors are joined. One that is newer than this
+// program is no failure: control knows its version from then on.
 //
 // progress, if not nil, is called after every tenant, one call at a time.
 func (d *DB) MigrateTenants(ctx context.Context, progress func(Progress)) error {
@@ -123,6 +124,9 @@ func (m *migrator) one(ctx context.Context, name string) bool {
 	}
 	if err == nil && !done {
 		return false
+	}
+	if errors.Is(err, ErrTooNew) {
+		err = nil // control knows it now, and nobody serves it with this program
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

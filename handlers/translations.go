@@ -29,6 +29,7 @@ type translation struct {
 var translations = []translation{
 	// tenant
 	{tenant.ErrUnknownHost, http.StatusMisdirectedRequest, "UnknownHost", "No server of this name is hosted here"},
+	{tenant.ErrTooNew, http.StatusServiceUnavailable, "NotEnoughResources", "This server is being updated, try again later"},
 	{tenant.ErrTenantSuspended, http.StatusServiceUnavailable, "HostSuspended", "This server is suspended"},
 
 	// auth. Expired and invalid tokens are 400: clients refresh on the name ExpiredToken, and a 401 breaks that.

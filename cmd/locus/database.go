@@ -20,10 +20,10 @@ import (
 // dataFlags say where truth lies: the Postgres, and the key that what is secret in it is sealed with.
 type dataFlags struct {
 	DatabaseURL string        `placeholder:"URL" help:"Postgres 15 or newer, as postgres://user:password@host/database. Without it a private Postgres is run in the data folder." env:"LOCUS_DATABASE_URL"`
-	Wait        time.Duration `name:"database-wait" help:"How long to wait for a database that does not answer at the start." default:"60s" env:"LOCUS_DATABASE_WAIT"`
+	Wait        time.Duration `name:"database-wait" help:"How long to wait for a database that does not answer at the start; 0s: one attempt." default:"60s" env:"LOCUS_DATABASE_WAIT"`
 	DataDir     string        `placeholder:"DIR" help:"Folder for the private Postgres, the master key and files; default: ${default}." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
 	BlobStore   string        `placeholder:"PLACE" help:"Where tenants without a setting of their own keep files: data: (in the data folder), disk:/folder, or s3://bucket/prefix?endpoint=URL&region=NAME; default: ${default}." default:"data:" env:"LOCUS_BLOB_STORE"`
-	MasterKey   string        `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, separated by commas, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
+	MasterKey   string        `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, as ID:HEX separated by commas, the one that seals first, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
 }
 
 // existing is open for commands about what is there: a folder named by mistake gets no database.
@@ -36,7 +36,18 @@ func (f dataFlags) existing(ctx context.Context, log *slog.Logger) (*db.DB, func
 
 // open connects to Postgres, starting the private one where that is needed. close ends what it started.
 func (f dataFlags) open(ctx context.Context, log *slog.Logger, cfg db.Config) (_ *db.DB, close func(), err error) {
+	if f.Wait < 0 {
+		return nil, nil, fmt.Errorf("--database-wait or LOCUS_DATABASE_WAIT: %s is no time to wait", f.Wait)
+	}
+	if f.MasterKey != "" { // before anything waits
+		if _, err := keyring.ParseMaster(f.MasterKey); err != nil {
+			return nil, nil, fmt.Errorf("--master-key or LOCUS_MASTER_KEY: %w", err)
+		}
+	}
 	cfg.URL, cfg.StartTimeout = f.DatabaseURL, f.Wait
+	if f.Wait == 0 {
+		cfg.StartTimeout = -1 // one attempt
+	}
 	stop := func() {}
 	if cfg.URL == "" {
 		if cfg.URL, stop, err = f.private(ctx, log); err != nil {
@@ -88,7 +99,7 @@ func (f dataFlags) keys(ctx context.Context, d *db.DB, log *slog.Logger) (*keyri
 	if err != nil {
 		return nil, err
 	}
-	err = tenant.NewRegistry(d, keys, tenant.Config{}, time.Now, log).CheckKeys(ctx)
+	err = tenant.NewRegistry(d, keys, tenant.Config{}, time.Now, slog.New(slog.DiscardHandler)).CheckKeys(ctx)
 	if errors.Is(err, tenant.ErrMasterKey) {
 		return nil, fmt.Errorf("%w (--master-key, LOCUS_MASTER_KEY or the file %s gives it)", err, f.masterFile())
 	}

@@ -25,7 +25,7 @@ func (c *tenantJumpCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	origin, _, err := c.originFlags.of(c.dataFlags)
+	facts, err := c.facts(ctx, d, c.dataFlags, false)
 	if err != nil {
 		return err
 	}
@@ -33,7 +33,10 @@ func (c *tenantJumpCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	t, err := tenant.NewRegistry(d, keys, origin, time.Now, log).Get(ctx, c.Hostname)
+	t, err := tenant.NewRegistry(d, keys, facts.Config(c.DevNames), time.Now, log).Get(ctx, c.Hostname)
+	if err == nil {
+		err = t.Usable()
+	}
 	if err != nil {
 		return explainTenant(err)
 	}

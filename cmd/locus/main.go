@@ -20,19 +20,20 @@ import (
 type cli struct {
 	Log logFlags `embed:"" prefix:"log-"`
 
-	Serve    serveCmd    `cmd:"" help:"Serve all tenants. With --dev: a private Postgres, a built-in PLC directory, two tenants and an account in each."`
-	Tenant   tenantCmd   `cmd:"" help:"Create, list, show and configure tenants (hosted PDS hostnames)."`
-	Account  accountCmd  `cmd:"" help:"Create, list, moderate and repair a tenant's accounts."`
-	Signup   signupCmd   `cmd:"" help:"Decide on sign-ups that wait for approval."`
-	Invite   inviteCmd   `cmd:"" help:"Create and list invite codes."`
-	Operator operatorCmd `cmd:"" help:"Name a tenant's operators, and give them tokens."`
-	Audit    auditCmd    `cmd:"" help:"Read the log of what operators did."`
-	Mail     mailCmd     `cmd:"" help:"See what became of a tenant's mail, and try its mail server."`
-	Repo     repoCmd     `cmd:"" help:"Check repositories: tree, signature, records and event chain."`
-	Blob     blobCmd     `cmd:"" help:"Count, move, limit and verify a tenant's files."`
-	Migrate  migrateCmd  `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`
-	Openapi  openapiCmd  `cmd:"" help:"Print the OpenAPI document of the methods served."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Serve    serveCmd      `cmd:"" help:"Serve all tenants. With --dev: a private Postgres, a built-in PLC directory, two tenants and an account in each."`
+	Tenant   tenantCmd     `cmd:"" help:"Create, list, show and configure tenants (hosted PDS hostnames)."`
+	Account  accountCmd    `cmd:"" help:"Create, list, moderate and repair a tenant's accounts."`
+	Signup   signupCmd     `cmd:"" help:"Decide on sign-ups that wait for approval."`
+	Invite   inviteCmd     `cmd:"" help:"Create and list invite codes."`
+	Operator operatorCmd   `cmd:"" help:"Name a tenant's operators, and give them tokens."`
+	Audit    auditCmd      `cmd:"" help:"Read the log of what operators did."`
+	Mail     mailCmd       `cmd:"" help:"See what became of a tenant's mail, and try its mail server."`
+	Repo     repoCmd       `cmd:"" help:"Check repositories: tree, signature, records and event chain."`
+	Blob     blobCmd       `cmd:"" help:"Count, move, limit and verify a tenant's files."`
+	Deploy   deploymentCmd `cmd:"" name:"deployment" help:"Show and change what is true of the whole deployment."`
+	Migrate  migrateCmd    `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`
+	Openapi  openapiCmd    `cmd:"" help:"Print the OpenAPI document of the methods served."`
+	Version  versionCmd    `cmd:"" help:"Print the version."`
 }
 
 type logFlags struct {

@@ -9,7 +9,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"os"
-	"strconv"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,10 +18,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
-	"github.com/auroralocus/locus/internal/identity"
-	"github.com/auroralocus/locus/internal/identity/plcdir"
 	"github.com/auroralocus/locus/internal/inbound"
-	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // Limits of the HTTP server. There are no read and write timeouts for whole requests: they would cut streams. What a
@@ -32,16 +30,12 @@ const (
 	drainTime         = 15 * time.Second
 )
 
-// publicPLC is the directory that the network's DIDs are in.
-const publicPLC = "https://plc.directory"
-
 type serveCmd struct {
 	dataFlags
 	originFlags
 	mailFlags
 	Dev           bool   `help:"Development: built-in PLC directory, .test handles, tenants localhost and beta.localhost with an account in each, mail in the log, loopback only."`
 	Listen        string `placeholder:"ADDR" help:"Address to listen on; default: ${default}." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
-	PLCURL        string `name:"plc-url" placeholder:"URL" help:"PLC directory. Default: https://plc.directory, or the built-in one with --dev." env:"LOCUS_PLC_URL"`
 	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
 	DebugListen   string `placeholder:"ADDR" help:"Address of Go's profiler, /debug/pprof/, on loopback only; off by default." env:"LOCUS_DEBUG_LISTEN"`
 	Connections   int    `placeholder:"N" help:"Connections that may be open at once. Beyond it those that are idle are closed, the longest idle first, and only then new ones refused; default: ${default}." default:"10000" env:"LOCUS_CONNECTIONS"`
@@ -54,6 +48,12 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		if err := loopbackOnly("--dev", c.Listen, c.PLCListen); err != nil {
 			return err
 		}
+		if c.PublicScheme != "" || c.PublicPort != nil {
+			return errors.New("--dev is reached by http where it listens: leave out --public-scheme and --public-port (LOCUS_PUBLIC_SCHEME, LOCUS_PUBLIC_PORT)")
+		}
+	}
+	if _, err := c.directory(""); err != nil {
+		return err
 	}
 	if c.DebugListen != "" {
 		if err := loopbackOnly("--debug-listen", c.DebugListen); err != nil {
@@ -63,24 +63,33 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Connections < 1 || c.PerAddress < 1 {
 		return errors.New("--connections and --connections-per-address must be at least 1")
 	}
+	hangup := make(chan os.Signal, 1) // from here on it ends nothing
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	// Listening comes before anything is started or written: a second server must not get far.
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w (--listen chooses another address)", err)
 	}
 	defer listener.Close()
+	port := listener.Addr().(*net.TCPAddr).Port
 	var face net.Listener // of the built-in PLC directory
 	if c.Dev && c.PLCURL == "" {
 		if face, err = net.Listen("tcp", c.PLCListen); err != nil {
 			return fmt.Errorf("listen for the PLC directory: %w (--plc-listen chooses another address)", err)
 		}
 		defer face.Close()
+		c.PLCListen = face.Addr().String()
 	}
 	d, stopDB, err := c.open(ctx, log, db.Config{Log: log})
 	if err != nil {
 		return err
 	}
 	defer stopDB()
+	facts, err := c.decide(ctx, d, port)
+	if err != nil {
+		return err
+	}
 	if err := migrate(ctx, d, log); err != nil {
 		return err
 	}
@@ -88,44 +97,25 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-
-	origin := c.originFlags.config()
-	policy := identity.Policy{}
-	resolver := identity.ResolverConfig{Now: time.Now, Log: log}
-	var plc *plcdir.Directory
-	var here devServer
-	if c.Dev {
-		_, port, _ := net.SplitHostPort(listener.Addr().String())
-		number, _ := strconv.Atoi(port) // a listener's own port
-		origin = tenant.Config{Scheme: "http", Port: number, Dev: true}
-		policy.AllowLoopback = true
-		resolver.DevHost = net.JoinHostPort("127.0.0.1", port)
-		here = devServer{Port: number, PLCURL: c.PLCURL}
+	if err := c.note(ctx, d, facts); err != nil {
+		return err
 	}
-	client := identity.NewHTTPClient(policy)
-	defer client.CloseIdleConnections()
-	resolver.HTTP = client
-	switch {
-	case c.Dev && c.PLCURL == "":
-		plc = plcdir.New(d, time.Now, false)
-		resolver.PLC = plc
-	case c.PLCURL == "":
-		resolver.PLC = identity.NewPLCClient(publicPLC, client)
-	default:
-		resolver.PLC = identity.NewPLCClient(c.PLCURL, client)
+	if c.DevNames && !c.Dev {
+		log.Warn("names under .test and localhost are allowed (LOCUS_DEV_NAMES): nobody else can resolve them")
 	}
+	outside, err := reach(facts, d, log)
+	if err != nil {
+		return err
+	}
+	defer outside.close()
 	post, err := c.mailFlags.config(c.Dev)
 	if err != nil {
 		return err
 	}
-	a := assemble(d, keys, origin, resolver, post, c.blobs(), log)
+	a := assemble(d, keys, facts.Config(c.DevNames), outside.resolver, post, c.blobs(), log)
 	defer a.close()
 	if err := a.blobs.Ready(ctx); err != nil {
 		return fmt.Errorf("%w (--blob-store says where files go)", err)
-	}
-
-	if err := c.writeDevServer(here); err != nil {
-		return fmt.Errorf("note in the data folder what serves it: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.tenants.Run(ctx) })
@@ -133,8 +123,12 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	group.Go(func() error { return blob.NewSweeper(a.blobs, a.tenants).Run(ctx) })
 	group.Go(func() error { return a.limits.Run(ctx) })
 	group.Go(func() error { return a.outbox.Run(ctx) })
-	if plc != nil {
-		group.Go(func() error { return serveHTTP(ctx, face, inbound.Config{}, plc.Handler(version(), log), log) })
+	group.Go(func() error { followHangups(ctx, hangup, a, log); return nil })
+	group.Go(func() error { outside.try(ctx, facts.PLCURL, log); return nil })
+	if face != nil && outside.builtIn != nil {
+		group.Go(func() error {
+			return serveHTTP(ctx, face, inbound.Config{}, outside.builtIn.Handler(version(), log), log)
+		})
 	}
 	if c.DebugListen != "" {
 		debug, err := net.Listen("tcp", c.DebugListen)
@@ -144,7 +138,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		group.Go(func() error { return serveHTTP(ctx, debug, inbound.Config{}, profiler(), log) })
 	}
 	group.Go(func() error { return a.server.Run(ctx) })
-	keeper := firehose.NewKeeper(d, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: client})
+	keeper := firehose.NewKeeper(d, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: outside.client})
 	group.Go(func() error { return keeper.Run(ctx) })
 	group.Go(func() error {
 		return serveHTTP(ctx, listener, inbound.Config{Open: c.Connections, PerAddress: c.PerAddress}, a.server, log)
@@ -154,7 +148,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 			log.Error("prepare the development tenants", "err", err)
 			return err
 		}
-		c.greet(os.Stdout, a, plc != nil)
+		c.greet(os.Stdout, a, face != nil && outside.builtIn != nil)
 	} else {
 		log.Info("serving", "address", listener.Addr().String(), "version", version())
 	}
@@ -164,6 +158,23 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return nil
 	}
 	return err
+}
+
+// followHangups makes a hang-up what it is to servers, a wish to read settings again, and not their end: a terminal that
+// closes sends it too.
+func followHangups(ctx context.Context, hangup <-chan os.Signal, a *app, log *slog.Logger) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangup:
+		}
+		if err := a.tenants.Refresh(ctx); err != nil {
+			log.Warn("SIGHUP: the tenants cannot be read", "err", err)
+			continue
+		}
+		log.Info("SIGHUP: the tenants' settings are as in the database, which they are within a second by themselves. Flags and environment are read at the start only")
+	}
 }
 
 // loopbackOnly keeps off the network what must not be there: a development server, whose guards are open and whose

@@ -52,6 +52,7 @@ type served struct {
 	port     string
 	greeting string
 	done     chan error
+	log      *lockedBuffer // where the test asks for it
 }
 
 // serve starts the development server and returns when it has greeted.

@@ -36,17 +36,6 @@ type tenantFlags struct {
 	JSON bool `help:"Print JSON."`
 }
 
-// originFlags make the tenants' public URLs.
-type originFlags struct {
-	PublicScheme string `help:"Scheme of the tenants' public URLs." enum:"https,http" default:"https" env:"LOCUS_PUBLIC_SCHEME"`
-	PublicPort   int    `help:"Port in the tenants' public URLs; 0: the scheme's own." default:"0" env:"LOCUS_PUBLIC_PORT"`
-	DevNames     bool   `help:"Allow localhost and .test names (implied by serve --dev)." env:"LOCUS_DEV_NAMES"`
-}
-
-func (f originFlags) config() tenant.Config {
-	return tenant.Config{Scheme: f.PublicScheme, Port: f.PublicPort, Dev: f.DevNames}
-}
-
 // registry opens the database that is there.
 func (f tenantFlags) registry(ctx context.Context, log *slog.Logger) (*tenant.Registry, *db.DB, func(), error) {
 	d, stop, err := f.existing(ctx, log)
@@ -59,7 +48,7 @@ func (f tenantFlags) registry(ctx context.Context, log *slog.Logger) (*tenant.Re
 // registryOf brings the control schema up to date, so that a command works on a new database too. After a failure the
 // database is closed.
 func (f tenantFlags) registryOf(ctx context.Context, log *slog.Logger, d *db.DB, stop func()) (*tenant.Registry, *db.DB, func(), error) {
-	origin, _, err := f.originFlags.of(f.dataFlags)
+	facts, err := f.facts(ctx, d, f.dataFlags, false)
 	if err == nil {
 		err = d.MigrateControl(ctx)
 	}
@@ -71,7 +60,7 @@ func (f tenantFlags) registryOf(ctx context.Context, log *slog.Logger, d *db.DB,
 		stop()
 		return nil, nil, nil, err
 	}
-	return tenant.NewRegistry(d, keys, origin, time.Now, log), d, stop, nil
+	return tenant.NewRegistry(d, keys, facts.Config(f.DevNames), time.Now, log), d, stop, nil
 }
 
 type tenantCreateCmd struct {
@@ -99,6 +88,9 @@ func (c *tenantCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
+	if err := c.begin(ctx, d); err != nil {
+		return err
+	}
 	t, err := r.Create(ctx, tenant.Spec{Hostname: c.Hostname, HandleDomains: c.HandleDomain, Settings: c.Setting, AdminPassword: password})
 	if err != nil {
 		return explainTenant(err)
@@ -107,6 +99,24 @@ func (c *tenantCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	return printTenant(os.Stdout, t, c.JSON)
+}
+
+// begin writes down what the deployment is, where this is the first command on a new database. One that has tenants was
+// served by an older version: its next start knows better what it was served as.
+func (c *tenantCreateCmd) begin(ctx context.Context, d *db.DB) error {
+	traces, err := tenant.ReadTraces(ctx, d)
+	if err != nil || traces.Tenants > 0 {
+		return err
+	}
+	facts, err := c.facts(ctx, d, c.dataFlags, false)
+	if err != nil {
+		return err
+	}
+	noted, err := tenant.NoteDeployment(ctx, d, facts, time.Now())
+	if err == nil {
+		err = c.agree(noted)
+	}
+	return err
 }
 
 // secretArgument is the text itself, or the first line of in for '-': command lines are seen by others.

@@ -13,6 +13,15 @@ type Counter struct {
 	Value int64
 }
 
+type Deployment struct {
+	ID          int32
+	Development bool
+	Scheme      string
+	Port        int32
+	PlcUrl      string
+	ChangedAt   time.Time
+}
+
 type Hostname struct {
 	Hostname string
 	TenantID int64

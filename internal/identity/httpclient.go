@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,9 @@ type Policy struct {
 	// Refuse names more networks that must not be reached: the deployment's own
 	// public addresses whose inside listens to its neighbours, for example.
 	Refuse []netip.Prefix
+	// Only is the one origin that requests may go to: named by the operator, never
+	// by a stranger, so it may be http, and at any address and port.
+	Only *url.URL
 	// Timeout bounds a whole request, its body included; 0 means 10 s, and
 	// negative none (a caller that streams sets its own deadline).
 	Timeout time.Duration
@@ -105,6 +109,9 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch {
 	case r.URL.User != nil:
 		return refuse("user name in URL")
+	case g.policy.Only != nil && (r.URL.Scheme != g.policy.Only.Scheme || r.URL.Host != g.policy.Only.Host):
+		return refuse("another origin")
+	case g.policy.Only != nil:
 	case r.URL.Scheme == "https":
 	case r.URL.Scheme == "http" && g.policy.AllowLoopback && isLocalhost(r.URL.Hostname()):
 	default:
@@ -128,6 +135,9 @@ func (p Policy) control(_ context.Context, network, address string, _ syscall.Ra
 // Check says whether the policy allows a connection to the address.
 // Errors: [ErrUnsafeAddress].
 func (p Policy) Check(ap netip.AddrPort) error {
+	if p.Only != nil { // guard has seen to it that the request is for that origin
+		return nil
+	}
 	addr := ap.Addr().Unmap()
 	for _, net := range p.Refuse {
 		if net.Contains(addr) {

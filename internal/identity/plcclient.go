@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/did-method-plc/go-didplc"
@@ -39,8 +40,58 @@ type PLCClient struct {
 
 var _ Directory = (*PLCClient)(nil)
 
-// NewPLCClient makes a client for the directory at url (https://plc.directory).
-// The operator chooses the url, but it gets no more than c allows.
+// ErrDirectoryURL: that cannot be the URL of a directory.
+var ErrDirectoryURL = errors.New("not the URL of a PLC directory, as https://plc.directory")
+
+// ParseDirectoryURL brings an operator's text to the form that is stored and
+// compared: scheme and host in lower case, no slash at the end.
+// Errors: [ErrDirectoryURL].
+func ParseDirectoryURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "", fmt.Errorf("%w: it cannot be read", ErrDirectoryURL) // its text may hold a password
+	}
+	u.Scheme, u.Host = strings.ToLower(u.Scheme), strings.ToLower(u.Host)
+	switch {
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "", fmt.Errorf("%w: it begins with https:// or http://", ErrDirectoryURL)
+	case u.Hostname() == "" || strings.ContainsAny(u.Host, " %"):
+		return "", fmt.Errorf("%w: it names no host", ErrDirectoryURL)
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", fmt.Errorf("%w: it has no user, query or fragment", ErrDirectoryURL)
+	}
+	if port := u.Port(); port == "443" && u.Scheme == "https" || port == "80" && u.Scheme == "http" {
+		u.Host = strings.TrimSuffix(u.Host, ":"+port)
+	}
+	return strings.TrimRight(u.Scheme+"://"+u.Host+u.EscapedPath(), "/"), nil
+}
+
+// DialPLC makes a client for the directory at a URL that the operator named: it
+// reaches that origin and no other, also at a private address, which no stranger
+// can make the process ask. Errors: [ErrDirectoryURL].
+func DialPLC(directory string) (*PLCClient, error) {
+	clean, err := ParseDirectoryURL(directory)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(clean)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %q", ErrDirectoryURL, clean)
+	}
+	return NewPLCClient(clean, NewHTTPClient(Policy{Only: u})), nil
+}
+
+// Ping asks whether a PLC directory answers there.
+func (p *PLCClient) Ping(ctx context.Context) error {
+	_, _, err := Fetch(ctx, p.http, p.url+"/_health", "application/json", maxPLCAnswer)
+	return err
+}
+
+// Close ends connections that wait for the next request.
+func (p *PLCClient) Close() { p.http.CloseIdleConnections() }
+
+// NewPLCClient makes a client for the directory at url (https://plc.directory),
+// which gets no more than c allows.
 func NewPLCClient(url string, c *http.Client) *PLCClient {
 	return &PLCClient{strings.TrimRight(url, "/"), c}
 }

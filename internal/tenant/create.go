@@ -74,13 +74,13 @@ type plan struct {
 }
 
 func (r *Registry) plan(spec Spec) (plan, error) {
-	hostname, err := checkHostname(spec.Hostname, r.cfg.Dev)
+	hostname, err := checkHostname(spec.Hostname, r.cfg.Names)
 	if err != nil {
 		return plan{}, err
 	}
 	domains := spec.HandleDomains
 	if len(domains) == 0 {
-		if _, err := checkHandleDomain(hostname, r.cfg.Dev); err == nil {
+		if _, err := checkHandleDomain(hostname, r.cfg.Names); err == nil {
 			domains = []string{hostname}
 		}
 	}
@@ -107,7 +107,7 @@ func (r *Registry) plan(spec Spec) (plan, error) {
 func (r *Registry) namesOf(hostname string, domains []string) (map[string]int16, error) {
 	names := map[string]int16{hostname: nameHost}
 	for _, d := range domains {
-		d, err := checkHandleDomain(d, r.cfg.Dev)
+		d, err := checkHandleDomain(d, r.cfg.Names)
 		if err != nil {
 			return nil, err
 		}

@@ -35,8 +35,10 @@ type Config struct {
 	// of URLs when 0 or the scheme's own.
 	Scheme string
 	Port   int
-	// Dev also takes localhost, *.localhost and .test names.
+	// Dev is for development servers: calls are not limited where a tenant does not say so, and Names.
 	Dev bool
+	// Names also takes localhost, *.localhost and .test names.
+	Names bool
 }
 
 // Registry knows all tenants of the deployment. It is safe for concurrent use.
@@ -47,6 +49,7 @@ type Registry struct {
 	now  func() time.Time
 	log  *slog.Logger
 
+	version int64 // of tenants' schemas, as this program knows them
 	current atomic.Pointer[index]
 
 	mu       sync.Mutex      // one refresh at a time
@@ -67,7 +70,12 @@ func NewRegistry(d *db.DB, keys *keyring.Keyring, cfg Config, now func() time.Ti
 	if cfg.Scheme == "" {
 		cfg.Scheme = "https"
 	}
-	return &Registry{db: d, keys: keys, cfg: cfg, now: now, log: log, reported: map[int64]int64{}}
+	cfg.Names = cfg.Names || cfg.Dev
+	version, err := db.LatestTenantVersion()
+	if err != nil {
+		panic(fmt.Sprintf("tenant migrations: %v", err)) // embedded, and the tests read them: cannot happen
+	}
+	return &Registry{db: d, keys: keys, cfg: cfg, now: now, log: log, version: version, reported: map[int64]int64{}}
 }
 
 // Run follows changes made by other processes until the context ends: a setting is live everywhere within about a
@@ -95,8 +103,8 @@ func (r *Registry) Run(ctx context.Context) error {
 	}
 }
 
-// ByHost says whom a Host header leads to. Errors: [ErrUnknownHost], [ErrTenantSuspended] (Match still names the
-// tenant), or that the tenants could never be read.
+// ByHost says whom a Host header leads to. Errors: [ErrUnknownHost], [ErrTenantSuspended] and [ErrTooNew] (Match still
+// names the tenant), or that the tenants could never be read.
 func (r *Registry) ByHost(ctx context.Context, header string) (Match, error) {
 	host, ok := hostOf(header)
 	if !ok {
@@ -120,6 +128,8 @@ func (r *Registry) ByHost(ctx context.Context, header string) (Match, error) {
 		return m, nil
 	case Suspended:
 		return m, ErrTenantSuspended
+	case TooNew:
+		return m, ErrTooNew
 	}
 	return Match{}, ErrUnknownHost
 }
@@ -271,11 +281,16 @@ func (r *Registry) merge(old *index, rows []controldb.Tenant, names []controldb.
 		next.revision = max(next.revision, row.Revision)
 		t, err := r.tenantOf(row, byTenant[row.TenantID])
 		if err != nil {
-			r.reportOnce(row, err)
+			r.reportOnce(row, "tenant row is damaged", err)
 		}
 		if t == nil {
 			delete(next.byID, row.TenantID)
 			continue
+		}
+		// One that is served here already goes on: see [TooNew].
+		if before := next.byID[t.ID]; row.Version > r.version && (before == nil || before.State == TooNew) {
+			t.State = TooNew
+			r.reportOnce(row, "a tenant is not served by this process: update the program", fmt.Errorf("%w: version %d, this program knows %d", ErrTooNew, row.Version, r.version))
 		}
 		next.byID[t.ID] = t
 	}
@@ -309,7 +324,7 @@ func (r *Registry) tenantOf(row controldb.Tenant, names []controldb.Hostname) (*
 		Hostname:    row.Hostname,
 		Schema:      schema,
 		ServiceDID:  row.ServiceDID,
-		PublicURL:   r.publicURL(row.Hostname),
+		PublicURL:   r.cfg.URL(row.Hostname),
 		State:       State(row.State),
 		Settings:    settings,
 		RateLimited: settings.RateLimits == RateLimitsOn || settings.RateLimits == RateLimitsAuto && !r.cfg.Dev,
@@ -326,35 +341,36 @@ func (r *Registry) tenantOf(row controldb.Tenant, names []controldb.Hostname) (*
 	return t, errors.Join(bad...)
 }
 
-// reportOnce logs a damaged row once per revision; only refresh calls it, under its lock.
-func (r *Registry) reportOnce(row controldb.Tenant, err error) {
+// reportOnce logs what is wrong with a row once per revision; only refresh calls it, under its lock.
+func (r *Registry) reportOnce(row controldb.Tenant, what string, err error) {
 	if r.reported[row.TenantID] == row.Revision {
 		return
 	}
 	r.reported[row.TenantID] = row.Revision
-	r.log.Error("tenant row is damaged", "tenant", row.Hostname, "err", err)
+	r.log.Error(what, "tenant", row.Hostname, "err", err)
 }
 
-func (r *Registry) publicURL(hostname string) string {
-	if p := r.port(); p != "" {
-		return r.cfg.Scheme + "://" + hostname + ":" + p
+// URL is a host's public origin.
+func (c Config) URL(hostname string) string {
+	if p := c.port(); p != "" {
+		return c.Scheme + "://" + hostname + ":" + p
 	}
-	return r.cfg.Scheme + "://" + hostname
+	return c.Scheme + "://" + hostname
 }
 
 // serviceDID names a host in did:web, where the port's colon is written %3A.
 // spec: did-web#web-did-method-specification
 func (r *Registry) serviceDID(hostname string) string {
-	if p := r.port(); p != "" {
+	if p := r.cfg.port(); p != "" {
 		return "did:web:" + hostname + "%3A" + p
 	}
 	return "did:web:" + hostname
 }
 
-func (r *Registry) port() string {
+func (c Config) port() string {
 	switch {
-	case r.cfg.Port == 0, r.cfg.Scheme == "https" && r.cfg.Port == 443, r.cfg.Scheme == "http" && r.cfg.Port == 80:
+	case c.Port == 0, c.Scheme == "https" && c.Port == 443, c.Scheme == "http" && c.Port == 80:
 		return ""
 	}
-	return strconv.Itoa(r.cfg.Port)
+	return strconv.Itoa(c.Port)
 }

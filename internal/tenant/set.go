@@ -18,7 +18,7 @@ import (
 // Set changes a tenant: the keys of [Fields], each with its value as text; an empty value goes back to the default.
 // All of it happens or none. Errors: [ErrNotFound], [ErrBadSetting], [ErrBadHostname], [ErrHostnameTaken].
 func (r *Registry) Set(ctx context.Context, hostname string, patch map[string]string) (*Tenant, error) {
-	old, err := r.Get(ctx, hostname)
+	old, err := r.usable(ctx, hostname)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +69,15 @@ func (r *Registry) Set(ctx context.Context, hostname string, patch map[string]st
 	return r.Get(ctx, old.Hostname)
 }
 
+// usable is Get for who is going to write. Errors: also [ErrTooNew].
+func (r *Registry) usable(ctx context.Context, hostname string) (*Tenant, error) {
+	t, err := r.Get(ctx, hostname)
+	if err == nil {
+		err = t.Usable()
+	}
+	return t, err
+}
+
 func (r *Registry) applySettings(ctx context.Context, q *controldb.Queries, row controldb.Tenant, patch map[string]string) error {
 	picked, err := parseChosen(row.Settings)
 	if err != nil {
@@ -95,7 +104,7 @@ func (r *Registry) applySettings(ctx context.Context, q *controldb.Queries, row 
 // SetAdminPassword replaces the password of HTTP Basic user admin; "" switches Basic off. Live everywhere within about
 // a second, as settings are.
 func (r *Registry) SetAdminPassword(ctx context.Context, hostname, password string) error {
-	t, err := r.Get(ctx, hostname)
+	t, err := r.usable(ctx, hostname)
 	if err != nil {
 		return err
 	}
@@ -144,7 +153,7 @@ func checkAdminPassword(password string) error {
 // SetSMTP gives the tenant a mail server of its own, as the URL that mail.ParseServer takes; "" goes back to the
 // deployment's. The caller has checked it. Live everywhere within about a second, as settings are.
 func (r *Registry) SetSMTP(ctx context.Context, hostname, url string) error {
-	t, err := r.Get(ctx, hostname)
+	t, err := r.usable(ctx, hostname)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ package tenant
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -19,6 +20,8 @@ var (
 	ErrUnknownHost = errors.New("unknown host")
 	// ErrTenantSuspended: the tenant exists and is switched off by the operator.
 	ErrTenantSuspended = errors.New("tenant is suspended")
+	// ErrTooNew: a newer version of this program has migrated the tenant's schema.
+	ErrTooNew = errors.New("the tenant's schema is newer than this program")
 	// ErrNotFound: no tenant of that hostname or id, asked for by an operator.
 	ErrNotFound = errors.New("no such tenant")
 	// ErrHostnameTaken: another tenant has that hostname or handle domain.
@@ -41,6 +44,10 @@ const (
 	Moving       State = 2 // between Postgres nodes: read-only
 	Suspended    State = 3 // switched off by the operator
 	Deleting     State = 4
+
+	// TooNew is never stored: a newer program has migrated the schema, and this process leaves the tenant alone. A process
+	// that serves a tenant while that is done goes on, for migrations only add while two versions run.
+	TooNew State = 100
 )
 
 func (s State) String() string {
@@ -55,6 +62,8 @@ func (s State) String() string {
 		return "suspended"
 	case Deleting:
 		return "deleting"
+	case TooNew:
+		return "newer than this program"
 	}
 	return "unknown"
 }
@@ -75,6 +84,14 @@ type Tenant struct {
 	NodeID        int32 // the Postgres that holds the schema
 	Revision      int64 // grows with every change; caches of what belongs to the tenant key on it
 	CreatedAt     time.Time
+}
+
+// Usable tells whether this program may read and write the tenant's schema. Errors: [ErrTooNew].
+func (t *Tenant) Usable() error {
+	if t.State == TooNew {
+		return fmt.Errorf("%s: %w: update the program", t.Hostname, ErrTooNew)
+	}
+	return nil
 }
 
 // UserDomains are the handle domains as describeServer shows them: with a leading dot.

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/identity/plcdir"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// network is what a process asks outside: addresses that strangers choose, by client, and the PLC directory that the
+// operator chose, by a client of its own.
+type network struct {
+	client   *http.Client
+	builtIn  *plcdir.Directory // one of these two
+	remote   *identity.PLCClient
+	resolver identity.ResolverConfig
+}
+
+func reach(facts tenant.Deployment, d *db.DB, log *slog.Logger) (n network, err error) {
+	n.client = identity.NewHTTPClient(identity.Policy{AllowLoopback: facts.Development})
+	n.resolver = identity.ResolverConfig{Now: time.Now, Log: log, HTTP: n.client}
+	if facts.PLCURL == "" {
+		n.builtIn = plcdir.New(d, time.Now, false)
+		n.resolver.PLC = n.builtIn
+	} else {
+		if n.remote, err = identity.DialPLC(facts.PLCURL); err != nil {
+			return n, err
+		}
+		n.resolver.PLC = n.remote
+	}
+	if facts.Development { // its own names lead to where it listens
+		n.resolver.DevHost = net.JoinHostPort("127.0.0.1", strconv.Itoa(facts.Port))
+	}
+	return n, nil
+}
+
+// try says at the start what each sign-up would meet later. A directory that is down stops nothing else.
+func (n network) try(ctx context.Context, url string, log *slog.Logger) {
+	if n.remote == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := n.remote.Ping(ctx); err != nil && ctx.Err() != context.Canceled {
+		log.Warn("the PLC directory does not answer as one: nobody can sign up or change a handle until it does", "url", url, "err", err)
+	}
+}
+
+func (n network) close() {
+	n.client.CloseIdleConnections()
+	if n.remote != nil {
+		n.remote.Close()
+	}
+}
