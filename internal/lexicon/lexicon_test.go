@@ -208,3 +208,29 @@ func indexLine(b []byte) int {
 	}
 	return 0
 }
+
+func BenchmarkCheckBody(b *testing.B) {
+	for name, record := range map[string]string{"post": somePost, "large": withText(strings.Repeat("x", 900_000))} {
+		b.Run(name, func(b *testing.B) {
+			body := []byte(`{"repo":"did:plc:ewvi7nxzyoun6zhxrhs64oiz","collection":"app.bsky.feed.post","record":` + record + `}`)
+			m := Default().Method("com.atproto.repo.createRecord")
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := m.CheckBody(body); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkCheckParams(b *testing.B) {
+	m := Default().Method("com.atproto.repo.listRecords")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := m.CheckParams("repo=did:plc:ewvi7nxzyoun6zhxrhs64oiz&collection=app.bsky.feed.post&limit=50&reverse=true"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -124,10 +124,6 @@ func boundsOf(min, max *int) bounds { return bounds{or(min, 0), or(max, -1)} }
 
 type bounds64 struct{ min, max *int64 }
 
-func (b bounds64) holds(n int64) bool {
-	return (b.min == nil || n >= *b.min) && (b.max == nil || n <= *b.max)
-}
-
 func or[T any](p *T, other T) T {
 	if p == nil {
 		return other

@@ -126,7 +126,7 @@ func TestGraphemeBreaks(t *testing.T) {
 	if n != 764 { // two stand there twice
 		t.Errorf("%d cases", n)
 	}
-	for text, want := range map[string]int{"": 0, "abc": 3, "a\r\nb": 3, "\r\n\r\n": 2, "\n\r": 2, "क्षत्रिय": 3, "क्‍ष": 1, "👨‍👩‍👧‍👦": 1, "🇩🇪🇫🇷": 2, "e\u0301": 1, "각": 1, "ക്ത": 1} {
+	for text, want := range map[string]int{"": 0, "abc": 3, "a\r\nb": 3, "\r\n\r\n": 2, "\n\r": 2, "क्षत्रिय": 3, "क्\u200dष": 1, "👨\u200d👩\u200d👧\u200d👦": 1, "🇩🇪🇫🇷": 2, "e\u0301": 1, "각": 1, "ക്ത": 1} {
 		if got := Graphemes(text); got != want {
 			t.Errorf("%q: %d graphemes, want %d", text, got, want)
 		}
@@ -164,7 +164,7 @@ func graphemeBreaks(t *testing.T) map[string]int {
 }
 
 func BenchmarkGraphemes(b *testing.B) {
-	for name, text := range map[string]string{"ascii": strings.Repeat("hello world ", 25), "hindi": strings.Repeat("क्षत्रिय ", 40), "emoji": strings.Repeat("👨‍👩‍👧‍👦🦋 ", 40)} {
+	for name, text := range map[string]string{"ascii": strings.Repeat("hello world ", 25), "hindi": strings.Repeat("क्षत्रिय ", 40), "emoji": strings.Repeat("👨\u200d👩\u200d👧\u200d👦🦋 ", 40)} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(text)))
 			for b.Loop() {
