@@ -11,11 +11,11 @@ import (
 )
 
 // Access is the whole policy on one page, a method a line: name, verb, class, what proves the caller, the
-// rule on the parsed input, the body's limit, the limit of calls, remarks.
+// rule on the parsed input, the body's limit, the limit of calls, what an answer may take in memory, remarks.
 func (s *Server) Access() string {
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "# method\tverb\tclass\ttakes\trule\tbody\tlimit\tnotes")
+	fmt.Fprintln(w, "# method\tverb\tclass\ttakes\trule\tbody\tlimit\tanswer\tnotes")
 	names := make([]string, 0, len(s.ops))
 	for name := range s.ops {
 		names = append(names, name)
@@ -23,7 +23,7 @@ func (s *Server) Access() string {
 	sort.Strings(names)
 	for _, name := range names {
 		op := s.ops[name]
-		fmt.Fprintln(w, strings.Join([]string{name, op.kind.verb(), op.class, op.takesText(), dash(op.rule), op.bodyText(), op.limits.String(), op.note}, "\t"))
+		fmt.Fprintln(w, strings.Join([]string{name, op.kind.verb(), op.class, op.takesText(), dash(op.rule), op.bodyText(), op.limits.String(), op.answerText(), op.note}, "\t"))
 	}
 	_ = w.Flush()
 	lines := strings.Split(out.String(), "\n")
@@ -68,6 +68,13 @@ func (op *operation) bodyText() string {
 		return "no limit"
 	}
 	return strconv.FormatInt(op.limit, 10)
+}
+
+func (op *operation) answerText() string {
+	if op.answer == 0 {
+		return "-"
+	}
+	return strconv.FormatInt(op.answer>>10, 10) + "K"
 }
 
 func dash(s string) string {

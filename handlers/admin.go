@@ -21,10 +21,10 @@ type adminMethods struct {
 
 func (m adminMethods) register(g *group) {
 	operator(g, query("com.atproto.admin.getAccountInfo"), auth.RoleSupport, m.getAccountInfo)
-	operator(g, query("com.atproto.admin.getAccountInfos"), auth.RoleSupport, m.getAccountInfos)
-	operator(g, query("com.atproto.admin.searchAccounts"), auth.RoleSupport, m.searchAccounts)
+	operator(g, query("com.atproto.admin.getAccountInfos").answers(invitesAnswer), auth.RoleSupport, m.getAccountInfos)
+	operator(g, query("com.atproto.admin.searchAccounts").answers(invitesAnswer), auth.RoleSupport, m.searchAccounts)
 	operator(g, query("com.atproto.admin.getSubjectStatus"), auth.RoleSupport, m.getSubjectStatus)
-	operator(g, query("com.atproto.admin.getInviteCodes"), auth.RoleSupport, m.getInviteCodes)
+	operator(g, query("com.atproto.admin.getInviteCodes").answers(invitesAnswer), auth.RoleSupport, m.getInviteCodes)
 	operator(g, procedure("com.atproto.admin.sendEmail"), auth.RoleSupport, m.sendEmail)
 	operator(g, procedure("com.atproto.admin.updateSubjectStatus"), auth.RoleModerator, m.updateSubjectStatus)
 	operator(g, procedure("com.atproto.admin.enableAccountInvites"), auth.RoleModerator, m.enableAccountInvites)

@@ -73,7 +73,7 @@ func (h *house) heard(t *tenant.Tenant, did string, n int) string {
 // audited is the audit log: "who role action subject outcome" a line.
 func (h *house) audited(t *tenant.Tenant) []string {
 	h.t.Helper()
-	list, err := audit.List(h.t.Context(), h.db.Tenant(t.Schema).Q(), audit.Filter{}, 1000, func(n int16) string { return auth.Role(n).String() })
+	list, _, err := audit.List(h.t.Context(), h.db.Tenant(t.Schema).Q(), audit.Filter{}, 1000, func(n int16) string { return auth.Role(n).String() })
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -414,7 +414,7 @@ func TestAuditIsOfTheAct(t *testing.T) {
 	h.admin(hostA, "deleteAccount", obj{"did": alice.did}).fails(500, "InternalServerError", "")
 	alice.ask("com.atproto.server.getSession").ok()
 	h.status(hostA, alice.did, true, nil).ok()
-	entries, err := audit.List(t.Context(), h.db.Tenant(h.a.Schema).Q(), audit.Filter{Subject: alice.did}, 10, func(n int16) string { return fmt.Sprint(n) })
+	entries, _, err := audit.List(t.Context(), h.db.Tenant(h.a.Schema).Q(), audit.Filter{Subject: alice.did}, 10, func(n int16) string { return fmt.Sprint(n) })
 	if err != nil || len(entries) != 1 {
 		t.Fatalf("%v %v", entries, err)
 	}

@@ -67,6 +67,7 @@ type declaration struct {
 	limitOf    func(visitor) int64
 	role       auth.Role // of operator methods
 	limits     limitRule // limits.go has them all
+	answer     int64     // what an answer may take in memory
 	spare      sparing
 	note       string
 }
@@ -141,6 +142,7 @@ type group struct {
 	services serviceAuthenticator // nil: nothing may be registered by service
 	db       *db.DB               // of the audit log
 	limits   *limit.Counter       // nil: nothing is counted
+	answers  *limit.Bytes
 	now      func() time.Time
 	ops      map[string]*operation
 	bodies   map[reflect.Type]*lexicon.Method // by the type of an Input's Body
@@ -299,6 +301,12 @@ func register[C, I, O any](g *group, d declaration, class, ruleName string, esta
 		d.limit = defaultBodyLimit
 	}
 	d.limits = limitOf(d.nsid)
+	if d.answer == 0 {
+		d.answer = smallAnswer
+		if lex.input != "" && lex.input != "application/json" {
+			d.answer = tinyAnswer
+		}
+	}
 	op := &operation{declaration: d, lexiconMethod: lex, class: class, rule: ruleName, asked: lexicon.Default().Method(d.nsid)}
 	if body, ok := reflect.TypeFor[I]().FieldByName("Body"); ok {
 		if g.bodies[body.Type] != nil {
@@ -328,10 +336,16 @@ func register[C, I, O any](g *group, d declaration, class, ruleName string, esta
 		if e := g.charge(ctx, c, op, caller, in); e != nil {
 			return nil, e
 		}
+		if e := g.reserve(ctx, c, op); e != nil {
+			return nil, e
+		}
 		if s, ok := any(in).(interface{ attach(*incoming) }); ok {
 			s.attach(&c.in)
 		}
 		out, err := h(ctx, caller, in)
+		if err == nil {
+			err = c.state.fits(out)
+		}
 		// A body that turned out too large or broken while the handler read it is the better reason.
 		if c.refusal != nil {
 			return nil, c.refusal

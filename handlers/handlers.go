@@ -63,6 +63,7 @@ type Deps struct {
 	Outbox    *outbox.Outbox
 	Services  serviceAuthenticator // nil: no method takes service tokens
 	Limits    *limit.Counter
+	Answers   *limit.Bytes // nil: DefaultAnswerMemory
 }
 
 // namespaces is the table of contents of the whole interface: each line registers one namespace.
@@ -96,9 +97,11 @@ type Server struct {
 	mux     *http.ServeMux
 	api     huma.API
 	ops     map[string]*operation
-	handler http.Handler
-	json    func() []byte
-	sockets *sockets
+	answers *limit.Bytes
+	// compressed is mux behind the compressor.
+	compressed http.Handler
+	json       func() []byte
+	sockets    *sockets
 }
 
 // New assembles the server.
@@ -107,6 +110,10 @@ func New(d Deps) *Server { return assemble(d, namespaces) }
 func assemble(d Deps, register func(*group, Deps)) *Server {
 	s := &Server{log: d.Log, now: d.Now, limits: d.Limits, byHost: d.ByHost, mux: http.NewServeMux(), ops: map[string]*operation{}, sockets: newSockets(d.Tenants, d.Now)}
 	bodies := map[reflect.Type]*lexicon.Method{}
+	s.answers, s.compressed = d.Answers, compressor(s.mux)
+	if s.answers == nil {
+		s.answers = limit.NewBytes(DefaultAnswerMemory)
+	}
 	config := huma.Config{
 		OpenAPI:       newDocument(),
 		Formats:       map[string]huma.Format{"application/json": jsonBodies(bodies)},
@@ -116,7 +123,7 @@ func assemble(d Deps, register func(*group, Deps)) *Server {
 	}
 	config.AllowAdditionalPropertiesByDefault = true // lexicons are open: newer clients send more
 	s.api = humago.New(s.mux, config)
-	g := &group{api: s.api, auth: d.Auth, ops: s.ops, bodies: bodies, db: d.DB, limits: d.Limits, now: d.Now}
+	g := &group{api: s.api, auth: d.Auth, ops: s.ops, bodies: bodies, db: d.DB, limits: d.Limits, answers: s.answers, now: d.Now}
 	if sa, ok := d.Auth.(serviceAuthenticator); ok {
 		g.services = sa
 	}
@@ -143,11 +150,10 @@ func assemble(d Deps, register func(*group, Deps)) *Server {
 	}
 	s.mux.HandleFunc("/xrpc/", s.unrouted)
 	s.mux.HandleFunc("/", notFound)
-	s.handler = s.middleware()
 	return s
 }
 
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.serve(w, r) }
 
 // Run looks after the open streams until ctx ends, and then closes them, each with a code: http.Server.Shutdown does
 // neither.

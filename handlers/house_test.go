@@ -119,6 +119,7 @@ type houseOptions struct {
 	settings map[string]string // of both tenants
 	master   *keyring.Master
 	blobs    blob.Config // DataDir is the house's
+	answers  int64       // memory of all answers; 0: as usual
 }
 
 func newHouse(t testing.TB) *house { return newHouseWith(t, houseOptions{}) }
@@ -161,6 +162,10 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		DB: h.db, Tenants: h.tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: h.actors, Directory: h.plc,
 		Documents: h.documents, Repos: h.repos, Blobs: h.blobs, Outbox: h.outbox, Hub: hub, Now: h.clock.Now, Log: log,
 	})
+	var answers *limit.Bytes
+	if o.answers > 0 {
+		answers = limit.NewBytes(o.answers)
+	}
 	h.server = New(Deps{
 		Log: log, Now: h.clock.Now, Version: "test",
 		Auth: sessions, ByHost: h.tenants.ByHost,
@@ -172,6 +177,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		Outbox:   h.outbox,
 		Services: h.tokens,
 		Limits:   h.limits,
+		Answers:  answers,
 	})
 	h.http.Start()
 	running, stop := context.WithCancel(context.Background())

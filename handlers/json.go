@@ -19,11 +19,20 @@ import (
 func jsonBodies(of map[reflect.Type]*lexicon.Method) huma.Format {
 	return huma.Format{
 		Marshal: func(w io.Writer, v any) error {
+			var b []byte
 			if e, ok := v.(interface{ encoded() []byte }); ok {
-				_, err := w.Write(e.encoded())
-				return err
+				b = e.encoded()
+			} else {
+				var err error
+				if b, err = json.Marshal(v); err != nil {
+					return err
+				}
 			}
-			return json.MarshalWrite(w, v)
+			if c, ok := w.(interface{ weigh(int) }); ok {
+				c.weigh(len(b))
+			}
+			_, err := w.Write(b)
+			return err
 		},
 		Unmarshal: func(data []byte, v any) error {
 			method := of[reflect.TypeOf(v).Elem()]

@@ -15,10 +15,10 @@ type locusAdminMethods struct {
 }
 
 func (m locusAdminMethods) register(g *group) {
-	operator(g, query("org.auroralocus.admin.queryAuditLog"), auth.RoleAdmin, m.queryAuditLog)
-	operator(g, query("org.auroralocus.admin.exportAuditLog"), auth.RoleAdmin, m.exportAuditLog)
+	operator(g, query("org.auroralocus.admin.queryAuditLog").answers(2*rowsAnswer), auth.RoleAdmin, m.queryAuditLog)
+	operator(g, query("org.auroralocus.admin.exportAuditLog").answers(2*rowsAnswer), auth.RoleAdmin, m.exportAuditLog)
 	operator(g, query("org.auroralocus.admin.getUsage"), auth.RoleSupport, m.getUsage)
-	operator(g, query("org.auroralocus.admin.listUsage"), auth.RoleSupport, m.listUsage)
+	operator(g, query("org.auroralocus.admin.listUsage").answers(rowsAnswer/4), auth.RoleSupport, m.listUsage)
 	operator(g, procedure("org.auroralocus.admin.setBlobLimit"), auth.RoleAdmin, m.setBlobLimit)
 }
 

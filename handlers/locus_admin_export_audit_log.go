@@ -12,7 +12,7 @@ import (
 	"github.com/auroralocus/locus/internal/audit"
 )
 
-// exportPage is how many entries are in memory at once.
+// exportPage is how many entries are in memory at once, or fewer if they are long.
 const exportPage = 500
 
 // exportAuditLog streams the audit log, oldest first, up to the moment of the call: a log that grows while it is read
@@ -29,7 +29,7 @@ func (m locusAdminMethods) exportAuditLog(ctx context.Context, c operatorCaller,
 	q := m.db.Tenant(c.Tenant.Schema).Q()
 	each := func(put func(audit.Entry) error) error {
 		for {
-			page, err := audit.List(ctx, q, f, exportPage, roleName)
+			page, more, err := audit.List(ctx, q, f, exportPage, roleName)
 			if err != nil {
 				return err
 			}
@@ -38,7 +38,7 @@ func (m locusAdminMethods) exportAuditLog(ctx context.Context, c operatorCaller,
 					return err
 				}
 			}
-			if len(page) < exportPage {
+			if !more {
 				return nil
 			}
 			f.After = page[len(page)-1].ID

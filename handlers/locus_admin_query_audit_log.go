@@ -17,7 +17,7 @@ func (m locusAdminMethods) queryAuditLog(ctx context.Context, c operatorCaller, 
 	if f.After = in.Cursor; f.After != "" && !audit.IsID(f.After) {
 		return nil, invalid("Malformed cursor")
 	}
-	page, err := audit.Newest(ctx, m.db.Tenant(c.Tenant.Schema).Q(), f, int(in.Limit), roleName)
+	page, more, err := audit.Newest(ctx, m.db.Tenant(c.Tenant.Schema).Q(), f, int(in.Limit), roleName)
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +26,7 @@ func (m locusAdminMethods) queryAuditLog(ctx context.Context, c operatorCaller, 
 	for i, e := range page {
 		out.Body.Entries[i] = auditView(e)
 	}
-	if len(page) == int(in.Limit) {
+	if more {
 		out.Body.Cursor = page[len(page)-1].ID
 	}
 	return out, nil

@@ -21,7 +21,7 @@ const ownAdmin = "org.auroralocus.admin."
 // entries is the whole audit log.
 func (h *house) entries(t *tenant.Tenant) []audit.Entry {
 	h.t.Helper()
-	all, err := audit.List(h.t.Context(), h.db.Tenant(t.Schema).Q(), audit.Filter{}, 10_000, roleName)
+	all, _, err := audit.List(h.t.Context(), h.db.Tenant(t.Schema).Q(), audit.Filter{}, 10_000, roleName)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -33,14 +33,16 @@ type state struct {
 	bypass  *bool         // nil: not looked at yet
 	verdict limit.Verdict // the tightest limit so far
 	spare   *spared       // nil: the method spares nobody
+	hold    *limit.Hold   // the memory of the answer
 	service *auth.Service // whose token made the caller an operator: the moderation service
 }
 
 // compressFrom is the smallest answer worth compressing.
 const compressFrom = 1024
 
-// middleware puts the layers around the mux: compress, recover, request id and log, CORS, tenant by Host.
-func (s *Server) middleware() http.Handler {
+// The layers around the mux: recover, request id and log, CORS, tenant by Host, limits, compression. compressor is the
+// last of them.
+func compressor(h http.Handler) http.Handler {
 	wrap, err := gzhttp.NewWrapper(
 		gzhttp.MinSize(compressFrom),
 		gzhttp.CompressionLevel(4),
@@ -50,19 +52,8 @@ func (s *Server) middleware() http.Handler {
 	if err != nil {
 		panic(fmt.Sprintf("compression options: %v", err)) // constants
 	}
-	plain := http.HandlerFunc(s.serve)
-	compressed := wrap(plain)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") != "" || files[r.URL.Path] || strings.HasPrefix(r.URL.Path, "/img/") {
-			plain(w, r) // the connection changes hands, or the kernel copies a file: nothing may stand before it
-			return
-		}
-		compressed.ServeHTTP(w, r)
-	})
+	return wrap(h)
 }
-
-// files are paths whose answers are never compressed.
-var files = map[string]bool{"/xrpc/com.atproto.sync.getBlob": true}
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 	st := &state{log: s.log, start: time.Now()}
@@ -71,6 +62,7 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 	st.w = &response{ResponseWriter: rw, req: r, arrival: st.arrival}
 	w := st.w
 	defer st.arrival.leave() // last of all
+	defer func() { st.hold.Release() }()
 	defer func() {
 		if v := recover(); v != nil {
 			if v == http.ErrAbortHandler {
@@ -105,7 +97,7 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 	case match.Kind == tenant.HandleHost && !handleHostPaths[r.URL.Path]:
 		notFound(w, r)
 	case clean(r.URL.Path):
-		s.mux.ServeHTTP(w, r)
+		s.route(st, w, r)
 	case strings.HasPrefix(r.URL.Path, "/xrpc/"):
 		writeError(w, invalid("invalid xrpc path"))
 	default:

@@ -32,9 +32,9 @@ func (m repoMethods) register(g *group) {
 	account(g, procedure("com.atproto.repo.applyWrites").takes(writer).body(recordBodyLimit), mayApplyWrites, m.applyWrites)
 	// A deactivated account uploads what it brings along; a service, what it made of the account's files (videos).
 	account(g, procedure("com.atproto.repo.uploadBlob").takes(auth.Std|auth.NoTakedown).orService().sparing(m.movesHere).bodyOf("blob_upload_limit", uploadLimit), anyOAuth, m.uploadBlob)
-	account(g, query("com.atproto.repo.listMissingBlobs").takes(auth.Std), anyOAuth, m.listMissingBlobs)
+	account(g, query("com.atproto.repo.listMissingBlobs").takes(auth.Std).answers(rowsAnswer), anyOAuth, m.listMissingBlobs)
 	account(g, procedure("com.atproto.repo.importRepo").takes(auth.Full|auth.NoTakedown).bodyOf("max_repo_import_size", importLimit), mayImportRepo, m.importRepo)
 	public(g, query("com.atproto.repo.getRecord"), m.getRecord)
-	public(g, query("com.atproto.repo.listRecords"), m.listRecords)
+	public(g, query("com.atproto.repo.listRecords").answers(3*pageBytes), m.listRecords)
 	public(g, query("com.atproto.repo.describeRepo"), m.describeRepo)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/limit"
 )
 
 // describeRepo tells whose repository it is and what collections it has.
@@ -34,6 +35,13 @@ func (m repoMethods) describeRepo(ctx context.Context, v visitor, in *repoDescri
 	collections, err := m.repos.Collections(ctx, v.Tenant.Schema, a.AID)
 	if err != nil {
 		return nil, err
+	}
+	size := len(text)
+	for _, c := range collections {
+		size += len(c) + 24 // as text and as JSON
+	}
+	if !stateOf(ctx).hold.Grow(int64(2 * size)) {
+		return nil, limit.ErrNoBytes
 	}
 	out := new(repoDescribeRepoOutput)
 	out.Body.DID, out.Body.Handle, out.Body.DIDDoc = DID(a.DID), shownHandle(a.Handle), text

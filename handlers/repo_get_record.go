@@ -15,6 +15,8 @@ type repoGetRecordAnswer struct {
 	Body encodedJSON[repoGetRecordOutputBody]
 }
 
+func (a *repoGetRecordAnswer) size() int { return len(a.Body.JSON) }
+
 // getRecord reads a record of an account hosted here.
 // spec: lexicon com.atproto.repo.getRecord
 func (m repoMethods) getRecord(ctx context.Context, v visitor, in *repoGetRecordInput) (*repoGetRecordAnswer, error) {

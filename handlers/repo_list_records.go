@@ -13,8 +13,10 @@ type repoListRecordsAnswer struct {
 	Body encodedJSON[repoListRecordsOutputBody]
 }
 
+func (a *repoListRecordsAnswer) size() int { return len(a.Body.JSON) }
+
 // listRecords lists a collection by record key, the highest first unless reverse. The cursor is the last key of a page,
-// given whenever the page is not empty, so that the last page of all is an empty one.
+// given whenever the page is not empty, so that the last page of all is an empty one. A page of large records ends early.
 // spec: lexicon com.atproto.repo.listRecords
 func (m repoMethods) listRecords(ctx context.Context, v visitor, in *repoListRecordsInput) (*repoListRecordsAnswer, error) {
 	a, err := m.actors.ByName(ctx, v.Tenant.Schema, string(in.Repo), accounts.Fresh)
@@ -27,7 +29,7 @@ func (m repoMethods) listRecords(ctx context.Context, v visitor, in *repoListRec
 	if in.Cursor != "" && repo.CheckRecordKey(in.Cursor) != nil {
 		return nil, invalid("Malformed cursor")
 	}
-	list, err := m.repos.ListRecords(ctx, v.Tenant.Schema, a.AID, string(in.Collection), in.Cursor, int(in.Limit), in.Reverse)
+	list, err := m.repos.ListRecords(ctx, v.Tenant.Schema, a.AID, string(in.Collection), in.Cursor, int(in.Limit), pageBytes, in.Reverse)
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,11 @@ func (s *streamIn) Length() int64 {
 // streamOut is the output of a method that answers with bytes of its own type: see [stream].
 type streamOut struct {
 	Body func(huma.Context)
+	held int64
 }
+
+// size is what of the output is in memory already.
+func (o *streamOut) size() int { return int(o.held) }
 
 const carType = "application/vnd.ipld.car"
 

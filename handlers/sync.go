@@ -23,21 +23,21 @@ type syncMethods struct {
 func (m syncMethods) register(g *group) {
 	// An inactive repository is shown to its own account and to the operator; the token of a taken-down account opens
 	// what it needs to leave.
-	viewer(g, query("com.atproto.sync.getRepo").takes(auth.Std|auth.OrTakendown), m.getRepo)
+	viewer(g, query("com.atproto.sync.getRepo").takes(auth.Std|auth.OrTakendown).answers(spoolAnswer), m.getRepo)
 	viewer(g, query("com.atproto.sync.getRecord").takes(auth.Std), m.getRecord)
-	viewer(g, query("com.atproto.sync.getBlocks").takes(auth.Std), m.getBlocks)
+	viewer(g, query("com.atproto.sync.getBlocks").takes(auth.Std).answers(blocksAnswer), m.getBlocks)
 	viewer(g, query("com.atproto.sync.getLatestCommit").takes(auth.Std), m.getLatestCommit)
 	viewer(g, query("com.atproto.sync.getBlob").takes(auth.Std|auth.OrTakendown), m.getBlob)
-	viewer(g, query("com.atproto.sync.listBlobs").takes(auth.Std|auth.OrTakendown), m.listBlobs)
+	viewer(g, query("com.atproto.sync.listBlobs").takes(auth.Std|auth.OrTakendown).answers(rowsAnswer/4), m.listBlobs)
 	public(g, query("com.atproto.sync.getRepoStatus"), m.getRepoStatus)
-	public(g, query("com.atproto.sync.listRepos"), m.listRepos)
-	public(g, query("com.atproto.sync.listReposByCollection"), m.listReposByCollection)
+	public(g, query("com.atproto.sync.listRepos").answers(rowsAnswer/2), m.listRepos)
+	public(g, query("com.atproto.sync.listReposByCollection").answers(rowsAnswer/4), m.listReposByCollection)
 	public(g, query("com.atproto.sync.getHostStatus"), m.getHostStatus)
 	public(g, query("com.atproto.sync.listHosts"), m.listHosts)
 	subscribe(g, subscription("com.atproto.sync.subscribeRepos"), g.streams.subscribeRepos)
 	// Deprecated, and still called.
 	viewer(g, query("com.atproto.sync.getHead").takes(auth.Std), m.getHead)
-	viewer(g, query("com.atproto.sync.getCheckout").takes(auth.Std|auth.OrTakendown), m.getCheckout)
+	viewer(g, query("com.atproto.sync.getCheckout").takes(auth.Std|auth.OrTakendown).answers(spoolAnswer), m.getCheckout)
 }
 
 // readable finds a repository that the viewer may read.

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 
 	"github.com/ipfs/go-cid"
@@ -27,12 +26,13 @@ func (m syncMethods) getBlocks(ctx context.Context, v viewerCaller, in *syncGetB
 			return nil, invalid("cids must be CIDs")
 		}
 	}
-	return stream(carType, nil, func(w io.Writer) error {
-		err := m.repos.Blocks(ctx, v.Tenant.Schema, a.AID, want, w)
-		var missing *repodb.MissingBlocks
-		if errors.As(err, &missing) {
-			return refuse(http.StatusBadRequest, "BlockNotFound", "%s", said(missing))
-		}
-		return err
-	}), nil
+	blocks, err := m.repos.Blocks(ctx, v.Tenant.Schema, a.AID, want)
+	var missing *repodb.MissingBlocks
+	if errors.As(err, &missing) {
+		return nil, refuse(http.StatusBadRequest, "BlockNotFound", "%s", said(missing))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return fewBlocks(blocks), nil
 }

@@ -2,7 +2,8 @@ package handlers
 
 import (
 	"context"
-	"io"
+
+	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // getRecord proves what a record is, or that there is none.
@@ -12,7 +13,16 @@ func (m syncMethods) getRecord(ctx context.Context, v viewerCaller, in *syncGetR
 	if err != nil {
 		return nil, err
 	}
-	return stream(carType, nil, func(w io.Writer) error {
-		return m.repos.Proof(ctx, v.Tenant.Schema, a.AID, string(in.Collection)+"/"+string(in.Rkey), w)
-	}), nil
+	proof, err := m.repos.Proof(ctx, v.Tenant.Schema, a.AID, string(in.Collection)+"/"+string(in.Rkey))
+	if err != nil {
+		return nil, err
+	}
+	return fewBlocks(proof), nil
+}
+
+// fewBlocks answers with a few blocks, which are in memory.
+func fewBlocks(a *repodb.Archive) *streamOut {
+	out := stream(carType, nil, a.Write)
+	out.held = a.Size()
+	return out
 }

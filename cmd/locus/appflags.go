@@ -9,9 +9,11 @@ import (
 	"os"
 	"os/user"
 
+	"github.com/auroralocus/locus/handlers"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -42,7 +44,7 @@ func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname strin
 		stopDB()
 		return nil, nil, nil, err
 	}
-	a := assemble(d, keys, facts.Config(f.DevNames), net.resolver, outbox.Config{}, f.blobs(), log)
+	a := assemble(d, keys, facts.Config(f.DevNames), net.resolver, outbox.Config{}, f.blobs(), limit.NewBytes(handlers.DefaultAnswerMemory), log)
 	stop := func() {
 		a.close()
 		net.close()

@@ -64,7 +64,7 @@ func (c *auditListCmd) Run(ctx context.Context, log *slog.Logger) error {
 		f.Since = time.Now().Add(-c.Since)
 	}
 	for {
-		page, err := audit.List(ctx, a.db.Tenant(t.Schema).Q(), f, auditPage, func(role int16) string { return auth.Role(role).String() })
+		page, more, err := audit.List(ctx, a.db.Tenant(t.Schema).Q(), f, auditPage, func(role int16) string { return auth.Role(role).String() })
 		if err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (c *auditListCmd) Run(ctx context.Context, log *slog.Logger) error {
 				return err
 			}
 		}
-		if len(page) < auditPage {
+		if !more {
 			return nil
 		}
 		f.After = page[len(page)-1].ID

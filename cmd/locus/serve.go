@@ -16,9 +16,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/handlers"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/inbound"
+	"github.com/auroralocus/locus/internal/limit"
 )
 
 // Limits of the HTTP server. There are no read and write timeouts for whole requests: they would cut streams. What a
@@ -40,6 +42,7 @@ type serveCmd struct {
 	DebugListen   string `placeholder:"ADDR" help:"Address of Go's profiler, /debug/pprof/, on loopback only; off by default." env:"LOCUS_DEBUG_LISTEN"`
 	Connections   int    `placeholder:"N" help:"Connections that may be open at once. Beyond it those that are idle are closed, the longest idle first, and only then new ones refused; default: ${default}." default:"10000" env:"LOCUS_CONNECTIONS"`
 	PerAddress    int    `name:"connections-per-address" placeholder:"N" help:"Of them, those of one address (of IPv6: one /64). Proxies, at loopback and private addresses, and WebSockets do not count; default: ${default}." default:"500" env:"LOCUS_CONNECTIONS_PER_ADDRESS"`
+	AnswerMemory  int64  `placeholder:"MIB" help:"Memory for the answers that are being made and read, of all together. Beyond it a call waits, and is then refused with 503; tenants and addresses share it; default: ${default}." default:"256" env:"LOCUS_ANSWER_MEMORY"`
 	AdminPassword string `placeholder:"TEXT" help:"Password of user admin on the tenants that --dev makes; default: ${default}." default:"admin-pass" env:"LOCUS_ADMIN_PASSWORD"`
 }
 
@@ -62,6 +65,9 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	if c.Connections < 1 || c.PerAddress < 1 {
 		return errors.New("--connections and --connections-per-address must be at least 1")
+	}
+	if c.AnswerMemory<<20 < handlers.LeastAnswerMemory {
+		return fmt.Errorf("--answer-memory must be at least %d", handlers.LeastAnswerMemory>>20)
 	}
 	hangup := make(chan os.Signal, 1) // from here on it ends nothing
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -112,7 +118,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	a := assemble(d, keys, facts.Config(c.DevNames), outside.resolver, post, c.blobs(), log)
+	a := assemble(d, keys, facts.Config(c.DevNames), outside.resolver, post, c.blobs(), limit.NewBytes(c.AnswerMemory<<20), log)
 	defer a.close()
 	if err := a.blobs.Ready(ctx); err != nil {
 		return fmt.Errorf("%w (--blob-store says where files go)", err)

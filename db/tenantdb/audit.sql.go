@@ -45,23 +45,30 @@ func (q *Queries) InsertAudit(ctx context.Context, arg InsertAuditParams) error 
 }
 
 const ListAudit = `-- name: ListAudit :many
-SELECT audit_id, at, who, role, action, subject, detail, address, request_id, outcome FROM pds_tenant.audit
-WHERE audit_id > $1::text AND ($2::text = '' OR audit_id < $2)
-  AND ($3::text = '' OR who = $3) AND ($4::text = '' OR action = $4)
-  AND ($5::text = '' OR subject = $5 OR starts_with(subject, 'at://' || $5 || '/') OR starts_with(subject, $5 || '/'))
-ORDER BY audit_id LIMIT $6::int
+SELECT s.audit_id, s.at, s.who, s.role, s.action, s.subject, s.detail, s.address, s.request_id, s.outcome FROM (
+  SELECT a.audit_id, a.at, a.who, a.role, a.action, a.subject, a.detail, a.address, a.request_id, a.outcome, sum(octet_length(a.detail) + octet_length(a.subject)) OVER (ORDER BY a.audit_id ROWS UNBOUNDED PRECEDING) - octet_length(a.detail) - octet_length(a.subject) AS before
+  FROM (
+    SELECT audit_id, at, who, role, action, subject, detail, address, request_id, outcome FROM pds_tenant.audit
+    WHERE audit_id > $1::text AND ($2::text = '' OR audit_id < $2)
+      AND ($3::text = '' OR who = $3) AND ($4::text = '' OR action = $4)
+      AND ($5::text = '' OR subject = $5 OR starts_with(subject, 'at://' || $5 || '/') OR starts_with(subject, $5 || '/'))
+    ORDER BY audit_id LIMIT $6::int
+  ) a
+) s WHERE s.before < $7::bigint ORDER BY s.audit_id
 `
 
 type ListAuditParams struct {
-	After   string
-	Before  string
-	Who     string
-	Action  string
-	Subject string
-	MaxRows int32
+	After    string
+	Before   string
+	Who      string
+	Action   string
+	Subject  string
+	MaxRows  int32
+	MaxBytes int64
 }
 
-// Oldest first, behind @after and before @before. Empty texts select everything.
+// Oldest first, behind @after and before @before. Empty texts select everything. The page ends with the entry that makes
+// it @max_bytes or more.
 func (q *Queries) ListAudit(ctx context.Context, arg ListAuditParams) ([]Audit, error) {
 	rows, err := q.db.Query(ctx, ListAudit,
 		arg.After,
@@ -70,6 +77,7 @@ func (q *Queries) ListAudit(ctx context.Context, arg ListAuditParams) ([]Audit, 
 		arg.Action,
 		arg.Subject,
 		arg.MaxRows,
+		arg.MaxBytes,
 	)
 	if err != nil {
 		return nil, err
@@ -101,20 +109,26 @@ func (q *Queries) ListAudit(ctx context.Context, arg ListAuditParams) ([]Audit, 
 }
 
 const ListAuditNewest = `-- name: ListAuditNewest :many
-SELECT audit_id, at, who, role, action, subject, detail, address, request_id, outcome FROM pds_tenant.audit
-WHERE audit_id > $1::text AND ($2::text = '' OR audit_id < $2)
-  AND ($3::text = '' OR who = $3) AND ($4::text = '' OR action = $4)
-  AND ($5::text = '' OR subject = $5 OR starts_with(subject, 'at://' || $5 || '/') OR starts_with(subject, $5 || '/'))
-ORDER BY audit_id DESC LIMIT $6::int
+SELECT s.audit_id, s.at, s.who, s.role, s.action, s.subject, s.detail, s.address, s.request_id, s.outcome FROM (
+  SELECT a.audit_id, a.at, a.who, a.role, a.action, a.subject, a.detail, a.address, a.request_id, a.outcome, sum(octet_length(a.detail) + octet_length(a.subject)) OVER (ORDER BY a.audit_id DESC ROWS UNBOUNDED PRECEDING) - octet_length(a.detail) - octet_length(a.subject) AS before
+  FROM (
+    SELECT audit_id, at, who, role, action, subject, detail, address, request_id, outcome FROM pds_tenant.audit
+    WHERE audit_id > $1::text AND ($2::text = '' OR audit_id < $2)
+      AND ($3::text = '' OR who = $3) AND ($4::text = '' OR action = $4)
+      AND ($5::text = '' OR subject = $5 OR starts_with(subject, 'at://' || $5 || '/') OR starts_with(subject, $5 || '/'))
+    ORDER BY audit_id DESC LIMIT $6::int
+  ) a
+) s WHERE s.before < $7::bigint ORDER BY s.audit_id DESC
 `
 
 type ListAuditNewestParams struct {
-	After   string
-	Before  string
-	Who     string
-	Action  string
-	Subject string
-	MaxRows int32
+	After    string
+	Before   string
+	Who      string
+	Action   string
+	Subject  string
+	MaxRows  int32
+	MaxBytes int64
 }
 
 // The same, newest first.
@@ -126,6 +140,7 @@ func (q *Queries) ListAuditNewest(ctx context.Context, arg ListAuditNewestParams
 		arg.Action,
 		arg.Subject,
 		arg.MaxRows,
+		arg.MaxBytes,
 	)
 	if err != nil {
 		return nil, err

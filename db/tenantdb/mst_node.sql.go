@@ -139,14 +139,20 @@ func (q *Queries) ListNodesAt(ctx context.Context, arg ListNodesAtParams) ([]Lis
 }
 
 const ListNodesByCID = `-- name: ListNodesByCID :many
-SELECT cid, content FROM pds_tenant.mst_node
-WHERE aid = $1 AND cid = ANY ($2::bytea[]) LIMIT $3::int
+SELECT s.cid, (CASE WHEN s.before < $1::bigint THEN s.content END)::bytea AS content FROM (
+  SELECT n.cid, n.content, sum(octet_length(n.content)) OVER (ORDER BY n.cid ROWS UNBOUNDED PRECEDING) - octet_length(n.content) AS before
+  FROM (
+    SELECT cid, content FROM pds_tenant.mst_node
+    WHERE aid = $2 AND cid = ANY ($3::bytea[]) LIMIT $4::int
+  ) n
+) s
 `
 
 type ListNodesByCIDParams struct {
-	AID     int64
-	Cids    [][]byte
-	MaxRows int32
+	MaxBytes int64
+	AID      int64
+	Cids     [][]byte
+	MaxRows  int32
 }
 
 type ListNodesByCIDRow struct {
@@ -154,9 +160,15 @@ type ListNodesByCIDRow struct {
 	Content []byte
 }
 
-// Reads through all nodes of the repository: there is no index by CID. Equal nodes stand at one position only.
+// Reads through all nodes of the repository: there is no index by CID. Equal nodes stand at one position only. Those
+// behind the one that makes it @max_bytes or more come without their content.
 func (q *Queries) ListNodesByCID(ctx context.Context, arg ListNodesByCIDParams) ([]ListNodesByCIDRow, error) {
-	rows, err := q.db.Query(ctx, ListNodesByCID, arg.AID, arg.Cids, arg.MaxRows)
+	rows, err := q.db.Query(ctx, ListNodesByCID,
+		arg.MaxBytes,
+		arg.AID,
+		arg.Cids,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}

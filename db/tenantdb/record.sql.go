@@ -261,16 +261,22 @@ func (q *Queries) ListRecordRows(ctx context.Context, arg ListRecordRowsParams) 
 }
 
 const ListRecordsAsc = `-- name: ListRecordsAsc :many
-SELECT path, cid, value FROM pds_tenant.record
-WHERE aid = $1 AND path > $2::text AND path < $3::text AND takedown_ref IS NULL
-ORDER BY path LIMIT $4::int
+SELECT s.path, s.cid, s.value FROM (
+  SELECT r.path, r.cid, r.value, sum(octet_length(r.value)) OVER (ORDER BY r.path ROWS UNBOUNDED PRECEDING) - octet_length(r.value) AS before
+  FROM (
+    SELECT path, cid, value FROM pds_tenant.record
+    WHERE aid = $1 AND path > $2::text AND path < $3::text AND takedown_ref IS NULL
+    ORDER BY path LIMIT $4::int
+  ) r
+) s WHERE s.before < $5::bigint ORDER BY s.path
 `
 
 type ListRecordsAscParams struct {
-	AID     int64
-	Lo      string
-	Hi      string
-	MaxRows int32
+	AID      int64
+	Lo       string
+	Hi       string
+	MaxRows  int32
+	MaxBytes int64
 }
 
 type ListRecordsAscRow struct {
@@ -285,6 +291,7 @@ func (q *Queries) ListRecordsAsc(ctx context.Context, arg ListRecordsAscParams) 
 		arg.Lo,
 		arg.Hi,
 		arg.MaxRows,
+		arg.MaxBytes,
 	)
 	if err != nil {
 		return nil, err
@@ -340,14 +347,20 @@ func (q *Queries) ListRecordsAt(ctx context.Context, arg ListRecordsAtParams) ([
 }
 
 const ListRecordsByCID = `-- name: ListRecordsByCID :many
-SELECT DISTINCT ON (cid) cid, value FROM pds_tenant.record
-WHERE aid = $1 AND cid = ANY ($2::bytea[]) ORDER BY cid LIMIT $3::int
+SELECT s.cid, (CASE WHEN s.before < $1::bigint THEN s.value END)::bytea AS value FROM (
+  SELECT r.cid, r.value, sum(octet_length(r.value)) OVER (ORDER BY r.cid ROWS UNBOUNDED PRECEDING) - octet_length(r.value) AS before
+  FROM (
+    SELECT DISTINCT ON (cid) cid, value FROM pds_tenant.record
+    WHERE aid = $2 AND cid = ANY ($3::bytea[]) ORDER BY cid LIMIT $4::int
+  ) r
+) s ORDER BY s.cid
 `
 
 type ListRecordsByCIDParams struct {
-	AID     int64
-	Cids    [][]byte
-	MaxRows int32
+	MaxBytes int64
+	AID      int64
+	Cids     [][]byte
+	MaxRows  int32
 }
 
 type ListRecordsByCIDRow struct {
@@ -355,9 +368,15 @@ type ListRecordsByCIDRow struct {
 	Value []byte
 }
 
-// Reads through all records of the repository. Several paths may hold one block: it comes once.
+// Reads through all records of the repository. Several paths may hold one block: it comes once. Those behind the one that
+// makes it @max_bytes or more come without their value.
 func (q *Queries) ListRecordsByCID(ctx context.Context, arg ListRecordsByCIDParams) ([]ListRecordsByCIDRow, error) {
-	rows, err := q.db.Query(ctx, ListRecordsByCID, arg.AID, arg.Cids, arg.MaxRows)
+	rows, err := q.db.Query(ctx, ListRecordsByCID,
+		arg.MaxBytes,
+		arg.AID,
+		arg.Cids,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -377,16 +396,22 @@ func (q *Queries) ListRecordsByCID(ctx context.Context, arg ListRecordsByCIDPara
 }
 
 const ListRecordsDesc = `-- name: ListRecordsDesc :many
-SELECT path, cid, value FROM pds_tenant.record
-WHERE aid = $1 AND path > $2::text AND path < $3::text AND takedown_ref IS NULL
-ORDER BY path DESC LIMIT $4::int
+SELECT s.path, s.cid, s.value FROM (
+  SELECT r.path, r.cid, r.value, sum(octet_length(r.value)) OVER (ORDER BY r.path DESC ROWS UNBOUNDED PRECEDING) - octet_length(r.value) AS before
+  FROM (
+    SELECT path, cid, value FROM pds_tenant.record
+    WHERE aid = $1 AND path > $2::text AND path < $3::text AND takedown_ref IS NULL
+    ORDER BY path DESC LIMIT $4::int
+  ) r
+) s WHERE s.before < $5::bigint ORDER BY s.path DESC
 `
 
 type ListRecordsDescParams struct {
-	AID     int64
-	Lo      string
-	Hi      string
-	MaxRows int32
+	AID      int64
+	Lo       string
+	Hi       string
+	MaxRows  int32
+	MaxBytes int64
 }
 
 type ListRecordsDescRow struct {
@@ -395,13 +420,15 @@ type ListRecordsDescRow struct {
 	Value []byte
 }
 
-// One collection, keys falling. @lo is "collection/", @hi the exclusive upper end: a cursor's path, or "collection0".
+// One collection, keys falling. @lo is "collection/", @hi the exclusive upper end: a cursor's path, or "collection0". The
+// page ends with the record that makes it @max_bytes or more; the length of a value is known without reading it.
 func (q *Queries) ListRecordsDesc(ctx context.Context, arg ListRecordsDescParams) ([]ListRecordsDescRow, error) {
 	rows, err := q.db.Query(ctx, ListRecordsDesc,
 		arg.AID,
 		arg.Lo,
 		arg.Hi,
 		arg.MaxRows,
+		arg.MaxBytes,
 	)
 	if err != nil {
 		return nil, err

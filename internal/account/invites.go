@@ -37,7 +37,7 @@ type InviteUse struct {
 // Bounds of what one answer may hold.
 const (
 	maxInvitesListed = 10_000
-	maxUsesListed    = 100_000
+	maxUsesListed    = 20_000
 )
 
 // withUses turns rows into invites and looks their uses up, by one query.
@@ -133,8 +133,15 @@ func Invites(ctx context.Context, q *tenantdb.Queries, byUsage bool, cursor stri
 	if err != nil {
 		return nil, "", fmt.Errorf("list invite codes: %w", err)
 	}
-	next := ""
-	if len(rows) == limit {
+	next, uses := "", 0
+	more := len(rows) == limit
+	for i, r := range rows {
+		if uses += int(r.UsesTotal - r.UsesLeft); uses > maxUsesListed && i > 0 {
+			rows, more = rows[:i], true // the page ends early: its codes were used by so many
+			break
+		}
+	}
+	if more {
 		last := rows[len(rows)-1]
 		next = last.CreatedAt.UTC().Format(time.RFC3339Nano)
 		if byUsage {

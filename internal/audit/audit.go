@@ -121,38 +121,46 @@ type Filter struct {
 	Subject string // and what belongs to it: an account's records and blobs
 }
 
-// List gives up to limit entries, oldest first. roleName writes a stored role.
-func List(ctx context.Context, q *tenantdb.Queries, f Filter, limit int, roleName func(int16) string) ([]Entry, error) {
+// MaxPage is how many bytes of subjects and details a page holds, or one entry more: it ends early behind that.
+const MaxPage = 1 << 20
+
+// List gives a page of up to limit entries, oldest first, and whether there may be more behind it. roleName writes a
+// stored role.
+func List(ctx context.Context, q *tenantdb.Queries, f Filter, limit int, roleName func(int16) string) (page []Entry, more bool, err error) {
 	after, before := f.bounds()
 	if f.After != "" {
 		after = f.After
 	}
-	rows, err := q.ListAudit(ctx, tenantdb.ListAuditParams{After: after, Before: before, Who: f.Who, Action: f.Action, Subject: f.Subject, MaxRows: int32(limit)})
+	rows, err := q.ListAudit(ctx, tenantdb.ListAuditParams{After: after, Before: before, Who: f.Who, Action: f.Action, Subject: f.Subject, MaxRows: int32(limit), MaxBytes: MaxPage})
 	if err != nil {
-		return nil, fmt.Errorf("list audit log: %w", err)
+		return nil, false, fmt.Errorf("list audit log: %w", err)
 	}
-	out := make([]Entry, len(rows))
-	for i, r := range rows {
-		out[i] = entryOf(r, roleName)
-	}
-	return out, nil
+	page, more = pageOf(rows, limit, roleName)
+	return page, more, nil
 }
 
 // Newest is List, newest first.
-func Newest(ctx context.Context, q *tenantdb.Queries, f Filter, limit int, roleName func(int16) string) ([]Entry, error) {
+func Newest(ctx context.Context, q *tenantdb.Queries, f Filter, limit int, roleName func(int16) string) (page []Entry, more bool, err error) {
 	after, before := f.bounds()
 	if f.After != "" {
 		before = f.After
 	}
-	rows, err := q.ListAuditNewest(ctx, tenantdb.ListAuditNewestParams{After: after, Before: before, Who: f.Who, Action: f.Action, Subject: f.Subject, MaxRows: int32(limit)})
+	rows, err := q.ListAuditNewest(ctx, tenantdb.ListAuditNewestParams{After: after, Before: before, Who: f.Who, Action: f.Action, Subject: f.Subject, MaxRows: int32(limit), MaxBytes: MaxPage})
 	if err != nil {
-		return nil, fmt.Errorf("list audit log: %w", err)
+		return nil, false, fmt.Errorf("list audit log: %w", err)
 	}
-	out := make([]Entry, len(rows))
+	page, more = pageOf(rows, limit, roleName)
+	return page, more, nil
+}
+
+func pageOf(rows []tenantdb.Audit, limit int, roleName func(int16) string) (page []Entry, more bool) {
+	page = make([]Entry, len(rows))
+	size := 0
 	for i, r := range rows {
-		out[i] = entryOf(r, roleName)
+		page[i] = entryOf(r, roleName)
+		size += len(r.Subject) + len(r.Detail)
 	}
-	return out, nil
+	return page, len(rows) == limit || size >= MaxPage
 }
 
 // bounds are the IDs that the times stand for: an ID begins with its time.

@@ -54,9 +54,15 @@ FROM pos JOIN pds_tenant.mst_node n ON n.aid = @aid AND n.level = pos.level AND 
 SELECT cid, content FROM pds_tenant.mst_node WHERE aid = @aid AND level = @level AND after = @after LIMIT 1;
 
 -- name: ListNodesByCID :many
--- Reads through all nodes of the repository: there is no index by CID. Equal nodes stand at one position only.
-SELECT cid, content FROM pds_tenant.mst_node
-WHERE aid = @aid AND cid = ANY (@cids::bytea[]) LIMIT @max_rows::int;
+-- Reads through all nodes of the repository: there is no index by CID. Equal nodes stand at one position only. Those
+-- behind the one that makes it @max_bytes or more come without their content.
+SELECT s.cid, (CASE WHEN s.before < @max_bytes::bigint THEN s.content END)::bytea AS content FROM (
+  SELECT n.cid, n.content, sum(octet_length(n.content)) OVER (ORDER BY n.cid ROWS UNBOUNDED PRECEDING) - octet_length(n.content) AS before
+  FROM (
+    SELECT cid, content FROM pds_tenant.mst_node
+    WHERE aid = @aid AND cid = ANY (@cids::bytea[]) LIMIT @max_rows::int
+  ) n
+) s;
 
 -- name: ListNodes :many
 -- All of a repository, only ever streamed: for checks.

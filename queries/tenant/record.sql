@@ -29,15 +29,26 @@ FROM pds_tenant.actor a LEFT JOIN pds_tenant.record r ON r.aid = a.aid AND r.pat
 WHERE a.handle = @handle::text AND a.creating_since IS NULL;
 
 -- name: ListRecordsDesc :many
--- One collection, keys falling. @lo is "collection/", @hi the exclusive upper end: a cursor's path, or "collection0".
-SELECT path, cid, value FROM pds_tenant.record
-WHERE aid = @aid AND path > @lo::text AND path < @hi::text AND takedown_ref IS NULL
-ORDER BY path DESC LIMIT @max_rows::int;
+-- One collection, keys falling. @lo is "collection/", @hi the exclusive upper end: a cursor's path, or "collection0". The
+-- page ends with the record that makes it @max_bytes or more; the length of a value is known without reading it.
+SELECT s.path, s.cid, s.value FROM (
+  SELECT r.path, r.cid, r.value, sum(octet_length(r.value)) OVER (ORDER BY r.path DESC ROWS UNBOUNDED PRECEDING) - octet_length(r.value) AS before
+  FROM (
+    SELECT path, cid, value FROM pds_tenant.record
+    WHERE aid = @aid AND path > @lo::text AND path < @hi::text AND takedown_ref IS NULL
+    ORDER BY path DESC LIMIT @max_rows::int
+  ) r
+) s WHERE s.before < @max_bytes::bigint ORDER BY s.path DESC;
 
 -- name: ListRecordsAsc :many
-SELECT path, cid, value FROM pds_tenant.record
-WHERE aid = @aid AND path > @lo::text AND path < @hi::text AND takedown_ref IS NULL
-ORDER BY path LIMIT @max_rows::int;
+SELECT s.path, s.cid, s.value FROM (
+  SELECT r.path, r.cid, r.value, sum(octet_length(r.value)) OVER (ORDER BY r.path ROWS UNBOUNDED PRECEDING) - octet_length(r.value) AS before
+  FROM (
+    SELECT path, cid, value FROM pds_tenant.record
+    WHERE aid = @aid AND path > @lo::text AND path < @hi::text AND takedown_ref IS NULL
+    ORDER BY path LIMIT @max_rows::int
+  ) r
+) s WHERE s.before < @max_bytes::bigint ORDER BY s.path;
 
 -- name: ListCollections :many
 -- Jumps from collection to collection: as many probes as there are collections ('0' follows '/').
@@ -51,9 +62,15 @@ WITH RECURSIVE c AS (
 SELECT split_part(c.path, '/', 1)::text AS collection FROM c WHERE c.path IS NOT NULL LIMIT @max_rows::int;
 
 -- name: ListRecordsByCID :many
--- Reads through all records of the repository. Several paths may hold one block: it comes once.
-SELECT DISTINCT ON (cid) cid, value FROM pds_tenant.record
-WHERE aid = @aid AND cid = ANY (@cids::bytea[]) ORDER BY cid LIMIT @max_rows::int;
+-- Reads through all records of the repository. Several paths may hold one block: it comes once. Those behind the one that
+-- makes it @max_bytes or more come without their value.
+SELECT s.cid, (CASE WHEN s.before < @max_bytes::bigint THEN s.value END)::bytea AS value FROM (
+  SELECT r.cid, r.value, sum(octet_length(r.value)) OVER (ORDER BY r.cid ROWS UNBOUNDED PRECEDING) - octet_length(r.value) AS before
+  FROM (
+    SELECT DISTINCT ON (cid) cid, value FROM pds_tenant.record
+    WHERE aid = @aid AND cid = ANY (@cids::bytea[]) ORDER BY cid LIMIT @max_rows::int
+  ) r
+) s ORDER BY s.cid;
 
 -- name: ListRecordRows :many
 -- Pages in tree order, for checks.

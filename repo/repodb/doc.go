@@ -45,6 +45,9 @@ var (
 	ErrRecordNotFound = errors.New("record not found")
 	// ErrBlocksNotFound: a *MissingBlocks says which.
 	ErrBlocksNotFound = errors.New("blocks not found")
+	// ErrBlocksTooLarge: the blocks that were asked for are too many bytes for one
+	// answer.
+	ErrBlocksTooLarge = errors.New("the blocks are too large together: ask for fewer at once")
 	// ErrExportsBusy: as many exports of this tenant run as may.
 	ErrExportsBusy = errors.New("too many exports at once")
 	// ErrCorrupt: stored rows contradict each other. Check says how.

@@ -14,8 +14,46 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
-// MaxBlocks bounds one Blocks call.
-const MaxBlocks = 1000
+// MaxBlocks bounds one Blocks call, and MaxBlocksBytes what it reads: the blocks
+// may be that long together, or one of them longer.
+const (
+	MaxBlocks      = 1000
+	MaxBlocksBytes = 3 << 20
+)
+
+// Archive is a few blocks in memory, to be written.
+type Archive struct {
+	roots  []cid.Cid
+	blocks []block
+	size   int64
+}
+
+type block struct {
+	cid  []byte
+	data []byte
+}
+
+func (a *Archive) add(c, data []byte) {
+	a.blocks = append(a.blocks, block{c, data})
+	a.size += int64(len(c) + len(data) + 10)
+}
+
+// Size is about how many bytes Write writes, and how many the archive holds.
+func (a *Archive) Size() int64 { return a.size }
+
+// Write writes the archive in CAR format.
+func (a *Archive) Write(w io.Writer) error {
+	cw, err := car.NewWriter(w, a.roots...)
+	if err != nil {
+		return fmt.Errorf("write archive: %w", err)
+	}
+	for _, b := range a.blocks {
+		if err := cw.PutRaw(b.cid, b.data); err != nil {
+			return fmt.Errorf("write archive: %w", err)
+		}
+	}
+	return nil
+}
 
 // MissingBlocks says which blocks a repository does not have. It is an
 // ErrBlocksNotFound.
@@ -32,11 +70,10 @@ func (e *MissingBlocks) Error() string {
 // Unwrap makes it an ErrBlocksNotFound.
 func (e *MissingBlocks) Unwrap() error { return ErrBlocksNotFound }
 
-// Proof writes the archive that proves what stands at path, or that nothing
+// Proof gives the archive that proves what stands at path, or that nothing
 // does: the commit, the nodes from the root down to the key or all the way to
-// the gap, and the record if there is one. Nothing is written when it fails
-// before the first block.
-func (s *Store) Proof(ctx context.Context, schema db.Schema, aid int64, path string, w io.Writer) error {
+// the gap, and the record if there is one.
+func (s *Store) Proof(ctx context.Context, schema db.Schema, aid int64, path string) (*Archive, error) {
 	fail := func(err error) error { return fmt.Errorf("proof of %s in %s: %w", path, name(schema, aid), err) }
 	var (
 		st    Status
@@ -59,35 +96,27 @@ func (s *Store) Proof(ctx context.Context, schema db.Schema, aid int64, path str
 		return err
 	})
 	if err != nil {
-		return fail(err)
+		return nil, fail(err)
 	}
-	cw, err := car.NewWriter(w, st.Head.CID)
-	if err != nil {
-		return fail(err)
-	}
-	if err := cw.Put(st.Head.CID, st.Block); err != nil {
-		return fail(err)
-	}
+	a := &Archive{roots: []cid.Cid{st.Head.CID}}
+	a.add(st.Head.CID.Bytes(), st.Block)
 	for i := range nodes {
-		if err := cw.Put(nodes[i].CID, nodes[i].Block); err != nil {
-			return fail(err)
-		}
+		a.add(nodes[i].CID.Bytes(), nodes[i].Block)
 	}
 	for i := range recs {
-		if err := cw.PutRaw(recs[i].CID, recs[i].Value); err != nil {
-			return fail(err)
-		}
+		a.add(recs[i].CID, recs[i].Value)
 	}
-	return nil
+	return a, nil
 }
 
-// Blocks writes an archive without roots of these blocks: the newest commit,
+// Blocks gives an archive without roots of these blocks: the newest commit,
 // current nodes and current records. Repeated CIDs come once. If any is missing
-// the error is a *MissingBlocks, and nothing is written.
+// the error is a *MissingBlocks; if together they are longer than
+// MaxBlocksBytes, ErrBlocksTooLarge.
 //
 // There is no index by CID: it reads through the repository. Callers bound how
 // often.
-func (s *Store) Blocks(ctx context.Context, schema db.Schema, aid int64, cids []cid.Cid, w io.Writer) error {
+func (s *Store) Blocks(ctx context.Context, schema db.Schema, aid int64, cids []cid.Cid) (*Archive, error) {
 	fail := func(err error) error { return fmt.Errorf("blocks of %s: %w", name(schema, aid), err) }
 	found := make(map[string][]byte, len(cids))
 	err := s.db.Tenant(schema).ReadTx(ctx, func(tx *db.ReadTx) error {
@@ -107,24 +136,32 @@ func (s *Store) Blocks(ctx context.Context, schema db.Schema, aid int64, cids []
 		if len(rest) == 0 {
 			return nil
 		}
-		nodes, err := q.ListNodesByCID(ctx, tenantdb.ListNodesByCIDParams{AID: aid, Cids: rest, MaxRows: MaxBlocks})
+		nodes, err := q.ListNodesByCID(ctx, tenantdb.ListNodesByCIDParams{AID: aid, Cids: rest, MaxRows: MaxBlocks, MaxBytes: MaxBlocksBytes})
 		if err != nil {
 			return err
 		}
+		left := int64(MaxBlocksBytes)
 		for i := range nodes {
+			if nodes[i].Content == nil {
+				return ErrBlocksTooLarge
+			}
 			found[string(nodes[i].CID)] = nodes[i].Content
+			left -= int64(len(nodes[i].Content))
 		}
 		if rest = missing(rest, found); len(rest) == 0 {
 			return nil
 		}
-		records, err := q.ListRecordsByCID(ctx, tenantdb.ListRecordsByCIDParams{AID: aid, Cids: rest, MaxRows: MaxBlocks})
+		records, err := q.ListRecordsByCID(ctx, tenantdb.ListRecordsByCIDParams{AID: aid, Cids: rest, MaxRows: MaxBlocks, MaxBytes: left})
 		for i := range records {
+			if records[i].Value == nil {
+				return ErrBlocksTooLarge
+			}
 			found[string(records[i].CID)] = records[i].Value
 		}
 		return err
 	})
 	if err != nil {
-		return fail(err)
+		return nil, fail(err)
 	}
 	var lost MissingBlocks
 	for _, c := range cids {
@@ -133,23 +170,18 @@ func (s *Store) Blocks(ctx context.Context, schema db.Schema, aid int64, cids []
 		}
 	}
 	if len(lost.CIDs) > 0 {
-		return fail(&lost)
+		return nil, fail(&lost)
 	}
-	cw, err := car.NewWriter(w)
-	if err != nil {
-		return fail(err)
-	}
+	a := &Archive{}
 	for _, c := range cids {
-		block, ok := found[c.KeyString()]
+		data, ok := found[c.KeyString()]
 		if !ok {
-			continue // written already
+			continue // in it already
 		}
 		delete(found, c.KeyString())
-		if err := cw.Put(c, block); err != nil {
-			return fail(err)
-		}
+		a.add(c.Bytes(), data)
 	}
-	return nil
+	return a, nil
 }
 
 // missing is what of raw is not in found.

@@ -64,8 +64,8 @@ func (s *Store) GetRecord(ctx context.Context, schema db.Schema, didOrHandle, pa
 
 // ListRecords lists a collection by record key, falling unless reverse, without
 // what is taken down. after is the record key of the last page's last record, or
-// empty.
-func (s *Store) ListRecords(ctx context.Context, schema db.Schema, aid int64, collection, after string, limit int, reverse bool) ([]Record, error) {
+// empty. The page also ends with the record that makes it maxBytes or more.
+func (s *Store) ListRecords(ctx context.Context, schema db.Schema, aid int64, collection, after string, limit int, maxBytes int64, reverse bool) ([]Record, error) {
 	q := s.db.Tenant(schema).Q()
 	lo, hi := collection+"/", collection+"0" // '0' follows '/'
 	var list []tenantdb.ListRecordsDescRow
@@ -75,7 +75,7 @@ func (s *Store) ListRecords(ctx context.Context, schema db.Schema, aid int64, co
 			lo += after
 		}
 		var rows []tenantdb.ListRecordsAscRow
-		rows, err = q.ListRecordsAsc(ctx, tenantdb.ListRecordsAscParams{AID: aid, Lo: lo, Hi: hi, MaxRows: int32(limit)})
+		rows, err = q.ListRecordsAsc(ctx, tenantdb.ListRecordsAscParams{AID: aid, Lo: lo, Hi: hi, MaxRows: int32(limit), MaxBytes: maxBytes})
 		for _, r := range rows {
 			list = append(list, tenantdb.ListRecordsDescRow(r))
 		}
@@ -83,7 +83,7 @@ func (s *Store) ListRecords(ctx context.Context, schema db.Schema, aid int64, co
 		if after != "" {
 			hi = collection + "/" + after
 		}
-		list, err = q.ListRecordsDesc(ctx, tenantdb.ListRecordsDescParams{AID: aid, Lo: lo, Hi: hi, MaxRows: int32(limit)})
+		list, err = q.ListRecordsDesc(ctx, tenantdb.ListRecordsDescParams{AID: aid, Lo: lo, Hi: hi, MaxRows: int32(limit), MaxBytes: maxBytes})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list %s of %s: %w", collection, name(schema, aid), err)

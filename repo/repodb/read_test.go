@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func TestLists(t *testing.T) {
 				slices.Reverse(want)
 			}
 			for after := ""; ; {
-				page, err := s.ListRecords(ctx, schema, aid, collection, after, 7, reverse)
+				page, err := s.ListRecords(ctx, schema, aid, collection, after, 7, 1<<20, reverse)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -108,7 +109,7 @@ func TestTakenDownRecord(t *testing.T) {
 	mustWrite(t, s, schema, aid, create("com.example.a/1", post("1")), create("com.example.a/2", post("2")))
 	execSQL(t, url, "UPDATE "+schema.String()+".record SET takedown_ref = 'x' WHERE path = 'com.example.a/1'")
 	for range 2 {
-		list, err := s.ListRecords(t.Context(), schema, aid, "com.example.a", "", 10, false)
+		list, err := s.ListRecords(t.Context(), schema, aid, "com.example.a", "", 10, 1<<20, false)
 		if err != nil || len(list) != 1 || list[0].Path != "com.example.a/2" {
 			t.Error(list, err)
 		}
@@ -318,7 +319,11 @@ func TestProof(t *testing.T) {
 		for i := range 60 {
 			path := fmt.Sprintf("app.bsky.feed.post/3k%011d", i*30)
 			var out bytes.Buffer
-			if err := s.Proof(t.Context(), schema, aid, path, &out); err != nil {
+			a, err := s.Proof(t.Context(), schema, aid, path)
+			if err == nil {
+				err = a.Write(&out)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			root, blocks, err := readBlocks(out.Bytes())
@@ -345,7 +350,7 @@ func TestProof(t *testing.T) {
 			}
 		}
 	}
-	if err := s.Proof(t.Context(), schema, 99, "com.example.a/1", io.Discard); !errors.Is(err, ErrRepoNotFound) {
+	if _, err := s.Proof(t.Context(), schema, 99, "com.example.a/1"); !errors.Is(err, ErrRepoNotFound) {
 		t.Error(err)
 	}
 }
@@ -365,8 +370,12 @@ func TestBlocks(t *testing.T) {
 		cids = append(cids, c, c)
 	}
 	out.Reset()
-	if err := s.Blocks(t.Context(), schema, aid, cids, &out); err != nil {
-		t.Fatal(err)
+	a, err := s.Blocks(t.Context(), schema, aid, cids)
+	if err == nil {
+		err = a.Write(&out)
+	}
+	if err != nil || a.Size() < int64(out.Len())-100 {
+		t.Fatal(err, a.Size(), out.Len())
 	}
 	got, order := readAll(t, out.Bytes())
 	if len(order) != len(all) || len(got) != len(all) {
@@ -377,11 +386,55 @@ func TestBlocks(t *testing.T) {
 			t.Errorf("%s is another", c)
 		}
 	}
-	out.Reset()
-	err := s.Blocks(t.Context(), schema, other, cids[:2], &out)
+	_, err = s.Blocks(t.Context(), schema, other, cids[:2])
 	var lost *MissingBlocks
-	if !errors.As(err, &lost) || !errors.Is(err, ErrBlocksNotFound) || len(lost.CIDs) != 2 || out.Len() != 0 {
-		t.Errorf("another account's blocks: %v, %d bytes", err, out.Len())
+	if !errors.As(err, &lost) || !errors.Is(err, ErrBlocksNotFound) || len(lost.CIDs) != 2 {
+		t.Errorf("another account's blocks: %v", err)
+	}
+}
+
+// TestPagesEndByBytes: large records make short pages and small archives, and nothing is left out by them.
+func TestPagesEndByBytes(t *testing.T) {
+	s, schema := testStore(t, Config{})
+	aid, _ := newRepo(t, s.db, s.keys, schema)
+	var cids []cid.Cid
+	for i := range 10 {
+		w := create(fmt.Sprintf("com.example.a/%d", i), post(strings.Repeat(strconv.Itoa(i), 900_000)))
+		mustWrite(t, s, schema, aid, w)
+		cids = append(cids, dagcbor.CID(w.Record))
+	}
+	for _, reverse := range []bool{false, true} {
+		var got []string
+		pages, after := 0, ""
+		for {
+			page, err := s.ListRecords(t.Context(), schema, aid, "com.example.a", after, 100, 2_000_000, reverse)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			if len(page) > 3 {
+				t.Errorf("a page of %d records", len(page))
+			}
+			pages++
+			for _, r := range page {
+				got = append(got, r.Path)
+				_, after, _ = strings.Cut(r.Path, "/")
+			}
+		}
+		if len(got) != 10 || pages != 4 || slices.IsSorted(got) != reverse {
+			t.Errorf("%d pages, %v", pages, got)
+		}
+	}
+	if page, err := s.ListRecords(t.Context(), schema, aid, "com.example.a", "", 100, 1, true); err != nil || len(page) != 1 {
+		t.Errorf("a page has at least one record: %d, %v", len(page), err)
+	}
+	if a, err := s.Blocks(t.Context(), schema, aid, cids[:3]); err != nil || a.Size() < 2_700_000 {
+		t.Error(err)
+	}
+	if _, err := s.Blocks(t.Context(), schema, aid, cids); !errors.Is(err, ErrBlocksTooLarge) {
+		t.Errorf("%d blocks: %v", len(cids), err)
 	}
 }
 

@@ -1,0 +1,108 @@
+package handlers
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/auroralocus/locus/internal/limit"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+// What an answer takes in memory while its client reads it is taken from one amount that all of the process share, fairly
+// by tenant and address ([limit.Bytes]): before the handler begins, as much as the method's answers may take; then, when
+// the answer is there, as much as it does take.
+const (
+	// DefaultAnswerMemory is for all answers together.
+	DefaultAnswerMemory = 256 << 20
+	// LeastAnswerMemory lets some have the largest answers at once.
+	LeastAnswerMemory = 8 * largestAnswer
+
+	largestAnswer = 4 << 20
+	smallAnswer   = 64 << 10              // of methods that declare nothing: a record may be more, and then asks for it
+	tinyAnswer    = 4 << 10               // of methods that read a stream, for as long as that comes
+	pageBytes     = 1 << 20               // of records in one page: it ends early behind the one that reaches this
+	blocksAnswer  = repodb.MaxBlocksBytes // of getBlocks
+	rowsAnswer    = 1 << 20               // a full page of rows that are bounded each
+	invitesAnswer = 4 << 20               // accounts with the codes they gave away, and codes with who used them
+	spoolAnswer   = 1 << 20               // what repodb keeps in memory of an archive for its reader
+
+	// compressorBytes is what compressing an answer takes while it is being read.
+	compressorBytes = 1 << 20
+)
+
+// answers bounds what the methods' answers take in memory.
+func (d declaration) answers(n int64) declaration {
+	if n > largestAnswer {
+		panic(d.nsid + ": an answer of that size needs a larger LeastAnswerMemory")
+	}
+	d.answer = n
+	return d
+}
+
+// scopes is whom an answer's memory is taken from: the tenant, of IPv6 the network of 48 bits, the address.
+func (s *state) scopes(r *http.Request) []string {
+	a := visitor{req: r}.Addr()
+	path := []string{s.Tenant.Schema.String()}
+	if a.Is6() {
+		if p, err := a.WithZone("").Prefix(48); err == nil {
+			path = append(path, p.String())
+		}
+	}
+	return append(path, addressKey(a))
+}
+
+// reserve takes memory for the answer of a method before it is made.
+func (g *group) reserve(ctx context.Context, c *call, op *operation) *Error {
+	if g.answers == nil {
+		return nil
+	}
+	h, err := g.answers.Take(ctx, op.answer, c.state.scopes(c.req)...)
+	if err != nil {
+		return c.fail(err)
+	}
+	c.state.hold = h
+	return nil
+}
+
+// sized is an output that is encoded already.
+type sized interface{ size() int }
+
+// fits makes the reservation as large as an answer that turned out larger than the method declared.
+func (s *state) fits(out any) error {
+	if o, ok := out.(sized); ok && !s.hold.Grow(int64(o.size())) {
+		return limit.ErrNoBytes
+	}
+	return nil
+}
+
+// weighed is where an encoded answer is written: from then on it is all that the request holds.
+type weighed struct {
+	io.Writer
+	state *state
+}
+
+func (w weighed) weigh(n int) { w.state.hold.Set(int64(n)) }
+
+func (c *call) BodyWriter() io.Writer { return weighed{c.humaContext.BodyWriter(), c.state} }
+
+// route hands a request to the mux: through the compressor, if the client takes what it makes and there is memory for it.
+func (s *Server) route(st *state, w http.ResponseWriter, r *http.Request) {
+	// A connection that changes hands, and a file that the kernel copies: nothing may stand before them.
+	if r.Header.Get("Upgrade") != "" || files[r.URL.Path] || strings.HasPrefix(r.URL.Path, "/img/") || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	h := s.answers.Try(compressorBytes, st.scopes(r)...)
+	if h == nil {
+		w.Header().Add("Vary", "Accept-Encoding")
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	defer h.Release()
+	s.compressed.ServeHTTP(w, r)
+}
+
+// files are paths whose answers are never compressed.
+var files = map[string]bool{"/xrpc/com.atproto.sync.getBlob": true}

@@ -1,0 +1,158 @@
+package limit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestNobodyTakesTheLast(t *testing.T) {
+	b := NewBytes(1200)
+	fill := func(path ...string) (n int64, holds []*Hold) {
+		for {
+			h := b.Try(10, path...)
+			if h == nil {
+				return n, holds
+			}
+			n += 10
+			holds = append(holds, h)
+		}
+	}
+	release := func(holds []*Hold) {
+		for _, h := range holds {
+			h.Release()
+			h.Release()
+		}
+	}
+	a, held := fill("a")
+	if a != 600 {
+		t.Errorf("one tenant alone has %d", a)
+	}
+	n, other := fill("b")
+	if n != 300 {
+		t.Errorf("the second has %d", n)
+	}
+	release(held)
+	release(other)
+	if b.Used() != 0 || len(b.root.children) != 0 {
+		t.Fatal(b.Used(), b.root.children)
+	}
+	one, held := fill("a", "x")
+	if one != 400 {
+		t.Errorf("one address alone has %d", one)
+	}
+	two, more := fill("a", "y")
+	if two == 0 {
+		t.Error("nothing for a second address")
+	}
+	third, rest := fill("b", "x")
+	if third < 200 {
+		t.Errorf("another tenant has %d", third)
+	}
+	release(append(append(held, more...), rest...))
+	// However many addresses one tenant has, the others find as much.
+	held = nil
+	for i := range 1000 {
+		_, more := fill("a", fmt.Sprint(i))
+		held = append(held, more...)
+	}
+	if n, more := fill("b", "x"); n < 200 {
+		t.Errorf("beside a thousand addresses another tenant has %d", n)
+	} else {
+		release(more)
+	}
+	release(held)
+	var none *Hold
+	none.Release()
+	none.Set(5)
+	if !none.Grow(5) || b.Used() != 0 || len(b.root.children) != 0 {
+		t.Error(b.Used(), b.root.children)
+	}
+}
+
+func TestBytesAreWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBytes(100)
+		h, err := b.Take(t.Context(), 40, "a", "x")
+		if err != nil || h.Grow(60) || !h.Grow(10) {
+			t.Fatal(err, h.n)
+		}
+		began := time.Now()
+		if _, err := b.Take(t.Context(), 40, "a", "x"); !errors.Is(err, ErrNoBytes) || time.Since(began) != bytesWait {
+			t.Error(err, time.Since(began))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := b.Take(ctx, 40, "a", "x"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		got := make(chan *Hold)
+		go func() {
+			h, _ := b.Take(t.Context(), 40, "a", "x")
+			got <- h
+		}()
+		synctest.Wait()
+		if o := b.Try(1, "a", "x"); o != nil {
+			t.Error("overtaken")
+		}
+		o, err := b.Take(t.Context(), 40, "b", "x")
+		if err != nil {
+			t.Error(err)
+		}
+		h.Set(5)
+		if second := <-got; second == nil {
+			t.Error("not woken")
+		} else {
+			second.Release()
+		}
+		o.Release()
+		h.Release()
+		if b.Used() != 0 || len(b.root.children) != 0 || len(b.first) != 0 || len(b.waiting) != 0 {
+			t.Error(b.Used(), b.root.children, b.first)
+		}
+		// No more wait than may.
+		h, _ = b.Take(t.Context(), 33, "a", "x")
+		var wg sync.WaitGroup
+		for range waitingWhole {
+			wg.Go(func() { _, _ = b.Take(t.Context(), 33, "a", "x") })
+		}
+		synctest.Wait()
+		began = time.Now()
+		if _, err := b.Take(t.Context(), 33, "a", "x"); !errors.Is(err, ErrNoBytes) || time.Since(began) != 0 {
+			t.Error(err)
+		}
+		wg.Wait()
+		h.Release()
+	})
+}
+
+// TestBytesAtOnce: whatever many do at once, nothing is lost and the bound holds.
+func TestBytesAtOnce(t *testing.T) {
+	b := NewBytes(10_000)
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(i), 1))
+			for range 200 {
+				h, err := b.Take(t.Context(), int64(r.IntN(400)), fmt.Sprint(i%5), fmt.Sprint(i))
+				if err != nil {
+					continue
+				}
+				if b.Used() > 10_000 {
+					t.Error(b.Used())
+				}
+				h.Grow(int64(r.IntN(600)))
+				h.Release()
+			}
+		})
+	}
+	wg.Wait()
+	if b.Used() != 0 || len(b.root.children) != 0 || len(b.waiting) != 0 {
+		t.Error(b.Used(), len(b.root.children), len(b.waiting))
+	}
+}
