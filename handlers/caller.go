@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"strings"
 
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -75,39 +74,5 @@ type serviceAuthenticator interface {
 // Header is a header of the request, for the few methods that need one (atproto-proxy, User-Agent).
 func (v visitor) Header(name string) string { return v.req.Header.Get(name) }
 
-// Addr is the caller's address. X-Forwarded-For counts only as far as it was written by proxies at loopback,
-// link-local or private addresses.
-func (v visitor) Addr() netip.Addr {
-	peer := netip.Addr{}
-	if ap, err := netip.ParseAddrPort(v.req.RemoteAddr); err == nil {
-		peer = ap.Addr().Unmap()
-	}
-	forwarded := v.req.Header.Values("X-Forwarded-For")
-	for i := len(forwarded) - 1; i >= 0; i-- {
-		hops := strings.Split(forwarded[i], ",")
-		for j := len(hops) - 1; j >= 0; j-- {
-			if !trustedProxy(peer) {
-				return peer
-			}
-			hop, ok := hopAddr(strings.TrimSpace(hops[j]))
-			if !ok {
-				return peer
-			}
-			peer = hop
-		}
-	}
-	return peer
-}
-
-// hopAddr reads an address as proxies write it: some add the port.
-func hopAddr(text string) (netip.Addr, bool) {
-	if a, err := netip.ParseAddr(text); err == nil {
-		return a.Unmap(), true
-	}
-	ap, err := netip.ParseAddrPort(text)
-	return ap.Addr().Unmap(), err == nil
-}
-
-func trustedProxy(a netip.Addr) bool {
-	return !a.IsValid() || a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast()
-}
+// Addr is the caller's address, behind the proxies that the deployment trusts.
+func (v visitor) Addr() netip.Addr { return stateOf(v.req.Context()).addr }

@@ -26,6 +26,7 @@ import (
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
@@ -64,6 +65,7 @@ type Deps struct {
 	Services  serviceAuthenticator // nil: no method takes service tokens
 	Limits    *limit.Counter
 	Answers   *limit.Bytes // nil: DefaultAnswerMemory
+	Proxies   inbound.Proxies // whose X-Forwarded-For is believed
 }
 
 // namespaces is the table of contents of the whole interface: each line registers one namespace.
@@ -93,6 +95,7 @@ type Server struct {
 	log     *slog.Logger
 	now     func() time.Time
 	limits  *limit.Counter
+	proxies inbound.Proxies
 	byHost  func(context.Context, string) (tenant.Match, error)
 	mux     *http.ServeMux
 	api     huma.API
@@ -108,7 +111,7 @@ type Server struct {
 func New(d Deps) *Server { return assemble(d, namespaces) }
 
 func assemble(d Deps, register func(*group, Deps)) *Server {
-	s := &Server{log: d.Log, now: d.Now, limits: d.Limits, byHost: d.ByHost, mux: http.NewServeMux(), ops: map[string]*operation{}, sockets: newSockets(d.Tenants, d.Now)}
+	s := &Server{log: d.Log, proxies: d.Proxies, now: d.Now, limits: d.Limits, byHost: d.ByHost, mux: http.NewServeMux(), ops: map[string]*operation{}, sockets: newSockets(d.Tenants, d.Proxies, d.Now)}
 	bodies := map[reflect.Type]*lexicon.Method{}
 	s.answers, s.compressed = d.Answers, compressor(s.mux)
 	if s.answers == nil {

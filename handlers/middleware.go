@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -22,7 +23,8 @@ import (
 // state is what a request carries through the layers.
 type state struct {
 	tenant.Match
-	call *call // set once a method is reached
+	call *call      // set once a method is reached
+	addr netip.Addr // who calls
 	// arrival is the body, nil if none was announced.
 	arrival *arrival
 	log     *slog.Logger
@@ -56,7 +58,7 @@ func compressor(h http.Handler) http.Handler {
 }
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
-	st := &state{log: s.log, start: time.Now()}
+	st := &state{log: s.log, start: time.Now(), addr: s.proxies.Client(r)}
 	r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
 	st.arrival = arriving(rw, r)
 	st.w = &response{ResponseWriter: rw, req: r, arrival: st.arrival}

@@ -17,6 +17,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -43,6 +44,7 @@ var (
 // closes it.
 type sockets struct {
 	tenants *tenant.Registry // nil: tenants do not change
+	proxies inbound.Proxies
 	now     func() time.Time
 
 	mu      sync.Mutex
@@ -53,8 +55,8 @@ type sockets struct {
 	done    chan struct{} // closed when the last one has gone after close
 }
 
-func newSockets(tenants *tenant.Registry, now func() time.Time) *sockets {
-	return &sockets{tenants: tenants, now: now, open: map[*socket]struct{}{}, tenant: map[int64]int{}, address: map[netip.Addr]int{}, done: make(chan struct{})}
+func newSockets(tenants *tenant.Registry, proxies inbound.Proxies, now func() time.Time) *sockets {
+	return &sockets{tenants: tenants, proxies: proxies, now: now, open: map[*socket]struct{}{}, tenant: map[int64]int{}, address: map[netip.Addr]int{}, done: make(chan struct{})}
 }
 
 // socket is one consumer. Its handler's goroutine does all the writing, but for the close frame that answers the
@@ -81,7 +83,7 @@ type socket struct {
 func (s *sockets) admit(v visitor) (*socket, *Error) {
 	most, perAddress := v.Tenant.Settings.FirehoseSubscribersMax, v.Tenant.Settings.FirehoseSubscribersPerAddress
 	k := &socket{set: s, tenant: v.Tenant.ID, addr: v.Addr(), kick: make(chan struct{}, 1)}
-	if trustedProxy(k.addr) {
+	if s.proxies.Trusts(k.addr) {
 		k.addr = netip.Addr{} // a neighbour: a proxy that does not say for whom, or the operator's own
 	}
 	s.mu.Lock()

@@ -14,6 +14,7 @@ import (
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
@@ -42,7 +43,7 @@ type app struct {
 }
 
 // assemble hands each part exactly what it needs.
-func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, post outbox.Config, files blob.Config, answers *limit.Bytes, log *slog.Logger) *app {
+func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, post outbox.Config, files blob.Config, answers *limit.Bytes, proxies inbound.Proxies, log *slog.Logger) *app {
 	now := time.Now
 	tenants := tenant.NewRegistry(d, keys, origin, now, log)
 	actors := account.NewCache(d, 0, now)
@@ -65,7 +66,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		DB: d, Tenants: tenants, Keys: keys, Sessions: sessions, Actors: actors,
 		Acts: acts, Passwords: passwords,
 		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.DataDir, "pictures")}), Streams: streams, Documents: documents,
-		Lexicons: lexicon.Default(), Outbox: mails, Services: auth.NewServices(documents, now), Limits: limits, Answers: answers,
+		Lexicons: lexicon.Default(), Outbox: mails, Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
 	return &app{

@@ -41,8 +41,9 @@ type serveCmd struct {
 	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
 	DebugListen   string `placeholder:"ADDR" help:"Address of Go's profiler, /debug/pprof/, on loopback only; off by default." env:"LOCUS_DEBUG_LISTEN"`
 	Connections   int    `placeholder:"N" help:"Connections that may be open at once. Beyond it those that are idle are closed, the longest idle first, and only then new ones refused; default: ${default}." default:"10000" env:"LOCUS_CONNECTIONS"`
-	PerAddress    int    `name:"connections-per-address" placeholder:"N" help:"Of them, those of one address (of IPv6: one /64). Proxies, at loopback and private addresses, and WebSockets do not count; default: ${default}." default:"500" env:"LOCUS_CONNECTIONS_PER_ADDRESS"`
+	PerAddress    int    `name:"connections-per-address" placeholder:"N" help:"Of them, those of one address (of IPv6: one /64). Trusted proxies and WebSockets do not count; default: ${default}." default:"500" env:"LOCUS_CONNECTIONS_PER_ADDRESS"`
 	AnswerMemory  int64  `placeholder:"MIB" help:"Memory for the answers that are being made and read, of all together. Beyond it a call waits, and is then refused with 503; tenants and addresses share it; default: ${default}." default:"256" env:"LOCUS_ANSWER_MEMORY"`
+	Trusted       string `name:"trusted-proxies" placeholder:"LIST" help:"Who is believed in X-Forwarded-For: addresses, networks (192.0.2.0/24), loopback, private (which holds clients of your own network, too), none; default: ${default}." default:"loopback,private" env:"LOCUS_TRUSTED_PROXIES"`
 	AdminPassword string `placeholder:"TEXT" help:"Password of user admin on the tenants that --dev makes; default: ${default}." default:"admin-pass" env:"LOCUS_ADMIN_PASSWORD"`
 }
 
@@ -57,6 +58,10 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	if _, err := c.directory(""); err != nil {
 		return err
+	}
+	proxies, err := inbound.ParseProxies(c.Trusted)
+	if err != nil {
+		return fmt.Errorf("--trusted-proxies or LOCUS_TRUSTED_PROXIES: %w", err)
 	}
 	if c.DebugListen != "" {
 		if err := loopbackOnly("--debug-listen", c.DebugListen); err != nil {
@@ -118,7 +123,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	a := assemble(d, keys, facts.Config(c.DevNames), outside.resolver, post, c.blobs(), limit.NewBytes(c.AnswerMemory<<20), log)
+	a := assemble(d, keys, facts.Config(c.DevNames), outside.resolver, post, c.blobs(), limit.NewBytes(c.AnswerMemory<<20), proxies, log)
 	defer a.close()
 	if err := a.blobs.Ready(ctx); err != nil {
 		return fmt.Errorf("%w (--blob-store says where files go)", err)
@@ -147,7 +152,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	keeper := firehose.NewKeeper(d, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: outside.client})
 	group.Go(func() error { return keeper.Run(ctx) })
 	group.Go(func() error {
-		return serveHTTP(ctx, listener, inbound.Config{Open: c.Connections, PerAddress: c.PerAddress}, a.server, log)
+		return serveHTTP(ctx, listener, inbound.Config{Open: c.Connections, PerAddress: c.PerAddress, Neighbour: proxies.Trusts}, a.server, log)
 	})
 	if c.Dev {
 		if err := c.furnish(ctx, a); err != nil {

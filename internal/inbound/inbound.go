@@ -35,8 +35,8 @@ const (
 type Config struct {
 	Open       int // in all
 	PerAddress int // of one address, of IPv6 its network of 64 bits; upgraded ones (WebSockets) do not count
-	// Neighbour tells peers that are not strangers, whose connections count in all only. Without it these are loopback,
-	// link-local and private addresses: proxies, which come for many.
+	// Neighbour tells peers that are not strangers, whose connections count in all only: proxies, which come for many.
+	// Without it they are the default's.
 	Neighbour func(netip.Addr) bool
 	Floor     int64
 	Pause     time.Duration
@@ -76,7 +76,7 @@ func New(l net.Listener, cfg Config) *Listener {
 		cfg.PerAddress = DefaultPerAddress
 	}
 	if cfg.Neighbour == nil {
-		cfg.Neighbour = func(a netip.Addr) bool { return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() }
+		cfg.Neighbour = Proxies{}.Trusts
 	}
 	if cfg.Floor <= 0 {
 		cfg.Floor = DefaultFloor
