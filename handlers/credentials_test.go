@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"sync"
@@ -39,7 +40,9 @@ func TestEmailConfirmation(t *testing.T) {
 	}
 	u.call(request, nil).ok()
 	token := u.mailedToken(mail.KindConfirmEmail)
-	u.call(confirm, obj{"email": email, "token": first}).fails(400, "InvalidToken", "") // replaced
+	if token != first {
+		t.Errorf("the token in hand was killed: %q, then %q", first, token)
+	}
 	u.call(confirm, obj{"email": "other@example.com", "token": token}).fails(400, "InvalidEmail", "")
 	u.call(confirm, obj{"email": email, "token": "AAAAA-BBBBB"}).fails(400, "InvalidToken", "")
 	// Another's token is nothing, and stays good for its owner.
@@ -138,6 +141,65 @@ func TestPasswordReset(t *testing.T) {
 	token = u.mailedToken(mail.KindResetPassword)
 	h.clock.add(16 * time.Minute)
 	h.post(hostA, reset, "", in(token, "third")).fails(400, "ExpiredToken", "")
+}
+
+// A stranger who asks again and again kills no code, sends its owner few mails, and learns nothing.
+func TestAskingForOthers(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.set(hostA, "rate_limits", "on")
+	u := h.createAccount(hostA, "alice")
+	email := u.ask("com.atproto.server.getSession").ok().str("email")
+	ask := func(n int) {
+		t.Helper()
+		h.raw("POST", hostA, "/xrpc/com.atproto.server.requestPasswordReset", obj{"email": email}, fmt.Sprintf("X-Forwarded-For: 2001:db8:%x::1", n)).ok()
+	}
+	ask(0)
+	token := u.mailedToken(mail.KindResetPassword)
+	for n := range 14 {
+		h.clock.add(time.Minute)
+		ask(n + 1)
+	}
+	if n := len(h.queued(h.a)); n > 2*int(resetMails[0].Points) { // a window may end in the middle
+		t.Errorf("%d mails in a quarter of an hour", n)
+	}
+	if again := u.mailedToken(mail.KindResetPassword); again != token {
+		t.Errorf("%q, then %q", token, again)
+	}
+	h.post(hostA, "com.atproto.server.resetPassword", "", obj{"token": token, "password": "another-password"}).ok()
+	// Once used it is another one, and so it is after a day.
+	h.clock.add(time.Hour)
+	ask(20)
+	next := u.mailedToken(mail.KindResetPassword)
+	h.clock.add(25 * time.Hour)
+	ask(21)
+	if third := u.mailedToken(mail.KindResetPassword); next == token || third == next {
+		t.Errorf("%q, %q, %q", token, next, third)
+	}
+}
+
+// Somebody with the password alone has the owner's mailbox filled no faster than by two mails a minute, and the owner
+// signs in by the code that is there.
+func TestSignInMails(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.createAccount(hostA, "alice")
+	u.confirmed()
+	u.call("com.atproto.server.updateEmail", obj{"email": u.ask("com.atproto.server.getSession").ok().str("email"), "emailAuthFactor": true}).ok()
+	h.set(hostA, "rate_limits", "on")
+	for n := range 8 {
+		h.raw("POST", hostA, "/xrpc/"+createSession, obj{"identifier": u.handle, "password": userPassword}, fmt.Sprintf("X-Forwarded-For: 2001:db8:%x::1", n)).fails(401, "AuthFactorTokenRequired", "")
+	}
+	mails := 0
+	for _, m := range h.queued(h.a) {
+		if m.Kind == mail.KindSignIn {
+			mails++
+		}
+	}
+	if mails > 2*int(codeMails[0].Points) { // a window may end in the middle
+		t.Errorf("%d mails", mails)
+	}
+	u.signInWith(u.mailedToken(mail.KindSignIn)).ok()
 }
 
 // Of many who come with one token, one succeeds.

@@ -46,6 +46,10 @@ var (
 	// wrongOperators counts what no operator's password or token was.
 	wrongOperators = limit.Bucket{Name: "wrong-operator", Points: 30, Window: fiveMinutes}
 
+	// resetMails and codeMails are of the mails to one account, whoever asks for them.
+	resetMails = []limit.Bucket{{Name: "reset-mail-1h", Points: 5, Window: time.Hour}, {Name: "reset-mail-1d", Points: 15, Window: day}}
+	codeMails  = []limit.Bucket{{Name: "code-mail-1m", Points: 2, Window: time.Minute}}
+
 	// protectLimit is of methods that look at a password or a code.
 	protectLimit = limitRule{perAccount, []limit.Bucket{{Name: "protect-5m", Points: 30, Window: fiveMinutes}, {Name: "protect-1d", Points: 300, Window: day}}}
 

@@ -22,7 +22,7 @@ type tokenMail struct {
 	now      func() time.Time
 }
 
-// send issues a token in place of an earlier one and queues the mail with it: both or neither. find picks the account
+// send issues a token, or the one that is out and still good, and queues the mail with it: both or neither. find picks the account
 // inside the transaction. It gives the message's id.
 func (m tokenMail) send(ctx context.Context, v visitor, purpose accounts.TokenPurpose, find func(*tenantdb.Queries) (*accounts.Account, error)) (id string, err error) {
 	return m.sendAs(ctx, v, purpose, mail.Kind(purpose), find)
@@ -34,9 +34,9 @@ func (m tokenMail) sendAs(ctx context.Context, v visitor, purpose accounts.Token
 	if err != nil {
 		return "", err
 	}
-	token := accounts.NewToken()
 	err = m.db.Tenant(v.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
 		var a *accounts.Account
+		var token string
 		for try := 1; ; try++ {
 			var err error
 			if a, err = find(q); err != nil {
@@ -45,7 +45,7 @@ func (m tokenMail) sendAs(ctx context.Context, v visitor, purpose accounts.Token
 			if a.Email == "" {
 				return accounts.ErrNoEmail
 			}
-			err = accounts.IssueToken(ctx, q, secrets.Typed(), m.now(), a, purpose, token)
+			token, err = accounts.IssueToken(ctx, q, secrets.Typed(), m.now(), a, purpose)
 			if err == nil {
 				break
 			}

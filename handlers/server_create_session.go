@@ -142,9 +142,11 @@ func (m serverMethods) secondFactor(ctx context.Context, v visitor, secrets *aut
 	case factors.App:
 		return accounts.ErrFactorApp
 	}
-	_, err = m.mail.sendAs(ctx, v, accounts.TokenSignIn, kind, func(*tenantdb.Queries) (*accounts.Account, error) { return a, nil })
-	if err != nil {
-		return err
+	if m.guard.mayMail(v, a.DID, codeMails...) {
+		_, err = m.mail.sendAs(ctx, v, accounts.TokenSignIn, kind, func(*tenantdb.Queries) (*accounts.Account, error) { return a, nil })
+		if err != nil {
+			return err
+		}
 	}
 	return accounts.ErrFactorMailed
 }

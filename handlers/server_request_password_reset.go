@@ -15,18 +15,22 @@ import (
 const resetAnswerTime = 300 * time.Millisecond
 
 // requestPasswordReset mails the token that resetPassword wants. The answer is the same whether an account has the
-// address or not.
+// address or not, and whether it was written to often enough.
 // spec: lexicon com.atproto.server.requestPasswordReset
 func (m serverMethods) requestPasswordReset(ctx context.Context, v visitor, in *serverRequestPasswordResetInput) (*serverRequestPasswordResetOutput, error) {
 	floor := time.NewTimer(resetAnswerTime)
 	defer floor.Stop()
 	email := strings.ToLower(strings.TrimSpace(in.Body.Email))
-	_, err := m.mail.send(ctx, v, accounts.TokenResetPassword, func(q *tenantdb.Queries) (*accounts.Account, error) {
+	find := func(q *tenantdb.Queries) (*accounts.Account, error) {
 		if !strings.Contains(email, "@") { // ByIdentifier would take a handle
 			return nil, accounts.ErrNotFound
 		}
 		return accounts.ByIdentifier(ctx, q, email)
-	})
+	}
+	a, err := find(m.db.Tenant(v.Tenant.Schema).Q())
+	if err == nil && m.guard.mayMail(v, a.DID, resetMails...) {
+		_, err = m.mail.send(ctx, v, accounts.TokenResetPassword, find)
+	}
 	if err != nil && !errors.Is(err, accounts.ErrNotFound) {
 		return nil, err
 	}

@@ -129,6 +129,15 @@ func failureKey(kind string, parts ...string) string {
 	return kind + hex.EncodeToString(sum[:16])
 }
 
+// mayMail counts a mail that a stranger, or somebody with a password alone, makes us send to an account's owner. Where it
+// is one too many nobody is told: the code that is out is still good.
+func (g signinGuard) mayMail(v visitor, did string, most ...limit.Bucket) bool {
+	if !stateOf(v.req.Context()).limited(v.req, g.limits) {
+		return true
+	}
+	return !g.limits.Take(v.Tenant.Schema, did, 1, v.Tenant.Settings.RateLimitPercent, most...).Refused
+}
+
 // guess counts a code of six digits before anybody looks at it. Whoever gets that far knows the main password, so here
 // the account itself waits, whatever address the next code comes from: a million codes are few for somebody with many
 // addresses. Backup codes and mailed ones are long enough, and stay a way in meanwhile. guessed ends the row.

@@ -87,11 +87,15 @@ func (q *Queries) GetEmailToken(ctx context.Context, tokenMac []byte) (GetEmailT
 	return i, err
 }
 
-const UpsertEmailToken = `-- name: UpsertEmailToken :execrows
-INSERT INTO pds_tenant.email_token (aid, purpose, token_mac, created_at, expires_at)
+const UpsertEmailToken = `-- name: UpsertEmailToken :one
+INSERT INTO pds_tenant.email_token AS t (aid, purpose, token_mac, created_at, expires_at)
 SELECT c.aid, $1, $2, $3, $4
 FROM pds_tenant.account c WHERE c.aid = $5 AND c.email = $6::text FOR SHARE
-ON CONFLICT (aid, purpose) DO UPDATE SET token_mac = excluded.token_mac, created_at = excluded.created_at, expires_at = excluded.expires_at
+ON CONFLICT (aid, purpose) DO UPDATE SET
+  token_mac = CASE WHEN t.expires_at > excluded.created_at AND t.created_at >= $7 THEN t.token_mac ELSE excluded.token_mac END,
+  created_at = CASE WHEN t.expires_at > excluded.created_at AND t.created_at >= $7 THEN t.created_at ELSE excluded.created_at END,
+  expires_at = excluded.expires_at
+RETURNING token_mac, created_at
 `
 
 type UpsertEmailTokenParams struct {
@@ -101,21 +105,28 @@ type UpsertEmailTokenParams struct {
 	ExpiresAt time.Time
 	AID       int64
 	Email     string
+	KeepFrom  time.Time
 }
 
-// A new token replaces the one of the same purpose. Only for the address that it goes to: the lock has a change of
-// address come either before, and nothing is stored, or after, and the token is deleted with the others.
-func (q *Queries) UpsertEmailToken(ctx context.Context, arg UpsertEmailTokenParams) (int64, error) {
-	result, err := q.db.Exec(ctx, UpsertEmailToken,
+type UpsertEmailTokenRow struct {
+	TokenMac  []byte
+	CreatedAt time.Time
+}
+
+// One that is there, not older than keep_from and still good, stays and lives on; else the new one takes its place. Only
+// for the address that it goes to: the lock has a change of address come either before, and nothing is stored, or after,
+// and the token is deleted with the others.
+func (q *Queries) UpsertEmailToken(ctx context.Context, arg UpsertEmailTokenParams) (UpsertEmailTokenRow, error) {
+	row := q.db.QueryRow(ctx, UpsertEmailToken,
 		arg.Purpose,
 		arg.TokenMac,
 		arg.CreatedAt,
 		arg.ExpiresAt,
 		arg.AID,
 		arg.Email,
+		arg.KeepFrom,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+	var i UpsertEmailTokenRow
+	err := row.Scan(&i.TokenMac, &i.CreatedAt)
+	return i, err
 }

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"bytes"
 	"context"
 	"encoding/base32"
 	"errors"
@@ -40,10 +41,9 @@ var (
 
 var base32Upper = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// NewToken draws a token: XXXXX-XXXXX, 50 random bits. Draw it before the transaction, whose body may run twice.
+// NewToken draws a code: XXXXX-XXXXX, 50 random bits. Draw it before the transaction, whose body may run twice.
 func NewToken() string {
-	s := base32Upper.EncodeToString(random(7))
-	return s[:5] + "-" + s[5:10]
+	return readable(random(7))
 }
 
 // tokenMAC is what is stored of a token. It is keyed, so the rows alone let nobody try the 50 bits out; it names no
@@ -74,20 +74,47 @@ func normalToken(typed string) string {
 	return s
 }
 
-// IssueToken stores a token drawn by [NewToken] that is mailed to the account's address, in place of an earlier one of
-// the same purpose. mac is the tenant's credential secret. Errors: [ErrEmailOther]: the address was changed meanwhile,
-// and what goes to the old one must allow nothing.
-func IssueToken(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, now time.Time, a *Account, purpose TokenPurpose, token string) error {
-	n, err := q.UpsertEmailToken(ctx, tenantdb.UpsertEmailTokenParams{
-		AID: a.AID, Email: a.Email, Purpose: string(purpose), TokenMac: tokenMAC(mac, purpose, token), CreatedAt: now, ExpiresAt: now.Add(TokenLife),
-	})
-	if err != nil {
-		return fmt.Errorf("store %s token: %w", purpose, err)
+// tokenAge is how long one token may be mailed again, each time with its whole life before it.
+const tokenAge = 24 * time.Hour
+
+// IssueToken gives the token that is to be mailed to an account's address. One that was issued and is still good is given
+// again, and its time begins anew: who asks once more, or for somebody else, does not kill what is in the owner's hands.
+// mac is the tenant's credential secret. Errors: [ErrEmailOther]: the address was changed meanwhile, and what goes to the
+// old one must allow nothing.
+func IssueToken(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, now time.Time, a *Account, purpose TokenPurpose) (string, error) {
+	now = now.UTC().Truncate(time.Microsecond) // as the database keeps it
+	fresh := tokenOf(mac, a, purpose, now)
+	arg := tenantdb.UpsertEmailTokenParams{
+		AID: a.AID, Email: a.Email, Purpose: string(purpose), TokenMac: tokenMAC(mac, purpose, fresh), CreatedAt: now,
+		ExpiresAt: now.Add(TokenLife), KeepFrom: now.Add(-tokenAge),
 	}
-	if n == 0 {
-		return ErrEmailOther
+	for {
+		row, err := q.UpsertEmailToken(ctx, arg)
+		if db.IsNoRows(err) {
+			return "", ErrEmailOther
+		}
+		if err != nil {
+			return "", fmt.Errorf("store %s token: %w", purpose, err)
+		}
+		token := tokenOf(mac, a, purpose, row.CreatedAt)
+		if bytes.Equal(tokenMAC(mac, purpose, token), row.TokenMac) {
+			return token, nil
+		}
+		arg.KeepFrom = now.Add(time.Second) // a version before this one drew it: nobody can say it again
 	}
-	return nil
+}
+
+// tokenOf is the token that an account's owner is mailed for a purpose: XXXXX-XXXXX, 50 bits that nobody without the
+// tenant's secret can tell. The same account, purpose, address and moment give the same token, so that it can be mailed
+// again although only its MAC is stored.
+func tokenOf(mac *keyring.MAC, a *Account, purpose TokenPurpose, issued time.Time) string {
+	sum := mac.Sign(fmt.Appendf(nil, "email_token_text\x00%s\x00%d\x00%s\x00%d", purpose, a.AID, a.Email, issued.UnixMicro()))
+	return readable(sum)
+}
+
+func readable(b []byte) string {
+	s := base32Upper.EncodeToString(b[:7])
+	return s[:5] + "-" + s[5:10]
 }
 
 // TokenOwner says whose token it is, without using it: a cheap look before something costly. Errors: [ErrTokenInvalid],

@@ -1,10 +1,15 @@
--- name: UpsertEmailToken :execrows
--- A new token replaces the one of the same purpose. Only for the address that it goes to: the lock has a change of
--- address come either before, and nothing is stored, or after, and the token is deleted with the others.
-INSERT INTO pds_tenant.email_token (aid, purpose, token_mac, created_at, expires_at)
+-- name: UpsertEmailToken :one
+-- One that is there, not older than keep_from and still good, stays and lives on; else the new one takes its place. Only
+-- for the address that it goes to: the lock has a change of address come either before, and nothing is stored, or after,
+-- and the token is deleted with the others.
+INSERT INTO pds_tenant.email_token AS t (aid, purpose, token_mac, created_at, expires_at)
 SELECT c.aid, @purpose, @token_mac, @created_at, @expires_at
 FROM pds_tenant.account c WHERE c.aid = @aid AND c.email = @email::text FOR SHARE
-ON CONFLICT (aid, purpose) DO UPDATE SET token_mac = excluded.token_mac, created_at = excluded.created_at, expires_at = excluded.expires_at;
+ON CONFLICT (aid, purpose) DO UPDATE SET
+  token_mac = CASE WHEN t.expires_at > excluded.created_at AND t.created_at >= @keep_from THEN t.token_mac ELSE excluded.token_mac END,
+  created_at = CASE WHEN t.expires_at > excluded.created_at AND t.created_at >= @keep_from THEN t.created_at ELSE excluded.created_at END,
+  expires_at = excluded.expires_at
+RETURNING token_mac, created_at;
 
 -- name: GetEmailToken :one
 SELECT aid, purpose, expires_at FROM pds_tenant.email_token WHERE token_mac = @token_mac;
