@@ -279,10 +279,13 @@ type SignupRequest struct {
 }
 
 type StreamHead struct {
-	ID      int16
-	LastSeq int64
-	NextAID int64
-	LastUs  int64
+	ID         int16
+	LastSeq    int64
+	NextAID    int64
+	LastUs     int64
+	Timeline   string
+	JumpedFrom int64
+	JumpedTo   int64
 }
 
 type Totp struct {

@@ -60,6 +60,23 @@ func (q *Queries) GetEventAfter(ctx context.Context, afterSeq int64) (GetEventAf
 	return i, err
 }
 
+const GetSyncedAfter = `-- name: GetSyncedAfter :one
+SELECT EXISTS (SELECT 1 FROM pds_tenant.repo_event WHERE aid = $1 AND seq > $2 AND kind = 2)::boolean AS synced
+`
+
+type GetSyncedAfterParams struct {
+	AID      int64
+	AfterSeq int64
+}
+
+// Whether a #sync of an account is behind a number.
+func (q *Queries) GetSyncedAfter(ctx context.Context, arg GetSyncedAfterParams) (bool, error) {
+	row := q.db.QueryRow(ctx, GetSyncedAfter, arg.AID, arg.AfterSeq)
+	var synced bool
+	err := row.Scan(&synced)
+	return synced, err
+}
+
 const InsertCommitEvents = `-- name: InsertCommitEvents :many
 WITH ok AS (
   SELECT x.aid, x.rev, x.at, x.seq_off, x.payload, row_number() OVER (ORDER BY x.n) AS k
@@ -67,10 +84,20 @@ WITH ok AS (
     WITH ORDINALITY AS x(aid, rev, at, seq_off, payload, n)
   JOIN pds_tenant.actor a ON a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY ($6::bytea[])
 ), h AS (
-  UPDATE pds_tenant.stream_head s
-  SET last_seq = s.last_seq + (SELECT count(*) FROM ok),
+  UPDATE pds_tenant.stream_head s SET
+    next_aid = s.next_aid + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
+    last_seq = s.last_seq + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END + (SELECT count(*) FROM ok),
+    jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_from ELSE s.last_seq END,
+    jumped_to = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_to ELSE s.last_seq + 1000000 END,
+    timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8),
     last_us = greatest(s.last_us + 200, (extract(epoch FROM (SELECT max(ok.at) FROM ok)) * 1000000)::bigint) + 200 * ((SELECT count(*) FROM ok) - 1)
-  WHERE s.id = 1 AND EXISTS (SELECT 1 FROM ok) RETURNING s.last_seq, s.last_us
+  WHERE s.id = 1 AND EXISTS (SELECT 1 FROM ok) RETURNING s.last_seq, s.last_us, s.jumped_from, s.jumped_to
+), j AS (
+  -- The numbers passed over just before these: see stream_head.sql.
+  INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
+  SELECT h.jumped_to, 0, 0, (SELECT max(ok.at) FROM ok), h.jumped_from, 0, '', h.last_us - 200 * (SELECT count(*) FROM ok)
+  FROM h WHERE h.jumped_to = h.last_seq - (SELECT count(*) FROM ok) AND h.jumped_to > 0
+  ON CONFLICT (seq) DO NOTHING
 )
 INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
 SELECT h.last_seq - (SELECT count(*) FROM ok) + ok.k, ok.aid, 1, ok.at, ok.rev, ok.seq_off, ok.payload,
@@ -178,6 +205,38 @@ func (q *Queries) InsertJump(ctx context.Context, arg InsertJumpParams) error {
 		arg.TimeUs,
 	)
 	return err
+}
+
+const ListEventActors = `-- name: ListEventActors :many
+SELECT DISTINCT aid FROM pds_tenant.repo_event
+WHERE seq > $1 AND seq <= $2::bigint AND kind > 0 ORDER BY aid LIMIT $3::int
+`
+
+type ListEventActorsParams struct {
+	AfterSeq int64
+	UpTo     int64
+	MaxRows  int32
+}
+
+// Whose events are behind after_seq, up to up_to.
+func (q *Queries) ListEventActors(ctx context.Context, arg ListEventActorsParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, ListEventActors, arg.AfterSeq, arg.UpTo, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var aid int64
+		if err := rows.Scan(&aid); err != nil {
+			return nil, err
+		}
+		items = append(items, aid)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const ListEvents = `-- name: ListEvents :many

@@ -36,6 +36,53 @@ func (q *Queries) GetStreamHead(ctx context.Context) (GetStreamHeadRow, error) {
 	return i, err
 }
 
+const GetStreamState = `-- name: GetStreamState :one
+SELECT s.last_seq, s.jumped_from, s.jumped_to, s.timeline,
+  (s.timeline <> left(pg_walfile_name(pg_current_wal_lsn()), 8))::boolean AS promoted,
+  coalesce(e.seq, 0)::bigint AS at_seq, coalesce(e.kind, 0)::smallint AS at_kind, coalesce(e.aid, 0)::bigint AS at_aid,
+  coalesce(e.rev, 0)::bigint AS at_rev, coalesce(e.time_us, 0)::bigint AS at_us, coalesce(e.size, 0)::int AS at_size
+FROM pds_tenant.stream_head s LEFT JOIN LATERAL (
+  SELECT r.seq, r.kind, r.aid, r.rev, r.time_us, octet_length(r.payload) AS size
+  FROM pds_tenant.repo_event r WHERE r.seq >= $1::bigint ORDER BY r.seq LIMIT 1
+) e ON true
+WHERE s.id = 1
+`
+
+type GetStreamStateRow struct {
+	LastSeq    int64
+	JumpedFrom int64
+	JumpedTo   int64
+	Timeline   string
+	Promoted   bool
+	AtSeq      int64
+	AtKind     int16
+	AtAID      int64
+	AtRev      int64
+	AtUs       int64
+	AtSize     int32
+}
+
+// Where the stream is, which history it is of, and what it has at number @seen: the event of this number, or the first
+// behind it. at_seq is 0 if there is none.
+func (q *Queries) GetStreamState(ctx context.Context, seen int64) (GetStreamStateRow, error) {
+	row := q.db.QueryRow(ctx, GetStreamState, seen)
+	var i GetStreamStateRow
+	err := row.Scan(
+		&i.LastSeq,
+		&i.JumpedFrom,
+		&i.JumpedTo,
+		&i.Timeline,
+		&i.Promoted,
+		&i.AtSeq,
+		&i.AtKind,
+		&i.AtAID,
+		&i.AtRev,
+		&i.AtUs,
+		&i.AtSize,
+	)
+	return i, err
+}
+
 const InsertWALMark = `-- name: InsertWALMark :one
 SELECT pg_logical_emit_message(true, 'locus', '')::text AS place FROM pds_tenant.stream_head WHERE id = 1
 `
@@ -50,9 +97,19 @@ func (q *Queries) InsertWALMark(ctx context.Context) (string, error) {
 }
 
 const LockNextAID = `-- name: LockNextAID :one
-UPDATE pds_tenant.stream_head SET next_aid = next_aid + 1 WHERE id = 1 RETURNING (next_aid - 1)::bigint AS aid
+
+UPDATE pds_tenant.stream_head s SET
+  next_aid = s.next_aid + 1 + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
+  last_seq = s.last_seq + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
+  jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_from ELSE s.last_seq END,
+  jumped_to = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_to ELSE s.last_seq + 1000000 END,
+  timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
+WHERE s.id = 1 RETURNING (s.next_aid - 1)::bigint AS aid
 `
 
+// The timeline is the server's: it changes when a standby is promoted, and numbers and account keys that were given out
+// may be missing then. Every statement that takes some passes over 1,000,000 of both first (JumpBy in internal/firehose),
+// and the next event's statement inserts the row that stands for them.
 // Takes an account key. The row stays locked until the transaction ends: keep what follows short.
 func (q *Queries) LockNextAID(ctx context.Context) (int64, error) {
 	row := q.db.QueryRow(ctx, LockNextAID)
@@ -62,9 +119,22 @@ func (q *Queries) LockNextAID(ctx context.Context) (int64, error) {
 }
 
 const LockNextSeqs = `-- name: LockNextSeqs :one
-UPDATE pds_tenant.stream_head
-SET last_seq = last_seq + $1::bigint, last_us = greatest(last_us + 200, $2::bigint) + 200 * ($1::bigint - 1)
-WHERE id = 1 RETURNING last_seq, last_us
+WITH h AS (
+  UPDATE pds_tenant.stream_head s SET
+    next_aid = s.next_aid + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
+    last_seq = s.last_seq + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END + $1::bigint,
+    jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_from ELSE s.last_seq END,
+    jumped_to = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_to ELSE s.last_seq + 1000000 END,
+    timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8),
+    last_us = greatest(s.last_us + 200, $2::bigint) + 200 * ($1::bigint - 1)
+  WHERE s.id = 1 RETURNING s.last_seq, s.last_us, s.jumped_from, s.jumped_to
+), j AS (
+  INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
+  SELECT h.jumped_to, 0, 0, to_timestamp($2::bigint / 1000000.0), h.jumped_from, 0, '', h.last_us - 200 * $1::bigint
+  FROM h WHERE h.jumped_to = h.last_seq - $1::bigint AND h.jumped_to > 0
+  ON CONFLICT (seq) DO NOTHING
+)
+SELECT h.last_seq, h.last_us FROM h
 `
 
 type LockNextSeqsParams struct {
@@ -84,5 +154,66 @@ func (q *Queries) LockNextSeqs(ctx context.Context, arg LockNextSeqsParams) (Loc
 	row := q.db.QueryRow(ctx, LockNextSeqs, arg.N, arg.NowUs)
 	var i LockNextSeqsRow
 	err := row.Scan(&i.LastSeq, &i.LastUs)
+	return i, err
+}
+
+const LockStream = `-- name: LockStream :one
+SELECT last_seq, jumped_from, jumped_to, (timeline <> left(pg_walfile_name(pg_current_wal_lsn()), 8))::boolean AS promoted
+FROM pds_tenant.stream_head WHERE id = 1 FOR UPDATE
+`
+
+type LockStreamRow struct {
+	LastSeq    int64
+	JumpedFrom int64
+	JumpedTo   int64
+	Promoted   bool
+}
+
+func (q *Queries) LockStream(ctx context.Context) (LockStreamRow, error) {
+	row := q.db.QueryRow(ctx, LockStream)
+	var i LockStreamRow
+	err := row.Scan(
+		&i.LastSeq,
+		&i.JumpedFrom,
+		&i.JumpedTo,
+		&i.Promoted,
+	)
+	return i, err
+}
+
+const UpdateStreamJumped = `-- name: UpdateStreamJumped :one
+UPDATE pds_tenant.stream_head s SET
+  next_aid = s.next_aid + $1::bigint,
+  last_seq = greatest(s.last_seq, $2::bigint) + $1::bigint,
+  jumped_from = s.last_seq,
+  jumped_to = greatest(s.last_seq, $2::bigint) + $1::bigint,
+  timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8),
+  last_us = greatest(s.last_us + 200, $3::bigint)
+WHERE s.id = 1 RETURNING s.jumped_from, s.jumped_to, s.last_us, s.timeline
+`
+
+type UpdateStreamJumpedParams struct {
+	By    int64
+	Seen  int64
+	NowUs int64
+}
+
+type UpdateStreamJumpedRow struct {
+	JumpedFrom int64
+	JumpedTo   int64
+	LastUs     int64
+	Timeline   string
+}
+
+// Passes over the next numbers, at least until it is @by behind @seen, and over as many account keys.
+func (q *Queries) UpdateStreamJumped(ctx context.Context, arg UpdateStreamJumpedParams) (UpdateStreamJumpedRow, error) {
+	row := q.db.QueryRow(ctx, UpdateStreamJumped, arg.By, arg.Seen, arg.NowUs)
+	var i UpdateStreamJumpedRow
+	err := row.Scan(
+		&i.JumpedFrom,
+		&i.JumpedTo,
+		&i.LastUs,
+		&i.Timeline,
+	)
 	return i, err
 }

@@ -21,20 +21,18 @@ func DeleteEventsOf(ctx context.Context, q *tenantdb.Queries, aid int64, limit i
 	return n, nil
 }
 
-// Jump passes over the next by numbers, for a tenant that was restored from a
-// backup: consumers have numbers the backup does not, and must not get them again
-// with other content. It answers the last number passed over.
+// Jump passes over the next by numbers, and as many account keys, for a tenant
+// that was restored from a backup: consumers have numbers the backup does not, and
+// must not get them again with other content. It answers the last number passed
+// over. The tenant may be served meanwhile: a process that has seen more jumps
+// behind that by itself.
 func Jump(ctx context.Context, t *db.Tenant, by int64, at time.Time) (last int64, err error) {
 	if by < 1 {
 		return 0, fmt.Errorf("jump by %d: not forward", by)
 	}
 	err = t.Tx(ctx, func(q *tenantdb.Queries) error {
-		head, err := q.LockNextSeqs(ctx, tenantdb.LockNextSeqsParams{N: by, NowUs: at.UnixMicro()})
-		if err != nil {
-			return err
-		}
-		last = head.LastSeq
-		return q.InsertJump(ctx, tenantdb.InsertJumpParams{Seq: last, First: last - by + 1, At: at, TimeUs: head.LastUs})
+		_, last, err = jump(ctx, q, 0, by, at)
+		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("jump by %d: %w", by, err)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -273,7 +275,7 @@ func TestCursors(t *testing.T) {
 	}
 	appendEvents(t, tenant, firehose.NewIdentity(11, did, "a.test", now))
 	try("before the jump", at(10), 1_000_011, false, nil)
-	try("in the jump", at(500_000), 1_000_011, false, nil)
+	try("in the jump", at(500_000), 1_000_011, true, nil)
 	try("behind the jump", at(1_000_010), 1_000_011, false, nil)
 	try("newest behind the jump", at(1_000_011), 0, false, nil)
 	try("future behind the jump", at(1_000_012), 0, false, firehose.ErrFutureCursor)
@@ -396,27 +398,78 @@ func TestHole(t *testing.T) {
 	}
 }
 
-// TestWentBack: a stream that goes back ends its subscriptions.
+// TestWentBack: the stream of a database that goes back on the same timeline, as a disk that is put back to an earlier
+// state does, and gives a number out again, goes on behind all that was seen. What was lost is told.
 func TestWentBack(t *testing.T) {
 	url := dbtest.URL(t)
 	d := dbtest.Open(t, url)
 	schema := dbtest.Tenant(t, d)
-	appendEvents(t, d.Tenant(schema), firehose.NewIdentity(1, did, "a.test", time.Now()), firehose.NewIdentity(1, did, "a.test", time.Now()))
-	n := newNode(t, d, newKeys(t), time.Now, firehose.Config{})
+	tenant := d.Tenant(schema)
+	identity := func(aid int64) firehose.Event { return firehose.NewIdentity(aid, did, "a.test", time.Now()) }
+	appendEvents(t, tenant, identity(1))
+	told := make(chan firehose.Lost, 10)
+	n := newNode(t, d, newKeys(t), time.Now, firehose.Config{StepBack: func(_ context.Context, l firehose.Lost) error {
+		told <- l
+		return nil
+	}})
 	sub, err := n.tails.Subscribe(t.Context(), schema, firehose.From{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer sub.Close()
-	execSQL(t, url, "UPDATE "+schema.String()+".stream_head SET last_seq = 1")
-	if _, err := sub.Next(t.Context(), nil); !errors.Is(err, firehose.ErrBroken) {
-		t.Error(err)
+	appendEvents(t, tenant, identity(2), identity(3))
+	for seq := int64(1); seq < 3; {
+		batch, err := sub.Next(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seq = batch[len(batch)-1].Seq
 	}
-	again, err := n.tails.Subscribe(t.Context(), schema, firehose.From{})
-	if err != nil {
-		t.Fatal(err)
+	// Back to number 1, and on again with another 2, 3 and 4, before anybody looks.
+	execSQL(t, url, strings.ReplaceAll(`BEGIN; DELETE FROM s.repo_event WHERE seq > 1;
+		INSERT INTO s.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
+			SELECT seq + n, 3 + n, kind, sequenced_at, rev, seq_off, payload, time_us + 7 * n FROM s.repo_event, generate_series(1, 3) n WHERE seq = 1;
+		UPDATE s.stream_head SET last_seq = 4; COMMIT`, "s.", schema.String()+"."))
+	lost := <-told
+	if lost.From != 2 || lost.To != 3 || lost.Events != 2 || !lost.Complete || lost.Behind < firehose.JumpBy {
+		t.Errorf("%+v", lost)
 	}
-	again.Close()
+	var aids []int64
+	for _, a := range lost.Actors {
+		aids = append(aids, a.AID)
+	}
+	// Those of the lost events, and those whose events have numbers that consumers may know already.
+	if !slices.Equal(aids, []int64{2, 3, 4, 5, 6}) {
+		t.Errorf("told anew: %v", aids)
+	}
+	appendEvents(t, tenant, identity(7))
+	for seq := int64(3); seq <= 4; { // 4 was given out before the step back was seen
+		batch, err := sub.Next(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seq = batch[len(batch)-1].Seq; seq != 4 && seq != lost.Behind+1 {
+			t.Errorf("went on with %d, want %d", seq, lost.Behind+1)
+		}
+	}
+	// A newcomer with a number of the lost part, and one from before it: no ghosts, and the first is told.
+	for cursor, outdated := range map[int64]bool{1: false, lost.Behind - 10: true} {
+		sub, err := n.tails.Subscribe(t.Context(), schema, firehose.From{Seq: cursor, HasSeq: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sub.Outdated != outdated {
+			t.Errorf("cursor %d: outdated %v", cursor, sub.Outdated)
+		}
+		batch, err := sub.Next(t.Context(), nil)
+		if err != nil || batch[0].AID < 4 {
+			t.Errorf("cursor %d: %v %v", cursor, batch, err)
+		}
+		sub.Close()
+	}
+	if !n.log.has("EVENTS LOST") {
+		t.Error("nobody is told")
+	}
 }
 
 // TestManySubscribers: all share one copy of each message.

@@ -55,46 +55,47 @@ func (s *Subscription) Close() { s.tail.tails.leave(s.tail) }
 func (s *Subscription) begin(ctx context.Context, from From) error {
 	r := s.tail.ring.Load()
 	s.pos = r.last
+	if !from.HasTime && !from.HasSeq {
+		return nil
+	}
+	r, st := s.tail.settled(ctx)
+	s.pos = r.last
+	passedOver := st != nil && from.Seq > st.JumpedFrom && from.Seq < st.JumpedTo
 	switch {
 	case from.HasTime:
 		return s.beginAt(ctx, from)
-	case !from.HasSeq:
-		return nil
-	case from.Seq >= r.first-1 && from.Seq <= r.last:
+	case from.Seq >= r.first-1 && from.Seq <= r.last && !passedOver:
 		s.pos = from.Seq // younger than the ring's age: inside any window
 		return nil
 	}
 	q := s.tail.tenant.Q()
-	if from.Seq > r.last {
-		// Another node's subscriber may be ahead of what this one has read.
-		last, err := q.GetLastSeq(ctx)
-		if err != nil {
-			return err
-		}
-		if from.Seq > last {
-			return ErrFutureCursor
-		}
-	}
-	next, err := q.GetEventAfter(ctx, max(from.Seq, 0))
+	// One statement: an event that comes between two questions must not be taken for one that is gone.
+	next, err := q.GetStreamState(ctx, max(from.Seq, 0)+1)
 	switch {
-	case db.IsNoRows(err):
-		// Nothing behind the cursor is kept, so all there was is gone, or there was nothing.
-		last, err := q.GetLastSeq(ctx)
-		if err != nil {
-			return err
-		}
-		s.pos, s.Outdated = last, from.Seq != 0 && from.Seq < last
-		return nil
 	case err != nil:
 		return err
+	case from.Seq > next.LastSeq: // another node's subscriber may be ahead of what this one has read
+		return ErrFutureCursor
+	case next.AtSeq == 0:
+		// Nothing behind the cursor is kept, so all there was is gone, or there was nothing.
+		s.pos, s.Outdated = next.LastSeq, from.Seq != 0 && from.Seq < next.LastSeq
+		return nil
 	}
-	before := next.Seq - 1
-	if Kind(next.Kind) == KindNothing {
-		before = next.Rev
+	at := markAt(&next)
+	before := at.seq - 1
+	if at.kind == KindNothing {
+		before = at.rev
 	}
 	s.pos = max(from.Seq, 0)
-	if cut := s.cutoff(from); next.TimeUs < cut {
-		if s.pos, err = s.beforeTime(ctx, q, cut); err != nil {
+	if at.kind == KindNothing && before < from.Seq {
+		// Its number was given out in a history that is not the database's: what else it has got of that nobody knows.
+		s.Outdated = true
+		if !s.tail.told.Swap(true) {
+			s.tail.tails.log.Warn("a consumer asks for what is behind an event that this database does not have; it is told that it may have missed some", "schema", s.tail.tenant.Schema(), "cursor", from.Seq)
+		}
+	}
+	if cut := s.cutoff(from); at.us < cut {
+		if s.pos, err = beforeTime(ctx, q, cut); err != nil {
 			return err
 		}
 		s.Outdated = from.Seq != 0
@@ -113,7 +114,7 @@ func (s *Subscription) cutoff(from From) int64 {
 
 // beginAt begins with the first event at or after a time.
 func (s *Subscription) beginAt(ctx context.Context, from From) error {
-	pos, err := s.beforeTime(ctx, s.tail.tenant.Q(), max(from.TimeUS-(OpTimes-1), s.cutoff(from)))
+	pos, err := beforeTime(ctx, s.tail.tenant.Q(), max(from.TimeUS-(OpTimes-1), s.cutoff(from)))
 	if err == nil {
 		s.pos = pos
 	}
@@ -122,10 +123,6 @@ func (s *Subscription) beginAt(ctx context.Context, from From) error {
 
 // beforeTime finds the number before the first event whose time is us or later:
 // the newest, if there is none. Times rise with numbers, so it halves.
-func (s *Subscription) beforeTime(ctx context.Context, q *tenantdb.Queries, us int64) (int64, error) {
-	return beforeTime(ctx, q, us)
-}
-
 func beforeTime(ctx context.Context, q *tenantdb.Queries, us int64) (int64, error) {
 	last, err := q.GetLastSeq(ctx)
 	if err != nil {
@@ -166,7 +163,7 @@ const (
 // Next hands out the next events, waiting for one. It returns none when kick has
 // something. The slice is the caller's to read until the next call.
 //
-// Errors: ErrTooSlow, ErrBroken, ErrClosed, ctx's.
+// Errors: ErrTooSlow, ErrClosed, ctx's.
 func (s *Subscription) Next(ctx context.Context, kick <-chan struct{}) ([]*Item, error) {
 	for {
 		r := s.tail.ring.Load()
@@ -239,8 +236,7 @@ func (s *Subscription) readPage(ctx context.Context) error {
 		}
 	}
 	if len(rows) == 0 {
-		// Everything up to the ring was dropped by retention, which is much younger than a minute, or the ring is
-		// of another process's restore.
+		// Everything up to the ring was dropped by retention, which is much younger than a minute.
 		return ErrTooSlow
 	}
 	return nil

@@ -2,11 +2,13 @@ package firehose
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
 )
 
 // What a tail reads at once.
@@ -26,9 +28,14 @@ type tail struct {
 
 	ring atomic.Pointer[ring]
 
+	repairing atomic.Int32 // step backs being mended
+	told      atomic.Bool  // that a consumer has a number that was passed over
+
 	// Of run alone.
 	bytes    int
-	holeFrom int64 // behind which number a hole was seen
+	trail    []mark    // the newest events, those of no account too
+	checked  time.Time // when the history was looked at last
+	holeFrom int64     // behind which number a hole was seen
 	holeAt   time.Time
 	failing  bool
 }
@@ -39,6 +46,7 @@ type ring struct {
 	items []*Item
 	first int64 // all events from here on are in items
 	last  int64
+	mark  mark          // of the event last
 	next  chan struct{} // closed when there is a newer ring
 	err   error         // the end
 }
@@ -70,11 +78,10 @@ func (tl *tail) publish(r *ring) {
 func (tl *tail) run() {
 	t := tl.tails
 	ctx := t.life
-	end := ErrClosed
 	defer func() {
 		t.drop(tl)
 		if r := tl.ring.Load(); r != nil {
-			tl.publish(&ring{first: r.first, last: r.last, err: end})
+			tl.publish(&ring{first: r.first, last: r.last, mark: r.mark, err: ErrClosed})
 		}
 	}()
 	if !tl.begin(ctx) {
@@ -106,10 +113,10 @@ func (tl *tail) run() {
 			return
 		}
 		err := tl.look(ctx, hinted)
+		if errors.Is(err, errOtherHistory) {
+			err = tl.stepBack(ctx)
+		}
 		switch {
-		case err == ErrBroken:
-			end = err
-			return
 		case err != nil && ctx.Err() == nil:
 			if !tl.failing {
 				t.log.Warn("stream cannot be read; subscribers wait", "schema", tl.tenant.Schema(), "err", err)
@@ -138,8 +145,17 @@ func (tl *tail) run() {
 func (tl *tail) begin(ctx context.Context) bool {
 	for wait := tl.tails.cfg.Poll; ; wait = min(2*wait, time.Second) {
 		last, err := tl.tenant.Q().GetLastSeq(ctx)
+		var st tenantdb.GetStreamStateRow
 		if err == nil {
-			tl.publish(&ring{first: last + 1, last: last})
+			st, err = tl.tenant.Q().GetStreamState(ctx, last)
+		}
+		if err == nil {
+			at := mark{seq: last}
+			if st.AtSeq == last && last > 0 {
+				at = markAt(&st)
+				tl.trail = append(tl.trail, at)
+			}
+			tl.publish(&ring{first: last + 1, last: last, mark: at})
 			close(tl.ready)
 			return true
 		}
@@ -157,27 +173,34 @@ func (tl *tail) begin(ctx context.Context) bool {
 // look reads what is new. With a hint that there is something it spares the
 // question.
 func (tl *tail) look(ctx context.Context, hinted bool) error {
-	last := tl.ring.Load().last
-	head := last
-	if !hinted {
-		var err error
-		if head, err = tl.tenant.Q().GetLastSeq(ctx); err != nil {
+	r := tl.ring.Load()
+	last, head := r.last, r.last
+	if now := tl.tails.now(); !hinted || now.Sub(tl.checked) >= checkEvery || now.Before(tl.checked) {
+		high := tl.tails.hub.highest(tl.tenant.Schema())
+		st, err := tl.tenant.Q().GetStreamState(ctx, last)
+		if err != nil {
 			return err
 		}
-		if head < last {
-			tl.tails.log.Error("stream went back: a backup was restored without a jump of its numbers", "schema", tl.tenant.Schema(), "was", last, "is", head)
-			return ErrBroken
+		first := tl.checked.IsZero() // of a tail: what was written before there was one
+		if lacks(&st, r.mark) || (st.Promoted || high > st.LastSeq || first && tl.tails.hub.lost(tl.tenant.Schema(), &st)) && tl.repairing.Load() == 0 {
+			tl.checked = now
+			return errOtherHistory
 		}
+		tl.checked, head = now, st.LastSeq
 	}
 	for hinted || last < head {
 		page, err := ListEvents(ctx, tl.tenant.Q(), last, tailEvents, tailBytes)
 		if err != nil {
 			return err
 		}
+		if len(page) > 0 && page[0].Kind == KindNothing && page[0].before() < last {
+			return errOtherHistory // what is being read was passed over
+		}
 		fresh, upTo := tl.take(page, last, tl.tails.now())
 		if upTo == last {
 			return nil // a hole, or what was new is gone already: next time
 		}
+		tl.remember(page, upTo)
 		tl.extend(fresh, upTo)
 		last, hinted = upTo, len(page) == tailEvents || weigh(page) >= tailBytes
 	}
@@ -237,7 +260,7 @@ func (tl *tail) pass(from, to int64, now time.Time) bool {
 // extend puts new events into the ring.
 func (tl *tail) extend(fresh []*Item, upTo int64) {
 	old := tl.ring.Load()
-	next := &ring{items: append(old.items, fresh...), first: old.first, last: upTo}
+	next := &ring{items: append(old.items, fresh...), first: old.first, last: upTo, mark: tl.trail[len(tl.trail)-1]}
 	for _, it := range fresh {
 		tl.bytes += len(it.wire)
 		if it.Kind == KindAccount {
@@ -265,7 +288,7 @@ func (tl *tail) forget(r *ring, it *Item) *ring {
 		}
 		kept = append(kept, old)
 	}
-	return &ring{items: kept, first: r.first, last: r.last}
+	return &ring{items: kept, first: r.first, last: r.last, mark: r.mark}
 }
 
 // excess is how many of the oldest events the ring has to let go. Over the limit
@@ -289,7 +312,7 @@ func (tl *tail) excess(r *ring) int {
 // too slow.
 func (tl *tail) shorter(r *ring) *ring {
 	drop := tl.excess(r)
-	next := &ring{first: r.first, last: r.last, items: slices.Clone(r.items[drop:])}
+	next := &ring{first: r.first, last: r.last, mark: r.mark, items: slices.Clone(r.items[drop:])}
 	for _, it := range r.items[:drop] {
 		tl.bytes -= len(it.wire)
 		next.first = it.Seq + 1

@@ -16,8 +16,6 @@ var (
 	ErrFutureCursor = errors.New("cursor in the future")
 	// ErrTooSlow: the subscriber fell further behind than is kept for it.
 	ErrTooSlow = errors.New("stream consumer too slow")
-	// ErrBroken: the stream went back, which only a restored backup does.
-	ErrBroken = errors.New("stream went back")
 	// ErrClosed: the process is going down.
 	ErrClosed = errors.New("streams are closed")
 )
@@ -47,6 +45,10 @@ type Config struct {
 	Linger time.Duration
 	// HoleWait is how long a number without an event is waited for. Default 3 s.
 	HoleWait time.Duration
+	// StepBack is told of events that were sent and are not in the database any
+	// more, and tells the accounts concerned anew. It is called again after an
+	// error, and by each process that has seen any.
+	StepBack func(context.Context, Lost) error
 }
 
 func (c Config) withDefaults() Config {

@@ -8,10 +8,20 @@ WITH ok AS (
     WITH ORDINALITY AS x(aid, rev, at, seq_off, payload, n)
   JOIN pds_tenant.actor a ON a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY (@commits::bytea[])
 ), h AS (
-  UPDATE pds_tenant.stream_head s
-  SET last_seq = s.last_seq + (SELECT count(*) FROM ok),
+  UPDATE pds_tenant.stream_head s SET
+    next_aid = s.next_aid + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
+    last_seq = s.last_seq + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END + (SELECT count(*) FROM ok),
+    jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_from ELSE s.last_seq END,
+    jumped_to = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_to ELSE s.last_seq + 1000000 END,
+    timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8),
     last_us = greatest(s.last_us + 200, (extract(epoch FROM (SELECT max(ok.at) FROM ok)) * 1000000)::bigint) + 200 * ((SELECT count(*) FROM ok) - 1)
-  WHERE s.id = 1 AND EXISTS (SELECT 1 FROM ok) RETURNING s.last_seq, s.last_us
+  WHERE s.id = 1 AND EXISTS (SELECT 1 FROM ok) RETURNING s.last_seq, s.last_us, s.jumped_from, s.jumped_to
+), j AS (
+  -- The numbers passed over just before these: see stream_head.sql.
+  INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
+  SELECT h.jumped_to, 0, 0, (SELECT max(ok.at) FROM ok), h.jumped_from, 0, '', h.last_us - 200 * (SELECT count(*) FROM ok)
+  FROM h WHERE h.jumped_to = h.last_seq - (SELECT count(*) FROM ok) AND h.jumped_to > 0
+  ON CONFLICT (seq) DO NOTHING
 )
 INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
 SELECT h.last_seq - (SELECT count(*) FROM ok) + ok.k, ok.aid, 1, ok.at, ok.rev, ok.seq_off, ok.payload,
@@ -68,3 +78,12 @@ VALUES (@seq, 0, 0, @at, sqlc.arg(first)::bigint - 1, 0, '', @time_us);
 SELECT (s.last_seq - coalesce((SELECT CASE WHEN e.kind = 0 THEN e.rev ELSE e.seq - 1 END FROM pds_tenant.repo_event e ORDER BY e.seq LIMIT 1), s.last_seq)
   - (SELECT coalesce(sum(CASE WHEN e.kind = 0 THEN e.seq - e.rev ELSE 1 END), 0) FROM pds_tenant.repo_event e))::bigint AS holes
 FROM pds_tenant.stream_head s WHERE s.id = 1;
+
+-- name: ListEventActors :many
+-- Whose events are behind after_seq, up to up_to.
+SELECT DISTINCT aid FROM pds_tenant.repo_event
+WHERE seq > @after_seq AND seq <= sqlc.arg(up_to)::bigint AND kind > 0 ORDER BY aid LIMIT @max_rows::int;
+
+-- name: GetSyncedAfter :one
+-- Whether a #sync of an account is behind a number.
+SELECT EXISTS (SELECT 1 FROM pds_tenant.repo_event WHERE aid = @aid AND seq > @after_seq AND kind = 2)::boolean AS synced;

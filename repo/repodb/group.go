@@ -155,6 +155,9 @@ func (s *Store) commitGroup(tenant *db.Tenant, group []*pending) {
 	for _, p := range group {
 		seq := seqs[p.aid]
 		last = max(last, seq)
+		if seq > 0 && err == nil {
+			s.hub.Wrote(tenant.Schema(), seq, p.aid, p.commit.Head.Rev)
+		}
 		p.done <- outcome{seq: seq, err: err}
 	}
 	if last > 0 {
