@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
@@ -50,13 +51,16 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	sessions := auth.NewSessions(d, keys, actors, now)
 	hub := firehose.NewHub()
 	repos := repodb.New(d, keys, now, log, repodb.Config{Hub: hub})
-	streams := firehose.NewTails(d, hub, now, log, firehose.Config{})
+	var acts *act.Acts // there before anybody subscribes
+	streams := firehose.NewTails(d, hub, now, log, firehose.Config{
+		StepBack: func(ctx context.Context, lost firehose.Lost) error { return acts.StepBack(ctx, lost) },
+	})
 	blobs := blob.New(d, keys, now, log, files)
 	documents := identity.NewResolver(resolver)
 	mails := outbox.New(d, keys, tenants, post, now, log)
 	limits := limit.New(d, now, log)
 	passwords := account.NewPasswords(account.PasswordConfig{}, now)
-	acts := act.New(act.Parts{
+	acts = act.New(act.Parts{
 		DB: d, Tenants: tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: actors, Directory: resolver.PLC,
 		Documents: documents, Repos: repos, Blobs: blobs, Outbox: mails, Hub: hub, Now: now, Log: log,
 	})

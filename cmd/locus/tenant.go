@@ -25,7 +25,7 @@ type tenantCmd struct {
 	Show   tenantShowCmd   `cmd:"" help:"Show one tenant with all its settings."`
 	Set    tenantSetCmd    `cmd:"" help:"Change settings of a tenant. Running servers follow within a second or two."`
 	SMTP   tenantSMTPCmd   `cmd:"" name:"smtp" help:"Give a tenant a mail server of its own. Its URL is stored sealed."`
-	Jump   tenantJumpCmd   `cmd:"" help:"Pass over sequence numbers of a tenant's event stream, after restoring it from a backup and before serving it."`
+	Jump   tenantJumpCmd   `cmd:"" help:"Pass over sequence numbers of a tenant's event stream after restoring it from a backup, also while it is served."`
 	Keys   tenantKeysCmd   `cmd:"" help:"List every setting with its kind, default and meaning."`
 }
 
