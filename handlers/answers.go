@@ -41,16 +41,9 @@ func (d declaration) answers(n int64) declaration {
 	return d
 }
 
-// scopes is whom an answer's memory is taken from: the tenant, of IPv6 the network of 48 bits, the address.
-func (s *state) scopes(r *http.Request) []string {
-	a := visitor{req: r}.Addr()
-	path := []string{s.Tenant.Schema.String()}
-	if a.Is6() {
-		if p, err := a.WithZone("").Prefix(48); err == nil {
-			path = append(path, p.String())
-		}
-	}
-	return append(path, addressKey(a))
+// scopes is whom what a request takes of anything shared is counted for.
+func (s *state) scopes(r *http.Request) limit.Path {
+	return limit.PathOf(s.Tenant.Schema, visitor{req: r}.Addr())
 }
 
 // reserve takes memory for the answer of a method before it is made.

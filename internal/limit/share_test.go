@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/auroralocus/locus/db"
 )
 
 func TestNobodyTakesTheLast(t *testing.T) {
@@ -83,7 +86,7 @@ func TestBytesAreWaitedFor(t *testing.T) {
 			t.Fatal(err, h.n)
 		}
 		began := time.Now()
-		if _, err := b.Take(t.Context(), 40, "a", "x"); !errors.Is(err, ErrNoBytes) || time.Since(began) != bytesWait {
+		if _, err := b.Take(t.Context(), 40, "a", "x"); !errors.Is(err, ErrNoBytes) || time.Since(began) != bytesWait.Time {
 			t.Error(err, time.Since(began))
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -118,7 +121,7 @@ func TestBytesAreWaitedFor(t *testing.T) {
 		// No more wait than may.
 		h, _ = b.Take(t.Context(), 33, "a", "x")
 		var wg sync.WaitGroup
-		for range waitingWhole {
+		for range bytesWait.Whole {
 			wg.Go(func() { _, _ = b.Take(t.Context(), 33, "a", "x") })
 		}
 		synctest.Wait()
@@ -154,5 +157,95 @@ func TestBytesAtOnce(t *testing.T) {
 	wg.Wait()
 	if b.Used() != 0 || len(b.root.children) != 0 || len(b.waiting) != 0 {
 		t.Error(b.Used(), len(b.root.children), len(b.waiting))
+	}
+}
+
+// However many of one tenant wait, who comes from another is next; inside a tenant the same by address.
+func TestWhoComesIsNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPlaces(1, Waiting{Time: time.Minute, First: 1000, Whole: 1000})
+		var order []string
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		work := func(path ...string) {
+			wg.Go(func() {
+				h, err := p.Take(t.Context(), path...)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				order = append(order, fmt.Sprint(path))
+				mu.Unlock()
+				time.Sleep(time.Second)
+				h.Release()
+			})
+			synctest.Wait()
+		}
+		for range 20 {
+			work("a", "x")
+		}
+		work("a", "y")
+		work("b", "x")
+		work("c", "x")
+		wg.Wait()
+		at := func(who string) int {
+			for i, o := range order {
+				if o == who {
+					return i
+				}
+			}
+			return -1
+		}
+		if b, c, y := at("[b x]"), at("[c x]"), at("[a y]"); b > 3 || c > 3 || y > 6 {
+			t.Errorf("%v", order)
+		}
+		if p.Used() != 0 || len(p.root.children) != 0 || len(p.first) != 0 {
+			t.Error(p.Used(), p.root.children, p.first)
+		}
+	})
+}
+
+// One place less than all is what one tenant can have.
+func TestPlaces(t *testing.T) {
+	p := NewPlaces(4, Waiting{})
+	var held []*Hold
+	for {
+		h := p.Try("a", "x")
+		if h == nil {
+			break
+		}
+		held = append(held, h)
+	}
+	if len(held) == 0 || len(held) > 2 {
+		t.Errorf("one tenant has %d of 4", len(held))
+	}
+	if h := p.Try("b"); h == nil {
+		t.Error("nothing for another tenant")
+	}
+	if _, err := p.Take(t.Context(), "a", "x"); !errors.Is(err, ErrNoPlace) {
+		t.Error(err)
+	}
+	for _, h := range held {
+		h.Release()
+	}
+}
+
+func TestPathOf(t *testing.T) {
+	schema, err := db.ParseSchema("t_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"203.0.113.9":          "[t_1 203.0.113.9]",
+		"::ffff:203.0.113.9":   "[t_1 203.0.113.9]",
+		"2001:db8:1:2:3:4:5:6": "[t_1 2001:db8:1::/48 2001:db8:1:2::/64]",
+		"fe80::1%eth0":         "[t_1 fe80::/48 fe80::/64]",
+		"":                     "[t_1]",
+	} {
+		a, _ := netip.ParseAddr(text)
+		if got := fmt.Sprint(PathOf(schema, a)); got != want {
+			t.Errorf("%s: %s", text, got)
+		}
 	}
 }

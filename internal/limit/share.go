@@ -1,0 +1,347 @@
+package limit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+)
+
+var (
+	// ErrNoBytes: an answer got no memory in time.
+	ErrNoBytes = errors.New("no memory for the answer within the time it may wait")
+	// ErrNoPlace: something that few may do at once was not begun in time.
+	ErrNoPlace = errors.New("no place within the time one may wait")
+)
+
+// Path says for whom something shared is taken, the widest scope first: a tenant, of IPv6 the network of 48 bits, the
+// address (of IPv6 its network of 64 bits).
+type Path []string
+
+// PathOf is the path of a caller. Where the address is not known, or is the server's own, the tenant stands alone.
+func PathOf(schema db.Schema, a netip.Addr) Path {
+	p := Path{schema.String()}
+	a = a.Unmap().WithZone("")
+	switch {
+	case !a.IsValid():
+		return p
+	case a.Is4():
+		return append(p, a.String())
+	}
+	for _, bits := range []int{48, 64} {
+		if net, err := a.Prefix(bits); err == nil {
+			p = append(p, net.Masked().String())
+		}
+	}
+	return p
+}
+
+// Waiting says how long somebody may wait for a part of what is shared, and how many may at once for one first scope (a
+// tenant) and for one whole path: a request that waits holds memory, too. Without a time nobody waits.
+type Waiting struct {
+	Time  time.Duration
+	First int
+	Whole int
+}
+
+// bytesWait is how answers wait for memory.
+var bytesWait = Waiting{Time: 5 * time.Second, First: 256, Whole: 32}
+
+// Bytes is an amount of memory that many share. It is safe for concurrent use.
+type Bytes struct{ shared }
+
+// NewBytes shares size bytes.
+func NewBytes(size int64) *Bytes {
+	return &Bytes{shared{size: size, wait: bytesWait, none: ErrNoBytes, first: map[string]int{}}}
+}
+
+// Take waits for n bytes in the name of the path: [ErrNoBytes] if there are none in time.
+func (b *Bytes) Take(ctx context.Context, n int64, path ...string) (*Hold, error) {
+	return b.take(ctx, n, path)
+}
+
+// Try is Take that does not wait; nil if there is no room.
+func (b *Bytes) Try(n int64, path ...string) *Hold { return b.try(n, path) }
+
+// Places is how many may do something at once. It is safe for concurrent use.
+type Places struct{ shared }
+
+// NewPlaces shares n places.
+func NewPlaces(n int, w Waiting) *Places {
+	return &Places{shared{size: int64(n), wait: w, none: ErrNoPlace, first: map[string]int{}}}
+}
+
+// Take waits for a place in the name of the path: [ErrNoPlace] if there is none in time, or too many wait.
+func (p *Places) Take(ctx context.Context, path ...string) (*Hold, error) {
+	return p.take(ctx, 1, path)
+}
+
+// Try is Take that does not wait; nil if there is no place.
+func (p *Places) Try(path ...string) *Hold { return p.try(1, path) }
+
+// shared is an amount that many share fairly by a path of scopes: a tenant, at it a network, in it an address.
+//
+// No scope ever takes the last of what its parent has: what it holds may be at most as much as what is left to its
+// siblings. So one tenant alone has half of all, two have a third each, and whoever comes finds as much as each of those
+// has that are there; the same inside a tenant. Of those who wait the one goes first whose tenant holds least, then whose
+// tenant was served longest ago, and so on down the path: who comes to an amount that one tenant wants all of is next,
+// however many of that tenant's wait.
+type shared struct {
+	size int64
+	wait Waiting
+	none error
+
+	mu      sync.Mutex
+	root    share
+	waiting []*waiter // the longest waiting first
+	first   map[string]int
+	served  int64 // how often somebody who waited was
+}
+
+// share is what one scope holds.
+type share struct {
+	parent   *share
+	key      string
+	used     int64
+	waiting  int
+	served   int64 // when somebody of it who waited was served last: shared.served at that time
+	children map[string]*share
+}
+
+// Hold is a part of what is shared. The nil pointer holds nothing, and all its methods do nothing.
+type Hold struct {
+	of   *shared
+	leaf *share
+	n    int64
+}
+
+type waiter struct {
+	hold  *Hold
+	first string
+	n     int64
+	ready chan struct{} // closed when the hold has n
+	got   bool
+}
+
+// Used is how much is held now.
+func (b *shared) Used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.root.used
+}
+
+func (b *shared) take(ctx context.Context, n int64, path []string) (*Hold, error) {
+	b.mu.Lock()
+	leaf := b.find(path)
+	h := &Hold{of: b, leaf: leaf}
+	if leaf.waiting == 0 && leaf.fits(n, b.size) {
+		h.add(n)
+		b.mu.Unlock()
+		return h, nil
+	}
+	first := ""
+	if len(path) > 0 {
+		first = path[0]
+	}
+	if b.wait.Time == 0 || leaf.waiting >= b.wait.Whole || b.first[first] >= b.wait.First {
+		leaf.drop()
+		b.mu.Unlock()
+		return nil, b.none
+	}
+	w := &waiter{hold: h, first: first, n: n, ready: make(chan struct{})}
+	leaf.waiting++
+	b.first[first]++
+	b.waiting = append(b.waiting, w)
+	b.mu.Unlock()
+	late := time.NewTimer(b.wait.Time)
+	defer late.Stop()
+	err := b.none
+	select {
+	case <-w.ready:
+		return h, nil
+	case <-late.C:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if w.got {
+		return h, nil // meanwhile
+	}
+	b.waiting = slices.DeleteFunc(b.waiting, func(other *waiter) bool { return other == w })
+	b.left(w)
+	leaf.drop()
+	return nil, err
+}
+
+func (b *shared) try(n int64, path []string) *Hold {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	leaf := b.find(path)
+	if leaf.waiting > 0 || !leaf.fits(n, b.size) {
+		leaf.drop()
+		return nil
+	}
+	h := &Hold{of: b, leaf: leaf}
+	h.add(n)
+	return h
+}
+
+// Grow makes the hold n if it is less and there is room; it says whether the hold is n or more.
+func (h *Hold) Grow(n int64) bool {
+	if h == nil {
+		return true
+	}
+	h.of.mu.Lock()
+	defer h.of.mu.Unlock()
+	more := n - h.n
+	if more <= 0 {
+		return true
+	}
+	if !h.leaf.fits(more, h.of.size) {
+		return false
+	}
+	h.add(more)
+	return true
+}
+
+// Set makes the hold n, also beyond the bound: what is held already is better counted than not.
+func (h *Hold) Set(n int64) {
+	if h == nil {
+		return
+	}
+	h.of.mu.Lock()
+	defer h.of.mu.Unlock()
+	less := n < h.n
+	h.add(n - h.n)
+	if less {
+		h.of.wake()
+	}
+}
+
+// Release gives everything back, once.
+func (h *Hold) Release() {
+	if h == nil {
+		return
+	}
+	h.of.mu.Lock()
+	defer h.of.mu.Unlock()
+	if h.leaf == nil {
+		return
+	}
+	h.add(-h.n)
+	h.leaf.drop()
+	h.leaf = nil
+	h.of.wake()
+}
+
+func (h *Hold) add(n int64) {
+	h.n += n
+	for s := h.leaf; s != nil; s = s.parent {
+		s.used += n
+	}
+}
+
+// find is the share of a path, made if need be.
+func (b *shared) find(path []string) *share {
+	s := &b.root
+	for _, key := range path {
+		child := s.children[key]
+		if child == nil {
+			child = &share{parent: s, key: key}
+			if s.children == nil {
+				s.children = map[string]*share{}
+			}
+			s.children[key] = child
+		}
+		s = child
+	}
+	return s
+}
+
+// drop forgets shares that nobody needs.
+func (s *share) drop() {
+	for s.parent != nil && s.used == 0 && s.waiting == 0 && len(s.children) == 0 {
+		delete(s.parent.children, s.key)
+		s = s.parent
+	}
+}
+
+// fits says whether a share may have n more.
+func (s *share) fits(n, size int64) bool {
+	room, ok := s.room(size)
+	return ok && n <= room
+}
+
+// room is what a share may have more: at most what its parent may have beside it.
+func (s *share) room(size int64) (int64, bool) {
+	if s.parent == nil {
+		return size - s.used, true
+	}
+	room, ok := s.parent.room(size)
+	room -= s.used
+	return room, ok && room > 0
+}
+
+// before says which of two shares goes first: at the widest scope in which they differ, the one that holds less, or else
+// was served longer ago.
+func before(a, b *share) int {
+	up, down := a.depth(), b.depth()
+	for ; up > down; up-- {
+		a = a.parent
+	}
+	for ; down > up; down-- {
+		b = b.parent
+	}
+	if a == b {
+		return 0
+	}
+	if n := before(a.parent, b.parent); n != 0 {
+		return n
+	}
+	return cmp.Or(cmp.Compare(a.used, b.used), cmp.Compare(a.served, b.served))
+}
+
+func (s *share) depth() (n int) {
+	for ; s.parent != nil; s = s.parent {
+		n++
+	}
+	return n
+}
+
+// wake gives to those who wait, as long as there is something for one of them.
+func (b *shared) wake() {
+	for {
+		best := -1
+		for i, w := range b.waiting {
+			if w.hold.leaf.fits(w.n, b.size) && (best < 0 || before(w.hold.leaf, b.waiting[best].hold.leaf) < 0) {
+				best = i
+			}
+		}
+		if best < 0 {
+			return
+		}
+		w := b.waiting[best]
+		b.waiting = slices.Delete(b.waiting, best, best+1)
+		w.hold.add(w.n)
+		b.left(w)
+		b.served++
+		for s := w.hold.leaf; s != nil; s = s.parent {
+			s.served = b.served
+		}
+		w.got = true
+		close(w.ready)
+	}
+}
+
+func (b *shared) left(w *waiter) {
+	w.hold.leaf.waiting--
+	if b.first[w.first]--; b.first[w.first] == 0 {
+		delete(b.first, w.first)
+	}
+}
