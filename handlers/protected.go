@@ -1,6 +1,10 @@
 package handlers
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/auroralocus/locus/internal/tenant"
+)
 
 // protectedMethods are never called elsewhere in an account's name: no service token is made for them and they are not
 // proxied. In lower case, because names are compared without regard to it.
@@ -37,6 +41,28 @@ func lowerSet(names ...string) map[string]bool {
 func isProtected(nsid string) bool {
 	n := strings.ToLower(nsid)
 	return protectedMethods[n] || strings.HasPrefix(n, ownNamespace)
+}
+
+// needsMain says whether a method gives power over others: no app password makes a token for it, whatever else it may. An
+// account can be somebody's moderation service, here or elsewhere, and its apps are not.
+func needsMain(nsid string) bool {
+	n := strings.ToLower(nsid)
+	for _, power := range []string{"com.atproto.admin.", "tools.ozone.", "chat.bsky.moderation."} {
+		if strings.HasPrefix(n, power) {
+			return true
+		}
+	}
+	return false
+}
+
+// moderationMethods answer the tenant's moderation service about any account, and to everybody else about themselves. In
+// lower case.
+var moderationMethods = lowerSet("app.bsky.actor.getPreferences")
+
+// moderates says whether a token of the account for a method, to this server, would be its moderation service's.
+func moderates(t *tenant.Tenant, did, aud, nsid string) bool {
+	service, _, _ := strings.Cut(t.Settings.ModServiceDID, "#")
+	return did == service && aud == t.ServiceDID && (nsid == "" || moderationMethods[strings.ToLower(nsid)])
 }
 
 // isPrivileged says whether a method needs the main password or a privileged app password, wherever it is called: private

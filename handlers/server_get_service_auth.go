@@ -44,7 +44,8 @@ func (m serverMethods) getServiceAuth(ctx context.Context, c accountCaller, in *
 		return nil, auth.ErrScope // somebody who was thrown out may leave, and nothing else
 	case isProtected(method):
 		return nil, invalid("cannot request a service auth token for the following protected method: %s", method)
-	case isPrivileged(method) && c.Scope == auth.ScopeAppPass:
+	case c.Scope.App() && (needsMain(method) || moderates(c.Tenant, c.DID, in.Aud, method)),
+		isPrivileged(method) && c.Scope == auth.ScopeAppPass:
 		return nil, invalid("insufficient access to request a service auth token for the following method: %s", method)
 	}
 	key, err := accounts.Signer(ctx, m.db.Tenant(c.Tenant.Schema).Q(), m.keys, c.Tenant.Schema, c.AID)

@@ -53,8 +53,8 @@ const (
 	ScopeService Scope = "service"
 )
 
-// app says whether such tokens come from an app password.
-func (s Scope) app() bool { return s == ScopeAppPass || s == ScopeAppPassPrivileged }
+// App says whether such tokens come from an app password.
+func (s Scope) App() bool { return s == ScopeAppPass || s == ScopeAppPassPrivileged }
 
 // Accept says which session tokens a method takes. The zero Accept takes none.
 type Accept uint8

@@ -114,10 +114,10 @@ func (s *Sessions) Account(ctx context.Context, t *tenant.Tenant, authorization 
 		maxAge = account.Guarded
 	}
 	a, err := s.actors.ByDID(ctx, t.Schema, c.Sub, maxAge)
-	if err == nil && c.Epoch > a.Epochs.Of(c.Scope.app()) {
+	if err == nil && c.Epoch > a.Epochs.Of(c.Scope.App()) {
 		a, err = s.actors.ByDID(ctx, t.Schema, c.Sub, 0) // made by another process, after what is known here
 	}
-	ended := a.Epochs.Of(c.Scope.app()) != c.Epoch
+	ended := a.Epochs.Of(c.Scope.App()) != c.Epoch
 	switch {
 	case errors.Is(err, account.ErrNotFound):
 		return Account{}, ErrAccountNotFound

@@ -68,7 +68,7 @@ func (s *Sessions) Mint(t *tenant.Tenant, keys *Secrets, scope Scope, did string
 	if refresh.ExpiresAt.Before(until) {
 		until = refresh.ExpiresAt
 	}
-	access, err := json.Marshal(claims{Scope: scope, Aud: t.ServiceDID, Sub: did, Iat: now.Unix(), Exp: until.Unix(), Epoch: epochs.Of(scope.app())})
+	access, err := json.Marshal(claims{Scope: scope, Aud: t.ServiceDID, Sub: did, Iat: now.Unix(), Exp: until.Unix(), Epoch: epochs.Of(scope.App())})
 	if err != nil {
 		return Pair{}, fmt.Errorf("access token: %w", err)
 	}
