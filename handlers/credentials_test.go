@@ -313,6 +313,28 @@ func TestAppPasswordExpiry(t *testing.T) {
 	h.post(hostA, createSession, "", obj{"identifier": u.handle, "password": made.str("password")}).fails(401, "AuthenticationRequired", "")
 	h.post(hostA, refreshSession, bearer(r.str("refreshJwt")), nil).fails(400, "ExpiredToken", "Token has expired")
 	u.ask(getSession).ok()
+	// It is still listed, and its name is free: of those that come at once one gets it.
+	var won atomic.Int64
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			r := u.call(createApp, obj{"name": "short"})
+			if r.status != 200 {
+				r.fails(400, "InvalidRequest", "of this name already")
+				return
+			}
+			won.Add(1)
+			u.login(r.str("password")).ask(getSession).ok()
+		})
+	}
+	wg.Wait()
+	if list := u.ask(listApp).ok().at("passwords").(list); won.Load() != 1 || len(list) != 1 || list[0].(obj)["expiresAt"] != nil {
+		t.Errorf("%d won: %v", won.Load(), list)
+	}
+	h.post(hostA, refreshSession, bearer(r.str("refreshJwt")), nil).fails(400, "ExpiredToken", "")
+	// Nor do expired ones take the place of new ones.
+	h.exec(h.a, "INSERT INTO pds.app_password (aid, name, password_mac, privileged, created_at, expires_at) SELECT $1, 'old' || n, decode(lpad(n::text, 64, '0'), 'hex'), false, now(), now() FROM generate_series(1, 199) n", h.aid(h.a, u.did))
+	u.call(createApp, obj{"name": "one more"}).ok()
 }
 
 // An account has so many app passwords and no more, however many are made at once: those beyond could not be seen.

@@ -48,6 +48,46 @@ func (q *Queries) DeleteAppPasswordsOf(ctx context.Context, aid int64) error {
 	return err
 }
 
+const DeleteExpiredAppPasswords = `-- name: DeleteExpiredAppPasswords :many
+DELETE FROM pds_tenant.app_password d
+WHERE d.aid = $1 AND d.expires_at <= $2::timestamptz
+  AND (d.name = $3 OR (SELECT count(*) FROM pds_tenant.app_password p WHERE p.aid = $1) >= $4::int)
+RETURNING d.name
+`
+
+type DeleteExpiredAppPasswordsParams struct {
+	AID     int64
+	Now     time.Time
+	Name    string
+	MaxRows int32
+}
+
+// What has expired gives up its name to a new one, and its place when the account has as many as it may.
+func (q *Queries) DeleteExpiredAppPasswords(ctx context.Context, arg DeleteExpiredAppPasswordsParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, DeleteExpiredAppPasswords,
+		arg.AID,
+		arg.Now,
+		arg.Name,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		items = append(items, name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const GetAppPassword = `-- name: GetAppPassword :one
 SELECT name, privileged, expires_at FROM pds_tenant.app_password WHERE aid = $1 AND name = $2
 `

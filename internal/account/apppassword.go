@@ -57,7 +57,8 @@ func appPasswordMAC(mac *keyring.MAC, aid int64, password string) []byte {
 	return mac.Sign([]byte("app_password\x00" + strconv.FormatInt(aid, 10) + "\x00" + password))
 }
 
-// InsertAppPassword stores a password drawn by [NewAppPassword], inside the caller's transaction. mac is the tenant's
+// InsertAppPassword stores a password drawn by [NewAppPassword], inside the caller's transaction, in place of an expired
+// one of its name. mac is the tenant's
 // credential secret. Errors: [ErrAppPasswordName], [ErrAppPasswordTaken], [ErrAppPasswords], [ErrAppPasswordExpiry],
 // [ErrNotFound].
 func InsertAppPassword(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, aid int64, p AppPassword, password string) error {
@@ -72,6 +73,15 @@ func InsertAppPassword(ctx context.Context, q *tenantdb.Queries, mac *keyring.MA
 		return ErrNotFound
 	} else if err != nil {
 		return fmt.Errorf("lock actor %d: %w", aid, err)
+	}
+	expired, err := q.DeleteExpiredAppPasswords(ctx, tenantdb.DeleteExpiredAppPasswordsParams{AID: aid, Name: p.Name, Now: p.CreatedAt, MaxRows: maxAppPasswords})
+	if err != nil {
+		return fmt.Errorf("delete expired app passwords: %w", err)
+	}
+	for _, name := range expired { // sessions know their app password by its name
+		if err := q.DeleteAppPasswordSessions(ctx, tenantdb.DeleteAppPasswordSessionsParams{AID: aid, Name: name}); err != nil {
+			return fmt.Errorf("end sessions of an expired app password: %w", err)
+		}
 	}
 	n, err := q.InsertAppPassword(ctx, tenantdb.InsertAppPasswordParams{
 		AID: aid, Name: p.Name, PasswordMac: appPasswordMAC(mac, aid, password), Privileged: p.Privileged,

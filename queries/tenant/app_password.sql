@@ -4,6 +4,13 @@ INSERT INTO pds_tenant.app_password (aid, name, password_mac, privileged, create
 SELECT @aid, @name, @password_mac, @privileged, @created_at, sqlc.narg(expires_at)::timestamptz
 WHERE (SELECT count(*) FROM pds_tenant.app_password p WHERE p.aid = @aid) < @max_rows::int;
 
+-- name: DeleteExpiredAppPasswords :many
+-- What has expired gives up its name to a new one, and its place when the account has as many as it may.
+DELETE FROM pds_tenant.app_password d
+WHERE d.aid = @aid AND d.expires_at <= @now::timestamptz
+  AND (d.name = @name OR (SELECT count(*) FROM pds_tenant.app_password p WHERE p.aid = @aid) >= @max_rows::int)
+RETURNING d.name;
+
 -- name: ListAppPasswords :many
 SELECT name, privileged, created_at, expires_at, last_used_at FROM pds_tenant.app_password
 WHERE aid = @aid ORDER BY created_at DESC, name LIMIT @max_rows::int;
