@@ -60,7 +60,7 @@ func TestDeletionLeavesNoTrace(t *testing.T) {
 	h.admin(hostA, "disableAccountInvites", obj{"account": u.did, "note": "because of " + u.handle}).ok()
 	h.status(hostA, u.did, true, nil).ok()
 	signUp := func(code string) reply {
-		return h.post(hostA, createAccount, "", obj{"handle": "friend.a.test", "email": "friend@example.com", "password": "x", "inviteCode": code})
+		return h.post(hostA, createAccount, "", obj{"handle": "friend.a.test", "email": "friend@example.com", "password": userPassword, "inviteCode": code})
 	}
 	signUp(given).fails(400, "InvalidInviteCode", "")
 

@@ -206,7 +206,7 @@ func TestAccountInviteCodes(t *testing.T) {
 		t.Errorf("%d codes", n)
 	}
 	use := func(label, code string) reply {
-		return h.post(hostA, "com.atproto.server.createAccount", "", obj{"handle": label + "." + hostA, "email": label + "@example.com", "password": "x", "inviteCode": code})
+		return h.post(hostA, "com.atproto.server.createAccount", "", obj{"handle": label + "." + hostA, "email": label + "@example.com", "password": userPassword, "inviteCode": code})
 	}
 	use("bob", codes[0].(obj)["code"].(string)).ok()
 	if n := len(list()); n != 7 {

@@ -29,11 +29,8 @@ func (m serverMethods) createAccount(ctx context.Context, v visitor, in *serverC
 }
 
 func signupRequest(in *serverCreateAccountInputBody) accounts.Request {
-	req := accounts.Request{Handle: string(in.Handle), Email: in.Email, InviteCode: in.InviteCode, RecoveryKey: in.RecoveryKey, DID: string(in.DID)}
-	if in.Password != "" {
-		req.Password = &in.Password
-	}
-	return req
+	// Without a password nobody could sign in: to leave it out, as the lexicon allows, is refused like an empty one.
+	return accounts.Request{Handle: string(in.Handle), Email: in.Email, InviteCode: in.InviteCode, RecoveryKey: in.RecoveryKey, DID: string(in.DID), Password: &in.Password}
 }
 
 func accountMade(made act.Arrival, doc RawJSON) *serverCreateAccountOutput {

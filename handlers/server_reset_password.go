@@ -11,7 +11,7 @@ import (
 // resetPassword sets a new password by a mailed token and ends all sessions, those of app passwords too.
 // spec: lexicon com.atproto.server.resetPassword
 func (m serverMethods) resetPassword(ctx context.Context, v visitor, in *serverResetPasswordInput) (*serverResetPasswordOutput, error) {
-	if err := accounts.CheckNewPassword(in.Body.Password); err != nil {
+	if err := accounts.CheckNewPassword(&v.Tenant.Settings, in.Body.Password); err != nil {
 		return nil, err
 	}
 	secrets, err := m.sessions.Secrets(ctx, v.Tenant)

@@ -69,6 +69,6 @@ func TestSignupApproval(t *testing.T) {
 	}
 	h.createAccount(hostA, "bob") // the name is free again
 	h.set(hostA, "signup", "closed")
-	h.post(hostA, "com.atproto.server.createAccount", "", obj{"handle": "dave." + hostA, "email": "dave@example.com", "password": "x"}).fails(400, "InvalidRequest", "takes no new accounts")
+	h.post(hostA, "com.atproto.server.createAccount", "", obj{"handle": "dave." + hostA, "email": "dave@example.com", "password": userPassword}).fails(400, "InvalidRequest", "takes no new accounts")
 	h.check()
 }

@@ -69,7 +69,7 @@ var translations = []translation{
 	{accounts.ErrEmailRequired, http.StatusBadRequest, "InvalidRequest", "Email is required"},
 	{accounts.ErrEmailUnsupported, http.StatusBadRequest, "InvalidRequest", "This email address is not supported, please use a different email."},
 	{accounts.ErrEmailTaken, http.StatusBadRequest, "InvalidRequest", ""},
-	{accounts.ErrPasswordLength, http.StatusBadRequest, "InvalidPassword", "Password must have 1 to 256 characters"},
+	{accounts.ErrPasswordLength, http.StatusBadRequest, "InvalidPassword", ""},
 	{accounts.ErrPasswordTooLong, http.StatusUnauthorized, "AuthenticationRequired", "Password too long"},
 	{accounts.ErrCredentials, http.StatusUnauthorized, "AuthenticationRequired", "Invalid identifier or password"},
 	{accounts.ErrBusy, http.StatusServiceUnavailable, "NotEnoughResources", "Too many sign-ins at once, try again"},

@@ -35,6 +35,9 @@ func TestAccountCommands(t *testing.T) {
 		t.Errorf("codes: %s", out)
 	}
 	refused("handle already taken", "account", "create", "localhost", "closed-made.test", "--email", "other@example.com", "--password", "a-good-password")
+	refused("8 to 256 characters", "account", "create", "localhost", "short.test", "--email", "short@example.com", "--password", "seven77")
+	refused("8 to 256 characters", "account", "reset-password", "localhost", "closed-made.test", "--password", "seven77")
+	refused("8 to 256 characters", "tenant", "set", "localhost", "--admin-password", "seven77")
 
 	mails := func() int { return strings.Count(ok("mail", "list", "localhost"), "closed@example.com") }
 	before := mails()

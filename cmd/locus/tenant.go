@@ -208,15 +208,15 @@ func (c *tenantSetCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return explainTenant(err)
 	}
 	err = noteAct(ctx, d.Tenant(t.Schema), "tenant set", t.Hostname, map[string]any{"settings": c.Setting, "adminPassword": password != ""}, func() error {
-		if password != "" {
-			if err := r.SetAdminPassword(ctx, c.Hostname, password); err != nil {
+		if len(c.Setting) > 0 { // first: they may say how long a password must be
+			if t, err = r.Set(ctx, c.Hostname, c.Setting); err != nil {
 				return err
 			}
 		}
-		if len(c.Setting) > 0 {
-			t, err = r.Set(ctx, c.Hostname, c.Setting)
+		if password == "" {
+			return nil
 		}
-		return err
+		return r.SetAdminPassword(ctx, c.Hostname, password)
 	})
 	if err != nil {
 		return explainTenant(err)

@@ -37,8 +37,8 @@ var (
 	// ErrEmailOther: 400 InvalidEmail "invalid email". Not the account's address.
 	ErrEmailOther = errors.New("not the account's email address")
 
-	// ErrPasswordLength: 400 InvalidPassword "Password must have 1 to 256 characters".
-	ErrPasswordLength = errors.New("password must have 1 to 256 characters")
+	// ErrPasswordLength: 400 InvalidPassword "Password must have 8 to 256 characters". Comes in a [PasswordError].
+	ErrPasswordLength = errors.New("password is too short or too long")
 	// ErrPasswordTooLong, at sign-in: 401 AuthenticationRequired "Password too long".
 	ErrPasswordTooLong = errors.New("password too long")
 	// ErrCredentials: 401 AuthenticationRequired "Invalid identifier or password".

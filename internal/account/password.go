@@ -13,10 +13,12 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
+
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// Limits of passwords, in characters: what may be set, and what a sign-in looks at. No rule about fewest characters
-// here: the page where people choose one has it.
+// Limits of passwords, in characters: what may be set, and what a sign-in looks at. The fewest are the tenant's setting,
+// never below [tenant.MinPassword].
 const (
 	maxNewPassword   = 256
 	maxLoginPassword = 512
@@ -157,13 +159,25 @@ func parsePHC(stored string) (h phc, err error) {
 	return h, nil
 }
 
-// CheckNewPassword says whether a password may be set. Errors: [ErrPasswordLength].
-func CheckNewPassword(password string) error {
-	if password == "" || utf8.RuneCountInString(password) > maxNewPassword {
-		return ErrPasswordLength
+// CheckNewPassword says whether a password may be set, by anybody, for an account of the tenant. Errors:
+// [ErrPasswordLength] in a [PasswordError].
+func CheckNewPassword(s *tenant.Settings, password string) error {
+	if n := utf8.RuneCountInString(password); n < s.PasswordMinLength || n > maxNewPassword {
+		return &PasswordError{Min: s.PasswordMinLength}
 	}
 	return nil
 }
+
+// PasswordError is [ErrPasswordLength] with the tenant's rule. Its text is for the client.
+type PasswordError struct{ Min int }
+
+func (e *PasswordError) Error() string {
+	return fmt.Sprintf("Password must have %d to %d characters", e.Min, maxNewPassword)
+}
+func (e *PasswordError) Unwrap() error { return ErrPasswordLength }
+
+// Said is the text for the client, whatever the error was wrapped with.
+func (e *PasswordError) Said() string { return e.Error() }
 
 func random(n int) []byte {
 	b := make([]byte, n)

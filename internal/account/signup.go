@@ -104,7 +104,7 @@ func NewSignup(t *tenant.Tenant, req Request, now time.Time) (*Signup, error) {
 		return nil, err
 	}
 	if req.Password != nil {
-		if err := CheckNewPassword(*req.Password); err != nil {
+		if err := CheckNewPassword(&t.Settings, *req.Password); err != nil {
 			return nil, err
 		}
 	}

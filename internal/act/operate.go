@@ -26,7 +26,7 @@ const (
 // SetPassword sets an account's main password and ends its sessions. Errors: [accounts.ErrPasswordLength],
 // [accounts.ErrNotFound], [accounts.ErrBusy].
 func (a *Acts) SetPassword(ctx context.Context, t *tenant.Tenant, by Operator, did, password string) error {
-	if err := accounts.CheckNewPassword(password); err != nil {
+	if err := accounts.CheckNewPassword(&t.Settings, password); err != nil {
 		return err
 	}
 	who, err := a.find(ctx, t, did)

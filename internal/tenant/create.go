@@ -93,7 +93,11 @@ func (r *Registry) plan(spec Spec) (plan, error) {
 		return plan{}, err
 	}
 	if spec.AdminPassword != "" {
-		if err := checkAdminPassword(spec.AdminPassword); err != nil {
+		settings, err := picked.settings()
+		if err == nil {
+			err = checkAdminPassword(&settings, spec.AdminPassword)
+		}
+		if err != nil {
 			return plan{}, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"time"
+	"unicode/utf8"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/controldb"
@@ -109,7 +110,7 @@ func (r *Registry) SetAdminPassword(ctx context.Context, hostname, password stri
 		return err
 	}
 	if password != "" {
-		if err := checkAdminPassword(password); err != nil {
+		if err := checkAdminPassword(&t.Settings, password); err != nil {
 			return err
 		}
 	}
@@ -143,9 +144,10 @@ func AdminPasswordBinding(schema db.Schema) keyring.Binding {
 	return keyring.Binding{Schema: schema.String(), Purpose: SecretAdminPassword}
 }
 
-func checkAdminPassword(password string) error {
-	if len(password) < 8 || len(password) > 256 {
-		return fmt.Errorf("%w: admin password: must have 8 to 256 bytes", ErrBadSetting)
+// checkAdminPassword holds the operator's password to the same rule as people's.
+func checkAdminPassword(s *Settings, password string) error {
+	if n := utf8.RuneCountInString(password); n < s.PasswordMinLength || n > 256 {
+		return fmt.Errorf("%w: admin password: must have %d to 256 characters", ErrBadSetting, s.PasswordMinLength)
 	}
 	return nil
 }

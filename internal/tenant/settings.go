@@ -68,6 +68,8 @@ type Settings struct {
 	BrandTextColor    string
 	RecoveryDIDKey    string
 
+	PasswordMinLength int
+
 	RateLimits            string
 	RateLimitPercent      int
 	RateLimitBypassAddrs  []string
@@ -94,6 +96,9 @@ const (
 	RateLimitsOff  = "off"
 )
 
+// MinPassword is the fewest characters that any password has which somebody sets here; a tenant may ask for more.
+const MinPassword = 8
+
 // Defaults are the settings of a tenant for which nothing was chosen.
 func Defaults() Settings {
 	return Settings{
@@ -108,6 +113,7 @@ func Defaults() Settings {
 		RecordValidation:     ValidateKnown,
 		Crawlers:             []string{"https://bsky.network"},
 		RateLimits:           RateLimitsAuto,
+		PasswordMinLength:    MinPassword,
 		RateLimitPercent:     100,
 
 		FirehoseRetentionHours:        72,
@@ -170,6 +176,7 @@ var fields = []Field{
 	{Key: "brand_color", Doc: "Colour behind the name in mail and on pages: #rrggbb.", at: func(s *Settings) any { return &s.BrandColor }, check: aColor},
 	{Key: "brand_text_color", Doc: "Colour of the name itself: #rrggbb.", at: func(s *Settings) any { return &s.BrandTextColor }, check: aColor},
 	{Key: "recovery_did_key", Doc: "did:key that stands above the tenant's own rotation key in the DIDs made here.", at: func(s *Settings) any { return &s.RecoveryDIDKey }, check: aDIDKey},
+	{Key: "password_min_length", Doc: "Fewest characters of a password that somebody sets, of accounts and of HTTP Basic user admin; those that are set stay.", at: func(s *Settings) any { return &s.PasswordMinLength }, check: between(MinPassword, 64)},
 	{Key: "rate_limits", Kind: "auto|on|off", Doc: "Whether calls are limited as docs/limits.md tells. auto: except on development servers.", at: func(s *Settings) any { return &s.RateLimits }},
 	{Key: "rate_limit_percent", Doc: "How much of each limit applies: 200 allows twice as much.", at: func(s *Settings) any { return &s.RateLimitPercent }, check: between(1, 100_000)},
 	{Key: "rate_limit_bypass_addresses", Doc: "Addresses and networks (10.0.0.0/8) that are not limited.", at: func(s *Settings) any { return &s.RateLimitBypassAddrs }, check: eachNetwork},
