@@ -50,7 +50,7 @@ func TestAccessTokensEnd(t *testing.T) {
 			h.post(hostA, "com.atproto.server.requestPasswordReset", "", obj{"email": u.login(userPassword).ask(getSession).str("email")}).ok()
 			h.admin(hostA, "updateAccountPassword", obj{"did": u.did, "password": userPassword}).ok()
 			// The mail that is on its way opens nothing any more.
-			h.post(hostA, "com.atproto.server.resetPassword", "", obj{"token": u.mailedToken(mail.KindResetPassword), "password": "thief"}).fails(400, "InvalidToken", "")
+			h.post(hostA, "com.atproto.server.resetPassword", "", obj{"token": u.mailedToken(mail.KindResetPassword), "password": "thief-password"}).fails(400, "InvalidToken", "")
 		},
 	} {
 		change()
