@@ -88,7 +88,7 @@ func (h *house) files() (n int) {
 		n = 0
 		marks := 0
 		err := filepath.WalkDir(h.blobDir, func(_ string, e os.DirEntry, err error) error {
-			if err == nil && !e.IsDir() && !strings.HasPrefix(e.Name(), "journal-") {
+			if err == nil && !e.IsDir() && !strings.HasPrefix(e.Name(), "journal-") && !strings.HasPrefix(e.Name(), ".locus-place-") {
 				n++
 				if strings.Contains(e.Name(), ",") {
 					marks++

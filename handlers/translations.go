@@ -148,6 +148,7 @@ var translations = []translation{
 	{blob.ErrAccountQuota, http.StatusBadRequest, "BlobQuotaExceeded", ""},
 	{blob.ErrTenantQuota, http.StatusInsufficientStorage, "InsufficientStorage", "This server takes no more files"},
 	{blob.ErrNoAccount, http.StatusBadRequest, "RepoNotFound", "Could not find repo"},
+	{blob.ErrAway, http.StatusServiceUnavailable, "NotEnoughResources", "The files of this server are not there at the moment, try again later"},
 	{blob.ErrStoreFull, http.StatusInsufficientStorage, "InsufficientStorage", "This server has no room for files"},
 	{blob.ErrStoreTimeout, http.StatusGatewayTimeout, "UpstreamTimeout", "The file store did not answer in time, try again"},
 	{blob.ErrStore, http.StatusBadGateway, "UpstreamFailure", "The file store failed, try again"},

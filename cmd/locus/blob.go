@@ -20,6 +20,7 @@ type blobCmd struct {
 	Limit  blobLimitCmd  `cmd:"" help:"Give one account a limit of its own."`
 	Store  blobStoreCmd  `cmd:"" help:"Say where a tenant's new files go, with keys of its own for S3. What is there already stays until 'locus blob move'."`
 	Move   blobMoveCmd   `cmd:"" help:"Move a tenant's files to another place while it serves. Ended at any time, the same command goes on."`
+	Adopt  blobAdoptCmd  `cmd:"" name:"adopt-folder" help:"Say that a place, as it is on this machine, is the one that the database means."`
 	Verify blobVerifyCmd `cmd:"" help:"Hold rows, stores, references and counters against each other. Exit status 1 when anything is wrong and not repaired."`
 }
 
@@ -268,7 +269,8 @@ func (*blobVerifyCmd) Help() string {
 	return "Reads every record that names files and asks the store for each file: on S3, one request a file and one a thousand for the list. With --deep it reads all the bytes. " +
 		"The tenant serves meanwhile; what is found is looked at again before it is told. Without --repair nothing is changed. Problems are on standard output, one a line, progress on standard error every two seconds. " +
 		"Ctrl-C ends it at any time; repairs that were told are done, and the next run begins from the start. " +
-		"Repairing, a row whose bytes are lost goes (the account's app sees the file as missing and may upload it again), a file without a row is deleted, and references, states and counters become what records and rows say. What cannot be read is told and stays, and so does what is known of a lost file that is taken down."
+		"Repairing, a row whose bytes are lost goes (the account's app sees the file as missing and may upload it again), a file without a row is deleted, and references, states and counters become what records and rows say. What cannot be read is told and stays, and so does what is known of a lost file that is taken down. " +
+		"Where a place is not the one that the database knows (a disk that is not mounted, another machine's folder), that is told and nothing is repaired: see 'locus blob adopt-folder'."
 }
 
 func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {

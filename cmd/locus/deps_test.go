@@ -46,10 +46,10 @@ var mayImport = map[string][]string{
 	"internal/audit":           {"db/tenantdb"},       // a log: it knows nobody
 	"internal/limit":           {"db", "db/tenantdb"}, // counts by key: it knows neither callers nor methods
 	"internal/tenant":          {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
-	"internal/inbound":         {},                                                                                                       // connections: it knows nothing of what is asked
-	"internal/picture":         {},                                                                                                       // bytes in, bytes out
-	"internal/blob":            {"db", "db/tenantdb", "internal/keyring", "internal/tenant", "internal/picture", "repo", "repo/dagcbor"}, // settings of the sweep; refs of records
-	"internal/blob/blobtest":   {},                                                                                                       // for tests: an S3 server
+	"internal/inbound":         {},                                                                                                                       // connections: it knows nothing of what is asked
+	"internal/picture":         {},                                                                                                                       // bytes in, bytes out
+	"internal/blob":            {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/tenant", "internal/picture", "repo", "repo/dagcbor"}, // labels of places; settings of the sweep; refs of records
+	"internal/blob/blobtest":   {},                                                                                                                       // for tests: an S3 server
 	"internal/account":         {"db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/auth":            {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
 	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"}, // mail that waits, in the tenant's schema

@@ -125,7 +125,8 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	a := assemble(d, keys, facts.Config(c.DevNames), outside.resolver, post, c.blobs(), limit.NewBytes(c.AnswerMemory<<20), proxies, log)
 	defer a.close()
-	if err := a.blobs.Ready(ctx); err != nil {
+	// Without its files a server serves the rest, and goes on when their disk is mounted.
+	if err := a.blobs.Ready(ctx); err != nil && !errors.Is(err, blob.ErrAway) {
 		return fmt.Errorf("%w (--blob-store says where files go)", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)

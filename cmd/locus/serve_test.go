@@ -66,13 +66,13 @@ func serveAs(t *testing.T, dir string, change func(*exec.Cmd)) *served {
 	t.Helper()
 	s := &served{t: t, port: freePort(t), done: make(chan error, 1)}
 	s.cmd = locus(t, "serve", "--dev", "--data-dir", dir, "--listen", "127.0.0.1:"+s.port, "--plc-listen", "127.0.0.1:0")
+	var errs bytes.Buffer
+	s.cmd.Stderr = &errs
 	change(s.cmd)
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var errs bytes.Buffer
-	s.cmd.Stderr = &errs
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

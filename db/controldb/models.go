@@ -8,6 +8,12 @@ import (
 	"time"
 )
 
+type BlobPlace struct {
+	Location  string
+	Label     string
+	CreatedAt time.Time
+}
+
 type Counter struct {
 	Name  string
 	Value int64

@@ -81,6 +81,9 @@ func (d *disk) adoptOne(ctx context.Context, path string, before time.Time, has 
 	if err != nil {
 		return storeError("read journal", err)
 	}
+	if err := d.there(); err != nil {
+		return err
+	}
 	old, waiting := info.ModTime().Before(before), false
 	err = readSegment(f, func(r journaled) error {
 		there, err := has(ctx, r.aid, r.object, func() error { return d.restore(r) })

@@ -38,6 +38,21 @@ type backend interface {
 	sweep(ctx context.Context, before time.Time, has referrer) error
 	// recover is called once before a place is used: rows get the bytes that a crash of the machine took.
 	recover(ctx context.Context, has referrer) error
+	// where says for people what the place is.
+	where() string
+	// near says whether looking for the label costs nothing, so that it is done with every use.
+	near() bool
+	// hasLabel looks for a label; errMissing. What the label is for: label.go.
+	hasLabel(ctx context.Context, id string) error
+	// offerLabel leaves one that does not count yet, fixLabel makes it count (errMissing: nobody offered it here), and
+	// dropLabel takes the offer back.
+	offerLabel(ctx context.Context, id string) error
+	fixLabel(ctx context.Context, id string) error
+	dropLabel(ctx context.Context, id string)
+	// labels lists those that count, if strangers' are to be refused.
+	labels(ctx context.Context) ([]string, error)
+	// prepare makes what uploads need in a place that was found to be the one.
+	prepare(id string) error
 	// close ends what goes on in the background. Uploads have ended.
 	close()
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -47,17 +48,17 @@ type disk struct {
 	root     string
 	incoming string
 	journal  *journal
+	label    atomic.Pointer[string] // the file that says that the folder is there
 }
 
 const incomingFolder = ".incoming"
 
-func newDisk(root string) (*disk, error) {
+// newDisk touches nothing: see prepare.
+func newDisk(root string) *disk {
 	d := &disk{root: root, incoming: filepath.Join(root, incomingFolder)}
 	d.journal = newJournal(d.root, d.incoming)
-	if err := os.MkdirAll(d.incoming, 0o750); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrLocation, err)
-	}
-	return d, nil
+	d.journal.there = d.there
+	return d
 }
 
 func (d *disk) file(object string) string { return filepath.Join(d.root, filepath.FromSlash(object)) }
@@ -83,13 +84,16 @@ func (d *disk) newSpool() *spool {
 	return &spool{bypass: true, create: func() (*os.File, string, error) {
 		f, err := os.CreateTemp(d.incoming, "upload-*")
 		if err != nil {
-			return nil, "", err
+			return nil, "", errors.Join(d.there(), err)
 		}
 		return f, f.Name(), nil
 	}}
 }
 
 func (d *disk) put(_ context.Context, aid int64, object string, s *spool) error {
+	if err := d.there(); err != nil {
+		return err
+	}
 	if s.file == nil {
 		if s.entry = d.journal.append(aid, object, s.small); s.entry != nil {
 			err := d.writeNew(d.file(object), s.small)
@@ -172,7 +176,7 @@ func (d *disk) sync(object string, s *spool) error {
 	var err error
 	if s.entry != nil {
 		if s.entry.wait() == nil {
-			return nil
+			return d.there()
 		}
 		err = d.journal.syncObject(object) // the journal's trouble need not be the upload's
 	} else if err = s.file.Sync(); err == nil {
@@ -181,7 +185,7 @@ func (d *disk) sync(object string, s *spool) error {
 	if err != nil {
 		return storeError("sync upload", err)
 	}
-	return nil
+	return d.there() // or it went into a folder that a disk will be mounted on
 }
 
 func (d *disk) settle(aid int64, object string) {
@@ -215,6 +219,9 @@ const confirmWait = 500 * time.Millisecond
 // confirm reads and hashes: what a crash of the machine left of a file that nobody synced may have any length, or
 // another content. While there is a mark, the bytes are perhaps not durable yet.
 func (d *disk) confirm(ctx context.Context, aid int64, object string) error {
+	if err := d.there(); err != nil {
+		return err
+	}
 	if ended, err := d.journal.settledIn(ctx, object, confirmWait); err != nil || !ended {
 		return errors.Join(err, errMissing)
 	}
@@ -240,7 +247,7 @@ func (d *disk) confirm(ctx context.Context, aid int64, object string) error {
 func (d *disk) whole(object string) error {
 	f, err := os.Open(d.file(object))
 	if errors.Is(err, fs.ErrNotExist) {
-		return errMissing
+		return d.missing()
 	}
 	if err != nil {
 		return storeError("open blob", err)
@@ -295,7 +302,7 @@ func syncFolder(path string) error {
 func (d *disk) open(_ context.Context, object string) (io.ReadSeekCloser, int64, error) {
 	f, err := os.Open(d.file(object))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, errMissing
+		return nil, 0, d.missing()
 	}
 	if err != nil {
 		return nil, 0, storeError("open blob", err)
@@ -311,7 +318,7 @@ func (d *disk) open(_ context.Context, object string) (io.ReadSeekCloser, int64,
 func (d *disk) stat(_ context.Context, object string) (int64, error) {
 	info, err := os.Stat(d.file(object))
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, errMissing
+		return 0, d.missing()
 	}
 	if err != nil {
 		return 0, storeError("look for blob", err)
@@ -320,14 +327,19 @@ func (d *disk) stat(_ context.Context, object string) (int64, error) {
 }
 
 func (d *disk) remove(_ context.Context, objects []string) map[string]error {
-	var failed map[string]error
+	failed := map[string]error{}
 	for _, o := range objects {
-		err := os.Remove(d.file(o))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			if failed == nil {
-				failed = map[string]error{}
+		err := d.there()
+		if err == nil {
+			if err = os.Remove(d.file(o)); errors.Is(err, fs.ErrNotExist) {
+				err = d.there()
 			}
-			failed[o] = storeError("delete blob", err)
+		}
+		if err != nil {
+			failed[o] = err
+			if !errors.Is(err, ErrAway) {
+				failed[o] = storeError("delete blob", err)
+			}
 			continue
 		}
 		// An account's last blob takes its folder along; a folder that is not empty refuses by itself.
@@ -368,6 +380,9 @@ func (d *disk) list(ctx context.Context, schema string, each func(found) error) 
 }
 
 func (d *disk) sweep(ctx context.Context, before time.Time, has referrer) error {
+	if err := d.there(); err != nil {
+		return err
+	}
 	dir, err := os.Open(d.incoming)
 	if err != nil {
 		return storeError("look for old uploads", err)
@@ -395,6 +410,9 @@ func (d *disk) sweep(ctx context.Context, before time.Time, has referrer) error 
 }
 
 func (d *disk) sweepOne(ctx context.Context, name string, has referrer) error {
+	if err := d.there(); err != nil {
+		return err
+	}
 	if aid, object, ok := parseMark(name); ok {
 		there, err := has(ctx, aid, object, func() error { return d.whole(object) })
 		if err != nil {

@@ -48,6 +48,8 @@ var (
 	ErrStoreTimeout = errors.New("blob store did not answer in time")
 	// ErrStore: the store failed. 502 UpstreamFailure.
 	ErrStore = errors.New("blob store failed")
+	// ErrAway: the store is not the one that the database knows: another folder, or its disk is not mounted. 503.
+	ErrAway = errors.New("blob store is not the one that the database knows")
 	// ErrLost: there is a row, and its bytes are not in the store. 500.
 	ErrLost = errors.New("blob is not in its store")
 	// ErrLocation: a store's location that cannot be used.

@@ -181,8 +181,8 @@ func TestFullDisk(t *testing.T) {
 		}
 		return
 	}
-	d, err := newDisk(t.TempDir())
-	if err != nil {
+	d := newDisk(t.TempDir())
+	if err := d.prepare("x"); err != nil {
 		t.Fatal(err)
 	}
 	in := d.newSpool()

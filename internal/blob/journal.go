@@ -31,10 +31,11 @@ import (
 // What a dead process leaves is adopted (adopt.go): objects with a row are restored from the segment if the disk does
 // not hold them, objects without one go.
 type journal struct {
-	dir   string // of the segments
-	root  string // what the names of objects are relative to
-	after int    // so many small uploads come first: a tool that keeps three needs no journal
-	size  int64  // of a segment
+	dir   string       // of the segments
+	root  string       // what the names of objects are relative to
+	there func() error // says whether root is still what it was; nil: it is
+	after int          // so many small uploads come first: a tool that keeps three needs no journal
+	size  int64        // of a segment
 	idle  time.Duration
 
 	mu       sync.Mutex
@@ -244,6 +245,11 @@ func (j *journal) end(s *segment) {
 func (j *journal) makeDurable(s *segment, objects []string) error {
 	if len(objects) == 0 {
 		return nil
+	}
+	if j.there != nil {
+		if err := j.there(); err != nil {
+			return err // what is not there need not have been deleted
+		}
 	}
 	if err := syncAll(j.folder); err != nil {
 		// What failed may be somebody else's file: each of ours tells.

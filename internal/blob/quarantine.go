@@ -46,6 +46,7 @@ func (s *Store) quarantine(ctx context.Context, schema db.Schema) (int, error) {
 			switch {
 			case err != nil && ctx.Err() != nil:
 				return moved, errors.Join(append(failed, err)...)
+			case errors.Is(err, ErrAway): // said already
 			case err != nil && len(failed) < 3:
 				failed = append(failed, err)
 			case ok:

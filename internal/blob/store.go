@@ -71,17 +71,24 @@ type site struct {
 type place struct {
 	location string
 	backend
+	label labelled
 
 	recovering sync.Mutex
 	recovered  atomic.Bool
 }
 
-// readyPlace opens a place and looks after what a crash left there, once, before it is used. Until that works it cannot be
-// used.
+// readyPlace opens a place, sees that it is the one that the database knows, and looks after what a crash left there, once,
+// before it is used. Until that works it cannot be used.
 func (s *Store) readyPlace(ctx context.Context, location string, credentials *Credentials) (*place, error) {
 	p, err := s.openPlace(location, credentials)
-	if err != nil || p.recovered.Load() {
-		return p, err
+	if err != nil {
+		return nil, err
+	}
+	if err := s.present(ctx, p); err != nil {
+		return nil, err
+	}
+	if p.recovered.Load() {
+		return p, nil
 	}
 	p.recovering.Lock()
 	defer p.recovering.Unlock()
@@ -176,9 +183,9 @@ func (s *Store) openPlace(location string, credentials *Credentials) (*place, er
 		}
 		b, err = newS3(location, keys, filepath.Join(s.cfg.DataDir, "uploads"), s.cfg.StallTime)
 	case location == dataLocation:
-		b, err = newDisk(filepath.Join(s.cfg.DataDir, "blobs"))
+		b = newDisk(filepath.Join(s.cfg.DataDir, "blobs"))
 	default:
-		b, err = newDisk(strings.TrimPrefix(location, diskScheme))
+		b = newDisk(strings.TrimPrefix(location, diskScheme))
 	}
 	if err != nil {
 		return nil, err

@@ -212,7 +212,7 @@ func TestAbortedUpload(t *testing.T) {
 func (b *bed) filesIn(dir string) (n int) {
 	b.t.Helper()
 	err := filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
-		if err == nil && !e.IsDir() {
+		if err == nil && !e.IsDir() && !strings.HasPrefix(e.Name(), labelPrefix) {
 			n++
 		}
 		return err

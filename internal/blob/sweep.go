@@ -73,7 +73,13 @@ func (w *Sweeper) Sweep(ctx context.Context) error {
 	})}
 	failed = append(failed, w.EmptyTrash(ctx))
 	for _, p := range w.store.opened() {
-		failed = append(failed, p.sweep(ctx, w.store.now().Add(-staleUpload), w.store.referrer(p.location)))
+		err := w.store.present(ctx, p)
+		if err == nil {
+			err = p.sweep(ctx, w.store.now().Add(-staleUpload), w.store.referrer(p.location))
+		}
+		if !errors.Is(err, ErrAway) { // that is said once
+			failed = append(failed, err)
+		}
 	}
 	return errors.Join(failed...)
 }
@@ -196,8 +202,12 @@ func (s *Store) removeClaimed(ctx context.Context, schema db.Schema, rows []tena
 				done.Objects = append(done.Objects, o)
 				continue
 			}
-			failed = append(failed, e)
 			wait := min(time.Minute<<min(attempts[o], 12), 24*time.Hour)
+			if errors.Is(e, ErrAway) { // said already, and over when the disk is there
+				wait = min(wait, 10*time.Minute)
+			} else {
+				failed = append(failed, e)
+			}
 			text := e.Error()
 			if len(text) > 500 {
 				text = text[:500]

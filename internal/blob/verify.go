@@ -15,7 +15,7 @@ import (
 
 // Problem is something that verify found.
 type Problem struct {
-	Kind     string `json:"kind"` // lost, wrong, unreadable, place, orphan, record, reference, state, trash, count
+	Kind     string `json:"kind"` // away, lost, wrong, unreadable, place, orphan, record, reference, state, trash, count
 	AID      int64  `json:"aid,omitzero"`
 	DID      string `json:"did,omitzero"`
 	CID      string `json:"cid,omitzero"`
@@ -52,13 +52,17 @@ type Verified struct {
 //
 // Repairing: a row without its bytes goes, and listMissingBlobs tells the account; an object without a row goes to the
 // trash; references, states and counters become what records and rows say. What cannot be read stays as it is, and so
-// does the row of a blob that is taken down.
+// does the row of a blob that is taken down. When a place with blobs is not the one that the database knows, nothing is
+// repaired.
 func (s *Store) Verify(ctx context.Context, schema db.Schema, o VerifyOptions, each func(Problem) error) (Verified, error) {
 	if o.Young == 0 {
 		o.Young = staleUpload
 	}
-	v := &verifier{s: s, t: s.db.Tenant(schema), schema: schema, opts: o, each: each}
+	v := &verifier{s: s, t: s.db.Tenant(schema), schema: schema, opts: o, each: each, away: map[int16]bool{}}
 	if err := s.learn(ctx, schema); err != nil {
+		return v.sum, err
+	}
+	if err := v.places(ctx); err != nil {
 		return v.sum, err
 	}
 	for _, step := range []func(context.Context) error{v.references, v.states, v.rows, v.misplaced, v.objects, v.trash, v.counters} {
@@ -78,6 +82,35 @@ type verifier struct {
 	sum    Verified
 	failed int              // how many in a row could not be read
 	hashed map[string]int64 // accounts by folders that are not their DID: see owner
+	away   map[int16]bool   // places that are not the ones that the database knows
+}
+
+// places looks for the labels of the places that blobs are in. When one is not there, the disk is not mounted or this is
+// another machine's folder: nothing at all is repaired then.
+func (v *verifier) places(ctx context.Context) error {
+	for _, k := range v.s.sites(v.schema) {
+		n, err := v.t.Q().CountBlobsIn(ctx, k.id)
+		if err != nil {
+			return fmt.Errorf("count blobs: %w", err)
+		}
+		p, err := v.s.placeOf(ctx, v.schema, k.id)
+		if err == nil {
+			err = v.s.surely(ctx, p)
+		}
+		if !errors.Is(err, ErrAway) {
+			continue // what else is wrong is told where it shows
+		}
+		v.away[k.id] = true
+		if n.Blobs == 0 {
+			continue // given up after a move
+		}
+		v.opts.Repair = false
+		text := fmt.Sprintf("%d files are in a place that is not here, so nothing is repaired: %v", n.Blobs, err)
+		if err := v.tell(Problem{Kind: "away", Text: text}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tell repairs, if that is wanted, and tells.
@@ -242,11 +275,14 @@ const maxUnreadable = 10
 
 func (v *verifier) row(ctx context.Context, r tenantdb.ListBlobsInRow) error {
 	for {
+		if v.away[r.Store] {
+			return nil // told
+		}
 		kind, text, err := v.bytes(ctx, r)
 		switch {
 		case err == nil:
 			v.failed = 0
-		case ctx.Err() != nil || v.failed == maxUnreadable:
+		case ctx.Err() != nil || v.failed == maxUnreadable || errors.Is(err, ErrAway):
 			return err
 		default:
 			v.failed++
@@ -298,7 +334,7 @@ func (v *verifier) bytes(ctx context.Context, r tenantdb.ListBlobsInRow) (kind, 
 	size, err := p.stat(ctx, r.Object)
 	switch {
 	case errors.Is(err, errMissing):
-		return "lost", "its bytes are not in " + p.location, nil
+		return "lost", "its bytes are not in " + p.location, v.s.surely(ctx, p)
 	case err != nil:
 		return "", "", err
 	case size != r.Size:
@@ -308,7 +344,7 @@ func (v *verifier) bytes(ctx context.Context, r tenantdb.ListBlobsInRow) (kind, 
 	}
 	f, _, err := p.open(ctx, r.Object)
 	if errors.Is(err, errMissing) {
-		return "lost", "its bytes are not in " + p.location, nil
+		return "lost", "its bytes are not in " + p.location, v.s.surely(ctx, p)
 	}
 	if err != nil {
 		return "", "", err

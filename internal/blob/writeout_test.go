@@ -22,8 +22,8 @@ func TestSpoolSizes(t *testing.T) {
 	all := make([]byte, 3*blockSize+2)
 	_, _ = random.Read(all)
 	for _, folder := range folders {
-		d, err := newDisk(folder)
-		if err != nil {
+		d := newDisk(folder)
+		if err := d.prepare("x"); err != nil {
 			t.Fatal(err)
 		}
 		for _, around := range []int{2, directAlign, pieceSize, pieceSize + directAlign, blockSize, blockSize + directAlign, 2 * blockSize, 3 * blockSize} {
