@@ -43,7 +43,7 @@ func (d declaration) answers(n int64) declaration {
 
 // scopes is whom what a request takes of anything shared is counted for.
 func (s *state) scopes(r *http.Request) limit.Path {
-	return limit.PathOf(s.Tenant.Schema, visitor{req: r}.Addr())
+	return visitor{Tenant: s.Tenant, req: r}.path()
 }
 
 // reserve takes memory for the answer of a method before it is made.

@@ -5,7 +5,9 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -70,6 +72,12 @@ type serviceAuthenticator interface {
 	Prove(ctx context.Context, c auth.Claim) (auth.Service, error)
 	Service(ctx context.Context, t *tenant.Tenant, authorization, method string) (auth.Service, error)
 }
+
+// path is whom what the request takes of anything shared is counted for.
+func (v visitor) path() limit.Path { return limit.PathOf(v.Tenant.Schema, v.Addr()) }
+
+// stranger is the caller as acts know it who has no account.
+func (v visitor) stranger() act.Visitor { return act.Visitor{Language: v.language(), From: v.path()} }
 
 // Header is a header of the request, for the few methods that need one (atproto-proxy, User-Agent).
 func (v visitor) Header(name string) string { return v.req.Header.Get(name) }

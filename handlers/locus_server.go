@@ -61,7 +61,7 @@ func (m locusServerMethods) protect(ctx context.Context, c accountCaller, by *pr
 	guessed := func(context.Context) error { return nil }
 	run := func() error {
 		if by != nil {
-			a, err := m.server.passwords.Authenticate(ctx, t.Q(), c.DID, by.password)
+			a, err := m.server.passwords.Authenticate(ctx, c.path(), t.Q(), c.DID, by.password)
 			if err != nil {
 				return err
 			}

@@ -17,7 +17,7 @@ func (m serverMethods) createAccount(ctx context.Context, v visitor, in *serverC
 	case in.Body.DID != "":
 		return m.createMovedAccount(ctx, v, &in.Body)
 	}
-	made, err := m.acts.SignUp(ctx, v.Tenant, v.language(), signupRequest(&in.Body))
+	made, err := m.acts.SignUp(ctx, v.Tenant, v.stranger(), signupRequest(&in.Body))
 	if err != nil {
 		return nil, err
 	}

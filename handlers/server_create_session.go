@@ -24,7 +24,7 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 	if err != nil {
 		return nil, err
 	}
-	a, app, err := m.passwords.SignIn(ctx, t.Q(), secrets.Typed(), in.Body.Identifier, in.Body.Password)
+	a, app, err := m.passwords.SignIn(ctx, v.path(), t.Q(), secrets.Typed(), in.Body.Identifier, in.Body.Password)
 	if err == nil && app == nil {
 		err = m.secondFactor(ctx, v, secrets, a, in.Body.AuthFactorToken, mail.KindSignIn)
 	}

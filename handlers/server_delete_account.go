@@ -23,7 +23,7 @@ func (m serverMethods) deleteAccount(ctx context.Context, v visitor, in *serverD
 	if err != nil {
 		return nil, err
 	}
-	a, err := m.passwords.Authenticate(ctx, m.db.Tenant(v.Tenant.Schema).Q(), string(in.Body.DID), in.Body.Password)
+	a, err := m.passwords.Authenticate(ctx, v.path(), m.db.Tenant(v.Tenant.Schema).Q(), string(in.Body.DID), in.Body.Password)
 	err = attempt.leave(ctx, err)
 	if errors.Is(err, accounts.ErrCredentials) {
 		return nil, wrong

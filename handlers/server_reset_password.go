@@ -24,7 +24,7 @@ func (m serverMethods) resetPassword(ctx context.Context, v visitor, in *serverR
 	if err != nil {
 		return nil, err
 	}
-	hash, err := m.passwords.Hash(ctx, in.Body.Password)
+	hash, err := m.passwords.Hash(ctx, v.path(), in.Body.Password)
 	if err != nil {
 		return nil, err
 	}

@@ -50,12 +50,12 @@ var mayImport = map[string][]string{
 	"internal/picture":         {},                                                                                                                       // bytes in, bytes out
 	"internal/blob":            {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/tenant", "internal/picture", "repo", "repo/dagcbor"}, // labels of places; settings of the sweep; refs of records
 	"internal/blob/blobtest":   {},                                                                                                                       // for tests: an S3 server
-	"internal/account":         {"db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
+	"internal/account":         {"internal/limit", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/auth":            {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
 	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"}, // mail that waits, in the tenant's schema
 
 	// acts
-	"internal/act": {"db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/blob", "internal/firehose", "internal/identity", "internal/keyring", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "repo", "repo/repodb"},
+	"internal/act": {"internal/limit", "db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/blob", "internal/firehose", "internal/identity", "internal/keyring", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "repo", "repo/repodb"},
 
 	// protocol
 	"openapi":  {},

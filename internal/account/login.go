@@ -8,33 +8,34 @@ import (
 	"unicode/utf8"
 
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/limit"
 )
 
 // Authenticate finds the account that an identifier and a main password mean. An unknown account, an account without a
 // password and a wrong password get the same error, after the same work and after at least 350 ms. A hash that cost
-// less than today's is replaced.
+// less than today's is replaced. from is who asks.
 //
 // The account may be taken down or deactivated: what that means for a session is the method's to say. q is for single
 // statements, not a transaction's: the hash between them takes long. Errors: [ErrCredentials], [ErrPasswordTooLong],
 // [ErrBusy].
-func (p *Passwords) Authenticate(ctx context.Context, q *tenantdb.Queries, identifier, password string) (*Account, error) {
-	return p.authenticateSince(ctx, q, p.now(), identifier, password)
+func (p *Passwords) Authenticate(ctx context.Context, from limit.Path, q *tenantdb.Queries, identifier, password string) (*Account, error) {
+	return p.authenticateSince(ctx, from, q, p.now(), identifier, password)
 }
 
 // authenticateSince counts the time from the request's beginning: what was looked up before, for some accounts more than
 // for others, must not show.
-func (p *Passwords) authenticateSince(ctx context.Context, q *tenantdb.Queries, began time.Time, identifier, password string) (*Account, error) {
+func (p *Passwords) authenticateSince(ctx context.Context, from limit.Path, q *tenantdb.Queries, began time.Time, identifier, password string) (*Account, error) {
 	if utf8.RuneCountInString(password) > maxLoginPassword {
 		return nil, ErrPasswordTooLong
 	}
-	a, err := p.authenticate(ctx, q, identifier, password)
+	a, err := p.authenticate(ctx, from, q, identifier, password)
 	if errors.Is(err, ErrCredentials) {
 		wait(ctx, minFailure-p.now().Sub(began))
 	}
 	return a, err
 }
 
-func (p *Passwords) authenticate(ctx context.Context, q *tenantdb.Queries, identifier, password string) (*Account, error) {
+func (p *Passwords) authenticate(ctx context.Context, from limit.Path, q *tenantdb.Queries, identifier, password string) (*Account, error) {
 	stored := p.decoy
 	a, err := ByIdentifier(ctx, q, identifier)
 	switch {
@@ -45,7 +46,7 @@ func (p *Passwords) authenticate(ctx context.Context, q *tenantdb.Queries, ident
 	case !errors.Is(err, ErrNotFound):
 		return nil, err
 	}
-	ok, cheap, err := p.verify(ctx, stored, password)
+	ok, cheap, err := p.verify(ctx, from, stored, password)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func (p *Passwords) authenticate(ctx context.Context, q *tenantdb.Queries, ident
 		return nil, ErrCredentials
 	}
 	if cheap {
-		if err := p.rehash(ctx, q, a, password); err != nil {
+		if err := p.rehash(ctx, from, q, a, password); err != nil {
 			return nil, err
 		}
 	}
@@ -61,8 +62,8 @@ func (p *Passwords) authenticate(ctx context.Context, q *tenantdb.Queries, ident
 }
 
 // rehash stores today's hash. A process too busy for that leaves it to the next sign-in.
-func (p *Passwords) rehash(ctx context.Context, q *tenantdb.Queries, a *Account, password string) error {
-	fresh, err := p.Hash(ctx, password)
+func (p *Passwords) rehash(ctx context.Context, from limit.Path, q *tenantdb.Queries, a *Account, password string) error {
+	fresh, err := p.Hash(ctx, from, password)
 	if errors.Is(err, ErrBusy) {
 		return nil
 	}

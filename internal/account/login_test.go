@@ -26,14 +26,14 @@ func (h *house) withPassword(t testing.TB, label, hash string) *account.Signup {
 func TestAuthenticate(t *testing.T) {
 	h := newHouse(t, map[string]string{"signup": "open"})
 	p := account.NewPasswords(account.PasswordConfig{Cost: cheap}, time.Now)
-	hash, err := p.Hash(t.Context(), "correct horse")
+	hash, err := p.Hash(t.Context(), nil, "correct horse")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := h.withPassword(t, "alice", hash)
 	h.withPassword(t, "nopass", "")
 	for _, id := range []string{"alice.test", s.DID, s.Email, "  ALICE.TEST "} {
-		a, err := p.Authenticate(t.Context(), h.tdb.Q(), id, "correct horse")
+		a, err := p.Authenticate(t.Context(), nil, h.tdb.Q(), id, "correct horse")
 		if err != nil || a.AID != s.AID {
 			t.Errorf("%q: %v", id, err)
 		}
@@ -52,7 +52,7 @@ func TestAuthenticate(t *testing.T) {
 		{"", "correct horse", account.ErrCredentials},
 	} {
 		began := time.Now()
-		_, err := p.Authenticate(t.Context(), h.tdb.Q(), c.id, c.password)
+		_, err := p.Authenticate(t.Context(), nil, h.tdb.Q(), c.id, c.password)
 		took := time.Since(began)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%q: %v", c.id, err)
@@ -65,7 +65,7 @@ func TestAuthenticate(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	began := time.Now()
-	if _, err := p.Authenticate(ctx, h.tdb.Q(), "alice.test", "wrong"); !errors.Is(err, account.ErrCredentials) {
+	if _, err := p.Authenticate(ctx, nil, h.tdb.Q(), "alice.test", "wrong"); !errors.Is(err, account.ErrCredentials) {
 		t.Error(err)
 	}
 	if took := time.Since(began); took > 300*time.Millisecond {
@@ -77,7 +77,7 @@ func TestRehash(t *testing.T) {
 	h := newHouse(t, map[string]string{"signup": "open"})
 	weak := account.NewPasswords(account.PasswordConfig{Cost: cheap}, time.Now)
 	strong := account.NewPasswords(account.PasswordConfig{Cost: account.Cost{MemoryKiB: 128, Passes: 2, Lanes: 1}}, time.Now)
-	hash, err := weak.Hash(t.Context(), "correct horse")
+	hash, err := weak.Hash(t.Context(), nil, "correct horse")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,10 +88,10 @@ func TestRehash(t *testing.T) {
 		}
 		return out
 	}
-	if _, err := strong.Authenticate(t.Context(), h.tdb.Q(), s.DID, "wrong"); !errors.Is(err, account.ErrCredentials) || stored() != hash {
+	if _, err := strong.Authenticate(t.Context(), nil, h.tdb.Q(), s.DID, "wrong"); !errors.Is(err, account.ErrCredentials) || stored() != hash {
 		t.Errorf("a wrong password changed the hash: %v", err)
 	}
-	if _, err := strong.Authenticate(t.Context(), h.tdb.Q(), s.DID, "correct horse"); err != nil {
+	if _, err := strong.Authenticate(t.Context(), nil, h.tdb.Q(), s.DID, "correct horse"); err != nil {
 		t.Fatal(err)
 	}
 	fresh := stored()
@@ -99,12 +99,12 @@ func TestRehash(t *testing.T) {
 		t.Errorf("not replaced: %s", fresh)
 	}
 	for _, p := range []*account.Passwords{strong, weak} {
-		if _, err := p.Authenticate(t.Context(), h.tdb.Q(), s.DID, "correct horse"); err != nil || stored() != fresh {
+		if _, err := p.Authenticate(t.Context(), nil, h.tdb.Q(), s.DID, "correct horse"); err != nil || stored() != fresh {
 			t.Errorf("a hash as strong as today's was replaced: %v", err)
 		}
 	}
 	h.exec(t, "UPDATE S.account SET password_hash = 'damaged'")
-	if _, err := strong.Authenticate(t.Context(), h.tdb.Q(), s.DID, "damaged"); err == nil || errors.Is(err, account.ErrCredentials) {
+	if _, err := strong.Authenticate(t.Context(), nil, h.tdb.Q(), s.DID, "damaged"); err == nil || errors.Is(err, account.ErrCredentials) {
 		t.Errorf("a damaged hash is the operator's trouble, not a wrong password: %v", err)
 	}
 }
@@ -116,7 +116,7 @@ func TestPasswordQueue(t *testing.T) {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
-		wg.Go(func() { _, errs[i] = p.Hash(t.Context(), "x") })
+		wg.Go(func() { _, errs[i] = p.Hash(t.Context(), nil, "x") })
 	}
 	wg.Wait()
 	busy := 0
@@ -132,16 +132,16 @@ func TestPasswordQueue(t *testing.T) {
 	}
 	// The queue is free again, and those who lose patience leave it.
 	hold := make(chan struct{})
-	go func() { defer close(hold); _, _ = p.Hash(t.Context(), "x") }()
+	go func() { defer close(hold); _, _ = p.Hash(t.Context(), nil, "x") }()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 10 {
-		if _, err := p.Hash(ctx, "x"); err != nil && !errors.Is(err, context.Canceled) {
+		if _, err := p.Hash(ctx, nil, "x"); err != nil && !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	}
 	<-hold
-	if _, err := p.Hash(t.Context(), "x"); err != nil {
+	if _, err := p.Hash(t.Context(), nil, "x"); err != nil {
 		t.Error(err)
 	}
 }
@@ -150,7 +150,7 @@ func BenchmarkHash(b *testing.B) {
 	p := account.NewPasswords(account.PasswordConfig{}, time.Now)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := p.Hash(b.Context(), "correct horse battery staple"); err != nil {
+		if _, err := p.Hash(b.Context(), nil, "correct horse battery staple"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -48,19 +50,17 @@ const (
 type PasswordConfig struct {
 	Cost     Cost // of new hashes; default DefaultCost. Cheaper stored hashes are replaced at the next sign-in
 	Parallel int  // hashes at once; default one core less than there are, at least 1
-	Waiting  int  // callers that may wait for their turn; default 256. More get ErrBusy at once
+	Waiting  int  // callers of one tenant that may wait for their turn; default 256. More get ErrBusy at once
 }
 
 // Passwords hashes and checks passwords, few at a time: sign-ins may use the machine's spare cores but never all of
-// them. It is safe for concurrent use.
+// them. Tenants, and at a tenant addresses, take turns. It is safe for concurrent use.
 type Passwords struct {
-	cost    Cost
-	turns   chan struct{}
-	waiting atomic.Int64
-	most    int64
-	decoy   string // a hash of nothing anybody knows: an unknown account costs the same
-	now     func() time.Time
-	done    atomic.Int64 // hashes so far
+	cost  Cost
+	turns *limit.Places
+	decoy string // a hash of nothing anybody knows: an unknown account costs the same
+	now   func() time.Time
+	done  atomic.Int64 // hashes so far
 }
 
 // NewPasswords makes the one part of a process that hashes passwords.
@@ -75,13 +75,19 @@ func NewPasswords(cfg PasswordConfig, now func() time.Time) *Passwords {
 		cfg.Waiting = 256
 	}
 	decoy := phc{Cost: cfg.Cost, salt: random(saltSize), hash: random(hashSize)}
-	return &Passwords{cost: cfg.Cost, turns: make(chan struct{}, cfg.Parallel), most: int64(cfg.Waiting), decoy: decoy.String(), now: now}
+	return &Passwords{cost: cfg.Cost, turns: limit.NewTurns(cfg.Parallel, limit.Waiting{Time: turnWait, First: cfg.Waiting, Whole: turnsOfOne}), decoy: decoy.String(), now: now}
 }
 
-// Hash makes the PHC string to store for a new password. Errors: [ErrBusy], the context's.
-func (p *Passwords) Hash(ctx context.Context, password string) (string, error) {
+// How long a caller waits for its turn at most, and how many from one address of a tenant may.
+const (
+	turnWait   = 20 * time.Second
+	turnsOfOne = 32
+)
+
+// Hash makes the PHC string to store for a new password; from is who asks for it. Errors: [ErrBusy], the context's.
+func (p *Passwords) Hash(ctx context.Context, from limit.Path, password string) (string, error) {
 	h := phc{Cost: p.cost, salt: random(saltSize)}
-	err := p.turn(ctx, func() { h.hash = h.of(password, hashSize) })
+	err := p.turn(ctx, from, func() { h.hash = h.of(password, hashSize) })
 	if err != nil {
 		return "", err
 	}
@@ -89,35 +95,27 @@ func (p *Passwords) Hash(ctx context.Context, password string) (string, error) {
 }
 
 // verify checks a password against a stored hash; cheap says that the hash cost less than new ones do.
-func (p *Passwords) verify(ctx context.Context, stored, password string) (ok, cheap bool, err error) {
+func (p *Passwords) verify(ctx context.Context, from limit.Path, stored, password string) (ok, cheap bool, err error) {
 	h, err := parsePHC(stored)
 	if err != nil {
 		return false, false, err
 	}
-	err = p.turn(ctx, func() {
+	err = p.turn(ctx, from, func() {
 		ok = subtle.ConstantTimeCompare(h.of(password, uint32(len(h.hash))), h.hash) == 1
 	})
 	return ok, h.MemoryKiB < p.cost.MemoryKiB || h.Passes < p.cost.Passes, err
 }
 
 // turn runs f when one of the few places is free.
-func (p *Passwords) turn(ctx context.Context, f func()) error {
-	select {
-	case p.turns <- struct{}{}:
-	default:
-		if p.waiting.Add(1) > p.most {
-			p.waiting.Add(-1)
-			return ErrBusy
-		}
-		select {
-		case p.turns <- struct{}{}:
-			p.waiting.Add(-1)
-		case <-ctx.Done():
-			p.waiting.Add(-1)
-			return fmt.Errorf("wait for a password check: %w", ctx.Err())
-		}
+func (p *Passwords) turn(ctx context.Context, from limit.Path, f func()) error {
+	place, err := p.turns.Take(ctx, from...)
+	if errors.Is(err, limit.ErrNoPlace) {
+		return ErrBusy
 	}
-	defer func() { <-p.turns }()
+	if err != nil {
+		return fmt.Errorf("wait for a password check: %w", err)
+	}
+	defer place.Release()
 	p.done.Add(1)
 	f()
 	return nil

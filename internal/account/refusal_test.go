@@ -24,7 +24,7 @@ func TestRefusalsCostTheSame(t *testing.T) {
 	clock := time.Now()
 	later := func() time.Time { clock = clock.Add(time.Second); return clock } // so that nobody waits for 350 ms
 	p := account.NewPasswords(account.PasswordConfig{Cost: cheap}, later)
-	hash, err := p.Hash(t.Context(), "correct horse")
+	hash, err := p.Hash(t.Context(), nil, "correct horse")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestRefusalsCostTheSame(t *testing.T) {
 		t.Helper()
 		for range 2 { // the first prepares statements
 			hashes, trips = p.Hashes(), proxy.Trips()
-			if _, _, err := p.SignIn(t.Context(), q, mac, id, password); !errors.Is(err, account.ErrCredentials) {
+			if _, _, err := p.SignIn(t.Context(), nil, q, mac, id, password); !errors.Is(err, account.ErrCredentials) {
 				t.Errorf("%s: %v", id, err)
 			}
 			hashes, trips = p.Hashes()-hashes, proxy.Trips()-trips

@@ -11,6 +11,7 @@ package act
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -22,6 +23,7 @@ import (
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -66,6 +68,18 @@ func (o Operator) Entry(now time.Time, action, subject, outcome string) audit.En
 		At: now.UTC(), Who: o.Name, Action: action, Subject: subject,
 		Address: o.Address, RequestID: o.RequestID, Outcome: outcome,
 	}
+}
+
+// from is who takes part in what is shared.
+func (o Operator) from(t *tenant.Tenant) limit.Path {
+	a, _ := netip.ParseAddr(o.Address) // none at the command line
+	return limit.PathOf(t.Schema, a)
+}
+
+// Visitor is somebody who has no account here yet, or has not shown that there is one.
+type Visitor struct {
+	Language string     // that texts are in
+	From     limit.Path // who takes part in what is shared
 }
 
 // deed is one line of the log.

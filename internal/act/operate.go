@@ -33,7 +33,7 @@ func (a *Acts) SetPassword(ctx context.Context, t *tenant.Tenant, by Operator, d
 	if err != nil {
 		return err
 	}
-	hash, err := a.Passwords.Hash(ctx, password)
+	hash, err := a.Passwords.Hash(ctx, by.from(t), password)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -30,14 +31,14 @@ type Arrival struct {
 }
 
 // SignUp makes an account with a new did:plc, its repository and its first session, or, where sign-ups are approved, one
-// that waits. lang is what its owner reads. Errors: those of [accounts.NewSignup], [accounts.Signup] and the DID's
+// that waits. Errors: those of [accounts.NewSignup], [accounts.Signup] and the DID's
 // directory, [identity.ErrHandleReserved], [accounts.ErrBusy].
-func (a *Acts) SignUp(ctx context.Context, t *tenant.Tenant, lang string, req accounts.Request) (Arrival, error) {
+func (a *Acts) SignUp(ctx context.Context, t *tenant.Tenant, v Visitor, req accounts.Request) (Arrival, error) {
 	secrets, err := a.Sessions.Secrets(ctx, t)
 	if err != nil {
 		return Arrival{}, err
 	}
-	s, rotation, err := a.mint(ctx, t, req)
+	s, rotation, err := a.mint(ctx, t, v.From, req)
 	if err != nil {
 		return Arrival{}, err
 	}
@@ -49,7 +50,7 @@ func (a *Acts) SignUp(ctx context.Context, t *tenant.Tenant, lang string, req ac
 	scope := auth.ScopeAccess
 	if t.Settings.Signup == tenant.SignupApproval {
 		scope = auth.ScopeSignupQueued
-		err = a.enqueue(ctx, t, s, lang, session)
+		err = a.enqueue(ctx, t, s, v.Language, session)
 	} else {
 		err = a.open(ctx, t, s, rotation, session)
 	}
@@ -64,7 +65,7 @@ func (a *Acts) SignUp(ctx context.Context, t *tenant.Tenant, lang string, req ac
 func (a *Acts) CreateAccount(ctx context.Context, t *tenant.Tenant, by Operator, req accounts.Request) (did, handle string, err error) {
 	open := *t
 	open.Settings.Signup = tenant.SignupOpen
-	s, rotation, err := a.mint(ctx, &open, req)
+	s, rotation, err := a.mint(ctx, &open, by.from(t), req)
 	if err != nil {
 		return "", "", err
 	}
@@ -86,8 +87,8 @@ func (a *Acts) CreateAccount(ctx context.Context, t *tenant.Tenant, by Operator,
 // others, and brings nothing before: who has not been let in stores nothing.
 // Errors: those of [accounts.NewSignup] and [accounts.Signup], [auth.ErrServiceUsed], [ErrHandleElsewhere].
 // spec: account#account-migration
-func (a *Acts) MoveIn(ctx context.Context, t *tenant.Tenant, proof auth.Service, lang string, req accounts.Request) (Arrival, error) {
-	s, err := a.newSignup(ctx, t, req)
+func (a *Acts) MoveIn(ctx context.Context, t *tenant.Tenant, proof auth.Service, v Visitor, req accounts.Request) (Arrival, error) {
+	s, err := a.newSignup(ctx, t, v.From, req)
 	if err != nil {
 		return Arrival{}, err
 	}
@@ -122,7 +123,7 @@ func (a *Acts) MoveIn(ctx context.Context, t *tenant.Tenant, proof auth.Service,
 			return err
 		}
 		if scope == auth.ScopeSignupQueued {
-			if err := s.Queue(ctx, q, lang); err != nil {
+			if err := s.Queue(ctx, q, v.Language); err != nil {
 				return err
 			}
 		}
@@ -145,7 +146,7 @@ func (a *Acts) arrived(t *tenant.Tenant, secrets *auth.Secrets, s *accounts.Sign
 }
 
 // newSignup makes every check that costs little, and then hashes the password.
-func (a *Acts) newSignup(ctx context.Context, t *tenant.Tenant, req accounts.Request) (*accounts.Signup, error) {
+func (a *Acts) newSignup(ctx context.Context, t *tenant.Tenant, from limit.Path, req accounts.Request) (*accounts.Signup, error) {
 	s, err := accounts.NewSignup(t, req, a.Now())
 	if err != nil {
 		return nil, err
@@ -159,7 +160,7 @@ func (a *Acts) newSignup(ctx context.Context, t *tenant.Tenant, req accounts.Req
 		return nil, err
 	}
 	if req.Password != nil {
-		if s.PasswordHash, err = a.Passwords.Hash(ctx, *req.Password); err != nil {
+		if s.PasswordHash, err = a.Passwords.Hash(ctx, from, *req.Password); err != nil {
 			return nil, err
 		}
 	}
@@ -167,8 +168,8 @@ func (a *Acts) newSignup(ctx context.Context, t *tenant.Tenant, req accounts.Req
 }
 
 // mint is a sign-up with its new DID and its account number, which leaves no trace yet.
-func (a *Acts) mint(ctx context.Context, t *tenant.Tenant, req accounts.Request) (*accounts.Signup, identity.Signer, error) {
-	s, err := a.newSignup(ctx, t, req)
+func (a *Acts) mint(ctx context.Context, t *tenant.Tenant, from limit.Path, req accounts.Request) (*accounts.Signup, identity.Signer, error) {
+	s, err := a.newSignup(ctx, t, from, req)
 	if err != nil {
 		return nil, nil, err
 	}

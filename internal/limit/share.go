@@ -76,6 +76,14 @@ func NewPlaces(n int, w Waiting) *Places {
 	return &Places{shared{size: int64(n), wait: w, none: ErrNoPlace, first: map[string]int{}}}
 }
 
+// NewTurns shares n places for what is over in a moment, such as a hash: who comes waits for one of these moments, so a
+// scope alone may have all but one of what its parent has, and none stands idle for somebody who may come.
+func NewTurns(n int, w Waiting) *Places {
+	p := NewPlaces(n, w)
+	p.brief = true
+	return p
+}
+
 // Take waits for a place in the name of the path: [ErrNoPlace] if there is none in time, or too many wait.
 func (p *Places) Take(ctx context.Context, path ...string) (*Hold, error) {
 	return p.take(ctx, 1, path)
@@ -92,9 +100,10 @@ func (p *Places) Try(path ...string) *Hold { return p.try(1, path) }
 // tenant was served longest ago, and so on down the path: who comes to an amount that one tenant wants all of is next,
 // however many of that tenant's wait.
 type shared struct {
-	size int64
-	wait Waiting
-	none error
+	size  int64
+	wait  Waiting
+	none  error
+	brief bool // holds are over in a moment
 
 	mu      sync.Mutex
 	root    share
@@ -139,7 +148,7 @@ func (b *shared) take(ctx context.Context, n int64, path []string) (*Hold, error
 	b.mu.Lock()
 	leaf := b.find(path)
 	h := &Hold{of: b, leaf: leaf}
-	if leaf.waiting == 0 && leaf.fits(n, b.size) {
+	if leaf.waiting == 0 && b.fits(leaf, n) {
 		h.add(n)
 		b.mu.Unlock()
 		return h, nil
@@ -183,7 +192,7 @@ func (b *shared) try(n int64, path []string) *Hold {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	leaf := b.find(path)
-	if leaf.waiting > 0 || !leaf.fits(n, b.size) {
+	if leaf.waiting > 0 || !b.fits(leaf, n) {
 		leaf.drop()
 		return nil
 	}
@@ -203,7 +212,7 @@ func (h *Hold) Grow(n int64) bool {
 	if more <= 0 {
 		return true
 	}
-	if !h.leaf.fits(more, h.of.size) {
+	if !h.of.fits(h.leaf, more) {
 		return false
 	}
 	h.add(more)
@@ -273,18 +282,22 @@ func (s *share) drop() {
 }
 
 // fits says whether a share may have n more.
-func (s *share) fits(n, size int64) bool {
-	room, ok := s.room(size)
+func (b *shared) fits(s *share, n int64) bool {
+	room, ok := b.room(s)
 	return ok && n <= room
 }
 
-// room is what a share may have more: at most what its parent may have beside it.
-func (s *share) room(size int64) (int64, bool) {
+// room is what a share may have more: at most what its parent may have beside it, or, of what is brief, all but one.
+func (b *shared) room(s *share) (int64, bool) {
 	if s.parent == nil {
-		return size - s.used, true
+		return b.size - s.used, true
 	}
-	room, ok := s.parent.room(size)
-	room -= s.used
+	room, ok := b.room(s.parent)
+	if b.brief {
+		room -= min(1, s.used)
+	} else {
+		room -= s.used
+	}
 	return room, ok && room > 0
 }
 
@@ -319,7 +332,7 @@ func (b *shared) wake() {
 	for {
 		best := -1
 		for i, w := range b.waiting {
-			if w.hold.leaf.fits(w.n, b.size) && (best < 0 || before(w.hold.leaf, b.waiting[best].hold.leaf) < 0) {
+			if b.fits(w.hold.leaf, w.n) && (best < 0 || before(w.hold.leaf, b.waiting[best].hold.leaf) < 0) {
 				best = i
 			}
 		}

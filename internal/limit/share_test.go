@@ -231,6 +231,24 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
+// Of what is over in a moment one may have all but the last.
+func TestTurns(t *testing.T) {
+	p := NewTurns(8, Waiting{})
+	n := 0
+	for p.Try("a", "x") != nil {
+		n++
+	}
+	if n < 5 || n > 7 {
+		t.Errorf("one address has %d of 8", n)
+	}
+	if p.Try("b", "x") == nil {
+		t.Error("nothing for another tenant")
+	}
+	if one := NewTurns(1, Waiting{}); one.Try("a", "x") == nil || one.Try("b", "x") != nil {
+		t.Error("one turn is one turn")
+	}
+}
+
 func TestPathOf(t *testing.T) {
 	schema, err := db.ParseSchema("t_1")
 	if err != nil {
