@@ -6,12 +6,13 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/auroralocus/locus/internal/limit"
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // What an answer takes in memory while its client reads it is taken from one amount that all of the process share, fairly
-// by tenant and address ([limit.Bytes]): before the handler begins, as much as the method's answers may take; then, when
+// by tenant and address ([fair.Bytes]): before the handler begins, as much as the method's answers may take; then, when
 // the answer is there, as much as it does take.
 const (
 	// DefaultAnswerMemory is for all answers together.
@@ -42,7 +43,7 @@ func (d declaration) answers(n int64) declaration {
 }
 
 // scopes is whom what a request takes of anything shared is counted for.
-func (s *state) scopes(r *http.Request) limit.Path {
+func (s *state) scopes(r *http.Request) fair.Path {
 	return visitor{Tenant: s.Tenant, req: r}.path()
 }
 
@@ -65,7 +66,7 @@ type sized interface{ size() int }
 // fits makes the reservation as large as an answer that turned out larger than the method declared.
 func (s *state) fits(out any) error {
 	if o, ok := out.(sized); ok && !s.hold.Grow(int64(o.size())) {
-		return limit.ErrNoBytes
+		return fair.ErrNoBytes
 	}
 	return nil
 }

@@ -5,9 +5,10 @@ import (
 	"net/http"
 	"net/netip"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
-	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -74,7 +75,7 @@ type serviceAuthenticator interface {
 }
 
 // path is whom what the request takes of anything shared is counted for.
-func (v visitor) path() limit.Path { return limit.PathOf(v.Tenant.Schema, v.Addr()) }
+func (v visitor) path() fair.Path { return fair.PathOf(v.Tenant.Schema.String(), v.Addr()) }
 
 // stranger is the caller as acts know it who has no account.
 func (v visitor) stranger() act.Visitor { return act.Visitor{Language: v.language(), From: v.path()} }

@@ -8,11 +8,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/danielgtaylor/huma/v2"
 
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/blob"
-	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -121,7 +122,7 @@ func translate(ctx context.Context, err error) (answer *Error, logged bool) {
 // tellsAll tells whether the answer to a failure says all that there is to say: nothing broke, and a log line for each
 // request would let strangers fill the log.
 func tellsAll(sentinel error) bool {
-	return slices.Contains([]error{tenant.ErrTenantSuspended, tenant.ErrTooNew, accounts.ErrBusy, limit.ErrNoBytes, repodb.ErrExportsBusy, repodb.ErrClosed, blob.ErrTenantQuota, blob.ErrAway, blob.ErrClosed, picture.ErrBusy}, sentinel)
+	return slices.Contains([]error{tenant.ErrTenantSuspended, tenant.ErrTooNew, accounts.ErrBusy, fair.ErrNoBytes, repodb.ErrExportsBusy, repodb.ErrClosed, blob.ErrTenantQuota, blob.ErrAway, blob.ErrClosed, picture.ErrBusy}, sentinel)
 }
 
 // said is an error's own text as a client may see it: without the "package: doing this: " before it would

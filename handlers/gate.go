@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/auroralocus/locus/db"
@@ -142,7 +144,7 @@ type group struct {
 	services serviceAuthenticator // nil: nothing may be registered by service
 	db       *db.DB               // of the audit log
 	limits   *limit.Counter       // nil: nothing is counted
-	answers  *limit.Bytes
+	answers  *fair.Bytes
 	now      func() time.Time
 	ops      map[string]*operation
 	bodies   map[reflect.Type]*lexicon.Method // by the type of an Input's Body

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
@@ -64,7 +66,7 @@ type Deps struct {
 	Outbox    *outbox.Outbox
 	Services  serviceAuthenticator // nil: no method takes service tokens
 	Limits    *limit.Counter
-	Answers   *limit.Bytes // nil: DefaultAnswerMemory
+	Answers   *fair.Bytes     // nil: DefaultAnswerMemory
 	Proxies   inbound.Proxies // whose X-Forwarded-For is believed
 }
 
@@ -100,7 +102,7 @@ type Server struct {
 	mux     *http.ServeMux
 	api     huma.API
 	ops     map[string]*operation
-	answers *limit.Bytes
+	answers *fair.Bytes
 	// compressed is mux behind the compressor.
 	compressed http.Handler
 	json       func() []byte
@@ -115,7 +117,7 @@ func assemble(d Deps, register func(*group, Deps)) *Server {
 	bodies := map[reflect.Type]*lexicon.Method{}
 	s.answers, s.compressed = d.Answers, compressor(s.mux)
 	if s.answers == nil {
-		s.answers = limit.NewBytes(DefaultAnswerMemory)
+		s.answers = fair.NewBytes(DefaultAnswerMemory)
 	}
 	config := huma.Config{
 		OpenAPI:       newDocument(),

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/jackc/pgx/v5"
 
 	"github.com/auroralocus/locus/db"
@@ -162,9 +164,9 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		DB: h.db, Tenants: h.tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: h.actors, Directory: h.plc,
 		Documents: h.documents, Repos: h.repos, Blobs: h.blobs, Outbox: h.outbox, Hub: hub, Now: h.clock.Now, Log: log,
 	})
-	var answers *limit.Bytes
+	var answers *fair.Bytes
 	if o.answers > 0 {
-		answers = limit.NewBytes(o.answers)
+		answers = fair.NewBytes(o.answers)
 	}
 	h.server = New(Deps{
 		Log: log, Now: h.clock.Now, Version: "test",

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/klauspost/compress/gzhttp"
 
 	"github.com/auroralocus/locus/internal/auth"
@@ -35,7 +37,7 @@ type state struct {
 	bypass  *bool         // nil: not looked at yet
 	verdict limit.Verdict // the tightest limit so far
 	spare   *spared       // nil: the method spares nobody
-	hold    *limit.Hold   // the memory of the answer
+	hold    *fair.Hold    // the memory of the answer
 	service *auth.Service // whose token made the caller an operator: the moderation service
 }
 

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	accounts "github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/limit"
 )
 
 // describeRepo tells whose repository it is and what collections it has.
@@ -41,7 +42,7 @@ func (m repoMethods) describeRepo(ctx context.Context, v visitor, in *repoDescri
 		size += len(c) + 24 // as text and as JSON
 	}
 	if !stateOf(ctx).hold.Grow(int64(2 * size)) {
-		return nil, limit.ErrNoBytes
+		return nil, fair.ErrNoBytes
 	}
 	out := new(repoDescribeRepoOutput)
 	out.Body.DID, out.Body.Handle, out.Body.DIDDoc = DID(a.DID), shownHandle(a.Handle), text

@@ -3,6 +3,8 @@ package handlers
 import (
 	"net/http"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
@@ -10,7 +12,6 @@ import (
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/lexicon"
-	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
@@ -133,7 +134,7 @@ var translations = []translation{
 	{repodb.ErrBlocksNotFound, http.StatusBadRequest, "BlockNotFound", "Could not find all of the blocks"},
 	{repodb.ErrArchive, http.StatusBadRequest, "InvalidRequest", ""},
 	{repodb.ErrImportsBusy, http.StatusServiceUnavailable, "NotEnoughResources", "Too many repositories are being imported at once, try again"},
-	{limit.ErrNoBytes, http.StatusServiceUnavailable, "NotEnoughResources", "Too many answers are being read at once, try again"},
+	{fair.ErrNoBytes, http.StatusServiceUnavailable, "NotEnoughResources", "Too many answers are being read at once, try again"},
 	{repodb.ErrBlocksTooLarge, http.StatusBadRequest, "InvalidRequest", "The blocks are too large together: ask for fewer at once"},
 	{repodb.ErrExportsBusy, http.StatusServiceUnavailable, "NotEnoughResources", "Too many repositories are being read at once, try again"},
 	{repodb.ErrClosed, http.StatusServiceUnavailable, "NotEnoughResources", "The server is shutting down, try again"},

@@ -9,12 +9,13 @@ import (
 	"os"
 	"os/user"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/auroralocus/locus/handlers"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/keyring"
-	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -45,7 +46,7 @@ func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname strin
 		stopDB()
 		return nil, nil, nil, err
 	}
-	a := assemble(d, keys, facts.Config(f.DevNames), net.resolver, outbox.Config{}, f.blobs(), limit.NewBytes(handlers.DefaultAnswerMemory), inbound.Proxies{}, log)
+	a := assemble(d, keys, facts.Config(f.DevNames), net.resolver, outbox.Config{}, f.blobs(), fair.NewBytes(handlers.DefaultAnswerMemory), inbound.Proxies{}, log)
 	stop := func() {
 		a.close()
 		net.close()

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/handlers"
 	"github.com/auroralocus/locus/internal/account"
@@ -44,7 +46,7 @@ type app struct {
 }
 
 // assemble hands each part exactly what it needs.
-func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, post outbox.Config, files blob.Config, answers *limit.Bytes, proxies inbound.Proxies, log *slog.Logger) *app {
+func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, post outbox.Config, files blob.Config, answers *fair.Bytes, proxies inbound.Proxies, log *slog.Logger) *app {
 	now := time.Now
 	tenants := tenant.NewRegistry(d, keys, origin, now, log)
 	actors := account.NewCache(d, 0, now)

@@ -25,6 +25,7 @@ var mayImport = map[string][]string{
 	"internal/syntax/oracle": {},                  // for tests: the reference implementation, by Node
 	"internal/lexicon":       {"internal/syntax"}, // the string formats; what it validates is decoded already
 
+	"internal/fair":          {}, // places and memory, shared: it knows names only
 	"internal/mail":          {},
 	"internal/mail/mailtest": {}, // for tests: an SMTP server
 	"internal/vectors":       {}, // for tests: where the interop vectors are
@@ -42,7 +43,7 @@ var mayImport = map[string][]string{
 	"internal/identity":        {"internal/syntax"},
 	"internal/identity/plcdir": {"db", "db/controldb", "internal/identity"}, // the built-in directory keeps its log in Postgres
 	"internal/firehose":        {"db", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
-	"repo/repodb":              {"db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
+	"repo/repodb":              {"internal/fair", "db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"internal/audit":           {"db/tenantdb"},       // a log: it knows nobody
 	"internal/limit":           {"db", "db/tenantdb"}, // counts by key: it knows neither callers nor methods
 	"internal/tenant":          {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
@@ -50,12 +51,12 @@ var mayImport = map[string][]string{
 	"internal/picture":         {},                                                                                                                       // bytes in, bytes out
 	"internal/blob":            {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/tenant", "internal/picture", "repo", "repo/dagcbor"}, // labels of places; settings of the sweep; refs of records
 	"internal/blob/blobtest":   {},                                                                                                                       // for tests: an S3 server
-	"internal/account":         {"internal/limit", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
+	"internal/account":         {"internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/auth":            {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
 	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"}, // mail that waits, in the tenant's schema
 
 	// acts
-	"internal/act": {"internal/limit", "db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/blob", "internal/firehose", "internal/identity", "internal/keyring", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "repo", "repo/repodb"},
+	"internal/act": {"internal/fair", "db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/blob", "internal/firehose", "internal/identity", "internal/keyring", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "repo", "repo/repodb"},
 
 	// protocol
 	"openapi":  {},

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/auroralocus/locus/db"
@@ -20,7 +22,6 @@ import (
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/inbound"
-	"github.com/auroralocus/locus/internal/limit"
 )
 
 // Limits of the HTTP server. There are no read and write timeouts for whole requests: they would cut streams. What a
@@ -123,7 +124,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	a := assemble(d, keys, facts.Config(c.DevNames), outside.resolver, post, c.blobs(), limit.NewBytes(c.AnswerMemory<<20), proxies, log)
+	a := assemble(d, keys, facts.Config(c.DevNames), outside.resolver, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), proxies, log)
 	defer a.close()
 	// Without its files a server serves the rest, and goes on when their disk is mounted.
 	if err := a.blobs.Ready(ctx); err != nil && !errors.Is(err, blob.ErrAway) {

@@ -11,10 +11,11 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/keyring"
-	"github.com/auroralocus/locus/internal/limit"
 )
 
 var (
@@ -143,7 +144,7 @@ func RevokeAppPassword(ctx context.Context, q *tenantdb.Queries, now time.Time, 
 
 // SignIn is [Passwords.Authenticate] that also takes app passwords: app is nil for the main password. They do not open
 // accounts that are taken down. [UseAppPassword] has the last word. Errors as of Authenticate.
-func (p *Passwords) SignIn(ctx context.Context, from limit.Path, q *tenantdb.Queries, mac *keyring.MAC, identifier, password string) (a *Account, app *AppPassword, err error) {
+func (p *Passwords) SignIn(ctx context.Context, from fair.Path, q *tenantdb.Queries, mac *keyring.MAC, identifier, password string) (a *Account, app *AppPassword, err error) {
 	began := p.now()
 	if appPasswordForm.MatchString(password) {
 		a, err = ByIdentifier(ctx, q, identifier)

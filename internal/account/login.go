@@ -7,8 +7,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/auroralocus/locus/db/tenantdb"
-	"github.com/auroralocus/locus/internal/limit"
 )
 
 // Authenticate finds the account that an identifier and a main password mean. An unknown account, an account without a
@@ -18,13 +19,13 @@ import (
 // The account may be taken down or deactivated: what that means for a session is the method's to say. q is for single
 // statements, not a transaction's: the hash between them takes long. Errors: [ErrCredentials], [ErrPasswordTooLong],
 // [ErrBusy].
-func (p *Passwords) Authenticate(ctx context.Context, from limit.Path, q *tenantdb.Queries, identifier, password string) (*Account, error) {
+func (p *Passwords) Authenticate(ctx context.Context, from fair.Path, q *tenantdb.Queries, identifier, password string) (*Account, error) {
 	return p.authenticateSince(ctx, from, q, p.now(), identifier, password)
 }
 
 // authenticateSince counts the time from the request's beginning: what was looked up before, for some accounts more than
 // for others, must not show.
-func (p *Passwords) authenticateSince(ctx context.Context, from limit.Path, q *tenantdb.Queries, began time.Time, identifier, password string) (*Account, error) {
+func (p *Passwords) authenticateSince(ctx context.Context, from fair.Path, q *tenantdb.Queries, began time.Time, identifier, password string) (*Account, error) {
 	if utf8.RuneCountInString(password) > maxLoginPassword {
 		return nil, ErrPasswordTooLong
 	}
@@ -35,7 +36,7 @@ func (p *Passwords) authenticateSince(ctx context.Context, from limit.Path, q *t
 	return a, err
 }
 
-func (p *Passwords) authenticate(ctx context.Context, from limit.Path, q *tenantdb.Queries, identifier, password string) (*Account, error) {
+func (p *Passwords) authenticate(ctx context.Context, from fair.Path, q *tenantdb.Queries, identifier, password string) (*Account, error) {
 	stored := p.decoy
 	a, err := ByIdentifier(ctx, q, identifier)
 	switch {
@@ -62,7 +63,7 @@ func (p *Passwords) authenticate(ctx context.Context, from limit.Path, q *tenant
 }
 
 // rehash stores today's hash. A process too busy for that leaves it to the next sign-in.
-func (p *Passwords) rehash(ctx context.Context, from limit.Path, q *tenantdb.Queries, a *Account, password string) error {
+func (p *Passwords) rehash(ctx context.Context, from fair.Path, q *tenantdb.Queries, a *Account, password string) error {
 	fresh, err := p.Hash(ctx, from, password)
 	if errors.Is(err, ErrBusy) {
 		return nil

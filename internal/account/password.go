@@ -13,9 +13,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"golang.org/x/crypto/argon2"
 
-	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -57,7 +58,7 @@ type PasswordConfig struct {
 // them. Tenants, and at a tenant addresses, take turns. It is safe for concurrent use.
 type Passwords struct {
 	cost  Cost
-	turns *limit.Places
+	turns *fair.Places
 	decoy string // a hash of nothing anybody knows: an unknown account costs the same
 	now   func() time.Time
 	done  atomic.Int64 // hashes so far
@@ -75,7 +76,7 @@ func NewPasswords(cfg PasswordConfig, now func() time.Time) *Passwords {
 		cfg.Waiting = 256
 	}
 	decoy := phc{Cost: cfg.Cost, salt: random(saltSize), hash: random(hashSize)}
-	return &Passwords{cost: cfg.Cost, turns: limit.NewTurns(cfg.Parallel, limit.Waiting{Time: turnWait, First: cfg.Waiting, Whole: turnsOfOne}), decoy: decoy.String(), now: now}
+	return &Passwords{cost: cfg.Cost, turns: fair.NewTurns(cfg.Parallel, fair.Waiting{Time: turnWait, First: cfg.Waiting, Whole: turnsOfOne}), decoy: decoy.String(), now: now}
 }
 
 // How long a caller waits for its turn at most, and how many from one address of a tenant may.
@@ -85,7 +86,7 @@ const (
 )
 
 // Hash makes the PHC string to store for a new password; from is who asks for it. Errors: [ErrBusy], the context's.
-func (p *Passwords) Hash(ctx context.Context, from limit.Path, password string) (string, error) {
+func (p *Passwords) Hash(ctx context.Context, from fair.Path, password string) (string, error) {
 	h := phc{Cost: p.cost, salt: random(saltSize)}
 	err := p.turn(ctx, from, func() { h.hash = h.of(password, hashSize) })
 	if err != nil {
@@ -95,7 +96,7 @@ func (p *Passwords) Hash(ctx context.Context, from limit.Path, password string) 
 }
 
 // verify checks a password against a stored hash; cheap says that the hash cost less than new ones do.
-func (p *Passwords) verify(ctx context.Context, from limit.Path, stored, password string) (ok, cheap bool, err error) {
+func (p *Passwords) verify(ctx context.Context, from fair.Path, stored, password string) (ok, cheap bool, err error) {
 	h, err := parsePHC(stored)
 	if err != nil {
 		return false, false, err
@@ -107,9 +108,9 @@ func (p *Passwords) verify(ctx context.Context, from limit.Path, stored, passwor
 }
 
 // turn runs f when one of the few places is free.
-func (p *Passwords) turn(ctx context.Context, from limit.Path, f func()) error {
+func (p *Passwords) turn(ctx context.Context, from fair.Path, f func()) error {
 	place, err := p.turns.Take(ctx, from...)
-	if errors.Is(err, limit.ErrNoPlace) {
+	if errors.Is(err, fair.ErrNoPlace) {
 		return ErrBusy
 	}
 	if err != nil {

@@ -14,6 +14,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
@@ -23,7 +25,6 @@ import (
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
-	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -71,15 +72,15 @@ func (o Operator) Entry(now time.Time, action, subject, outcome string) audit.En
 }
 
 // from is who takes part in what is shared.
-func (o Operator) from(t *tenant.Tenant) limit.Path {
+func (o Operator) from(t *tenant.Tenant) fair.Path {
 	a, _ := netip.ParseAddr(o.Address) // none at the command line
-	return limit.PathOf(t.Schema, a)
+	return fair.PathOf(t.Schema.String(), a)
 }
 
 // Visitor is somebody who has no account here yet, or has not shown that there is one.
 type Visitor struct {
-	Language string     // that texts are in
-	From     limit.Path // who takes part in what is shared
+	Language string    // that texts are in
+	From     fair.Path // who takes part in what is shared
 }
 
 // deed is one line of the log.

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/auroralocus/locus/internal/fair"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
-	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -146,7 +147,7 @@ func (a *Acts) arrived(t *tenant.Tenant, secrets *auth.Secrets, s *accounts.Sign
 }
 
 // newSignup makes every check that costs little, and then hashes the password.
-func (a *Acts) newSignup(ctx context.Context, t *tenant.Tenant, from limit.Path, req accounts.Request) (*accounts.Signup, error) {
+func (a *Acts) newSignup(ctx context.Context, t *tenant.Tenant, from fair.Path, req accounts.Request) (*accounts.Signup, error) {
 	s, err := accounts.NewSignup(t, req, a.Now())
 	if err != nil {
 		return nil, err
@@ -168,7 +169,7 @@ func (a *Acts) newSignup(ctx context.Context, t *tenant.Tenant, from limit.Path,
 }
 
 // mint is a sign-up with its new DID and its account number, which leaves no trace yet.
-func (a *Acts) mint(ctx context.Context, t *tenant.Tenant, from limit.Path, req accounts.Request) (*accounts.Signup, identity.Signer, error) {
+func (a *Acts) mint(ctx context.Context, t *tenant.Tenant, from fair.Path, req accounts.Request) (*accounts.Signup, identity.Signer, error) {
 	s, err := a.newSignup(ctx, t, from, req)
 	if err != nil {
 		return nil, nil, err

@@ -1,4 +1,7 @@
-package limit
+// Package fair shares what a process has once among all whom it serves: places for things that few may do at a time, and
+// memory. Whatever is shared is fair by tenant, then by network and address; it is taken late and given back early, and
+// no tenant ever holds the last of it.
+package fair
 
 import (
 	"cmp"
@@ -8,8 +11,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/auroralocus/locus/db"
 )
 
 var (
@@ -23,9 +24,9 @@ var (
 // address (of IPv6 its network of 64 bits).
 type Path []string
 
-// PathOf is the path of a caller. Where the address is not known, or is the server's own, the tenant stands alone.
-func PathOf(schema db.Schema, a netip.Addr) Path {
-	p := Path{schema.String()}
+// PathOf is the path of a caller at a tenant, which is named by its schema. Where the address is not known, or is the server's own, the tenant stands alone.
+func PathOf(tenant string, a netip.Addr) Path {
+	p := Path{tenant}
 	a = a.Unmap().WithZone("")
 	switch {
 	case !a.IsValid():
