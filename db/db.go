@@ -276,6 +276,9 @@ func (d *DB) Ping(ctx context.Context) error {
 	return classify(d.control.Ping(ctx))
 }
 
+// StreamConns is how many ReadTx there can be at once.
+func (d *DB) StreamConns() int { return int(d.streams.Config().MaxConns) }
+
 // Control gives single statements on the control schema.
 func (d *DB) Control() *controldb.Queries { return controldb.New(runner{pool: d.control}) }
 

@@ -13,6 +13,6 @@ func (m syncMethods) getCheckout(ctx context.Context, v viewerCaller, in *syncGe
 		return nil, err
 	}
 	return stream(carType, nil, func(w io.Writer) error {
-		return m.repos.Export(ctx, v.Tenant.Schema, a.AID, 0, w)
+		return m.repos.Export(ctx, v.path(), v.Tenant.Schema, a.AID, 0, w)
 	}), nil
 }

@@ -22,6 +22,6 @@ func (m syncMethods) getRepo(ctx context.Context, v viewerCaller, in *syncGetRep
 		}
 	}
 	return stream(carType, nil, func(w io.Writer) error {
-		return m.repos.Export(ctx, v.Tenant.Schema, a.AID, since, w)
+		return m.repos.Export(ctx, v.path(), v.Tenant.Schema, a.AID, since, w)
 	}), nil
 }

@@ -151,7 +151,7 @@ func walk(t *testing.T, b *bed) {
 			"save": func(r *rapid.T) {
 				m := who.Draw(r, "who")
 				var archive bytes.Buffer
-				if err := b.repos.Export(ctx, b.schema, m.owner.AID, 0, &archive); err != nil {
+				if err := b.repos.Export(ctx, nil, b.schema, m.owner.AID, 0, &archive); err != nil {
 					r.Fatal(err)
 				}
 				m.saved, m.savedIs = archive.Bytes(), maps.Clone(m.records)
@@ -162,7 +162,7 @@ func walk(t *testing.T, b *bed) {
 					return
 				}
 				// Its records may refer to blobs that are gone by now: those are missing.
-				if err := b.repos.Import(ctx, b.schema, m.owner.AID, m.owner.DID, bytes.NewReader(m.saved)); err != nil {
+				if err := b.repos.Import(ctx, nil, b.schema, m.owner.AID, m.owner.DID, bytes.NewReader(m.saved)); err != nil {
 					r.Fatal(err)
 				}
 				var old []int

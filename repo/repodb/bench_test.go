@@ -223,7 +223,7 @@ func BenchmarkExport(b *testing.B) {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			for b.Loop() {
 				var c counter
-				if err := s.Export(b.Context(), schema, aid, 0, &c); err != nil {
+				if err := s.Export(b.Context(), nil, schema, aid, 0, &c); err != nil {
 					b.Fatal(err)
 				}
 				b.SetBytes(int64(c))

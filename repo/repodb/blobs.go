@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/dagcbor"
-	"github.com/ipfs/go-cid"
 )
 
 // What a record may say of a blob. A *BlobError names which.

@@ -8,13 +8,14 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/bluesky-social/indigo/atproto/atcrypto"
+	"github.com/ipfs/go-cid"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/dagcbor"
 	"github.com/auroralocus/locus/repo/mst"
-	"github.com/bluesky-social/indigo/atproto/atcrypto"
-	"github.com/ipfs/go-cid"
 )
 
 // maxProblems bounds what a report lists: a repository that is broken is often

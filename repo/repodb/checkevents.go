@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/car"
 	"github.com/auroralocus/locus/repo/mst"
-	"github.com/ipfs/go-cid"
 )
 
 // chain is the state that the events read so far lead to. Before the first

@@ -3,11 +3,14 @@ package repodb
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/car"
 )
@@ -19,21 +22,31 @@ import (
 //
 // It reads in one transaction, as fast as the database gives; what the reader
 // does not take at once waits in memory, then in a file, so that a slow one
-// holds neither a connection nor old row versions. Rows pass through undecoded.
+// holds neither a connection nor old row versions, nor the place of another
+// export. Rows pass through undecoded. from is who takes part in what exports
+// share.
 //
 // Nothing is written when it fails before the first byte: ErrRepoNotFound,
 // ErrExportsBusy.
 //
 // spec: repository#streaming-car-block-ordering
-func (s *Store) Export(ctx context.Context, schema db.Schema, aid int64, since repo.TID, w io.Writer) error {
+func (s *Store) Export(ctx context.Context, from fair.Path, schema db.Schema, aid int64, since repo.TID, w io.Writer) error {
 	fail := func(err error) error { return fmt.Errorf("export %s: %w", name(schema, aid), err) }
-	if err := s.beginExport(schema); err != nil {
+	slot := s.spools.Try(from...)
+	if slot == nil {
+		return fail(ErrExportsBusy)
+	}
+	defer slot.Release()
+	place, err := s.reading.Take(ctx, from...)
+	if errors.Is(err, fair.ErrNoPlace) {
+		err = ErrExportsBusy
+	}
+	if err != nil {
 		return fail(err)
 	}
-	defer s.endExport(schema)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	sp := newSpool(s.cfg.SpoolDir, s.cfg.SpoolBytes)
+	sp := newSpool(s.cfg.SpoolDir, s.cfg.SpoolBytes, s.disk, from)
 	defer sp.close()
 	read := make(chan struct{})
 	go func() {
@@ -41,10 +54,10 @@ func (s *Store) Export(ctx context.Context, schema db.Schema, aid int64, since r
 		err := s.db.Tenant(schema).ReadTx(ctx, func(tx *db.ReadTx) error {
 			return exportTx(ctx, tx, aid, since, sp)
 		})
+		place.Release() // the spool has everything
 		sp.finish(err)
 	}()
-	err := sp.copyTo(w)
-	if err != nil {
+	if err = sp.copyTo(w); err != nil {
 		cancel()
 	}
 	sp.abandon() // frees the other side if it waits for room
@@ -55,23 +68,8 @@ func (s *Store) Export(ctx context.Context, schema db.Schema, aid int64, since r
 	return nil
 }
 
-func (s *Store) beginExport(schema db.Schema) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.exports[schema] >= s.cfg.Exports {
-		return ErrExportsBusy
-	}
-	s.exports[schema]++
-	return nil
-}
-
-func (s *Store) endExport(schema db.Schema) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.exports[schema]--; s.exports[schema] == 0 {
-		delete(s.exports, schema)
-	}
-}
+// exportWait is how long an export waits for a connection.
+const exportWait = 10 * time.Second
 
 func exportTx(ctx context.Context, tx *db.ReadTx, aid int64, since repo.TID, sp *spool) error {
 	st, _, err := readHead(ctx, tx.Q(), aid)

@@ -9,12 +9,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/mst"
-	"github.com/jackc/pgx/v5"
 )
 
 // pending is a finished commit on its way into the database.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/db/tenantdb"
@@ -13,7 +15,6 @@ import (
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/dagcbor"
-	"github.com/jackc/pgx/v5"
 )
 
 // newKeys makes a keyring of the test's own.

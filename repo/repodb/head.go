@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/mst"
-	"github.com/ipfs/go-cid"
 )
 
 // head is what a write starts from.

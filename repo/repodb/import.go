@@ -12,6 +12,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/dagcbor"
@@ -25,9 +26,11 @@ var ErrArchive = errors.New("the archive cannot be imported")
 var ErrImportsBusy = errors.New("too many imports at once")
 
 const (
-	// importBuffer is how much of an archive whose blocks are out of order is held in memory; imports is how many may run.
+	// importBuffer is how much of an archive whose blocks are out of order is held in memory; imports is how many may be
+	// checked at once, once all of the archive is here, and importWait how long one waits for that.
 	importBuffer = 256 << 20
-	imports      = 2
+	imports      = 3
+	importWait   = 2 * time.Minute
 	// importBatch is how many rows one statement takes.
 	importBatch = 500
 	// importAhead is how far an imported revision may lie in the future and still be one to follow.
@@ -39,31 +42,42 @@ const (
 // made with is the old host's affair and what is stored is signed by ours. One transaction changes everything.
 //
 // A deactivated account's import says nothing. An active one's tells subscribers to fetch the repository again, or the
-// next commit would follow one they never saw. Errors: [ErrArchive], [ErrImportsBusy], [ErrRepoNotFound],
-// [ErrRepoTakendown], those of r.
+// next commit would follow one they never saw. from is who takes part in what imports share: nothing is held but a place
+// in the spool until all of r has come. Errors: [ErrArchive], [ErrImportsBusy], [ErrRepoNotFound], [ErrRepoTakendown],
+// those of r.
 // spec: account#account-migration
-func (s *Store) Import(ctx context.Context, schema db.Schema, aid int64, did string, r io.Reader) error {
-	select {
-	case s.importing <- struct{}{}:
-		defer func() { <-s.importing }()
-	default:
-		return ErrImportsBusy
+func (s *Store) Import(ctx context.Context, from fair.Path, schema db.Schema, aid int64, did string, r io.Reader) error {
+	fail := func(err error) error { return fmt.Errorf("import of %s: %w", name(schema, aid), err) }
+	slot := s.spools.Try(from...)
+	if slot == nil {
+		return fail(ErrImportsBusy)
 	}
-	file, err := os.CreateTemp(s.cfg.SpoolDir, "locus-import-*")
+	defer slot.Release()
+	body, err := s.receive(from, r)
 	if err != nil {
-		return fmt.Errorf("import of %s: %w", name(schema, aid), err)
+		return fail(err)
 	}
-	defer func() {
-		_ = file.Close()
-		_ = os.Remove(file.Name())
-	}()
-	archive, err := spoolArchive(file, did, r)
+	defer body.Close()
+	place, err := s.importing.Take(ctx, from...)
+	if errors.Is(err, fair.ErrNoPlace) {
+		err = ErrImportsBusy
+	}
 	if err != nil {
-		return fmt.Errorf("import of %s: %w", name(schema, aid), err)
+		return fail(err)
+	}
+	defer place.Release()
+	file, err := s.tempFile()
+	if err != nil {
+		return fail(err)
+	}
+	defer file.Close()
+	archive, err := spoolArchive(file, did, bufio.NewReaderSize(body, 1<<20))
+	if err != nil {
+		return fail(err)
 	}
 	st, err := s.acquire(ctx, repoKey{schema, aid})
 	if err != nil {
-		return fmt.Errorf("import of %s: %w", name(schema, aid), err)
+		return fail(err)
 	}
 	defer s.release(st)
 	st.forget()
@@ -79,13 +93,67 @@ func (s *Store) Import(ctx context.Context, schema db.Schema, aid int64, did str
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("import of %s: %w", name(schema, aid), err)
+		return fail(err)
 	}
 	if last > 0 {
 		// Committed: subscribers will see this.
 		s.hub.Notify(schema, last)
 	}
 	return nil
+}
+
+// received is an archive that is here whole, in a file without a name.
+type received struct {
+	*os.File
+	room *fair.Hold
+}
+
+func (b received) Close() error {
+	b.room.Release()
+	return b.File.Close()
+}
+
+// receive takes the archive in. It is counted twice on the disk: what is in it is written again in the order of the tree.
+func (s *Store) receive(from fair.Path, r io.Reader) (_ received, err error) {
+	b := received{room: s.disk.Try(diskStep, from...)}
+	if b.room == nil {
+		return b, ErrImportsBusy
+	}
+	if b.File, err = s.tempFile(); err != nil {
+		b.room.Release()
+		return b, err
+	}
+	defer func() {
+		if err != nil {
+			_ = b.Close()
+		}
+	}()
+	in := &readErrors{r: r}
+	for n := int64(0); ; {
+		part, err := io.CopyN(b.File, in, diskStep/4)
+		n += part
+		switch {
+		case errors.Is(err, io.EOF):
+			_, err = b.Seek(0, io.SeekStart)
+			return b, err
+		case in.err != nil:
+			return b, in.err // the body broke off
+		case err != nil:
+			return b, fmt.Errorf("spool: %w", err)
+		case !b.room.Grow(2*n + diskStep):
+			return b, ErrImportsBusy
+		}
+	}
+}
+
+// tempFile is a file that is gone with its last handle, even after a crash.
+func (s *Store) tempFile() (*os.File, error) {
+	f, err := os.CreateTemp(s.cfg.SpoolDir, "locus-import-*")
+	if err != nil {
+		return nil, err
+	}
+	_ = os.Remove(f.Name())
+	return f, nil
 }
 
 // spoolArchive checks the archive and writes what is in it to a file, in the order of the tree.

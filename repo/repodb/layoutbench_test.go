@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ipfs/go-cid"
+	"github.com/jackc/pgx/v5"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/db/embedded"
@@ -17,8 +20,6 @@ import (
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/dagcbor"
 	"github.com/auroralocus/locus/repo/mst"
-	"github.com/ipfs/go-cid"
-	"github.com/jackc/pgx/v5"
 )
 
 // How tree nodes are stored was measured before it was settled, and can be

@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/embedded"
-	"github.com/jackc/pgx/v5"
 )
 
 // BenchmarkLayoutCPU compares the CPU of layouts on a machine that does other

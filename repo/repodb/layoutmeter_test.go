@@ -9,12 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/repo/car"
 	"github.com/auroralocus/locus/repo/mst"
 	"github.com/auroralocus/locus/schema"
-	"github.com/jackc/pgx/v5"
 )
 
 // meter reads what a layout costs.
@@ -137,7 +139,7 @@ func (m *meter) export(name string, sim *simulation) {
 					}
 					return nil
 				}
-				sp := newSpool("", 1<<40)
+				sp := newSpool("", 1<<40, fair.NewBytes(64<<30), nil)
 				done := make(chan error, 1)
 				go func() { done <- sp.copyTo(&n) }()
 				o := ordered{sp: sp}

@@ -5,10 +5,11 @@ import (
 	"crypto/sha256"
 	"fmt"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/repo/dagcbor"
 	"github.com/auroralocus/locus/repo/mst"
-	"github.com/ipfs/go-cid"
 )
 
 // nodeLoader gives a tree the nodes it asks for. The first one that is missing

@@ -7,11 +7,12 @@ import (
 	"io"
 	"strings"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/repo/car"
 	"github.com/auroralocus/locus/repo/mst"
-	"github.com/ipfs/go-cid"
 )
 
 // MaxBlocks bounds one Blocks call, and MaxBlocksBytes what it reads: the blocks

@@ -8,10 +8,11 @@ import (
 	"slices"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/repo"
-	"pgregory.net/rapid"
 )
 
 // world is two tenants with two accounts each, written to by two processes, the
@@ -234,7 +235,7 @@ func (w *world) check(t *rapid.T) {
 		return
 	}
 	var out bytes.Buffer
-	if err := w.stores[0].Export(w.t.Context(), a.schema, a.aid, 0, &out); err != nil {
+	if err := w.stores[0].Export(w.t.Context(), nil, a.schema, a.aid, 0, &out); err != nil {
 		t.Fatal(err)
 	}
 	got := map[string][]byte{}

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/repo"
-	"github.com/ipfs/go-cid"
 )
 
 // Account is what a public read needs to know of the account it reads from.

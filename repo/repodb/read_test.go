@@ -11,13 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/ipfs/go-cid"
+
 	"github.com/auroralocus/locus/db/dbtest"
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/car"
 	"github.com/auroralocus/locus/repo/dagcbor"
 	"github.com/auroralocus/locus/repo/mst"
-	"github.com/google/go-cmp/cmp"
-	"github.com/ipfs/go-cid"
 )
 
 // fill writes n posts and some of other collections in a few commits.
@@ -132,7 +134,7 @@ func TestExport(t *testing.T) {
 			paths = fill(t, s, repoKey{schema, aid}, n)
 		}
 		var out bytes.Buffer
-		if err := s.Export(t.Context(), schema, aid, 0, &out); err != nil {
+		if err := s.Export(t.Context(), nil, schema, aid, 0, &out); err != nil {
 			t.Fatal(err)
 		}
 		a, err := repo.Verify(bytes.NewReader(out.Bytes()), did, nil, repo.VerifyOptions{})
@@ -191,20 +193,20 @@ func TestExportSince(t *testing.T) {
 		t.Fatal(err)
 	}
 	var old, diff, none bytes.Buffer
-	if err := s.Export(t.Context(), schema, aid, 0, &old); err != nil {
+	if err := s.Export(t.Context(), nil, schema, aid, 0, &old); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 20 {
 		mustWrite(t, s, schema, aid, create(fmt.Sprintf("com.example.b/%d", i), post("b")), del(fmt.Sprintf("app.bsky.feed.post/3k%011d", i*9)))
 	}
-	if err := s.Export(t.Context(), schema, aid, before.Head.Rev, &diff); err != nil {
+	if err := s.Export(t.Context(), nil, schema, aid, before.Head.Rev, &diff); err != nil {
 		t.Fatal(err)
 	}
 	after, err := s.Head(t.Context(), schema, aid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Export(t.Context(), schema, aid, after.Head.Rev+1<<20, &none); err != nil {
+	if err := s.Export(t.Context(), nil, schema, aid, after.Head.Rev+1<<20, &none); err != nil {
 		t.Fatal(err)
 	}
 	if _, order := readAll(t, none.Bytes()); len(order) != 1 {
@@ -251,7 +253,7 @@ func (w *brokenWriter) Write(p []byte) (int, error) {
 // the reader has everything, whether memory is enough or not, and one that goes
 // away ends the export.
 func TestSlowReaders(t *testing.T) {
-	s, schema := testStore(t, Config{Exports: 2, SpoolDir: t.TempDir()})
+	s, schema := testStore(t, Config{SpoolDir: t.TempDir()})
 	aid, did := newRepo(t, s.db, s.keys, schema)
 	big := make([]byte, 0, 60_000)
 	for i := range 200 { // 12 MB
@@ -261,38 +263,62 @@ func TestSlowReaders(t *testing.T) {
 	for _, limit := range []int64{1 << 20, 100 << 20} { // with and without waiting for room
 		s.cfg.SpoolBytes = limit
 		w := &slowWriter{wait: 2 * time.Millisecond}
-		if err := s.Export(t.Context(), schema, aid, 0, w); err != nil {
+		if err := s.Export(t.Context(), nil, schema, aid, 0, w); err != nil {
 			t.Fatal(err)
 		}
 		if a, err := repo.Verify(&w.Buffer, did, nil, repo.VerifyOptions{}); err != nil || a.Count != 200 || !a.Streamed {
 			t.Error(a, err)
 		}
 		for _, n := range []int{0, 1 << 20, 5 << 20} {
-			if err := s.Export(t.Context(), schema, aid, 0, &brokenWriter{n}); !errors.Is(err, io.ErrClosedPipe) {
+			if err := s.Export(t.Context(), nil, schema, aid, 0, &brokenWriter{n}); !errors.Is(err, io.ErrClosedPipe) {
 				t.Error(err)
 			}
 		}
 	}
-	// Two may run, the third is refused.
+	// Readers who take nothing hold no connection: one of as many as there are gets the next repository.
+	s.cfg.SpoolBytes = 100 << 20
+	s.reading = fair.NewPlaces(2, fair.Waiting{Time: time.Minute, First: 100, Whole: 100})
 	hold := make(chan struct{})
-	ends := make(chan error, 2)
-	for range 2 {
-		go func() { ends <- s.Export(t.Context(), schema, aid, 0, waitWriter{hold}) }()
+	ends := make(chan error, 8)
+	for range cap(ends) {
+		go func() { ends <- s.Export(t.Context(), fair.Path{"a", "x"}, schema, aid, 0, waitWriter{hold}) }()
 	}
-	for s.beginExport(schema) == nil {
-		s.endExport(schema)
-		time.Sleep(time.Millisecond)
+	var took []time.Duration
+	for range 3 {
+		began := time.Now()
+		if err := s.Export(t.Context(), fair.Path{"a", "x"}, schema, aid, 0, io.Discard); err != nil {
+			t.Error(err)
+		}
+		took = append(took, time.Since(began))
 	}
-	if err := s.Export(t.Context(), schema, aid, 0, io.Discard); !errors.Is(err, ErrExportsBusy) {
+	t.Logf("behind %d readers who take nothing: %v", cap(ends), took)
+	// There are only so many spools, and the last is not for one tenant.
+	s.spools = fair.NewPlaces(2, fair.Waiting{})
+	one := s.spools.Try("a", "x")
+	if err := s.Export(t.Context(), fair.Path{"a", "x"}, schema, aid, 0, io.Discard); !errors.Is(err, ErrExportsBusy) {
 		t.Error(err)
 	}
+	if err := s.Export(t.Context(), fair.Path{"b", "x"}, schema, aid, 0, io.Discard); err != nil {
+		t.Error(err)
+	}
+	one.Release()
+	// Nor the disk.
+	s.disk = fair.NewBytes(2 * diskStep)
+	filled := s.disk.Try(diskStep, "a")
+	if err := s.Export(t.Context(), fair.Path{"a", "x"}, schema, aid, 0, &slowWriter{wait: time.Millisecond}); !errors.Is(err, ErrExportsBusy) {
+		t.Error(err)
+	}
+	filled.Release()
 	close(hold)
-	for range 2 {
+	for range cap(ends) {
 		if err := <-ends; err != nil {
 			t.Error(err)
 		}
 	}
-	if err := s.Export(t.Context(), schema, 99, 0, io.Discard); !errors.Is(err, ErrRepoNotFound) {
+	if s.reading.Used() != 0 || s.spools.Used() != 0 || s.disk.Used() != 0 {
+		t.Error(s.reading.Used(), s.spools.Used(), s.disk.Used())
+	}
+	if err := s.Export(t.Context(), nil, schema, 99, 0, io.Discard); !errors.Is(err, ErrRepoNotFound) {
 		t.Error(err)
 	}
 }
@@ -302,6 +328,38 @@ type waitWriter struct{ until chan struct{} }
 func (w waitWriter) Write(p []byte) (int, error) {
 	<-w.until
 	return len(p), nil
+}
+
+// TestImportsDoNotHoldEachOther: who has announced an archive and sends nothing holds no place of the few that check one.
+func TestImportsDoNotHoldEachOther(t *testing.T) {
+	s, schema := testStore(t, Config{SpoolDir: t.TempDir()})
+	aid, did := newRepo(t, s.db, s.keys, schema)
+	var archive bytes.Buffer
+	if err := s.Export(t.Context(), nil, schema, aid, 0, &archive); err != nil {
+		t.Fatal(err)
+	}
+	quiet, stop := io.Pipe()
+	ends := make(chan error, 20)
+	for range cap(ends) {
+		go func() { ends <- s.Import(t.Context(), fair.Path{"a", "x"}, schema, aid, did, quiet) }()
+	}
+	for s.spools.Used() < int64(cap(ends)) {
+		time.Sleep(time.Millisecond)
+	}
+	for _, from := range []fair.Path{{"a", "x"}, {"a", "y"}, {"b", "x"}} {
+		if err := s.Import(t.Context(), from, schema, aid, did, bytes.NewReader(archive.Bytes())); err != nil {
+			t.Errorf("%v: %v", from, err)
+		}
+	}
+	_ = stop.CloseWithError(io.ErrUnexpectedEOF)
+	for range cap(ends) {
+		if err := <-ends; !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Error(err)
+		}
+	}
+	if s.spools.Used() != 0 || s.disk.Used() != 0 || s.importing.Used() != 0 {
+		t.Error(s.spools.Used(), s.disk.Used(), s.importing.Used())
+	}
 }
 
 // TestProof: an archive of a few blocks proves what stands at a path, to a
@@ -361,7 +419,7 @@ func TestBlocks(t *testing.T) {
 	other, _ := newRepo(t, s.db, s.keys, schema)
 	fill(t, s, repoKey{schema, aid}, 100)
 	var out bytes.Buffer
-	if err := s.Export(t.Context(), schema, aid, 0, &out); err != nil {
+	if err := s.Export(t.Context(), nil, schema, aid, 0, &out); err != nil {
 		t.Fatal(err)
 	}
 	all, _ := readAll(t, out.Bytes())

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"sync"
+
+	"github.com/auroralocus/locus/internal/fair"
 )
 
 // Sizes of a spool, in bytes. A chunk is what one Write of the reader gets.
@@ -13,6 +15,12 @@ const (
 	chunkBytes  = 64 << 10
 	spoolMemory = 16 * chunkBytes
 )
+
+// diskStep is in what steps a spool takes room on the disk.
+const diskStep = 16 << 20
+
+// errSpoolFull: the spools of all exports and imports together may not take more of the disk. It is [ErrExportsBusy].
+var errSpoolFull = fmt.Errorf("%w: no room in the spool", ErrExportsBusy)
 
 // errAbandoned tells the writing side that nobody reads any more.
 var errAbandoned = errors.New("spool abandoned")
@@ -23,6 +31,8 @@ var errAbandoned = errors.New("spool abandoned")
 type spool struct {
 	dir   string
 	limit int64
+	disk  *fair.Bytes // of all spools
+	from  fair.Path
 
 	fill []byte // the writer's open chunk
 
@@ -31,15 +41,16 @@ type spool struct {
 	chunks [][]byte  // to be read before the file
 	free   [][]byte
 	file   *os.File
-	in     int64 // written to the file
-	out    int64 // read from it
+	room   *fair.Hold // of the disk: as much as the file is long
+	in     int64      // written to the file
+	out    int64      // read from it
 	done   bool
 	gone   bool  // nobody reads
 	err    error // of the writing side
 }
 
-func newSpool(dir string, limit int64) *spool {
-	s := &spool{dir: dir, limit: limit, fill: make([]byte, 0, chunkBytes)}
+func newSpool(dir string, limit int64, disk *fair.Bytes, from fair.Path) *spool {
+	s := &spool{dir: dir, limit: limit, disk: disk, from: from, fill: make([]byte, 0, chunkBytes)}
 	s.cond.L = &s.mu
 	return s
 }
@@ -85,6 +96,14 @@ func (s *spool) push() error {
 // pushFile appends the open chunk to the file. Under the lock: the disk is
 // faster than the reader, or we were not here.
 func (s *spool) pushFile() error {
+	if s.room == nil {
+		if s.room = s.disk.Try(diskStep, s.from...); s.room == nil {
+			return errSpoolFull
+		}
+	}
+	if n := s.in + int64(len(s.fill)); !s.room.Grow((n + diskStep - 1) / diskStep * diskStep) {
+		return errSpoolFull
+	}
 	if s.file == nil {
 		f, err := os.CreateTemp(s.dir, "locus-export-*")
 		if err != nil {
@@ -126,6 +145,7 @@ func (s *spool) close() {
 	if s.file != nil {
 		_ = s.file.Close()
 	}
+	s.room.Release()
 }
 
 // copyTo writes everything to w as it comes. It fails with w's error, or with

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/repo"
@@ -32,12 +33,18 @@ type Config struct {
 	// ReadBack is how long a commit whose answer is missing is looked for, and how
 	// long what was found may take to be durable. Default 15 s.
 	ReadBack time.Duration
-	// Exports is how many exports one tenant may have running. Default 4.
+	// Exports is how many repositories may be read from the database at once;
+	// what a reader has not taken by then waits in a spool. Default: as many as
+	// the database gives connections for it.
 	Exports int
-	// SpoolDir is where exports to slow readers wait, SpoolBytes how much of one
-	// export may. Defaults: the system's, 8 GiB.
+	// Spools is how many exports and imports may have a spool. Default 256.
+	Spools int
+	// SpoolDir is where exports to slow readers wait, and archives that come in.
+	// SpoolBytes is how much of one may, SpoolTotal of all. Defaults: the system's, 8 GiB,
+	// 32 GiB.
 	SpoolDir   string
 	SpoolBytes int64
+	SpoolTotal int64
 	// Hub is told of every commit. Default: one nobody listens to.
 	Hub *firehose.Hub
 }
@@ -56,15 +63,19 @@ type Store struct {
 	life context.Context // ends with Close; groups on their way finish before
 	stop context.CancelFunc
 
-	mu        sync.Mutex
-	repos     map[repoKey]*state
-	order     *list.List // of *state, the one used last in front
-	bytes     int
-	groups    map[db.Schema]*committer
-	exports   map[db.Schema]int
-	importing chan struct{}  // a place for each import
-	running   sync.WaitGroup // committers
-	closed    bool
+	mu      sync.Mutex
+	repos   map[repoKey]*state
+	order   *list.List // of *state, the one used last in front
+	bytes   int
+	groups  map[db.Schema]*committer
+	running sync.WaitGroup // committers
+	closed  bool
+
+	// What imports and exports share, fairly by tenant and address.
+	reading   *fair.Places // a connection to read a repository by
+	importing *fair.Places // a processor and memory to check an archive
+	spools    *fair.Places
+	disk      *fair.Bytes // of all spools
 }
 
 // New makes a store. Close it before the database.
@@ -85,10 +96,16 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 		cfg.ReadBack = 15 * time.Second
 	}
 	if cfg.Exports == 0 {
-		cfg.Exports = 4
+		cfg.Exports = d.StreamConns()
+	}
+	if cfg.Spools == 0 {
+		cfg.Spools = 256
 	}
 	if cfg.SpoolBytes == 0 {
 		cfg.SpoolBytes = 8 << 30
+	}
+	if cfg.SpoolTotal == 0 {
+		cfg.SpoolTotal = 32 << 30
 	}
 	if cfg.Hub == nil {
 		cfg.Hub = firehose.NewHub()
@@ -99,8 +116,10 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 		order:     list.New(),
 		id:        repo.TID(rand.IntN(1 << 10)),
 		groups:    map[db.Schema]*committer{},
-		exports:   map[db.Schema]int{},
-		importing: make(chan struct{}, imports),
+		reading:   fair.NewPlaces(cfg.Exports, fair.Waiting{Time: exportWait, First: 64, Whole: 8}),
+		importing: fair.NewTurns(imports, fair.Waiting{Time: importWait, First: 32, Whole: 4}),
+		spools:    fair.NewPlaces(cfg.Spools, fair.Waiting{}),
+		disk:      fair.NewBytes(cfg.SpoolTotal),
 	}
 	s.life, s.stop = context.WithCancel(context.Background())
 	return s

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/mst"
-	"github.com/ipfs/go-cid"
 )
 
 // maxDuplicates bounds the older records that one create removes; others go with

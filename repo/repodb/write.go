@@ -7,11 +7,12 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/ipfs/go-cid"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/repo"
-	"github.com/ipfs/go-cid"
 )
 
 // maxTries bounds how often one write is built. Each lost race means that

@@ -47,7 +47,7 @@ func TestWriteAndRead(t *testing.T) {
 		t.Error("exists:", err)
 	}
 	var out bytes.Buffer
-	if err := s.Export(ctx, schema, aid, 0, &out); err != nil {
+	if err := s.Export(ctx, nil, schema, aid, 0, &out); err != nil {
 		t.Fatal(err)
 	}
 	t.Log("export", out.Len())
