@@ -9,7 +9,7 @@ import (
 // heldBodies announces bodies that never come, in each way, on paths and hosts of all sorts.
 var heldBodies = class{
 	name: "bodies", what: "announces a body on any path or host, and sends none of it",
-	clients: 1000, short: 200, gone: 42 * time.Second,
+	clients: 1000, short: 200, gone: 40 * time.Second,
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		l := newLoad(ctx)
 		json, image := "Content-Type: application/json", "Content-Type: image/jpeg"
@@ -51,7 +51,7 @@ var heldBodies = class{
 // drippedBodies sends bodies a byte a second.
 var drippedBodies = class{
 	name: "drip", what: "sends the bodies of uploads and calls a byte a second",
-	clients: 300, short: 60, gone: 45 * time.Second,
+	clients: 300, short: 60, gone: 40 * time.Second,
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		l := newLoad(ctx)
 		requests := []struct{ line, kind string }{

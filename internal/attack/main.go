@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -149,7 +148,7 @@ func run(ctx context.Context, o options, names []string, out io.Writer) (broken 
 
 func verdict(r result) string {
 	if len(r.broken) == 0 {
-		return "ok"
+		return " ok"
 	}
-	return strings.ToUpper("broken")
+	return " BROKEN"
 }

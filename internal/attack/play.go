@@ -43,7 +43,7 @@ func (f *field) play(ctx context.Context, o options, r round) (result, error) {
 			}
 		}
 	}
-	if res.p99[0], err = f.neighbour(ctx, 3*time.Second); err != nil {
+	if res.p99[0], err = f.neighbour(ctx, 2*time.Second); err != nil {
 		return res, err
 	}
 	if res.open[0], res.memory[0], err = f.look(); err != nil {
@@ -117,7 +117,7 @@ func (f *field) play(ctx context.Context, o options, r round) (result, error) {
 		res.open[2] = open
 	}
 	res.memory[2] = memory
-	if res.p99[2], err = f.neighbour(ctx, 3*time.Second); err != nil {
+	if res.p99[2], err = f.neighbour(ctx, 2*time.Second); err != nil {
 		if res.stopped {
 			err = nil
 		}
