@@ -242,8 +242,6 @@ type ReservedKey struct {
 	Sealed    []byte
 	CreatedAt time.Time
 	ExpiresAt time.Time
-	Network   string
-	Address   string
 }
 
 type Secret struct {

@@ -26,7 +26,7 @@ const keyTime = 30 * time.Second
 
 // RotateSigningKey gives an account a new signing key, made here, and tells its public half. A key that is reserved for
 // the account is taken: the owner of a did:web has to put it into the document first, and learns it from the refusal.
-// Errors: those of [Acts.ChangeSigningKey].
+// Errors: those of [Acts.ChangeSigningKey], [accounts.ErrReservations].
 func (a *Acts) RotateSigningKey(ctx context.Context, t *tenant.Tenant, by Operator, did string) (public string, err error) {
 	if _, err := a.changeable(ctx, t, did); err != nil {
 		return "", err
@@ -36,7 +36,7 @@ func (a *Acts) RotateSigningKey(ctx context.Context, t *tenant.Tenant, by Operat
 		return "", err
 	}
 	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
-		public, err = r.Store(ctx, q, nil)
+		public, err = r.Store(ctx, q)
 		return err
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
 	"github.com/did-method-plc/go-didplc"
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mr-tron/base58"
 
 	"github.com/auroralocus/locus/internal/syntax"
@@ -22,8 +23,16 @@ const (
 	ServicePDSType = "AtprotoPersonalDataServer"
 )
 
+// Limits of what is kept of a document. A directory's have all room in them; what
+// others write beyond is passed over.
+const (
+	maxEntries = 64      // of each list
+	maxRaw     = 8 << 10 // a larger document is not kept as it came
+)
+
 // Document is a DID document. One that was resolved is written out again as it
-// came, members unknown here included.
+// came, members unknown here included; what a [Resolver] keeps of a large one is
+// only what is read here, see [Document.Whole].
 type Document struct {
 	Context            []string             `json:"@context"`
 	ID                 string               `json:"id"`
@@ -31,7 +40,45 @@ type Document struct {
 	VerificationMethod []VerificationMethod `json:"verificationMethod"`
 	Service            []Service            `json:"service"`
 
-	raw json.RawMessage
+	raw  json.RawMessage
+	part bool // more came than is left
+}
+
+// Whole tells that nothing of the document was left out.
+func (d *Document) Whole() bool { return !d.part }
+
+// kept is what stays in memory of a document that has been answered with.
+func (d *Document) kept() *Document {
+	if len(d.raw) <= maxRaw {
+		return d
+	}
+	small := *d
+	small.raw, small.part = nil, true
+	return &small
+}
+
+// bytes is what a document takes in memory, strings and lists.
+func (d *Document) bytes() int64 {
+	const (
+		itself = 192
+		text   = 16 // a string without its letters, and what an allocation wastes
+	)
+	n := itself + len(d.ID) + cap(d.raw) + 2*text*(cap(d.Context)+cap(d.AlsoKnownAs)) + 6*text*cap(d.VerificationMethod) + 5*text*cap(d.Service)
+	for _, s := range d.Context {
+		n += len(s)
+	}
+	for _, s := range d.AlsoKnownAs {
+		n += len(s)
+	}
+	for i := range d.VerificationMethod {
+		vm := &d.VerificationMethod[i]
+		n += len(vm.ID) + len(vm.Type) + len(vm.Controller) + len(vm.PublicKeyMultibase)
+	}
+	for i := range d.Service {
+		s := &d.Service[i]
+		n += len(s.ID) + len(s.Type) + len(s.Endpoint)
+	}
+	return int64(n)
 }
 
 // VerificationMethod is a public key in a DID document.
@@ -51,36 +98,71 @@ type Service struct {
 
 // ParseDocument reads the document of did as the network serves it. Entries of
 // a form atproto does not use (services whose endpoint is not a string, keys in
-// JWK form) are passed over; a document with another id is refused with
-// [ErrDocument].
+// JWK form) are passed over, and so is what comes after the first 64 of a list; a
+// document with another id is refused with [ErrDocument].
 func ParseDocument(did string, b []byte) (*Document, error) {
 	var in struct {
-		ID                 string            `json:"id"`
-		AlsoKnownAs        []string          `json:"alsoKnownAs"`
-		VerificationMethod []json.RawMessage `json:"verificationMethod"`
-		Service            []json.RawMessage `json:"service"`
+		Context            jsontext.Value           `json:"@context"`
+		ID                 string                   `json:"id"`
+		AlsoKnownAs        some[string]             `json:"alsoKnownAs"`
+		VerificationMethod some[VerificationMethod] `json:"verificationMethod"`
+		Service            some[Service]            `json:"service"`
 	}
-	if err := json.Unmarshal(b, &in); err != nil {
+	if err := jsonv2.Unmarshal(b, &in, asServed); err != nil {
 		return nil, fmt.Errorf("%w: %s: not the JSON of one", ErrDocument, did)
 	}
 	if in.ID != did {
 		return nil, fmt.Errorf("%w: that of %s has another id", ErrDocument, did)
 	}
-	d := &Document{ID: did, AlsoKnownAs: in.AlsoKnownAs, raw: slices.Clone(b)}
-	for _, raw := range in.VerificationMethod {
-		var vm VerificationMethod
-		if json.Unmarshal(raw, &vm) == nil {
-			d.VerificationMethod = append(d.VerificationMethod, vm)
-		}
+	var contexts some[string]
+	if in.Context != nil && jsonv2.Unmarshal(in.Context, &contexts, asServed) != nil {
+		contexts = nil // an object: nothing that is read here
 	}
-	for _, raw := range in.Service {
-		var s Service
-		if json.Unmarshal(raw, &s) == nil {
-			d.Service = append(d.Service, s)
-		}
-	}
-	return d, nil
+	return &Document{
+		ID: did, Context: contexts, AlsoKnownAs: in.AlsoKnownAs,
+		VerificationMethod: in.VerificationMethod, Service: in.Service, raw: slices.Clone(b),
+	}, nil
 }
+
+// some is the first entries of a list that have the form.
+type some[T any] []T
+
+// UnmarshalJSONFrom reads entry by entry, so that a list of very many takes nothing.
+func (s *some[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if dec.PeekKind() != '[' {
+		var lone T // as @context may be
+		null := dec.PeekKind() == 'n'
+		if err := jsonv2.UnmarshalDecode(dec, &lone); err != nil || null {
+			return err
+		}
+		*s = some[T]{lone}
+		return nil
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() != ']' {
+		if len(*s) == maxEntries {
+			if err := dec.SkipValue(); err != nil {
+				return err
+			}
+			continue
+		}
+		raw, err := dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		var v T
+		if jsonv2.Unmarshal(raw, &v, asServed) == nil {
+			*s = append(*s, v)
+		}
+	}
+	_, err := dec.ReadToken()
+	return err
+}
+
+// asServed is how documents are read: what others let pass does not make one useless.
+var asServed = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 // MarshalJSON writes a resolved document as it came.
 func (d *Document) MarshalJSON() ([]byte, error) {

@@ -2,7 +2,6 @@ package identity
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -31,23 +30,40 @@ type ResolverConfig struct {
 	DNS  *net.Resolver    // nil is the system's
 	Now  func() time.Time // required
 	Log  *slog.Logger     // told about failed background refreshes
-	// CacheSize is in documents; 0 means [DefaultCacheSize].
-	CacheSize int
+	// CacheBytes bounds the documents kept; 0 means [DefaultCacheBytes].
+	CacheBytes int64
 	// DevHost, when set (127.0.0.1:2583), is for development: handles under
 	// .test and .localhost are asked there, over plain http with the handle as
 	// Host, and did:web:localhost%3A<port> is allowed.
 	DevHost string
 }
 
+// Asker is for whom something is looked up.
+type Asker struct {
+	// Scope is whose part of the memory the answer is kept in: a tenant.
+	Scope string
+	// Charge, if set, is asked before the network is; its error is given instead.
+	Charge func() error
+}
+
+func (a Asker) charge() error {
+	if a.Charge == nil {
+		return nil
+	}
+	return a.Charge()
+}
+
 // Resolver looks up DIDs and handles. It is safe for concurrent use; one serves
 // all tenants, because all it knows is public.
 type Resolver struct {
-	cfg    ResolverConfig
-	cache  *docCache
-	flight singleflight.Group
-	order  atomic.Uint64   // of fetches
-	ctx    context.Context // ends the background refreshes
-	cancel context.CancelFunc
+	cfg     ResolverConfig
+	cache   *docCache
+	handles *handleCache
+	web     *http.Client // HTTP, with redirects of handles' hosts
+	flight  singleflight.Group
+	order   atomic.Uint64   // of fetches
+	ctx     context.Context // ends the background refreshes
+	cancel  context.CancelFunc
 
 	mu     sync.Mutex // orders wg.Add before Close's Wait
 	closed bool
@@ -56,14 +72,17 @@ type Resolver struct {
 
 // NewResolver makes a resolver. Close it to end its background refreshes.
 func NewResolver(cfg ResolverConfig) *Resolver {
-	if cfg.CacheSize <= 0 {
-		cfg.CacheSize = DefaultCacheSize
+	if cfg.CacheBytes <= 0 {
+		cfg.CacheBytes = DefaultCacheBytes
 	}
 	if cfg.DNS == nil {
 		cfg.DNS = net.DefaultResolver
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Resolver{cfg: cfg, cache: newDocCache(cfg.CacheSize), ctx: ctx, cancel: cancel}
+	return &Resolver{
+		cfg: cfg, cache: newDocCache(cfg.CacheBytes, cfg.Now), handles: newHandleCache(cfg.Now), web: redirected(cfg.HTTP),
+		ctx: ctx, cancel: cancel,
+	}
 }
 
 // Close ends background refreshes and waits for them.
@@ -75,47 +94,65 @@ func (r *Resolver) Close() {
 	r.wg.Wait()
 }
 
-// Resolve returns the DID's document. It may be up to an hour old; up to a day
-// when the directory cannot be asked, or while it is being asked.
+// Resolve returns the DID's document, of a large one what is used here. It may be
+// up to an hour old; up to a day when the directory cannot be asked, or while it
+// is being asked. That there was none is remembered for a moment.
 // Errors: ErrDIDSyntax, ErrDIDMethod, ErrDIDNotFound, ErrDIDTombstoned,
-// ErrDIDUnavailable, ErrDocument.
-func (r *Resolver) Resolve(ctx context.Context, did string) (*Document, error) {
-	doc, stale := r.cache.get(did, r.cfg.Now())
-	if doc == nil {
-		return r.load(ctx, did)
-	}
-	if stale {
-		r.refreshBehind(did)
+// ErrDIDUnavailable, ErrDocument, and the asker's.
+func (r *Resolver) Resolve(ctx context.Context, who Asker, did string) (*Document, error) {
+	doc, stale, err := r.cache.get(did, r.cfg.Now())
+	switch {
+	case err != nil:
+		return nil, err
+	case doc == nil:
+		return r.load(ctx, who, did)
+	case stale:
+		r.refreshBehind(who, did)
 	}
 	return doc, nil
 }
 
+// ResolveWhole is Resolve for who shows the document to others.
+func (r *Resolver) ResolveWhole(ctx context.Context, who Asker, did string) (*Document, error) {
+	doc, err := r.Resolve(ctx, who, did)
+	if err != nil || doc.Whole() {
+		return doc, err
+	}
+	return r.load(ctx, who, did)
+}
+
 // ResolveWithin is Resolve for who needs a document that was fetched less than
 // age ago. When that cannot be had an older one does not do.
-func (r *Resolver) ResolveWithin(ctx context.Context, did string, age time.Duration) (*Document, error) {
+func (r *Resolver) ResolveWithin(ctx context.Context, who Asker, did string, age time.Duration) (*Document, error) {
 	if doc := r.cache.within(did, r.cfg.Now(), age); doc != nil {
 		return doc, nil
 	}
-	return r.load(ctx, did)
+	return r.load(ctx, who, did)
 }
 
 // Refresh fetches the document now, for callers that have reason to distrust
 // the cached one: an operation was submitted, a signature did not verify. It
 // never returns what was asked for before the call.
-func (r *Resolver) Refresh(ctx context.Context, did string) (*Document, error) {
+func (r *Resolver) Refresh(ctx context.Context, who Asker, did string) (*Document, error) {
+	if err := who.charge(); err != nil {
+		return nil, err
+	}
 	r.flight.Forget(did)
-	return r.load(ctx, did)
+	return r.load(ctx, Asker{Scope: who.Scope}, did)
 }
 
 // load fetches the document, or waits for a fetch that is on its way. The fetch
 // is not the first caller's alone: it goes on when that one leaves.
-func (r *Resolver) load(ctx context.Context, did string) (*Document, error) {
+func (r *Resolver) load(ctx context.Context, who Asker, did string) (*Document, error) {
+	if err := who.charge(); err != nil {
+		return nil, err
+	}
 	result := r.flight.DoChan(did, func() (any, error) {
 		if !r.enter() {
 			return nil, fmt.Errorf("%s: %w: closing", did, ErrDIDUnavailable)
 		}
 		defer r.wg.Done()
-		return r.fetch(did)
+		return r.fetch(who.Scope, did)
 	})
 	select {
 	case <-ctx.Done():
@@ -128,13 +165,13 @@ func (r *Resolver) load(ctx context.Context, did string) (*Document, error) {
 	}
 }
 
-func (r *Resolver) refreshBehind(did string) {
-	if !r.enter() {
+func (r *Resolver) refreshBehind(who Asker, did string) {
+	if who.charge() != nil || !r.enter() {
 		return
 	}
 	go func() {
 		defer r.wg.Done()
-		if _, err := r.load(r.ctx, did); err != nil && r.ctx.Err() == nil && r.cfg.Log != nil {
+		if _, err := r.load(r.ctx, Asker{Scope: who.Scope}, did); err != nil && r.ctx.Err() == nil && r.cfg.Log != nil {
 			r.cfg.Log.Info("refresh of a DID document failed", "did", did, "err", err)
 		}
 	}()
@@ -151,18 +188,17 @@ func (r *Resolver) enter() bool {
 	return true
 }
 
-func (r *Resolver) fetch(did string) (*Document, error) {
+func (r *Resolver) fetch(scope, did string) (*Document, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, resolveTimeout)
 	defer cancel()
 	order := r.order.Add(1)
 	doc, err := r.ask(ctx, did)
-	switch {
-	case err == nil:
-		r.cache.put(did, doc, r.cfg.Now(), order)
-	case errors.Is(err, ErrDIDNotFound), errors.Is(err, ErrDIDTombstoned):
-		r.cache.remove(did) // an answer, not a failure: the old document is wrong now
+	if err != nil {
+		r.cache.fail(scope, did, err, r.cfg.Now())
+		return nil, err
 	}
-	return doc, err
+	r.cache.put(scope, did, doc, r.cfg.Now(), order)
+	return doc, nil
 }
 
 func (r *Resolver) ask(ctx context.Context, did string) (*Document, error) {
@@ -208,7 +244,7 @@ func WebURL(did string, dev bool) (string, error) {
 	bad := func() (string, error) {
 		return "", fmt.Errorf("%w: a did:web is a host name without path or port", ErrDIDSyntax)
 	}
-	name, port, hasPort := strings.Cut(host, "%3A")
+	name, port, hasPort := cutPort(host)
 	if dev && isLocalhost(name) {
 		if strings.ContainsAny(name, "%:[]") {
 			return bad()
@@ -233,11 +269,19 @@ func WebURL(did string, dev bool) (string, error) {
 	return "https://" + name, nil
 }
 
+// cutPort splits a did:web's name at its escaped colon.
+func cutPort(host string) (name, port string, ok bool) {
+	if i := strings.Index(strings.ToUpper(host), "%3A"); i >= 0 {
+		return host[:i], host[i+3:], true
+	}
+	return host, "", false
+}
+
 // IsService tells whether a DID may name a service: a did:plc, or a did:web that is a host name without a path.
 // spec: did#blessed-did-methods
 func IsService(did string) bool {
 	if host, ok := strings.CutPrefix(did, "did:web:"); ok {
-		name, port, hasPort := strings.Cut(host, "%3A")
+		name, port, hasPort := cutPort(host)
 		_, err := NormalizeHandle(name)
 		local := isLocalhost(name) && !strings.ContainsAny(name, "%:")
 		_, bad := strconv.ParseUint(port, 10, 16)
@@ -248,119 +292,3 @@ func IsService(did string) bool {
 
 // WebDID is the did:web of a host, port included (dev).
 func WebDID(host string) string { return "did:web:" + strings.ReplaceAll(host, ":", "%3A") }
-
-// ResolveHandle finds the DID a handle leads to, asking DNS and the host itself
-// at once; DNS has precedence. Nothing is cached.
-// Errors: ErrHandleSyntax, ErrHandleNotFound.
-// spec: handle#handle-resolution
-func (r *Resolver) ResolveHandle(ctx context.Context, handle string) (string, error) {
-	h, err := NormalizeHandle(handle)
-	if err != nil {
-		return "", err
-	}
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
-	if r.devHandle(h) {
-		return r.handleByHTTP(ctx, h)
-	}
-	type answer struct {
-		did string
-		err error
-	}
-	web := make(chan answer, 1)
-	go func() {
-		did, err := r.handleByHTTP(ctx, h)
-		web <- answer{did, err}
-	}()
-	did, dnsErr := r.handleByDNS(ctx, h)
-	if dnsErr == nil {
-		cancel()
-		<-web // nothing of this call outlives it
-		return did, nil
-	}
-	a := <-web
-	if a.err != nil {
-		return "", fmt.Errorf("%s: %w", h, errors.Join(dnsErr, a.err))
-	}
-	return a.did, nil
-}
-
-func (r *Resolver) devHandle(h string) bool {
-	return r.cfg.DevHost != "" && (strings.HasSuffix(h, ".test") || strings.HasSuffix(h, ".localhost"))
-}
-
-func (r *Resolver) handleByDNS(ctx context.Context, h string) (string, error) {
-	// The final dot keeps the machine's search domains out of it.
-	records, err := r.cfg.DNS.LookupTXT(ctx, "_atproto."+h+".")
-	if err != nil {
-		return "", fmt.Errorf("%w: DNS: %w", ErrHandleNotFound, err)
-	}
-	return parseHandleTXT(records)
-}
-
-func (r *Resolver) handleByHTTP(ctx context.Context, h string) (string, error) {
-	const path = "/.well-known/atproto-did"
-	url := "https://" + h + path
-	if r.devHandle(h) {
-		url = "http://" + r.cfg.DevHost + path
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrHandleNotFound, err)
-	}
-	req.Host = h
-	body, _, err := do(r.cfg.HTTP, req, "text/plain", maxHandleBody)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrHandleNotFound, err)
-	}
-	return parseHandleAnswer(body)
-}
-
-// VerifyHandle says whether the handle leads to the DID and the DID's document
-// names the handle. lookup finds handles the caller answers for itself (a
-// tenant's own); nil, or an ErrHandleNotFound from it, means the network.
-// Errors: ErrHandleMismatch, and those of the two look-ups.
-// spec: handle#handle-resolution
-func (r *Resolver) VerifyHandle(ctx context.Context, handle, did string, lookup func(context.Context, string) (string, error)) error {
-	h, err := NormalizeHandle(handle)
-	if err != nil {
-		return err
-	}
-	doc, err := r.Resolve(ctx, did)
-	if err != nil {
-		return err
-	}
-	if doc.Handle() != h {
-		return fmt.Errorf("%w: the document of %s does not name %s", ErrHandleMismatch, did, h)
-	}
-	got, err := "", ErrHandleNotFound
-	if lookup != nil {
-		got, err = lookup(ctx, h)
-	}
-	if errors.Is(err, ErrHandleNotFound) {
-		got, err = r.ResolveHandle(ctx, h)
-	}
-	if err != nil {
-		return err
-	}
-	if got != did {
-		return fmt.Errorf("%w: %s leads elsewhere", ErrHandleMismatch, h)
-	}
-	return nil
-}
-
-// VerifiedHandle returns the handle of a DID when both point at each other, and
-// "handle.invalid" when they do not or the handle cannot be looked up.
-func (r *Resolver) VerifiedHandle(ctx context.Context, doc *Document) string {
-	h := doc.Handle()
-	if h == "" {
-		return HandleInvalid
-	}
-	if did, err := r.ResolveHandle(ctx, h); err != nil || did != doc.ID {
-		return HandleInvalid
-	}
-	return h
-}
-
-// HandleInvalid stands for a handle that does not verify.
-const HandleInvalid = "handle.invalid"

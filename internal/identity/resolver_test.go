@@ -109,7 +109,7 @@ func docOf(did, handle string) string {
 
 func (w *world) wantHandle(t *testing.T, did, want string) {
 	t.Helper()
-	d, err := w.resolver.Resolve(t.Context(), did)
+	d, err := w.resolver.Resolve(t.Context(), Asker{}, did)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestCacheAges(t *testing.T) {
 	}
 	at(cacheFresh) // stale: given out, fetched behind
 	w.wantHandle(t, did, "a.test")
-	eventually(t, "no refresh", func() bool { d, _ := w.resolver.Resolve(t.Context(), did); return d.Handle() == "b.test" })
+	eventually(t, "no refresh", func() bool { d, _ := w.resolver.Resolve(t.Context(), Asker{}, did); return d.Handle() == "b.test" })
 	if n := w.asked.Load(); n != 2 {
 		t.Fatalf("asked %d times", n)
 	}
@@ -161,18 +161,19 @@ func TestCacheAges(t *testing.T) {
 	w.wantHandle(t, did, "b.test")
 	eventually(t, "no second attempt", func() bool { return w.asked.Load() == 4 })
 	at(cacheFresh + cacheMax)
-	if _, err := w.resolver.Resolve(t.Context(), did); !errors.Is(err, ErrDIDUnavailable) {
+	if _, err := w.resolver.Resolve(t.Context(), Asker{}, did); !errors.Is(err, ErrDIDUnavailable) {
 		t.Fatalf("after a day: %v", err)
 	}
 
 	// An answer that there is no such DID ends the old document at once.
 	w.set(func() { w.status = 0 })
+	at(cacheFresh + cacheMax + awayKept)
 	w.wantHandle(t, did, "b.test")
 	w.set(func() { delete(w.docs, did) })
-	if _, err := w.resolver.Refresh(t.Context(), did); !errors.Is(err, ErrDIDNotFound) {
+	if _, err := w.resolver.Refresh(t.Context(), Asker{}, did); !errors.Is(err, ErrDIDNotFound) {
 		t.Fatal(err)
 	}
-	if _, err := w.resolver.Resolve(t.Context(), did); !errors.Is(err, ErrDIDNotFound) {
+	if _, err := w.resolver.Resolve(t.Context(), Asker{}, did); !errors.Is(err, ErrDIDNotFound) {
 		t.Fatal(err)
 	}
 }
@@ -186,7 +187,7 @@ func TestRefreshOvertakes(t *testing.T) {
 	w.set(func() { w.docs[did], w.gate = docOf(did, "old.test"), gate })
 	first := make(chan string)
 	go func() {
-		d, err := w.resolver.Resolve(context.Background(), did)
+		d, err := w.resolver.Resolve(context.Background(), Asker{}, did)
 		if err != nil {
 			first <- err.Error()
 			return
@@ -195,7 +196,7 @@ func TestRefreshOvertakes(t *testing.T) {
 	}()
 	eventually(t, "no request", func() bool { return w.asked.Load() == 1 })
 	w.set(func() { w.docs[did], w.gate = docOf(did, "new.test"), nil })
-	d, err := w.resolver.Refresh(t.Context(), did)
+	d, err := w.resolver.Refresh(t.Context(), Asker{}, did)
 	if err != nil || d.Handle() != "new.test" {
 		t.Fatal(d, err)
 	}
@@ -213,7 +214,7 @@ func TestConcurrentResolvesShareAFetch(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if _, err := w.resolver.Resolve(t.Context(), exampleDID); err != nil {
+			if _, err := w.resolver.Resolve(t.Context(), Asker{}, exampleDID); err != nil {
 				t.Error(err)
 			}
 		})
@@ -222,7 +223,7 @@ func TestConcurrentResolvesShareAFetch(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	impatient, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := w.resolver.Resolve(impatient, exampleDID); !errors.Is(err, context.Canceled) {
+	if _, err := w.resolver.Resolve(impatient, Asker{}, exampleDID); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	close(gate)
@@ -232,22 +233,10 @@ func TestConcurrentResolvesShareAFetch(t *testing.T) {
 	}
 }
 
-func TestCacheIsBounded(t *testing.T) {
-	w := newWorld(t, func(c *ResolverConfig) { c.CacheSize = 2 })
-	for _, c := range "abc" {
-		did := "did:plc:" + strings.Repeat(string(c), 24)
-		w.set(func() { w.docs[did] = docOf(did, "a.test") })
-		w.wantHandle(t, did, "a.test")
-	}
-	if n := w.resolver.cache.order.Len(); n != 2 || len(w.resolver.cache.byDID) != 2 {
-		t.Errorf("%d documents kept", n)
-	}
-}
-
 func TestClosedResolver(t *testing.T) {
 	w := newWorld(t, nil)
 	w.resolver.Close()
-	if _, err := w.resolver.Resolve(t.Context(), exampleDID); !errors.Is(err, ErrDIDUnavailable) {
+	if _, err := w.resolver.Resolve(t.Context(), Asker{}, exampleDID); !errors.Is(err, ErrDIDUnavailable) {
 		t.Error(err)
 	}
 }
@@ -287,22 +276,22 @@ func TestResolveWeb(t *testing.T) {
 	_, port, _ := net.SplitHostPort(w.resolver.cfg.DevHost)
 	host := "beta.localhost:" + port
 	did := WebDID(host)
-	if _, err := w.resolver.Resolve(t.Context(), did); !errors.Is(err, ErrDIDNotFound) {
+	if _, err := w.resolver.Resolve(t.Context(), Asker{}, did); !errors.Is(err, ErrDIDNotFound) {
 		t.Fatal(err)
 	}
-	w.set(func() { w.hosts[host+"/.well-known/did.json"] = docOf(did, "a.test") })
+	w.set(func() { w.hosts[host+"/.well-known/did.json"], w.now = docOf(did, "a.test"), w.now.Add(failKept) })
 	w.wantHandle(t, did, "a.test")
 	other := WebDID("gamma.localhost:" + port)
 	w.set(func() { w.hosts["gamma.localhost:"+port+"/.well-known/did.json"] = docOf(did, "a.test") })
-	if _, err := w.resolver.Resolve(t.Context(), other); !errors.Is(err, ErrDocument) {
+	if _, err := w.resolver.Resolve(t.Context(), Asker{}, other); !errors.Is(err, ErrDocument) {
 		t.Errorf("the document of another: %v", err)
 	}
-	w.set(func() { w.hosts["gamma.localhost:"+port+"/.well-known/did.json"] = strings.Repeat(" ", maxDocument+1) })
-	if _, err := w.resolver.Resolve(t.Context(), other); !errors.Is(err, ErrTooBig) {
+	w.set(func() { w.hosts["gamma.localhost:"+port+"/.well-known/did.json"], w.now = strings.Repeat(" ", maxDocument+1), w.now.Add(failKept) })
+	if _, err := w.resolver.Resolve(t.Context(), Asker{}, other); !errors.Is(err, ErrTooBig) {
 		t.Errorf("a huge document: %v", err)
 	}
 	for did, want := range map[string]error{"did:key:zabc": ErrDIDMethod, "did:plc:short": ErrDIDSyntax, "nonsense": ErrDIDSyntax, "did:web:a:b": ErrDIDSyntax} {
-		if _, err := w.resolver.Resolve(t.Context(), did); !errors.Is(err, want) {
+		if _, err := w.resolver.Resolve(t.Context(), Asker{}, did); !errors.Is(err, want) {
 			t.Errorf("%s: %v", did, err)
 		}
 	}
@@ -322,12 +311,12 @@ func TestResolveHandle(t *testing.T) {
 		"dev.test": exampleDID, "DEV.test": exampleDID, "loop.localhost": other, "big.test": "", "none.test": "",
 		"dns.example.com": exampleDID, "Dns.Example.com": exampleDID, "two.example.com": "", "none.example.com": "",
 	} {
-		did, err := w.resolver.ResolveHandle(t.Context(), handle)
+		did, err := w.resolver.ResolveHandle(t.Context(), Asker{}, handle)
 		if did != want || (want == "") != errors.Is(err, ErrHandleNotFound) {
 			t.Errorf("%s: %q, %v", handle, did, err)
 		}
 	}
-	if _, err := w.resolver.ResolveHandle(t.Context(), "nonsense"); !errors.Is(err, ErrHandleSyntax) {
+	if _, err := w.resolver.ResolveHandle(t.Context(), Asker{}, "nonsense"); !errors.Is(err, ErrHandleSyntax) {
 		t.Error(err)
 	}
 }
@@ -351,11 +340,11 @@ func TestDNSHasPrecedence(t *testing.T) {
 		c.DevHost = ""
 		c.HTTP = web.Client() // trusts the certificate, which is for example.com, and connects to the server
 	})
-	if did, err := w.resolver.ResolveHandle(t.Context(), "example.com"); err != nil || did != byWeb {
+	if did, err := w.resolver.ResolveHandle(t.Context(), Asker{}, "example.com"); err != nil || did != byWeb {
 		t.Error(did, err)
 	}
-	w.set(func() { w.txt["_atproto.example.com"] = []string{"did=" + byDNS} })
-	if did, err := w.resolver.ResolveHandle(t.Context(), "example.com"); err != nil || did != byDNS {
+	w.set(func() { w.txt["_atproto.example.com"], w.now = []string{"did=" + byDNS}, w.now.Add(handleKept) })
+	if did, err := w.resolver.ResolveHandle(t.Context(), Asker{}, "example.com"); err != nil || did != byDNS {
 		t.Error(did, err)
 	}
 	web.Client().CloseIdleConnections()
@@ -389,16 +378,16 @@ func TestVerifyHandle(t *testing.T) {
 		{"a.test", "did:plc:cccccccccccccccccccccccc", nil, ErrDIDNotFound},
 		{"nonsense", exampleDID, nil, ErrHandleSyntax},
 	} {
-		if err := w.resolver.VerifyHandle(t.Context(), c.handle, c.did, c.lookup); !errors.Is(err, c.err) {
+		if err := w.resolver.VerifyHandle(t.Context(), Asker{}, c.handle, c.did, c.lookup); !errors.Is(err, c.err) {
 			t.Errorf("%s, %s: %v", c.handle, c.did, err)
 		}
 	}
 	for did, want := range map[string]string{exampleDID: "a.test", other: HandleInvalid} {
-		d, err := w.resolver.Resolve(t.Context(), did)
+		d, err := w.resolver.Resolve(t.Context(), Asker{}, did)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := w.resolver.VerifiedHandle(t.Context(), d); got != want {
+		if got := w.resolver.VerifiedHandle(t.Context(), Asker{}, d); got != want {
 			t.Errorf("%s: %s", did, got)
 		}
 	}
