@@ -60,6 +60,16 @@ func (g *group) reserve(ctx context.Context, c *call, op *operation) *Error {
 	return nil
 }
 
+// weighBody takes memory for a body of JSON that turns out larger than a new record may be, as much as the largest takes
+// with the block that is made of it; false: there is none.
+func (s *state) weighBody(r *http.Request, most int64) bool {
+	if s.memory == nil || s.body != nil {
+		return true
+	}
+	s.body = s.memory.Try(2*most, s.scopes(r)...)
+	return s.body != nil
+}
+
 // sized is an output that is encoded already.
 type sized interface{ size() int }
 

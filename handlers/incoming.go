@@ -193,6 +193,9 @@ func (in *incoming) Read(p []byte) (int, error) {
 	if in.limit > 0 && in.read > in.limit {
 		return 0, in.broken(in.tooLarge())
 	}
+	if in.read > recordBodyLimit && in.c.op.input == "application/json" && !in.c.state.weighBody(in.c.req, in.limit) {
+		return 0, in.broken(refuse(http.StatusServiceUnavailable, "", "Too many large requests are being read at once, try again"))
+	}
 	switch {
 	case err == io.EOF:
 		in.err = io.EOF

@@ -38,6 +38,8 @@ type state struct {
 	verdict limit.Verdict // the tightest limit so far
 	spare   *spared       // nil: the method spares nobody
 	hold    *fair.Hold    // the memory of the answer
+	body    *fair.Hold    // of a body that is unusually large
+	memory  *fair.Bytes   // what both are taken from
 	service *auth.Service // whose token made the caller an operator: the moderation service
 }
 
@@ -60,13 +62,16 @@ func compressor(h http.Handler) http.Handler {
 }
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
-	st := &state{log: s.log, start: time.Now(), addr: s.proxies.Client(r)}
+	st := &state{log: s.log, start: time.Now(), addr: s.proxies.Client(r), memory: s.answers}
 	r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
 	st.arrival = arriving(rw, r)
 	st.w = &response{ResponseWriter: rw, req: r, arrival: st.arrival}
 	w := st.w
 	defer st.arrival.leave() // last of all
-	defer func() { st.hold.Release() }()
+	defer func() {
+		st.hold.Release()
+		st.body.Release()
+	}()
 	defer func() {
 		if v := recover(); v != nil {
 			if v == http.ErrAbortHandler {

@@ -268,6 +268,25 @@ func TestImportedIsEditable(t *testing.T) {
 	}
 }
 
+// A body that only a record from elsewhere may need takes its memory from what all answers share.
+func TestLargeBodiesAreCounted(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	u := h.createAccount(hostA, "alice")
+	large := obj{"a": strings.Repeat("x", recordBodyLimit)}
+	all := h.server.answers.Try(DefaultAnswerMemory/2-recordPutLimit, h.a.Schema.String())
+	if all == nil {
+		t.Fatal("the memory is in use")
+	}
+	u.put("com.example.large", "self", large).fails(503, "NotEnoughResources", "large requests")
+	u.put("com.example.large", "self", obj{"a": 1}).ok()
+	all.Release()
+	u.put("com.example.large", "self", large).fails(400, "InvalidRequest", "too large")
+	if n := h.server.answers.Used(); n > 2*smallAnswer {
+		t.Errorf("%d bytes are still held", n)
+	}
+}
+
 func (u *user) at(method string, path ...string) string {
 	return fmt.Sprint(u.ask(method).ok().at(path...))
 }
