@@ -6,13 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// How long a connection is waited for: when all are stuck, requests behind them are refused. Exports and migrations keep
+// theirs for long.
+const (
+	acquireTime     = 15 * time.Second
+	acquireLongTime = 2 * time.Minute
+)
+
 // acquire waits for a connection, and passes over those that died while they were idle. Finding that out before a
 // statement is sent is what keeps a restarted server from looking like an unknown outcome.
-func acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
+func acquire(ctx context.Context, pool *pool) (*pgxpool.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, pool.wait)
+	defer cancel()
 	for tries := 100; ; tries-- { // more than any pool holds
 		c, err := pool.Acquire(ctx)
 		if err != nil {

@@ -88,7 +88,8 @@ func (r batchRow) Scan(dest ...any) error {
 // were on their way already. Send then returns it together with ErrAfterCommit.
 //
 // ErrUnknownOutcome: the connection broke after sending, or the server did not wait for its standby.
-func (b *Batch) Send(ctx context.Context) error {
+func (b *Batch) Send(ctx context.Context) (err error) {
+	defer func() { b.tenant.db.health.saw(ctx, err, true) }()
 	if b.err != nil {
 		return b.err
 	}
@@ -132,6 +133,9 @@ func (b *Batch) sendOnce(ctx context.Context) (unread, err error) {
 	for _, q := range b.queued {
 		batch.Queue(q.sql, q.args...)
 	}
+	ctx, cancel := b.tenant.pool.patience(ctx)
+	defer cancel()
+	defer func() { leaveStandby(conn.Conn(), err) }()
 	results := conn.Conn().SendBatch(ctx, &batch)
 	for _, q := range b.queued {
 		err := q.receive(results, func(e error) {

@@ -41,6 +41,9 @@ type Config struct {
 
 	// StatementTimeout ends a statement on the server. Default 30 s; migrations and ReadTx have none.
 	StatementTimeout time.Duration
+	// AnswerTimeout is how long any one answer of the server is waited for, in case it went without a word, and a commit
+	// for its synchronous standby. Default: StatementTimeout and 5 s; migrations and ReadTx have none.
+	AnswerTimeout time.Duration
 	// StartTimeout is how long Open waits for a server that is not there yet. Default 60 s, negative: one attempt.
 	StartTimeout time.Duration
 
@@ -55,15 +58,16 @@ var ErrServer = errors.New("unusable database server")
 
 // DB is a deployment's database: the control schema and the tenants' schemas beside it.
 type DB struct {
-	control  *pgxpool.Pool
-	tenants  []*pgxpool.Pool
-	streams  *pgxpool.Pool
-	admin    *pgxpool.Pool // migrations: no statement timeout, no idle connections
+	control  *pool
+	tenants  []*pool
+	streams  *pool
+	admin    *pool // migrations: no statement timeout, no idle connections
 	rewriter rewriter
 
 	migrating chan struct{} // one place for each migration at work: each takes up to adminConns of admin
 	where     string        // host, port and database, for messages
 	log       *slog.Logger
+	health    *health
 }
 
 // Open connects. It waits for a server that is down or starting, up to Config.StartTimeout, and fails at once when
@@ -77,33 +81,39 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	d := &DB{where: describe(base.ConnConfig), log: cfg.Log, migrating: make(chan struct{}, migrationWorkers)}
+	d.health = newHealth(d.where, cfg.Log)
 	if err := d.await(ctx, cfg, base.ConnConfig); err != nil {
 		return nil, err
 	}
-	open := func(conns int, timeout time.Duration) (*pgxpool.Pool, error) {
+	open := func(conns int, timeout, answer time.Duration) (*pool, error) {
 		c := base.Copy()
 		c.MaxConns = int32(conns)
 		if !bouncer {
 			c.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(timeout.Milliseconds())
 		}
-		return pgxpool.NewWithConfig(ctx, c)
+		p, err := pgxpool.NewWithConfig(ctx, c)
+		wait := acquireTime
+		if answer == 0 {
+			wait = acquireLongTime
+		}
+		return &pool{Pool: p, wait: wait, answer: answer, health: d.health}, err
 	}
 	defer func() {
 		if err != nil {
 			d.Close()
 		}
 	}()
-	if d.control, err = open(cfg.PoolConns, cfg.StatementTimeout); err != nil {
+	if d.control, err = open(cfg.PoolConns, cfg.StatementTimeout, cfg.AnswerTimeout); err != nil {
 		return nil, err
 	}
-	if d.streams, err = open(cfg.StreamConns, 0); err != nil {
+	if d.streams, err = open(cfg.StreamConns, 0, 0); err != nil {
 		return nil, err
 	}
-	if d.admin, err = open(migrationWorkers*adminConns, 0); err != nil {
+	if d.admin, err = open(migrationWorkers*adminConns, 0, 0); err != nil {
 		return nil, err
 	}
 	for range cfg.SubPools {
-		p, openErr := open(cfg.PoolConns, cfg.StatementTimeout)
+		p, openErr := open(cfg.PoolConns, cfg.StatementTimeout, cfg.AnswerTimeout)
 		if openErr != nil {
 			err = openErr
 			return nil, err
@@ -129,6 +139,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.StatementTimeout == 0 {
 		c.StatementTimeout = 30 * time.Second
+	}
+	if c.AnswerTimeout == 0 {
+		c.AnswerTimeout = c.StatementTimeout + 5*time.Second
 	}
 	if c.StartTimeout == 0 {
 		c.StartTimeout = time.Minute
@@ -173,6 +186,7 @@ func parse(cfg Config) (base *pgxpool.Config, bouncer bool, err error) {
 		c.ConnectTimeout = 5 * time.Second
 	}
 	c.OnNotice = noticed
+	c.DialFunc = dial
 	base.MinConns, base.MinIdleConns = 0, 0
 	base.MaxConnIdleTime = 10 * time.Minute
 	base.HealthCheckPeriod = 30 * time.Second
@@ -264,8 +278,8 @@ func waitingHelps(err error) bool {
 
 // Close ends all connections after the statements that use them.
 func (d *DB) Close() {
-	for _, p := range append([]*pgxpool.Pool{d.control, d.streams, d.admin}, d.tenants...) {
-		if p != nil {
+	for _, p := range append([]*pool{d.control, d.streams, d.admin}, d.tenants...) {
+		if p != nil && p.Pool != nil {
 			p.Close()
 		}
 	}
@@ -273,7 +287,11 @@ func (d *DB) Close() {
 
 // Ping tells whether the database answers.
 func (d *DB) Ping(ctx context.Context) error {
-	return classify(d.control.Ping(ctx))
+	ctx, cancel := d.control.patience(ctx)
+	defer cancel()
+	err := classify(d.control.Ping(ctx))
+	d.health.saw(ctx, err, false)
+	return err
 }
 
 // StreamConns is how many ReadTx there can be at once.
@@ -286,7 +304,7 @@ func (d *DB) Control() *controldb.Queries { return controldb.New(runner{pool: d.
 // failure or a deadlock, so body changes nothing but the database.
 func (d *DB) ControlTx(ctx context.Context, body func(q *controldb.Queries) error) error {
 	return transact(ctx, d.control, pgx.TxOptions{}, func(tx pgx.Tx) error {
-		return body(controldb.New(runner{tx: tx}))
+		return body(controldb.New(runner{pool: d.control, tx: tx}))
 	})
 }
 
@@ -298,7 +316,7 @@ func (d *DB) Tenant(s Schema) *Tenant {
 // Forget drops what the process keeps for a tenant that was deleted.
 func (d *DB) Forget(s Schema) { d.rewriter.forget(s) }
 
-func (d *DB) poolOf(s Schema) *pgxpool.Pool {
+func (d *DB) poolOf(s Schema) *pool {
 	h := fnv.New32a()
 	h.Write([]byte(s.name))
 	return d.tenants[h.Sum32()%uint32(len(d.tenants))]

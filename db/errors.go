@@ -16,6 +16,11 @@ var (
 	// the server stopped waiting for its standby: they may have been committed or not. Read back before any retry, and
 	// acknowledge what is found behind [Tenant.Confirm] only.
 	ErrUnknownOutcome = errors.New("database outcome unknown")
+	// ErrFull means that the server has no room on its disk: nothing was written. It is an ErrUnavailable.
+	ErrFull = fmt.Errorf("%w: no room on its disk", ErrUnavailable)
+	// ErrSlow means that the server ended a statement because it took too long, or somebody did: nothing was written. It is
+	// an ErrUnavailable.
+	ErrSlow = fmt.Errorf("%w: the statement took too long", ErrUnavailable)
 	// ErrNoRows is the answer of a :one query that found nothing.
 	ErrNoRows = pgx.ErrNoRows
 )
@@ -39,7 +44,7 @@ func IsUndefined(err error) bool {
 }
 
 // IsUnavailable tells whether the database could not be asked, or could not answer: down, starting, out of
-// connections, too slow. ErrUnknownOutcome is not among these: what was asked may have happened.
+// connections, full, too slow. ErrUnknownOutcome is not among these: what was asked may have happened.
 func IsUnavailable(err error) bool {
 	return errors.Is(err, ErrUnavailable)
 }
@@ -47,14 +52,22 @@ func IsUnavailable(err error) bool {
 // IsTimeout tells whether the server ended the statement for taking too long.
 func IsTimeout(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "57014"
+	return errors.As(err, &pg) && pg.Code == codeCanceled
 }
+
+// SQLSTATEs that several places know.
+const (
+	codeCanceled = "57014" // by the statement timeout, or by hand
+	codeFull     = "53100"
+	codeReadOnly = "25006" // a standby
+)
 
 // isDown tells by SQLSTATE that the server cannot serve now, but may later.
 func isDown(code string) bool {
 	switch code {
 	case "57P01", "57P02", "57P03", // shutting down, crashed, starting
-		"53300", "53400", // too many connections
+		"53000", "53200", "53300", "53400", // out of memory, too many connections
+		codeReadOnly,                                // not the primary, or not any more
 		"08000", "08001", "08003", "08004", "08006": // PgBouncer reports its own trouble so
 		return true
 	}
@@ -99,6 +112,15 @@ func classify(err error) error {
 	}
 	if errors.Is(err, context.Canceled) {
 		return err
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		switch pg.Code {
+		case codeFull:
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		case codeCanceled:
+			return fmt.Errorf("%w: %w", ErrSlow, err)
+		}
 	}
 	if isBroken(err) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -255,7 +255,7 @@ func (d *DB) up(ctx context.Context, name string, files fs.FS) error {
 }
 
 func (d *DB) withGoose(name string, files fs.FS, work func(*goose.Provider) error) error {
-	conns := stdlib.OpenDBFromPool(d.admin)
+	conns := stdlib.OpenDBFromPool(d.admin.Pool)
 	defer conns.Close()
 	p, err := goose.NewProvider(database.DialectCustom, conns, files, goose.WithStore(versionStore{name}),
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))

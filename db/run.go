@@ -16,7 +16,7 @@ import (
 // runner is what generated code runs its statements on: a pool, where each statement is a transaction of its own, or
 // a transaction. It puts the tenant's schema into the text and says what an error means.
 type runner struct {
-	pool  *pgxpool.Pool
+	pool  *pool
 	tx    pgx.Tx                       // nil: single statements
 	scope func(string) (string, error) // nil: control's texts stay as they are
 }
@@ -34,10 +34,12 @@ func (r runner) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.C
 		return tag, err
 	}
 	if r.tx != nil {
+		ctx, cancel := r.pool.patience(ctx)
+		defer cancel()
 		tag, err = r.tx.Exec(ctx, sql, args...)
 		return tag, classify(err)
 	}
-	err = r.single(ctx, sql, func(c *pgxpool.Conn) (err error) {
+	err = r.single(ctx, sql, func(ctx context.Context, c *pgxpool.Conn) (err error) {
 		tag, err = c.Exec(ctx, sql, args...)
 		return err
 	})
@@ -62,10 +64,12 @@ func (w *row) Scan(dest ...any) error {
 		return err
 	}
 	if w.r.tx != nil {
-		return classify(w.r.tx.QueryRow(w.ctx, sql, w.args...).Scan(dest...))
+		ctx, cancel := w.r.pool.patience(w.ctx)
+		defer cancel()
+		return classify(w.r.tx.QueryRow(ctx, sql, w.args...).Scan(dest...))
 	}
-	return w.r.single(w.ctx, sql, func(c *pgxpool.Conn) error {
-		return c.QueryRow(w.ctx, sql, w.args...).Scan(dest...)
+	return w.r.single(w.ctx, sql, func(ctx context.Context, c *pgxpool.Conn) error {
+		return c.QueryRow(ctx, sql, w.args...).Scan(dest...)
 	})
 }
 
@@ -76,18 +80,26 @@ func (r runner) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 		return nil, err
 	}
 	if r.tx != nil {
+		ctx, cancel := r.pool.patience(ctx)
 		found, err := r.tx.Query(ctx, sql, args...)
 		if err != nil {
+			cancel()
 			return nil, classify(err)
 		}
-		return &rows{Rows: found, explain: classify}, nil
+		return &rows{Rows: found, cancel: cancel, explain: classify}, nil
 	}
-	out := &rows{explain: func(err error) error { return outcome(sql, err) }}
-	err = r.attempt(ctx, sql, func(c *pgxpool.Conn) (keep bool, err error) {
-		if out.Rows, err = c.Query(ctx, sql, args...); err != nil {
+	out := &rows{explain: func(err error) error {
+		err = outcome(sql, err)
+		r.pool.health.saw(ctx, err, !isRead(sql))
+		return err
+	}}
+	err = r.attempt(ctx, sql, func(_ context.Context, c *pgxpool.Conn) (keep bool, err error) {
+		answer, cancel := r.pool.patience(ctx) // until they are read
+		if out.Rows, err = c.Query(answer, sql, args...); err != nil {
+			cancel()
 			return false, err
 		}
-		out.conn = c
+		out.conn, out.cancel = c, cancel
 		return true, nil
 	})
 	if err != nil {
@@ -128,12 +140,14 @@ func (r runner) CopyFrom(ctx context.Context, table pgx.Identifier, columns []st
 type rows struct {
 	pgx.Rows
 	conn    *pgxpool.Conn // nil inside a transaction
-	doubt   error         // that its commit is not as durable as it should be
+	cancel  context.CancelFunc
+	doubt   error // that its commit is not as durable as it should be
 	explain func(error) error
 }
 
 func (r *rows) Close() {
 	r.Rows.Close()
+	r.cancel()
 	if r.conn != nil {
 		r.doubt = confirmed(r.conn.Conn())
 		r.conn.Release()
@@ -165,8 +179,10 @@ func (r *rows) Err() error {
 }
 
 // single runs one statement on a connection of its own.
-func (r runner) single(ctx context.Context, sql string, run func(*pgxpool.Conn) error) error {
-	return r.attempt(ctx, sql, func(c *pgxpool.Conn) (bool, error) { return false, run(c) })
+func (r runner) single(ctx context.Context, sql string, run func(context.Context, *pgxpool.Conn) error) error {
+	err := r.attempt(ctx, sql, func(ctx context.Context, c *pgxpool.Conn) (bool, error) { return false, run(ctx, c) })
+	r.pool.health.saw(ctx, err, !isRead(sql))
+	return err
 }
 
 // attempt runs one statement, a second time when the first cannot have changed anything. With keep the connection stays
@@ -174,7 +190,7 @@ func (r runner) single(ctx context.Context, sql string, run func(*pgxpool.Conn) 
 //
 // pgconn.SafeToRetry is no help: it says yes to "conn closed", which is also what a lost answer to a statement without
 // parameters looks like (TestUnknownOutcome).
-func (r runner) attempt(ctx context.Context, sql string, run func(*pgxpool.Conn) (keep bool, err error)) error {
+func (r runner) attempt(ctx context.Context, sql string, run func(context.Context, *pgxpool.Conn) (keep bool, err error)) error {
 	for try := 1; ; try++ {
 		if err := ctx.Err(); err != nil {
 			return err // nothing is sent, so nobody needs to wonder what happened
@@ -183,10 +199,13 @@ func (r runner) attempt(ctx context.Context, sql string, run func(*pgxpool.Conn)
 		if err != nil {
 			return err
 		}
-		keep, err := run(c)
+		answer, cancel := r.pool.patience(ctx)
+		keep, err := run(answer, c)
+		cancel()
 		if keep {
 			return nil
 		}
+		leaveStandby(c.Conn(), err)
 		if err == nil {
 			err = confirmed(c.Conn())
 			c.Release()

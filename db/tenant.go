@@ -8,14 +8,13 @@ import (
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Tenant is the only way to a tenant's tables.
 type Tenant struct {
 	db     *DB
 	schema Schema
-	pool   *pgxpool.Pool
+	pool   *pool
 	texts  *sync.Map
 }
 
@@ -38,7 +37,7 @@ func (t *Tenant) Tx(ctx context.Context, body func(q *tenantdb.Queries) error) e
 		return ErrNoSchema
 	}
 	return transact(ctx, t.pool, pgx.TxOptions{}, func(tx pgx.Tx) error {
-		return body(tenantdb.New(runner{tx: tx, scope: t.scope}))
+		return body(tenantdb.New(runner{pool: t.pool, tx: tx, scope: t.scope}))
 	})
 }
 
@@ -56,6 +55,7 @@ func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) error 
 	}
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	conn, tx, err := begin(ctx, t.db.streams, opts)
+	t.db.health.saw(ctx, err, false)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) error 
 		defer cancel()
 		_ = tx.Rollback(ctx) // if it fails the connection is closed
 	}()
-	return body(&ReadTx{runner: runner{tx: tx, scope: t.scope}, tx: tx})
+	return body(&ReadTx{runner: runner{pool: t.db.streams, tx: tx, scope: t.scope}, tx: tx})
 }
 
 // Q gives the generated statements.

@@ -17,9 +17,10 @@ import (
 const txAttempts = 5
 
 // transact runs body in a transaction, again when Postgres asks for it.
-func transact(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions, body func(tx pgx.Tx) error) error {
+func transact(ctx context.Context, pool *pool, opts pgx.TxOptions, body func(tx pgx.Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := transactOnce(ctx, pool, opts, body)
+		pool.health.saw(ctx, err, true)
 		if attempt == txAttempts || !isRetryable(err) {
 			return err
 		}
@@ -33,7 +34,7 @@ func transact(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions, body 
 	}
 }
 
-func transactOnce(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions, body func(tx pgx.Tx) error) (err error) {
+func transactOnce(ctx context.Context, pool *pool, opts pgx.TxOptions, body func(tx pgx.Tx) error) (err error) {
 	conn, tx, err := begin(ctx, pool, opts)
 	if err != nil {
 		return err
@@ -50,13 +51,16 @@ func transactOnce(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions, b
 		_ = tx.Rollback(ctx) // if it fails the connection is closed, which rolls back as well
 	}()
 	if err := body(tx); err != nil {
+		leaveStandby(conn.Conn(), err)
 		return err // nothing was committed, so a broken connection is "unavailable", never "unknown"
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	committing = true
-	if err := tx.Commit(ctx); err != nil {
+	answer, cancel := pool.patience(ctx)
+	defer cancel()
+	if err := tx.Commit(answer); err != nil {
 		switch {
 		case errors.Is(err, pgx.ErrTxCommitRollback), answeredCommit(err):
 			return fmt.Errorf("commit: %w", classify(err))
@@ -76,13 +80,15 @@ func answeredCommit(err error) bool {
 }
 
 // begin starts a transaction, on a second connection when the first turns out to be dead.
-func begin(ctx context.Context, pool *pgxpool.Pool, opts pgx.TxOptions) (*pgxpool.Conn, pgx.Tx, error) {
+func begin(ctx context.Context, pool *pool, opts pgx.TxOptions) (*pgxpool.Conn, pgx.Tx, error) {
 	for try := 1; ; try++ {
 		conn, err := acquire(ctx, pool)
 		if err != nil {
 			return nil, nil, err
 		}
-		tx, err := conn.Conn().BeginTx(ctx, opts)
+		answer, cancel := pool.patience(ctx)
+		tx, err := conn.Conn().BeginTx(answer, opts)
+		cancel()
 		if err == nil {
 			return conn, tx, nil
 		}

@@ -321,7 +321,7 @@ func TestStatementTimeout(t *testing.T) {
 	ctx := t.Context()
 	const slow = "SELECT pg_sleep(0.2)::text FROM pds_tenant.stream_head"
 	var s string
-	if err := db.RawTenant(tenant.Q()).QueryRow(ctx, slow).Scan(&s); !db.IsTimeout(err) || db.IsUnavailable(err) || errors.Is(err, db.ErrUnknownOutcome) {
+	if err := db.RawTenant(tenant.Q()).QueryRow(ctx, slow).Scan(&s); !db.IsTimeout(err) || !errors.Is(err, db.ErrSlow) || errors.Is(err, db.ErrUnknownOutcome) {
 		t.Errorf("%v", err)
 	}
 	err = tenant.ReadTx(ctx, func(tx *db.ReadTx) error {

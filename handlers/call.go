@@ -103,6 +103,7 @@ func (c *call) fail(err error) *Error {
 	if hidden {
 		c.state.logCause(c.req, e, err)
 	}
+	e.head(c.w.Header())
 	return e
 }
 

@@ -29,6 +29,8 @@ var generalErrors = []errorKind{
 	{http.StatusBadGateway, "UpstreamFailure"},
 	{http.StatusServiceUnavailable, "NotEnoughResources"},
 	{http.StatusServiceUnavailable, "UnknownOutcome"},
+	{http.StatusServiceUnavailable, "DatabaseFull"},
+	{http.StatusServiceUnavailable, "DatabaseTimeout"},
 	{http.StatusServiceUnavailable, "HostSuspended"},
 }
 

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/auroralocus/locus/internal/fair"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/picture"
@@ -24,6 +26,7 @@ import (
 // spec: xrpc#error-responses
 type Error struct {
 	status  int
+	retry   int    // seconds after which it may go better; 0: nothing is said
 	Name    string `json:"error" doc:"Name of the error, for programs."`
 	Message string `json:"message" doc:"What went wrong, for people."`
 }
@@ -113,16 +116,38 @@ func translate(ctx context.Context, err error) (answer *Error, logged bool) {
 			case message == "":
 				message = said(err)
 			}
-			return refuse(t.status, t.name, "%s", message), t.status >= 500 && !tellsAll(t.sentinel)
+			answer = refuse(t.status, t.name, "%s", message)
+			answer.retry = retryAfter(t)
+			return answer, t.status >= 500 && !tellsAll(t.sentinel)
 		}
 	}
 	return internalError(), true
 }
 
+// retryAfter is when a client may try again, in seconds: of what is busy or away now. What nobody knows to have failed
+// must be looked at first, and a suspended server takes its time.
+func retryAfter(t *translation) int {
+	switch {
+	case t.status != http.StatusServiceUnavailable || t.sentinel == db.ErrUnknownOutcome || t.sentinel == tenant.ErrTenantSuspended:
+		return 0
+	case t.sentinel == db.ErrFull:
+		return 60
+	}
+	return 5
+}
+
+// head writes what of an error belongs in the answer's header.
+func (e *Error) head(h http.Header) {
+	if e.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(e.retry))
+	}
+}
+
 // tellsAll tells whether the answer to a failure says all that there is to say: nothing broke, and a log line for each
-// request would let strangers fill the log.
+// request would let strangers fill the log. What is wrong with the database it tells the log itself, once for each outage.
 func tellsAll(sentinel error) bool {
-	return slices.Contains([]error{tenant.ErrTenantSuspended, tenant.ErrTooNew, accounts.ErrBusy, fair.ErrNoBytes, repodb.ErrExportsBusy, repodb.ErrClosed, blob.ErrTenantQuota, blob.ErrAway, blob.ErrClosed, picture.ErrBusy}, sentinel)
+	return slices.Contains([]error{tenant.ErrTenantSuspended, tenant.ErrTooNew, accounts.ErrBusy, fair.ErrNoBytes, repodb.ErrExportsBusy, repodb.ErrClosed, blob.ErrTenantQuota, blob.ErrAway, blob.ErrClosed, picture.ErrBusy,
+		db.ErrUnavailable, db.ErrFull, db.ErrUnknownOutcome}, sentinel)
 }
 
 // said is an error's own text as a client may see it: without the "package: doing this: " before it would

@@ -40,6 +40,7 @@ func writeError(w http.ResponseWriter, e *Error) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
+	e.head(h)
 	w.WriteHeader(e.status)
 	b, err := json.Marshal(e)
 	if err != nil {

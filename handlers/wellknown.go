@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/identity"
 )
@@ -80,7 +81,9 @@ func (p wellKnown) health(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	if err := p.ping(ctx); err != nil {
-		p.log.Warn("health: the database does not answer", "err", err)
+		if !db.IsUnavailable(err) { // which db tells the log
+			p.log.Warn("health: the database does not answer", "err", err)
+		}
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = io.WriteString(w, `{"version":"`+p.version+`","error":"Service Unavailable"}`)
 		return

@@ -26,6 +26,7 @@ type Proxy struct {
 	lost   bool               // that request goes through, only its answer is lost
 	cuts   int64
 	down   bool
+	hole   chan struct{} // closed when the black hole ends; nil: there is none
 }
 
 // request is what a client sends before it waits for an answer.
@@ -71,6 +72,7 @@ func NewProxy(t testing.TB, serverURL string) *Proxy {
 	})
 	t.Cleanup(func() {
 		_ = l.Close()
+		p.BlackHole(false)
 		p.CutAll()
 		wg.Wait()
 		_ = os.RemoveAll(dir)
@@ -147,6 +149,32 @@ func (p *Proxy) Down(down bool) {
 	}
 }
 
+// BlackHole swallows everything from now on, without a word to either side, until it is called with false: a network that
+// drops all packets. What was swallowed never arrives.
+func (p *Proxy) BlackHole(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case on && p.hole == nil:
+		p.hole = make(chan struct{})
+	case !on && p.hole != nil:
+		close(p.hole)
+		p.hole = nil
+	}
+}
+
+// swallowed waits while there is a black hole, and tells whether there was one.
+func (p *Proxy) swallowed() bool {
+	p.mu.Lock()
+	hole := p.hole
+	p.mu.Unlock()
+	if hole == nil {
+		return false
+	}
+	<-hole
+	return true
+}
+
 // CutAll cuts all connections there are.
 func (p *Proxy) CutAll() {
 	p.mu.Lock()
@@ -170,7 +198,7 @@ func (p *Proxy) serve(client net.Conn) {
 		p.mu.Unlock()
 		_ = client.Close()
 	}()
-	if down {
+	if down || p.swallowed() {
 		return
 	}
 	server, err := net.Dial("unix", p.server)
@@ -189,6 +217,9 @@ func (p *Proxy) serve(client net.Conn) {
 			case <-muted: // it has done what it was asked, and its answer ends here
 				return
 			default:
+			}
+			if p.swallowed() {
+				return
 			}
 			if n > 0 {
 				if _, err := client.Write(buf[:n]); err != nil {
@@ -235,6 +266,9 @@ func (p *Proxy) requests(client, server net.Conn, mute func()) (lost bool) {
 			}
 			r.sent = append(r.sent, rest...)
 			last := append(head, rest...)
+			if p.swallowed() {
+				return false
+			}
 			switch p.end(r) {
 			case cutNow:
 				return false

@@ -43,7 +43,7 @@ func (s *Sweeper) Run(ctx context.Context) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil && !db.IsUnavailable(err) { // which db tells the log
 			s.log.Warn("sweep is incomplete, the next one goes on", "err", err)
 		}
 		select {

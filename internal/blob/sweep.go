@@ -52,7 +52,7 @@ func (w *Sweeper) Run(ctx context.Context) error {
 			next = time.Now().Add(sweepEvery)
 			err = w.Sweep(ctx)
 		}
-		if err != nil && ctx.Err() == nil {
+		if err != nil && ctx.Err() == nil && !db.IsUnavailable(err) { // which db tells the log
 			w.log.Warn("sweep of blobs is incomplete, the next one goes on", "err", err)
 		}
 		select {

@@ -143,7 +143,7 @@ func (k *Keeper) DropOld(ctx context.Context, s Site) (int64, error) {
 }
 
 func (k *Keeper) report(ctx context.Context, what string, err error, args ...any) {
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && !db.IsUnavailable(err) { // which db tells the log
 		k.log.Warn(what, append(args, "err", err)...)
 	}
 }

@@ -118,15 +118,12 @@ func (tl *tail) run() {
 		}
 		switch {
 		case err != nil && ctx.Err() == nil:
-			if !tl.failing {
+			if !tl.failing && !db.IsUnavailable(err) { // which db tells the log
 				t.log.Warn("stream cannot be read; subscribers wait", "schema", tl.tenant.Schema(), "err", err)
 			}
 			tl.failing = true
 			backoff = min(max(2*backoff, t.cfg.Poll), time.Second)
 		default:
-			if tl.failing {
-				t.log.Info("stream can be read again", "schema", tl.tenant.Schema())
-			}
 			tl.failing, backoff = false, 0
 			if tl.ring.Load().last != before {
 				busy = t.now()
@@ -162,7 +159,7 @@ func (tl *tail) begin(ctx context.Context) bool {
 		if ctx.Err() != nil || tl.tails.abandoned(tl) {
 			return false
 		}
-		if !tl.failing {
+		if !tl.failing && !db.IsUnavailable(err) {
 			tl.tails.log.Warn("stream cannot be read; subscribers wait", "schema", tl.tenant.Schema(), "err", err)
 			tl.failing = true
 		}

@@ -254,7 +254,7 @@ func (c *Counter) Flush(ctx context.Context) {
 		c.clean(ctx, s)
 	}
 	switch {
-	case failed != nil && !c.failing && ctx.Err() == nil:
+	case failed != nil && !c.failing && ctx.Err() == nil && !db.IsUnavailable(failed): // which db tells the log
 		c.log.Warn("rate limits are counted in this process only", "err", failed)
 	case failed == nil && c.failing:
 		c.log.Info("rate limits are counted together again")

@@ -89,7 +89,7 @@ func (r *Registry) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err != nil && !failing:
+		case err != nil && !failing && !db.IsUnavailable(err): // which db tells the log
 			r.log.Warn("tenants cannot be read; going on with what is known", "err", err)
 		case err == nil && failing:
 			r.log.Info("tenants can be read again")

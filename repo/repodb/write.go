@@ -69,7 +69,9 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 		}
 	}()
 	// A database that is away for a moment is no reason to leave a commit in limbo.
-	again := func(err error) bool { return len(limbo) > 0 && db.IsUnavailable(err) && ctx.Err() == nil }
+	again := func(err error) bool {
+		return len(limbo) > 0 && db.IsUnavailable(err) && !errors.Is(err, db.ErrFull) && !errors.Is(err, db.ErrSlow) && ctx.Err() == nil
+	}
 	for try := range maxTries {
 		if err := giveWay(ctx, try); err != nil {
 			return Result{}, err

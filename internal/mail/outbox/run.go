@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -62,7 +63,7 @@ func (r *run) wait() { r.going.Wait() }
 func (r *run) round() {
 	all, err := r.o.tenants.List(r.ctx)
 	if err != nil {
-		if r.ctx.Err() == nil {
+		if r.ctx.Err() == nil && !db.IsUnavailable(err) { // which db tells the log
 			r.o.log.Warn("look for mail", "err", err)
 		}
 		return
@@ -135,7 +136,7 @@ func (r *run) deliver(id int64) (next time.Time, err error) {
 func (r *run) serve(id int64) {
 	for {
 		due, err := r.deliver(id)
-		if err != nil && r.ctx.Err() == nil {
+		if err != nil && r.ctx.Err() == nil && !db.IsUnavailable(err) {
 			r.o.log.Warn("deliver mail", "err", err)
 		}
 		r.mu.Lock()
