@@ -9,6 +9,7 @@ import (
 
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -70,15 +71,31 @@ type authenticator interface {
 // Read, which asks nobody, and Prove, which may go to the network, in one.
 type serviceAuthenticator interface {
 	Read(t *tenant.Tenant, authorization, method string) (auth.Claim, error)
-	Prove(ctx context.Context, c auth.Claim) (auth.Service, error)
-	Service(ctx context.Context, t *tenant.Tenant, authorization, method string) (auth.Service, error)
+	Prove(ctx context.Context, who identity.Asker, c auth.Claim) (auth.Service, error)
+	Service(ctx context.Context, who identity.Asker, t *tenant.Tenant, authorization, method string) (auth.Service, error)
 }
 
 // path is whom what the request takes of anything shared is counted for.
 func (v visitor) path() fair.Path { return fair.PathOf(v.Tenant.Schema.String(), v.Addr()) }
 
+// asker is the caller as the resolver knows it: what has to be fetched is counted for its address and for the tenant.
+func (v visitor) asker() identity.Asker {
+	st := stateOf(v.req.Context())
+	return identity.Asker{Scope: v.Tenant.Schema.String(), Charge: func() error {
+		if e := st.chargeLookup(v.req); e != nil {
+			return e
+		}
+		return nil
+	}}
+}
+
+// ownAsker is for what the tenant itself looks up of its accounts.
+func ownAsker(t *tenant.Tenant) identity.Asker { return identity.Asker{Scope: t.Schema.String()} }
+
 // stranger is the caller as acts know it who has no account.
-func (v visitor) stranger() act.Visitor { return act.Visitor{Language: v.language(), From: v.path()} }
+func (v visitor) stranger() act.Visitor {
+	return act.Visitor{Language: v.language(), From: v.path(), Asks: v.asker()}
+}
 
 // Header is a header of the request, for the few methods that need one (atproto-proxy, User-Agent).
 func (v visitor) Header(name string) string { return v.req.Header.Get(name) }

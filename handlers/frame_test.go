@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -58,11 +59,11 @@ func (w *witness) Read(_ *tenant.Tenant, authorization, _ string) (auth.Claim, e
 	return auth.Claim{Issuer: authorization}, nil
 }
 
-func (w *witness) Prove(_ context.Context, c auth.Claim) (auth.Service, error) {
+func (w *witness) Prove(_ context.Context, _ identity.Asker, c auth.Claim) (auth.Service, error) {
 	return auth.Service{Issuer: c.Issuer}, nil
 }
 
-func (w *witness) Service(_ context.Context, _ *tenant.Tenant, authorization, method string) (auth.Service, error) {
+func (w *witness) Service(_ context.Context, _ identity.Asker, _ *tenant.Tenant, authorization, method string) (auth.Service, error) {
 	return auth.Service{Issuer: authorization, Method: method}, nil
 }
 

@@ -219,7 +219,7 @@ func (g *group) inTheNameOf(ctx context.Context, c *call, d declaration) (accoun
 	if err != nil {
 		return accountCaller{}, err
 	}
-	if _, err := g.services.Prove(ctx, claim); err != nil {
+	if _, err := g.services.Prove(ctx, c.visitor().asker(), claim); err != nil {
 		return accountCaller{}, err
 	}
 	return accountCaller{c.visitor(), a}, nil
@@ -252,7 +252,7 @@ func service[I, O any](g *group, d declaration, h func(context.Context, serviceC
 		panic(d.nsid + ": no authenticator for service tokens")
 	}
 	register(g, d, "service", "", func(ctx context.Context, c *call) (serviceCaller, error) {
-		s, err := g.services.Service(ctx, c.state.Tenant, c.authorization(), d.nsid)
+		s, err := g.services.Service(ctx, c.visitor().asker(), c.state.Tenant, c.authorization(), d.nsid)
 		return serviceCaller{c.visitor(), s}, err
 	}, nil, h)
 }

@@ -134,7 +134,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	if o.master == nil {
 		o.master = keyring.GenerateMaster()
 	}
-	keys, err := keyring.New(o.master, 1000)
+	keys, err := keyring.New(o.master, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

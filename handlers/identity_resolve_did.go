@@ -4,8 +4,8 @@ import "context"
 
 // resolveDid gives the document of any DID.
 // spec: lexicon com.atproto.identity.resolveDid
-func (m identityMethods) resolveDid(ctx context.Context, _ visitor, in *identityResolveDidInput) (*identityResolveDidOutput, error) {
-	doc, err := m.documents.Resolve(ctx, string(in.DID))
+func (m identityMethods) resolveDid(ctx context.Context, v visitor, in *identityResolveDidInput) (*identityResolveDidOutput, error) {
+	doc, err := m.documents.ResolveWhole(ctx, v.asker(), string(in.DID))
 	if err != nil {
 		return nil, err
 	}

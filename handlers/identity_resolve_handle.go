@@ -23,7 +23,11 @@ func (m identityMethods) resolveHandle(ctx context.Context, v visitor, in *ident
 	if _, ours := accounts.HandlePolicy(v.Tenant).Hosted(handle); ours || err == nil {
 		return nil, refuse(http.StatusBadRequest, "HandleNotFound", "Unable to resolve handle")
 	}
-	did, err := m.documents.ResolveHandle(ctx, handle)
+	did, err := m.documents.ResolveHandle(ctx, v.asker(), handle)
+	var refused *Error
+	if errors.As(err, &refused) {
+		return nil, refused
+	}
 	if err != nil {
 		m.log.Debug("resolve handle", "handle", handle, "err", err)
 		return nil, invalid("Unable to resolve handle")

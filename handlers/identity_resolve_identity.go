@@ -8,14 +8,13 @@ import (
 
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/identity"
-	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // resolveIdentity finds DID, handle and document of a handle or DID. A handle that does not lead back is
 // handle.invalid.
 // spec: lexicon com.atproto.identity.resolveIdentity
 func (m identityMethods) resolveIdentity(ctx context.Context, v visitor, in *identityResolveIdentityInput) (*identityResolveIdentityOutput, error) {
-	info, err := m.identityOf(ctx, v.Tenant, string(in.Identifier), m.documents.Resolve)
+	info, err := m.identityOf(ctx, v, string(in.Identifier), m.documents.ResolveWhole)
 	if err != nil {
 		return nil, err
 	}
@@ -23,17 +22,17 @@ func (m identityMethods) resolveIdentity(ctx context.Context, v visitor, in *ide
 }
 
 // identityOf resolves in both directions; resolve fetches the document.
-func (m identityMethods) identityOf(ctx context.Context, t *tenant.Tenant, identifier string, resolve func(context.Context, string) (*identity.Document, error)) (identityDefsIdentityInfo, error) {
+func (m identityMethods) identityOf(ctx context.Context, v visitor, identifier string, resolve func(context.Context, identity.Asker, string) (*identity.Document, error)) (identityDefsIdentityInfo, error) {
 	var none identityDefsIdentityInfo
 	did, given := identifier, ""
 	if !strings.HasPrefix(identifier, "did:") {
 		given = strings.ToLower(identifier)
 		var err error
-		if did, err = m.handleDID(ctx, t, given); err != nil {
+		if did, err = m.handleDID(ctx, v, given); err != nil {
 			return none, err
 		}
 	}
-	doc, err := resolve(ctx, did)
+	doc, err := resolve(ctx, v.asker(), did)
 	if err != nil {
 		return none, err
 	}
@@ -45,7 +44,7 @@ func (m identityMethods) identityOf(ctx context.Context, t *tenant.Tenant, ident
 	if named := doc.Handle(); named != "" {
 		back := did
 		if named != given { // else it led here just now
-			if back, err = m.handleDID(ctx, t, named); err != nil && !errors.Is(err, identity.ErrHandleNotFound) {
+			if back, err = m.handleDID(ctx, v, named); err != nil && !errors.Is(err, identity.ErrHandleNotFound) {
 				return none, err
 			}
 		}
@@ -58,7 +57,8 @@ func (m identityMethods) identityOf(ctx context.Context, t *tenant.Tenant, ident
 
 // handleDID finds the DID of a handle: of our own active accounts, or over the network. Errors:
 // [identity.ErrHandleNotFound].
-func (m identityMethods) handleDID(ctx context.Context, t *tenant.Tenant, handle string) (string, error) {
+func (m identityMethods) handleDID(ctx context.Context, v visitor, handle string) (string, error) {
+	t := v.Tenant
 	a, err := m.actors.ByHandle(ctx, t.Schema, handle, accounts.Fresh)
 	if err != nil && !errors.Is(err, accounts.ErrNotFound) {
 		return "", err
@@ -69,5 +69,5 @@ func (m identityMethods) handleDID(ctx context.Context, t *tenant.Tenant, handle
 	if _, ours := accounts.HandlePolicy(t).Hosted(handle); ours || err == nil {
 		return "", fmt.Errorf("%s: %w", handle, identity.ErrHandleNotFound)
 	}
-	return m.documents.ResolveHandle(ctx, handle)
+	return m.documents.ResolveHandle(ctx, v.asker(), handle)
 }

@@ -259,6 +259,24 @@ func (s *state) slowDown(wait time.Duration) *Error {
 	return refuse(http.StatusTooManyRequests, "", "Rate Limit Exceeded")
 }
 
+// What the network is asked for in a caller's name: DID documents and handles that are not known.
+var (
+	lookups       = limit.Bucket{Name: "lookup-5m", Points: 300, Window: fiveMinutes}
+	tenantLookups = limit.Bucket{Name: "lookups-5m", Points: 6000, Window: fiveMinutes}
+)
+
+// chargeLookup counts one such question for the address, and for the tenant.
+func (s *state) chargeLookup(r *http.Request) *Error {
+	if !s.limited(r, s.limits) {
+		return nil
+	}
+	set := &s.Tenant.Settings
+	if e := s.judge(s.limits.Take(s.Tenant.Schema, addressKey(s.addr), 1, set.RateLimitPercent, lookups), s.now()); e != nil {
+		return e
+	}
+	return s.judge(s.limits.Take(s.Tenant.Schema, "", 1, set.RateLimitPercent, tenantLookups), s.now())
+}
+
 // chargeAll counts every call under /xrpc from one address, whatever it is for; archives have a limit of their own.
 func (s *Server) chargeAll(st *state, r *http.Request) *Error {
 	if !strings.HasPrefix(r.URL.Path, "/xrpc/") || r.URL.Path == "/xrpc/_health" || r.URL.Path == "/xrpc/com.atproto.sync.getRepo" || !st.limited(r, s.limits) {

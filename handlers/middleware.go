@@ -30,6 +30,8 @@ type state struct {
 	// arrival is the body, nil if none was announced.
 	arrival *arrival
 	log     *slog.Logger
+	now     func() time.Time
+	limits  *limit.Counter
 	id      string
 	w       *response
 	start   time.Time
@@ -62,7 +64,7 @@ func compressor(h http.Handler) http.Handler {
 }
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
-	st := &state{log: s.log, start: time.Now(), addr: s.proxies.Client(r), memory: s.answers}
+	st := &state{log: s.log, now: s.now, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), memory: s.answers}
 	r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
 	st.arrival = arriving(rw, r)
 	st.w = &response{ResponseWriter: rw, req: r, arrival: st.arrival}

@@ -48,7 +48,7 @@ func (g *group) modService(ctx context.Context, c *call, method string) (auth.Op
 	if claim.Issuer != want && did != want { // a DID alone also means its labeler
 		return auth.Operator{}, untrusted
 	}
-	s, err := g.services.Prove(ctx, claim)
+	s, err := g.services.Prove(ctx, ownAsker(c.state.Tenant), claim)
 	if err != nil {
 		return auth.Operator{}, err
 	}

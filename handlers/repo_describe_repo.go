@@ -24,7 +24,11 @@ func (m repoMethods) describeRepo(ctx context.Context, v visitor, in *repoDescri
 	case a.Deactivated:
 		return nil, refuse(http.StatusBadRequest, "RepoDeactivated", "Repo has been deactivated: %s", in.Repo)
 	}
-	doc, err := m.documents.Resolve(ctx, a.DID)
+	doc, err := m.documents.ResolveWhole(ctx, v.asker(), a.DID)
+	var refused *Error
+	if errors.As(err, &refused) {
+		return nil, refused
+	}
 	if err != nil {
 		m.log.Warn("describeRepo: resolve DID", "did", a.DID, "err", err)
 		return nil, invalid("Could not resolve DID: %s", a.DID)

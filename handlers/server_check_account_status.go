@@ -54,7 +54,7 @@ func (m serverMethods) checkAccountStatus(ctx context.Context, c accountCaller, 
 	}
 	valid := false
 	// Asked anew, but for clients that ask again and again: an operation may have gone past this server.
-	if doc, err := m.documents.ResolveWithin(ctx, c.DID, documentAge); err != nil {
+	if doc, err := m.documents.ResolveWithin(ctx, ownAsker(c.Tenant), c.DID, documentAge); err != nil {
 		m.log.Info("account status without DID document", "did", c.DID, "err", err)
 	} else {
 		valid = accounts.CheckDocument(doc, c.Tenant, key.PublicDIDKey()) == nil

@@ -23,7 +23,7 @@ func (m serverMethods) createAccount(ctx context.Context, v visitor, in *serverC
 	}
 	var doc RawJSON // there is none yet while a sign-up waits for approval
 	if !made.Queued {
-		doc = m.didDoc(ctx, made.DID)
+		doc = m.didDoc(ctx, v.Tenant, made.DID)
 	}
 	return accountMade(made, doc), nil
 }

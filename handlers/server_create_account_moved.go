@@ -20,7 +20,7 @@ func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *se
 	if err != nil {
 		return nil, err
 	}
-	caller, err := m.services.Prove(ctx, claim)
+	caller, err := m.services.Prove(ctx, v.asker(), claim)
 	if err != nil {
 		return nil, unusableDID(err)
 	}
@@ -28,7 +28,7 @@ func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *se
 	if err != nil {
 		return nil, err
 	}
-	return accountMade(made, m.didDoc(ctx, made.DID)), nil
+	return accountMade(made, m.didDoc(ctx, v.Tenant, made.DID)), nil
 }
 
 // unusableDID gives what the lexicon calls a DID that nobody can prove to have: its document names no key, or cannot be

@@ -162,14 +162,14 @@ type sessionInfo struct {
 func (m serverMethods) sessionInfo(ctx context.Context, t *tenant.Tenant, a *accounts.Account) sessionInfo {
 	info := sessionInfo{Handle: shownHandle(a.Handle), Active: a.Active(), Status: a.Status()}
 	if t.Settings.SessionDIDDoc {
-		info.DIDDoc = m.didDoc(ctx, a.DID)
+		info.DIDDoc = m.didDoc(ctx, t, a.DID)
 	}
 	return info
 }
 
 // didDoc is the DID document as JSON, nothing when the directory does not answer: a session does not fail for it.
-func (m serverMethods) didDoc(ctx context.Context, did string) RawJSON {
-	doc, err := m.documents.Resolve(ctx, did)
+func (m serverMethods) didDoc(ctx context.Context, t *tenant.Tenant, did string) RawJSON {
+	doc, err := m.documents.Resolve(ctx, ownAsker(t), did)
 	if err != nil {
 		m.log.Warn("session without DID document", "did", did, "err", err)
 		return nil

@@ -1,12 +1,13 @@
 package handlers
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 )
 
-// Anybody may ask for keys: there are only so many, they wait only so long, and one address gets only so many a day.
+// Anybody may ask for keys: they wait only so long, and one address gets only so many a day.
 func TestReserveSigningKey(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -45,21 +46,6 @@ func TestReserveSigningKey(t *testing.T) {
 	if n := count(); n != 0 {
 		t.Errorf("%d keys are left", n)
 	}
-	// When there are as many as may be, who has one still gets it.
-	const other = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
-	mine := key(obj{"did": other})
-	h.exec(h.b, "INSERT INTO pds.reserved_key (public, did, sealed, created_at, expires_at) SELECT 'key' || n, NULL, '\\x00', $1, $2 FROM generate_series(1, 9999) n", h.clock.Now(), h.clock.Now().Add(time.Hour))
-	for _, in := range []obj{{}, {"did": "did:plc:bbbbbbbbbbbbbbbbbbbbbbbb"}} {
-		h.post(hostB, reserve, "", in).fails(429, "RateLimitExceeded", "Too many signing keys are reserved")
-	}
-	if key(obj{"did": other}) != mine {
-		t.Error("another key for the same DID")
-	}
-	h.post(hostA, reserve, "", obj{}).ok() // the other tenant has room
-	h.clock.add(time.Hour + time.Second)
-	h.sweep()
-	key(obj{})
-
 	// One address does not fill a tenant's room by itself.
 	h.set(hostB, "rate_limits", "on")
 	given, policies := 0, map[string]bool{}
@@ -79,4 +65,55 @@ func TestReserveSigningKey(t *testing.T) {
 		t.Errorf("an address got %d keys, limited by %v", given, policies)
 	}
 	h.raw("POST", hostB, "/xrpc/"+reserve, obj{}, "X-Forwarded-For: 203.0.113.2").ok()
+}
+
+// However many keys strangers reserve, whoever moves here gets one and keeps it: the oldest go of who has most.
+func TestReservedKeysMakeRoom(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	const reserve = "com.atproto.server.reserveSigningKey"
+	key := func(from string, in obj) string {
+		return h.raw("POST", hostB, "/xrpc/"+reserve, in, "X-Forwarded-For: "+from).ok().str("signingKey")
+	}
+	table := h.b.Schema.String() + ".reserved_key"
+	count := func(where string) int64 {
+		return query64(t, h.url, "SELECT count(*) FROM "+table+" WHERE "+where)[0]
+	}
+	// others reserves n keys of each of some addresses.
+	others := func(addresses, n int, network, address string) {
+		h.exec(h.b, "INSERT INTO pds.reserved_key (public, did, sealed, created_at, expires_at, network, address) SELECT "+network+" || a || '-' || n, NULL, '\\x00', $1::timestamptz + n * interval '1 ms', $2, "+network+", "+address+
+			" FROM generate_series(1, $3::int) a, generate_series(1, $4::int) n", h.clock.Now(), h.clock.Now().Add(time.Hour), addresses, n)
+	}
+	mover := obj{"did": "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"}
+	mine := key("198.51.100.7", mover)
+	others(8, 1000, "'203.0.113.' || a", "'203.0.113.' || a")
+	others(2, 1000, "'2001:db8:1::/48'", "'2001:db8:1:' || a || '::/64'")
+	if n := count("true"); n != 10_001 {
+		t.Fatal(n)
+	}
+	second := key("198.51.100.8", obj{"did": "did:plc:bbbbbbbbbbbbbbbbbbbbbbbb"})
+	if n := count("true"); n > 10_000 {
+		t.Errorf("%d keys", n)
+	}
+	if n := count("network = '2001:db8:1::/48'"); n > 1998 {
+		t.Errorf("who has most lost none: %d", n)
+	}
+	// Who has as many as one may loses its own.
+	key("203.0.113.3", obj{})
+	key("2001:db8:1:3::5", obj{})
+	if n := count("address = '203.0.113.3'"); n != 1000 {
+		t.Errorf("an address has %d", n)
+	}
+	if n := count("network = '2001:db8:1::/48'"); n > 2000 {
+		t.Errorf("a network has %d", n)
+	}
+	for range 5 {
+		for i := range 8 {
+			key(fmt.Sprintf("203.0.113.%d", i+1), obj{})
+		}
+	}
+	if key("198.51.100.7", mover) != mine || count("public = '"+mine+"' OR public = '"+second+"'") != 2 {
+		t.Error("a mover's key has gone")
+	}
+	h.post(hostA, reserve, "", obj{}).ok()
 }

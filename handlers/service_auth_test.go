@@ -251,7 +251,7 @@ func TestServiceTokens(t *testing.T) {
 		return c
 	}
 	ask := func(tn *tenant.Tenant, token string) error {
-		_, err := services.Service(t.Context(), tn, "Bearer "+token, method)
+		_, err := services.Service(t.Context(), identity.Asker{}, tn, "Bearer "+token, method)
 		return err
 	}
 	head := obj{"typ": "JWT", "alg": "ES256"}
@@ -286,10 +286,10 @@ func TestServiceTokens(t *testing.T) {
 			t.Errorf("%s: %q, want %q", tt.what, got, tt.want)
 		}
 	}
-	if _, err := services.Service(t.Context(), h.a, "", method); translated(err) != "MissingJwt" {
+	if _, err := services.Service(t.Context(), identity.Asker{}, h.a, "", method); translated(err) != "MissingJwt" {
 		t.Errorf("no header: %v", err)
 	}
-	if _, err := services.Service(t.Context(), h.a, "Basic eDp5", method); translated(err) != "MissingJwt" {
+	if _, err := services.Service(t.Context(), identity.Asker{}, h.a, "Basic eDp5", method); translated(err) != "MissingJwt" {
 		t.Errorf("Basic: %v", err)
 	}
 }

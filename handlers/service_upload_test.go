@@ -208,7 +208,7 @@ func TestServiceTokensDoNotAmplify(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask := func(did string) error {
-		_, err := services.Service(t.Context(), h.a, "Bearer "+forge(t, key, obj{"alg": "ES256K"}, obj{
+		_, err := services.Service(t.Context(), identity.Asker{}, h.a, "Bearer "+forge(t, key, obj{"alg": "ES256K"}, obj{
 			"iss": did, "aud": h.a.ServiceDID, "lxm": uploadBlobMethod, "exp": h.clock.Now().Unix() + 60,
 		}), uploadBlobMethod)
 		return err

@@ -81,7 +81,6 @@ var translations = []translation{
 	{accounts.ErrTokenInvalid, http.StatusBadRequest, "InvalidToken", "Token is invalid"},
 	{accounts.ErrTokenExpired, http.StatusBadRequest, "ExpiredToken", "Token is expired"},
 	{accounts.ErrDIDTaken, http.StatusBadRequest, "InvalidRequest", "Account already exists"},
-	{accounts.ErrReservations, http.StatusTooManyRequests, "RateLimitExceeded", "Too many signing keys are reserved"},
 	{accounts.ErrEmailOther, http.StatusBadRequest, "InvalidEmail", "invalid email"},
 	{accounts.ErrAppPasswordName, http.StatusBadRequest, "InvalidRequest", "The name must have 1 to 256 characters"},
 	{accounts.ErrAppPasswordTaken, http.StatusBadRequest, "InvalidRequest", "There is an app password of this name already"},

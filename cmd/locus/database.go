@@ -95,7 +95,7 @@ func (f dataFlags) keys(ctx context.Context, d *db.DB, log *slog.Logger) (*keyri
 	if err != nil {
 		return nil, fmt.Errorf("master key: %w", err)
 	}
-	keys, err := keyring.New(master, signerCacheSize)
+	keys, err := keyring.New(master, signerCacheBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -133,5 +133,5 @@ func (f dataFlags) master(ctx context.Context, d *db.DB, log *slog.Logger) (*key
 	return master, err
 }
 
-// signerCacheSize bounds the decrypted signing keys in memory; one costs about 300 bytes.
-const signerCacheSize = 50_000
+// signerCacheBytes bounds the decrypted signing keys in memory: some 50,000.
+const signerCacheBytes = 40 << 20

@@ -242,6 +242,8 @@ type ReservedKey struct {
 	Sealed    []byte
 	CreatedAt time.Time
 	ExpiresAt time.Time
+	Network   string
+	Address   string
 }
 
 type Secret struct {

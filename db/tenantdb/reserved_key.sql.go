@@ -10,6 +10,57 @@ import (
 	"time"
 )
 
+const CountReservedKeys = `-- name: CountReservedKeys :one
+SELECT (SELECT count(*) FROM pds_tenant.reserved_key)::bigint AS total,
+  (SELECT count(*) FROM pds_tenant.reserved_key n WHERE n.network = $1)::bigint AS of_network,
+  (SELECT count(*) FROM pds_tenant.reserved_key a WHERE a.network = $1 AND a.address = $2)::bigint AS of_address
+`
+
+type CountReservedKeysParams struct {
+	Network string
+	Address string
+}
+
+type CountReservedKeysRow struct {
+	Total     int64
+	OfNetwork int64
+	OfAddress int64
+}
+
+// All there are, and how many of them a network and an address in it have.
+func (q *Queries) CountReservedKeys(ctx context.Context, arg CountReservedKeysParams) (CountReservedKeysRow, error) {
+	row := q.db.QueryRow(ctx, CountReservedKeys, arg.Network, arg.Address)
+	var i CountReservedKeysRow
+	err := row.Scan(&i.Total, &i.OfNetwork, &i.OfAddress)
+	return i, err
+}
+
+const DeleteCrowdingReservedKeys = `-- name: DeleteCrowdingReservedKeys :execrows
+DELETE FROM pds_tenant.reserved_key WHERE public IN (
+  SELECT x.public FROM (
+    SELECT k.public, k.created_at, count(*) OVER (PARTITION BY k.network) AS of_network,
+      count(*) OVER (PARTITION BY k.network, k.address) AS of_address
+    FROM pds_tenant.reserved_key k
+    WHERE k.network <> '' AND ($1::text = '' OR k.network = $1) AND ($2::text = '' OR k.address = $2)
+  ) x ORDER BY x.of_network DESC, x.of_address DESC, x.created_at, x.public LIMIT $3::int)
+`
+
+type DeleteCrowdingReservedKeysParams struct {
+	Network string
+	Address string
+	MaxRows int32
+}
+
+// The oldest of the address that has most, in the network that has most: of all, or of the network and address named.
+// An operator's stay.
+func (q *Queries) DeleteCrowdingReservedKeys(ctx context.Context, arg DeleteCrowdingReservedKeysParams) (int64, error) {
+	result, err := q.db.Exec(ctx, DeleteCrowdingReservedKeys, arg.Network, arg.Address, arg.MaxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const DeleteExpiredReservedKeyOf = `-- name: DeleteExpiredReservedKeyOf :exec
 DELETE FROM pds_tenant.reserved_key WHERE did = $1::text AND expires_at <= $2::timestamptz
 `
@@ -74,9 +125,8 @@ func (q *Queries) GetReservedKey(ctx context.Context, arg GetReservedKeyParams) 
 }
 
 const InsertReservedKey = `-- name: InsertReservedKey :execrows
-INSERT INTO pds_tenant.reserved_key (public, did, sealed, created_at, expires_at)
-SELECT $1, $2::text, $3, $4, $5
-WHERE (SELECT count(*) FROM pds_tenant.reserved_key) < $6::int
+INSERT INTO pds_tenant.reserved_key (public, did, sealed, created_at, expires_at, network, address)
+VALUES ($1, $2::text, $3, $4, $5, $6, $7)
 ON CONFLICT DO NOTHING
 `
 
@@ -86,10 +136,11 @@ type InsertReservedKeyParams struct {
 	Sealed    []byte
 	CreatedAt time.Time
 	ExpiresAt time.Time
-	MaxRows   int32
+	Network   string
+	Address   string
 }
 
-// Nothing when the DID has one already, or there are as many as may be.
+// Nothing when the DID has one already.
 func (q *Queries) InsertReservedKey(ctx context.Context, arg InsertReservedKeyParams) (int64, error) {
 	result, err := q.db.Exec(ctx, InsertReservedKey,
 		arg.Public,
@@ -97,7 +148,8 @@ func (q *Queries) InsertReservedKey(ctx context.Context, arg InsertReservedKeyPa
 		arg.Sealed,
 		arg.CreatedAt,
 		arg.ExpiresAt,
-		arg.MaxRows,
+		arg.Network,
+		arg.Address,
 	)
 	if err != nil {
 		return 0, err

@@ -1,7 +1,6 @@
 package account
 
 import (
-	"container/list"
 	"context"
 	"fmt"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/cache"
 )
 
 // Actor is what every request needs to know of an account.
@@ -26,8 +26,8 @@ type Actor struct {
 func (a *Actor) Active() bool { return !a.TakenDown && !a.Deactivated }
 
 const (
-	// DefaultCacheSize is how many accounts a [Cache] keeps, at about 400 bytes each.
-	DefaultCacheSize = 65536
+	// DefaultCacheBytes bounds a [Cache]: some 60,000 accounts.
+	DefaultCacheBytes = 32 << 20
 	// Fresh is how old an answer may be for decisions that nothing checks again: what another process does to an account
 	// is seen here that much later.
 	Fresh = 2 * time.Second
@@ -42,11 +42,9 @@ const (
 type Cache struct {
 	db  *db.DB
 	now func() time.Time
-	max int
 
-	mu     sync.Mutex
-	order  *list.List // of *cached, most recently used first
-	byName map[cacheKey]*list.Element
+	mu   sync.Mutex
+	kept *cache.Cache[cacheKey, *cached]
 	// forgotten counts calls of Forget: an answer that was on its way during one may be from before the change.
 	forgotten uint64
 }
@@ -62,12 +60,18 @@ type cached struct {
 	asked time.Time
 }
 
-// NewCache makes a cache of size entries; 0 means [DefaultCacheSize].
-func NewCache(d *db.DB, size int, now func() time.Time) *Cache {
-	if size <= 0 {
-		size = DefaultCacheSize
+// bytes is what an entry takes beside its place in the cache.
+func (c *cached) bytes() int64 {
+	const itself = 208
+	return int64(itself + len(c.key.name) + len(c.actor.DID) + len(c.actor.Handle))
+}
+
+// NewCache makes a cache of so many bytes; 0 means [DefaultCacheBytes].
+func NewCache(d *db.DB, bytes int64, now func() time.Time) *Cache {
+	if bytes <= 0 {
+		bytes = DefaultCacheBytes
 	}
-	return &Cache{db: d, now: now, max: size, order: list.New(), byName: map[cacheKey]*list.Element{}}
+	return &Cache{db: d, now: now, kept: cache.New[cacheKey, *cached](bytes, now)}
 }
 
 // ByDID finds an account; the answer may be as old as maxAge ([Fresh] or [Guarded]). Errors: [ErrNotFound].
@@ -120,65 +124,41 @@ func (c *Cache) find(ctx context.Context, key cacheKey, maxAge time.Duration) (A
 }
 
 // Forget drops what is known of an account, after changing it: this process sees the change at once. It looks through
-// the whole cache (a millisecond), because the account may be in it under a handle it no longer has.
+// all that is kept of the tenant (a millisecond at most), because the account may be in it under a handle it no longer
+// has.
 func (c *Cache) Forget(schema db.Schema, did string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.forgotten++
-	for e := c.order.Front(); e != nil; {
-		next := e.Next()
-		if entry := e.Value.(*cached); entry.key.schema == schema && entry.actor.DID == did {
-			c.remove(entry.key)
-		}
-		e = next
-	}
+	c.kept.RemoveIf(schema.String(), func(_ cacheKey, entry *cached) bool { return entry.actor.DID == did })
 }
 
 func (c *Cache) get(key cacheKey, maxAge time.Duration) (a Actor, forgotten uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.byName[key]
+	hit, ok := c.kept.Get(key)
 	if !ok {
 		return Actor{}, c.forgotten, false
 	}
-	hit := e.Value.(*cached)
 	if !hit.actor.Active() {
 		maxAge = min(maxAge, Fresh)
 	}
 	if age := c.now().Sub(hit.asked); age < 0 || age >= maxAge {
 		return Actor{}, c.forgotten, false
 	}
-	c.order.MoveToFront(e)
 	return hit.actor, c.forgotten, true
 }
 
 func (c *Cache) put(entry *cached, forgotten uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.forgotten != forgotten {
-		return
-	}
-	if e, ok := c.byName[entry.key]; ok {
-		e.Value = entry
-		c.order.MoveToFront(e)
-		return
-	}
-	c.byName[entry.key] = c.order.PushFront(entry)
-	for c.order.Len() > c.max {
-		c.remove(c.order.Back().Value.(*cached).key)
+	if c.forgotten == forgotten {
+		c.kept.Put(entry.key.schema.String(), entry.key, entry, entry.bytes())
 	}
 }
 
 func (c *Cache) drop(key cacheKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.remove(key)
-}
-
-// remove needs the lock.
-func (c *Cache) remove(key cacheKey) {
-	if e, ok := c.byName[key]; ok {
-		c.order.Remove(e)
-		delete(c.byName, key)
-	}
+	c.kept.Remove(key)
 }

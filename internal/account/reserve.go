@@ -2,25 +2,25 @@ package account
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// ErrReservations: 429 RateLimitExceeded "Too many signing keys are reserved". Anybody may ask for one.
-var ErrReservations = errors.New("too many reserved signing keys")
-
-// How long a reserved key waits for its account, and how many of a tenant's may wait. A key for nobody in particular
-// only an operator can use.
+// How long a reserved key waits for its account, and how many may wait: of a tenant, for one network (of IPv6 its 48 bits)
+// and for one address (of IPv6 its 64 bits). Anybody may ask for one, and nobody is refused: the oldest go of who has most.
+// A key for nobody in particular only an operator can use.
 const (
 	reservedLife   = 7 * 24 * time.Hour
 	reservedNobody = 24 * time.Hour
 	maxReserved    = 10_000
+	maxOfNetwork   = 2000
+	maxOfAddress   = 1000
 	// reservedOwner is the account key that reserved keys are sealed for: no account has it.
 	reservedOwner = 0
 )
@@ -46,17 +46,33 @@ func NewReservation(keys *keyring.Keyring, t *tenant.Tenant, did string, now tim
 	return &Reservation{DID: did, Key: key, sealed: sealed, now: now}, nil
 }
 
-// Store stores the key and gives its did:key, or that of the one that the DID has already. Errors: [ErrReservations].
-func (r *Reservation) Store(ctx context.Context, q *tenantdb.Queries) (public string, err error) {
+// Store stores the key and gives its did:key, or that of the one that the DID has already. from is who asks; the zero Path
+// is an operator.
+func (r *Reservation) Store(ctx context.Context, q *tenantdb.Queries, from fair.Path) (public string, err error) {
 	life := reservedNobody
 	if r.DID != "" {
 		life = reservedLife
+		row, err := q.GetReservedKey(ctx, tenantdb.GetReservedKeyParams{DID: r.DID, Now: r.now})
+		if err == nil {
+			return row.Public, nil
+		}
+		if !db.IsNoRows(err) {
+			return "", fmt.Errorf("look for reserved key: %w", err)
+		}
 		if err := q.DeleteExpiredReservedKeyOf(ctx, tenantdb.DeleteExpiredReservedKeyOfParams{DID: r.DID, Now: r.now}); err != nil {
 			return "", fmt.Errorf("delete expired reserved key: %w", err)
 		}
 	}
+	var network, address string
+	if len(from) > 1 {
+		network, address = from[1], from[len(from)-1]
+	}
+	if err := makeRoom(ctx, q, network, address); err != nil {
+		return "", fmt.Errorf("make room for reserved key: %w", err)
+	}
 	n, err := q.InsertReservedKey(ctx, tenantdb.InsertReservedKeyParams{
-		Public: r.Key.PublicDIDKey(), DID: optional(r.DID), Sealed: r.sealed, CreatedAt: r.now, ExpiresAt: r.now.Add(life), MaxRows: maxReserved,
+		Public: r.Key.PublicDIDKey(), DID: optional(r.DID), Sealed: r.sealed, CreatedAt: r.now, ExpiresAt: r.now.Add(life),
+		Network: network, Address: address,
 	})
 	if err != nil {
 		return "", fmt.Errorf("insert reserved key: %w", err)
@@ -64,17 +80,33 @@ func (r *Reservation) Store(ctx context.Context, q *tenantdb.Queries) (public st
 	if n == 1 {
 		return r.Key.PublicDIDKey(), nil
 	}
-	if r.DID == "" {
-		return "", ErrReservations
-	}
-	row, err := q.GetReservedKey(ctx, tenantdb.GetReservedKeyParams{DID: r.DID, Now: r.now})
-	if db.IsNoRows(err) {
-		return "", ErrReservations
-	}
+	row, err := q.GetReservedKey(ctx, tenantdb.GetReservedKeyParams{DID: r.DID, Now: r.now}) // another call's, of this moment
 	if err != nil {
 		return "", fmt.Errorf("look for reserved key: %w", err)
 	}
 	return row.Public, nil
+}
+
+// makeRoom deletes old keys where one more would be too many: the asker's own if it has its share, else those of who has
+// most. Whoever moves here needs its key for minutes.
+func makeRoom(ctx context.Context, q *tenantdb.Queries, network, address string) error {
+	count, err := q.CountReservedKeys(ctx, tenantdb.CountReservedKeysParams{Network: network, Address: address})
+	if err != nil {
+		return err
+	}
+	drop := tenantdb.DeleteCrowdingReservedKeysParams{}
+	switch {
+	case network != "" && count.OfAddress >= maxOfAddress:
+		drop = tenantdb.DeleteCrowdingReservedKeysParams{Network: network, Address: address, MaxRows: int32(count.OfAddress - maxOfAddress + 1)}
+	case network != "" && count.OfNetwork >= maxOfNetwork:
+		drop = tenantdb.DeleteCrowdingReservedKeysParams{Network: network, MaxRows: int32(count.OfNetwork - maxOfNetwork + 1)}
+	case count.Total >= maxReserved:
+		drop.MaxRows = int32(count.Total - maxReserved + 1)
+	default:
+		return nil
+	}
+	_, err = q.DeleteCrowdingReservedKeys(ctx, drop)
+	return err
 }
 
 // takeReserved gives the key reserved for a DID and uses the reservation up; nil when there is none.

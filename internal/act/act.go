@@ -81,6 +81,7 @@ func (o Operator) from(t *tenant.Tenant) fair.Path {
 type Visitor struct {
 	Language string    // that texts are in
 	From     fair.Path // who takes part in what is shared
+	Asks     identity.Asker
 }
 
 // deed is one line of the log.

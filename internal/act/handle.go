@@ -34,7 +34,7 @@ func (a *Acts) ChangeOwnHandle(ctx context.Context, t *tenant.Tenant, owner auth
 	if err != nil { // the one it has, which an operator may have given: rules that came later do not take it away
 		handle, kind = owner.Handle, identity.HandleHosted
 	}
-	if err := a.leadsTo(ctx, handle, kind, owner.DID); err != nil {
+	if err := a.leadsTo(ctx, asker(t), handle, kind, owner.DID); err != nil {
 		return err
 	}
 	return a.changeHandle(ctx, t, owner.AID, owner.DID, owner.Handle, handle, nil)
@@ -51,7 +51,7 @@ func (a *Acts) ChangeHandle(ctx context.Context, t *tenant.Tenant, by Operator, 
 	if err != nil {
 		return err
 	}
-	if err := a.leadsTo(ctx, handle, kind, who.DID); err != nil {
+	if err := a.leadsTo(ctx, asker(t), handle, kind, who.DID); err != nil {
 		return err
 	}
 	return a.changeHandle(ctx, t, who.AID, who.DID, who.Handle, handle, func(ctx context.Context, q *tenantdb.Queries) error {
@@ -60,14 +60,16 @@ func (a *Acts) ChangeHandle(ctx context.Context, t *tenant.Tenant, by Operator, 
 }
 
 // leadsTo holds a handle of somebody's own domain against what the domain says.
-func (a *Acts) leadsTo(ctx context.Context, handle string, kind identity.HandleKind, did string) error {
+func (a *Acts) leadsTo(ctx context.Context, who identity.Asker, handle string, kind identity.HandleKind, did string) error {
 	if kind != identity.HandleExternal {
 		return nil
 	}
-	if found, err := a.Documents.ResolveHandle(ctx, handle); err != nil || found != did {
+	switch found, err := a.Documents.RefreshHandle(ctx, who, handle); {
+	case errors.Is(err, identity.ErrHandleNotFound), err == nil && found != did:
 		return ErrHandleElsewhere
+	default:
+		return err
 	}
-	return nil
 }
 
 // changeHandle is what both acts have in common: the handle's form and ownership have been checked. also, if not nil,
@@ -98,7 +100,7 @@ func (a *Acts) changeHandle(ctx context.Context, t *tenant.Tenant, aid int64, di
 			a.Log.Error("DID document names a handle of another account", "did", did, "handle", handle, "err", err)
 		}
 	}
-	a.refreshDocument(ctx, did, "handle")
+	a.refreshDocument(ctx, t, did, "handle")
 	return gone(err)
 }
 
@@ -122,7 +124,7 @@ func (a *Acts) handleFree(ctx context.Context, t *tenant.Tenant, handle string) 
 // announceHandle has the DID document name the handle. The owner of a did:web does it, and must have done it.
 func (a *Acts) announceHandle(ctx context.Context, t *tenant.Tenant, did, handle string) error {
 	if !strings.HasPrefix(did, "did:plc:") {
-		doc, err := a.Documents.Refresh(ctx, did)
+		doc, err := a.Documents.Refresh(ctx, asker(t), did)
 		if err != nil {
 			return err
 		}

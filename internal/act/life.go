@@ -22,7 +22,7 @@ func (a *Acts) Activate(ctx context.Context, t *tenant.Tenant, owner auth.Accoun
 	if err != nil {
 		return gone(err)
 	}
-	doc, err := a.Documents.Refresh(ctx, owner.DID)
+	doc, err := a.Documents.Refresh(ctx, asker(t), owner.DID)
 	if err != nil {
 		return err
 	}

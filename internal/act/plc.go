@@ -106,6 +106,6 @@ func (a *Acts) SubmitOperation(ctx context.Context, t *tenant.Tenant, owner auth
 		// The directory has it, and that is what was asked for; a repeated call makes up for the event.
 		a.Log.Error("no identity event for a PLC operation", "did", owner.DID, "err", err)
 	}
-	a.refreshDocument(ctx, owner.DID, "its keys")
+	a.refreshDocument(ctx, t, owner.DID, "its keys")
 	return nil
 }

@@ -26,7 +26,7 @@ const keyTime = 30 * time.Second
 
 // RotateSigningKey gives an account a new signing key, made here, and tells its public half. A key that is reserved for
 // the account is taken: the owner of a did:web has to put it into the document first, and learns it from the refusal.
-// Errors: those of [Acts.ChangeSigningKey], [accounts.ErrReservations].
+// Errors: those of [Acts.ChangeSigningKey].
 func (a *Acts) RotateSigningKey(ctx context.Context, t *tenant.Tenant, by Operator, did string) (public string, err error) {
 	if _, err := a.changeable(ctx, t, did); err != nil {
 		return "", err
@@ -36,7 +36,7 @@ func (a *Acts) RotateSigningKey(ctx context.Context, t *tenant.Tenant, by Operat
 		return "", err
 	}
 	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
-		public, err = r.Store(ctx, q)
+		public, err = r.Store(ctx, q, nil)
 		return err
 	})
 	if err != nil {
@@ -113,7 +113,7 @@ func (a *Acts) changeKey(ctx context.Context, t *tenant.Tenant, by Operator, who
 	if forgetErr := a.Repos.Forget(ctx, t.Schema, who.AID); err == nil {
 		err = forgetErr
 	}
-	a.refreshDocument(ctx, who.DID, "key")
+	a.refreshDocument(ctx, t, who.DID, "key")
 	if errors.Is(err, repodb.ErrRepoNotFound) {
 		return accounts.ErrNotFound
 	}
@@ -123,7 +123,7 @@ func (a *Acts) changeKey(ctx context.Context, t *tenant.Tenant, by Operator, who
 // announceKey has the DID document name the key. The owner of a did:web does it, and must have done it.
 func (a *Acts) announceKey(ctx context.Context, t *tenant.Tenant, did, key string) error {
 	if !strings.HasPrefix(did, "did:plc:") {
-		doc, err := a.Documents.Refresh(ctx, did)
+		doc, err := a.Documents.Refresh(ctx, asker(t), did)
 		if err != nil {
 			return err
 		}
@@ -175,9 +175,12 @@ func (a *Acts) updateDID(ctx context.Context, t *tenant.Tenant, did string, done
 	return err
 }
 
+// asker is the tenant, for whose account something is looked up.
+func asker(t *tenant.Tenant) identity.Asker { return identity.Asker{Scope: t.Schema.String()} }
+
 // refreshDocument has what this process remembers of a DID fetched anew after a change of it.
-func (a *Acts) refreshDocument(ctx context.Context, did, of string) {
-	if _, err := a.Documents.Refresh(ctx, did); err != nil {
+func (a *Acts) refreshDocument(ctx context.Context, t *tenant.Tenant, did, of string) {
+	if _, err := a.Documents.Refresh(ctx, asker(t), did); err != nil {
 		a.Log.Info("refresh of a DID document after a change of "+of, "did", did, "err", err)
 	}
 }

@@ -94,7 +94,7 @@ func (a *Acts) MoveIn(ctx context.Context, t *tenant.Tenant, proof auth.Service,
 		return Arrival{}, err
 	}
 	if s.External {
-		if err := a.leadsTo(ctx, s.Handle, identity.HandleExternal, s.DID); err != nil {
+		if err := a.leadsTo(ctx, v.Asks, s.Handle, identity.HandleExternal, s.DID); err != nil {
 			return Arrival{}, err
 		}
 	}

@@ -97,12 +97,12 @@ func MintService(key Signer, now, exp time.Time, iss, aud, method string) (strin
 type Services struct {
 	documents *identity.Resolver
 	now       func() time.Time
-	refetch   refetch
+	refetch   *refetch
 }
 
 // NewServices makes the part that checks service tokens.
 func NewServices(documents *identity.Resolver, now func() time.Time) *Services {
-	return &Services{documents: documents, now: now}
+	return &Services{documents: documents, now: now, refetch: newRefetch(now)}
 }
 
 // The fragments that an issuer may have, and the key that signs for each.
@@ -137,12 +137,12 @@ func IsService(authorization string) bool {
 
 // Service establishes another service, or an account at another server, that calls a method (an NSID) here. Errors: as
 // of [Services.Read] and [Services.Prove].
-func (s *Services) Service(ctx context.Context, t *tenant.Tenant, authorization, method string) (Service, error) {
+func (s *Services) Service(ctx context.Context, who identity.Asker, t *tenant.Tenant, authorization, method string) (Service, error) {
 	c, err := s.Read(t, authorization, method)
 	if err != nil {
 		return Service{}, err
 	}
-	return s.Prove(ctx, c)
+	return s.Prove(ctx, who, c)
 }
 
 // Read takes a token apart and refuses what cannot be for this method of this tenant now. It asks nobody: who knows
@@ -188,23 +188,20 @@ func (s *Services) Read(t *tenant.Tenant, authorization, method string) (Claim, 
 }
 
 // Prove checks the signature with the key in the issuer's document. When the known document does not verify the token,
-// it is fetched anew: keys change. That happens for one issuer every few seconds only, and not often altogether, so that
-// bad tokens do not make this server knock at others' doors. Errors: [ErrServiceIssuer], [ErrServiceSignature], and
-// [identity.ErrDIDUnavailable].
-func (s *Services) Prove(ctx context.Context, c Claim) (Service, error) {
-	if s.refetch.missing(c.did, s.now()) {
-		return Service{}, ErrServiceIssuer
-	}
-	doc, err := s.documents.Resolve(ctx, c.did)
+// it is fetched anew: keys change. That happens for one issuer every few seconds only, and who asks is charged for it, so
+// that bad tokens do not make this server knock at others' doors. Errors: [ErrServiceIssuer], [ErrServiceSignature],
+// [identity.ErrDIDUnavailable], and the asker's.
+func (s *Services) Prove(ctx context.Context, who identity.Asker, c Claim) (Service, error) {
+	doc, err := s.documents.Resolve(ctx, who, c.did)
 	if err != nil {
-		return Service{}, s.noDocument(c.did, err)
+		return Service{}, noDocument(err)
 	}
 	if verifies(doc, c.key, &c.jws) {
 		return c.service, nil
 	}
-	if s.refetch.may(c.did, s.now()) {
-		if doc, err = s.documents.Refresh(ctx, c.did); err != nil {
-			return Service{}, s.noDocument(c.did, err)
+	if s.refetch.may(who.Scope, c.did, s.now()) {
+		if doc, err = s.documents.Refresh(ctx, who, c.did); err != nil {
+			return Service{}, noDocument(err)
 		}
 	}
 	switch _, err := doc.Key(c.key); {
@@ -217,12 +214,13 @@ func (s *Services) Prove(ctx context.Context, c Claim) (Service, error) {
 }
 
 // noDocument is what it means that an issuer has no document.
-func (s *Services) noDocument(did string, err error) error {
-	if errors.Is(err, identity.ErrDIDUnavailable) {
-		return err
+func noDocument(err error) error {
+	for _, its := range []error{identity.ErrDIDSyntax, identity.ErrDIDMethod, identity.ErrDIDNotFound, identity.ErrDIDTombstoned, identity.ErrDocument} {
+		if errors.Is(err, its) {
+			return fmt.Errorf("%w: %w", ErrServiceIssuer, err)
+		}
 	}
-	s.refetch.miss(did, s.now())
-	return fmt.Errorf("%w: %w", ErrServiceIssuer, err)
+	return err
 }
 
 // verifies checks the signature with the document's key. A high s is tolerated: tokens are no identifiers, and some

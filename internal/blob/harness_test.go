@@ -95,7 +95,7 @@ func bedOn(t testing.TB, url string, d *db.DB, location string) *bed {
 	t.Helper()
 	b := &bed{t: t, url: url, db: d, dir: t.TempDir()}
 	b.schema = dbtest.Tenant(t, b.db)
-	keys, err := keyring.New(keyring.GenerateMaster(), 100)
+	keys, err := keyring.New(keyring.GenerateMaster(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

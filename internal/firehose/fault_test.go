@@ -140,7 +140,7 @@ func runChild(text string) error {
 	if err != nil {
 		return err
 	}
-	keys, err := keyring.New(master, 100)
+	keys, err := keyring.New(master, 0)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func TestNodeKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := keyring.New(master, 100)
+	keys, err := keyring.New(master, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

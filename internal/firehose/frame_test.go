@@ -27,7 +27,7 @@ const did = "did:plc:abcdefghijklmnopqrstuvwx"
 // commits makes three: the first, one of three creates, one of each action.
 func commits(t testing.TB) []*repo.Commit {
 	t.Helper()
-	keys, err := keyring.New(keyring.GenerateMaster(), 10)
+	keys, err := keyring.New(keyring.GenerateMaster(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

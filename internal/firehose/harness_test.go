@@ -81,7 +81,7 @@ func (l *logged) has(s string) bool {
 
 func newKeys(t testing.TB) *keyring.Keyring {
 	t.Helper()
-	keys, err := keyring.New(keyring.GenerateMaster(), 1000)
+	keys, err := keyring.New(keyring.GenerateMaster(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

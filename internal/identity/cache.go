@@ -16,7 +16,7 @@ const (
 	cacheRetry = time.Minute // between attempts to replace a document that is no longer fresh
 	// failKept is how long it is remembered that a DID has no document, and
 	// awayKept that nobody could be asked for it.
-	failKept = 30 * time.Second
+	failKept = 10 * time.Second
 	awayKept = 5 * time.Second
 	// handleKept is how long it is remembered where a handle leads, or that it
 	// leads nowhere.

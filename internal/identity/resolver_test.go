@@ -286,7 +286,9 @@ func TestResolveWeb(t *testing.T) {
 	if _, err := w.resolver.Resolve(t.Context(), Asker{}, other); !errors.Is(err, ErrDocument) {
 		t.Errorf("the document of another: %v", err)
 	}
-	w.set(func() { w.hosts["gamma.localhost:"+port+"/.well-known/did.json"], w.now = strings.Repeat(" ", maxDocument+1), w.now.Add(failKept) })
+	w.set(func() {
+		w.hosts["gamma.localhost:"+port+"/.well-known/did.json"], w.now = strings.Repeat(" ", maxDocument+1), w.now.Add(failKept)
+	})
 	if _, err := w.resolver.Resolve(t.Context(), Asker{}, other); !errors.Is(err, ErrTooBig) {
 		t.Errorf("a huge document: %v", err)
 	}

@@ -54,6 +54,12 @@ func settles(t *testing.T, l *Listener, n int) {
 	}
 }
 
+func (l *Listener) quietNow() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.quiet.Len()
+}
+
 func dial(t *testing.T, l *Listener) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", l.Addr().String())
@@ -103,6 +109,9 @@ func TestLongestQuietGoes(t *testing.T) {
 			if s := get(t, idle, "/"); !strings.Contains(s, "200 OK") {
 				t.Fatal(s)
 			}
+			for l.quietNow() != 1 { // an answer is read a moment before the server calls the connection idle
+				time.Sleep(time.Millisecond)
+			}
 			dumb := dial(t, l) // never says anything
 			settles(t, l, 3)
 			third := dial(t, l)
@@ -122,7 +131,11 @@ func TestLongestQuietGoes(t *testing.T) {
 			// All at work: now the new one is refused.
 			for _, c := range []net.Conn{third, fourth} {
 				go get(t, c, "/work")
-				<-working
+				select {
+				case <-working:
+				case <-time.After(20 * time.Second):
+					t.Fatal("a connection was closed that had its place")
+				}
 			}
 			if s := get(t, dial(t, l), "/"); strings.Contains(s, "200 OK") {
 				t.Error("one too many was served")

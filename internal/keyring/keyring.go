@@ -2,18 +2,20 @@ package keyring
 
 import (
 	"bytes"
-	"container/list"
 	"fmt"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
+
+	"github.com/auroralocus/locus/internal/cache"
 )
 
-// DefaultCacheSize is how many parsed signing keys a keyring keeps: opening and
-// parsing one costs about as much as a signature.
-const DefaultCacheSize = 16384
+// DefaultCacheBytes bounds the parsed signing keys that a keyring keeps, some
+// 20,000: opening and parsing one costs about as much as a signature.
+const DefaultCacheBytes = 16 << 20
 
 // Keyring opens and makes the secrets of all tenants. It is safe for concurrent
 // use.
@@ -24,14 +26,14 @@ type Keyring struct {
 	cache   *signerCache
 }
 
-// New makes a keyring. cacheSize bounds the parsed keys kept; 0 means
-// [DefaultCacheSize].
-func New(m *Master, cacheSize int) (*Keyring, error) {
+// New makes a keyring. cacheBytes bounds the parsed keys kept; 0 means
+// [DefaultCacheBytes].
+func New(m *Master, cacheBytes int64) (*Keyring, error) {
 	if m == nil || m.keys == nil {
 		return nil, fmt.Errorf("%w: it is empty", ErrMaster)
 	}
-	if cacheSize <= 0 {
-		cacheSize = DefaultCacheSize
+	if cacheBytes <= 0 {
+		cacheBytes = DefaultCacheBytes
 	}
 	keys := m.keys()
 	masters := make(map[byte][masterSize]byte, len(keys))
@@ -41,7 +43,7 @@ func New(m *Master, cacheSize int) (*Keyring, error) {
 	return &Keyring{
 		current: keys[0].id,
 		masters: func() map[byte][masterSize]byte { return masters },
-		cache:   newSignerCache(cacheSize),
+		cache:   newSignerCache(cacheBytes),
 	}, nil
 }
 
@@ -129,62 +131,43 @@ func (k *Keyring) signer(b Binding, sealed []byte) (*Signer, error) {
 	return s, nil
 }
 
-// signerCache is a least-recently-used map. One lock is enough: a signature
-// takes a hundred times longer than the look-up.
+// signerCache keeps parsed keys. One lock is enough: a signature takes a hundred
+// times longer than the look-up.
 type signerCache struct {
-	mu    sync.Mutex
-	max   int
-	order *list.List // of *cachedSigner, most recent first
-	byKey map[Binding]*list.Element
+	mu   sync.Mutex
+	kept *cache.Cache[Binding, cachedSigner]
 }
 
 type cachedSigner struct {
-	key    Binding
 	sealed []byte
 	signer *Signer
 }
 
-func newSignerCache(n int) *signerCache {
-	return &signerCache{max: n, order: list.New(), byKey: make(map[Binding]*list.Element)}
+// signerBytes is what a parsed key takes besides its sealed form and its names.
+const signerBytes = 420
+
+func newSignerCache(bytes int64) *signerCache {
+	return &signerCache{kept: cache.New[Binding, cachedSigner](bytes, time.Now)}
 }
 
 func (c *signerCache) get(b Binding, sealed []byte) *Signer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e, ok := c.byKey[b]
-	if !ok {
-		return nil
+	if hit, ok := c.kept.Get(b); ok && bytes.Equal(hit.sealed, sealed) {
+		return hit.signer
 	}
-	hit := e.Value.(*cachedSigner)
-	if !bytes.Equal(hit.sealed, sealed) {
-		return nil
-	}
-	c.order.MoveToFront(e)
-	return hit.signer
+	return nil
 }
 
 func (c *signerCache) put(b Binding, sealed []byte, s *Signer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	entry := &cachedSigner{b, bytes.Clone(sealed), s}
-	if e, ok := c.byKey[b]; ok {
-		e.Value = entry
-		c.order.MoveToFront(e)
-		return
-	}
-	c.byKey[b] = c.order.PushFront(entry)
-	for c.order.Len() > c.max {
-		last := c.order.Back()
-		c.order.Remove(last)
-		delete(c.byKey, last.Value.(*cachedSigner).key)
-	}
+	weight := signerBytes + len(sealed) + len(b.Schema) + len(b.Owner) + len(b.Purpose)
+	c.kept.Put(b.Schema, b, cachedSigner{bytes.Clone(sealed), s}, int64(weight))
 }
 
 func (c *signerCache) remove(b Binding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e, ok := c.byKey[b]; ok {
-		c.order.Remove(e)
-		delete(c.byKey, b)
-	}
+	c.kept.Remove(b)
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -141,26 +142,42 @@ func TestReplacedKeyTakesEffect(t *testing.T) {
 	}
 }
 
+// TestCacheIsBounded: parsed keys take no more memory than they may, and one tenant's push out none of another's.
 func TestCacheIsBounded(t *testing.T) {
-	k, err := keyring.New(keyring.GenerateMaster(), 3)
+	const bound = 1 << 20
+	k, err := keyring.New(keyring.GenerateMaster(), bound)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s, _ := k.GenerateSigningKey()
-	first := map[int64]*keyring.Signer{}
-	sealed := map[int64][]byte{}
-	for aid := range int64(4) {
-		sealed[aid], _ = k.SealSigningKey("t_a", aid, s)
-		first[aid], _ = k.Signer("t_a", aid, sealed[aid])
-	}
-	for aid, kept := range map[int64]bool{1: true, 2: true, 3: true} {
-		if again, _ := k.Signer("t_a", aid, sealed[aid]); (again == first[aid]) != kept {
-			t.Errorf("aid %d: kept is %v", aid, !kept)
+	open := func(schema string, aid int64, sealed []byte) *keyring.Signer {
+		signer, err := k.Signer(schema, aid, sealed)
+		if err != nil {
+			t.Fatal(err)
 		}
+		return signer
 	}
-	if again, _ := k.Signer("t_a", 0, sealed[0]); again == first[0] {
-		t.Error("the oldest of four is still in a cache of three")
+	other, _ := k.SealSigningKey("t_b", 1, s)
+	kept := open("t_b", 1, other)
+	before := liveHeap()
+	for aid := range int64(4000) {
+		sealed, _ := k.SealSigningKey("t_a", aid, s)
+		open("t_a", aid, sealed)
 	}
+	if grown := liveHeap() - before; grown > bound+bound/4 || grown < bound/2 {
+		t.Errorf("the heap grew by %d KiB, bound %d KiB", grown>>10, bound>>10)
+	}
+	if open("t_b", 1, other) != kept {
+		t.Error("another tenant's key was pushed out")
+	}
+}
+
+func liveHeap() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 func TestMAC(t *testing.T) {
@@ -269,7 +286,7 @@ func TestNothingIsRevealed(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	k, _ := keyring.New(keyring.GenerateMaster(), 4)
+	k, _ := keyring.New(keyring.GenerateMaster(), 4<<10)
 	s, _ := k.GenerateSigningKey()
 	sealed := make([][]byte, 8)
 	for aid := range sealed {

@@ -20,7 +20,7 @@ import (
 // newKeys makes a keyring of the test's own.
 func newKeys(t testing.TB) *keyring.Keyring {
 	t.Helper()
-	keys, err := keyring.New(keyring.GenerateMaster(), 1000)
+	keys, err := keyring.New(keyring.GenerateMaster(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

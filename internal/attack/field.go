@@ -1,0 +1,222 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// field is where the attack takes place: a server, the attacked tenant A and its neighbour B.
+type field struct {
+	addr         string
+	hostA, hostB string
+	pid          int
+	a, b         account
+	client       *http.Client // of calls that are no attack
+
+	large []string // CIDs of A's large records
+
+	stop func() error // of a server that was started here
+}
+
+// account is one of a tenant.
+type account struct{ host, did, handle, access string }
+
+func (a account) bearer() string { return "Authorization: Bearer " + a.access }
+
+const (
+	collection = "com.example.attack"
+	password   = "attack-password"
+)
+
+// enter starts or finds the server and makes an account at each tenant.
+func enter(ctx context.Context, o options) (*field, error) {
+	f := &field{addr: o.addr, pid: o.pid, stop: func() error { return nil }}
+	f.client = &http.Client{Timeout: 60 * time.Second, Transport: &http.Transport{
+		MaxIdleConnsPerHost: 4,
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, network, f.addr)
+		},
+	}}
+	if o.addr == "" {
+		if err := f.startServer(ctx, o.binary); err != nil {
+			return nil, err
+		}
+	} else {
+		host, _, err := net.SplitHostPort(o.addr)
+		if ip := net.ParseIP(host); err != nil || o.pid == 0 || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return nil, errors.New("-addr must be host:port on loopback, and goes with -pid")
+		}
+	}
+	_, port, _ := net.SplitHostPort(f.addr)
+	f.hostA, f.hostB = "localhost:"+port, "beta.localhost:"+port
+	name := fmt.Sprintf("x%x", time.Now().UnixNano()%0xffffffffff)
+	var err error
+	if f.a, err = f.signUp(ctx, f.hostA, name+".test"); err == nil {
+		f.b, err = f.signUp(ctx, f.hostB, name+".beta.test")
+	}
+	for i := range 20 {
+		if err == nil {
+			err = f.call(ctx, f.b, "POST", "com.atproto.repo.createRecord", map[string]any{
+				"repo": f.b.did, "collection": collection, "rkey": recordKey(i), "record": map[string]any{"text": "hello"},
+			}, nil)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.leave())
+	}
+	return f, nil
+}
+
+// startServer runs a server with its own Postgres in a folder that is removed with it.
+func (f *field) startServer(ctx context.Context, binary string) error {
+	dir, err := os.MkdirTemp("", "locus-attack-")
+	if err != nil {
+		return err
+	}
+	if binary == "" {
+		binary = filepath.Join(dir, "locus")
+		build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/locus")
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			return errors.Join(fmt.Errorf("build the server: %w", err), os.RemoveAll(dir))
+		}
+	}
+	f.addr = freeAddr()
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	server := exec.Command(binary, "serve", "--dev", "--listen", f.addr, "--plc-listen", freeAddr(), "--data-dir", filepath.Join(dir, "data"))
+	server.Stdout, server.Stderr = log, log
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "LOCUS_") || strings.HasPrefix(v, "LOCUS_PG_") {
+			server.Env = append(server.Env, v)
+		}
+	}
+	if err := server.Start(); err != nil {
+		return errors.Join(fmt.Errorf("start the server: %w", err), os.RemoveAll(dir))
+	}
+	f.pid = server.Process.Pid
+	ended := make(chan error, 1)
+	go func() { ended <- server.Wait() }()
+	f.stop = func() error {
+		_ = server.Process.Signal(syscall.SIGTERM)
+		var err error
+		select {
+		case err = <-ended:
+		case <-time.After(30 * time.Second):
+			err = errors.Join(errors.New("the server did not end within 30 s"), server.Process.Kill())
+		}
+		return errors.Join(err, log.Close(), os.RemoveAll(dir))
+	}
+	for deadline := time.Now().Add(60 * time.Second); ; wait(ctx, 100*time.Millisecond) {
+		res, err := f.client.Get("http://" + f.addr + "/xrpc/_health")
+		if err == nil {
+			_ = res.Body.Close()
+			// The tenants come a little later than the first answer.
+			if err = f.call(ctx, account{host: "beta.localhost"}, "GET", "com.atproto.server.describeServer", nil, nil); err == nil {
+				return nil
+			}
+		}
+		select {
+		case <-ended:
+			text, _ := os.ReadFile(log.Name())
+			f.stop = func() error { return os.RemoveAll(dir) }
+			return errors.Join(fmt.Errorf("the server ended: %.2000s", text), f.stop())
+		default:
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return errors.Join(fmt.Errorf("the server is not ready: %w", err), f.stop())
+		}
+	}
+}
+
+// freeAddr is an address on loopback where nobody listens now.
+func freeAddr() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "127.0.0.1:0" // the server says what is wrong
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func (f *field) leave() error {
+	f.client.CloseIdleConnections()
+	return f.stop()
+}
+
+func (f *field) signUp(ctx context.Context, host, handle string) (account, error) {
+	a := account{host: host, handle: handle}
+	var out struct{ DID, AccessJwt string }
+	err := f.call(ctx, a, "POST", "com.atproto.server.createAccount", map[string]any{"handle": handle, "email": handle + "@example.com", "password": password}, &out)
+	a.did, a.access = out.DID, out.AccessJwt
+	return a, err
+}
+
+// call calls a method as an account, with its query in the name.
+func (f *field) call(ctx context.Context, as account, verb, method string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(text)
+	}
+	r, err := http.NewRequestWithContext(ctx, verb, "http://"+f.addr+"/xrpc/"+method, body)
+	if err != nil {
+		return err
+	}
+	r.Host = as.host
+	if in != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if as.access != "" {
+		r.Header.Set("Authorization", "Bearer "+as.access)
+	}
+	res, err := f.client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s %.300s", method, res.Status, text)
+	}
+	if err == nil && out != nil {
+		err = json.Unmarshal(text, out)
+	}
+	return err
+}
+
+func recordKey(i int) string { return fmt.Sprintf("r%03d", i) }
+
+// largeRecords makes A's repository large, once.
+func (f *field) largeRecords(ctx context.Context) error {
+	for i := len(f.large); i < 30; i++ {
+		var out struct{ CID string }
+		text := strings.Repeat(fmt.Sprintf("%08d", i), 990_000/8)
+		err := f.call(ctx, f.a, "POST", "com.atproto.repo.createRecord", map[string]any{
+			"repo": f.a.did, "collection": collection, "rkey": recordKey(i), "record": map[string]any{"text": text},
+		}, &out)
+		if err != nil {
+			return err
+		}
+		f.large = append(f.large, out.CID)
+	}
+	return nil
+}

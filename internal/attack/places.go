@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// streams follows the firehose on many sockets, from few addresses, and reads nothing.
+var streams = class{
+	name: "streams", what: "opens firehose sockets from a few addresses, and reads nothing",
+	clients: 500,
+	start: func(ctx context.Context, f *field, n int) (*load, error) {
+		l := newLoad(ctx)
+		l.each(n, func(i int) {
+			l.spread(2 * time.Second)
+			c := l.dial(f)
+			if c == nil {
+				return
+			}
+			defer l.drop(c)
+			if request(c, "GET /xrpc/com.atproto.sync.subscribeRepos?cursor=0", f.hostA, from(i, 5), "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==") {
+				<-l.ctx.Done()
+			}
+		})
+		return l, nil
+	},
+}
+
+// imports begins imports of repositories whose archives never come.
+var imports = class{
+	name: "imports", what: "begins imports whose archives do not come, and begins again",
+	clients: 20,
+	start: func(ctx context.Context, f *field, n int) (*load, error) {
+		l := newLoad(ctx)
+		l.each(n, func(i int) {
+			for l.ctx.Err() == nil {
+				if c := l.dial(f); c != nil {
+					if request(c, "POST /xrpc/com.atproto.repo.importRepo", f.hostA, from(i, 10), "Content-Type: application/vnd.ipld.car", "Content-Length: 1000000", f.a.bearer()) {
+						drain(c)
+					}
+					l.drop(c)
+				}
+				wait(l.ctx, 100*time.Millisecond)
+			}
+		})
+		return l, nil
+	},
+}
+
+// signIns guesses passwords as fast as the server takes them: each guess costs it memory and time.
+var signIns = class{
+	name: "sign-ins", what: "signs in with wrong passwords, from many addresses to many names",
+	clients: 100, grow: 500, slower: 60, // the processor is shared by all: this class takes as much as it may have
+	start: func(ctx context.Context, f *field, n int) (*load, error) {
+		l := newLoad(ctx)
+		l.each(n, func(i int) {
+			for k := 0; l.ctx.Err() == nil; k++ {
+				l.post(f, i*1000+k, "com.atproto.server.createSession", fmt.Sprintf(`{"identifier":"nobody%d.test","password":"wrong"}`, i*1000+k))
+			}
+		})
+		return l, nil
+	},
+}
+
+// reservedKeys asks for signing keys that are kept for accounts to come.
+var reservedKeys = class{
+	name: "keys", what: "reserves signing keys, from many addresses",
+	clients: 20, slower: 60,
+	start: func(ctx context.Context, f *field, n int) (*load, error) {
+		l := newLoad(ctx)
+		l.each(n, func(i int) {
+			for k := 0; l.ctx.Err() == nil; k++ {
+				l.post(f, i*1000+k, "com.atproto.server.reserveSigningKey", "{}")
+			}
+		})
+		return l, nil
+	},
+}
+
+// post sends one call from one of 250 addresses and reads its answer.
+func (l *load) post(f *field, i int, method, body string) {
+	c := l.dial(f)
+	if c == nil {
+		wait(l.ctx, 100*time.Millisecond)
+		return
+	}
+	defer l.drop(c)
+	if request(c, "POST /xrpc/"+method, f.hostA, from(i, 250), "Connection: close", "Content-Type: application/json", fmt.Sprintf("Content-Length: %d", len(body))) {
+		_, _ = io.Copy(c, strings.NewReader(body))
+		drain(c)
+	}
+}
