@@ -208,7 +208,7 @@ func TestAccountChangesByAdmin(t *testing.T) {
 	h.post(hostA, "com.atproto.server.createSession", "", obj{"identifier": alice.handle, "password": userPassword}).fails(401, "AuthenticationRequired", "")
 	h.post(hostA, "com.atproto.server.createSession", "", obj{"identifier": alice.handle, "password": "another-secret"}).ok()
 	h.admin(hostA, "updateAccountPassword", obj{"did": alice.did, "password": ""}).fails(400, "InvalidPassword", "")
-	h.admin(hostA, "updateAccountPassword", obj{"did": "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "password": "x"}).fails(400, "NotFound", "")
+	h.admin(hostA, "updateAccountPassword", obj{"did": "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "password": "long enough"}).fails(400, "NotFound", "")
 	// Handle: reserved names too; the document and the network follow.
 	h.admin(hostA, "updateAccountHandle", obj{"did": alice.did, "handle": "admin." + hostA}).ok()
 	if got := h.heard(h.a, alice.did, signedUp); got != "identity:admin."+hostA {

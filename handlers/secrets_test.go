@@ -73,7 +73,7 @@ func TestCredentialsOfAnotherTenant(t *testing.T) {
 	h.post(hostB, refreshSession, bearer(u.refresh), nil).fails(400, "InvalidToken", "")
 	h.post(hostB, createSession, "", obj{"identifier": u.did, "password": app}).fails(401, "AuthenticationRequired", "")
 	there.call("com.atproto.server.confirmEmail", obj{"email": email, "token": u.mailedToken(mail.KindConfirmEmail)}).fails(400, "InvalidToken", "")
-	h.post(hostB, "com.atproto.server.resetPassword", "", obj{"token": u.mailedToken(mail.KindResetPassword), "password": "x"}).fails(400, "InvalidToken", "")
+	h.post(hostB, "com.atproto.server.resetPassword", "", obj{"token": u.mailedToken(mail.KindResetPassword), "password": "long enough"}).fails(400, "InvalidToken", "")
 	h.post(hostB, "com.atproto.server.deleteAccount", "", obj{"did": u.did, "password": userPassword, "token": u.mailedToken(mail.KindDeleteAccount)}).fails(400, "InvalidToken", "")
 	there.call("com.atproto.identity.signPlcOperation", obj{"token": u.mailedToken(mail.KindPLCOperation)}).fails(400, "InvalidToken", "")
 	// The signing key is sealed for the other schema: nothing is signed with it here.

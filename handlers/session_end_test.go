@@ -122,7 +122,7 @@ func TestSessionsEndRace(t *testing.T) {
 			keep(h.post(hostA, createSession, "", obj{"identifier": u.did, "password": userPassword}))
 		})
 		time.Sleep(time.Duration(round) * 2 * time.Millisecond)
-		h.admin(hostA, "updateAccountPassword", obj{"did": u.did, "password": "another"}).ok()
+		h.admin(hostA, "updateAccountPassword", obj{"did": u.did, "password": "another-password"}).ok()
 		wg.Wait()
 		for _, token := range tokens {
 			h.post(hostA, refreshSession, bearer(token), nil).fails(400, "ExpiredToken", "")

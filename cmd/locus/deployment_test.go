@@ -127,7 +127,7 @@ func tenantsIn(t *testing.T, url string) (n int) {
 // unmarked makes a database one of before the deployment was noted.
 func unmarked(t *testing.T, url string) {
 	t.Helper()
-	sql(t, url, "DROP TABLE control.deployment", "DELETE FROM control.goose_db_version WHERE version_id > 1")
+	sql(t, url, "DROP TABLE control.deployment, control.blob_place", "DELETE FROM control.goose_db_version WHERE version_id > 1")
 }
 
 // TestProductionIsNotDevelopment: --dev never touches a database that is not a development server's, and no other server
