@@ -93,6 +93,7 @@ var (
 	noSuchThing   = refused400("NotFound") // the admin methods' word
 	noSuchRepo    = refused400("RepoNotFound")
 	storeFails    = []errorKind{{http.StatusBadGateway, "UpstreamFailure"}, {http.StatusGatewayTimeout, "UpstreamTimeout"}}
+	quotaRefused  = []errorKind{{http.StatusBadRequest, "RecordQuotaExceeded"}, {http.StatusInsufficientStorage, "InsufficientStorage"}}
 	recordRefused = kinds(notTheOwn, noSuchRepo, refused400("BlobNotFound", "InvalidMimeType", "InvalidSize"))
 )
 
@@ -111,11 +112,12 @@ var moreErrors = map[string][]errorKind{
 	"com.atproto.admin.updateSubjectStatus":     kinds(noSuchThing, refused400("AccountNotFound")),
 	"com.atproto.identity.signPlcOperation":     refused400("InvalidToken", "ExpiredToken"),
 	"com.atproto.identity.updateHandle":         handleRefused,
-	"com.atproto.repo.applyWrites":              kinds(recordRefused, refused400("RecordAlreadyExists", "RecordNotFound")),
-	"com.atproto.repo.createRecord":             kinds(recordRefused, refused400("RecordAlreadyExists")),
+	"com.atproto.repo.applyWrites":              kinds(recordRefused, quotaRefused, refused400("RecordAlreadyExists", "RecordNotFound")),
+	"com.atproto.repo.createRecord":             kinds(recordRefused, quotaRefused, refused400("RecordAlreadyExists")),
 	"com.atproto.repo.deleteRecord":             kinds(notTheOwn, noSuchRepo),
 	"com.atproto.repo.describeRepo":             refused400("RepoNotFound", "RepoTakendown", "RepoDeactivated"),
-	"com.atproto.repo.putRecord":                recordRefused,
+	"com.atproto.repo.importRepo":               quotaRefused,
+	"com.atproto.repo.putRecord":                kinds(recordRefused, quotaRefused),
 	"com.atproto.repo.uploadBlob":               kinds(serviceErrors, noSuchRepo, refused400("BlobQuotaExceeded"), storeFails, []errorKind{{http.StatusInsufficientStorage, "InsufficientStorage"}}),
 	"com.atproto.server.activateAccount":        refused400("AccountNotFound"),
 	"com.atproto.server.createAccount":          kinds(notTheOwn, serviceErrors),

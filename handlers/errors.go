@@ -146,7 +146,7 @@ func (e *Error) head(h http.Header) {
 // tellsAll tells whether the answer to a failure says all that there is to say: nothing broke, and a log line for each
 // request would let strangers fill the log. What is wrong with the database it tells the log itself, once for each outage.
 func tellsAll(sentinel error) bool {
-	return slices.Contains([]error{tenant.ErrTenantSuspended, tenant.ErrTooNew, accounts.ErrBusy, fair.ErrNoBytes, repodb.ErrExportsBusy, repodb.ErrClosed, blob.ErrTenantQuota, blob.ErrAway, blob.ErrClosed, picture.ErrBusy,
+	return slices.Contains([]error{tenant.ErrTenantSuspended, tenant.ErrTooNew, accounts.ErrBusy, fair.ErrNoBytes, repodb.ErrExportsBusy, repodb.ErrTenantQuota, repodb.ErrClosed, blob.ErrTenantQuota, blob.ErrAway, blob.ErrClosed, picture.ErrBusy,
 		db.ErrUnavailable, db.ErrFull, db.ErrUnknownOutcome}, sentinel)
 }
 

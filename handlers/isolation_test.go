@@ -187,7 +187,7 @@ func (p *isolationPair) calls(nsid string) (calls []isolationCall, lenient bool)
 		return adminQuery(), false
 	case "org.auroralocus.admin.queryAuditLog", "org.auroralocus.admin.exportAuditLog":
 		return adminQuery("subject", a.did), false
-	case "org.auroralocus.admin.setBlobLimit":
+	case "org.auroralocus.admin.setBlobLimit", "org.auroralocus.admin.setRecordLimits":
 		return append(admin(obj{"account": a.did, "bytes": 1 << 20}), isolationCall{asAdmin(), nil, obj{"bytes": 1 << 30}}), false
 	case "admin.deleteAccount":
 		victim := p.h.createAccount(hostA, "victim")

@@ -102,6 +102,7 @@ var lexicons = map[string]lexiconMethod{
 	"org.auroralocus.admin.listUsage":                   {kind: queryKind, output: "application/json"},
 	"org.auroralocus.admin.queryAuditLog":               {kind: queryKind, output: "application/json"},
 	"org.auroralocus.admin.setBlobLimit":                {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"NotFound"}},
+	"org.auroralocus.admin.setRecordLimits":             {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"NotFound"}},
 	"org.auroralocus.server.beginAuthenticator":         {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorExists"}},
 	"org.auroralocus.server.confirmAuthenticator":       {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidToken", "AuthenticatorNotFound"}},
 	"org.auroralocus.server.createBackupCodes":          {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
@@ -1314,15 +1315,18 @@ type locusAdminGetUsageInput struct {
 type locusAdminGetUsageOutput struct{ Body locusAdminGetUsageOutputBody }
 
 type locusAdminGetUsageOutputBody struct {
-	Accounts      locusAdminDefsAccountCounts `json:"accounts"`
-	Records       int64                       `json:"records" doc:"Records of all accounts."`
-	Files         locusServerDefsFileSum      `json:"files" doc:"Files of all accounts."`
-	Temporary     locusServerDefsFileSum      `json:"temporary" doc:"Those that no record names yet."`
-	Trash         int64                       `json:"trash" doc:"Files that are deleted and still in their store."`
-	DatabaseBytes int64                       `json:"databaseBytes" doc:"What repositories and events take in the database, indexes included."`
-	AccountLimit  int64                       `json:"accountLimit" doc:"Bytes of files that an account may have when it has no limit of its own; 0: no limit."`
-	ServerLimit   int64                       `json:"serverLimit" doc:"Bytes that all files may take; 0: no limit."`
-	UploadLimit   int64                       `json:"uploadLimit" doc:"Bytes that one file may have; 0: no limit."`
+	Accounts            locusAdminDefsAccountCounts `json:"accounts"`
+	Records             int64                       `json:"records" doc:"Records of all accounts."`
+	Files               locusServerDefsFileSum      `json:"files" doc:"Files of all accounts."`
+	Temporary           locusServerDefsFileSum      `json:"temporary" doc:"Those that no record names yet."`
+	Trash               int64                       `json:"trash" doc:"Files that are deleted and still in their store."`
+	DatabaseBytes       int64                       `json:"databaseBytes" doc:"What repositories and events take in the database, indexes included."`
+	AccountLimit        int64                       `json:"accountLimit" doc:"Bytes of files that an account may have when it has no limit of its own; 0: no limit."`
+	ServerLimit         int64                       `json:"serverLimit" doc:"Bytes that all files may take; 0: no limit."`
+	UploadLimit         int64                       `json:"uploadLimit" doc:"Bytes that one file may have; 0: no limit."`
+	RecordBytes         int64                       `json:"recordBytes" doc:"What the records of all accounts take, without what the database needs for them."`
+	RecordAccountLimits locusServerDefsRecordSum    `json:"recordAccountLimits" doc:"What an account's records may be and take when it has no limits of its own; 0: no limit."`
+	RecordServerLimits  locusServerDefsRecordSum    `json:"recordServerLimits" doc:"What all records together may be and take; 0: no limit."`
 }
 
 // locusAdminListUsageInput: query org.auroralocus.admin.listUsage
@@ -1375,6 +1379,25 @@ type locusAdminSetBlobLimitOutput struct {
 
 type locusAdminSetBlobLimitOutputBody struct {
 	Limit int64 `json:"limit" doc:"What holds now, in bytes; 0: no limit."`
+}
+
+// locusAdminSetRecordLimitsInput: procedure org.auroralocus.admin.setRecordLimits
+type locusAdminSetRecordLimitsInput struct {
+	Body locusAdminSetRecordLimitsInputBody
+}
+
+type locusAdminSetRecordLimitsInputBody struct {
+	Account AtIdentifier `json:"account,omitzero" doc:"DID or handle; absent: the server's default."`
+	Bytes   *int64       `json:"bytes,omitzero" doc:"What they may take, in bytes; 0: no limit. Absent: the default." minimum:"0" nullable:"false"`
+	Count   *int64       `json:"count,omitzero" doc:"How many records; 0: no limit. Absent: the default." minimum:"0" nullable:"false"`
+}
+
+type locusAdminSetRecordLimitsOutput struct {
+	Body locusAdminSetRecordLimitsOutputBody
+}
+
+type locusAdminSetRecordLimitsOutputBody struct {
+	Limits locusServerDefsRecordSum `json:"limits" doc:"What holds now; 0: no limit."`
 }
 
 // locusServerBeginAuthenticatorInput: procedure org.auroralocus.server.beginAuthenticator
@@ -1454,11 +1477,13 @@ type locusServerGetUsageInput struct {
 type locusServerGetUsageOutput struct{ Body locusServerGetUsageOutputBody }
 
 type locusServerGetUsageOutputBody struct {
-	Files       locusServerDefsFileSum `json:"files" doc:"All files: what counts against the limit."`
-	Temporary   locusServerDefsFileSum `json:"temporary" doc:"Files that no record names yet; they go after some hours."`
-	Permanent   locusServerDefsFileSum `json:"permanent" doc:"Files that a record names."`
-	Limit       int64                  `json:"limit" doc:"Bytes that all files may take; 0: no limit." minimum:"0"`
-	UploadLimit int64                  `json:"uploadLimit" doc:"Bytes that one file may have; 0: no limit." minimum:"0"`
+	Files        locusServerDefsFileSum   `json:"files" doc:"All files: what counts against the limit."`
+	Temporary    locusServerDefsFileSum   `json:"temporary" doc:"Files that no record names yet; they go after some hours."`
+	Permanent    locusServerDefsFileSum   `json:"permanent" doc:"Files that a record names."`
+	Limit        int64                    `json:"limit" doc:"Bytes that all files may take; 0: no limit." minimum:"0"`
+	UploadLimit  int64                    `json:"uploadLimit" doc:"Bytes that one file may have; 0: no limit." minimum:"0"`
+	Records      locusServerDefsRecordSum `json:"records" doc:"All records."`
+	RecordLimits locusServerDefsRecordSum `json:"recordLimits" doc:"What records may be and take; 0: no limit."`
 }
 
 // locusServerSetEmailFactorInput: procedure org.auroralocus.server.setEmailFactor
@@ -1658,11 +1683,19 @@ type locusServerDefsFileSum struct {
 	Bytes int64 `json:"bytes" doc:"What they take together, in bytes." minimum:"0"`
 }
 
+type locusServerDefsRecordSum struct {
+	Count int64 `json:"count" doc:"How many records." minimum:"0"`
+	Bytes int64 `json:"bytes" doc:"What they take together, in bytes." minimum:"0"`
+}
+
 type locusAdminDefsAccountUsage struct {
-	DID    DID                    `json:"did" doc:"The account."`
-	Handle Handle                 `json:"handle,omitzero" doc:"Its handle."`
-	Files  locusServerDefsFileSum `json:"files"`
-	Limit  *int64                 `json:"limit,omitzero" doc:"A limit of its own, in bytes, 0: none; absent: the server's default." minimum:"0" nullable:"false"`
+	DID            DID                      `json:"did" doc:"The account."`
+	Handle         Handle                   `json:"handle,omitzero" doc:"Its handle."`
+	Files          locusServerDefsFileSum   `json:"files"`
+	Limit          *int64                   `json:"limit,omitzero" doc:"A limit of its own, in bytes, 0: none; absent: the server's default." minimum:"0" nullable:"false"`
+	Records        locusServerDefsRecordSum `json:"records"`
+	MaxRecords     *int64                   `json:"maxRecords,omitzero" doc:"A limit of its own on the number of records, 0: none; absent: the server's default." minimum:"0" nullable:"false"`
+	MaxRecordBytes *int64                   `json:"maxRecordBytes,omitzero" doc:"A limit of its own on what records take, in bytes, 0: none; absent: the server's default." minimum:"0" nullable:"false"`
 }
 
 type locusAdminDefsAuditEntry struct {

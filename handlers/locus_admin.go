@@ -20,6 +20,7 @@ func (m locusAdminMethods) register(g *group) {
 	operator(g, query("org.auroralocus.admin.getUsage"), auth.RoleSupport, m.getUsage)
 	operator(g, query("org.auroralocus.admin.listUsage").answers(rowsAnswer/4), auth.RoleSupport, m.listUsage)
 	operator(g, procedure("org.auroralocus.admin.setBlobLimit"), auth.RoleAdmin, m.setBlobLimit)
+	operator(g, procedure("org.auroralocus.admin.setRecordLimits"), auth.RoleAdmin, m.setRecordLimits)
 }
 
 func roleName(n int16) string { return auth.Role(n).String() }

@@ -9,16 +9,18 @@ func (m locusAdminMethods) getUsage(ctx context.Context, c operatorCaller, _ *lo
 	if err != nil {
 		return nil, err
 	}
-	set := &c.Tenant.Settings
+	set, quota := &c.Tenant.Settings, recordQuota(c.Tenant)
 	return &locusAdminGetUsageOutput{Body: locusAdminGetUsageOutputBody{
 		Accounts: locusAdminDefsAccountCounts{
 			Total: u.Accounts, Active: u.Accounts - u.Deactivated - u.Takendown, Deactivated: u.Deactivated, Takendown: u.Takendown,
 		},
-		Records:       u.Records,
-		Files:         locusServerDefsFileSum{Count: u.Blobs, Bytes: u.Bytes},
-		Temporary:     locusServerDefsFileSum{Count: u.TemporaryBlobs, Bytes: u.TemporaryBytes},
-		Trash:         u.Trash,
-		DatabaseBytes: u.DatabaseBytes,
-		AccountLimit:  set.BlobAccountLimit, ServerLimit: set.BlobTenantLimit, UploadLimit: set.BlobUploadLimit,
+		Records:             u.Records,
+		Files:               locusServerDefsFileSum{Count: u.Blobs, Bytes: u.Bytes},
+		Temporary:           locusServerDefsFileSum{Count: u.TemporaryBlobs, Bytes: u.TemporaryBytes},
+		Trash:               u.Trash,
+		DatabaseBytes:       u.DatabaseBytes,
+		RecordBytes:         u.RecordBytes,
+		RecordAccountLimits: recordSum(quota.Account), RecordServerLimits: recordSum(quota.Tenant),
+		AccountLimit: set.BlobAccountLimit, ServerLimit: set.BlobTenantLimit, UploadLimit: set.BlobUploadLimit,
 	}}, nil
 }

@@ -39,6 +39,7 @@ func (m locusAdminMethods) listUsage(ctx context.Context, c operatorCaller, in *
 		}
 		out.Body.Accounts[i] = locusAdminDefsAccountUsage{
 			DID: DID(r.DID), Handle: shownHandle(handle), Files: locusServerDefsFileSum{Count: r.Blobs, Bytes: r.Bytes}, Limit: r.MaxBytes,
+			Records: locusServerDefsRecordSum{Count: r.Records, Bytes: r.RecordBytes}, MaxRecords: r.MaxRecords, MaxRecordBytes: r.MaxRecordBytes,
 		}
 	}
 	if len(rows) == int(in.Limit) {

@@ -76,7 +76,8 @@ var acts = map[string]func(u *user) (body obj, subject string){
 	"com.atproto.server.createInviteCodes": func(u *user) (obj, string) {
 		return obj{"useCount": 1, "codeCount": 2, "forAccounts": list{u.did}}, u.did
 	},
-	"org.auroralocus.admin.setBlobLimit": func(u *user) (obj, string) { return obj{"account": u.did, "bytes": 1000}, u.did },
+	"org.auroralocus.admin.setBlobLimit":    func(u *user) (obj, string) { return obj{"account": u.did, "bytes": 1000}, u.did },
+	"org.auroralocus.admin.setRecordLimits": func(u *user) (obj, string) { return obj{"account": u.did, "count": 1000}, u.did },
 }
 
 // refusedBody makes a method's handler refuse, and is about subject.

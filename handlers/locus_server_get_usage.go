@@ -4,9 +4,10 @@ import (
 	"context"
 
 	"github.com/auroralocus/locus/internal/blob"
+	"github.com/auroralocus/locus/repo/repodb"
 )
 
-// getUsage tells what the account's files take, and what they may.
+// getUsage tells what the account's files and records take, and what they may.
 // spec: lexicon org.auroralocus.server.getUsage
 func (m locusServerMethods) getUsage(ctx context.Context, c accountCaller, _ *locusServerGetUsageInput) (*locusServerGetUsageOutput, error) {
 	u, err := m.server.db.Tenant(c.Tenant.Schema).Q().GetAccountUsage(ctx, c.AID)
@@ -15,10 +16,16 @@ func (m locusServerMethods) getUsage(ctx context.Context, c accountCaller, _ *lo
 	}
 	set := &c.Tenant.Settings
 	return &locusServerGetUsageOutput{Body: locusServerGetUsageOutputBody{
-		Files:       locusServerDefsFileSum{Count: u.Blobs, Bytes: u.Bytes},
-		Temporary:   locusServerDefsFileSum{Count: u.TemporaryBlobs, Bytes: u.TemporaryBytes},
-		Permanent:   locusServerDefsFileSum{Count: u.Blobs - u.TemporaryBlobs, Bytes: u.Bytes - u.TemporaryBytes},
-		Limit:       blob.LimitOf(u.MaxBytes, set.BlobAccountLimit),
-		UploadLimit: set.BlobUploadLimit,
+		Files:        locusServerDefsFileSum{Count: u.Blobs, Bytes: u.Bytes},
+		Temporary:    locusServerDefsFileSum{Count: u.TemporaryBlobs, Bytes: u.TemporaryBytes},
+		Permanent:    locusServerDefsFileSum{Count: u.Blobs - u.TemporaryBlobs, Bytes: u.Bytes - u.TemporaryBytes},
+		Limit:        blob.LimitOf(u.MaxBytes, set.BlobAccountLimit),
+		UploadLimit:  set.BlobUploadLimit,
+		Records:      recordSum(repodb.Sum{Records: u.Records, Bytes: u.RecordBytes}),
+		RecordLimits: recordSum(repodb.LimitsOf(u.MaxRecords, u.MaxRecordBytes, recordQuota(c.Tenant).Account)),
 	}}, nil
+}
+
+func recordSum(s repodb.Sum) locusServerDefsRecordSum {
+	return locusServerDefsRecordSum{Count: s.Records, Bytes: s.Bytes}
 }

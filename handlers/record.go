@@ -90,16 +90,27 @@ func plain(err error) string {
 	return s
 }
 
-// swapOption reads swapCommit.
-func swapOption(c CID) (repodb.Options, error) {
+// swapOption reads swapCommit, beside the tenant's quotas.
+func swapOption(t *tenant.Tenant, c CID) (repodb.Options, error) {
+	opts := repodb.Options{Quota: recordQuota(t)}
 	if c == "" {
-		return repodb.Options{}, nil
+		return opts, nil
 	}
 	want, err := cid.Decode(string(c))
 	if err != nil {
-		return repodb.Options{}, invalid("swapCommit is not a CID")
+		return opts, invalid("swapCommit is not a CID")
 	}
-	return repodb.Options{SwapCommit: &want}, nil
+	opts.SwapCommit = &want
+	return opts, nil
+}
+
+// recordQuota is what the tenant's settings say of records.
+func recordQuota(t *tenant.Tenant) repodb.Quota {
+	set := &t.Settings
+	return repodb.Quota{
+		Account: repodb.Sum{Records: set.RecordAccountCount, Bytes: set.RecordAccountBytes},
+		Tenant:  repodb.Sum{Records: set.RecordTenantCount, Bytes: set.RecordTenantBytes},
+	}
 }
 
 // invalidSwap is the answer to a swapRecord or swapCommit that does not hold.

@@ -29,6 +29,7 @@ func (in *adminUpdateAccountSigningKeyInput) subject() string { return string(in
 func (in *serverCreateInviteCodeInput) subject() string       { return string(in.Body.ForAccount) }
 func (in *serverCreateInviteCodesInput) subject() string      { return only(in.Body.ForAccounts) }
 func (in *locusAdminSetBlobLimitInput) subject() string       { return string(in.Body.Account) }
+func (in *locusAdminSetRecordLimitsInput) subject() string    { return string(in.Body.Account) }
 
 func (in *adminUpdateSubjectStatusInput) subject() string {
 	switch s := &in.Body.Subject; {

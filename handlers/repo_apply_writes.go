@@ -14,7 +14,7 @@ func (m repoMethods) applyWrites(ctx context.Context, c accountCaller, in *repoA
 	if len(in.Body.Writes) > repo.MaxOps {
 		return nil, invalid("Too many writes. Max: %d", repo.MaxOps)
 	}
-	opts, err := swapOption(in.Body.SwapCommit)
+	opts, err := swapOption(c.Tenant, in.Body.SwapCommit)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 // place of an older one with the same subject, in the same commit: a client that retries does not like twice.
 // spec: lexicon com.atproto.repo.createRecord
 func (m repoMethods) createRecord(ctx context.Context, c accountCaller, in *repoCreateRecordInput) (*repoCreateRecordOutput, error) {
-	opts, err := swapOption(in.Body.SwapCommit)
+	opts, err := swapOption(c.Tenant, in.Body.SwapCommit)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 // deleteRecord removes a record. One that is not there is no error, and then no swap is looked at.
 // spec: lexicon com.atproto.repo.deleteRecord
 func (m repoMethods) deleteRecord(ctx context.Context, c accountCaller, in *repoDeleteRecordInput) (*repoDeleteRecordOutput, error) {
-	commitSwap, err := swapOption(in.Body.SwapCommit)
+	commitSwap, err := swapOption(c.Tenant, in.Body.SwapCommit)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,7 @@ func (m repoMethods) importRepo(ctx context.Context, c accountCaller, in *repoIm
 	if !c.Tenant.Settings.AcceptRepoImports {
 		return nil, invalid("Service is not accepting repo imports")
 	}
-	if err := m.repos.Import(ctx, c.path(), c.Tenant.Schema, c.AID, c.DID, in.Stream()); err != nil {
+	if err := m.repos.Import(ctx, c.path(), c.Tenant.Schema, c.AID, c.DID, recordQuota(c.Tenant), in.Stream()); err != nil {
 		return nil, err
 	}
 	return &repoImportRepoOutput{}, nil

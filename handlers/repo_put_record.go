@@ -17,7 +17,7 @@ func (m repoMethods) putRecord(ctx context.Context, c accountCaller, in *repoPut
 	if err != nil {
 		return nil, err
 	}
-	commitSwap, err := swapOption(in.Body.SwapCommit)
+	commitSwap, err := swapOption(c.Tenant, in.Body.SwapCommit)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func (m repoMethods) putRecord(ctx context.Context, c accountCaller, in *repoPut
 		}
 	}
 	// The swaps are compared here and not by the store, which would compare before a no-op is seen.
-	result, err := m.repos.Write(ctx, c.Tenant.Schema, c.AID, repodb.Options{}, func(v *repodb.View) ([]repo.Write, error) {
+	result, err := m.repos.Write(ctx, c.Tenant.Schema, c.AID, repodb.Options{Quota: recordQuota(c.Tenant)}, func(v *repodb.View) ([]repo.Write, error) {
 		current, exists, err := v.Get(record.path)
 		if err != nil {
 			return nil, err

@@ -57,7 +57,9 @@ func TestPowerTakesTheMainPassword(t *testing.T) {
 			}
 		}
 	}
-	if !slices.ContainsFunc(apps, func(u *user) bool { return u.ask(serviceAuth, "aud", here, "lxm", "app.bsky.feed.getTimeline").status == 200 }) {
+	if !slices.ContainsFunc(apps, func(u *user) bool {
+		return u.ask(serviceAuth, "aud", here, "lxm", "app.bsky.feed.getTimeline").status == 200
+	}) {
 		t.Error("apps get no tokens at all")
 	}
 }

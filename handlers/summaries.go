@@ -93,6 +93,7 @@ var summaries = map[string]string{
 	"org.auroralocus.admin.listUsage":                   "What each account takes.",
 	"org.auroralocus.admin.queryAuditLog":               "The log of what operators did, page by page.",
 	"org.auroralocus.admin.setBlobLimit":                "Limit what the files of an account, or of each, may take.",
+	"org.auroralocus.admin.setRecordLimits":             "Limit how many records an account, or each, may have and what they may take.",
 	"org.auroralocus.server.beginAuthenticator":         "Draw the secret of an authenticator app.",
 	"org.auroralocus.server.confirmAuthenticator":       "Switch the authenticator app on, by a code of it.",
 	"org.auroralocus.server.createBackupCodes":          "Draw new backup codes.",

@@ -117,7 +117,7 @@ var translations = []translation{
 	{act.ErrInviteAdmin, http.StatusBadRequest, "InvalidRequest", act.ErrInviteAdmin.Error()},
 	{act.ErrInviteNote, http.StatusBadRequest, "InvalidRequest", act.ErrInviteNote.Error()},
 	{act.ErrOperation, http.StatusBadRequest, "InvalidRequest", ""},
-	{act.ErrBlobLimit, http.StatusBadRequest, "InvalidRequest", act.ErrBlobLimit.Error()},
+	{act.ErrLimit, http.StatusBadRequest, "InvalidRequest", act.ErrLimit.Error()},
 
 	// repo, repodb, lexicon
 	{repo.ErrRecordExists, http.StatusBadRequest, "RecordAlreadyExists", "There is a record already at one of the paths"},
@@ -136,6 +136,8 @@ var translations = []translation{
 	{fair.ErrNoBytes, http.StatusServiceUnavailable, "NotEnoughResources", "Too many answers are being read at once, try again"},
 	{repodb.ErrBlocksTooLarge, http.StatusBadRequest, "InvalidRequest", "The blocks are too large together: ask for fewer at once"},
 	{repodb.ErrExportsBusy, http.StatusServiceUnavailable, "NotEnoughResources", "Too many repositories are being read at once, try again"},
+	{repodb.ErrAccountQuota, http.StatusBadRequest, "RecordQuotaExceeded", ""},
+	{repodb.ErrTenantQuota, http.StatusInsufficientStorage, "InsufficientStorage", ""},
 	{repodb.ErrClosed, http.StatusServiceUnavailable, "NotEnoughResources", "The server is shutting down, try again"},
 	{repodb.ErrBlobNotFound, http.StatusBadRequest, "BlobNotFound", ""},
 	{repodb.ErrBlobMimeType, http.StatusBadRequest, "InvalidMimeType", ""},

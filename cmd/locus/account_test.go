@@ -39,6 +39,20 @@ func TestAccountCommands(t *testing.T) {
 	refused("8 to 256 characters", "account", "reset-password", "localhost", "closed-made.test", "--password", "seven77")
 	refused("8 to 256 characters", "tenant", "set", "localhost", "--admin-password", "seven77")
 
+	// Limits of records, and what is used.
+	if out := ok("account", "record-limits", "localhost", "alice.test", "7", "default"); out != "7 records, 2147483648 bytes (0: no limit)\n" {
+		t.Error(out)
+	}
+	refused("neither a number", "account", "record-limits", "localhost", "alice.test", "many", "1")
+	if out := ok("account", "info", "localhost", "alice.test"); !strings.Contains(out, `"recordLimit": 7`) || !strings.Contains(out, `"records": 0`) || !strings.Contains(out, `"fileBytesLimit": 0`) {
+		t.Error(out)
+	}
+	if out := ok("audit", "list", "localhost"); !strings.Contains(out, "setRecordLimits") {
+		t.Error(out)
+	}
+	ok("repo", "check", "localhost", "--recount")
+	ok("repo", "check", "localhost", "alice.test", "--recount")
+
 	mails := func() int { return strings.Count(ok("mail", "list", "localhost"), "closed@example.com") }
 	before := mails()
 	uri, err := url.Parse(strings.TrimSpace(ok("account", "second-factor", "localhost", "closed-made.test", "--app")))

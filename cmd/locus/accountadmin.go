@@ -109,6 +109,7 @@ type accountReport struct {
 	InvitedBy   *account.Invite  `json:"invitedBy,omitempty"`
 	Takedown    act.Mark         `json:"takedown"`
 	Deactivated act.Mark         `json:"deactivated"`
+	Usage       usageReport      `json:"usage"`
 }
 
 func readAccount(ctx context.Context, a *app, t *tenant.Tenant, who *account.Account) (*accountReport, error) {
@@ -134,6 +135,9 @@ func readAccount(ctx context.Context, a *app, t *tenant.Tenant, who *account.Acc
 		if used, ok := by[r.InviteCode]; ok {
 			r.InvitedBy = &used
 		}
+	}
+	if r.Usage, err = readUsage(ctx, a, t, who.AID); err != nil {
+		return nil, err
 	}
 	state, err := account.StateOf(ctx, q, who.DID)
 	r.Takedown = act.Mark{Applied: state.Takedown.Applied, Ref: state.Takedown.Ref}

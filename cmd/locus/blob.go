@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -131,13 +130,9 @@ func (*blobLimitCmd) Help() string {
 }
 
 func (c *blobLimitCmd) Run(ctx context.Context, log *slog.Logger) error {
-	var limit *int64
-	if c.Bytes != "default" {
-		n, err := strconv.ParseInt(c.Bytes, 10, 64)
-		if err != nil || n < 0 {
-			return fmt.Errorf("bytes: %.20q is neither a number of bytes nor the word default", c.Bytes)
-		}
-		limit = &n
+	limit, err := limitArgument("bytes", c.Bytes)
+	if err != nil {
+		return err
 	}
 	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
 	if err != nil {

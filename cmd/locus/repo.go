@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -23,6 +25,7 @@ type repoCheckCmd struct {
 	Hostname string `arg:"" help:"Hostname of the tenant."`
 	Repo     string `arg:"" optional:"" help:"DID or handle of one account; all of the tenant's without it."`
 	JSON     bool   `help:"Print JSON, one object a line: a repository each, and the event stream."`
+	Recount  bool   `help:"First count the records of each again, and the tenant's sum: after a check found counters wrong, or after two versions ran side by side of which the older knew no counters."`
 }
 
 // errProblems makes the exit status tell what the output has told already.
@@ -66,6 +69,11 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.Repo, err)
 		}
+		if c.Recount {
+			if err := recount(ctx, d.Tenant(t.Schema), a.AID); err != nil {
+				return err
+			}
+		}
 		r, err := store.Check(ctx, t.Schema, a.AID)
 		if err == nil {
 			err = show(r)
@@ -73,14 +81,56 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
-	} else if err := store.CheckTenant(ctx, t.Schema, show); err != nil {
-		return err
+	} else {
+		if c.Recount {
+			if err := recountAll(ctx, store, d.Tenant(t.Schema)); err != nil {
+				return err
+			}
+		}
+		if err := store.CheckTenant(ctx, t.Schema, show); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(os.Stderr, "%d repositories checked, %d with problems\n", n, bad)
 	if bad > 0 {
 		return errProblems
 	}
 	return nil
+}
+
+// recount counts one account's records. Its commits wait meanwhile.
+func recount(ctx context.Context, t *db.Tenant, aid int64) error {
+	err := t.Tx(ctx, func(q *tenantdb.Queries) error {
+		_, _, err := repodb.Recount(ctx, q, aid)
+		return err
+	})
+	if errors.Is(err, repodb.ErrRepoNotFound) {
+		return nil // deleted meanwhile
+	}
+	return err
+}
+
+// recountAll counts the records of all accounts, and then the tenant's sum.
+func recountAll(ctx context.Context, store *repodb.Store, t *db.Tenant) error {
+	for after := int64(0); ; {
+		page, err := store.ListRepos(ctx, t.Schema(), after, 500)
+		if err != nil {
+			return err
+		}
+		for _, st := range page {
+			if err := recount(ctx, t, st.AID); err != nil {
+				return err
+			}
+			after = st.AID
+		}
+		if len(page) == 0 {
+			break
+		}
+	}
+	return t.Tx(ctx, func(q *tenantdb.Queries) error {
+		_, err := repodb.RecountTotals(ctx, q)
+		return err
+	})
 }
 
 // repoJSON and streamJSON are the forms that scripts read.

@@ -602,10 +602,16 @@ func (q *Queries) UpdateBlobTakedown(ctx context.Context, arg UpdateBlobTakedown
 }
 
 const UpdateRepoHeadsWithBlobs = `-- name: UpdateRepoHeadsWithBlobs :exec
-UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block
-FROM unnest($5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[])
-  AS x(aid, prev, rev, cid, block)
-WHERE t.aid = x.aid AND t.head_rev = x.prev
+UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block,
+  record_count = t.record_count + x.records, record_bytes = t.record_bytes + x.bytes - o.bytes,
+  commit_records = x.records, commit_bytes = x.bytes - o.bytes
+FROM unnest($5::bigint[], $6::bigint[], $7::bigint[], $8::bytea[], $9::bytea[],
+    $10::int[], $11::bigint[], $12::int[]) AS x(aid, prev, rev, cid, block, records, bytes, limits),
+  LATERAL (
+    SELECT coalesce(sum((SELECT octet_length(r.value) FROM pds_tenant.record r WHERE r.aid = p.aid AND r.path = p.path)), 0)::bigint AS bytes
+    FROM unnest($13::bigint[], $14::text[]) AS p(aid, path) WHERE p.aid = x.aid
+  ) o
+WHERE t.aid = x.aid AND t.head_rev = x.prev AND t.limits_version = x.limits
   AND t.deactivated_at IS NULL AND t.takedown_ref IS NULL AND t.creating_since IS NULL
   AND NOT EXISTS (
     SELECT 1 FROM unnest($1::bigint[], $2::bytea[], $3::text[], $4::bigint[]) AS r(aid, cid, mime_type, size)
@@ -624,6 +630,11 @@ type UpdateRepoHeadsWithBlobsParams struct {
 	Revs         []int64
 	Cids         [][]byte
 	Blocks       [][]byte
+	Records      []int32
+	Bytes        []int64
+	Limits       []int32
+	OldAids      []int64
+	OldPaths     []string
 }
 
 // UpdateRepoHeads, behind LockBlobOwners, for groups in which records refer to blobs: a commit with a reference that
@@ -639,6 +650,11 @@ func (q *Queries) UpdateRepoHeadsWithBlobs(ctx context.Context, arg UpdateRepoHe
 		arg.Revs,
 		arg.Cids,
 		arg.Blocks,
+		arg.Records,
+		arg.Bytes,
+		arg.Limits,
+		arg.OldAids,
+		arg.OldPaths,
 	)
 	return err
 }

@@ -21,20 +21,27 @@ type Account struct {
 }
 
 type Actor struct {
-	AID           int64
-	DID           string
-	Handle        *string
-	CreatingSince *time.Time
-	DeactivatedAt *time.Time
-	DeleteAfter   *time.Time
-	TakedownRef   *string
-	HeadCID       []byte
-	HeadRev       int64
-	HeadCommit    []byte
-	CreatedAt     time.Time
-	Unannounced   bool
-	SessionEpoch  int64
-	AppEpoch      int64
+	AID            int64
+	DID            string
+	Handle         *string
+	CreatingSince  *time.Time
+	DeactivatedAt  *time.Time
+	DeleteAfter    *time.Time
+	TakedownRef    *string
+	HeadCID        []byte
+	HeadRev        int64
+	HeadCommit     []byte
+	CreatedAt      time.Time
+	Unannounced    bool
+	SessionEpoch   int64
+	AppEpoch       int64
+	RecordCount    *int64
+	RecordBytes    *int64
+	CommitRecords  int32
+	CommitBytes    int64
+	MaxRecords     *int64
+	MaxRecordBytes *int64
+	LimitsVersion  int32
 }
 
 type AppPassword struct {
@@ -123,6 +130,11 @@ type EmailToken struct {
 	TokenMac  []byte
 	CreatedAt time.Time
 	ExpiresAt time.Time
+}
+
+type HandleGuard struct {
+	ID   int16
+	Lost []string
 }
 
 type InviteCode struct {
@@ -281,13 +293,15 @@ type SignupRequest struct {
 }
 
 type StreamHead struct {
-	ID         int16
-	LastSeq    int64
-	NextAID    int64
-	LastUs     int64
-	Timeline   string
-	JumpedFrom int64
-	JumpedTo   int64
+	ID          int16
+	LastSeq     int64
+	NextAID     int64
+	LastUs      int64
+	Timeline    string
+	JumpedFrom  int64
+	JumpedTo    int64
+	Records     int64
+	RecordBytes int64
 }
 
 type Totp struct {
@@ -296,4 +310,8 @@ type Totp struct {
 	ConfirmedAt *time.Time
 	LastStep    int64
 	CreatedAt   time.Time
+}
+
+type Uncounted struct {
+	AID int64
 }

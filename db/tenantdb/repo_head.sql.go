@@ -40,21 +40,26 @@ func (q *Queries) GetCommitOutcome(ctx context.Context, arg GetCommitOutcomePara
 
 const GetRepoHead = `-- name: GetRepoHead :one
 SELECT a.did, a.head_cid, a.head_rev, a.head_commit, a.deactivated_at, a.takedown_ref, a.creating_since,
-  k.sealed, k.public
+  a.record_count, a.record_bytes, a.max_records, a.max_record_bytes, a.limits_version, k.sealed, k.public
 FROM pds_tenant.actor a LEFT JOIN pds_tenant.signing_key k ON k.aid = a.aid
 WHERE a.aid = $1
 `
 
 type GetRepoHeadRow struct {
-	DID           string
-	HeadCID       []byte
-	HeadRev       int64
-	HeadCommit    []byte
-	DeactivatedAt *time.Time
-	TakedownRef   *string
-	CreatingSince *time.Time
-	Sealed        []byte
-	Public        *string
+	DID            string
+	HeadCID        []byte
+	HeadRev        int64
+	HeadCommit     []byte
+	DeactivatedAt  *time.Time
+	TakedownRef    *string
+	CreatingSince  *time.Time
+	RecordCount    *int64
+	RecordBytes    *int64
+	MaxRecords     *int64
+	MaxRecordBytes *int64
+	LimitsVersion  int32
+	Sealed         []byte
+	Public         *string
 }
 
 func (q *Queries) GetRepoHead(ctx context.Context, aid int64) (GetRepoHeadRow, error) {
@@ -68,6 +73,11 @@ func (q *Queries) GetRepoHead(ctx context.Context, aid int64) (GetRepoHeadRow, e
 		&i.DeactivatedAt,
 		&i.TakedownRef,
 		&i.CreatingSince,
+		&i.RecordCount,
+		&i.RecordBytes,
+		&i.MaxRecords,
+		&i.MaxRecordBytes,
+		&i.LimitsVersion,
 		&i.Sealed,
 		&i.Public,
 	)
@@ -151,19 +161,30 @@ func (q *Queries) UpdateRepoHead(ctx context.Context, arg UpdateRepoHeadParams) 
 
 const UpdateRepoHeads = `-- name: UpdateRepoHeads :exec
 
-UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block
-FROM unnest((SELECT $1::bigint[]), $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[])
-  AS x(aid, prev, rev, cid, block)
-WHERE t.aid = x.aid AND t.head_rev = x.prev
+UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block,
+  record_count = t.record_count + x.records, record_bytes = t.record_bytes + x.bytes - o.bytes,
+  commit_records = x.records, commit_bytes = x.bytes - o.bytes
+FROM unnest((SELECT $1::bigint[]), $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[],
+    $6::int[], $7::bigint[], $8::int[]) AS x(aid, prev, rev, cid, block, records, bytes, limits),
+  LATERAL (
+    SELECT coalesce(sum((SELECT octet_length(r.value) FROM pds_tenant.record r WHERE r.aid = p.aid AND r.path = p.path)), 0)::bigint AS bytes
+    FROM unnest($9::bigint[], $10::text[]) AS p(aid, path) WHERE p.aid = x.aid
+  ) o
+WHERE t.aid = x.aid AND t.head_rev = x.prev AND t.limits_version = x.limits
   AND t.deactivated_at IS NULL AND t.takedown_ref IS NULL AND t.creating_since IS NULL
 `
 
 type UpdateRepoHeadsParams struct {
-	Aids   []int64
-	Prevs  []int64
-	Revs   []int64
-	Cids   [][]byte
-	Blocks [][]byte
+	Aids     []int64
+	Prevs    []int64
+	Revs     []int64
+	Cids     [][]byte
+	Blocks   [][]byte
+	Records  []int32
+	Bytes    []int64
+	Limits   []int32
+	OldAids  []int64
+	OldPaths []string
 }
 
 // The head of a repository lives in its actor's row. The statements of a grouped commit (repo/repodb, commit.go) run in
@@ -173,6 +194,9 @@ type UpdateRepoHeadsParams struct {
 // The compare-and-set. An account that cannot be written to does not match either. The subquery keeps the planner from
 // counting the first array's members: for one or two it believes that a plan of their own is cheaper, and then plans
 // anew for each commit, which costs more than the statement.
+//
+// It also keeps count of the records: of those that are replaced or deleted (old_*) it takes off what they have. Whoever
+// changed limits or counters meanwhile makes the commit lose, too.
 func (q *Queries) UpdateRepoHeads(ctx context.Context, arg UpdateRepoHeadsParams) error {
 	_, err := q.db.Exec(ctx, UpdateRepoHeads,
 		arg.Aids,
@@ -180,6 +204,11 @@ func (q *Queries) UpdateRepoHeads(ctx context.Context, arg UpdateRepoHeadsParams
 		arg.Revs,
 		arg.Cids,
 		arg.Blocks,
+		arg.Records,
+		arg.Bytes,
+		arg.Limits,
+		arg.OldAids,
+		arg.OldPaths,
 	)
 	return err
 }

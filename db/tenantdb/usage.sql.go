@@ -12,8 +12,12 @@ import (
 
 const GetAccountUsage = `-- name: GetAccountUsage :one
 SELECT coalesce(u.blobs, 0)::bigint AS blobs, coalesce(u.bytes, 0)::bigint AS bytes, u.max_bytes,
-  coalesce(t.blobs, 0)::bigint AS temporary_blobs, coalesce(t.bytes, 0)::bigint AS temporary_bytes
+  coalesce(t.blobs, 0)::bigint AS temporary_blobs, coalesce(t.bytes, 0)::bigint AS temporary_bytes,
+  coalesce(a.record_count, (SELECT count(*) FROM pds_tenant.record r WHERE r.aid = a.aid))::bigint AS records,
+  coalesce(a.record_bytes, (SELECT coalesce(sum(octet_length(r.value)), 0) FROM pds_tenant.record r WHERE r.aid = a.aid))::bigint AS record_bytes,
+  a.max_records, a.max_record_bytes
 FROM (SELECT count(*) AS blobs, sum(b.size) AS bytes FROM pds_tenant.blob b WHERE b.aid = $1::bigint AND b.temporary) t
+JOIN pds_tenant.actor a ON a.aid = $1::bigint
 LEFT JOIN pds_tenant.blob_usage u ON u.aid = $1::bigint
 `
 
@@ -23,9 +27,13 @@ type GetAccountUsageRow struct {
 	MaxBytes       *int64
 	TemporaryBlobs int64
 	TemporaryBytes int64
+	Records        int64
+	RecordBytes    int64
+	MaxRecords     *int64
+	MaxRecordBytes *int64
 }
 
-// What one account's files take. Temporary ones are counted among the tenant's, by their index, or among the account's.
+// What one account's files and records take. Temporary ones are counted among the tenant's, by their index, or among the account's.
 func (q *Queries) GetAccountUsage(ctx context.Context, aid int64) (GetAccountUsageRow, error) {
 	row := q.db.QueryRow(ctx, GetAccountUsage, aid)
 	var i GetAccountUsageRow
@@ -35,13 +43,19 @@ func (q *Queries) GetAccountUsage(ctx context.Context, aid int64) (GetAccountUsa
 		&i.MaxBytes,
 		&i.TemporaryBlobs,
 		&i.TemporaryBytes,
+		&i.Records,
+		&i.RecordBytes,
+		&i.MaxRecords,
+		&i.MaxRecordBytes,
 	)
 	return i, err
 }
 
 const GetTenantUsage = `-- name: GetTenantUsage :one
 SELECT a.total::bigint AS accounts, a.deactivated::bigint AS deactivated, a.takendown::bigint AS takendown,
-  (SELECT count(*) FROM pds_tenant.record)::bigint AS records,
+  -- Counters know all records once every account was counted.
+  (CASE WHEN EXISTS (SELECT 1 FROM pds_tenant.uncounted) THEN (SELECT count(*) FROM pds_tenant.record) ELSE h.records END)::bigint AS records,
+  h.record_bytes::bigint AS record_bytes,
   u.blobs::bigint AS blobs, u.bytes::bigint AS bytes, t.blobs::bigint AS temporary_blobs, t.bytes::bigint AS temporary_bytes,
   (SELECT count(*) FROM pds_tenant.blob_trash x WHERE x.due_at <= $1::timestamptz)::bigint AS trash,
   (pg_total_relation_size('pds_tenant.record'::regclass) + pg_total_relation_size('pds_tenant.mst_node'::regclass)
@@ -50,7 +64,9 @@ FROM (SELECT count(*) AS total, count(*) FILTER (WHERE s.takedown_ref IS NULL AN
     count(*) FILTER (WHERE s.takedown_ref IS NOT NULL) AS takendown
   FROM pds_tenant.actor s JOIN pds_tenant.account c ON c.aid = s.aid WHERE s.creating_since IS NULL) a,
   (SELECT coalesce(sum(g.blobs), 0) AS blobs, coalesce(sum(g.bytes), 0) AS bytes FROM pds_tenant.blob_usage g) u,
-  (SELECT count(*) AS blobs, coalesce(sum(b.size), 0) AS bytes FROM pds_tenant.blob b WHERE b.temporary) t
+  (SELECT count(*) AS blobs, coalesce(sum(b.size), 0) AS bytes FROM pds_tenant.blob b WHERE b.temporary) t,
+  pds_tenant.stream_head h
+WHERE h.id = 1
 `
 
 type GetTenantUsageRow struct {
@@ -58,6 +74,7 @@ type GetTenantUsageRow struct {
 	Deactivated    int64
 	Takendown      int64
 	Records        int64
+	RecordBytes    int64
 	Blobs          int64
 	Bytes          int64
 	TemporaryBlobs int64
@@ -75,6 +92,7 @@ func (q *Queries) GetTenantUsage(ctx context.Context, now time.Time) (GetTenantU
 		&i.Deactivated,
 		&i.Takendown,
 		&i.Records,
+		&i.RecordBytes,
 		&i.Blobs,
 		&i.Bytes,
 		&i.TemporaryBlobs,
@@ -86,7 +104,8 @@ func (q *Queries) GetTenantUsage(ctx context.Context, now time.Time) (GetTenantU
 }
 
 const ListUsageByAccount = `-- name: ListUsageByAccount :many
-SELECT a.aid, a.did, a.handle, coalesce(u.blobs, 0)::bigint AS blobs, coalesce(u.bytes, 0)::bigint AS bytes, u.max_bytes
+SELECT a.aid, a.did, a.handle, coalesce(u.blobs, 0)::bigint AS blobs, coalesce(u.bytes, 0)::bigint AS bytes, u.max_bytes,
+  coalesce(a.record_count, 0)::bigint AS records, coalesce(a.record_bytes, 0)::bigint AS record_bytes, a.max_records, a.max_record_bytes
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid LEFT JOIN pds_tenant.blob_usage u ON u.aid = a.aid
 WHERE a.creating_since IS NULL AND a.aid > $1::bigint
 ORDER BY a.aid LIMIT $2::int
@@ -98,12 +117,16 @@ type ListUsageByAccountParams struct {
 }
 
 type ListUsageByAccountRow struct {
-	AID      int64
-	DID      string
-	Handle   *string
-	Blobs    int64
-	Bytes    int64
-	MaxBytes *int64
+	AID            int64
+	DID            string
+	Handle         *string
+	Blobs          int64
+	Bytes          int64
+	MaxBytes       *int64
+	Records        int64
+	RecordBytes    int64
+	MaxRecords     *int64
+	MaxRecordBytes *int64
 }
 
 func (q *Queries) ListUsageByAccount(ctx context.Context, arg ListUsageByAccountParams) ([]ListUsageByAccountRow, error) {
@@ -122,6 +145,10 @@ func (q *Queries) ListUsageByAccount(ctx context.Context, arg ListUsageByAccount
 			&i.Blobs,
 			&i.Bytes,
 			&i.MaxBytes,
+			&i.Records,
+			&i.RecordBytes,
+			&i.MaxRecords,
+			&i.MaxRecordBytes,
 		); err != nil {
 			return nil, err
 		}
@@ -134,7 +161,8 @@ func (q *Queries) ListUsageByAccount(ctx context.Context, arg ListUsageByAccount
 }
 
 const ListUsageByBytes = `-- name: ListUsageByBytes :many
-SELECT a.aid, a.did, a.handle, coalesce(u.blobs, 0)::bigint AS blobs, coalesce(u.bytes, 0)::bigint AS bytes, u.max_bytes
+SELECT a.aid, a.did, a.handle, coalesce(u.blobs, 0)::bigint AS blobs, coalesce(u.bytes, 0)::bigint AS bytes, u.max_bytes,
+  coalesce(a.record_count, 0)::bigint AS records, coalesce(a.record_bytes, 0)::bigint AS record_bytes, a.max_records, a.max_record_bytes
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid LEFT JOIN pds_tenant.blob_usage u ON u.aid = a.aid
 WHERE a.creating_since IS NULL AND (coalesce(u.bytes, 0) < $1::bigint OR coalesce(u.bytes, 0) = $1::bigint AND a.aid > $2::bigint)
 ORDER BY coalesce(u.bytes, 0) DESC, a.aid LIMIT $3::int
@@ -147,12 +175,16 @@ type ListUsageByBytesParams struct {
 }
 
 type ListUsageByBytesRow struct {
-	AID      int64
-	DID      string
-	Handle   *string
-	Blobs    int64
-	Bytes    int64
-	MaxBytes *int64
+	AID            int64
+	DID            string
+	Handle         *string
+	Blobs          int64
+	Bytes          int64
+	MaxBytes       *int64
+	Records        int64
+	RecordBytes    int64
+	MaxRecords     *int64
+	MaxRecordBytes *int64
 }
 
 // Those that take most first; behind the account that had @bytes and @after.
@@ -172,6 +204,10 @@ func (q *Queries) ListUsageByBytes(ctx context.Context, arg ListUsageByBytesPara
 			&i.Blobs,
 			&i.Bytes,
 			&i.MaxBytes,
+			&i.Records,
+			&i.RecordBytes,
+			&i.MaxRecords,
+			&i.MaxRecordBytes,
 		); err != nil {
 			return nil, err
 		}

@@ -138,7 +138,7 @@ func deletions(q *tenantdb.Queries) []func(context.Context, int64) error {
 		func(ctx context.Context, aid int64) error { _, err := q.DeleteRefreshTokens(ctx, aid); return err },
 		q.DeleteTOTP, q.DeleteBackupCodesOf, q.DeletePreference, q.DeleteSignupRequest,
 		q.DeleteAppPasswordsOf, q.DeleteEmailTokensOf, q.DeleteMailOf, q.DeleteInviteCodeUses,
-		q.DeleteSigningKey, q.DeleteAccount, q.DeleteActor,
+		q.DeleteSigningKey, q.DeleteAccount, q.DeleteUncounted, q.UpdateRecordTotalsGone, q.DeleteActor,
 	}
 }
 

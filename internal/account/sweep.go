@@ -12,6 +12,7 @@ import (
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo/repodb"
 )
 
 const (
@@ -89,6 +90,9 @@ func (s *Sweeper) sweep(ctx context.Context, t *tenant.Tenant) error {
 	}
 	if err := s.purge(ctx, t); err != nil {
 		return errors.Join(append(failed, err)...)
+	}
+	if err := s.count(ctx, t); err != nil {
+		failed = append(failed, err)
 	}
 	for {
 		var stale []Stale
@@ -211,6 +215,34 @@ func (s *Sweeper) purge(ctx context.Context, t *tenant.Tenant) error {
 		})
 		if err != nil || none {
 			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// count counts the records of accounts that are older than the counters, each in a transaction of its own.
+func (s *Sweeper) count(ctx context.Context, t *tenant.Tenant) error {
+	tdb := s.db.Tenant(t.Schema)
+	for after := int64(0); ctx.Err() == nil; {
+		page, err := tdb.Q().ListUncounted(ctx, tenantdb.ListUncountedParams{After: after, MaxRows: sweepSlice})
+		if err != nil {
+			return fmt.Errorf("look for uncounted accounts: %w", err)
+		}
+		if len(page) == 0 {
+			return nil
+		}
+		for _, aid := range page {
+			err := tdb.Tx(ctx, func(q *tenantdb.Queries) error {
+				_, _, err := repodb.Recount(ctx, q, aid)
+				if errors.Is(err, repodb.ErrRepoNotFound) {
+					err = q.DeleteUncounted(ctx, aid)
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			after = aid
 		}
 	}
 	return ctx.Err()

@@ -34,6 +34,6 @@ var (
 	ErrInviteAdmin = errors.New("cannot disable admin invite codes")
 	// ErrInviteNote: the remark is no text, or too long.
 	ErrInviteNote = errors.New("note must be text of at most 2000 bytes")
-	// ErrBlobLimit: a limit beyond what a setting may be.
-	ErrBlobLimit = errors.New("bytes must be at most 1125899906842624")
+	// ErrLimit: a limit beyond what a setting may be.
+	ErrLimit = errors.New("a limit of bytes or records must be at most 1125899906842624")
 )

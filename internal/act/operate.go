@@ -4,23 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
 const (
-	actPassword  = "com.atproto.admin.updateAccountPassword"
-	actEmail     = "com.atproto.admin.updateAccountEmail"
-	actSend      = "com.atproto.admin.sendEmail"
-	actBlobLimit = "org.auroralocus.admin.setBlobLimit"
+	actPassword = "com.atproto.admin.updateAccountPassword"
+	actEmail    = "com.atproto.admin.updateAccountEmail"
+	actSend     = "com.atproto.admin.sendEmail"
 )
 
 // SetPassword sets an account's main password and ends its sessions. Errors: [accounts.ErrPasswordLength],
@@ -129,46 +126,3 @@ type saidError struct {
 func (e *saidError) Error() string { return e.text }
 func (e *saidError) Said() string  { return e.text }
 func (e *saidError) Unwrap() error { return e.kind }
-
-// maxBlobLimit is the setting's own bound.
-const maxBlobLimit = 1 << 50
-
-// SetBlobLimit limits what the files of an account may take, or, with identifier "", of each account that has no limit
-// of its own; bytes nil takes the limit away again. What is there stays; uploads beyond the limit are refused. It tells
-// the limit that holds now. Errors: [ErrBlobLimit], [accounts.ErrNotFound].
-func (a *Acts) SetBlobLimit(ctx context.Context, t *tenant.Tenant, by Operator, identifier string, bytes *int64) (limit int64, err error) {
-	detail := map[string]any{"bytes": "default"}
-	if bytes != nil {
-		detail["bytes"] = *bytes
-		if *bytes > maxBlobLimit {
-			return 0, ErrBlobLimit
-		}
-	}
-	if identifier == "" {
-		setting := ""
-		if bytes != nil {
-			setting = strconv.FormatInt(*bytes, 10)
-		}
-		// Settings are in the control schema, which the tenant's transaction does not reach: the entry is written before
-		// them and committed after, so only a commit that is lost leaves a change without one.
-		err := a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-			if err := a.record(ctx, q, by, actBlobLimit, deed{"", detail}); err != nil {
-				return err
-			}
-			changed, err := a.Tenants.Set(ctx, t.Hostname, map[string]string{"blob_account_limit": setting})
-			if err == nil {
-				limit = changed.Settings.BlobAccountLimit
-			}
-			return err
-		})
-		return limit, err
-	}
-	who, err := a.named(ctx, t, identifier)
-	if err != nil {
-		return 0, err
-	}
-	err = a.change(ctx, t, by, actBlobLimit, deed{who.DID, detail}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
-		return nil, q.UpsertBlobLimit(ctx, tenantdb.UpsertBlobLimitParams{AID: who.AID, MaxBytes: bytes})
-	})
-	return blob.LimitOf(bytes, t.Settings.BlobAccountLimit), err
-}

@@ -162,7 +162,7 @@ func walk(t *testing.T, b *bed) {
 					return
 				}
 				// Its records may refer to blobs that are gone by now: those are missing.
-				if err := b.repos.Import(ctx, nil, b.schema, m.owner.AID, m.owner.DID, bytes.NewReader(m.saved)); err != nil {
+				if err := b.repos.Import(ctx, nil, b.schema, m.owner.AID, m.owner.DID, repodb.Quota{}, bytes.NewReader(m.saved)); err != nil {
 					r.Fatal(err)
 				}
 				var old []int

@@ -43,6 +43,10 @@ type Settings struct {
 	BlobTemporaryHours   int
 	BlobAccountLimit     int64
 	BlobTenantLimit      int64
+	RecordAccountCount   int64
+	RecordAccountBytes   int64
+	RecordTenantCount    int64
+	RecordTenantBytes    int64
 	BlobClearLocation    bool
 	BlobRedirect         string
 	ImageVariants        bool
@@ -108,6 +112,8 @@ func Defaults() Settings {
 		EmailBlockDisposable: true,
 		BlobUploadLimit:      5 << 20,
 		BlobTemporaryHours:   24,
+		RecordAccountCount:   4_000_000,
+		RecordAccountBytes:   2 << 30,
 		ImageVariants:        true,
 		AcceptRepoImports:    true,
 		RecordValidation:     ValidateKnown,
@@ -154,6 +160,10 @@ var fields = []Field{
 	{Key: "blob_temporary_hours", Doc: "How long an uploaded blob waits for a record to name it, in hours.", at: func(s *Settings) any { return &s.BlobTemporaryHours }, check: between(1, 24*365)},
 	{Key: "blob_account_limit", Doc: "What one account's blobs may take, in bytes; 0: no limit. An account may have a limit of its own.", at: func(s *Settings) any { return &s.BlobAccountLimit }, check: between(0, 1<<50)},
 	{Key: "blob_tenant_limit", Doc: "What all accounts' blobs may take together, in bytes; 0: no limit.", at: func(s *Settings) any { return &s.BlobTenantLimit }, check: between(0, 1<<60)},
+	{Key: "record_account_count", Doc: "How many records one account may have; 0: no limit. An account may have a limit of its own.", at: func(s *Settings) any { return &s.RecordAccountCount }, check: between(0, 1<<50)},
+	{Key: "record_account_bytes", Doc: "What one account's records may take, in bytes; 0: no limit. An account may have a limit of its own.", at: func(s *Settings) any { return &s.RecordAccountBytes }, check: between(0, 1<<50)},
+	{Key: "record_tenant_count", Doc: "How many records all accounts may have together; 0: no limit.", at: func(s *Settings) any { return &s.RecordTenantCount }, check: between(0, 1<<60)},
+	{Key: "record_tenant_bytes", Doc: "What all accounts' records may take together, in bytes; 0: no limit.", at: func(s *Settings) any { return &s.RecordTenantBytes }, check: between(0, 1<<60)},
 	{Key: "blob_clear_location", Doc: "Whether the place where a JPEG, PNG or WebP was taken is removed from it at upload. Its CID is then another than that of the file sent.", at: func(s *Settings) any { return &s.BlobClearLocation }},
 	{Key: "blob_redirect", Doc: "Where getBlob sends people instead of answering itself, with {did} and {cid} in it: https://cdn.example/{did}/{cid}; presigned: to the S3 store itself; empty: nowhere.", at: func(s *Settings) any { return &s.BlobRedirect }, check: aRedirect},
 	{Key: "image_variants", Doc: "Whether smaller copies of pictures are served under /img/.", at: func(s *Settings) any { return &s.ImageVariants }},

@@ -65,10 +65,16 @@ FROM pds_tenant.blob b WHERE b.aid = @aid AND b.cid = ANY (@cids::bytea[]) LIMIT
 -- name: UpdateRepoHeadsWithBlobs :exec
 -- UpdateRepoHeads, behind LockBlobOwners, for groups in which records refer to blobs: a commit with a reference that
 -- does not hold loses like one that lost the compare-and-set.
-UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block
-FROM unnest(@aids::bigint[], @prevs::bigint[], @revs::bigint[], @cids::bytea[], @blocks::bytea[])
-  AS x(aid, prev, rev, cid, block)
-WHERE t.aid = x.aid AND t.head_rev = x.prev
+UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block,
+  record_count = t.record_count + x.records, record_bytes = t.record_bytes + x.bytes - o.bytes,
+  commit_records = x.records, commit_bytes = x.bytes - o.bytes
+FROM unnest(@aids::bigint[], @prevs::bigint[], @revs::bigint[], @cids::bytea[], @blocks::bytea[],
+    @records::int[], @bytes::bigint[], @limits::int[]) AS x(aid, prev, rev, cid, block, records, bytes, limits),
+  LATERAL (
+    SELECT coalesce(sum((SELECT octet_length(r.value) FROM pds_tenant.record r WHERE r.aid = p.aid AND r.path = p.path)), 0)::bigint AS bytes
+    FROM unnest(@old_aids::bigint[], @old_paths::text[]) AS p(aid, path) WHERE p.aid = x.aid
+  ) o
+WHERE t.aid = x.aid AND t.head_rev = x.prev AND t.limits_version = x.limits
   AND t.deactivated_at IS NULL AND t.takedown_ref IS NULL AND t.creating_since IS NULL
   AND NOT EXISTS (
     SELECT 1 FROM unnest(@ref_aids::bigint[], @ref_cids::bytea[], @ref_mime_types::text[], @ref_sizes::bigint[]) AS r(aid, cid, mime_type, size)

@@ -1,9 +1,11 @@
 -- name: InsertCommitEvents :many
 -- The last statement of a grouped commit: numbers and publishes the events of those that won the compare-and-set, and
--- tells who they are. stream_head stays locked until the transaction is visible, so the order of numbers is the order of
+-- tells who they are, and what the tenant's records take now. stream_head stays locked until the transaction is visible, so the order of numbers is the order of
 -- visibility, without holes.
 WITH ok AS (
-  SELECT x.aid, x.rev, x.at, x.seq_off, x.payload, row_number() OVER (ORDER BY x.n) AS k
+  SELECT x.aid, x.rev, x.at, x.seq_off, x.payload, row_number() OVER (ORDER BY x.n) AS k,
+    CASE WHEN a.record_count IS NULL THEN 0 ELSE a.commit_records END AS records,
+    CASE WHEN a.record_count IS NULL THEN 0 ELSE a.commit_bytes END AS bytes
   FROM unnest(@aids::bigint[], @revs::bigint[], @times::timestamptz[], @seq_offs::int[], @payloads::bytea[])
     WITH ORDINALITY AS x(aid, rev, at, seq_off, payload, n)
   JOIN pds_tenant.actor a ON a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY (@commits::bytea[])
@@ -14,8 +16,9 @@ WITH ok AS (
     jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_from ELSE s.last_seq END,
     jumped_to = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_to ELSE s.last_seq + 1000000 END,
     timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8),
+    records = s.records + (SELECT sum(ok.records) FROM ok), record_bytes = s.record_bytes + (SELECT sum(ok.bytes) FROM ok),
     last_us = greatest(s.last_us + 200, (extract(epoch FROM (SELECT max(ok.at) FROM ok)) * 1000000)::bigint) + 200 * ((SELECT count(*) FROM ok) - 1)
-  WHERE s.id = 1 AND EXISTS (SELECT 1 FROM ok) RETURNING s.last_seq, s.last_us, s.jumped_from, s.jumped_to
+  WHERE s.id = 1 AND EXISTS (SELECT 1 FROM ok) RETURNING s.last_seq, s.last_us, s.jumped_from, s.jumped_to, s.records, s.record_bytes
 ), j AS (
   -- The numbers passed over just before these: see stream_head.sql.
   INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
@@ -27,7 +30,7 @@ INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, p
 SELECT h.last_seq - (SELECT count(*) FROM ok) + ok.k, ok.aid, 1, ok.at, ok.rev, ok.seq_off, ok.payload,
   h.last_us - 200 * ((SELECT count(*) FROM ok) - ok.k)
 FROM ok CROSS JOIN h
-RETURNING seq, aid;
+RETURNING seq, aid, (SELECT h.records FROM h)::bigint AS records, (SELECT h.record_bytes FROM h)::bigint AS record_bytes;
 
 -- name: InsertEvents :exec
 -- Events whose numbers and times are taken already (LockNextSeqs, the last lock of the transaction): @first, @first_us

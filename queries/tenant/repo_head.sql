@@ -7,10 +7,19 @@
 -- The compare-and-set. An account that cannot be written to does not match either. The subquery keeps the planner from
 -- counting the first array's members: for one or two it believes that a plan of their own is cheaper, and then plans
 -- anew for each commit, which costs more than the statement.
-UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block
-FROM unnest((SELECT @aids::bigint[]), @prevs::bigint[], @revs::bigint[], @cids::bytea[], @blocks::bytea[])
-  AS x(aid, prev, rev, cid, block)
-WHERE t.aid = x.aid AND t.head_rev = x.prev
+--
+-- It also keeps count of the records: of those that are replaced or deleted (old_*) it takes off what they have. Whoever
+-- changed limits or counters meanwhile makes the commit lose, too.
+UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block,
+  record_count = t.record_count + x.records, record_bytes = t.record_bytes + x.bytes - o.bytes,
+  commit_records = x.records, commit_bytes = x.bytes - o.bytes
+FROM unnest((SELECT @aids::bigint[]), @prevs::bigint[], @revs::bigint[], @cids::bytea[], @blocks::bytea[],
+    @records::int[], @bytes::bigint[], @limits::int[]) AS x(aid, prev, rev, cid, block, records, bytes, limits),
+  LATERAL (
+    SELECT coalesce(sum((SELECT octet_length(r.value) FROM pds_tenant.record r WHERE r.aid = p.aid AND r.path = p.path)), 0)::bigint AS bytes
+    FROM unnest(@old_aids::bigint[], @old_paths::text[]) AS p(aid, path) WHERE p.aid = x.aid
+  ) o
+WHERE t.aid = x.aid AND t.head_rev = x.prev AND t.limits_version = x.limits
   AND t.deactivated_at IS NULL AND t.takedown_ref IS NULL AND t.creating_since IS NULL;
 
 -- name: UpdateRepoHead :execrows
@@ -20,7 +29,7 @@ WHERE aid = @aid AND head_rev = @prev;
 
 -- name: GetRepoHead :one
 SELECT a.did, a.head_cid, a.head_rev, a.head_commit, a.deactivated_at, a.takedown_ref, a.creating_since,
-  k.sealed, k.public
+  a.record_count, a.record_bytes, a.max_records, a.max_record_bytes, a.limits_version, k.sealed, k.public
 FROM pds_tenant.actor a LEFT JOIN pds_tenant.signing_key k ON k.aid = a.aid
 WHERE a.aid = @aid;
 

@@ -188,12 +188,14 @@ func queueHeads(b *db.Batch, group []*pending, heads *tenantdb.UpdateRepoHeadsPa
 		}
 	}
 	if len(refs.RefAids) == 0 {
-		b.Queue(tenantdb.UpdateRepoHeads, heads.Aids, heads.Prevs, heads.Revs, heads.Cids, heads.Blocks)
+		b.Queue(tenantdb.UpdateRepoHeads, heads.Aids, heads.Prevs, heads.Revs, heads.Cids, heads.Blocks,
+			heads.Records, heads.Bytes, heads.Limits, heads.OldAids, heads.OldPaths)
 		return
 	}
 	b.Queue(tenantdb.LockBlobOwners, heads.Aids)
 	b.Queue(tenantdb.UpdateRepoHeadsWithBlobs, refs.RefAids, refs.RefCids, refs.RefMimeTypes, refs.RefSizes,
-		heads.Aids, heads.Prevs, heads.Revs, heads.Cids, heads.Blocks)
+		heads.Aids, heads.Prevs, heads.Revs, heads.Cids, heads.Blocks,
+		heads.Records, heads.Bytes, heads.Limits, heads.OldAids, heads.OldPaths)
 }
 
 // queueBlobs queues what the records of a group refer to, and what those refer to no more that they replace or delete.

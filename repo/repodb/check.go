@@ -28,6 +28,7 @@ type Report struct {
 	DID      string
 	Rev      repo.TID
 	Records  int
+	Bytes    int64 // of the records
 	Nodes    int
 	Events   int
 	Problems []string // none: all is well
@@ -45,7 +46,7 @@ func (r *Report) problem(format string, args ...any) {
 // Check proves one repository at one moment: the tree rebuilt from the records
 // has the signed root, and its nodes are the stored ones, position by position
 // and no more; every block has its CID; the newest commit is signed with the
-// account's key; backlinks are those of the records; and the events kept form a
+// account's key; backlinks are those of the records; the counters are right; and the events kept form a
 // chain, each of which can be undone to the state before from its own blocks,
 // up to the newest commit.
 //
@@ -92,6 +93,14 @@ func (s *Store) CheckTenant(ctx context.Context, schema db.Schema, each func(Rep
 	if holes != 0 {
 		r.problem("%d sequence numbers have no event", holes)
 	}
+	totals, err := s.db.Tenant(schema).Q().GetRecordTotals(ctx)
+	if err != nil {
+		return fmt.Errorf("check counters of %s: %w", schema, err)
+	}
+	if totals.Records != totals.SumRecords || totals.RecordBytes != totals.SumBytes {
+		r.problem("%d records with %d bytes are counted for the tenant, its accounts have %d with %d (--recount mends it)",
+			totals.Records, totals.RecordBytes, totals.SumRecords, totals.SumBytes)
+	}
 	return each(r)
 }
 
@@ -107,6 +116,9 @@ func checkRepo(ctx context.Context, tx *db.ReadTx, r *Report) error {
 	r.DID, r.Rev = st.Head.DID, st.Head.Rev
 	checkHead(r, st, public)
 	if err := checkTree(ctx, tx, r, st.Head); err != nil {
+		return err
+	}
+	if err := checkCounts(ctx, tx, r); err != nil {
 		return err
 	}
 	return checkEvents(ctx, tx.Q(), r, st.Head)
@@ -134,6 +146,18 @@ func checkHead(r *Report, st Status, public string) {
 	}
 }
 
+// checkCounts holds the counters against what was read.
+func checkCounts(ctx context.Context, tx *db.ReadTx, r *Report) error {
+	row, err := tx.Q().GetRecordUsage(ctx, tenantdb.GetRecordUsageParams{AID: r.AID, Paths: []string{}})
+	if err != nil {
+		return err
+	}
+	if row.RecordCount != nil && (*row.RecordCount != int64(r.Records) || *row.RecordBytes != r.Bytes) {
+		r.problem("%d records with %d bytes are counted, there are %d with %d (--recount mends it)", *row.RecordCount, *row.RecordBytes, r.Records, r.Bytes)
+	}
+	return nil
+}
+
 // checkTree rebuilds the tree from the record rows and takes away each stored
 // node that it finds.
 func checkTree(ctx context.Context, tx *db.ReadTx, r *Report, head repo.Head) error {
@@ -149,6 +173,7 @@ func checkTree(ctx context.Context, tx *db.ReadTx, r *Report, head repo.Head) er
 	records := func(yield func(string, cid.Cid) bool) {
 		readErr = eachRecord(ctx, tx.Q(), r.AID, func(row *tenantdb.ListRecordRowsRow) bool {
 			r.Records++
+			r.Bytes += int64(len(row.Value))
 			c := checkRecord(r, row, head)
 			if link, ok := LinkOf(row.Path, row.Value); ok && links[row.Path] != link {
 				r.problem("record %s: backlink is %q, should be %q", row.Path, links[row.Path], link)

@@ -32,6 +32,10 @@ type pending struct {
 	refs    []blobRef
 	kept    map[blobRef]bool // of refs: those that need no blob
 
+	records int      // how many more there are after it
+	bytes   int64    // of what it puts; what stood at old before goes off
+	old     []string // paths of records that it replaces or deletes
+
 	head *head // after the commit
 	done chan outcome
 }
@@ -60,7 +64,13 @@ func (p *pending) fill(writes []repo.Write) {
 	}
 	for i := range p.commit.Ops {
 		op := &p.commit.Ops[i]
+		if op.Action != repo.ActionCreate {
+			p.old = append(p.old, op.Path)
+		} else {
+			p.records++
+		}
 		if op.Action == repo.ActionDelete {
+			p.records--
 			p.deletes = append(p.deletes, op.Path)
 			if linked(op.Path) {
 				p.unlink = append(p.unlink, op.Path)
@@ -68,6 +78,7 @@ func (p *pending) fill(writes []repo.Write) {
 			continue
 		}
 		value := blocks[op.Path]
+		p.bytes += int64(len(value))
 		link, _ := LinkOf(op.Path, value)
 		if link == "" && op.Action == repo.ActionUpdate && linked(op.Path) {
 			p.unlink = append(p.unlink, op.Path)
@@ -141,7 +152,7 @@ func (s *Store) runCommitter(c *committer) {
 func (s *Store) commitGroup(tenant *db.Tenant, group []*pending) {
 	// By account, so that two processes' groups lock the same rows in one order.
 	slices.SortFunc(group, func(a, b *pending) int { return cmp.Compare(a.aid, b.aid) })
-	seqs, err := s.sendGroup(tenant, group)
+	seqs, total, err := s.sendGroup(tenant, group)
 	if err != nil && len(group) > 1 && !errors.Is(err, db.ErrUnknownOutcome) && !db.IsUnavailable(err) {
 		s.log.Warn("group commit refused, trying one by one", "schema", tenant.Schema(), "size", len(group), "err", err)
 		for _, p := range group {
@@ -161,27 +172,29 @@ func (s *Store) commitGroup(tenant *db.Tenant, group []*pending) {
 		}
 		p.done <- outcome{seq: seq, err: err}
 	}
-	if last > 0 {
+	if last > 0 && err == nil {
+		s.learnTotal(tenant.Schema(), total)
 		s.hub.Notify(tenant.Schema(), last)
 	}
 }
 
 // sendGroup runs one transaction, again after a deadlock: that took everything
-// back. It returns the event's number of each account that won.
-func (s *Store) sendGroup(tenant *db.Tenant, group []*pending) (map[int64]int64, error) {
+// back. It returns the event's number of each account that won, and what the
+// tenant's records take then.
+func (s *Store) sendGroup(tenant *db.Tenant, group []*pending) (seqs map[int64]int64, total Sum, err error) {
 	ctx, cancel := context.WithTimeout(s.life, s.cfg.CommitTime)
 	defer cancel()
 	for try := 1; ; try++ {
-		seqs := make(map[int64]int64, len(group))
+		seqs = make(map[int64]int64, len(group))
 		b := tenant.Batch()
-		queueGroup(b, group, func(aid, seq int64) { seqs[aid] = seq })
+		queueGroup(b, group, func(aid, seq int64, now Sum) { seqs[aid], total = seq, now })
 		err := b.Send(ctx)
 		// Committed: subscribers will see this.
 		if err == nil {
-			return seqs, nil
+			return seqs, total, nil
 		}
 		if try == 5 || !db.IsRetryable(err) {
-			return nil, err
+			return nil, Sum{}, err
 		}
 		time.Sleep(time.Duration(try) * time.Millisecond)
 	}
@@ -189,7 +202,7 @@ func (s *Store) sendGroup(tenant *db.Tenant, group []*pending) (map[int64]int64,
 
 // queueGroup queues the statements of a group in their order: heads first, the
 // sequence last. What a group has nothing for is left out.
-func queueGroup(b *db.Batch, group []*pending, won func(aid, seq int64)) {
+func queueGroup(b *db.Batch, group []*pending, won func(aid, seq int64, total Sum)) {
 	var (
 		heads   tenantdb.UpdateRepoHeadsParams
 		nodes   tenantdb.UpsertNodesParams
@@ -207,6 +220,13 @@ func queueGroup(b *db.Batch, group []*pending, won func(aid, seq int64)) {
 		heads.Revs = append(heads.Revs, rev)
 		heads.Cids = append(heads.Cids, c.Head.CID.Bytes())
 		heads.Blocks = append(heads.Blocks, c.Block)
+		heads.Records = append(heads.Records, int32(p.records))
+		heads.Bytes = append(heads.Bytes, p.bytes)
+		heads.Limits = append(heads.Limits, p.head.usage.version)
+		for _, path := range p.old {
+			heads.OldAids = append(heads.OldAids, aid)
+			heads.OldPaths = append(heads.OldPaths, path)
+		}
 		for _, list := range [2][]mst.Node{c.Diff.New, c.Diff.Moved} {
 			for i := range list {
 				n := &list[i]
@@ -279,10 +299,11 @@ func queueGroup(b *db.Batch, group []*pending, won func(aid, seq int64)) {
 	b.Queue(tenantdb.InsertCommitEvents, events.Aids, events.Revs, events.Times, events.SeqOffs, events.Payloads, commits).
 		Each(func(row pgx.Row) error {
 			var seq, aid int64
-			if err := row.Scan(&seq, &aid); err != nil {
+			var total Sum
+			if err := row.Scan(&seq, &aid, &total.Records, &total.Bytes); err != nil {
 				return err
 			}
-			won(aid, seq)
+			won(aid, seq, total)
 			return nil
 		})
 }

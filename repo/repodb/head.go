@@ -19,6 +19,7 @@ type head struct {
 	repo.Head
 	block  []byte // the signed commit
 	signer *keyring.Signer
+	usage  usage
 }
 
 // loadHead reads a repository's head and key, and refuses accounts that cannot
@@ -34,7 +35,10 @@ func (s *Store) loadHead(ctx context.Context, key repoKey) (*head, error) {
 	if err := writable(row.CreatingSince, row.DeactivatedAt, row.TakedownRef, row.HeadCID); err != nil {
 		return nil, err
 	}
-	h := &head{block: row.HeadCommit}
+	h := &head{block: row.HeadCommit, usage: usage{own: [2]*int64{row.MaxRecords, row.MaxRecordBytes}, version: row.LimitsVersion}}
+	if row.RecordCount != nil {
+		h.usage.counted, h.usage.have = true, Sum{*row.RecordCount, *row.RecordBytes}
+	}
 	if h.Head, err = decodeHead(row.DID, row.HeadCID, row.HeadRev, row.HeadCommit); err != nil {
 		return nil, err
 	}

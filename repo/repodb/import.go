@@ -44,9 +44,9 @@ const (
 // A deactivated account's import says nothing. An active one's tells subscribers to fetch the repository again, or the
 // next commit would follow one they never saw. from is who takes part in what imports share: nothing is held but a place
 // in the spool until all of r has come. Errors: [ErrArchive], [ErrImportsBusy], [ErrRepoNotFound], [ErrRepoTakendown],
-// those of r.
+// [ErrAccountQuota], [ErrTenantQuota], those of r.
 // spec: account#account-migration
-func (s *Store) Import(ctx context.Context, from fair.Path, schema db.Schema, aid int64, did string, r io.Reader) error {
+func (s *Store) Import(ctx context.Context, from fair.Path, schema db.Schema, aid int64, did string, quota Quota, r io.Reader) error {
 	fail := func(err error) error { return fmt.Errorf("import of %s: %w", name(schema, aid), err) }
 	slot := s.spools.Try(from...)
 	if slot == nil {
@@ -71,7 +71,7 @@ func (s *Store) Import(ctx context.Context, from fair.Path, schema db.Schema, ai
 		return fail(err)
 	}
 	defer file.Close()
-	archive, err := spoolArchive(file, did, bufio.NewReaderSize(body, 1<<20))
+	archive, sum, err := spoolArchive(file, did, bufio.NewReaderSize(body, 1<<20))
 	if err != nil {
 		return fail(err)
 	}
@@ -86,7 +86,7 @@ func (s *Store) Import(ctx context.Context, from fair.Path, schema db.Schema, ai
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		events, err := s.replace(ctx, q, st.key, archive, bufio.NewReaderSize(file, 1<<20))
+		events, err := s.replace(ctx, q, st.key, archive, sum, quota, bufio.NewReaderSize(file, 1<<20))
 		if err == nil {
 			last, err = firehose.Append(ctx, q, events...)
 		}
@@ -156,8 +156,8 @@ func (s *Store) tempFile() (*os.File, error) {
 	return f, nil
 }
 
-// spoolArchive checks the archive and writes what is in it to a file, in the order of the tree.
-func spoolArchive(file *os.File, did string, r io.Reader) (*repo.Archive, error) {
+// spoolArchive checks the archive and writes what is in it to a file, in the order of the tree. sum is of its records.
+func spoolArchive(file *os.File, did string, r io.Reader) (_ *repo.Archive, sum Sum, err error) {
 	w := bufio.NewWriterSize(file, 1<<20)
 	in := &readErrors{r: r}
 	archive, err := repo.Verify(in, did, nil, repo.VerifyOptions{
@@ -166,6 +166,8 @@ func spoolArchive(file *os.File, did string, r io.Reader) (*repo.Archive, error)
 			if rec.Err != nil {
 				return rec.Err
 			}
+			sum.Records++
+			sum.Bytes += int64(len(rec.Block))
 			return putItem(w, &item{record: true, key: rec.Path, cid: rec.CID.Bytes(), block: rec.Block})
 		},
 		Node: func(n mst.Node) error {
@@ -174,18 +176,18 @@ func spoolArchive(file *os.File, did string, r io.Reader) (*repo.Archive, error)
 	})
 	switch {
 	case in.err != nil:
-		return nil, in.err // the body broke off: its reason is the better one
+		return nil, sum, in.err // the body broke off: its reason is the better one
 	case err != nil:
 		var disk *os.PathError
 		if errors.As(err, &disk) {
-			return nil, err
+			return nil, sum, err
 		}
-		return nil, fmt.Errorf("%w: %w", ErrArchive, err)
+		return nil, sum, fmt.Errorf("%w: %w", ErrArchive, err)
 	}
 	if err := w.Flush(); err != nil {
-		return nil, err
+		return nil, sum, err
 	}
-	return archive, nil
+	return archive, sum, nil
 }
 
 // readErrors remembers what went wrong with the reading itself.
@@ -203,7 +205,7 @@ func (e *readErrors) Read(p []byte) (int, error) {
 }
 
 // replace is the transaction's body.
-func (s *Store) replace(ctx context.Context, q *tenantdb.Queries, key repoKey, archive *repo.Archive, items *bufio.Reader) ([]firehose.Event, error) {
+func (s *Store) replace(ctx context.Context, q *tenantdb.Queries, key repoKey, archive *repo.Archive, sum Sum, quota Quota, items *bufio.Reader) ([]firehose.Event, error) {
 	row, err := q.GetRepoHead(ctx, key.aid)
 	if db.IsNoRows(err) {
 		return nil, ErrRepoNotFound
@@ -238,6 +240,10 @@ func (s *Store) replace(ctx context.Context, q *tenantdb.Queries, key repoKey, a
 	if n != 1 {
 		return nil, ErrContention
 	}
+	had, counted, err := mayHold(ctx, q, key.aid, sum, quota)
+	if err != nil {
+		return nil, err
+	}
 	if err := q.DeleteActorNodes(ctx, key.aid); err != nil {
 		return nil, fmt.Errorf("delete nodes: %w", err)
 	}
@@ -245,10 +251,31 @@ func (s *Store) replace(ctx context.Context, q *tenantdb.Queries, key repoKey, a
 	if err := m.run(items); err != nil {
 		return nil, err
 	}
+	if err := setCounts(ctx, q, key.aid, sum, had, counted); err != nil {
+		return nil, err
+	}
 	if row.DeactivatedAt != nil {
 		return nil, nil
 	}
 	return []firehose.Event{firehose.NewSync(key.aid, row.DID, c.Rev, head, block, now)}, nil
+}
+
+// mayHold says whether an account may have these records in place of its own, behind a lock of its row. had is what the
+// tenant's sum has of it.
+func mayHold(ctx context.Context, q *tenantdb.Queries, aid int64, sum Sum, quota Quota) (had Sum, counted bool, err error) {
+	row, err := q.GetRecordUsage(ctx, tenantdb.GetRecordUsageParams{AID: aid, Paths: []string{}})
+	if err != nil {
+		return had, false, fmt.Errorf("read usage: %w", err)
+	}
+	if counted = row.RecordCount != nil; counted {
+		had = Sum{*row.RecordCount, *row.RecordBytes}
+	}
+	more := Sum{sum.Records - had.Records, sum.Bytes - had.Bytes}
+	err = LimitsOf(row.MaxRecords, row.MaxRecordBytes, quota.Account).refuse(ErrAccountQuota, had, more)
+	if err == nil {
+		err = quota.Tenant.refuse(ErrTenantQuota, Sum{row.TenantRecords, row.TenantBytes}, more)
+	}
+	return had, counted, err
 }
 
 // item is a node or record in the file between checking and storing.

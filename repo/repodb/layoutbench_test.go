@@ -272,7 +272,7 @@ func (l layout) run(t testing.TB, tenant *db.Tenant, groups [][]*pending) {
 				plain[i] = &q
 			}
 		}
-		queueGroup(b, plain, func(int64, int64) { won++ })
+		queueGroup(b, plain, func(int64, int64, Sum) { won++ })
 		if l.byCID {
 			queueBlocks(b, group)
 		}

@@ -68,7 +68,8 @@ type Store struct {
 	order   *list.List // of *state, the one used last in front
 	bytes   int
 	groups  map[db.Schema]*committer
-	running sync.WaitGroup // committers
+	totals  map[db.Schema]Sum // what the tenants' records take, as heard last
+	running sync.WaitGroup    // committers
 	closed  bool
 
 	// What imports and exports share, fairly by tenant and address.
@@ -116,6 +117,7 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 		order:     list.New(),
 		id:        repo.TID(rand.IntN(1 << 10)),
 		groups:    map[db.Schema]*committer{},
+		totals:    map[db.Schema]Sum{},
 		reading:   fair.NewPlaces(cfg.Exports, fair.Waiting{Time: exportWait, First: 64, Whole: 8}),
 		importing: fair.NewTurns(imports, fair.Waiting{Time: importWait, First: 32, Whole: 4}),
 		spools:    fair.NewPlaces(cfg.Spools, fair.Waiting{}),

@@ -23,6 +23,8 @@ const maxTries = 20
 type Options struct {
 	// SwapCommit, if not nil, must be the newest commit.
 	SwapCommit *cid.Cid
+	// Quota is what the records may be and take.
+	Quota Quota
 }
 
 // Result of a write.
@@ -44,7 +46,7 @@ type Result struct {
 // transaction: it may take its time, but other writes to the repository wait.
 //
 // Errors: ErrSwapCommit, ErrRepoNotFound, ErrRepoDeactivated, ErrRepoTakendown,
-// those of repo.Apply and build; db.ErrUnavailable: nothing was written;
+// ErrAccountQuota, ErrTenantQuota, those of repo.Apply and build; db.ErrUnavailable: nothing was written;
 // db.ErrUnknownOutcome: the database went away and did not come back in time to
 // tell whether the write happened.
 func (s *Store) Write(ctx context.Context, schema db.Schema, aid int64, opts Options, build func(v *View) ([]repo.Write, error)) (Result, error) {
@@ -191,12 +193,17 @@ func (s *Store) build(ctx context.Context, st *state, opts Options, build func(v
 		aid:    st.key.aid,
 		prev:   h.Rev,
 		commit: c,
-		head:   &head{Head: c.Head, block: c.Block, signer: h.signer},
+		head:   &head{Head: c.Head, block: c.Block, signer: h.signer, usage: h.usage},
 		event:  firehose.NewCommit(st.key.aid, c, now),
 		now:    now,
 		done:   make(chan outcome, 1),
 	}
 	p.fill(writes)
+	p.head.usage.have.Records += int64(p.records)
+	p.head.usage.have.Bytes += p.bytes
+	if err := s.checkQuota(ctx, st, opts.Quota, p); err != nil {
+		return nil, err
+	}
 	if blobs {
 		p.kept = kept
 		if err := p.keepRefs(); err != nil {

@@ -511,6 +511,13 @@ type LocusAdminDefsAccountUsage struct {
 
 	// Limit A limit of its own, in bytes, 0: none; absent: the server's default.
 	Limit *int64 `json:"limit,omitempty"`
+
+	// MaxRecordBytes A limit of its own on what records take, in bytes, 0: none; absent: the server's default.
+	MaxRecordBytes *int64 `json:"maxRecordBytes,omitempty"`
+
+	// MaxRecords A limit of its own on the number of records, 0: none; absent: the server's default.
+	MaxRecords *int64                   `json:"maxRecords,omitempty"`
+	Records    LocusServerDefsRecordSum `json:"records"`
 }
 
 // LocusAdminDefsAuditEntry defines model for LocusAdminDefsAuditEntry.
@@ -558,6 +565,15 @@ type LocusAdminGetUsageOutputBody struct {
 	// Files Files of all accounts.
 	Files LocusServerDefsFileSum `json:"files"`
 
+	// RecordAccountLimits What an account's records may be and take when it has no limits of its own; 0: no limit.
+	RecordAccountLimits LocusServerDefsRecordSum `json:"recordAccountLimits"`
+
+	// RecordBytes What the records of all accounts take, without what the database needs for them.
+	RecordBytes int64 `json:"recordBytes"`
+
+	// RecordServerLimits What all records together may be and take; 0: no limit.
+	RecordServerLimits LocusServerDefsRecordSum `json:"recordServerLimits"`
+
 	// Records Records of all accounts.
 	Records int64 `json:"records"`
 
@@ -602,6 +618,24 @@ type LocusAdminSetBlobLimitInputBody struct {
 type LocusAdminSetBlobLimitOutputBody struct {
 	// Limit What holds now, in bytes; 0: no limit.
 	Limit int64 `json:"limit"`
+}
+
+// LocusAdminSetRecordLimitsInputBody defines model for LocusAdminSetRecordLimitsInputBody.
+type LocusAdminSetRecordLimitsInputBody struct {
+	// Account DID or handle; absent: the server's default.
+	Account *string `json:"account,omitempty"`
+
+	// Bytes What they may take, in bytes; 0: no limit. Absent: the default.
+	Bytes *int64 `json:"bytes,omitempty"`
+
+	// Count How many records; 0: no limit. Absent: the default.
+	Count *int64 `json:"count,omitempty"`
+}
+
+// LocusAdminSetRecordLimitsOutputBody defines model for LocusAdminSetRecordLimitsOutputBody.
+type LocusAdminSetRecordLimitsOutputBody struct {
+	// Limits What holds now; 0: no limit.
+	Limits LocusServerDefsRecordSum `json:"limits"`
 }
 
 // LocusServerBeginAuthenticatorInputBody defines model for LocusServerBeginAuthenticatorInputBody.
@@ -652,6 +686,15 @@ type LocusServerDefsFileSum struct {
 	Count int64 `json:"count"`
 }
 
+// LocusServerDefsRecordSum defines model for LocusServerDefsRecordSum.
+type LocusServerDefsRecordSum struct {
+	// Bytes What they take together, in bytes.
+	Bytes int64 `json:"bytes"`
+
+	// Count How many records.
+	Count int64 `json:"count"`
+}
+
 // LocusServerDisableAuthenticatorInputBody defines model for LocusServerDisableAuthenticatorInputBody.
 type LocusServerDisableAuthenticatorInputBody struct {
 	// Code A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on.
@@ -689,6 +732,12 @@ type LocusServerGetUsageOutputBody struct {
 
 	// Permanent Files that a record names.
 	Permanent LocusServerDefsFileSum `json:"permanent"`
+
+	// RecordLimits What records may be and take; 0: no limit.
+	RecordLimits LocusServerDefsRecordSum `json:"recordLimits"`
+
+	// Records All records.
+	Records LocusServerDefsRecordSum `json:"records"`
 
 	// Temporary Files that no record names yet; they go after some hours.
 	Temporary LocusServerDefsFileSum `json:"temporary"`
@@ -1596,6 +1645,9 @@ type ComAtprotoServerUpdateEmailJSONRequestBody = ServerUpdateEmailInputBody
 
 // OrgAuroralocusAdminSetBlobLimitJSONRequestBody defines body for OrgAuroralocusAdminSetBlobLimit for application/json ContentType.
 type OrgAuroralocusAdminSetBlobLimitJSONRequestBody = LocusAdminSetBlobLimitInputBody
+
+// OrgAuroralocusAdminSetRecordLimitsJSONRequestBody defines body for OrgAuroralocusAdminSetRecordLimits for application/json ContentType.
+type OrgAuroralocusAdminSetRecordLimitsJSONRequestBody = LocusAdminSetRecordLimitsInputBody
 
 // OrgAuroralocusServerBeginAuthenticatorJSONRequestBody defines body for OrgAuroralocusServerBeginAuthenticator for application/json ContentType.
 type OrgAuroralocusServerBeginAuthenticatorJSONRequestBody = LocusServerBeginAuthenticatorInputBody
@@ -3233,6 +3285,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /xrpc/org.auroralocus.admin.setBlobLimit (the `OrgAuroralocusAdminSetBlobLimit` operationId).
 	OrgAuroralocusAdminSetBlobLimit(ctx context.Context, body OrgAuroralocusAdminSetBlobLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusAdminSetRecordLimitsWithBody Limit how many records an account, or each, may have and what they may take.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.admin.setRecordLimits (the `OrgAuroralocusAdminSetRecordLimits` operationId).
+	OrgAuroralocusAdminSetRecordLimitsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusAdminSetRecordLimits Limit how many records an account, or each, may have and what they may take.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.admin.setRecordLimits (the `OrgAuroralocusAdminSetRecordLimits` operationId).
+	OrgAuroralocusAdminSetRecordLimits(ctx context.Context, body OrgAuroralocusAdminSetRecordLimitsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// OrgAuroralocusServerBeginAuthenticatorWithBody Draw the secret of an authenticator app.
 	//
@@ -5401,6 +5471,44 @@ func (c *Client) OrgAuroralocusAdminSetBlobLimitWithBody(ctx context.Context, co
 // Corresponds with POST /xrpc/org.auroralocus.admin.setBlobLimit (the `OrgAuroralocusAdminSetBlobLimit` operationId).
 func (c *Client) OrgAuroralocusAdminSetBlobLimit(ctx context.Context, body OrgAuroralocusAdminSetBlobLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewOrgAuroralocusAdminSetBlobLimitRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusAdminSetRecordLimitsWithBody Limit how many records an account, or each, may have and what they may take.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.admin.setRecordLimits (the `OrgAuroralocusAdminSetRecordLimits` operationId).
+func (c *Client) OrgAuroralocusAdminSetRecordLimitsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusAdminSetRecordLimitsRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusAdminSetRecordLimits Limit how many records an account, or each, may have and what they may take.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.admin.setRecordLimits (the `OrgAuroralocusAdminSetRecordLimits` operationId).
+func (c *Client) OrgAuroralocusAdminSetRecordLimits(ctx context.Context, body OrgAuroralocusAdminSetRecordLimitsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusAdminSetRecordLimitsRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -9496,6 +9604,46 @@ func NewOrgAuroralocusAdminSetBlobLimitRequestWithBody(server string, contentTyp
 	return req, nil
 }
 
+// NewOrgAuroralocusAdminSetRecordLimitsRequest calls the generic OrgAuroralocusAdminSetRecordLimits builder with application/json body
+func NewOrgAuroralocusAdminSetRecordLimitsRequest(server string, body OrgAuroralocusAdminSetRecordLimitsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOrgAuroralocusAdminSetRecordLimitsRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewOrgAuroralocusAdminSetRecordLimitsRequestWithBody constructs an http.Request for the OrgAuroralocusAdminSetRecordLimits method, with any body, and a specified content type
+func NewOrgAuroralocusAdminSetRecordLimitsRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.admin.setRecordLimits")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewOrgAuroralocusServerBeginAuthenticatorRequest calls the generic OrgAuroralocusServerBeginAuthenticator builder with application/json body
 func NewOrgAuroralocusServerBeginAuthenticatorRequest(server string, body OrgAuroralocusServerBeginAuthenticatorJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -10817,6 +10965,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /xrpc/org.auroralocus.admin.setBlobLimit (the `OrgAuroralocusAdminSetBlobLimit` operationId).
 	OrgAuroralocusAdminSetBlobLimitWithResponse(ctx context.Context, body OrgAuroralocusAdminSetBlobLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminSetBlobLimitResponse, error)
+
+	// OrgAuroralocusAdminSetRecordLimitsWithBodyWithResponse Limit how many records an account, or each, may have and what they may take.
+	//
+	// For the operator of this server.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.admin.setRecordLimits (the `OrgAuroralocusAdminSetRecordLimits` operationId).
+	OrgAuroralocusAdminSetRecordLimitsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminSetRecordLimitsResponse, error)
+
+	// OrgAuroralocusAdminSetRecordLimitsWithResponse Limit how many records an account, or each, may have and what they may take.
+	//
+	// For the operator of this server.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.admin.setRecordLimits (the `OrgAuroralocusAdminSetRecordLimits` operationId).
+	OrgAuroralocusAdminSetRecordLimitsWithResponse(ctx context.Context, body OrgAuroralocusAdminSetRecordLimitsJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminSetRecordLimitsResponse, error)
 
 	// OrgAuroralocusServerBeginAuthenticatorWithBodyWithResponse Draw the secret of an authenticator app.
 	//
@@ -15172,6 +15338,61 @@ func (r OrgAuroralocusAdminSetBlobLimitResponse) ContentType() string {
 	return ""
 }
 
+type OrgAuroralocusAdminSetRecordLimitsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LocusAdminSetRecordLimitsOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OrgAuroralocusAdminSetRecordLimitsResponse) GetJSON200() *LocusAdminSetRecordLimitsOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusAdminSetRecordLimitsResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusAdminSetRecordLimitsResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusAdminSetRecordLimitsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusAdminSetRecordLimitsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusAdminSetRecordLimitsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusAdminSetRecordLimitsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type OrgAuroralocusServerBeginAuthenticatorResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17249,6 +17470,36 @@ func (c *ClientWithResponses) OrgAuroralocusAdminSetBlobLimitWithResponse(ctx co
 		return nil, err
 	}
 	return ParseOrgAuroralocusAdminSetBlobLimitResponse(rsp)
+}
+
+// OrgAuroralocusAdminSetRecordLimitsWithBodyWithResponse Limit how many records an account, or each, may have and what they may take.
+//
+// For the operator of this server.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.admin.setRecordLimits (the `OrgAuroralocusAdminSetRecordLimits` operationId).
+func (c *ClientWithResponses) OrgAuroralocusAdminSetRecordLimitsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminSetRecordLimitsResponse, error) {
+	rsp, err := c.OrgAuroralocusAdminSetRecordLimitsWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusAdminSetRecordLimitsResponse(rsp)
+}
+
+// OrgAuroralocusAdminSetRecordLimitsWithResponse Limit how many records an account, or each, may have and what they may take.
+//
+// For the operator of this server.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.admin.setRecordLimits (the `OrgAuroralocusAdminSetRecordLimits` operationId).
+func (c *ClientWithResponses) OrgAuroralocusAdminSetRecordLimitsWithResponse(ctx context.Context, body OrgAuroralocusAdminSetRecordLimitsJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusAdminSetRecordLimitsResponse, error) {
+	rsp, err := c.OrgAuroralocusAdminSetRecordLimits(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusAdminSetRecordLimitsResponse(rsp)
 }
 
 // OrgAuroralocusServerBeginAuthenticatorWithBodyWithResponse Draw the secret of an authenticator app.
@@ -20512,6 +20763,46 @@ func ParseOrgAuroralocusAdminSetBlobLimitResponse(rsp *http.Response) (*OrgAuror
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest LocusAdminSetBlobLimitOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusAdminSetRecordLimitsResponse parses an HTTP response from a OrgAuroralocusAdminSetRecordLimitsWithResponse call
+func ParseOrgAuroralocusAdminSetRecordLimitsResponse(rsp *http.Response) (*OrgAuroralocusAdminSetRecordLimitsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusAdminSetRecordLimitsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LocusAdminSetRecordLimitsOutputBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
