@@ -341,13 +341,13 @@ func TestImportsDoNotHoldEachOther(t *testing.T) {
 	quiet, stop := io.Pipe()
 	ends := make(chan error, 20)
 	for range cap(ends) {
-		go func() { ends <- s.Import(t.Context(), fair.Path{"a", "x"}, schema, aid, did, quiet) }()
+		go func() { ends <- s.Import(t.Context(), fair.Path{"a", "x"}, schema, aid, did, Quota{}, quiet) }()
 	}
 	for s.spools.Used() < int64(cap(ends)) {
 		time.Sleep(time.Millisecond)
 	}
 	for _, from := range []fair.Path{{"a", "x"}, {"a", "y"}, {"b", "x"}} {
-		if err := s.Import(t.Context(), from, schema, aid, did, bytes.NewReader(archive.Bytes())); err != nil {
+		if err := s.Import(t.Context(), from, schema, aid, did, Quota{}, bytes.NewReader(archive.Bytes())); err != nil {
 			t.Errorf("%v: %v", from, err)
 		}
 	}
