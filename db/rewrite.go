@@ -8,14 +8,18 @@ import (
 	"github.com/auroralocus/locus/schema"
 )
 
-// rewriteLimit bounds the rewritten texts of one process: 1,000 tenants with 100 statements each, about 60 MB at worst.
-// Beyond it texts are rewritten anew each time, which costs a microsecond and nothing else.
-const rewriteLimit = 100_000
+// rewriteBytes bounds the rewritten texts of one process: 1,000 tenants with 100 statements each. The texts are this
+// program's own: no stranger adds one. Beyond it texts are rewritten anew each time, which costs a microsecond and
+// nothing else.
+const rewriteBytes = 96 << 20
+
+// rewrittenBytes is what a text takes beside itself: its place in the map.
+const rewrittenBytes = 120
 
 // rewriter puts tenants' schemas in the place of the token, each text once per tenant.
 type rewriter struct {
 	tenants sync.Map // Schema → *sync.Map (text → text)
-	kept    atomic.Int64
+	kept    atomic.Int64 // bytes
 }
 
 func (r *rewriter) texts(s Schema) *sync.Map {
@@ -38,9 +42,9 @@ func (r *rewriter) rewrite(s Schema, known *sync.Map, text string) (string, erro
 		return "", ErrUnscoped
 	}
 	done := schema.Rename(text, s.name)
-	if r.kept.Load() < rewriteLimit {
+	if n := int64(len(done) + rewrittenBytes); r.kept.Load()+n <= rewriteBytes {
 		if _, loaded := known.LoadOrStore(text, done); !loaded {
-			r.kept.Add(1)
+			r.kept.Add(n)
 		}
 	}
 	return done, nil
@@ -53,6 +57,6 @@ func (r *rewriter) forget(s Schema) {
 		return
 	}
 	n := int64(0)
-	m.(*sync.Map).Range(func(any, any) bool { n++; return true })
+	m.(*sync.Map).Range(func(_, done any) bool { n += int64(len(done.(string)) + rewrittenBytes); return true })
 	r.kept.Add(-n)
 }

@@ -44,12 +44,12 @@ var mayImport = map[string][]string{
 	"internal/identity":        {"internal/cache", "internal/syntax"},
 	"internal/identity/plcdir": {"db", "db/controldb", "internal/identity"}, // the built-in directory keeps its log in Postgres
 	"internal/firehose":        {"db", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
-	"repo/repodb":              {"internal/fair", "db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
+	"repo/repodb":              {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"internal/audit":           {"db/tenantdb"},       // a log: it knows nobody
 	"internal/limit":           {"db", "db/tenantdb"}, // counts by key: it knows neither callers nor methods
 	"internal/tenant":          {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
 	"internal/inbound":         {},                                                                                                                       // connections: it knows nothing of what is asked
-	"internal/picture":         {},                                                                                                                       // bytes in, bytes out
+	"internal/picture":         {"internal/cache"},                                                                                                       // bytes in, bytes out
 	"internal/blob":            {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/tenant", "internal/picture", "repo", "repo/dagcbor"}, // labels of places; settings of the sweep; refs of records
 	"internal/blob/blobtest":   {},                                                                                                                       // for tests: an S3 server
 	"internal/account":         {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},

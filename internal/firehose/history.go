@@ -171,7 +171,8 @@ func (tl *tail) stepBack(ctx context.Context) error {
 	}
 	next := &ring{items: old.items[:old.after(cut)], first: min(old.first, cut+1), last: cut, mark: at}
 	for _, it := range old.items[len(next.items):] {
-		tl.bytes -= len(it.wire)
+		tl.bytes -= it.weight()
+		it.leave()
 		if f, err := Decode(it.Frame()); err == nil {
 			r.dids[it.AID] = f.DID
 		}

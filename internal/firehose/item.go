@@ -3,6 +3,7 @@ package firehose
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/auroralocus/locus/repo/dagcbor"
@@ -23,6 +24,47 @@ type Item struct {
 	decode   sync.Once // of the JSON messages, if anybody asks
 	messages []Message
 	did      string
+
+	mu    sync.Mutex
+	ring  *atomic.Int64 // what the JSON of its ring's events takes; nil: it is in none
+	extra int64         // of it, this event's
+}
+
+// itemBytes is what an event takes besides its message.
+const itemBytes = 240
+
+// weight is what an event takes in its ring without its JSON.
+func (it *Item) weight() int { return cap(it.wire) + itemBytes }
+
+// grown counts the JSON that was made of an event, as long as it is in a ring.
+func (it *Item) grown() {
+	n := int64(len(it.did))
+	for i := range it.messages {
+		n += int64(cap(it.messages[i].wire)+len(it.messages[i].Collection)) + messageBytes
+	}
+	it.mu.Lock()
+	defer it.mu.Unlock()
+	if it.ring != nil {
+		it.extra = n
+		it.ring.Add(n)
+	}
+}
+
+// leave is for an event that leaves its ring.
+func (it *Item) leave() {
+	it.mu.Lock()
+	defer it.mu.Unlock()
+	if it.ring != nil {
+		it.ring.Add(-it.extra)
+		it.ring, it.extra = nil, 0
+	}
+}
+
+// made is what the JSON of an event takes in its ring now.
+func (it *Item) made() int {
+	it.mu.Lock()
+	defer it.mu.Unlock()
+	return int(it.extra)
 }
 
 // Wire is the event as a whole WebSocket message of a server, shared by all who

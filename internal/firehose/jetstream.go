@@ -32,6 +32,9 @@ type Message struct {
 	text       int
 }
 
+// messageBytes is what a message takes besides its texts.
+const messageBytes = 72
+
 // Wire is the message as a whole WebSocket message, shared by all who send it.
 func (m *Message) Wire() []byte { return m.wire }
 
@@ -65,6 +68,7 @@ func (it *Item) decoded() (err error) {
 		if it.messages, e = messagesOf(f, it.TimeUS); e != nil {
 			it.messages, err = nil, fmt.Errorf("event %d: %w", it.Seq, e)
 		}
+		it.grown()
 	})
 	return err
 }

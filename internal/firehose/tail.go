@@ -29,6 +29,7 @@ type tail struct {
 	ring atomic.Pointer[ring]
 
 	repairing atomic.Int32 // step backs being mended
+	decoded   atomic.Int64 // what the JSON takes that was made of the ring's events
 	told      atomic.Bool  // that a consumer has a number that was passed over
 
 	// Of run alone.
@@ -259,7 +260,8 @@ func (tl *tail) extend(fresh []*Item, upTo int64) {
 	old := tl.ring.Load()
 	next := &ring{items: append(old.items, fresh...), first: old.first, last: upTo, mark: tl.trail[len(tl.trail)-1]}
 	for _, it := range fresh {
-		tl.bytes += len(it.wire)
+		tl.bytes += it.weight()
+		it.ring = &tl.decoded // nobody else has it yet
 		if it.Kind == KindAccount {
 			next = tl.forget(next, it)
 		}
@@ -280,7 +282,8 @@ func (tl *tail) forget(r *ring, it *Item) *ring {
 	kept := make([]*Item, 0, len(r.items))
 	for _, old := range r.items {
 		if old.AID == it.AID && old.Seq < it.Seq {
-			tl.bytes -= len(old.wire)
+			tl.bytes -= old.weight()
+			old.leave()
 			continue
 		}
 		kept = append(kept, old)
@@ -292,14 +295,14 @@ func (tl *tail) forget(r *ring, it *Item) *ring {
 // it is an eighth more, so that it is not done again for the next event.
 func (tl *tail) excess(r *ring) int {
 	c := &tl.tails.cfg
-	share, most, bytes, n := tl.tails.share(), c.RingEvents, tl.bytes, len(r.items)
+	share, most, bytes, n := tl.tails.share(), c.RingEvents, tl.bytes+int(tl.decoded.Load()), len(r.items)
 	if bytes > share || n > most {
 		share, most = share-share/8, most-most/8
 	}
 	old := tl.tails.now().Add(-c.RingAge)
 	drop := 0
 	for drop < n && (bytes > share || n-drop > most || r.items[drop].known.Before(old)) {
-		bytes -= len(r.items[drop].wire)
+		bytes -= r.items[drop].weight() + r.items[drop].made()
 		drop++
 	}
 	return drop
@@ -311,7 +314,8 @@ func (tl *tail) shorter(r *ring) *ring {
 	drop := tl.excess(r)
 	next := &ring{first: r.first, last: r.last, mark: r.mark, items: slices.Clone(r.items[drop:])}
 	for _, it := range r.items[:drop] {
-		tl.bytes -= len(it.wire)
+		tl.bytes -= it.weight()
+		it.leave()
 		next.first = it.Seq + 1
 	}
 	return next

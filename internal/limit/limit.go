@@ -23,9 +23,11 @@ import (
 const (
 	// FlushEvery is how often the processes tell each other.
 	FlushEvery = time.Second
-	// maxEntries bounds what is remembered, at about 250 bytes each, whatever strangers do. Beyond it the least used keys
-	// are forgotten: their counts are in the table, and come back with their next use.
-	maxEntries = 200_000
+	// maxBytes bounds what is remembered, whatever strangers do: some 200,000 keys. Beyond it the least used are forgotten:
+	// their counts are in the table, and come back with their next use.
+	maxBytes = 64 << 20
+	// entryBytes is what a key takes besides its text.
+	entryBytes = 300
 	// flushSlice bounds one statement.
 	flushSlice = 2000
 	cleanEvery = 5 * time.Minute
@@ -86,6 +88,7 @@ type Counter struct {
 
 	mu      sync.Mutex
 	entries map[entryKey]*entry
+	bytes   int
 	dirty   map[db.Schema]map[entryKey]struct{}
 	cleaned map[db.Schema]time.Time
 	failing bool
@@ -130,8 +133,11 @@ func (c *Counter) take(schema db.Schema, key string, cost int64, percent int, bu
 		ends := windowEnd(k, b.Window, now)
 		e := c.entries[k]
 		if e == nil || e.endsAt != ends {
-			if e == nil && len(c.entries) >= maxEntries {
-				c.makeRoom(now)
+			if e == nil {
+				if c.bytes+k.weight() > maxBytes {
+					c.makeRoom(now)
+				}
+				c.bytes += k.weight()
 			}
 			e = &entry{endsAt: ends}
 			c.entries[k] = e
@@ -181,9 +187,9 @@ func (c *Counter) makeRoom(now time.Time) {
 			c.forget(k)
 			continue
 		}
-		ranks[e.rank()]++
+		ranks[e.rank()] += k.weight()
 	}
-	excess := len(c.entries) - maxEntries*9/10
+	excess := c.bytes - maxBytes/10*9
 	last := 0 // the rank of which only some go
 	for ; last < len(ranks)-1 && ranks[last] < excess; last++ {
 		excess -= ranks[last]
@@ -193,7 +199,7 @@ func (c *Counter) makeRoom(now time.Time) {
 		case rank < last:
 			c.forget(k)
 		case rank == last && excess > 0:
-			excess--
+			excess -= k.weight()
 			c.forget(k)
 		}
 	}
@@ -210,7 +216,11 @@ func (e *entry) rank() int {
 	return rank
 }
 
+func (k entryKey) weight() int { return entryBytes + len(k.key) }
+
+// forget needs an entry that is there.
 func (c *Counter) forget(k entryKey) {
+	c.bytes -= k.weight()
 	delete(c.entries, k)
 	delete(c.dirty[k.schema], k)
 }

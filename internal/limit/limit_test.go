@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"runtime"
 	"testing"
 	"time"
 
@@ -171,11 +172,22 @@ func TestMemoryHasAnEnd(t *testing.T) {
 		} else {
 			counter.Flush(t.Context())
 		}
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		before := int64(m.HeapAlloc)
 		began := time.Now()
 		for i := range limit.MaxEntries * 11 / 10 {
 			// Half of them use so much that they count as heavy.
 			cost := int64(1 + i%2*8)
 			counter.Take(s, fmt.Sprintf("%d.%d.%d.%d", i>>24, i>>16&255, i>>8&255, i&255), cost, 100, b)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		if grown := int64(m.HeapAlloc) - before; grown > 100<<20 {
+			t.Errorf("away %v: grown by %d MB", away, grown>>20)
+		} else {
+			t.Logf("away %v: grown by %d MB", away, grown>>20)
 		}
 		all, untold := counter.Remembered()
 		if all > limit.MaxEntries || untold > all {

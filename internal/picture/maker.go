@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/auroralocus/locus/internal/cache"
 )
 
 // Config bounds a Maker. Zero values take the defaults.
@@ -41,7 +43,7 @@ type Maker struct {
 	scopes  map[string]*scope // those with something on its way
 	stored  int64             // about what the folder holds
 	counted time.Time
-	refused map[string]refusal
+	refused *cache.Cache[string, refusal]
 }
 
 // scope is what one scope has on its way.
@@ -60,9 +62,9 @@ type refusal struct {
 
 const (
 	// largeMemory is what a picture takes when collecting it at once costs little beside decoding it.
-	largeMemory = 64 << 20
-	maxRefused  = 4096
-	refusedTime = 10 * time.Minute
+	largeMemory  = 64 << 20
+	refusedBytes = 2 << 20 // what is remembered of files that no copy can be made of, some 5,000
+	refusedTime  = 10 * time.Minute
 	// patience is what a call is given beyond the time for one picture, for a decoder to see that its time is up.
 	patience = 2 * time.Second
 )
@@ -84,7 +86,7 @@ func NewMaker(cfg Config) *Maker {
 	if cfg.Time == 0 {
 		cfg.Time = 10 * time.Second
 	}
-	return &Maker{cfg: cfg, slots: semaphore.NewWeighted(int64(cfg.Parallel)), memory: semaphore.NewWeighted(max(cfg.Memory, maxMemory)), scopes: map[string]*scope{}, refused: map[string]refusal{}}
+	return &Maker{cfg: cfg, slots: semaphore.NewWeighted(int64(cfg.Parallel)), memory: semaphore.NewWeighted(max(cfg.Memory, maxMemory)), scopes: map[string]*scope{}, refused: cache.New[string, refusal](refusedBytes, time.Now)}
 }
 
 // Open gives the copy of the file whose CID is key, in a scope, which is a folder's name. open is called when it has to be
@@ -107,7 +109,7 @@ func (m *Maker) Open(ctx context.Context, in, key string, p Preset, f Format, op
 		defer cancel()
 		data, err := m.make(ctx, in, p, f, open)
 		if err != nil {
-			m.refuse(key, err)
+			m.refuse(in, key, err)
 			return nil, err
 		}
 		// A full disk costs work, not answers: without room the copy is made again next time.
@@ -122,7 +124,7 @@ func (m *Maker) Open(ctx context.Context, in, key string, p Preset, f Format, op
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-late.C:
-		m.refuse(key, ErrTimeout) // when the decoder ends is another matter
+		m.refuse(in, key, ErrTimeout) // when the decoder ends is another matter
 		return nil, ErrTimeout
 	case r := <-done:
 		if r.Err != nil {
@@ -140,27 +142,31 @@ func (inMemory) Close() error { return nil }
 func (m *Maker) refusedBefore(key string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r, ok := m.refused[key]; ok && time.Now().Before(r.until) {
+	if r, ok := m.refused.Get(key); ok && time.Now().Before(r.until) {
 		return r.err
 	}
 	return nil
 }
 
 // refuse remembers what is the file's own fault.
-func (m *Maker) refuse(key string, err error) {
-	if !errors.Is(err, ErrFormat) && !errors.Is(err, ErrTooLarge) && !errors.Is(err, ErrTimeout) {
+func (m *Maker) refuse(in, key string, err error) {
+	var kind error // without what a decoder said, which may be long
+	for _, k := range []error{ErrTimeout, ErrFormat, ErrTooLarge} {
+		if errors.Is(err, k) {
+			kind = k
+			break
+		}
+	}
+	if kind == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.refused) >= maxRefused {
-		clear(m.refused)
-	}
 	until := time.Now().Add(refusedTime)
 	if errors.Is(err, ErrTimeout) { // or the machine's, or the store's
 		until = time.Now().Add(refusedTime / 10)
 	}
-	m.refused[key] = refusal{err, until}
+	m.refused.Put(in, key, refusal{kind, until}, int64(len(key))+64)
 }
 
 // enter counts one more that waits, unless there are too many; leave ends that.

@@ -1,7 +1,6 @@
 package repodb
 
 import (
-	"container/list"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/cache"
 	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/keyring"
@@ -64,9 +64,7 @@ type Store struct {
 	stop context.CancelFunc
 
 	mu      sync.Mutex
-	repos   map[repoKey]*state
-	order   *list.List // of *state, the one used last in front
-	bytes   int
+	repos   *cache.Cache[repoKey, *state] // a tenant that writes much pushes out its own
 	groups  map[db.Schema]*committer
 	totals  map[db.Schema]Sum // what the tenants' records take, as heard last
 	running sync.WaitGroup    // committers
@@ -113,8 +111,7 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 	}
 	s := &Store{
 		db: d, keys: keys, now: now, log: log, hub: cfg.Hub, cfg: cfg,
-		repos:     map[repoKey]*state{},
-		order:     list.New(),
+		repos:     cache.New[repoKey, *state](int64(cfg.CacheBytes), now),
 		id:        repo.TID(rand.IntN(1 << 10)),
 		groups:    map[db.Schema]*committer{},
 		totals:    map[db.Schema]Sum{},
@@ -123,6 +120,7 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 		spools:    fair.NewPlaces(cfg.Spools, fair.Waiting{}),
 		disk:      fair.NewBytes(cfg.SpoolTotal),
 	}
+	s.repos.Busy = func(st *state) bool { return st.refs > 0 }
 	s.life, s.stop = context.WithCancel(context.Background())
 	return s
 }
@@ -151,9 +149,7 @@ type repoKey struct {
 // belong to who holds the turn.
 type state struct {
 	key  repoKey
-	elem *list.Element
 	refs int // holder and waiters, under Store.mu; above 0 it stays
-	size int // counted in Store.bytes
 
 	turn chan struct{} // one token
 
@@ -172,17 +168,15 @@ func (s *Store) acquire(ctx context.Context, key repoKey) (*state, error) {
 		s.mu.Unlock()
 		return nil, ErrClosed
 	}
-	st := s.repos[key]
-	if st == nil {
-		st = &state{key: key, turn: make(chan struct{}, 1), size: stateBytes}
+	st, known := s.repos.Get(key)
+	if !known {
+		st = &state{key: key, turn: make(chan struct{}, 1)}
 		st.turn <- struct{}{}
-		st.elem = s.order.PushFront(st)
-		s.repos[key] = st
-		s.bytes += st.size
-	} else {
-		s.order.MoveToFront(st.elem)
 	}
 	st.refs++
+	if !known {
+		s.repos.Put(key.schema.String(), key, st, stateBytes)
+	}
 	s.mu.Unlock()
 	select {
 	case <-st.turn:
@@ -195,8 +189,8 @@ func (s *Store) acquire(ctx context.Context, key repoKey) (*state, error) {
 	}
 }
 
-// release passes the turn on and forgets the repositories used longest ago if
-// there are too many.
+// release passes the turn on and, if there are too many, forgets the repositories
+// that were used longest ago of the tenant that has most.
 func (s *Store) release(st *state) {
 	size := stateBytes
 	if st.tree != nil {
@@ -211,17 +205,7 @@ func (s *Store) release(st *state) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.refs--
-	s.bytes += size - st.size
-	st.size = size
-	for e := s.order.Back(); e != nil && s.bytes > s.cfg.CacheBytes; {
-		old := e.Value.(*state)
-		e = e.Prev()
-		if old.refs == 0 {
-			s.order.Remove(old.elem)
-			delete(s.repos, old.key)
-			s.bytes -= old.size
-		}
-	}
+	s.repos.Put(st.key.schema.String(), st.key, st, int64(size))
 }
 
 // Forget drops what is remembered of an account: it was deleted, or its signing
