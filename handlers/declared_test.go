@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -42,6 +43,10 @@ func TestMain(m *testing.M) {
 	}
 	for _, p := range problems {
 		fmt.Fprintln(os.Stderr, "    declared errors:", p)
+	}
+	if told := toldStrangers(); len(told) > 0 {
+		fmt.Fprintf(os.Stderr, "    %s\nFAIL: errors tell strangers what is none of their business (tells_test.go)\n", strings.Join(told, "\n    "))
+		code = max(code, 1)
 	}
 	if len(problems) > 0 {
 		fmt.Fprintln(os.Stderr, "FAIL: what methods may answer stands in declared.go, and each of it has a test that provokes it by status and name.")
@@ -207,18 +212,35 @@ func (h *house) listen() http.HandlerFunc {
 			}
 		})
 		nsid := strings.TrimPrefix(r.URL.Path, "/xrpc/")
-		if h.server.ops[nsid] == nil {
-			h.server.ServeHTTP(w, r)
-			return
-		}
 		refused := false
 		rec := &recorder{ResponseWriter: w, hurried: r.Header.Get(hurry) != ""}
+		asked := &heard{body: r.Body}
+		r.Body = asked
 		h.server.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), gateKey{}, &refused)))
-		if name := rec.errorName(); name != "" {
-			recordAnswer(answered{nsid, rec.status, name, refused}, h.t.Name()+": "+r.Method+" "+r.URL.Path)
+		what := h.t.Name() + ": " + r.Method + " " + r.URL.Path
+		if rec.status >= 400 {
+			query, _ := url.QueryUnescape(r.URL.RawQuery)
+			holdAnswer(what, string(rec.plain()), fmt.Sprint(query, r.URL.Path, r.Host, r.Header, string(asked.kept)))
+		}
+		if name := rec.errorName(); name != "" && h.server.ops[nsid] != nil {
+			recordAnswer(answered{nsid, rec.status, name, refused}, what)
 		}
 	}
 }
+
+// heard keeps the beginning of a body.
+type heard struct {
+	body io.ReadCloser
+	kept []byte
+}
+
+func (h *heard) Read(p []byte) (int, error) {
+	n, err := h.body.Read(p)
+	h.kept = append(h.kept, p[:min(n, max(0, 64<<10-len(h.kept)))]...)
+	return n, err
+}
+
+func (h *heard) Close() error { return h.body.Close() }
 
 // recorder keeps the answer when it is an error.
 type recorder struct {
@@ -242,18 +264,23 @@ func (w *recorder) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-func (w *recorder) errorName() string {
-	if w.status < 400 {
-		return ""
-	}
+// plain is the body as it was before it was packed.
+func (w *recorder) plain() []byte {
 	body := w.body
 	if w.Header().Get("Content-Encoding") == "gzip" {
 		if z, err := gzip.NewReader(bytes.NewReader(body)); err == nil {
 			body, _ = io.ReadAll(z)
 		}
 	}
+	return body
+}
+
+func (w *recorder) errorName() string {
+	if w.status < 400 {
+		return ""
+	}
 	var e struct{ Error string }
-	if err := json.Unmarshal(body, &e); err != nil || e.Error == "" {
+	if err := json.Unmarshal(w.plain(), &e); err != nil || e.Error == "" {
 		return "(an answer without a name)"
 	}
 	return e.Error

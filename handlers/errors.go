@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,7 +115,7 @@ func translate(ctx context.Context, err error) (answer *Error, logged bool) {
 			case message == "" && errors.As(err, &own):
 				message = own.Said()
 			case message == "":
-				message = said(err)
+				message = said(err, t.sentinel)
 			}
 			answer = refuse(t.status, t.name, "%s", message)
 			answer.retry = retryAfter(t)
@@ -146,14 +147,23 @@ func (e *Error) head(h http.Header) {
 // tellsAll tells whether the answer to a failure says all that there is to say: nothing broke, and a log line for each
 // request would let strangers fill the log. What is wrong with the database it tells the log itself, once for each outage.
 func tellsAll(sentinel error) bool {
-	return slices.Contains([]error{tenant.ErrTenantSuspended, tenant.ErrTooNew, accounts.ErrBusy, fair.ErrNoBytes, repodb.ErrExportsBusy, repodb.ErrTenantQuota, repodb.ErrClosed, blob.ErrTenantQuota, blob.ErrAway, blob.ErrClosed, picture.ErrBusy,
-		db.ErrUnavailable, db.ErrFull, db.ErrUnknownOutcome}, sentinel)
+	return slices.Contains([]error{
+		tenant.ErrTenantSuspended, tenant.ErrTooNew, accounts.ErrBusy, fair.ErrNoBytes, repodb.ErrContention, repodb.ErrImportsBusy, repodb.ErrExportsBusy, repodb.ErrTenantQuota, repodb.ErrClosed,
+		blob.ErrTenantQuota, blob.ErrAway, blob.ErrClosed, picture.ErrBusy, picture.ErrTimeout,
+		db.ErrUnavailable, db.ErrFull, db.ErrUnknownOutcome,
+	}, sentinel)
 }
 
-// said is an error's own text as a client may see it: without the "package: doing this: " before it would
-// be better, so sentinels whose wrapping may tell something have a fixed message in the table instead.
-func said(err error) string {
+// said is an error's own text as a client may see it: from the sentinel on, so that what was being done here, and to which
+// row of which schema, stays in the log; and without the names of packages in front of their errors.
+func said(err, sentinel error) string {
 	s := err.Error()
+	if sentinel != nil {
+		if at := strings.Index(s, sentinel.Error()); at > 0 {
+			s = s[at:]
+		}
+	}
+	s = ofPackages.ReplaceAllString(s, "$1")
 	if len(s) > 500 {
 		s = strings.ToValidUTF8(s[:500], "") + "…"
 	}
@@ -162,6 +172,9 @@ func said(err error) string {
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
 }
+
+// ofPackages finds the packages of ours whose errors a client may read, as their errors begin.
+var ofPackages = regexp.MustCompile(`(^|: )(?:car|repo|mst|dagcbor): `)
 
 // fromHuma is what Huma calls for errors of its own: a body that does not fit. The caller's refusal, which is in the call,
 // comes before it.

@@ -107,6 +107,7 @@ type Server struct {
 	compressed http.Handler
 	json       func() []byte
 	sockets    *sockets
+	seldom     seldom
 }
 
 // New assembles the server.

@@ -95,6 +95,7 @@ type houseLog struct {
 
 func (l *houseLog) Write(p []byte) (int, error) {
 	line := strings.TrimSpace(string(p))
+	holdLog(l.t.Name(), line)
 	for {
 		old := l.text.Load()
 		var lines []string
@@ -113,6 +114,18 @@ func (l *houseLog) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
+}
+
+// elsewhere is how many lines there are about failures elsewhere.
+func (l *houseLog) elsewhere() (n int) {
+	if lines := l.text.Load(); lines != nil {
+		for _, line := range *lines {
+			if strings.Contains(line, "request failed elsewhere") {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // houseOptions is what a test wants other than usual.

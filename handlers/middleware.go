@@ -25,8 +25,9 @@ import (
 // state is what a request carries through the layers.
 type state struct {
 	tenant.Match
-	call *call      // set once a method is reached
-	addr netip.Addr // who calls
+	call   *call      // set once a method is reached
+	addr   netip.Addr // who calls
+	seldom *seldom
 	// arrival is the body, nil if none was announced.
 	arrival *arrival
 	log     *slog.Logger
@@ -64,7 +65,7 @@ func compressor(h http.Handler) http.Handler {
 }
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
-	st := &state{log: s.log, now: s.now, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), memory: s.answers}
+	st := &state{log: s.log, seldom: &s.seldom, now: s.now, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), memory: s.answers}
 	r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
 	st.arrival = arriving(rw, r)
 	st.w = &response{ResponseWriter: rw, req: r, arrival: st.arrival}
@@ -167,6 +168,14 @@ func (s *state) logCause(r *http.Request, e *Error, cause error) {
 	}
 	id := s.requestID(r)
 	s.w.Header().Set("X-Request-Id", id)
+	for _, kind := range elsewhere {
+		if errors.Is(cause, kind) {
+			if passed, ok := s.seldom.may(kind, s.start); ok {
+				s.log.Warn("request failed elsewhere", "id", id, "host", r.Host, "method", r.Method, "path", r.URL.Path, "status", e.status, "err", cause, "unsaid", passed)
+			}
+			return
+		}
+	}
 	s.log.Error("request failed", "id", id, "host", r.Host, "method", r.Method, "path", r.URL.Path, "status", e.status, "err", cause)
 }
 

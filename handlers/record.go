@@ -41,7 +41,7 @@ func (m repoMethods) prepare(t *tenant.Tenant, collection NSID, rkey RecordKey, 
 	case errors.Is(err, dagcbor.ErrLegacyBlob):
 		return p, invalid("Legacy blobs are not allowed")
 	case errors.As(err, new(*dagcbor.Error)):
-		return p, invalid("Invalid record: %s", plain(err))
+		return p, invalid("Invalid record: %s", said(err, nil))
 	case err != nil:
 		return p, err
 	}
@@ -78,16 +78,6 @@ func validateRule(t *tenant.Tenant, validate *bool) string {
 		return tenant.ValidateRequired
 	}
 	return tenant.ValidateOff
-}
-
-// plain is an error of the data model as a stranger may read it: without the package's name.
-func plain(err error) string {
-	const prefix = "dagcbor: "
-	s := said(err)
-	if len(s) > len(prefix) && equalHandle(s[:len(prefix)], prefix) {
-		s = s[len(prefix):]
-	}
-	return s
 }
 
 // swapOption reads swapCommit, beside the tenant's quotas.

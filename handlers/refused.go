@@ -67,6 +67,7 @@ func (g *group) refusedAct(ctx context.Context, d declaration, c operatorCaller,
 	}
 	err := audit.Insert(ctx, g.db.Tenant(c.Tenant.Schema).Q(), c.by().Entry(g.now(), d.nsid, subject, e.Name), int16(c.Role), map[string]string{"message": e.Message})
 	if err != nil {
-		stateOf(c.req.Context()).logCause(c.req, e, err)
+		st := stateOf(c.req.Context())
+		st.log.Error("a refused act is not in the audit log", "id", st.requestID(c.req), "host", c.req.Host, "method", d.nsid, "err", err)
 	}
 }

@@ -124,6 +124,10 @@ func TestDescribeServer(t *testing.T) {
 		r.str("contact", "email") != "x@a.test" || string(r.body) == "" {
 		t.Errorf("%s", r.body)
 	}
+	h.set(hostA, "signup", "closed") // nobody has a code, so clients offer no sign-up
+	if r = h.get(hostA, "com.atproto.server.describeServer", "").ok(); r.at("inviteCodeRequired") != true || r.at("availableUserDomains").(list)[0] != ".a.test" {
+		t.Errorf("%s", r.body)
+	}
 	if h.get(hostB, "com.atproto.server.describeServer", "").ok().str("did") != h.b.ServiceDID {
 		t.Error("the tenants are mixed up")
 	}

@@ -1,12 +1,18 @@
 package handlers
 
-import "context"
+import (
+	"context"
+
+	"github.com/auroralocus/locus/internal/tenant"
+)
 
 // describeServer tells what kind of server this is. Relays call it to decide whether a host is a PDS.
 // spec: lexicon com.atproto.server.describeServer
 func (m serverMethods) describeServer(_ context.Context, v visitor, _ *serverDescribeServerInput) (*serverDescribeServerOutput, error) {
 	s := &v.Tenant.Settings
-	invite, limit := s.InviteRequired(), s.BlobUploadLimit
+	// The lexicon has no word for a server that takes nobody. "A code is required" keeps clients from offering it, and
+	// nobody has one.
+	invite, limit := s.InviteRequired() || s.Signup == tenant.SignupClosed, s.BlobUploadLimit
 	out := &serverDescribeServerOutput{Body: serverDescribeServerOutputBody{
 		DID:                  DID(v.Tenant.ServiceDID),
 		AvailableUserDomains: v.Tenant.UserDomains(),

@@ -34,7 +34,7 @@ func (m streamMethods) subscribe(w http.ResponseWriter, r *http.Request) {
 	}
 	filter, err := firehose.NewFilter(q["wantedCollections"], q["wantedDids"], maxSize)
 	if err != nil {
-		writeError(w, invalid("%s", said(err)))
+		writeError(w, invalid("%s", said(err, nil)))
 		return
 	}
 	if q.Get("compress") == "true" || r.Header.Get("Socket-Encoding") == "zstd" {

@@ -29,7 +29,7 @@ func (m syncMethods) getBlocks(ctx context.Context, v viewerCaller, in *syncGetB
 	blocks, err := m.repos.Blocks(ctx, v.Tenant.Schema, a.AID, want)
 	var missing *repodb.MissingBlocks
 	if errors.As(err, &missing) {
-		return nil, refuse(http.StatusBadRequest, "BlockNotFound", "%s", said(missing))
+		return nil, refuse(http.StatusBadRequest, "BlockNotFound", "%s", said(missing, nil))
 	}
 	if err != nil {
 		return nil, err

@@ -445,3 +445,24 @@ func TestDevNames(t *testing.T) {
 	}
 	s.stop()
 }
+
+// TestAccountInfoShowsDeleteAfter: an operator sees when an account is going to be deleted.
+func TestAccountInfoShowsDeleteAfter(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	s := serve(t, dir)
+	status, body := s.post("localhost", "com.atproto.server.createSession", "", map[string]string{"identifier": "alice.test", "password": devPassword})
+	var session struct{ AccessJwt string }
+	if err := json.Unmarshal([]byte(body), &session); err != nil || status != http.StatusOK {
+		t.Fatalf("%d %s %v", status, body, err)
+	}
+	const at = "2031-05-06T07:08:09Z"
+	if status, body := s.post("localhost", "com.atproto.server.deactivateAccount", session.AccessJwt, map[string]string{"deleteAfter": at}); status != http.StatusOK {
+		t.Fatalf("%d %s", status, body)
+	}
+	ok, _ := commandsIn(t, dir)
+	if out := ok("account", "info", "localhost", "alice.test"); !strings.Contains(out, `"deleteAfter": "`+at+`"`) {
+		t.Errorf("account info: %s", out)
+	}
+	s.stop()
+}
