@@ -248,7 +248,9 @@ func TestServeBlobParts(t *testing.T) {
 		{[]string{"Range: bytes=0-"}, 206, n, string(data)},
 		{[]string{"Range: bytes=9999-"}, 416, -1, ""},
 		{[]string{"Range: bytes=5-1"}, 416, -1, ""},
-		{[]string{"Range: lines=1-2"}, 416, -1, ""},
+		{[]string{"Range: lines=1-2"}, 200, n, string(data)}, // an unknown unit is ignored
+		{[]string{"Range: bytes"}, 200, n, string(data)},
+		{[]string{"Range: Bytes=0-3"}, 206, 4, "<svg"},
 		{[]string{"Range: bytes=0-3", "If-Range: " + tag}, 206, 4, "<svg"},
 		{[]string{"Range: bytes=0-3", `If-Range: "another"`}, 200, n, string(data)},
 		{[]string{"Range: bytes=0-3", "If-None-Match: " + tag}, 304, -1, ""},
@@ -260,6 +262,9 @@ func TestServeBlobParts(t *testing.T) {
 		{[]string{"If-Modified-Since: Tue, 01 Jan 2036 00:00:00 GMT"}, 200, n, string(data)}, // no dates: the ETag says all
 	} {
 		for _, verb := range []string{"GET", "HEAD"} {
+			if verb == "HEAD" && (one.status == 206 || one.status == 416) {
+				one.status, one.length = 200, n // only GET has parts
+			}
 			r := h.raw(verb, hostA, "/xrpc/com.atproto.sync.getBlob"+params("did", alice.did, "cid", cid), nil, one.headers...)
 			if r.status != one.status || verb == "GET" && one.length >= 0 && string(r.body) != one.body || verb == "HEAD" && len(r.body) > 0 ||
 				one.length >= 0 && r.header.Get("Content-Length") != fmt.Sprint(one.length) {

@@ -75,6 +75,7 @@ func (p imagePages) serve(w http.ResponseWriter, r *http.Request) error {
 	h.Set("ETag", `"`+c.String()+"."+preset.Name+"."+string(f)+`"`)
 	h.Set("Cache-Control", blobAge)
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	knownRange(r)
 	http.ServeContent(&fileAnswer{ResponseWriter: w}, r, "", time.Time{}, file)
 	return nil
 }

@@ -67,6 +67,9 @@ func TestImageVariants(t *testing.T) {
 	if r := alice.variant("avatar", c, "@webp", "Range: bytes=0-3"); r.status != http.StatusPartialContent || string(r.body) != "RIFF" {
 		t.Error(r.status, string(r.body))
 	}
+	if r := alice.variant("avatar", c, "@webp", "Range: lines=0-3"); r.status != http.StatusOK {
+		t.Error("an unknown unit of parts:", r.status)
+	}
 	if r := h.raw("HEAD", alice.host, "/img/avatar/"+alice.did+"/"+c+"@webp", nil); r.status != 200 || len(r.body) != 0 || r.header.Get("Content-Length") == "" {
 		t.Error(r.status, r.header)
 	}

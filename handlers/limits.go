@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/limit"
 )
 
@@ -149,7 +150,7 @@ func (in *repoApplyWritesInput) limitCost() (n int64) {
 }
 
 func (in *serverCreateSessionInput) limitIdentifier() string {
-	return strings.ToLower(strings.TrimSpace(in.Body.Identifier))
+	return accounts.Identifier(in.Body.Identifier)
 }
 
 // charge counts a call of a method, after its caller and body were found good and before its handler.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 
+	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/repo/dagcbor"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -51,8 +51,5 @@ func appendRecordView(b []byte, did, path string, r repodb.Record) []byte {
 
 // lowerHandle is the identifier as it is stored: handles are lower case, DIDs are what they are.
 func lowerHandle(id AtIdentifier) string {
-	if strings.HasPrefix(string(id), "did:") {
-		return string(id)
-	}
-	return strings.ToLower(string(id))
+	return accounts.Identifier(string(id))
 }

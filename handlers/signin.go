@@ -51,7 +51,7 @@ func (g signinGuard) enter(ctx context.Context, v visitor, identifier string) (a
 	if !st.limited(v.req, g.limits) {
 		return a, nil
 	}
-	id, addr := strings.ToLower(strings.TrimSpace(identifier)), addressKey(v.Addr())
+	id, addr := accounts.Identifier(identifier), addressKey(v.Addr())
 	a.pair, a.account, a.addr = failureKey("p", id, addr), failureKey("a", id), failureKey("d", addr)
 	rows, err := a.tdb.Q().ListSigninFailures(ctx, []string{a.pair, a.account, a.addr})
 	if err != nil {

@@ -72,6 +72,21 @@ const blobAge = "public, max-age=3600"
 // spec: RFC 9110 section 14.2
 const maxRanges = 16
 
+// knownRange takes a Range away that is not to be followed: of another verb than GET, of a unit other than bytes, of too
+// many parts. The answer is then the whole.
+// spec: RFC 9110 section 14.2
+func knownRange(r *http.Request) {
+	asked := r.Header.Get("Range")
+	unit, parts, ok := strings.Cut(asked, "=")
+	switch {
+	case asked == "":
+	case r.Method != http.MethodGet || !ok || !strings.EqualFold(unit, "bytes") || strings.Count(parts, ",") >= maxRanges:
+		r.Header.Del("Range")
+	default:
+		r.Header.Set("Range", "bytes="+parts) // units have no case; net/http's does
+	}
+}
+
 // serveBlob answers with a blob's bytes: Range, If-None-Match, HEAD, and sendfile from a disk.
 func serveBlob(w http.ResponseWriter, r *http.Request, f *blob.Opened) {
 	h := w.Header()
@@ -82,9 +97,7 @@ func serveBlob(w http.ResponseWriter, r *http.Request, f *blob.Opened) {
 	if h.Get("Cache-Control") == "" { // the gate says "private" to those who signed in
 		h.Set("Cache-Control", blobAge)
 	}
-	if strings.Count(r.Header.Get("Range"), ",") >= maxRanges {
-		r.Header.Del("Range")
-	}
+	knownRange(r)
 	var content io.ReadSeeker = f.ReadSeekCloser // an *os.File of a disk's: net/http hands it to the kernel
 	http.ServeContent(&fileAnswer{ResponseWriter: w}, r, "", time.Time{}, content)
 }

@@ -63,7 +63,7 @@ func (c *accountListCmd) Run(ctx context.Context, log *slog.Logger) error {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer out.Flush()
 	for after, n := int64(0), 0; ; {
-		page, err := account.Search(ctx, a.db.Tenant(t.Schema).Q(), strings.ToLower(c.Find), true, after, 500)
+		page, err := account.Search(ctx, a.db.Tenant(t.Schema).Q(), account.Identifier(c.Find), true, after, 500)
 		if err != nil || len(page) == 0 {
 			return err
 		}

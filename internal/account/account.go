@@ -129,10 +129,20 @@ func ByEmail(ctx context.Context, q *tenantdb.Queries, email string) (*Account, 
 	return found(tenantdb.GetAccountByDIDRow(row), err)
 }
 
-// ByIdentifier finds an account by what a person types to sign in: DID, address or handle, in any case. Errors:
-// [ErrNotFound].
+// Identifier is what a person types to name an account, as it is stored: an address or handle in lower case, a DID as it
+// is, because its case means something.
+// spec: did#at-protocol-did-identifier-syntax
+func Identifier(typed string) string {
+	typed = strings.TrimSpace(typed)
+	if strings.HasPrefix(typed, "did:") {
+		return typed
+	}
+	return strings.ToLower(typed)
+}
+
+// ByIdentifier finds an account by what a person types to sign in: DID, address or handle. Errors: [ErrNotFound].
 func ByIdentifier(ctx context.Context, q *tenantdb.Queries, identifier string) (*Account, error) {
-	id := strings.ToLower(strings.TrimSpace(identifier))
+	id := Identifier(identifier)
 	switch {
 	case id == "" || len(id) > maxIdentifier || !isText(id):
 		return nil, ErrNotFound

@@ -86,10 +86,7 @@ func (c *Cache) ByHandle(ctx context.Context, schema db.Schema, handle string, m
 
 // ByName finds an account by DID or handle, as the parameters called repo have it.
 func (c *Cache) ByName(ctx context.Context, schema db.Schema, name string, maxAge time.Duration) (Actor, error) {
-	if !strings.HasPrefix(name, "did:") {
-		name = strings.ToLower(name)
-	}
-	return c.find(ctx, cacheKey{schema, name}, maxAge)
+	return c.find(ctx, cacheKey{schema, Identifier(name)}, maxAge)
 }
 
 func (c *Cache) find(ctx context.Context, key cacheKey, maxAge time.Duration) (Actor, error) {

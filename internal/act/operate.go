@@ -64,10 +64,11 @@ func (a *Acts) SetEmail(ctx context.Context, t *tenant.Tenant, by Operator, iden
 
 // named is the account with a DID or a handle.
 func (a *Acts) named(ctx context.Context, t *tenant.Tenant, identifier string) (*accounts.Account, error) {
-	if strings.HasPrefix(identifier, "did:") {
-		return a.find(ctx, t, identifier)
+	id := accounts.Identifier(identifier)
+	if strings.HasPrefix(id, "did:") {
+		return a.find(ctx, t, id)
 	}
-	return accounts.ByHandle(ctx, a.DB.Tenant(t.Schema).Q(), strings.ToLower(identifier))
+	return accounts.ByHandle(ctx, a.DB.Tenant(t.Schema).Q(), id)
 }
 
 // Message is what an operator writes to an account.

@@ -245,6 +245,8 @@ func TestWebURL(t *testing.T) {
 	for _, c := range []struct{ did, prod, dev string }{
 		{"did:web:example.com", "https://example.com", "https://example.com"},
 		{"did:web:localhost%3A2583", "", "http://localhost:2583"},
+		{"did:web:localhost%3a2583", "", "http://localhost:2583"},
+		{"did:web:Example.com", "https://Example.com", "https://Example.com"},
 		{"did:web:beta.localhost%3A2583", "", "http://beta.localhost:2583"},
 		{"did:web:localhost", "", "http://localhost"},
 		{"did:web:localhost%3A0", "", ""},
