@@ -120,6 +120,8 @@ var moreErrors = map[string][]errorKind{
 	"com.atproto.repo.putRecord":                kinds(recordRefused, quotaRefused),
 	"com.atproto.repo.uploadBlob":               kinds(serviceErrors, noSuchRepo, refused400("BlobQuotaExceeded"), storeFails, []errorKind{{http.StatusInsufficientStorage, "InsufficientStorage"}}),
 	"com.atproto.server.activateAccount":        refused400("AccountNotFound"),
+	"com.atproto.server.createAppPassword":      refused400("AuthFactorTokenRequired"),
+	"com.atproto.server.updateEmail":            refused400("AuthFactorTokenRequired"),
 	"com.atproto.server.createAccount":          kinds(notTheOwn, serviceErrors),
 	"com.atproto.server.createSession":          kinds(notTheOwn, refused400("InvalidToken", "ExpiredToken")),
 	"com.atproto.server.deleteAccount":          notTheOwn,

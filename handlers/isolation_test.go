@@ -179,6 +179,8 @@ func (p *isolationPair) calls(nsid string) (calls []isolationCall, lenient bool)
 		return procedure(obj{"password": userPassword}), false
 	case "org.auroralocus.server.confirmAuthenticator":
 		return procedure(obj{"code": "000000"}), true
+	case "org.auroralocus.server.confirmSession":
+		return procedure(obj{"password": userPassword}), false
 	case "org.auroralocus.server.createBackupCodes", "org.auroralocus.server.disableAuthenticator":
 		return procedure(obj{"password": userPassword, "code": "000000"}), true // nothing is on
 	case "org.auroralocus.server.setEmailFactor":

@@ -105,6 +105,7 @@ var lexicons = map[string]lexiconMethod{
 	"org.auroralocus.admin.setRecordLimits":             {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"NotFound"}},
 	"org.auroralocus.server.beginAuthenticator":         {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorExists"}},
 	"org.auroralocus.server.confirmAuthenticator":       {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidToken", "AuthenticatorNotFound"}},
+	"org.auroralocus.server.confirmSession":             {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken"}},
 	"org.auroralocus.server.createBackupCodes":          {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
 	"org.auroralocus.server.disableAuthenticator":       {kind: procedureKind, input: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
 	"org.auroralocus.server.getSecondFactor":            {kind: queryKind, output: "application/json"},
@@ -1429,6 +1430,25 @@ type locusServerConfirmAuthenticatorInputBody struct {
 }
 
 type locusServerConfirmAuthenticatorOutput struct{ Body locusServerDefsBackupCodes }
+
+// locusServerConfirmSessionInput: procedure org.auroralocus.server.confirmSession
+type locusServerConfirmSessionInput struct {
+	Body locusServerConfirmSessionInputBody
+}
+
+type locusServerConfirmSessionInputBody struct {
+	Password string `json:"password" doc:"The account's main password."`
+	Code     string `json:"code,omitzero" doc:"A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on." maxLength:"64"`
+}
+
+type locusServerConfirmSessionOutput struct {
+	Body locusServerConfirmSessionOutputBody
+}
+
+type locusServerConfirmSessionOutputBody struct {
+	AccessJwt string   `json:"accessJwt" doc:"An access token of the same account, to be used in place of the session's own."`
+	ExpiresAt Datetime `json:"expiresAt" doc:"Until when."`
+}
 
 // locusServerCreateBackupCodesInput: procedure org.auroralocus.server.createBackupCodes
 type locusServerCreateBackupCodesInput struct {

@@ -26,6 +26,7 @@ func (m locusServerMethods) register(g *group) {
 	account(g, procedure("org.auroralocus.server.confirmAuthenticator").takes(own).noting("code of the new app"), noOAuth, m.confirmAuthenticator)
 	account(g, procedure("org.auroralocus.server.disableAuthenticator").takes(own).noting("main password and code"), noOAuth, m.disableAuthenticator)
 	account(g, procedure("org.auroralocus.server.createBackupCodes").takes(own).noting("main password and code"), noOAuth, m.createBackupCodes)
+	account(g, procedure("org.auroralocus.server.confirmSession").takes(own).noting("main password and code"), noOAuth, m.confirmSession)
 	account(g, procedure("org.auroralocus.server.setEmailFactor").takes(own).noting("main password and code"), noOAuth, m.setEmailFactor)
 	account(g, query("org.auroralocus.server.getUsage").takes(auth.Std), anyOAuth, m.getUsage)
 }
@@ -67,7 +68,7 @@ func (m locusServerMethods) protect(ctx context.Context, c accountCaller, by *pr
 			}
 			if by.code == "" {
 				// It mails a code, if that is the factor, and asks for one in any case.
-				if err := m.server.secondFactor(ctx, c.visitor, secrets, a, "", mail.KindFactorChange); err != nil {
+				if _, err := m.server.secondFactor(ctx, c.visitor, secrets, a, "", mail.KindFactorChange); err != nil {
 					return err
 				}
 			} else if factors, err := secondFactors(ctx, t.Q(), a.AID); err != nil {

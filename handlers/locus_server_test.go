@@ -242,7 +242,7 @@ func TestGuessingWithASession(t *testing.T) {
 		h.clock.add(time.Second)
 	}
 	h.clock.add(10 * time.Minute)
-	for _, method := range []string{"beginAuthenticator", "createBackupCodes", "disableAuthenticator", "setEmailFactor"} {
+	for _, method := range []string{"beginAuthenticator", "createBackupCodes", "disableAuthenticator", "setEmailFactor", "confirmSession"} {
 		r := alice.call(ownServer+method, obj{"password": "wrong", "enabled": true})
 		r.fails(400, "WrongPassword", "")
 		r = alice.protect(method, "enabled", true)

@@ -27,6 +27,13 @@ func (m serverMethods) createAppPassword(ctx context.Context, c accountCaller, i
 	}
 	password := accounts.NewAppPassword()
 	err = m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		factors, err := secondFactors(ctx, q, c.AID)
+		if err == nil {
+			err = m.confirmed(c, factors)
+		}
+		if err != nil {
+			return err
+		}
 		return accounts.InsertAppPassword(ctx, q, secrets.Typed(), c.AID, p, password)
 	})
 	if errors.Is(err, accounts.ErrNotFound) {

@@ -25,8 +25,9 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 		return nil, err
 	}
 	a, app, err := m.passwords.SignIn(ctx, v.path(), t.Q(), secrets.Typed(), in.Body.Identifier, in.Body.Password)
+	proven := false
 	if err == nil && app == nil {
-		err = m.secondFactor(ctx, v, secrets, a, in.Body.AuthFactorToken, mail.KindSignIn)
+		proven, err = m.secondFactor(ctx, v, secrets, a, in.Body.AuthFactorToken, mail.KindSignIn)
 	}
 	if err := attempt.leave(ctx, err); err != nil {
 		return nil, err
@@ -71,7 +72,11 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 			return nil, err
 		}
 	}
-	pair, err := m.sessions.Mint(v.Tenant, secrets, scope, a.DID, epochs, token)
+	mint := m.sessions.Mint
+	if proven {
+		mint = m.sessions.MintProven
+	}
+	pair, err := mint(v.Tenant, secrets, scope, a.DID, epochs, token)
 	if err != nil {
 		return nil, err
 	}
@@ -120,35 +125,35 @@ func (m serverMethods) fullScope(ctx context.Context, q *tenantdb.Queries, a *ac
 }
 
 // secondFactor asks for what the account wants beside its main password. Without a code one is mailed, unless an
-// authenticator app shows one; kind says what for.
-func (m serverMethods) secondFactor(ctx context.Context, v visitor, secrets *auth.Secrets, a *accounts.Account, code string, kind mail.Kind) error {
+// authenticator app shows one; kind says what for. shown: there was a code, and it was right.
+func (m serverMethods) secondFactor(ctx context.Context, v visitor, secrets *auth.Secrets, a *accounts.Account, code string, kind mail.Kind) (shown bool, err error) {
 	t := m.db.Tenant(v.Tenant.Schema)
 	factors, err := accounts.SecondFactors(ctx, t.Q(), a.AID)
 	switch {
 	case err != nil || !factors.Any():
-		return err
+		return false, err
 	case code != "":
 		guessed, err := m.guard.guess(ctx, v, a.DID, factors, code)
 		if err != nil {
-			return err
+			return false, err
 		}
 		err = t.Tx(ctx, func(q *tenantdb.Queries) error {
 			return accounts.UseFactor(ctx, q, m.keys, secrets.Typed(), v.Tenant.Schema, m.now(), a.AID, factors, code)
 		})
 		if err != nil {
-			return err
+			return false, err
 		}
-		return guessed(ctx)
+		return true, guessed(ctx)
 	case factors.App:
-		return accounts.ErrFactorApp
+		return false, accounts.ErrFactorApp
 	}
 	if m.guard.mayMail(v, a.DID, codeMails...) {
 		_, err = m.mail.sendAs(ctx, v, accounts.TokenSignIn, kind, func(*tenantdb.Queries) (*accounts.Account, error) { return a, nil })
 		if err != nil {
-			return err
+			return false, err
 		}
 	}
-	return accounts.ErrFactorMailed
+	return false, accounts.ErrFactorMailed
 }
 
 // sessionInfo is what the three session answers say of an account beside its address.

@@ -8,7 +8,8 @@ import (
 	accounts "github.com/auroralocus/locus/internal/account"
 )
 
-// updateEmail gives the account another address, by a token if the present one is confirmed. The new one is not. With
+// updateEmail gives the account another address, by a token if the present one is confirmed, and only after a code if an
+// authenticator app is on. The new one is not. With
 // the present address and emailAuthFactor it only switches mailed sign-in codes on or off; on needs no token ([onlyFactor]).
 // spec: lexicon com.atproto.server.updateEmail
 func (m serverMethods) updateEmail(ctx context.Context, c accountCaller, in *serverUpdateEmailInput) (*serverUpdateEmailOutput, error) {
@@ -28,6 +29,13 @@ func (m serverMethods) updateEmail(ctx context.Context, c accountCaller, in *ser
 		factor := in.Body.EmailAuthFactor
 		if a.Email == email && factor != nil && *factor {
 			return onlyFactor(ctx, q, a)
+		}
+		factors, err := secondFactors(ctx, q, a.AID)
+		if err == nil && factors.App { // a mailed code alone is what the token below is
+			err = m.confirmed(c, factors)
+		}
+		if err != nil {
+			return err
 		}
 		if a.EmailConfirmed {
 			if in.Body.Token == "" {

@@ -96,6 +96,7 @@ var summaries = map[string]string{
 	"org.auroralocus.admin.setRecordLimits":             "Limit how many records an account, or each, may have and what they may take.",
 	"org.auroralocus.server.beginAuthenticator":         "Draw the secret of an authenticator app.",
 	"org.auroralocus.server.confirmAuthenticator":       "Switch the authenticator app on, by a code of it.",
+	"org.auroralocus.server.confirmSession":             "Show a second factor again, before app passwords or the address are changed.",
 	"org.auroralocus.server.createBackupCodes":          "Draw new backup codes.",
 	"org.auroralocus.server.disableAuthenticator":       "Switch the authenticator app off.",
 	"org.auroralocus.server.getSecondFactor":            "Which second factors the account asks for.",

@@ -90,6 +90,7 @@ var translations = []translation{
 	{accounts.ErrDIDDocument, http.StatusBadRequest, "InvalidRequest", ""},
 	{accounts.ErrFactorMailed, http.StatusUnauthorized, "AuthFactorTokenRequired", "A sign in code has been sent to your email address"},
 	{accounts.ErrFactorApp, http.StatusUnauthorized, "AuthFactorTokenRequired", "A code of your authenticator app is needed"},
+	{accounts.ErrFactorOld, http.StatusBadRequest, "AuthFactorTokenRequired", "A second factor is on: sign in with a code, or call org.auroralocus.server.confirmSession, and do this within ten minutes"},
 	{accounts.ErrEmailUnconfirmed, http.StatusBadRequest, "InvalidRequest", "The email address is not confirmed"},
 	{accounts.ErrAuthenticatorOn, http.StatusBadRequest, "AuthenticatorExists", "An authenticator app is on: switch it off first"},
 	{accounts.ErrNoAuthenticator, http.StatusBadRequest, "AuthenticatorNotFound", "There is no such authenticator app"},

@@ -28,6 +28,9 @@ var (
 	ErrFactorMailed = errors.New("a mailed code is needed")
 	// ErrFactorApp: 401 AuthFactorTokenRequired "A code of your authenticator app is needed".
 	ErrFactorApp = errors.New("a code of the authenticator app is needed")
+	// ErrFactorOld: 400 AuthFactorTokenRequired. A second factor is on, and none was shown for this token lately. Not 401: the
+	// session is good, and clients end it on that.
+	ErrFactorOld = errors.New("a second factor must be shown again")
 	// ErrEmailUnconfirmed: 400 InvalidRequest "The email address is not confirmed".
 	ErrEmailUnconfirmed = errors.New("the email address is not confirmed")
 	// ErrAuthenticatorOn: 400 AuthenticatorExists. One must be switched off before another is begun, which takes a code.

@@ -139,7 +139,12 @@ type Account struct {
 	Scope       Scope
 	TakenDown   bool
 	Deactivated bool
+
+	proven time.Time // when a second factor was shown for the token; zero: not
 }
+
+// ProvenSince says whether a second factor was shown for the caller's token not earlier than that.
+func (a Account) ProvenSince(at time.Time) bool { return !a.proven.IsZero() && !a.proven.Before(at) }
 
 // Refresh is a caller with a refresh token that is ours and well-formed. Whether it still counts is for [Rotate] to
 // say, in the transaction that uses it.

@@ -132,7 +132,11 @@ func (s *Sessions) Account(ctx context.Context, t *tenant.Tenant, authorization 
 	case a.Deactivated && accept&refuseDeactivated != 0:
 		return Account{}, ErrAccountDeactivated
 	}
-	return Account{AID: a.AID, DID: a.DID, Handle: a.Handle, Scope: c.Scope, TakenDown: a.TakenDown, Deactivated: a.Deactivated}, nil
+	out := Account{AID: a.AID, DID: a.DID, Handle: a.Handle, Scope: c.Scope, TakenDown: a.TakenDown, Deactivated: a.Deactivated}
+	if c.Proven > 0 {
+		out.proven = time.Unix(c.Proven, 0)
+	}
+	return out, nil
 }
 
 // Refresh establishes the caller of refreshSession and, with expiredToo, of deleteSession. Errors as of

@@ -20,6 +20,8 @@ const (
 	// RefreshGrace is how long a refresh token that was used goes on giving the same next one: two tabs that race, and a
 	// client that lost the answer, stay on one chain.
 	RefreshGrace = 2 * time.Hour
+	// ProvenLife is how long a second factor that was shown counts for the access token that it was shown for.
+	ProvenLife = 10 * time.Minute
 )
 
 const (
@@ -42,9 +44,11 @@ type claims struct {
 	Exp   int64  `json:"exp"`
 	Jti   string `json:"jti,omitempty"`
 	// Epoch, of access tokens: which of the account's sessions they belong to.
-	Epoch int64          `json:"epoch,omitzero"`
-	Cnf   jsontext.Value `json:"cnf,omitempty"`
-	Lxm   jsontext.Value `json:"lxm,omitempty"`
+	Epoch int64 `json:"epoch,omitzero"`
+	// Proven, of access tokens: when a second factor was proven for this very token. None that follows has it.
+	Proven int64          `json:"proven,omitzero"`
+	Cnf    jsontext.Value `json:"cnf,omitempty"`
+	Lxm    jsontext.Value `json:"lxm,omitempty"`
 }
 
 // NewTokenID makes a refresh token's id: 32 random bytes.
@@ -63,12 +67,33 @@ type Pair struct {
 // Mint makes the two tokens of a session. refresh names the row that backs the refresh token; for [ScopeTakendown] no
 // row is stored, so that the session cannot be prolonged. Neither token outlives the row's time. epochs are the account's as [Hold] gave them.
 func (s *Sessions) Mint(t *tenant.Tenant, keys *Secrets, scope Scope, did string, epochs account.Epochs, refresh RefreshRow) (Pair, error) {
+	return s.mint(t, keys, scope, did, epochs, refresh, 0)
+}
+
+// MintProven is Mint for who has just shown a second factor: see [Account.ProvenSince].
+func (s *Sessions) MintProven(t *tenant.Tenant, keys *Secrets, scope Scope, did string, epochs account.Epochs, refresh RefreshRow) (Pair, error) {
+	return s.mint(t, keys, scope, did, epochs, refresh, s.now().Unix())
+}
+
+// Confirm makes an access token beside those of a session of the main password, whose owner has just shown its second
+// factor. It is good as long as that counts.
+func (s *Sessions) Confirm(t *tenant.Tenant, keys *Secrets, did string, epochs account.Epochs) (access string, until time.Time, err error) {
+	now := s.now()
+	until = now.Add(ProvenLife).UTC().Truncate(time.Second)
+	body, err := json.Marshal(claims{Scope: ScopeAccess, Aud: t.ServiceDID, Sub: did, Iat: now.Unix(), Exp: until.Unix(), Epoch: epochs.Of(false), Proven: now.Unix()})
+	if err != nil {
+		return "", until, fmt.Errorf("access token: %w", err)
+	}
+	return appendJWS(accessHead, body, keys.jwt.Sign), until, nil
+}
+
+func (s *Sessions) mint(t *tenant.Tenant, keys *Secrets, scope Scope, did string, epochs account.Epochs, refresh RefreshRow, proven int64) (Pair, error) {
 	now := s.now()
 	until := now.Add(AccessLife)
 	if refresh.ExpiresAt.Before(until) {
 		until = refresh.ExpiresAt
 	}
-	access, err := json.Marshal(claims{Scope: scope, Aud: t.ServiceDID, Sub: did, Iat: now.Unix(), Exp: until.Unix(), Epoch: epochs.Of(scope.App())})
+	access, err := json.Marshal(claims{Scope: scope, Aud: t.ServiceDID, Sub: did, Iat: now.Unix(), Exp: until.Unix(), Epoch: epochs.Of(scope.App()), Proven: proven})
 	if err != nil {
 		return Pair{}, fmt.Errorf("access token: %w", err)
 	}

@@ -662,6 +662,24 @@ type LocusServerConfirmAuthenticatorInputBody struct {
 	Code string `json:"code"`
 }
 
+// LocusServerConfirmSessionInputBody defines model for LocusServerConfirmSessionInputBody.
+type LocusServerConfirmSessionInputBody struct {
+	// Code A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on.
+	Code *string `json:"code,omitempty"`
+
+	// Password The account's main password.
+	Password string `json:"password"`
+}
+
+// LocusServerConfirmSessionOutputBody defines model for LocusServerConfirmSessionOutputBody.
+type LocusServerConfirmSessionOutputBody struct {
+	// AccessJwt An access token of the same account, to be used in place of the session's own.
+	AccessJwt string `json:"accessJwt"`
+
+	// ExpiresAt Until when.
+	ExpiresAt string `json:"expiresAt"`
+}
+
 // LocusServerCreateBackupCodesInputBody defines model for LocusServerCreateBackupCodesInputBody.
 type LocusServerCreateBackupCodesInputBody struct {
 	// Code A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on.
@@ -1654,6 +1672,9 @@ type OrgAuroralocusServerBeginAuthenticatorJSONRequestBody = LocusServerBeginAut
 
 // OrgAuroralocusServerConfirmAuthenticatorJSONRequestBody defines body for OrgAuroralocusServerConfirmAuthenticator for application/json ContentType.
 type OrgAuroralocusServerConfirmAuthenticatorJSONRequestBody = LocusServerConfirmAuthenticatorInputBody
+
+// OrgAuroralocusServerConfirmSessionJSONRequestBody defines body for OrgAuroralocusServerConfirmSession for application/json ContentType.
+type OrgAuroralocusServerConfirmSessionJSONRequestBody = LocusServerConfirmSessionInputBody
 
 // OrgAuroralocusServerCreateBackupCodesJSONRequestBody defines body for OrgAuroralocusServerCreateBackupCodes for application/json ContentType.
 type OrgAuroralocusServerCreateBackupCodesJSONRequestBody = LocusServerCreateBackupCodesInputBody
@@ -3339,6 +3360,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /xrpc/org.auroralocus.server.confirmAuthenticator (the `OrgAuroralocusServerConfirmAuthenticator` operationId).
 	OrgAuroralocusServerConfirmAuthenticator(ctx context.Context, body OrgAuroralocusServerConfirmAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerConfirmSessionWithBody Show a second factor again, before app passwords or the address are changed.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.confirmSession (the `OrgAuroralocusServerConfirmSession` operationId).
+	OrgAuroralocusServerConfirmSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerConfirmSession Show a second factor again, before app passwords or the address are changed.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.confirmSession (the `OrgAuroralocusServerConfirmSession` operationId).
+	OrgAuroralocusServerConfirmSession(ctx context.Context, body OrgAuroralocusServerConfirmSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// OrgAuroralocusServerCreateBackupCodesWithBody Draw new backup codes.
 	//
@@ -5585,6 +5624,44 @@ func (c *Client) OrgAuroralocusServerConfirmAuthenticatorWithBody(ctx context.Co
 // Corresponds with POST /xrpc/org.auroralocus.server.confirmAuthenticator (the `OrgAuroralocusServerConfirmAuthenticator` operationId).
 func (c *Client) OrgAuroralocusServerConfirmAuthenticator(ctx context.Context, body OrgAuroralocusServerConfirmAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewOrgAuroralocusServerConfirmAuthenticatorRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerConfirmSessionWithBody Show a second factor again, before app passwords or the address are changed.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.confirmSession (the `OrgAuroralocusServerConfirmSession` operationId).
+func (c *Client) OrgAuroralocusServerConfirmSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerConfirmSessionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerConfirmSession Show a second factor again, before app passwords or the address are changed.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.confirmSession (the `OrgAuroralocusServerConfirmSession` operationId).
+func (c *Client) OrgAuroralocusServerConfirmSession(ctx context.Context, body OrgAuroralocusServerConfirmSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerConfirmSessionRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -9724,6 +9801,46 @@ func NewOrgAuroralocusServerConfirmAuthenticatorRequestWithBody(server string, c
 	return req, nil
 }
 
+// NewOrgAuroralocusServerConfirmSessionRequest calls the generic OrgAuroralocusServerConfirmSession builder with application/json body
+func NewOrgAuroralocusServerConfirmSessionRequest(server string, body OrgAuroralocusServerConfirmSessionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOrgAuroralocusServerConfirmSessionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewOrgAuroralocusServerConfirmSessionRequestWithBody constructs an http.Request for the OrgAuroralocusServerConfirmSession method, with any body, and a specified content type
+func NewOrgAuroralocusServerConfirmSessionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.server.confirmSession")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewOrgAuroralocusServerCreateBackupCodesRequest calls the generic OrgAuroralocusServerCreateBackupCodes builder with application/json body
 func NewOrgAuroralocusServerCreateBackupCodesRequest(server string, body OrgAuroralocusServerCreateBackupCodesJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -11019,6 +11136,24 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /xrpc/org.auroralocus.server.confirmAuthenticator (the `OrgAuroralocusServerConfirmAuthenticator` operationId).
 	OrgAuroralocusServerConfirmAuthenticatorWithResponse(ctx context.Context, body OrgAuroralocusServerConfirmAuthenticatorJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerConfirmAuthenticatorResponse, error)
+
+	// OrgAuroralocusServerConfirmSessionWithBodyWithResponse Show a second factor again, before app passwords or the address are changed.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.confirmSession (the `OrgAuroralocusServerConfirmSession` operationId).
+	OrgAuroralocusServerConfirmSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerConfirmSessionResponse, error)
+
+	// OrgAuroralocusServerConfirmSessionWithResponse Show a second factor again, before app passwords or the address are changed.
+	//
+	// For signed-in accounts (full noTD).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.confirmSession (the `OrgAuroralocusServerConfirmSession` operationId).
+	OrgAuroralocusServerConfirmSessionWithResponse(ctx context.Context, body OrgAuroralocusServerConfirmSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerConfirmSessionResponse, error)
 
 	// OrgAuroralocusServerCreateBackupCodesWithBodyWithResponse Draw new backup codes.
 	//
@@ -15503,6 +15638,61 @@ func (r OrgAuroralocusServerConfirmAuthenticatorResponse) ContentType() string {
 	return ""
 }
 
+type OrgAuroralocusServerConfirmSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LocusServerConfirmSessionOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OrgAuroralocusServerConfirmSessionResponse) GetJSON200() *LocusServerConfirmSessionOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusServerConfirmSessionResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusServerConfirmSessionResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusServerConfirmSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusServerConfirmSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusServerConfirmSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusServerConfirmSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type OrgAuroralocusServerCreateBackupCodesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17560,6 +17750,36 @@ func (c *ClientWithResponses) OrgAuroralocusServerConfirmAuthenticatorWithRespon
 		return nil, err
 	}
 	return ParseOrgAuroralocusServerConfirmAuthenticatorResponse(rsp)
+}
+
+// OrgAuroralocusServerConfirmSessionWithBodyWithResponse Show a second factor again, before app passwords or the address are changed.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.confirmSession (the `OrgAuroralocusServerConfirmSession` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerConfirmSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerConfirmSessionResponse, error) {
+	rsp, err := c.OrgAuroralocusServerConfirmSessionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerConfirmSessionResponse(rsp)
+}
+
+// OrgAuroralocusServerConfirmSessionWithResponse Show a second factor again, before app passwords or the address are changed.
+//
+// For signed-in accounts (full noTD).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.confirmSession (the `OrgAuroralocusServerConfirmSession` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerConfirmSessionWithResponse(ctx context.Context, body OrgAuroralocusServerConfirmSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerConfirmSessionResponse, error) {
+	rsp, err := c.OrgAuroralocusServerConfirmSession(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerConfirmSessionResponse(rsp)
 }
 
 // OrgAuroralocusServerCreateBackupCodesWithBodyWithResponse Draw new backup codes.
@@ -20883,6 +21103,46 @@ func ParseOrgAuroralocusServerConfirmAuthenticatorResponse(rsp *http.Response) (
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest LocusServerDefsBackupCodes
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusServerConfirmSessionResponse parses an HTTP response from a OrgAuroralocusServerConfirmSessionWithResponse call
+func ParseOrgAuroralocusServerConfirmSessionResponse(rsp *http.Response) (*OrgAuroralocusServerConfirmSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusServerConfirmSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LocusServerConfirmSessionOutputBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
