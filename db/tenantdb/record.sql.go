@@ -179,6 +179,110 @@ func (q *Queries) ListCollections(ctx context.Context, arg ListCollectionsParams
 	return items, nil
 }
 
+const ListLargeRecordsAsc = `-- name: ListLargeRecordsAsc :many
+SELECT s.path, s.cid, s.value FROM (
+  SELECT r.path, r.cid, r.value, sum(octet_length(r.value)) OVER (ORDER BY r.path ROWS UNBOUNDED PRECEDING) - octet_length(r.value) AS before
+  FROM (
+    SELECT path, cid, value FROM pds_tenant.record
+    WHERE aid = $1 AND path > $2::text AND path < $3::text AND takedown_ref IS NULL
+    ORDER BY path LIMIT $4::int
+  ) r
+) s WHERE s.before < $5::bigint ORDER BY s.path
+`
+
+type ListLargeRecordsAscParams struct {
+	AID      int64
+	Lo       string
+	Hi       string
+	MaxRows  int32
+	MaxBytes int64
+}
+
+type ListLargeRecordsAscRow struct {
+	Path  string
+	CID   []byte
+	Value []byte
+}
+
+func (q *Queries) ListLargeRecordsAsc(ctx context.Context, arg ListLargeRecordsAscParams) ([]ListLargeRecordsAscRow, error) {
+	rows, err := q.db.Query(ctx, ListLargeRecordsAsc,
+		arg.AID,
+		arg.Lo,
+		arg.Hi,
+		arg.MaxRows,
+		arg.MaxBytes,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListLargeRecordsAscRow
+	for rows.Next() {
+		var i ListLargeRecordsAscRow
+		if err := rows.Scan(&i.Path, &i.CID, &i.Value); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListLargeRecordsDesc = `-- name: ListLargeRecordsDesc :many
+SELECT s.path, s.cid, s.value FROM (
+  SELECT r.path, r.cid, r.value, sum(octet_length(r.value)) OVER (ORDER BY r.path DESC ROWS UNBOUNDED PRECEDING) - octet_length(r.value) AS before
+  FROM (
+    SELECT path, cid, value FROM pds_tenant.record
+    WHERE aid = $1 AND path > $2::text AND path < $3::text AND takedown_ref IS NULL
+    ORDER BY path DESC LIMIT $4::int
+  ) r
+) s WHERE s.before < $5::bigint ORDER BY s.path DESC
+`
+
+type ListLargeRecordsDescParams struct {
+	AID      int64
+	Lo       string
+	Hi       string
+	MaxRows  int32
+	MaxBytes int64
+}
+
+type ListLargeRecordsDescRow struct {
+	Path  string
+	CID   []byte
+	Value []byte
+}
+
+// The same for a page with large values: it ends with the record that makes it @max_bytes or more. The length of a value
+// is known without reading it.
+func (q *Queries) ListLargeRecordsDesc(ctx context.Context, arg ListLargeRecordsDescParams) ([]ListLargeRecordsDescRow, error) {
+	rows, err := q.db.Query(ctx, ListLargeRecordsDesc,
+		arg.AID,
+		arg.Lo,
+		arg.Hi,
+		arg.MaxRows,
+		arg.MaxBytes,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListLargeRecordsDescRow
+	for rows.Next() {
+		var i ListLargeRecordsDescRow
+		if err := rows.Scan(&i.Path, &i.CID, &i.Value); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ListRecordCIDs = `-- name: ListRecordCIDs :many
 SELECT path, cid FROM pds_tenant.record
 WHERE aid = $1 AND path > $2::text ORDER BY path LIMIT $3::int
@@ -261,22 +365,17 @@ func (q *Queries) ListRecordRows(ctx context.Context, arg ListRecordRowsParams) 
 }
 
 const ListRecordsAsc = `-- name: ListRecordsAsc :many
-SELECT s.path, s.cid, s.value FROM (
-  SELECT r.path, r.cid, r.value, sum(octet_length(r.value)) OVER (ORDER BY r.path ROWS UNBOUNDED PRECEDING) - octet_length(r.value) AS before
-  FROM (
-    SELECT path, cid, value FROM pds_tenant.record
-    WHERE aid = $1 AND path > $2::text AND path < $3::text AND takedown_ref IS NULL
-    ORDER BY path LIMIT $4::int
-  ) r
-) s WHERE s.before < $5::bigint ORDER BY s.path
+SELECT path, cid, (CASE WHEN octet_length(value) <= $1::int THEN value END)::bytea AS value FROM pds_tenant.record
+WHERE aid = $2 AND path > $3::text AND path < $4::text AND takedown_ref IS NULL
+ORDER BY path LIMIT $5::int
 `
 
 type ListRecordsAscParams struct {
+	MaxValue int32
 	AID      int64
 	Lo       string
 	Hi       string
 	MaxRows  int32
-	MaxBytes int64
 }
 
 type ListRecordsAscRow struct {
@@ -287,11 +386,11 @@ type ListRecordsAscRow struct {
 
 func (q *Queries) ListRecordsAsc(ctx context.Context, arg ListRecordsAscParams) ([]ListRecordsAscRow, error) {
 	rows, err := q.db.Query(ctx, ListRecordsAsc,
+		arg.MaxValue,
 		arg.AID,
 		arg.Lo,
 		arg.Hi,
 		arg.MaxRows,
-		arg.MaxBytes,
 	)
 	if err != nil {
 		return nil, err
@@ -396,22 +495,17 @@ func (q *Queries) ListRecordsByCID(ctx context.Context, arg ListRecordsByCIDPara
 }
 
 const ListRecordsDesc = `-- name: ListRecordsDesc :many
-SELECT s.path, s.cid, s.value FROM (
-  SELECT r.path, r.cid, r.value, sum(octet_length(r.value)) OVER (ORDER BY r.path DESC ROWS UNBOUNDED PRECEDING) - octet_length(r.value) AS before
-  FROM (
-    SELECT path, cid, value FROM pds_tenant.record
-    WHERE aid = $1 AND path > $2::text AND path < $3::text AND takedown_ref IS NULL
-    ORDER BY path DESC LIMIT $4::int
-  ) r
-) s WHERE s.before < $5::bigint ORDER BY s.path DESC
+SELECT path, cid, (CASE WHEN octet_length(value) <= $1::int THEN value END)::bytea AS value FROM pds_tenant.record
+WHERE aid = $2 AND path > $3::text AND path < $4::text AND takedown_ref IS NULL
+ORDER BY path DESC LIMIT $5::int
 `
 
 type ListRecordsDescParams struct {
+	MaxValue int32
 	AID      int64
 	Lo       string
 	Hi       string
 	MaxRows  int32
-	MaxBytes int64
 }
 
 type ListRecordsDescRow struct {
@@ -420,15 +514,15 @@ type ListRecordsDescRow struct {
 	Value []byte
 }
 
-// One collection, keys falling. @lo is "collection/", @hi the exclusive upper end: a cursor's path, or "collection0". The
-// page ends with the record that makes it @max_bytes or more; the length of a value is known without reading it.
+// One collection, keys falling. @lo is "collection/", @hi the exclusive upper end: a cursor's path, or "collection0". Values
+// longer than @max_value are left out: a page of them is ListLargeRecordsDesc's.
 func (q *Queries) ListRecordsDesc(ctx context.Context, arg ListRecordsDescParams) ([]ListRecordsDescRow, error) {
 	rows, err := q.db.Query(ctx, ListRecordsDesc,
+		arg.MaxValue,
 		arg.AID,
 		arg.Lo,
 		arg.Hi,
 		arg.MaxRows,
-		arg.MaxBytes,
 	)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"time"
 )
 
@@ -19,13 +20,7 @@ var slowAnswers = class{
 			"/xrpc/com.atproto.repo.getRecord?repo=" + f.a.did + "&collection=" + collection + "&rkey=" + recordKey(1),
 		}
 		l := newLoad(ctx)
-		l.each(n, func(i int) {
-			l.spread(2 * time.Second)
-			c := l.dial(f)
-			if c == nil {
-				return
-			}
-			defer l.drop(c)
+		l.hold(f, n, func(i int, c net.Conn) {
 			encoding := "Accept-Encoding: " + []string{"identity", "gzip"}[i/2%2]
 			if request(c, "GET "+paths[i%len(paths)], f.hostA, from(i, 10), "Connection: close", encoding) { // a refusal is no connection held
 				l.sip(c, i%2*500)
@@ -42,13 +37,7 @@ var slowArchives = class{
 	prepare: (*field).largeRecords,
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		l := newLoad(ctx)
-		l.each(n, func(i int) {
-			l.spread(2 * time.Second)
-			c := l.dial(f)
-			if c == nil {
-				return
-			}
-			defer l.drop(c)
+		l.hold(f, n, func(i int, c net.Conn) {
 			if request(c, "GET /xrpc/com.atproto.sync.getRepo?did="+f.a.did, f.hostA, from(i, 10), "Connection: close") {
 				l.sip(c, i%2*500)
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"net"
 	"time"
 )
 
@@ -12,13 +13,7 @@ var slowHeads = class{
 	clients: 500, short: 100, gone: 20 * time.Second,
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		l := newLoad(ctx)
-		l.each(n, func(i int) {
-			l.spread(2 * time.Second)
-			c := l.dial(f)
-			if c == nil {
-				return
-			}
-			defer l.drop(c)
+		l.hold(f, n, func(i int, c net.Conn) {
 			gone := make(chan struct{})
 			go func() {
 				defer close(gone)
@@ -49,13 +44,9 @@ var idleConnections = class{
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		l := newLoad(ctx)
 		l.mayStay = true
-		l.each(n, func(i int) {
-			l.spread(2 * time.Second)
-			if c := l.dial(f); c != nil {
-				defer l.drop(c)
-				if request(c, "GET /robots.txt", f.hostA, from(i, 50)) {
-					drain(c)
-				}
+		l.hold(f, n, func(i int, c net.Conn) {
+			if request(c, "GET /robots.txt", f.hostA, from(i, 50)) {
+				drain(c)
 			}
 		})
 		return l, nil

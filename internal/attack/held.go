@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"net"
 	"time"
 )
 
@@ -32,14 +33,8 @@ var heldBodies = class{
 			{"GET /xrpc/com.atproto.sync.subscribeRepos", f.hostA, nil},
 			{"POST /oauth/token", f.hostA, []string{json}},
 		}
-		l.each(n, func(i int) {
-			l.spread(2 * time.Second)
+		l.hold(f, n, func(i int, c net.Conn) {
 			r := requests[i%len(requests)]
-			c := l.dial(f)
-			if c == nil {
-				return
-			}
-			defer l.drop(c)
 			if request(c, r.line, r.host, append([]string{from(i, 50), announced[(i/len(requests))%len(announced)]}, r.headers...)...) {
 				drain(c)
 			}
@@ -59,14 +54,8 @@ var drippedBodies = class{
 			{"POST /xrpc/com.atproto.repo.createRecord", "application/json"},
 			{"POST /nowhere", "text/plain"},
 		}
-		l.each(n, func(i int) {
-			l.spread(2 * time.Second)
+		l.hold(f, n, func(i int, c net.Conn) {
 			r := requests[i%len(requests)]
-			c := l.dial(f)
-			if c == nil {
-				return
-			}
-			defer l.drop(c)
 			if !request(c, r.line, f.hostA, from(i, 50), "Content-Type: "+r.kind, "Content-Length: 100000", f.a.bearer()) {
 				return
 			}

@@ -46,6 +46,17 @@ func (l *load) each(n int, client func(i int)) {
 	}
 }
 
+// hold runs a client on each of n connections, which are opened over some time, not all in one moment.
+func (l *load) hold(f *field, n int, client func(i int, c net.Conn)) {
+	l.each(n, func(i int) {
+		wait(l.ctx, time.Duration(rand.Int64N(int64(2*time.Second))))
+		if c := l.dial(f); c != nil {
+			defer l.drop(c)
+			client(i, c)
+		}
+	})
+}
+
 // dial opens a connection to the server that ends with the load; nil when there is none.
 func (l *load) dial(f *field) net.Conn {
 	var d net.Dialer
@@ -99,6 +110,3 @@ func (l *load) sip(c net.Conn, bytes int) {
 
 // from is a header that names one of n addresses: the server stands behind this machine as behind a proxy.
 func from(i, n int) string { return fmt.Sprintf("X-Forwarded-For: 198.51.100.%d", 1+i%max(1, n)) }
-
-// spread lets clients begin over some time, not all in one moment.
-func (l *load) spread(d time.Duration) { wait(l.ctx, time.Duration(rand.Int64N(int64(d)))) }

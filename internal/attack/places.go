@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 )
@@ -14,13 +15,7 @@ var streams = class{
 	clients: 500,
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		l := newLoad(ctx)
-		l.each(n, func(i int) {
-			l.spread(2 * time.Second)
-			c := l.dial(f)
-			if c == nil {
-				return
-			}
-			defer l.drop(c)
+		l.hold(f, n, func(i int, c net.Conn) {
 			if request(c, "GET /xrpc/com.atproto.sync.subscribeRepos?cursor=0", f.hostA, from(i, 5), "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==") {
 				<-l.ctx.Done()
 			}

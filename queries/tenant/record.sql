@@ -29,8 +29,20 @@ FROM pds_tenant.actor a LEFT JOIN pds_tenant.record r ON r.aid = a.aid AND r.pat
 WHERE a.handle = @handle::text AND a.creating_since IS NULL;
 
 -- name: ListRecordsDesc :many
--- One collection, keys falling. @lo is "collection/", @hi the exclusive upper end: a cursor's path, or "collection0". The
--- page ends with the record that makes it @max_bytes or more; the length of a value is known without reading it.
+-- One collection, keys falling. @lo is "collection/", @hi the exclusive upper end: a cursor's path, or "collection0". Values
+-- longer than @max_value are left out: a page of them is ListLargeRecordsDesc's.
+SELECT path, cid, (CASE WHEN octet_length(value) <= @max_value::int THEN value END)::bytea AS value FROM pds_tenant.record
+WHERE aid = @aid AND path > @lo::text AND path < @hi::text AND takedown_ref IS NULL
+ORDER BY path DESC LIMIT @max_rows::int;
+
+-- name: ListRecordsAsc :many
+SELECT path, cid, (CASE WHEN octet_length(value) <= @max_value::int THEN value END)::bytea AS value FROM pds_tenant.record
+WHERE aid = @aid AND path > @lo::text AND path < @hi::text AND takedown_ref IS NULL
+ORDER BY path LIMIT @max_rows::int;
+
+-- name: ListLargeRecordsDesc :many
+-- The same for a page with large values: it ends with the record that makes it @max_bytes or more. The length of a value
+-- is known without reading it.
 SELECT s.path, s.cid, s.value FROM (
   SELECT r.path, r.cid, r.value, sum(octet_length(r.value)) OVER (ORDER BY r.path DESC ROWS UNBOUNDED PRECEDING) - octet_length(r.value) AS before
   FROM (
@@ -40,7 +52,7 @@ SELECT s.path, s.cid, s.value FROM (
   ) r
 ) s WHERE s.before < @max_bytes::bigint ORDER BY s.path DESC;
 
--- name: ListRecordsAsc :many
+-- name: ListLargeRecordsAsc :many
 SELECT s.path, s.cid, s.value FROM (
   SELECT r.path, r.cid, r.value, sum(octet_length(r.value)) OVER (ORDER BY r.path ROWS UNBOUNDED PRECEDING) - octet_length(r.value) AS before
   FROM (

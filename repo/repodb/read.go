@@ -69,35 +69,56 @@ func (s *Store) GetRecord(ctx context.Context, schema db.Schema, didOrHandle, pa
 func (s *Store) ListRecords(ctx context.Context, schema db.Schema, aid int64, collection, after string, limit int, maxBytes int64, reverse bool) ([]Record, error) {
 	q := s.db.Tenant(schema).Q()
 	lo, hi := collection+"/", collection+"0" // '0' follows '/'
-	var list []tenantdb.ListRecordsDescRow
+	switch {
+	case after != "" && reverse:
+		lo += after
+	case after != "":
+		hi = collection + "/" + after
+	}
+	small := tenantdb.ListRecordsDescParams{AID: aid, Lo: lo, Hi: hi, MaxRows: int32(limit), MaxValue: int32(maxBytes / int64(limit))}
+	large := tenantdb.ListLargeRecordsDescParams{AID: aid, Lo: lo, Hi: hi, MaxRows: int32(limit), MaxBytes: maxBytes}
+	var out []Record
+	var cut bool // a value is left out, and the page may be too long
 	var err error
 	if reverse {
-		if after != "" {
-			lo += after
-		}
-		var rows []tenantdb.ListRecordsAscRow
-		rows, err = q.ListRecordsAsc(ctx, tenantdb.ListRecordsAscParams{AID: aid, Lo: lo, Hi: hi, MaxRows: int32(limit), MaxBytes: maxBytes})
-		for _, r := range rows {
-			list = append(list, tenantdb.ListRecordsDescRow(r))
-		}
+		out, cut, err = recordsOf(q.ListRecordsAsc(ctx, tenantdb.ListRecordsAscParams(small)))
 	} else {
-		if after != "" {
-			hi = collection + "/" + after
+		out, cut, err = recordsOf(q.ListRecordsDesc(ctx, small))
+	}
+	if err == nil && cut {
+		if reverse {
+			out, _, err = recordsOf(q.ListLargeRecordsAsc(ctx, tenantdb.ListLargeRecordsAscParams(large)))
+		} else {
+			out, _, err = recordsOf(q.ListLargeRecordsDesc(ctx, large))
 		}
-		list, err = q.ListRecordsDesc(ctx, tenantdb.ListRecordsDescParams{AID: aid, Lo: lo, Hi: hi, MaxRows: int32(limit), MaxBytes: maxBytes})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list %s of %s: %w", collection, name(schema, aid), err)
 	}
-	out := make([]Record, len(list))
-	for i, r := range list {
+	return out, nil
+}
+
+// recordRow is a row of each of the lists.
+type recordRow interface {
+	tenantdb.ListRecordsDescRow | tenantdb.ListRecordsAscRow | tenantdb.ListLargeRecordsDescRow | tenantdb.ListLargeRecordsAscRow
+}
+
+// recordsOf reads rows; cut says that one has no value.
+func recordsOf[R recordRow](rows []R, err error) (out []Record, cut bool, _ error) {
+	if err != nil {
+		return nil, false, err
+	}
+	out = make([]Record, len(rows))
+	for i := range rows {
+		r := tenantdb.ListRecordsDescRow(rows[i])
 		c, err := cid.Cast(r.CID)
 		if err != nil {
-			return nil, fmt.Errorf("%w: record %s of %s: %w", ErrCorrupt, r.Path, name(schema, aid), err)
+			return nil, false, fmt.Errorf("%w: record %s: %w", ErrCorrupt, r.Path, err)
 		}
 		out[i] = Record{Path: r.Path, CID: c, Value: r.Value}
+		cut = cut || r.Value == nil
 	}
-	return out, nil
+	return out, cut, nil
 }
 
 // maxCollections bounds the collections of an account that are listed.
