@@ -34,6 +34,9 @@ var slowAnswers = class{
 var slowArchives = class{
 	name: "archives", what: "reads a large repository's archive slowly",
 	clients: 40, short: 10, gone: 44 * time.Second, grow: 200,
+	asks: func(f *field, ctx context.Context) error {
+		return f.fetch(ctx, "/xrpc/com.atproto.sync.getRepo?did="+f.b.did)
+	},
 	prepare: (*field).largeRecords,
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		l := newLoad(ctx)

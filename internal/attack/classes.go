@@ -12,6 +12,8 @@ type class struct {
 	short      int // how many in the short form; 0: none
 	// prepare, if there is one, readies what the attack needs; it is no part of it.
 	prepare func(f *field, ctx context.Context) error
+	// asks, if there is one, is what the neighbour does beside its ordinary calls: what the class is after.
+	asks func(f *field, ctx context.Context) error
 	// start begins the attack with so many clients, which go on until the load is closed.
 	start func(ctx context.Context, f *field, clients int) (*load, error)
 
@@ -25,7 +27,7 @@ type class struct {
 var classes = []class{
 	heldBodies, drippedBodies, slowHeads, idleConnections,
 	slowAnswers, slowArchives,
-	streams, imports, signIns, reservedKeys, documents,
+	streams, imports, signIns, reservedKeys, pictures, documents,
 }
 
 const (

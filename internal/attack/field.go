@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -26,6 +27,9 @@ type field struct {
 	client       *http.Client // of calls that are no attack
 
 	large []string // CIDs of A's large records
+
+	pictures []string     // B's, which nobody has seen yet
+	picture  atomic.Int64 // how many of them were asked for
 
 	stop func() error // of a server that was started here
 }
@@ -167,23 +171,49 @@ func (f *field) signUp(ctx context.Context, host, handle string) (account, error
 	return a, err
 }
 
+// fetch gets a path of B's to its end.
+func (f *field) fetch(ctx context.Context, path string) error {
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+f.addr+path, nil)
+	if err != nil {
+		return err
+	}
+	r.Host = f.hostB
+	res, err := f.client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
+		return errors.Join(fmt.Errorf("%s: %s", path, res.Status), err)
+	}
+	return nil
+}
+
 // call calls a method as an account, with its query in the name.
 func (f *field) call(ctx context.Context, as account, verb, method string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		text, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(text)
+	if in == nil {
+		return f.do(ctx, as, verb, method, "", nil, out)
 	}
+	text, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	return f.do(ctx, as, verb, method, "application/json", bytes.NewReader(text), out)
+}
+
+// send calls a procedure with a body of another type than JSON.
+func (f *field) send(ctx context.Context, as account, method, contentType string, body io.Reader, out any) error {
+	return f.do(ctx, as, "POST", method, contentType, body, out)
+}
+
+func (f *field) do(ctx context.Context, as account, verb, method, contentType string, body io.Reader, out any) error {
 	r, err := http.NewRequestWithContext(ctx, verb, "http://"+f.addr+"/xrpc/"+method, body)
 	if err != nil {
 		return err
 	}
 	r.Host = as.host
-	if in != nil {
-		r.Header.Set("Content-Type", "application/json")
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
 	}
 	if as.access != "" {
 		r.Header.Set("Authorization", "Bearer "+as.access)

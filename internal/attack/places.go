@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,14 +10,33 @@ import (
 	"time"
 )
 
+const subscribe = "GET /xrpc/com.atproto.sync.subscribeRepos"
+
+var upgrade = []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
+
 // streams follows the firehose on many sockets, from few addresses, and reads nothing.
 var streams = class{
 	name: "streams", what: "opens firehose sockets from a few addresses, and reads nothing",
 	clients: 500,
+	asks: func(f *field, ctx context.Context) error {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", f.addr)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		request(c, subscribe, f.hostB, append([]string{from(0, 5)}, upgrade...)...) // from the attacker's own address
+		head := make([]byte, len("HTTP/1.1 101"))
+		if _, err := io.ReadFull(c, head); err != nil || string(head) != "HTTP/1.1 101" {
+			return errors.Join(fmt.Errorf("subscribe: %q", head), err)
+		}
+		return nil
+	},
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		l := newLoad(ctx)
 		l.hold(f, n, func(i int, c net.Conn) {
-			if request(c, "GET /xrpc/com.atproto.sync.subscribeRepos?cursor=0", f.hostA, from(i, 5), "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==") {
+			if request(c, subscribe+"?cursor=0", f.hostA, append([]string{from(i, 5)}, upgrade...)...) {
 				<-l.ctx.Done()
 			}
 		})
@@ -49,6 +69,9 @@ var imports = class{
 var signIns = class{
 	name: "sign-ins", what: "signs in with wrong passwords, from many addresses to many names",
 	clients: 100, grow: 500, slower: 60, // the processor is shared by all: this class takes as much as it may have
+	asks: func(f *field, ctx context.Context) error {
+		return f.call(ctx, account{host: f.hostB}, "POST", "com.atproto.server.createSession", map[string]any{"identifier": f.b.handle, "password": password}, nil)
+	},
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		l := newLoad(ctx)
 		l.each(n, func(i int) {
@@ -64,6 +87,9 @@ var signIns = class{
 var reservedKeys = class{
 	name: "keys", what: "reserves signing keys, from many addresses",
 	clients: 20, slower: 60,
+	asks: func(f *field, ctx context.Context) error {
+		return f.call(ctx, account{host: f.hostB}, "POST", "com.atproto.server.reserveSigningKey", map[string]any{}, nil)
+	},
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		l := newLoad(ctx)
 		l.each(n, func(i int) {

@@ -43,7 +43,7 @@ func (f *field) play(ctx context.Context, o options, r round) (result, error) {
 			}
 		}
 	}
-	if res.p99[0], err = f.neighbour(ctx, 2*time.Second); err != nil {
+	if res.p99[0], err = f.neighbour(ctx, 2*time.Second, r.classes); err != nil {
 		return res, err
 	}
 	if res.open[0], res.memory[0], err = f.look(); err != nil {
@@ -83,7 +83,7 @@ func (f *field) play(ctx context.Context, o options, r round) (result, error) {
 	if failed != nil {
 		return res, failed
 	}
-	if res.p99[1], err = f.neighbour(attacking, o.during); err != nil && attacking.Err() == nil {
+	if res.p99[1], err = f.neighbour(attacking, o.during, r.classes); err != nil && attacking.Err() == nil {
 		return res, err
 	}
 	if res.open[1], _, err = f.look(); err != nil {
@@ -117,7 +117,7 @@ func (f *field) play(ctx context.Context, o options, r round) (result, error) {
 		res.open[2] = open
 	}
 	res.memory[2] = memory
-	if res.p99[2], err = f.neighbour(ctx, 2*time.Second); err != nil {
+	if res.p99[2], err = f.neighbour(ctx, 2*time.Second, r.classes); err != nil {
 		if res.stopped {
 			err = nil
 		}

@@ -107,8 +107,8 @@ func (w *watcher) stop() int64 {
 }
 
 // neighbour is the 99th percentile, in ms, of what an ordinary client of B does for some time: reads and writes, two at
-// once. A call that fails counts as the time it may take.
-func (f *field) neighbour(ctx context.Context, d time.Duration) (float64, error) {
+// once, and what the classes of the round are after. A call that fails counts as the time it may take.
+func (f *field) neighbour(ctx context.Context, d time.Duration, classes []class) (float64, error) {
 	ctx, cancel := context.WithTimeout(ctx, d+20*time.Second)
 	defer cancel()
 	var mu sync.Mutex
@@ -117,22 +117,30 @@ func (f *field) neighbour(ctx context.Context, d time.Duration) (float64, error)
 	failed := 0
 	var wg sync.WaitGroup
 	end := time.Now().Add(d)
+	var asks []func(*field, context.Context) error
+	for _, c := range classes {
+		if c.asks != nil {
+			asks = append(asks, c.asks)
+		}
+	}
 	for worker := range 2 {
 		wg.Go(func() {
 			for i := 0; time.Now().Before(end) && ctx.Err() == nil; i++ {
 				began := time.Now()
 				var err error
-				switch i % 4 {
+				switch i % (4 + len(asks)) {
 				case 0:
 					err = f.call(ctx, account{host: f.hostB}, "GET", "com.atproto.server.describeServer", nil, nil)
 				case 1:
 					err = f.call(ctx, account{host: f.hostB}, "GET", "com.atproto.repo.listRecords?limit=20&repo="+f.b.did+"&collection="+collection, nil, nil)
 				case 2:
 					err = f.call(ctx, f.b, "GET", "com.atproto.server.getSession", nil, nil)
-				default:
+				case 3:
 					err = f.call(ctx, f.b, "POST", "com.atproto.repo.putRecord", map[string]any{
 						"repo": f.b.did, "collection": collection, "rkey": recordKey(worker), "record": map[string]any{"text": fmt.Sprint(began)},
 					}, nil)
+				default:
+					err = asks[i%(4+len(asks))-4](f, ctx)
 				}
 				took := time.Since(began)
 				mu.Lock()
