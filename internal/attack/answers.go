@@ -35,7 +35,8 @@ var slowArchives = class{
 	name: "archives", what: "reads a large repository's archive slowly",
 	clients: 40, short: 10, gone: 44 * time.Second, grow: 200,
 	asks: func(f *field, ctx context.Context) error {
-		return f.fetch(ctx, "/xrpc/com.atproto.sync.getRepo?did="+f.b.did)
+		_, err := f.fetch(ctx, "/xrpc/com.atproto.sync.getRepo?did="+f.b.did)
+		return err
 	},
 	prepare: (*field).largeRecords,
 	start: func(ctx context.Context, f *field, n int) (*load, error) {

@@ -30,6 +30,8 @@ type field struct {
 
 	pictures []string     // B's, which nobody has seen yet
 	picture  atomic.Int64 // how many of them were asked for
+	mover    account      // another account of B's, and its repository
+	archive  []byte
 
 	stop func() error // of a server that was started here
 }
@@ -172,21 +174,22 @@ func (f *field) signUp(ctx context.Context, host, handle string) (account, error
 }
 
 // fetch gets a path of B's to its end.
-func (f *field) fetch(ctx context.Context, path string) error {
+func (f *field) fetch(ctx context.Context, path string) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, "GET", "http://"+f.addr+path, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.Host = f.hostB
 	res, err := f.client.Do(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
-		return errors.Join(fmt.Errorf("%s: %s", path, res.Status), err)
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		return nil, errors.Join(fmt.Errorf("%s: %s %.300s", path, res.Status, text), err)
 	}
-	return nil
+	return text, nil
 }
 
 // call calls a method as an account, with its query in the name.

@@ -29,7 +29,8 @@ var pictures = class{
 	},
 	asks: func(f *field, ctx context.Context) error {
 		n := int(f.picture.Add(1))
-		return f.fetch(ctx, f.pictures[n%len(f.pictures)])
+		_, err := f.fetch(ctx, f.pictures[n%len(f.pictures)])
+		return err
 	},
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		var paths []string

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,18 @@ var streams = class{
 var imports = class{
 	name: "imports", what: "begins imports whose archives do not come, and begins again",
 	clients: 20,
+	prepare: func(f *field, ctx context.Context) (err error) {
+		if f.mover.did == "" {
+			f.mover, err = f.signUp(ctx, f.hostB, "mover-"+f.b.handle)
+		}
+		if err == nil {
+			f.archive, err = f.fetch(ctx, "/xrpc/com.atproto.sync.getRepo?did="+f.mover.did)
+		}
+		return err
+	},
+	asks: func(f *field, ctx context.Context) error {
+		return f.send(ctx, f.mover, "com.atproto.repo.importRepo", "application/vnd.ipld.car", bytes.NewReader(f.archive), nil)
+	},
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		l := newLoad(ctx)
 		l.each(n, func(i int) {
@@ -68,7 +81,7 @@ var imports = class{
 // signIns guesses passwords as fast as the server takes them: each guess costs it memory and time.
 var signIns = class{
 	name: "sign-ins", what: "signs in with wrong passwords, from many addresses to many names",
-	clients: 100, grow: 500, slower: 60, // the processor is shared by all: this class takes as much as it may have
+	clients: 100, grow: 500,
 	asks: func(f *field, ctx context.Context) error {
 		return f.call(ctx, account{host: f.hostB}, "POST", "com.atproto.server.createSession", map[string]any{"identifier": f.b.handle, "password": password}, nil)
 	},
