@@ -18,7 +18,7 @@ const rewrittenBytes = 120
 
 // rewriter puts tenants' schemas in the place of the token, each text once per tenant.
 type rewriter struct {
-	tenants sync.Map // Schema → *sync.Map (text → text)
+	tenants sync.Map     // Schema → *sync.Map (text → text)
 	kept    atomic.Int64 // bytes
 }
 

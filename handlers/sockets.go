@@ -16,6 +16,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -47,16 +48,17 @@ type sockets struct {
 	proxies inbound.Proxies
 	now     func() time.Time
 
-	mu      sync.Mutex
-	open    map[*socket]struct{}
-	tenant  map[int64]int
-	address map[netip.Addr]int
-	closed  bool
-	done    chan struct{} // closed when the last one has gone after close
+	mu     sync.Mutex
+	open   map[*socket]struct{}
+	tenant map[int64]int
+	from   map[network]int
+	places *fair.Places // of the process
+	closed bool
+	done   chan struct{} // closed when the last one has gone after close
 }
 
 func newSockets(tenants *tenant.Registry, proxies inbound.Proxies, now func() time.Time) *sockets {
-	return &sockets{tenants: tenants, proxies: proxies, now: now, open: map[*socket]struct{}{}, tenant: map[int64]int{}, address: map[netip.Addr]int{}, done: make(chan struct{})}
+	return &sockets{tenants: tenants, proxies: proxies, now: now, open: map[*socket]struct{}{}, tenant: map[int64]int{}, from: map[network]int{}, places: fair.NewPlaces(maxSockets, fair.Waiting{}), done: make(chan struct{})}
 }
 
 // socket is one consumer. Its handler's goroutine does all the writing, but for the close frame that answers the
@@ -64,7 +66,8 @@ func newSockets(tenants *tenant.Registry, proxies inbound.Proxies, now func() ti
 type socket struct {
 	set    *sockets
 	tenant int64
-	addr   netip.Addr
+	from   []network // it is counted in
+	place  *fair.Hold
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -79,12 +82,41 @@ type socket struct {
 	bufs net.Buffers
 }
 
+// maxSockets is how many subscribers a process has at most, of all tenants; one tenant never has the last of them.
+const maxSockets = 20_000
+
+// widerNetwork is how many times as many subscribers as an address may come from one IPv6 network of 48 bits.
+const widerNetwork = 4
+
+// network is where a tenant's subscribers are counted: an address, of IPv6 its networks of 64 and of 48 bits. Each tenant
+// counts its own, so that a relay may follow any number of tenants.
+type network struct {
+	tenant int64
+	prefix netip.Prefix
+}
+
+// networks are those of an address, with how many subscribers each may have.
+func networks(tenant int64, a netip.Addr, perAddress int) map[network]int {
+	a = a.Unmap().WithZone("")
+	if a.Is4() {
+		return map[network]int{{tenant, netip.PrefixFrom(a, 32)}: perAddress}
+	}
+	out := map[network]int{}
+	for bits, most := range map[int]int{64: perAddress, 48: widerNetwork * perAddress} {
+		if p, err := a.Prefix(bits); err == nil {
+			out[network{tenant, p}] = most
+		}
+	}
+	return out
+}
+
 // admit counts a new socket, or says why there may be none.
 func (s *sockets) admit(v visitor) (*socket, *Error) {
 	most, perAddress := v.Tenant.Settings.FirehoseSubscribersMax, v.Tenant.Settings.FirehoseSubscribersPerAddress
-	k := &socket{set: s, tenant: v.Tenant.ID, addr: v.Addr(), kick: make(chan struct{}, 1)}
-	if s.proxies.Trusts(k.addr) {
-		k.addr = netip.Addr{} // a neighbour: a proxy that does not say for whom, or the operator's own
+	k := &socket{set: s, tenant: v.Tenant.ID, kick: make(chan struct{}, 1)}
+	var from map[network]int
+	if a := v.Addr(); a.IsValid() && !s.proxies.Trusts(a) { // else a neighbour: a proxy that does not say for whom, or the operator's own
+		from = networks(k.tenant, a, perAddress)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,16 +125,23 @@ func (s *sockets) admit(v visitor) (*socket, *Error) {
 		return nil, refuse(http.StatusServiceUnavailable, "", "This server is shutting down")
 	case s.tenant[k.tenant] >= most:
 		return nil, refuse(http.StatusServiceUnavailable, "", "There are %d subscribers already", most)
-	case k.addr.IsValid() && s.address[k.addr] >= perAddress:
-		return nil, refuse(http.StatusTooManyRequests, "", "There are %d subscribers at your address already", perAddress)
+	}
+	for n, most := range from {
+		if s.from[n] >= most {
+			return nil, refuse(http.StatusTooManyRequests, "", "There are %d subscribers at your address already", most)
+		}
+	}
+	if k.place = s.places.Try(v.Tenant.Schema.String()); k.place == nil {
+		return nil, refuse(http.StatusServiceUnavailable, "", "This server has as many subscribers as it can have")
 	}
 	k.ctx, k.cancel = context.WithCancelCause(context.Background())
 	k.heard.Store(s.now().UnixNano())
 	k.pinged = s.now()
 	s.open[k] = struct{}{}
 	s.tenant[k.tenant]++
-	if k.addr.IsValid() {
-		s.address[k.addr]++
+	for n := range from {
+		k.from = append(k.from, n)
+		s.from[n]++
 	}
 	return k, nil
 }
@@ -116,11 +155,12 @@ func (s *sockets) leave(k *socket) {
 	if s.tenant[k.tenant]--; s.tenant[k.tenant] == 0 {
 		delete(s.tenant, k.tenant)
 	}
-	if k.addr.IsValid() {
-		if s.address[k.addr]--; s.address[k.addr] == 0 {
-			delete(s.address, k.addr)
+	for _, n := range k.from {
+		if s.from[n]--; s.from[n] == 0 {
+			delete(s.from, n)
 		}
 	}
+	k.place.Release()
 	if s.closed && len(s.open) == 0 {
 		close(s.done)
 	}

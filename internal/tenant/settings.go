@@ -174,7 +174,7 @@ var fields = []Field{
 	{Key: "crawlers", Doc: "Relays that are told about new events; empty: none.", at: func(s *Settings) any { return &s.Crawlers }, check: eachURL},
 	{Key: "firehose_retention_hours", Doc: "How long events stay in the stream, for consumers that come back.", at: func(s *Settings) any { return &s.FirehoseRetentionHours }, check: between(1, 24*366)},
 	{Key: "firehose_subscribers_max", Doc: "Most subscribers of the stream at once, in each server process.", at: func(s *Settings) any { return &s.FirehoseSubscribersMax }, check: between(0, 100_000)},
-	{Key: "firehose_subscribers_per_address", Doc: "Most of them from one address; private addresses are not counted.", at: func(s *Settings) any { return &s.FirehoseSubscribersPerAddress }, check: between(1, 100_000)},
+	{Key: "firehose_subscribers_per_address", Doc: "Most of them from one address (of IPv6: one /64; four times as many from one /48); trusted proxies are not counted.", at: func(s *Settings) any { return &s.FirehoseSubscribersPerAddress }, check: between(1, 100_000)},
 	{Key: "home_url", Doc: "Web page of the operator.", at: func(s *Settings) any { return &s.HomeURL }, check: aURL},
 	{Key: "logo_url", Doc: "Logo for mail and pages.", at: func(s *Settings) any { return &s.LogoURL }, check: aURL},
 	{Key: "privacy_policy_url", Doc: "Shown by describeServer.", at: func(s *Settings) any { return &s.PrivacyPolicyURL }, check: aURL},
