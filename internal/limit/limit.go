@@ -177,54 +177,6 @@ func windowEnd(k entryKey, window time.Duration, now time.Time) int64 {
 	return (now.Unix()-shift)/w*w + w + shift
 }
 
-// makeRoom forgets windows that have ended, and then a tenth of the others: those first of whose limit the least is
-// used, and of like ones those that the table has been told of. Untold ones are lost, but few points are: keeping them
-// would let a stranger with many addresses fill the memory, sooner still while the database is away.
-func (c *Counter) makeRoom(now time.Time) {
-	var ranks [2 * shares]int
-	for k, e := range c.entries {
-		if e.endsAt <= now.Unix() {
-			c.forget(k)
-			continue
-		}
-		ranks[e.rank()] += k.weight()
-	}
-	excess := c.bytes - maxBytes/10*9
-	last := 0 // the rank of which only some go
-	for ; last < len(ranks)-1 && ranks[last] < excess; last++ {
-		excess -= ranks[last]
-	}
-	for k, e := range c.entries {
-		switch rank := e.rank(); {
-		case rank < last:
-			c.forget(k)
-		case rank == last && excess > 0:
-			excess -= k.weight()
-			c.forget(k)
-		}
-	}
-}
-
-// shares is in how many steps makeRoom tells how much of a limit is used.
-const shares = 8
-
-func (e *entry) rank() int {
-	rank := 2 * int(min(shares-1, max(0, e.used())*shares/e.limit))
-	if e.pending != 0 {
-		rank++
-	}
-	return rank
-}
-
-func (k entryKey) weight() int { return entryBytes + len(k.key) }
-
-// forget needs an entry that is there.
-func (c *Counter) forget(k entryKey) {
-	c.bytes -= k.weight()
-	delete(c.entries, k)
-	delete(c.dirty[k.schema], k)
-}
-
 // Run tells and asks until the context ends, and a last time then.
 func (c *Counter) Run(ctx context.Context) error {
 	tick := time.NewTicker(FlushEvery)

@@ -212,3 +212,30 @@ func TestMemoryHasAnEnd(t *testing.T) {
 		}
 	}
 }
+
+// TestFloodForgetsItsOwn: keys that strangers make up at one tenant cost another none of its counts, however few calls
+// those are of.
+func TestFloodForgetsItsOwn(t *testing.T) {
+	d := dbtest.Open(t, dbtest.URL(t))
+	loud, quieter := dbtest.Tenant(t, d), dbtest.Tenant(t, d)
+	counter := limit.New(d, newClock().Now, quiet)
+	b := limit.Bucket{"b", 10, time.Hour}
+	for i := range 1000 {
+		counter.Take(quieter, fmt.Sprint("neighbour", i), 1, 100, b)
+	}
+	for i := range limit.MaxEntries * 11 / 10 {
+		counter.Take(loud, fmt.Sprintf("%d.%d.%d.%d", i>>24, i>>16&255, i>>8&255, i&255), 9, 100, b)
+	}
+	if all, _ := counter.Remembered(); all > limit.MaxEntries {
+		t.Errorf("%d keys are remembered", all)
+	}
+	lost := 0
+	for i := range 1000 {
+		if v := counter.Look(quieter, fmt.Sprint("neighbour", i), 1, 100, b); v.Remaining != 9 {
+			lost++
+		}
+	}
+	if lost > 0 {
+		t.Errorf("%d of the neighbour's 1000 counts are forgotten", lost)
+	}
+}

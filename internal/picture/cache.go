@@ -3,6 +3,8 @@ package picture
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,16 +61,19 @@ func (m *Maker) store(path string, data []byte) error {
 	return nil
 }
 
+// copied is a copy in the cache.
+type copied struct {
+	path, scope string
+	size        int64
+	used        time.Time
+}
+
 // evict counts what is there, and deletes what was not used for weeks (nobody asks any more for copies of what was
-// deleted), and what was used longest ago until a fifth is free; keep was made this moment. Processes that share the folder each do so: what one deletes the other does not count. Under m.mu.
+// deleted), and of the scopes that have most what was used longest ago, until a fifth is free; keep was made this moment.
+// Processes that share the folder each do so: what one deletes the other does not count. Under m.mu.
 func (m *Maker) evict(keep string) {
-	type copied struct {
-		path string
-		size int64
-		used time.Time
-	}
 	var all []copied
-	total := int64(0)
+	total, held := int64(0), map[string]int64{}
 	_ = filepath.WalkDir(m.cfg.Dir, func(path string, e os.DirEntry, err error) error {
 		if err != nil || e.IsDir() {
 			return nil
@@ -84,22 +89,39 @@ func (m *Maker) evict(keep string) {
 		if path != keep && time.Since(info.ModTime()) > unusedTime && os.Remove(path) == nil {
 			return nil
 		}
+		inside, err := filepath.Rel(m.cfg.Dir, path)
+		if err != nil {
+			return nil // not below the folder: cannot be
+		}
+		scope, _, _ := strings.Cut(inside, string(filepath.Separator))
 		total += info.Size()
+		held[scope] += info.Size()
 		if path != keep {
-			all = append(all, copied{path, info.Size(), info.ModTime()})
+			all = append(all, copied{path, scope, info.Size(), info.ModTime()})
 		}
 		return nil
 	})
 	if total > m.cfg.CacheBytes {
+		share := equalShare(held, m.cfg.CacheBytes/5*4)
 		slices.SortFunc(all, func(a, b copied) int { return a.used.Compare(b.used) })
 		for _, c := range all {
-			if total <= m.cfg.CacheBytes/5*4 {
-				break
-			}
-			if os.Remove(c.path) == nil {
+			if held[c.scope] > share && os.Remove(c.path) == nil {
+				held[c.scope] -= c.size
 				total -= c.size
 			}
 		}
 	}
 	m.stored, m.counted = total, time.Now()
+}
+
+// equalShare is how much each scope may hold so that all together hold no more than room.
+func equalShare(held map[string]int64, room int64) int64 {
+	all := slices.Sorted(maps.Values(held))
+	for i, n := range all {
+		if share := room / int64(len(all)-i); n > share {
+			return share
+		}
+		room -= n
+	}
+	return math.MaxInt64 // all of it fits
 }
