@@ -68,6 +68,8 @@ type DB struct {
 	where     string        // host, port and database, for messages
 	log       *slog.Logger
 	health    *health
+	life      context.Context
+	giveUp    context.CancelFunc
 }
 
 // Open connects. It waits for a server that is down or starting, up to Config.StartTimeout, and fails at once when
@@ -82,6 +84,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	}
 	d := &DB{where: describe(base.ConnConfig), log: cfg.Log, migrating: make(chan struct{}, migrationWorkers)}
 	d.health = newHealth(d.where, cfg.Log)
+	d.life, d.giveUp = context.WithCancel(context.WithoutCancel(ctx))
 	if err := d.await(ctx, cfg, base.ConnConfig); err != nil {
 		return nil, err
 	}
@@ -96,7 +99,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		if answer == 0 {
 			wait = acquireLongTime
 		}
-		return &pool{Pool: p, wait: wait, answer: answer, health: d.health}, err
+		return &pool{Pool: p, wait: wait, answer: answer, life: d.life, health: d.health}, err
 	}
 	defer func() {
 		if err != nil {
@@ -276,8 +279,26 @@ func waitingHelps(err error) bool {
 	return true
 }
 
-// Close ends all connections after the statements that use them.
+// Close ends all connections after the statements that use them. After [DB.GiveUp] it does not wait for the server.
 func (d *DB) Close() {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		d.close()
+	}()
+	select {
+	case <-closed:
+		d.giveUp()
+		return
+	case <-d.life.Done():
+	}
+	select {
+	case <-closed:
+	case <-time.After(closeTime):
+	}
+}
+
+func (d *DB) close() {
 	for _, p := range append([]*pool{d.control, d.streams, d.admin}, d.tenants...) {
 		if p != nil && p.Pool != nil {
 			p.Close()

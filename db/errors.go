@@ -21,6 +21,8 @@ var (
 	// ErrSlow means that the server ended a statement because it took too long, or somebody did: nothing was written. It is
 	// an ErrUnavailable.
 	ErrSlow = fmt.Errorf("%w: the statement took too long", ErrUnavailable)
+	// ErrGivenUp means that the process ends and waits for the database no longer. It is an ErrUnavailable.
+	ErrGivenUp = fmt.Errorf("%w: the process ends", ErrUnavailable)
 	// ErrNoRows is the answer of a :one query that found nothing.
 	ErrNoRows = pgx.ErrNoRows
 )

@@ -93,6 +93,8 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		defer face.Close()
 		c.PLCListen = face.Addr().String()
 	}
+	ended := make(chan struct{})
+	defer close(ended)
 	d, stopDB, err := c.open(ctx, log, db.Config{Log: log})
 	if err != nil {
 		return err
@@ -151,6 +153,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		group.Go(func() error { return serveHTTP(ctx, debug, inbound.Config{}, profiler(), log) })
 	}
 	group.Go(func() error { return a.server.Run(ctx) })
+	go leaveDatabase(ctx, ended, d, log)
 	keeper := firehose.NewKeeper(d, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: outside.client})
 	group.Go(func() error { return keeper.Run(ctx) })
 	group.Go(func() error {
@@ -171,6 +174,29 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return nil
 	}
 	return err
+}
+
+// What a process that was asked to end does about a database that does not answer: requests that wait for it get
+// leaveAfter, then it is asked once more, for pingWithin.
+const (
+	leaveAfter = 2 * time.Second
+	pingWithin = 500 * time.Millisecond
+)
+
+// leaveDatabase gives up waiting for a database that is away when the process is to end.
+func leaveDatabase(ctx context.Context, ended <-chan struct{}, d *db.DB, log *slog.Logger) {
+	<-ctx.Done()
+	select {
+	case <-ended:
+		return
+	case <-time.After(leaveAfter):
+	}
+	ping, cancel := context.WithTimeout(context.WithoutCancel(ctx), pingWithin)
+	defer cancel()
+	if err := d.Ping(ping); err != nil {
+		log.Warn("the database does not answer: what waits for it is given up", "err", err)
+		d.GiveUp()
+	}
 }
 
 // followHangups makes a hang-up what it is to servers, a wish to read settings again, and not their end: a terminal that

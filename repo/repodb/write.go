@@ -72,7 +72,7 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 	}()
 	// A database that is away for a moment is no reason to leave a commit in limbo.
 	again := func(err error) bool {
-		return len(limbo) > 0 && db.IsUnavailable(err) && !errors.Is(err, db.ErrFull) && !errors.Is(err, db.ErrSlow) && ctx.Err() == nil
+		return len(limbo) > 0 && db.IsUnavailable(err) && !errors.Is(err, db.ErrFull) && !errors.Is(err, db.ErrSlow) && !errors.Is(err, db.ErrGivenUp) && ctx.Err() == nil
 	}
 	for try := range maxTries {
 		if err := giveWay(ctx, try); err != nil {
@@ -251,6 +251,9 @@ func (s *Store) outcome(ctx context.Context, key repoKey, p *pending) (int64, er
 		}
 		if db.IsNoRows(err) {
 			return 0, nil // the account is gone
+		}
+		if errors.Is(err, db.ErrGivenUp) {
+			return 0, fmt.Errorf("%w: read back: %w", db.ErrUnknownOutcome, err)
 		}
 		select {
 		case <-ctx.Done():
