@@ -17,8 +17,8 @@ import (
 // pool is connections that are used alike.
 type pool struct {
 	*pgxpool.Pool
-	wait   time.Duration // how long a connection is waited for
-	answer time.Duration // how long one answer is waited for; 0: as long as the caller does
+	wait   time.Duration   // how long a connection is waited for
+	answer time.Duration   // how long one answer is waited for; 0: as long as the caller does
 	life   context.Context // ends when nothing is waited for any more
 	health *health
 }
