@@ -59,6 +59,9 @@ func TestWaitForStandbyCanceled(t *testing.T) {
 		},
 	}
 	for name, write := range ways {
+		cluster.Eventually("nothing waits from before", func() bool {
+			return cluster.Primary.Ask("SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "0"
+		})
 		done := make(chan error, 1)
 		go func() { done <- write(name) }()
 		cluster.Eventually(name+" waits for the standby", func() bool {

@@ -66,6 +66,7 @@ func (c *Cluster) start(name string, opts ...embedded.Option) *Member {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() {
+		m.Kill() // a standby that has lost its primary may take its time, and nothing is kept
 		if err := m.server.Stop(); err != nil {
 			c.t.Error(err)
 		}

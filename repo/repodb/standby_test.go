@@ -52,16 +52,21 @@ func TestNotReplicated(t *testing.T) {
 	}
 	refused("the wait timed out", write(short, aids[0], create("app.bsky.feed.post/timeout", post("x"))))
 	refused("the same again, which is there already", write(short, aids[0], update("app.bsky.feed.post/timeout", post("x"))))
+	waiting := func(n string) {
+		t.Helper()
+		cluster.Eventually(n+" commits wait for their standby", func() bool {
+			return cluster.Primary.Ask("SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == n
+		})
+	}
 	for how, end := range map[string]string{"canceled": "pg_cancel_backend", "terminated": "pg_terminate_backend"} {
 		aid := aids[1]
 		if how == "terminated" {
 			aid = aids[2]
 		}
+		waiting("0") // what was given up before has ended
 		done := make(chan error, 1)
 		go func() { done <- write(patient, aid, create("app.bsky.feed.post/"+how, post(how))) }()
-		cluster.Eventually("a commit waits for its standby", func() bool {
-			return cluster.Primary.Ask("SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
-		})
+		waiting("1")
 		cluster.Primary.Ask("SELECT coalesce(bool_and(" + end + "(pid)), false)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
 		refused("the wait was "+how, <-done)
 	}
@@ -70,11 +75,10 @@ func TestNotReplicated(t *testing.T) {
 	}
 
 	// The standby is back in time: what was in doubt is acknowledged.
+	waiting("0")
 	done := make(chan error, 1)
 	go func() { done <- write(patient, aids[3], create("app.bsky.feed.post/late", post("late"))) }()
-	cluster.Eventually("a commit waits for its standby", func() bool {
-		return cluster.Primary.Ask("SELECT count(*)::text FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1"
-	})
+	waiting("1")
 	cluster.Primary.Kill()
 	cluster.Sync.Promote()
 	if err := <-done; err != nil {
