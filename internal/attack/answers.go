@@ -9,7 +9,7 @@ import (
 // slowAnswers asks for the largest answers there are, and does not read them, or hardly.
 var slowAnswers = class{
 	name: "answers", what: "asks for pages of large records, blocks and proofs, and hardly reads them",
-	clients: 120, short: 60, gone: 44 * time.Second, grow: 450,
+	clients: 120, short: 60, gone: 40 * time.Second, grow: 450,
 	prepare: (*field).largeRecords,
 	start: func(ctx context.Context, f *field, n int) (*load, error) {
 		list := "/xrpc/com.atproto.repo.listRecords?limit=100&repo=" + f.a.did + "&collection=" + collection
@@ -33,7 +33,7 @@ var slowAnswers = class{
 // slowArchives reads archives slowly.
 var slowArchives = class{
 	name: "archives", what: "reads a large repository's archive slowly",
-	clients: 40, short: 10, gone: 44 * time.Second, grow: 200,
+	clients: 40, short: 10, gone: 40 * time.Second, grow: 200,
 	asks: func(f *field, ctx context.Context) error {
 		_, err := f.fetch(ctx, "/xrpc/com.atproto.sync.getRepo?did="+f.b.did)
 		return err

@@ -24,7 +24,6 @@ type options struct {
 	binary, addr string
 	pid          int
 	short        bool
-	only         string
 	scale        float64
 	during       time.Duration
 	memory       int64

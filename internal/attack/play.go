@@ -108,7 +108,7 @@ func (f *field) play(ctx context.Context, o options, r round) (result, error) {
 	res.stopped = attacking.Err() != nil && ctx.Err() == nil
 	release()
 	end()
-	wait(ctx, 2*time.Second)
+	wait(ctx, time.Second)
 	open, memory, err := f.look()
 	if err != nil {
 		return res, err
