@@ -154,9 +154,18 @@ func tellsAll(sentinel error) bool {
 	}, sentinel)
 }
 
-// said is an error's own text as a client may see it: from the sentinel on, so that what was being done here, and to which
-// row of which schema, stays in the log; and without the names of packages in front of their errors.
+// said is an error's own text as a sentence.
 func said(err, sentinel error) string {
+	s := plain(err, sentinel)
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// plain is an error's own text as a client may see it: from the sentinel on, so that what was being done here, and to which
+// row of which schema, stays in the log; and without the names of packages in front of their errors.
+func plain(err, sentinel error) string {
 	s := err.Error()
 	if sentinel != nil {
 		if at := strings.Index(s, sentinel.Error()); at > 0 {
@@ -167,10 +176,7 @@ func said(err, sentinel error) string {
 	if len(s) > 500 {
 		s = strings.ToValidUTF8(s[:500], "") + "…"
 	}
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	return s
 }
 
 // ofPackages finds the packages of ours whose errors a client may read, as their errors begin.

@@ -41,7 +41,7 @@ func (m repoMethods) prepare(t *tenant.Tenant, collection NSID, rkey RecordKey, 
 	case errors.Is(err, dagcbor.ErrLegacyBlob):
 		return p, invalid("Legacy blobs are not allowed")
 	case errors.As(err, new(*dagcbor.Error)):
-		return p, invalid("Invalid record: %s", said(err, nil))
+		return p, invalid("Invalid record: %s", plain(err, nil))
 	case err != nil:
 		return p, err
 	}
