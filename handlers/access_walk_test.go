@@ -142,7 +142,7 @@ func tabled(class, takes string, c credential) answer {
 		need := slices.Index(roles, words[1])
 		switch {
 		case c.scheme == "none":
-			return answer{401, "AuthMissing"}
+			return answer{401, "AuthenticationRequired"}
 		case c.role >= need:
 			return passed
 		case c.role > 0:

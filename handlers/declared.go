@@ -70,7 +70,6 @@ var gateErrors = map[string][]errorKind{
 		{http.StatusBadRequest, "ExpiredToken"},
 	},
 	"operator": append([]errorKind{
-		{http.StatusUnauthorized, "AuthMissing"},
 		{http.StatusUnauthorized, "AuthenticationRequired"},
 		{http.StatusForbidden, "Forbidden"},
 		{http.StatusUnauthorized, "UntrustedIss"},
@@ -122,7 +121,7 @@ var moreErrors = map[string][]errorKind{
 	"com.atproto.server.activateAccount":        refused400("AccountNotFound"),
 	"com.atproto.server.createAppPassword":      refused400("AuthFactorTokenRequired"),
 	"com.atproto.server.updateEmail":            refused400("AuthFactorTokenRequired"),
-	"com.atproto.server.createAccount":          kinds(notTheOwn, serviceErrors),
+	"com.atproto.server.createAccount":          kinds(notTheOwn, serviceErrors, refused400("AlreadyExists")),
 	"com.atproto.server.createSession":          kinds(notTheOwn, refused400("InvalidToken", "ExpiredToken")),
 	"com.atproto.server.deleteAccount":          notTheOwn,
 	"com.atproto.server.resetPassword":          refused400("InvalidPassword"),

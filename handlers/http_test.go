@@ -67,7 +67,7 @@ func TestHTTPRules(t *testing.T) {
 		{"POST", createPath, "{", []string{jsonBody}, 401, "AuthMissing", "Authentication Required"},
 		{"POST", createPath, "{", []string{jsonBody, "Authorization: Bearer junk"}, 400, "InvalidToken", ""},
 		{"POST", createPath, "{", []string{jsonBody, token}, 400, "InvalidRequest", "ends in the middle"},
-		{"POST", "/xrpc/com.atproto.server.createInviteCode", "{", []string{jsonBody}, 401, "AuthMissing", ""},
+		{"POST", "/xrpc/com.atproto.server.createInviteCode", "{", []string{jsonBody}, 401, "AuthenticationRequired", ""},
 	} {
 		h.raw(tt.verb, hostA, tt.target, tt.body, tt.headers...).fails(tt.status, tt.name, tt.part)
 	}

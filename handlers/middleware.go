@@ -187,6 +187,10 @@ func (s *state) logRequest(r *http.Request) {
 		"status", s.w.status, "bytes", s.w.bytes, "ms", float64(time.Since(s.start).Microseconds())/1000)
 }
 
+// jsonType is the type of all JSON that is sent. JSON is UTF-8 anyway, but some clients compare the header with what the
+// reference server sends.
+const jsonType = "application/json; charset=utf-8"
+
 // response remembers what was sent, and ends the connection with an answer that was given before the request's body
 // had come.
 type response struct {
@@ -209,6 +213,9 @@ func (w *response) begin(status int) {
 		return
 	}
 	w.status = status
+	if h := w.Header(); h.Get("Content-Type") == "application/json" {
+		h.Set("Content-Type", jsonType)
+	}
 	if !w.arrival.settle(w.req) {
 		w.Header().Set("Connection", "close")
 	}

@@ -26,6 +26,9 @@ func (g *group) operatorOf(ctx context.Context, c *call, method string, service 
 		return g.modService(ctx, c, method)
 	}
 	o, err := g.auth.Operator(ctx, t, header)
+	if errors.Is(err, auth.ErrMissing) {
+		return o, refuse(http.StatusUnauthorized, "", "Authentication Required") // of accounts' methods it is AuthMissing
+	}
 	if counted && errors.Is(err, auth.ErrOperator) {
 		g.limits.Take(t.Schema, key, 1, t.Settings.RateLimitPercent, wrongOperators)
 	}

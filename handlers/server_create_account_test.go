@@ -202,7 +202,7 @@ func TestCreateInviteCodes(t *testing.T) {
 	t.Parallel()
 	h := newHouseWith(t, houseOptions{settings: map[string]string{"signup": "invite"}})
 	const codes = "com.atproto.server.createInviteCodes"
-	h.post(hostA, codes, "", obj{"codeCount": 1, "useCount": 1}).fails(401, "AuthMissing", "")
+	h.post(hostA, codes, "", obj{"codeCount": 1, "useCount": 1}).fails(401, "AuthenticationRequired", "")
 	h.post(hostA, codes, basic("admin", "wrong"), obj{"codeCount": 1, "useCount": 1}).fails(401, "AuthenticationRequired", "")
 	h.post(hostA, codes, basic("Admin", adminPassword), obj{"codeCount": 1, "useCount": 1}).fails(401, "AuthenticationRequired", "")
 	h.post(hostA, codes, "Authorization: bAsIc "+asAdmin()[len("Authorization: Basic "):], obj{"useCount": 1}).ok() // codeCount's default

@@ -46,7 +46,7 @@ var (
 	// ErrBusy: more sign-ins and sign-ups wait than may. 503 NotEnoughResources "Too many sign-ins at once, try again".
 	ErrBusy = errors.New("too many password checks are waiting")
 
-	// ErrDIDTaken: 400 InvalidRequest "Account already exists". The DID has an account here.
+	// ErrDIDTaken: 400 AlreadyExists "Repo already exists". The DID has an account here.
 	ErrDIDTaken = errors.New("the DID has an account here")
 	// ErrSignupClosed: 400 InvalidRequest "This server takes no new accounts".
 	ErrSignupClosed = errors.New("sign-up is closed")
