@@ -13,7 +13,15 @@ import (
 // spec: lexicon com.atproto.identity.resolveHandle
 func (m identityMethods) resolveHandle(ctx context.Context, v visitor, in *identityResolveHandleInput) (*identityResolveHandleOutput, error) {
 	handle := strings.ToLower(string(in.Handle))
-	a, err := m.actors.ByHandle(ctx, v.Tenant.Schema, handle, accounts.Fresh)
+	// Who has a name now decides what it answers, whatever our accounts were called once.
+	owner, err := m.tenants.Answers(ctx, handle)
+	if err != nil {
+		return nil, err
+	}
+	a, err := accounts.Actor{}, accounts.ErrNotFound
+	if owner == nil || owner.ID == v.Tenant.ID {
+		a, err = m.actors.ByHandle(ctx, v.Tenant.Schema, handle, accounts.Fresh)
+	}
 	if err != nil && !errors.Is(err, accounts.ErrNotFound) {
 		return nil, err
 	}

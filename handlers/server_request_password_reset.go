@@ -27,9 +27,17 @@ func (m serverMethods) requestPasswordReset(ctx context.Context, v visitor, in *
 		}
 		return accounts.ByIdentifier(ctx, q, email)
 	}
-	a, err := find(m.db.Tenant(v.Tenant.Schema).Q())
-	if err == nil && m.guard.mayMail(v, a.DID, resetMails...) {
+	q := m.db.Tenant(v.Tenant.Schema).Q()
+	a, err := find(q)
+	switch {
+	case err != nil:
+	case m.guard.mayMail(v, a.DID, resetMails...):
 		_, err = m.mail.send(ctx, v, accounts.TokenResetPassword, find)
+	default:
+		err = accounts.ReviveToken(ctx, q, m.now(), a.AID, accounts.TokenResetPassword)
+	}
+	if errors.Is(err, accounts.ErrEmailOther) {
+		err = accounts.ErrNotFound // changed hands twice in this moment: nobody has it
 	}
 	if err != nil && !errors.Is(err, accounts.ErrNotFound) {
 		return nil, err

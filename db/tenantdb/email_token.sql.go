@@ -87,6 +87,29 @@ func (q *Queries) GetEmailToken(ctx context.Context, tokenMac []byte) (GetEmailT
 	return i, err
 }
 
+const UpdateEmailTokenRevived = `-- name: UpdateEmailTokenRevived :exec
+UPDATE pds_tenant.email_token SET expires_at = $1::timestamptz
+WHERE aid = $2 AND purpose = $3 AND created_at >= $4::timestamptz AND expires_at < $1::timestamptz
+`
+
+type UpdateEmailTokenRevivedParams struct {
+	ExpiresAt time.Time
+	AID       int64
+	Purpose   string
+	KeepFrom  time.Time
+}
+
+// What was mailed last is good again, unless it is older than keep_from.
+func (q *Queries) UpdateEmailTokenRevived(ctx context.Context, arg UpdateEmailTokenRevivedParams) error {
+	_, err := q.db.Exec(ctx, UpdateEmailTokenRevived,
+		arg.ExpiresAt,
+		arg.AID,
+		arg.Purpose,
+		arg.KeepFrom,
+	)
+	return err
+}
+
 const UpsertEmailToken = `-- name: UpsertEmailToken :one
 INSERT INTO pds_tenant.email_token AS t (aid, purpose, token_mac, created_at, expires_at)
 SELECT c.aid, $1, $2, $3, $4

@@ -1,9 +1,12 @@
 package account
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -35,4 +38,19 @@ func CheckHandle(t *tenant.Tenant, handle string) (string, error) {
 		return "", ErrHandleDomain
 	}
 	return h, nil
+}
+
+// holdNames keeps the tenant's names as they are until the transaction ends that sets a handle under one of them. What the
+// process knows of its domains may be old. Errors: [ErrHandleDomain].
+func holdNames(ctx context.Context, q *tenantdb.Queries, handle string) error {
+	lost, err := q.LockHandleGuard(ctx)
+	if err != nil {
+		return fmt.Errorf("hold names: %w", err)
+	}
+	for _, name := range lost {
+		if handle == name || strings.HasSuffix(handle, "."+name) {
+			return ErrHandleDomain
+		}
+	}
+	return nil
 }

@@ -82,9 +82,14 @@ func Activate(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64
 	}, nil
 }
 
-// SetHandle gives an account another handle, or the one it has, also from a stale sign-up. Errors: [ErrNotFound],
-// [ErrHandleTaken] in a [TakenError].
-func SetHandle(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, handle string) ([]firehose.Event, error) {
+// SetHandle gives an account another handle, or the one it has, also from a stale sign-up. hosted: the tenant itself
+// vouches for it. Errors: [ErrNotFound], [ErrHandleTaken] in a [TakenError], [ErrHandleDomain].
+func SetHandle(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, handle string, hosted bool) ([]firehose.Event, error) {
+	if hosted {
+		if err := holdNames(ctx, q, handle); err != nil {
+			return nil, err
+		}
+	}
 	if err := displaceStale(ctx, q, now, handle, ""); err != nil {
 		return nil, err
 	}

@@ -187,8 +187,13 @@ func (s *Signup) Mint(keys *keyring.Keyring, rotation identity.Signer) error {
 }
 
 // Begin inserts the account, unseen by everybody, and takes the invite code's use. Errors: [ErrHandleTaken],
-// [ErrEmailTaken], [ErrInviteUnavailable].
+// [ErrEmailTaken], [ErrInviteUnavailable], [ErrHandleDomain].
 func (s *Signup) Begin(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring) error {
+	if !s.External {
+		if err := holdNames(ctx, q, s.Handle); err != nil {
+			return err
+		}
+	}
 	err := displaceStale(ctx, q, s.CreatedAt, s.Handle, s.Email)
 	if err != nil {
 		return err

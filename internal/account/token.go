@@ -104,6 +104,18 @@ func IssueToken(ctx context.Context, q *tenantdb.Queries, mac *keyring.MAC, now 
 	}
 }
 
+// ReviveToken makes the token good again that was mailed last, without mailing it: its owner asks, and has been written to
+// often enough. Otherwise a stranger who uses the mails up could keep the owner from getting any.
+func ReviveToken(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, purpose TokenPurpose) error {
+	err := q.UpdateEmailTokenRevived(ctx, tenantdb.UpdateEmailTokenRevivedParams{
+		AID: aid, Purpose: string(purpose), ExpiresAt: now.Add(TokenLife), KeepFrom: now.Add(-tokenAge),
+	})
+	if err != nil {
+		return fmt.Errorf("revive %s token: %w", purpose, err)
+	}
+	return nil
+}
+
 // tokenOf is the token that an account's owner is mailed for a purpose: XXXXX-XXXXX, 50 bits that nobody without the
 // tenant's secret can tell. The same account, purpose, address and moment give the same token, so that it can be mailed
 // again although only its MAC is stored.

@@ -86,15 +86,19 @@ func (a *Acts) changeHandle(ctx context.Context, t *tenant.Tenant, aid int64, di
 	if err := a.announceHandle(ctx, t, did, handle); err != nil {
 		return err
 	}
+	_, hosted := accounts.HandlePolicy(t).Hosted(handle)
 	err := a.Publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
-		events, err := accounts.SetHandle(ctx, q, a.Now(), aid, handle)
+		events, err := accounts.SetHandle(ctx, q, a.Now(), aid, handle, hosted)
 		if err == nil && also != nil {
 			err = also(ctx, q)
 		}
 		return events, err
 	})
 	a.Actors.Forget(t.Schema, did)
-	if errors.Is(err, accounts.ErrHandleTaken) && old != "" {
+	if errors.Is(err, accounts.ErrHandleDomain) {
+		err = identity.ErrHandleReserved // the tenant has the domain no more, and this process did not know yet
+	}
+	if (errors.Is(err, accounts.ErrHandleTaken) || errors.Is(err, identity.ErrHandleReserved)) && old != "" {
 		// Somebody was faster by a moment: the document must not go on naming what is theirs.
 		if err := a.announceHandle(ctx, t, did, old); err != nil {
 			a.Log.Error("DID document names a handle of another account", "did", did, "handle", handle, "err", err)

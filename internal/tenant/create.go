@@ -41,15 +41,20 @@ type Spec struct {
 
 // Create makes a tenant: its row and names, its schema, its secrets, and only then its state active. Each step can be
 // repeated, and the row stays in state provisioning until the last, so after a crash the same call goes on where that
-// one ended (with the settings of the new call). Errors: [ErrBadHostname], [ErrBadSetting], [ErrHostnameTaken].
+// one ended (with the settings of the new call). Errors: [ErrBadHostname], [ErrBadSetting], [ErrHostnameTaken],
+// [ErrHandlesExist].
 func (r *Registry) Create(ctx context.Context, spec Spec) (*Tenant, error) {
 	plan, err := r.plan(spec)
 	if err != nil {
 		return nil, err
 	}
-	row, err := r.reserve(ctx, plan)
+	done, undo, err := r.handOver(ctx, nil, plan.names)
 	if err != nil {
 		return nil, err
+	}
+	row, err := r.reserve(ctx, plan)
+	if err != nil {
+		return nil, errors.Join(err, undo(ctx))
 	}
 	schema, err := db.ParseSchema(row.SchemaName)
 	if err != nil {
@@ -62,6 +67,9 @@ func (r *Registry) Create(ctx context.Context, spec Spec) (*Tenant, error) {
 		return nil, err
 	}
 	if err := r.activate(ctx, row.TenantID); err != nil {
+		return nil, err
+	}
+	if err := done(ctx); err != nil {
 		return nil, err
 	}
 	return r.Get(ctx, plan.hostname)

@@ -17,7 +17,8 @@ import (
 )
 
 // Set changes a tenant: the keys of [Fields], each with its value as text; an empty value goes back to the default.
-// All of it happens or none. Errors: [ErrNotFound], [ErrBadSetting], [ErrBadHostname], [ErrHostnameTaken].
+// All of it happens or none. Errors: [ErrNotFound], [ErrBadSetting], [ErrBadHostname], [ErrHostnameTaken],
+// [ErrHandlesExist].
 func (r *Registry) Set(ctx context.Context, hostname string, patch map[string]string) (*Tenant, error) {
 	old, err := r.usable(ctx, hostname)
 	if err != nil {
@@ -44,10 +45,20 @@ func (r *Registry) Set(ctx context.Context, hostname string, patch map[string]st
 			return nil, fmt.Errorf("%w: %s: %w", ErrBadSetting, KeyHandleDomains, err)
 		}
 	}
+	done := func(context.Context) error { return nil }
+	undo := done
+	if setDomains {
+		if done, undo, err = r.handOver(ctx, old, names); err != nil {
+			return nil, err
+		}
+	}
 	err = r.db.ControlTx(ctx, func(q *controldb.Queries) error {
 		row, err := q.LockTenant(ctx, old.ID)
 		if err != nil {
 			return fmt.Errorf("lock tenant %s: %w", old.Hostname, err)
+		}
+		if setDomains && row.Revision != old.Revision {
+			return fmt.Errorf("%w: %s: somebody else changed the tenant at the same moment, try again", ErrBadSetting, KeyHandleDomains)
 		}
 		if setState {
 			if s := State(row.State); s != Active && s != Suspended {
@@ -64,7 +75,13 @@ func (r *Registry) Set(ctx context.Context, hostname string, patch map[string]st
 		}
 		return r.applySettings(ctx, q, row, patch)
 	})
+	if errors.Is(err, db.ErrUnknownOutcome) {
+		return nil, err // the guard refuses handles under both: the same call again ends what was begun
+	}
 	if err != nil {
+		return nil, errors.Join(err, undo(ctx))
+	}
+	if err := done(ctx); err != nil {
 		return nil, err
 	}
 	return r.Get(ctx, old.Hostname)

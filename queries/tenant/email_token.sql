@@ -11,6 +11,11 @@ ON CONFLICT (aid, purpose) DO UPDATE SET
   expires_at = excluded.expires_at
 RETURNING token_mac, created_at;
 
+-- name: UpdateEmailTokenRevived :exec
+-- What was mailed last is good again, unless it is older than keep_from.
+UPDATE pds_tenant.email_token SET expires_at = @expires_at::timestamptz
+WHERE aid = @aid AND purpose = @purpose AND created_at >= @keep_from::timestamptz AND expires_at < @expires_at::timestamptz;
+
 -- name: GetEmailToken :one
 SELECT aid, purpose, expires_at FROM pds_tenant.email_token WHERE token_mac = @token_mac;
 

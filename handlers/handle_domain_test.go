@@ -1,0 +1,164 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+const resolveHandle = "com.atproto.identity.resolveHandle"
+
+// A domain does not change hands while accounts have handles under it, by whatever way, so no handle means two accounts.
+func TestHandleDomainChangesHands(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.set(hostA, "handle_domains", "a.test,extra.test")
+	give := func(host, domains string) error {
+		_, err := h.tenants.Set(t.Context(), host, map[string]string{"handle_domains": domains})
+		return err
+	}
+	refused := func(err error, part string) {
+		t.Helper()
+		if !errors.Is(err, tenant.ErrHandlesExist) || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v, want %q", err, part)
+		}
+	}
+	signUp := func(host, handle string) reply {
+		return h.post(host, createAccount, "", obj{"handle": handle, "email": h.email("u"), "password": userPassword})
+	}
+	did := signUp(hostA, "alice.extra.test").ok().str("did")
+	bob := signUp(hostA, "bobby.extra.test").ok().str("did")
+	alice := h.createAccount(hostA, "alice")
+	refused(give(hostA, "a.test"), "2 of a.test, under extra.test")
+	if r := h.get(hostA, resolveHandle, "", "handle", "alice.extra.test").ok(); r.str("did") != did {
+		t.Errorf("%s", r.body)
+	}
+	signUp(hostA, "carol.extra.test").ok() // as before
+	h.admin(hostA, "deleteAccount", obj{"did": did}).ok()
+	h.admin(hostA, "updateAccountHandle", obj{"did": bob, "handle": "bobby.a.test"}).ok()
+	refused(give(hostA, "a.test"), "1 of a.test")
+	h.exec(h.a, "UPDATE pds.actor SET handle = 'carol.a.test' WHERE handle = 'carol.extra.test'")
+	if err := give(hostA, "a.test"); err != nil {
+		t.Fatal(err)
+	}
+	// A process that has not heard of it yet gives nobody a handle there.
+	stale := *h.a
+	stale.HandleDomains = []string{"a.test", "extra.test"}
+	if _, err := h.acts.SignUp(t.Context(), &stale, act.Visitor{Language: "en"}, request("dave.extra.test", h.email("d"))); !errors.Is(err, accounts.ErrHandleDomain) {
+		t.Errorf("a stale process: %v", err)
+	}
+	err := h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
+		_, err := accounts.SetHandle(t.Context(), q, h.clock.Now(), h.aid(h.a, alice.did), "alice.extra.test", true)
+		return err
+	})
+	if !errors.Is(err, accounts.ErrHandleDomain) {
+		t.Errorf("a stale process: %v", err)
+	}
+	// The other tenant has it now, and gives it back.
+	if err := give(hostB, "b.test,extra.test"); err != nil {
+		t.Fatal(err)
+	}
+	there := signUp(hostB, "alice.extra.test").ok().str("did")
+	if r := h.raw("GET", "alice.extra.test", "/.well-known/atproto-did", nil); string(r.body) != there {
+		t.Errorf("%s", r.body)
+	}
+	refused(give(hostB, "b.test"), "1 of b.test")
+	h.admin(hostB, "deleteAccount", obj{"did": there}).ok()
+	if err := give(hostB, "b.test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := give(hostA, "a.test,extra.test"); err != nil {
+		t.Fatal(err)
+	}
+	signUp(hostA, "alice.extra.test").ok()
+
+	// Names within each other: a handle there leads elsewhere once another tenant has the name.
+	for _, name := range []string{"alice.a.test", "a.test"} {
+		if err := give(hostB, "b.test,"+name); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+	refused(give(hostB, "b.test,alice.a.test"), "1 of a.test")
+	if _, err := h.tenants.Create(t.Context(), tenant.Spec{Hostname: "alice.a.test"}); !errors.Is(err, tenant.ErrHandlesExist) {
+		t.Error(err)
+	}
+	if err := give(hostB, "b.test,sub.a.test"); err != nil { // nobody is called that
+		t.Fatal(err)
+	}
+	signUp(hostB, "eve.sub.a.test").ok()
+	if _, err := h.acts.SignUp(t.Context(), h.a, act.Visitor{Language: "en"}, request("sub.a.test", h.email("d"))); !errors.Is(err, identity.ErrHandleReserved) {
+		t.Errorf("a handle that is another's domain: %v", err)
+	}
+	h.admin(hostB, "updateAccountHandle", obj{"did": h.get(hostB, resolveHandle, "", "handle", "eve.sub.a.test").ok().str("did"), "handle": "eve.b.test"}).ok()
+	if err := give(hostB, "b.test"); err != nil {
+		t.Fatal(err)
+	}
+	signUp(hostA, "sub.a.test").ok() // free again
+
+	// What an account was called before there was this rule: who has the name answers.
+	h.exec(h.b, "UPDATE pds.actor SET handle = 'zoe.a.test' WHERE handle = 'eve.b.test'")
+	h.get(hostB, resolveHandle, "", "handle", "zoe.a.test").fails(400, "InvalidRequest", "")
+}
+
+func request(handle, email string) accounts.Request {
+	password := userPassword
+	return accounts.Request{Handle: handle, Email: email, Password: &password}
+}
+
+// Sign-ups of a process that knows the domain still, changes of handles and the giving away, all at once: either the domain
+// stays, or nobody has a handle there.
+func TestHandleDomainRace(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	alice := h.createAccount(hostA, "alice")
+	aid := h.aid(h.a, alice.did)
+	for round := range 6 {
+		domain := fmt.Sprintf("race%d.test", round)
+		h.set(hostA, "handle_domains", "a.test,"+domain)
+		stale := *h.a
+		stale.HandleDomains = []string{"a.test", domain}
+		var wg sync.WaitGroup
+		var given error
+		made := make([]error, 4)
+		for i := range made {
+			wg.Go(func() {
+				if i == 0 {
+					made[i] = h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
+						_, err := accounts.SetHandle(t.Context(), q, h.clock.Now(), aid, "alice."+domain, true)
+						return err
+					})
+					return
+				}
+				_, made[i] = h.acts.SignUp(t.Context(), &stale, act.Visitor{Language: "en"}, request(fmt.Sprintf("user%d.%s", i, domain), h.email("u")))
+			})
+		}
+		wg.Go(func() {
+			time.Sleep(time.Duration(round) * 4 * time.Millisecond)
+			_, given = h.tenants.Set(context.WithoutCancel(t.Context()), hostA, map[string]string{"handle_domains": "a.test"})
+		})
+		wg.Wait()
+		n := query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".actor WHERE handle LIKE '%."+domain+"'")[0]
+		switch {
+		case given == nil && n > 0:
+			t.Fatalf("round %d: the domain is given away and %d accounts have handles there", round, n)
+		case given != nil && !errors.Is(given, tenant.ErrHandlesExist):
+			t.Fatal(given)
+		}
+		h.exec(h.a, "UPDATE pds.actor SET handle = NULL WHERE handle LIKE '%.' || $1", domain)
+		for _, err := range made {
+			if err != nil && !errors.Is(err, accounts.ErrHandleDomain) {
+				t.Errorf("round %d: %v, given away: %v", round, err, given)
+			}
+		}
+	}
+}
