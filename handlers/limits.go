@@ -42,8 +42,9 @@ const (
 
 // The limits of one tenant. spec: behaviour of the reference server; docs/limits.md has them for people.
 var (
-	everyCall = limit.Bucket{Name: "global", Points: 3000, Window: fiveMinutes}
-	writes    = limitRule{perAccount, []limit.Bucket{{Name: "repo-write-hour", Points: 5000, Window: time.Hour}, {Name: "repo-write-day", Points: 35_000, Window: day}}}
+	everyPicture = limit.Bucket{Name: "pictures", Points: 3000, Window: fiveMinutes}
+	everyCall    = limit.Bucket{Name: "global", Points: 3000, Window: fiveMinutes}
+	writes       = limitRule{perAccount, []limit.Bucket{{Name: "repo-write-hour", Points: 5000, Window: time.Hour}, {Name: "repo-write-day", Points: 35_000, Window: day}}}
 	// wrongOperators counts what no operator's password or token was.
 	wrongOperators = limit.Bucket{Name: "wrong-operator", Points: 30, Window: fiveMinutes}
 
@@ -281,6 +282,10 @@ func (s *state) chargeLookup(r *http.Request) *Error {
 
 // chargeAll counts every call under /xrpc from one address, whatever it is for; archives have a limit of their own.
 func (s *Server) chargeAll(st *state, r *http.Request) *Error {
+	if strings.HasPrefix(r.URL.Path, "/img/") && st.limited(r, s.limits) {
+		v := s.limits.Take(st.Tenant.Schema, addressKey(st.addr), 1, st.Tenant.Settings.RateLimitPercent, everyPicture)
+		return st.judge(v, s.now())
+	}
 	if !strings.HasPrefix(r.URL.Path, "/xrpc/") || r.URL.Path == "/xrpc/_health" || r.URL.Path == "/xrpc/com.atproto.sync.getRepo" || !st.limited(r, s.limits) {
 		return nil
 	}

@@ -82,12 +82,16 @@ func TestPolyglot(t *testing.T) {
 	}
 }
 
-// TestEndless: a picture of a few kilobytes that says in thousands of scans that nothing changes, and a file that never
-// comes. Both are given up in time, and the first is not begun again.
+// TestEndless: a picture of a few kilobytes that says in thousands of scans that nothing changes is refused; one that takes
+// too long, and a file that never comes, are given up in time, and the first is not begun again.
 func TestEndless(t *testing.T) {
-	m := newMaker(t, Config{Time: 300 * time.Millisecond, Parallel: 1})
-	data := flatJPEG(4000, 4000, true, 20_000, 70)
+	m := newMaker(t, Config{Time: 100 * time.Millisecond, Parallel: 1})
 	begun := time.Now()
+	if _, err := m.get(t, "scans", "feed", JPEG, flatJPEG(4000, 4000, true, 20_000, 70)); !errors.Is(err, ErrTooLarge) || time.Since(begun) > 4*time.Second {
+		t.Errorf("thousands of scans: %v after %s", err, time.Since(begun))
+	}
+	data := flatJPEG(4000, 4000, true, 60, 70) // as many as are let through
+	begun = time.Now()
 	_, err := m.get(t, "endless", "feed", JPEG, data)
 	if !errors.Is(err, ErrTimeout) || time.Since(begun) > 4*time.Second {
 		t.Errorf("%d bytes: %v after %s", len(data), err, time.Since(begun))
@@ -225,4 +229,37 @@ func resident(t testing.TB) int {
 		t.Error(err)
 	}
 	return pages * os.Getpagesize() >> 20
+}
+
+// A picture of a few kilobytes with scans without end would keep a decoder for minutes.
+func TestScansAreBounded(t *testing.T) {
+	m := newMaker(t, Config{})
+	small := asJPEG(t, quarters(64, 64))
+	scan := bytes.LastIndex(small, []byte{0xff, 0xda})
+	repeated := func(n int) []byte {
+		out := bytes.Clone(small[:scan])
+		for range n {
+			out = append(out, small[scan:len(small)-2]...)
+		}
+		return append(out, 0xff, 0xd9)
+	}
+	if n := scansOf(bytes.NewReader(repeated(14))); n != 14 {
+		t.Errorf("%d scans counted of 14", n)
+	}
+	if _, err := m.get(t, "scans", "feed", JPEG, repeated(2000)); !errors.Is(err, ErrTooLarge) {
+		t.Error(err)
+	}
+	large := asJPEG(t, quarters(4000, 4000))
+	at := bytes.LastIndex(large, []byte{0xff, 0xda})
+	many := bytes.Clone(large[:at])
+	for range 70 {
+		many = append(many, large[at:at+14]...)
+		many = append(many, 0, 0)
+	}
+	if _, err := m.get(t, "passes", "feed", JPEG, append(many, large[at:]...)); !errors.Is(err, ErrTooLarge) {
+		t.Error(err)
+	}
+	if _, err := m.get(t, "plain", "feed", JPEG, large); err != nil {
+		t.Error(err)
+	}
 }

@@ -155,6 +155,12 @@ func (h *head) setMemory(perPixel int) {
 
 func jpegDetail(r io.ReadSeeker, h *head, _ image.Config) error {
 	j := scanJPEG(io.LimitReader(r, headBytes))
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if n := scansOf(r); n > maxScans || n*h.size.X*h.size.Y > maxScanned {
+		return fmt.Errorf("%w: %d scans", ErrTooLarge, n)
+	}
 	h.orientation, h.profile = j.orientation, j.profile
 	perPixel := j.samples
 	if j.progressive { // all coefficients are kept, as int32, until the last scan

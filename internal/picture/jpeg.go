@@ -45,6 +45,27 @@ func scanJPEG(r io.Reader) jpegHead {
 	return h
 }
 
+// A decoder goes over the whole picture once for each scan, however few bytes that has. Cameras and programs write up to
+// fourteen.
+const (
+	maxScans   = 1000
+	maxScanned = 1_000_000_000 // pixels, all scans together
+)
+
+// scansOf counts the scans of the first picture.
+func scansOf(r io.Reader) (n int) {
+	_ = segments(bufio.NewReaderSize(r, 64<<10), true, func(marker byte, _ int64, _ []byte) bool {
+		switch {
+		case marker == 0xda:
+			n++
+		case n > 0 && (marker >= 0xe0 && marker <= 0xef): // the metadata of a picture behind the first
+			return false
+		}
+		return n <= maxScans
+	})
+	return n
+}
+
 // samplesOf reads a frame header's components.
 func samplesOf(frame []byte) int {
 	if len(frame) < 6 || len(frame) < 6+3*int(frame[5]) {

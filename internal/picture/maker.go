@@ -25,7 +25,7 @@ type Config struct {
 	Memory     int64         // what all that is being decoded may take; default 512 MiB
 	Parallel   int           // how many are made at once; default half the processors
 	Waiting    int           // how many more may wait, half of them in one scope; default 64
-	Time       time.Duration // for one, waiting included; default 10 s
+	Time       time.Duration // to take one in, to wait, and to decode, each; default 10 s
 }
 
 // Maker makes copies once and keeps them on the disk, those used last, as long as there is room. They belong to bytes
@@ -105,9 +105,7 @@ func (m *Maker) Open(ctx context.Context, in, key string, p Preset, f Format, op
 	// Whoever waits for the same copy shares it, and with it the first one's fate, but for that one's going away.
 	work := context.WithoutCancel(ctx)
 	done := m.flight.DoChan(in+"/"+name, func() (any, error) {
-		ctx, cancel := context.WithTimeout(work, m.cfg.Time)
-		defer cancel()
-		data, err := m.make(ctx, in, p, f, open)
+		data, err := m.make(work, in, p, f, open)
 		if err != nil {
 			m.refuse(in, key, err)
 			return nil, err
@@ -118,7 +116,7 @@ func (m *Maker) Open(ctx context.Context, in, key string, p Preset, f Format, op
 	})
 	// A decoder that does not come to an end keeps its place and its memory, so that no more can be lost than there are
 	// places; those who asked need not wait for it.
-	late := time.NewTimer(m.cfg.Time + patience)
+	late := time.NewTimer(3*m.cfg.Time + patience)
 	defer late.Stop()
 	select {
 	case <-ctx.Done():
@@ -202,24 +200,31 @@ func (m *Maker) make(ctx context.Context, in string, p Preset, f Format, open fu
 		return nil, err
 	}
 	defer m.leave(in, scope)
-	src, err := open(ctx)
+	fetching, fetched := context.WithTimeout(ctx, m.cfg.Time)
+	defer fetched()
+	src, err := open(fetching)
 	if err != nil {
 		return nil, err
 	}
 	defer src.Close()
-	here, err := m.fetch(ctx, src)
+	here, err := m.fetch(fetching, src)
 	if err != nil {
 		return nil, err
 	}
 	defer here.Close()
-	if scope.turn.Acquire(ctx, 1) != nil {
+	// Waiting does not count against the time for decoding: others' pictures are not this one's fault.
+	waiting, waited := context.WithTimeout(ctx, m.cfg.Time)
+	defer waited()
+	if scope.turn.Acquire(waiting, 1) != nil {
 		return nil, ErrBusy
 	}
 	defer scope.turn.Release(1)
-	if m.slots.Acquire(ctx, 1) != nil {
+	if m.slots.Acquire(waiting, 1) != nil {
 		return nil, ErrBusy
 	}
 	defer m.slots.Release(1)
+	ctx, cancel := context.WithTimeout(ctx, m.cfg.Time)
+	defer cancel()
 	r := &timely{ctx: ctx, ReadSeeker: here}
 	h, err := carefully(func() (head, error) { return inspect(r) })
 	if err != nil {
