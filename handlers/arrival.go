@@ -19,6 +19,7 @@ type arrival struct {
 	credit   time.Duration // how long the client may still make the server wait
 	end      time.Time     // of a body that must have come whole by then; zero: none
 	deadline time.Time     // what the connection has
+	read     int64         // bytes so far
 	ended    bool          // nothing of the body is left to come
 }
 
@@ -65,6 +66,7 @@ func (a *arrival) Read(p []byte) (int, error) {
 		a.set(until)
 	}
 	n, err := a.src.Read(p)
+	a.read += int64(n)
 	a.credit = min(bodyWait, a.credit-a.now().Sub(began)+time.Duration(n)*time.Second/bodyFloor)
 	if err == nil && a.credit <= 0 {
 		err = os.ErrDeadlineExceeded // a deadline that was not moved for so little
@@ -84,8 +86,8 @@ func (a *arrival) settle(r *http.Request) bool {
 	if a == nil || a.ended {
 		return true
 	}
-	if r.Header.Get("Expect") != "" || r.ContentLength > leftoverBytes {
-		return false // reading would ask for what the client has kept back
+	if r.Header.Get("Expect") != "" && a.read == 0 || r.ContentLength-a.read > leftoverBytes {
+		return false // reading would ask for what the client has kept back, or is too much
 	}
 	if limit := a.now().Add(leftoverWait); a.end.IsZero() || limit.Before(a.end) {
 		a.end = limit
