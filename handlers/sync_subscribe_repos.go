@@ -71,6 +71,7 @@ func (m streamMethods) serve(v visitor, w http.ResponseWriter, r *http.Request, 
 	}
 	defer m.sockets.leave(k)
 	// The cursor is looked up before the upgrade: a database that is away is an ordinary answer.
+	from.For = v.path()
 	sub, err := m.streams.Subscribe(r.Context(), v.Tenant.Schema, from)
 	future := errors.Is(err, firehose.ErrFutureCursor)
 	if err != nil && !future {

@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 	"internal/keyring":         {"internal/cache"},
 	"internal/identity":        {"internal/cache", "internal/syntax"},
 	"internal/identity/plcdir": {"db", "db/controldb", "internal/identity"}, // the built-in directory keeps its log in Postgres
-	"internal/firehose":        {"db", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
+	"internal/firehose":        {"internal/fair", "db", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"repo/repodb":              {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"internal/audit":           {"db/tenantdb"},       // a log: it knows nobody
 	"internal/limit":           {"db", "db/tenantdb"}, // counts by key: it knows neither callers nor methods

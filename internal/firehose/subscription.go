@@ -2,11 +2,13 @@ package firehose
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/fair"
 )
 
 // From says where a subscription begins. The zero value is the live end.
@@ -21,6 +23,8 @@ type From struct {
 	HasTime bool
 	// Window is how far back events are given out; 0: as far as they are kept.
 	Window time.Duration
+	// For is for whom old events are read; nil: the tenant.
+	For fair.Path
 }
 
 // Subscription hands out a tenant's events one after the other. It belongs to one
@@ -31,6 +35,7 @@ type Subscription struct {
 	live     bool  // was at the end once: from now on the ring is the limit
 	Outdated bool  // began later than asked, because the events between are gone
 	page     []*Item
+	path     fair.Path // whose turn it is to read a page
 }
 
 // Subscribe begins a subscription. Close it.
@@ -41,7 +46,10 @@ func (t *Tails) Subscribe(ctx context.Context, schema db.Schema, from From) (*Su
 	if err != nil {
 		return nil, err
 	}
-	s := &Subscription{tail: tl}
+	s := &Subscription{tail: tl, path: from.For}
+	if len(s.path) == 0 {
+		s.path = fair.Path{schema.String()}
+	}
 	if err := s.begin(ctx, from); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("subscribe to %s: %w", schema, err)
@@ -161,7 +169,7 @@ const (
 )
 
 // Next hands out the next events, waiting for one. It returns none when kick has
-// something. The slice is the caller's to read until the next call.
+// something, or may have. The slice is the caller's to read until the next call.
 //
 // Errors: ErrTooSlow, ErrClosed, ctx's.
 func (s *Subscription) Next(ctx context.Context, kick <-chan struct{}) ([]*Item, error) {
@@ -174,7 +182,11 @@ func (s *Subscription) Next(ctx context.Context, kick <-chan struct{}) ([]*Item,
 			if s.live {
 				return nil, ErrTooSlow
 			}
-			if err := s.readPage(ctx); err != nil || len(s.page) > 0 {
+			err := s.readPage(ctx)
+			if errors.Is(err, fair.ErrNoPlace) {
+				return nil, nil
+			}
+			if err != nil || len(s.page) > 0 {
 				return s.page, err
 			}
 			continue
@@ -203,16 +215,19 @@ func (s *Subscription) Next(ctx context.Context, kick <-chan struct{}) ([]*Item,
 }
 
 // readPage reads what follows from the table. A subscriber that far behind waits
-// its turn: those who are live must not feel it.
+// its turn, and those who are live must not feel it. ErrNoPlace: it may ask again.
 func (s *Subscription) readPage(ctx context.Context) error {
 	t := s.tail.tails
-	select {
-	case t.readers <- struct{}{}:
-	case <-ctx.Done():
+	turn, err := t.readers.Take(ctx, s.path...)
+	switch {
+	case ctx.Err() != nil:
+		turn.Release()
 		return context.Cause(ctx)
+	case err != nil:
+		return err
 	}
 	rows, err := ListEvents(ctx, s.tail.tenant.Q(), s.pos, t.cfg.PageEvents, t.cfg.PageBytes)
-	<-t.readers
+	turn.Release()
 	s.page = s.page[:0]
 	switch {
 	case ctx.Err() != nil:

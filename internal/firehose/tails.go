@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/fair"
 )
 
 // Errors of subscriptions.
@@ -38,7 +39,8 @@ type Config struct {
 	// PageEvents and PageBytes bound what a subscriber that is behind the ring
 	// reads from the table at once. Defaults: 500; 128 KiB.
 	PageEvents, PageBytes int
-	// Readers is how many such pages are read at the same time. Default 2.
+	// Readers is how many such pages are read at the same time, by turns of tenants and
+	// of addresses at them. Default 3.
 	Readers int
 	// Linger is how long a stream is followed after its last subscriber left.
 	// Default 5 s.
@@ -70,11 +72,18 @@ func (c Config) withDefaults() Config {
 	set(&c.TotalBytes, 512<<20)
 	set(&c.PageEvents, 500)
 	set(&c.PageBytes, 128<<10)
-	set(&c.Readers, 2)
+	set(&c.Readers, 3)
 	wait(&c.Linger, 5*time.Second)
 	wait(&c.HoleWait, 3*time.Second)
 	return c
 }
+
+// How long a subscriber that reads pages waits for its turn before it looks whether there is a ping to write, and how
+// many of a tenant may: as many as it may have subscribers.
+const (
+	readerWait     = 10 * time.Second
+	readersWaiting = 100_000
+)
 
 // minRing is a ring's share when very many tenants are followed.
 const minRing = 1 << 20
@@ -92,7 +101,7 @@ type Tails struct {
 	life    context.Context
 	stop    context.CancelFunc
 	running sync.WaitGroup
-	readers chan struct{} // one place for each page being read
+	readers *fair.Places // one for each page being read
 
 	mu     sync.Mutex
 	tails  map[db.Schema]*tail
@@ -103,7 +112,7 @@ type Tails struct {
 func NewTails(d *db.DB, hub *Hub, now func() time.Time, log *slog.Logger, cfg Config) *Tails {
 	t := &Tails{db: d, hub: hub, now: now, log: log, cfg: cfg.withDefaults(), tails: map[db.Schema]*tail{}}
 	t.life, t.stop = context.WithCancel(context.Background())
-	t.readers = make(chan struct{}, t.cfg.Readers)
+	t.readers = fair.NewTurns(t.cfg.Readers, fair.Waiting{Time: readerWait, First: readersWaiting, Whole: readersWaiting})
 	return t
 }
 
