@@ -21,8 +21,14 @@ const (
 // acquire waits for a connection, and passes over those that died while they were idle. Finding that out before a
 // statement is sent is what keeps a restarted server from looking like an unknown outcome.
 func acquire(ctx context.Context, pool *pool) (*pgxpool.Conn, error) {
-	ctx, cancel := pool.bound(ctx, pool.wait)
-	defer cancel()
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, pool.wait)
+		defer cancel()
+	}
+	if pool.lines.isCut() {
+		return nil, ErrGivenUp
+	}
 	for tries := 100; ; tries-- { // more than any pool holds
 		c, err := pool.Acquire(ctx)
 		if err != nil {

@@ -123,6 +123,8 @@ func (b *Batch) Send(ctx context.Context) (err error) {
 
 // sendOnce returns the first error of a callback apart from what happened to the transaction.
 func (b *Batch) sendOnce(ctx context.Context) (unread, err error) {
+	ctx, cancel := b.tenant.pool.patience(ctx)
+	defer cancel()
 	conn, err := acquire(ctx, b.tenant.pool)
 	if err != nil {
 		return nil, err
@@ -133,8 +135,6 @@ func (b *Batch) sendOnce(ctx context.Context) (unread, err error) {
 	for _, q := range b.queued {
 		batch.Queue(q.sql, q.args...)
 	}
-	ctx, cancel := b.tenant.pool.patience(ctx)
-	defer cancel()
 	defer func() { leaveStandby(conn.Conn(), err) }()
 	results := conn.Conn().SendBatch(ctx, &batch)
 	for _, q := range b.queued {

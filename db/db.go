@@ -68,8 +68,7 @@ type DB struct {
 	where     string        // host, port and database, for messages
 	log       *slog.Logger
 	health    *health
-	life      context.Context
-	giveUp    context.CancelFunc
+	lines     *lines
 }
 
 // Open connects. It waits for a server that is down or starting, up to Config.StartTimeout, and fails at once when
@@ -84,7 +83,8 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	}
 	d := &DB{where: describe(base.ConnConfig), log: cfg.Log, migrating: make(chan struct{}, migrationWorkers)}
 	d.health = newHealth(d.where, cfg.Log)
-	d.life, d.giveUp = context.WithCancel(context.WithoutCancel(ctx))
+	d.lines = newLines()
+	base.ConnConfig.DialFunc = d.lines.dial
 	if err := d.await(ctx, cfg, base.ConnConfig); err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		if answer == 0 {
 			wait = acquireLongTime
 		}
-		return &pool{Pool: p, wait: wait, answer: answer, life: d.life, health: d.health}, err
+		return &pool{Pool: p, wait: wait, answer: answer, lines: d.lines, health: d.health}, err
 	}
 	defer func() {
 		if err != nil {
@@ -189,7 +189,6 @@ func parse(cfg Config) (base *pgxpool.Config, bouncer bool, err error) {
 		c.ConnectTimeout = 5 * time.Second
 	}
 	c.OnNotice = noticed
-	c.DialFunc = dial
 	base.MinConns, base.MinIdleConns = 0, 0
 	base.MaxConnIdleTime = 10 * time.Minute
 	base.HealthCheckPeriod = 30 * time.Second
@@ -279,6 +278,9 @@ func waitingHelps(err error) bool {
 	return true
 }
 
+// closeTime bounds how long connections take to be closed once they are cut.
+const closeTime = time.Second
+
 // Close ends all connections after the statements that use them. After [DB.GiveUp] it does not wait for the server.
 func (d *DB) Close() {
 	closed := make(chan struct{})
@@ -288,9 +290,8 @@ func (d *DB) Close() {
 	}()
 	select {
 	case <-closed:
-		d.giveUp()
 		return
-	case <-d.life.Done():
+	case <-d.lines.gone:
 	}
 	select {
 	case <-closed:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,54 +16,19 @@ import (
 // pool is connections that are used alike.
 type pool struct {
 	*pgxpool.Pool
-	wait   time.Duration   // how long a connection is waited for
-	answer time.Duration   // how long one answer is waited for; 0: as long as the caller does
-	life   context.Context // ends when nothing is waited for any more
+	wait   time.Duration // how long a connection is waited for
+	answer time.Duration // how long one answer is waited for; 0: as long as the caller does
+	lines  *lines
 	health *health
 }
 
 // patience bounds the wait for one answer. A server that went without a word, or behind a network that drops what is
 // sent to it, never gives one.
 func (p *pool) patience(ctx context.Context) (context.Context, context.CancelFunc) {
-	return p.bound(ctx, p.answer)
-}
-
-// bound has ctx end after a time (0: none), and with the pool's life.
-func (p *pool) bound(ctx context.Context, after time.Duration) (context.Context, context.CancelFunc) {
-	end := func() {}
-	if after > 0 {
-		ctx, end = context.WithTimeout(ctx, after)
+	if p.answer <= 0 {
+		return ctx, func() {}
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(p.life, func() { cancel(ErrGivenUp) })
-	return bounded{ctx}, func() { stop(); cancel(nil); end() }
-}
-
-// bounded tells giving up from a caller who has gone.
-type bounded struct{ context.Context }
-
-func (b bounded) Err() error {
-	err := b.Context.Err()
-	if err != nil && context.Cause(b.Context) == ErrGivenUp {
-		return ErrGivenUp
-	}
-	return err
-}
-
-// GiveUp ends all waiting for the database, now and later, with ErrGivenUp: for a process that is to end while the
-// database does not answer. What was sent may have happened.
-func (d *DB) GiveUp() { d.giveUp() }
-
-// closeTime bounds how long connections take to be closed once nothing is waited for.
-const closeTime = time.Second
-
-// dial makes connections whose death is noticed also where nobody counts the time, as in a long export.
-func dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4},
-		Control:         giveUpUnacknowledged,
-	}
-	return d.DialContext(ctx, network, addr)
+	return context.WithTimeout(ctx, p.answer)
 }
 
 // leaveStandby ends a connection to a server that cannot be written to: it was a primary once, and another is now.

@@ -93,13 +93,11 @@ func (r runner) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 		r.pool.health.saw(ctx, err, !isRead(sql))
 		return err
 	}}
-	err = r.attempt(ctx, sql, func(_ context.Context, c *pgxpool.Conn) (keep bool, err error) {
-		answer, cancel := r.pool.patience(ctx) // until they are read
+	err = r.attempt(ctx, sql, func(answer context.Context, cancel context.CancelFunc, c *pgxpool.Conn) (keep bool, err error) {
 		if out.Rows, err = c.Query(answer, sql, args...); err != nil {
-			cancel()
 			return false, err
 		}
-		out.conn, out.cancel = c, cancel
+		out.conn, out.cancel = c, cancel // when they are read
 		return true, nil
 	})
 	if err != nil {
@@ -180,7 +178,9 @@ func (r *rows) Err() error {
 
 // single runs one statement on a connection of its own.
 func (r runner) single(ctx context.Context, sql string, run func(context.Context, *pgxpool.Conn) error) error {
-	err := r.attempt(ctx, sql, func(ctx context.Context, c *pgxpool.Conn) (bool, error) { return false, run(ctx, c) })
+	err := r.attempt(ctx, sql, func(ctx context.Context, _ context.CancelFunc, c *pgxpool.Conn) (bool, error) {
+		return false, run(ctx, c)
+	})
 	r.pool.health.saw(ctx, err, !isRead(sql))
 	return err
 }
@@ -190,21 +190,22 @@ func (r runner) single(ctx context.Context, sql string, run func(context.Context
 //
 // pgconn.SafeToRetry is no help: it says yes to "conn closed", which is also what a lost answer to a statement without
 // parameters looks like (TestUnknownOutcome).
-func (r runner) attempt(ctx context.Context, sql string, run func(context.Context, *pgxpool.Conn) (keep bool, err error)) error {
+func (r runner) attempt(ctx context.Context, sql string, run func(context.Context, context.CancelFunc, *pgxpool.Conn) (keep bool, err error)) error {
 	for try := 1; ; try++ {
 		if err := ctx.Err(); err != nil {
 			return err // nothing is sent, so nobody needs to wonder what happened
 		}
-		c, err := acquire(ctx, r.pool)
+		answer, cancel := r.pool.patience(ctx)
+		c, err := acquire(answer, r.pool)
 		if err != nil {
+			cancel()
 			return err
 		}
-		answer, cancel := r.pool.patience(ctx)
-		keep, err := run(answer, c)
-		cancel()
+		keep, err := run(answer, cancel, c)
 		if keep {
 			return nil
 		}
+		cancel()
 		leaveStandby(c.Conn(), err)
 		if err == nil {
 			err = confirmed(c.Conn())
