@@ -265,10 +265,11 @@ func (s *state) slowDown(wait time.Duration) *Error {
 // What the network is asked for in a caller's name: DID documents and handles that are not known.
 var (
 	lookups       = limit.Bucket{Name: "lookup-5m", Points: 300, Window: fiveMinutes}
+	netLookups    = limit.Bucket{Name: "lookup-net-5m", Points: 1000, Window: fiveMinutes} // of IPv6, 48 bits
 	tenantLookups = limit.Bucket{Name: "lookups-5m", Points: 6000, Window: fiveMinutes}
 )
 
-// chargeLookup counts one such question for the address, and for the tenant.
+// chargeLookup counts one such question for the address, for the network of an IPv6 address, and for the tenant.
 func (s *state) chargeLookup(r *http.Request) *Error {
 	if !s.limited(r, s.limits) {
 		return nil
@@ -276,6 +277,11 @@ func (s *state) chargeLookup(r *http.Request) *Error {
 	set := &s.Tenant.Settings
 	if e := s.judge(s.limits.Take(s.Tenant.Schema, addressKey(s.addr), 1, set.RateLimitPercent, lookups), s.now()); e != nil {
 		return e
+	}
+	if p, err := s.addr.WithZone("").Prefix(48); err == nil && s.addr.Is6() {
+		if e := s.judge(s.limits.Take(s.Tenant.Schema, p.String(), 1, set.RateLimitPercent, netLookups), s.now()); e != nil {
+			return e
+		}
 	}
 	return s.judge(s.limits.Take(s.Tenant.Schema, "", 1, set.RateLimitPercent, tenantLookups), s.now())
 }

@@ -43,6 +43,14 @@ func TestLookupLimits(t *testing.T) {
 	for method, name := range map[string]string{"resolveHandle": "handle", "resolveIdentity": "identifier"} {
 		ask(hostA, addr, method, name, "nobody.b.test").fails(429, "RateLimitExceeded", "")
 	}
+	// A network's count, whatever addresses in it ask.
+	of48 := 0
+	for i := range 6 {
+		of48 += spend(hostB, fmt.Sprintf("2001:db8:1:%x::1", i))
+	}
+	if of48 != 10 {
+		t.Errorf("%d questions passed from a network of 48 bits", of48)
+	}
 	// The tenant's count: many addresses together.
 	passed := 3
 	for i := range 40 {

@@ -102,7 +102,7 @@ func TestLargeDocument(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if d, err = w.resolver.ResolveWhole(t.Context(), Asker{}, exampleDID); err != nil || w.asked.Load() != 4 {
+	if _, err = w.resolver.ResolveWhole(t.Context(), Asker{}, exampleDID); err != nil || w.asked.Load() != 4 {
 		t.Error(err, w.asked.Load())
 	}
 }
