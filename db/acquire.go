@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -18,14 +19,52 @@ const (
 	acquireLongTime = 2 * time.Minute
 )
 
-// acquire waits for a connection, and passes over those that died while they were idle. Finding that out before a
-// statement is sent is what keeps a restarted server from looking like an unknown outcome.
-func acquire(ctx context.Context, pool *pool) (*pgxpool.Conn, error) {
+// tenantWaiting is how many of one tenant may wait for a connection.
+const tenantWaiting = 4096
+
+type pooled = pgxpool.Conn // whose name is a method's, too
+
+// lease is a connection of a pool, until it is released.
+type lease struct {
+	*pooled
+	place *fair.Hold
+}
+
+// Release gives the connection back.
+func (l *lease) Release() {
+	l.pooled.Release()
+	l.place.Release()
+}
+
+// acquire waits for the tenant's turn and a connection, and passes over those that died while they were idle. Finding that
+// out before a statement is sent is what keeps a restarted server from looking like an unknown outcome.
+func acquire(ctx context.Context, pool *pool) (l *lease, err error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, pool.wait)
 		defer cancel()
 	}
+	l = new(lease)
+	if pool.places != nil {
+		l.place, err = pool.places.Take(ctx, pool.tenant)
+		switch {
+		case errors.Is(err, context.Canceled):
+			return nil, err
+		case errors.Is(err, fair.ErrNoPlace), errors.Is(err, context.DeadlineExceeded):
+			return nil, fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrBusy, err)
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+	l.pooled, err = live(ctx, pool)
+	if err != nil {
+		l.place.Release()
+		return nil, err
+	}
+	return l, nil
+}
+
+func live(ctx context.Context, pool *pool) (*pgxpool.Conn, error) {
 	if pool.lines.isCut() {
 		return nil, ErrGivenUp
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db/controldb"
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -33,10 +34,11 @@ type Config struct {
 	// SubPools is how many pools tenants are spread over by the hash of their name: each connection then holds the plans
 	// of a part of the tenants only. Default: 1 on up to 4 cores, 4 above.
 	SubPools int
-	// PoolConns is the size of each of them. Default: 2 per core over all, at least 4 each.
+	// PoolConns is the size of each of them, of which no tenant ever has the last one. Default: 2 per core over all, at
+	// least 4 each, and one more.
 	PoolConns int
-	// StreamConns is the size of the pool of ReadTx: exports to slow readers must not hold up statements. Default: 2 per
-	// core, at least 4.
+	// StreamConns is the size of the pool of ReadTx: exports to slow readers must not hold up statements. No
+	// tenant ever has the last one. Default: 2 per core, at least 4, and one more.
 	StreamConns int
 
 	// StatementTimeout ends a statement on the server. Default 30 s; migrations and ReadTx have none.
@@ -52,6 +54,9 @@ type Config struct {
 
 // ErrUnavailable means that Postgres does not answer, so nothing happened.
 var ErrUnavailable = errors.New("database unavailable")
+
+// ErrBusy comes with ErrUnavailable: the tenant's turn for a connection did not come in time, or too many of it wait.
+var ErrBusy = errors.New("too many wait for a connection")
 
 // ErrServer refuses a server that cannot be used: too old, or another encoding than UTF-8.
 var ErrServer = errors.New("unusable database server")
@@ -99,7 +104,8 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		if answer == 0 {
 			wait = acquireLongTime
 		}
-		return &pool{Pool: p, wait: wait, answer: answer, lines: d.lines, health: d.health}, err
+		places := fair.NewTurns(conns, fair.Waiting{Time: wait, First: tenantWaiting, Whole: tenantWaiting})
+		return &pool{Pool: p, wait: wait, answer: answer, lines: d.lines, health: d.health, places: places}, err
 	}
 	defer func() {
 		if err != nil {
@@ -109,12 +115,14 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if d.control, err = open(cfg.PoolConns, cfg.StatementTimeout, cfg.AnswerTimeout); err != nil {
 		return nil, err
 	}
+	d.control.places = nil
 	if d.streams, err = open(cfg.StreamConns, 0, 0); err != nil {
 		return nil, err
 	}
 	if d.admin, err = open(migrationWorkers*adminConns, 0, 0); err != nil {
 		return nil, err
 	}
+	d.admin.places = nil
 	for range cfg.SubPools {
 		p, openErr := open(cfg.PoolConns, cfg.StatementTimeout, cfg.AnswerTimeout)
 		if openErr != nil {
@@ -135,10 +143,10 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	if c.PoolConns <= 0 {
-		c.PoolConns = max(4, 2*cores/c.SubPools)
+		c.PoolConns = max(4, 2*cores/c.SubPools) + 1
 	}
 	if c.StreamConns <= 0 {
-		c.StreamConns = max(4, 2*cores)
+		c.StreamConns = max(4, 2*cores) + 1
 	}
 	if c.StatementTimeout == 0 {
 		c.StatementTimeout = 30 * time.Second
@@ -341,5 +349,5 @@ func (d *DB) Forget(s Schema) { d.rewriter.forget(s) }
 func (d *DB) poolOf(s Schema) *pool {
 	h := fnv.New32a()
 	h.Write([]byte(s.name))
-	return d.tenants[h.Sum32()%uint32(len(d.tenants))]
+	return d.tenants[h.Sum32()%uint32(len(d.tenants))].of(s)
 }

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"io/fs"
+	"time"
 	"unsafe"
 
 	"github.com/auroralocus/locus/db/controldb"
@@ -29,3 +30,12 @@ func (d *DB) Down(ctx context.Context, name string, files fs.FS) error {
 
 // Version is the version a schema says it is at.
 func (d *DB) Version(ctx context.Context, name string) (int64, error) { return d.version(ctx, name) }
+
+// Runs is what runs statements.
+type Runs = tenantdb.DBTX
+
+// Sleep keeps a connection for a while.
+func Sleep(ctx context.Context, on Runs, d time.Duration) error {
+	_, err := on.Exec(ctx, "SELECT pg_sleep($1) FROM (SELECT 1 FROM pds_tenant.stream_head) x", d.Seconds())
+	return err
+}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -20,6 +21,16 @@ type pool struct {
 	answer time.Duration // how long one answer is waited for; 0: as long as the caller does
 	lines  *lines
 	health *health
+
+	places *fair.Places // of tenants' connections, which take turns; nil: nobody's in particular
+	tenant string       // whose turn it is
+}
+
+// of is the pool in a tenant's name.
+func (p *pool) of(s Schema) *pool {
+	own := *p
+	own.tenant = s.name
+	return &own
 }
 
 // patience bounds the wait for one answer. A server that went without a word, or behind a network that drops what is
@@ -63,6 +74,7 @@ func (h *health) saw(ctx context.Context, err error, wrote bool) {
 			h.commits.over()
 		}
 	case ctx.Err() != nil: // the caller's own end of patience
+	case errors.Is(err, ErrBusy): // those that have the connections will tell
 	case errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrFull):
 		h.commits.failed(err)
 	case errors.Is(err, ErrSlow): // one statement's trouble

@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // runner is what generated code runs its statements on: a pool, where each statement is a transaction of its own, or
@@ -39,7 +38,7 @@ func (r runner) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.C
 		tag, err = r.tx.Exec(ctx, sql, args...)
 		return tag, classify(err)
 	}
-	err = r.single(ctx, sql, func(ctx context.Context, c *pgxpool.Conn) (err error) {
+	err = r.single(ctx, sql, func(ctx context.Context, c *lease) (err error) {
 		tag, err = c.Exec(ctx, sql, args...)
 		return err
 	})
@@ -68,7 +67,7 @@ func (w *row) Scan(dest ...any) error {
 		defer cancel()
 		return classify(w.r.tx.QueryRow(ctx, sql, w.args...).Scan(dest...))
 	}
-	return w.r.single(w.ctx, sql, func(ctx context.Context, c *pgxpool.Conn) error {
+	return w.r.single(w.ctx, sql, func(ctx context.Context, c *lease) error {
 		return c.QueryRow(ctx, sql, w.args...).Scan(dest...)
 	})
 }
@@ -93,7 +92,7 @@ func (r runner) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 		r.pool.health.saw(ctx, err, !isRead(sql))
 		return err
 	}}
-	err = r.attempt(ctx, sql, func(answer context.Context, cancel context.CancelFunc, c *pgxpool.Conn) (keep bool, err error) {
+	err = r.attempt(ctx, sql, func(answer context.Context, cancel context.CancelFunc, c *lease) (keep bool, err error) {
 		if out.Rows, err = c.Query(answer, sql, args...); err != nil {
 			return false, err
 		}
@@ -137,7 +136,7 @@ func (r runner) CopyFrom(ctx context.Context, table pgx.Identifier, columns []st
 // rows hands its connection back when it is read to the end or closed, and explains its error.
 type rows struct {
 	pgx.Rows
-	conn    *pgxpool.Conn // nil inside a transaction
+	conn    *lease // nil inside a transaction
 	cancel  context.CancelFunc
 	doubt   error // that its commit is not as durable as it should be
 	explain func(error) error
@@ -177,8 +176,8 @@ func (r *rows) Err() error {
 }
 
 // single runs one statement on a connection of its own.
-func (r runner) single(ctx context.Context, sql string, run func(context.Context, *pgxpool.Conn) error) error {
-	err := r.attempt(ctx, sql, func(ctx context.Context, _ context.CancelFunc, c *pgxpool.Conn) (bool, error) {
+func (r runner) single(ctx context.Context, sql string, run func(context.Context, *lease) error) error {
+	err := r.attempt(ctx, sql, func(ctx context.Context, _ context.CancelFunc, c *lease) (bool, error) {
 		return false, run(ctx, c)
 	})
 	r.pool.health.saw(ctx, err, !isRead(sql))
@@ -190,7 +189,7 @@ func (r runner) single(ctx context.Context, sql string, run func(context.Context
 //
 // pgconn.SafeToRetry is no help: it says yes to "conn closed", which is also what a lost answer to a statement without
 // parameters looks like (TestUnknownOutcome).
-func (r runner) attempt(ctx context.Context, sql string, run func(context.Context, context.CancelFunc, *pgxpool.Conn) (keep bool, err error)) error {
+func (r runner) attempt(ctx context.Context, sql string, run func(context.Context, context.CancelFunc, *lease) (keep bool, err error)) error {
 	for try := 1; ; try++ {
 		if err := ctx.Err(); err != nil {
 			return err // nothing is sent, so nobody needs to wonder what happened

@@ -54,7 +54,7 @@ func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) error 
 		return ErrNoSchema
 	}
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	conn, tx, err := begin(ctx, t.db.streams, opts)
+	conn, tx, err := begin(ctx, t.db.streams.of(t.schema), opts)
 	t.db.health.saw(ctx, err, false)
 	if err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // txAttempts bounds how often a transaction's body runs. Deadlocks resolve in one more try; what fails five times has
@@ -80,7 +79,7 @@ func answeredCommit(err error) bool {
 }
 
 // begin starts a transaction, on a second connection when the first turns out to be dead.
-func begin(ctx context.Context, pool *pool, opts pgx.TxOptions) (*pgxpool.Conn, pgx.Tx, error) {
+func begin(ctx context.Context, pool *pool, opts pgx.TxOptions) (*lease, pgx.Tx, error) {
 	for try := 1; ; try++ {
 		conn, err := acquire(ctx, pool)
 		if err != nil {

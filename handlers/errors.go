@@ -150,7 +150,7 @@ func tellsAll(sentinel error) bool {
 	return slices.Contains([]error{
 		tenant.ErrTenantSuspended, tenant.ErrTooNew, accounts.ErrBusy, fair.ErrNoBytes, repodb.ErrContention, repodb.ErrImportsBusy, repodb.ErrExportsBusy, repodb.ErrTenantQuota, repodb.ErrClosed,
 		blob.ErrTenantQuota, blob.ErrAway, blob.ErrClosed, picture.ErrBusy, picture.ErrTimeout,
-		db.ErrUnavailable, db.ErrFull, db.ErrUnknownOutcome,
+		db.ErrUnavailable, db.ErrBusy, db.ErrFull, db.ErrUnknownOutcome,
 	}, sentinel)
 }
 

@@ -182,5 +182,6 @@ var translations = []translation{
 	{db.ErrUnknownOutcome, http.StatusServiceUnavailable, "UnknownOutcome", "The connection to the database broke before it answered: look whether the change was made before trying again"},
 	{db.ErrFull, http.StatusServiceUnavailable, "DatabaseFull", "The database has no room left: nothing was changed. Try again later"},
 	{db.ErrSlow, http.StatusServiceUnavailable, "DatabaseTimeout", "The database took too long: nothing was changed. Try again shortly"},
+	{db.ErrBusy, http.StatusServiceUnavailable, "NotEnoughResources", "Too many requests wait for the database, try again shortly"},
 	{db.ErrUnavailable, http.StatusServiceUnavailable, "NotEnoughResources", "The database cannot be reached now, try again shortly"},
 }

@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"schema":       {},
 	"db/controldb": {},
 	"db/tenantdb":  {},
-	"db":           {"db/controldb", "db/tenantdb", "schema"},
+	"db":           {"internal/fair", "db/controldb", "db/tenantdb", "schema"},
 	"db/embedded":  {},
 	"db/dbtest":    {"db", "db/embedded", "schema"}, // tests only, and it starts servers as embedded does
 

@@ -58,7 +58,7 @@ type Bytes struct{ shared }
 
 // NewBytes shares size bytes.
 func NewBytes(size int64) *Bytes {
-	return &Bytes{shared{size: size, wait: bytesWait, none: ErrNoBytes, first: map[string]int{}}}
+	return &Bytes{shared{size: size, wait: bytesWait, none: ErrNoBytes}}
 }
 
 // Take waits for n bytes in the name of the path: [ErrNoBytes] if there are none in time.
@@ -74,7 +74,7 @@ type Places struct{ shared }
 
 // NewPlaces shares n places.
 func NewPlaces(n int, w Waiting) *Places {
-	return &Places{shared{size: int64(n), wait: w, none: ErrNoPlace, first: map[string]int{}}}
+	return &Places{shared{size: int64(n), wait: w, none: ErrNoPlace}}
 }
 
 // NewTurns shares n places for what is over in a moment, such as a hash: who comes waits for one of these moments, so a
@@ -106,11 +106,9 @@ type shared struct {
 	none  error
 	brief bool // holds are over in a moment
 
-	mu      sync.Mutex
-	root    share
-	waiting []*waiter // the longest waiting first
-	first   map[string]int
-	served  int64 // how often somebody who waited was
+	mu     sync.Mutex
+	root   share
+	served int64 // how often somebody who waited was
 }
 
 // share is what one scope holds.
@@ -118,8 +116,9 @@ type share struct {
 	parent   *share
 	key      string
 	used     int64
-	waiting  int
-	served   int64 // when somebody of it who waited was served last: shared.served at that time
+	waiting  int       // in it and below
+	queue    []*waiter // of its own, the longest waiting first
+	served   int64     // when somebody of it who waited was served last: shared.served at that time
 	children map[string]*share
 }
 
@@ -132,7 +131,6 @@ type Hold struct {
 
 type waiter struct {
 	hold  *Hold
-	first string
 	n     int64
 	ready chan struct{} // closed when the hold has n
 	got   bool
@@ -149,24 +147,19 @@ func (b *shared) take(ctx context.Context, n int64, path []string) (*Hold, error
 	b.mu.Lock()
 	leaf := b.find(path)
 	h := &Hold{of: b, leaf: leaf}
-	if leaf.waiting == 0 && b.fits(leaf, n) {
+	if len(leaf.queue) == 0 && b.fits(leaf, n) {
 		h.add(n)
 		b.mu.Unlock()
 		return h, nil
 	}
-	first := ""
-	if len(path) > 0 {
-		first = path[0]
-	}
-	if b.wait.Time == 0 || leaf.waiting >= b.wait.Whole || b.first[first] >= b.wait.First {
+	if b.wait.Time == 0 || leaf.waiting >= b.wait.Whole || b.first(path).waiting >= b.wait.First {
 		leaf.drop()
 		b.mu.Unlock()
 		return nil, b.none
 	}
-	w := &waiter{hold: h, first: first, n: n, ready: make(chan struct{})}
-	leaf.waiting++
-	b.first[first]++
-	b.waiting = append(b.waiting, w)
+	w := &waiter{hold: h, n: n, ready: make(chan struct{})}
+	leaf.queue = append(leaf.queue, w)
+	leaf.wait(1)
 	b.mu.Unlock()
 	late := time.NewTimer(b.wait.Time)
 	defer late.Stop()
@@ -183,9 +176,10 @@ func (b *shared) take(ctx context.Context, n int64, path []string) (*Hold, error
 	if w.got {
 		return h, nil // meanwhile
 	}
-	b.waiting = slices.DeleteFunc(b.waiting, func(other *waiter) bool { return other == w })
-	b.left(w)
+	leaf.queue = slices.DeleteFunc(leaf.queue, func(other *waiter) bool { return other == w })
+	leaf.wait(-1)
 	leaf.drop()
+	b.wake() // who waits behind it for less may have room
 	return nil, err
 }
 
@@ -193,7 +187,7 @@ func (b *shared) try(n int64, path []string) *Hold {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	leaf := b.find(path)
-	if leaf.waiting > 0 || !b.fits(leaf, n) {
+	if len(leaf.queue) > 0 || !b.fits(leaf, n) {
 		leaf.drop()
 		return nil
 	}
@@ -302,50 +296,33 @@ func (b *shared) room(s *share) (int64, bool) {
 	return room, ok && room > 0
 }
 
-// before says which of two shares goes first: at the widest scope in which they differ, the one that holds less, or else
-// was served longer ago.
-func before(a, b *share) int {
-	up, down := a.depth(), b.depth()
-	for ; up > down; up-- {
-		a = a.parent
+// first is the share of a path's first scope, which is there.
+func (b *shared) first(path []string) *share {
+	if len(path) == 0 {
+		return &b.root
 	}
-	for ; down > up; down-- {
-		b = b.parent
-	}
-	if a == b {
-		return 0
-	}
-	if n := before(a.parent, b.parent); n != 0 {
-		return n
-	}
-	return cmp.Or(cmp.Compare(a.used, b.used), cmp.Compare(a.served, b.served))
+	return b.root.children[path[0]]
 }
 
-func (s *share) depth() (n int) {
-	for ; s.parent != nil; s = s.parent {
-		n++
+func (s *share) wait(n int) {
+	for ; s != nil; s = s.parent {
+		s.waiting += n
 	}
-	return n
 }
 
 // wake gives to those who wait, as long as there is something for one of them.
 func (b *shared) wake() {
-	for {
-		best := -1
-		for i, w := range b.waiting {
-			if b.fits(w.hold.leaf, w.n) && (best < 0 || before(w.hold.leaf, b.waiting[best].hold.leaf) < 0) {
-				best = i
-			}
-		}
-		if best < 0 {
+	for b.root.waiting > 0 {
+		w := b.next(&b.root)
+		if w == nil {
 			return
 		}
-		w := b.waiting[best]
-		b.waiting = slices.Delete(b.waiting, best, best+1)
+		leaf := w.hold.leaf
+		leaf.queue = slices.DeleteFunc(leaf.queue, func(other *waiter) bool { return other == w })
+		leaf.wait(-1)
 		w.hold.add(w.n)
-		b.left(w)
 		b.served++
-		for s := w.hold.leaf; s != nil; s = s.parent {
+		for s := leaf; s != nil; s = s.parent {
 			s.served = b.served
 		}
 		w.got = true
@@ -353,9 +330,28 @@ func (b *shared) wake() {
 	}
 }
 
-func (b *shared) left(w *waiter) {
-	w.hold.leaf.waiting--
-	if b.first[w.first]--; b.first[w.first] == 0 {
-		delete(b.first, w.first)
+// next is who of a scope is to be served, nil if there is nothing for any of them. Of its scopes the one goes first that
+// holds less, or else was served longer ago. It costs as much as scopes wait, however many wait in each.
+func (b *shared) next(s *share) *waiter {
+	if room, ok := b.room(s); !ok || room <= 0 {
+		return nil
 	}
+	for _, w := range s.queue {
+		if b.fits(s, w.n) {
+			return w
+		}
+	}
+	var waiting []*share
+	for _, c := range s.children {
+		if c.waiting > 0 {
+			waiting = append(waiting, c)
+		}
+	}
+	slices.SortFunc(waiting, func(a, c *share) int { return cmp.Or(cmp.Compare(a.used, c.used), cmp.Compare(a.served, c.served)) })
+	for _, c := range waiting {
+		if w := b.next(c); w != nil {
+			return w
+		}
+	}
+	return nil
 }

@@ -113,8 +113,8 @@ func TestBytesAreWaitedFor(t *testing.T) {
 		}
 		o.Release()
 		h.Release()
-		if b.Used() != 0 || len(b.root.children) != 0 || len(b.first) != 0 || len(b.waiting) != 0 {
-			t.Error(b.Used(), b.root.children, b.first)
+		if b.Used() != 0 || len(b.root.children) != 0 || b.root.waiting != 0 {
+			t.Error(b.Used(), b.root.children, b.root.waiting)
 		}
 		// No more wait than may.
 		h, _ = b.Take(t.Context(), 33, "a", "x")
@@ -153,8 +153,8 @@ func TestBytesAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if b.Used() != 0 || len(b.root.children) != 0 || len(b.waiting) != 0 {
-		t.Error(b.Used(), len(b.root.children), len(b.waiting))
+	if b.Used() != 0 || len(b.root.children) != 0 || b.root.waiting != 0 {
+		t.Error(b.Used(), len(b.root.children), b.root.waiting)
 	}
 }
 
@@ -198,8 +198,8 @@ func TestWhoComesIsNext(t *testing.T) {
 		if b, c, y := at("[b x]"), at("[c x]"), at("[a y]"); b > 3 || c > 3 || y > 6 {
 			t.Errorf("%v", order)
 		}
-		if p.Used() != 0 || len(p.root.children) != 0 || len(p.first) != 0 {
-			t.Error(p.Used(), p.root.children, p.first)
+		if p.Used() != 0 || len(p.root.children) != 0 || p.root.waiting != 0 {
+			t.Error(p.Used(), p.root.children, p.root.waiting)
 		}
 	})
 }

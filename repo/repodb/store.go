@@ -34,8 +34,8 @@ type Config struct {
 	// long what was found may take to be durable. Default 15 s.
 	ReadBack time.Duration
 	// Exports is how many repositories may be read from the database at once;
-	// what a reader has not taken by then waits in a spool. Default: as many as
-	// the database gives connections for it.
+	// what a reader has not taken by then waits in a spool. Default: all but one
+	// of the connections that the database gives for long reads.
 	Exports int
 	// Spools is how many exports and imports may have a spool. Default 256.
 	Spools int
@@ -95,7 +95,7 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 		cfg.ReadBack = 15 * time.Second
 	}
 	if cfg.Exports == 0 {
-		cfg.Exports = d.StreamConns()
+		cfg.Exports = max(1, d.StreamConns()-1)
 	}
 	if cfg.Spools == 0 {
 		cfg.Spools = 256
