@@ -20,6 +20,7 @@ type arrival struct {
 	end      time.Time     // of a body that must have come whole by then; zero: none
 	deadline time.Time     // what the connection has
 	read     int64         // bytes so far
+	asks     bool          // the client waits to be told that it may send
 	ended    bool          // nothing of the body is left to come
 }
 
@@ -35,6 +36,7 @@ const (
 	leftoverBytes = 64 << 10
 	leftoverWait  = 250 * time.Millisecond
 	lingerWait    = time.Second
+	lingerBytes   = 8 << 20
 )
 
 // arriving puts a deadline on the body of a request, if it announces one; nil if not.
@@ -42,7 +44,7 @@ func arriving(w http.ResponseWriter, r *http.Request) *arrival {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		return nil
 	}
-	a := &arrival{src: r.Body, ctl: http.NewResponseController(w), now: time.Now, credit: bodyWait}
+	a := &arrival{src: r.Body, ctl: http.NewResponseController(w), now: time.Now, credit: bodyWait, asks: r.Header.Get("Expect") != ""}
 	a.set(a.now().Add(a.credit))
 	r.Body = a
 	return a
@@ -86,7 +88,7 @@ func (a *arrival) settle(r *http.Request) bool {
 	if a == nil || a.ended {
 		return true
 	}
-	if r.Header.Get("Expect") != "" && a.read == 0 || r.ContentLength-a.read > leftoverBytes {
+	if a.asks && a.read == 0 || r.ContentLength-a.read > leftoverBytes {
 		return false // reading would ask for what the client has kept back, or is too much
 	}
 	if limit := a.now().Add(leftoverWait); a.end.IsZero() || limit.Before(a.end) {
@@ -101,10 +103,20 @@ func (a *arrival) settle(r *http.Request) bool {
 	return a.ended
 }
 
-// leave ends a request whose answer has been given. net/http reads on a little, so that a client that is still sending
-// sees the answer and not a reset; it must not do so for long.
+// leave ends a request whose answer has been given. Closing a connection with bytes unread resets it, and a client that is
+// still sending might then not see the answer: so the answer is sent, and what comes is read over for a moment.
 func (a *arrival) leave() {
-	if a != nil && !a.ended {
+	if a == nil || a.ended {
+		return
+	}
+	if a.asks && a.read == 0 {
 		a.set(a.now().Add(lingerWait))
+		return // it sends nothing any more
+	}
+	_ = a.ctl.Flush()
+	a.end = a.now().Add(lingerWait)
+	_, _ = io.CopyN(io.Discard, a, lingerBytes)
+	if !a.ended {
+		a.set(a.now().Add(lingerWait)) // net/http reads on a little
 	}
 }

@@ -168,7 +168,7 @@ func TestMoveAccount(t *testing.T) {
 	}
 	r := h.post(hostB, createAccount, bearer(good), newSignup).ok()
 	v := &user{h, hostB, u.did, "alice.b.test", r.str("accessJwt"), r.str("refreshJwt")}
-	h.post(hostB, createAccount, bearer(good), newSignup).fails(400, "InvalidRequest", "already")
+	h.post(hostB, createAccount, bearer(good), newSignup).fails(400, "AlreadyExists", "already")
 	s := v.ask(status).ok()
 	if got := fmt.Sprintf("%v %v %v %v", s.at("activated"), s.at("validDid"), s.at("repoBlocks"), s.at("indexedRecords")); got != "false false 2 0" {
 		t.Errorf("a moved account begins as %s", got)
