@@ -85,26 +85,28 @@ WITH ok AS (
   FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::int[], $5::bytea[])
     WITH ORDINALITY AS x(aid, rev, at, seq_off, payload, n)
   JOIN pds_tenant.actor a ON a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY ($6::bytea[])
+), n AS (
+  SELECT count(*) AS n, max(ok.at) AS at, sum(ok.records) AS records, sum(ok.bytes) AS bytes FROM ok
 ), h AS (
   UPDATE pds_tenant.stream_head s SET
     next_aid = s.next_aid + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
-    last_seq = s.last_seq + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END + (SELECT count(*) FROM ok),
+    last_seq = s.last_seq + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END + n.n,
     jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_from ELSE s.last_seq END,
     jumped_to = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_to ELSE s.last_seq + 1000000 END,
     timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8),
-    records = s.records + (SELECT sum(ok.records) FROM ok), record_bytes = s.record_bytes + (SELECT sum(ok.bytes) FROM ok),
-    last_us = greatest(s.last_us + 200, (extract(epoch FROM (SELECT max(ok.at) FROM ok)) * 1000000)::bigint) + 200 * ((SELECT count(*) FROM ok) - 1)
-  WHERE s.id = 1 AND EXISTS (SELECT 1 FROM ok) RETURNING s.last_seq, s.last_us, s.jumped_from, s.jumped_to, s.records, s.record_bytes
+    records = s.records + n.records, record_bytes = s.record_bytes + n.bytes,
+    last_us = greatest(s.last_us + 200, (extract(epoch FROM n.at) * 1000000)::bigint) + 200 * (n.n - 1)
+  FROM n WHERE s.id = 1 AND n.n > 0
+  RETURNING s.last_seq, s.last_us, s.jumped_from, s.jumped_to, s.records, s.record_bytes, n.n, n.at
 ), j AS (
   -- The numbers passed over just before these: see stream_head.sql.
   INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
-  SELECT h.jumped_to, 0, 0, (SELECT max(ok.at) FROM ok), h.jumped_from, 0, '', h.last_us - 200 * (SELECT count(*) FROM ok)
-  FROM h WHERE h.jumped_to = h.last_seq - (SELECT count(*) FROM ok) AND h.jumped_to > 0
+  SELECT h.jumped_to, 0, 0, h.at, h.jumped_from, 0, '', h.last_us - 200 * h.n
+  FROM h WHERE h.jumped_to = h.last_seq - h.n AND h.jumped_to > 0
   ON CONFLICT (seq) DO NOTHING
 )
 INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
-SELECT h.last_seq - (SELECT count(*) FROM ok) + ok.k, ok.aid, 1, ok.at, ok.rev, ok.seq_off, ok.payload,
-  h.last_us - 200 * ((SELECT count(*) FROM ok) - ok.k)
+SELECT h.last_seq - h.n + ok.k, ok.aid, 1, ok.at, ok.rev, ok.seq_off, ok.payload, h.last_us - 200 * (h.n - ok.k)
 FROM ok CROSS JOIN h
 RETURNING seq, aid, (SELECT h.records FROM h)::bigint AS records, (SELECT h.record_bytes FROM h)::bigint AS record_bytes
 `

@@ -162,6 +162,50 @@ func (q *Queries) UpdateRepoHead(ctx context.Context, arg UpdateRepoHeadParams) 
 const UpdateRepoHeads = `-- name: UpdateRepoHeads :exec
 
 UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block,
+  record_count = t.record_count + x.records, record_bytes = t.record_bytes + x.bytes,
+  commit_records = x.records, commit_bytes = x.bytes
+FROM unnest((SELECT $1::bigint[]), $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[],
+    $6::int[], $7::bigint[], $8::int[]) AS x(aid, prev, rev, cid, block, records, bytes, limits)
+WHERE t.aid = x.aid AND t.head_rev = x.prev AND t.limits_version = x.limits
+  AND t.deactivated_at IS NULL AND t.takedown_ref IS NULL AND t.creating_since IS NULL
+`
+
+type UpdateRepoHeadsParams struct {
+	Aids    []int64
+	Prevs   []int64
+	Revs    []int64
+	Cids    [][]byte
+	Blocks  [][]byte
+	Records []int32
+	Bytes   []int64
+	Limits  []int32
+}
+
+// The head of a repository lives in its actor's row. The statements of a grouped commit (repo/repodb, commit.go) run in
+// this order in one implicit transaction: UpdateRepoHeads, then those of mst_node.sql, record.sql and backlink.sql, last
+// InsertCommitEvents. Each later one joins the actors that won: the row has our rev and one of our commits, so a
+// repository that lost the compare-and-set gets nothing and the rest of the group goes on.
+// The compare-and-set. An account that cannot be written to does not match either. The subquery keeps the planner from
+// counting the first array's members: for one or two it believes that a plan of their own is cheaper, and then plans
+// anew for each commit, which costs more than the statement.
+//
+// It also keeps count of the records. Whoever changed limits or counters meanwhile makes the commit lose, too.
+func (q *Queries) UpdateRepoHeads(ctx context.Context, arg UpdateRepoHeadsParams) error {
+	_, err := q.db.Exec(ctx, UpdateRepoHeads,
+		arg.Aids,
+		arg.Prevs,
+		arg.Revs,
+		arg.Cids,
+		arg.Blocks,
+		arg.Records,
+		arg.Bytes,
+		arg.Limits,
+	)
+	return err
+}
+
+const UpdateRepoHeadsReplacing = `-- name: UpdateRepoHeadsReplacing :exec
+UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block,
   record_count = t.record_count + x.records, record_bytes = t.record_bytes + x.bytes - o.bytes,
   commit_records = x.records, commit_bytes = x.bytes - o.bytes
 FROM unnest((SELECT $1::bigint[]), $2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[],
@@ -174,7 +218,7 @@ WHERE t.aid = x.aid AND t.head_rev = x.prev AND t.limits_version = x.limits
   AND t.deactivated_at IS NULL AND t.takedown_ref IS NULL AND t.creating_since IS NULL
 `
 
-type UpdateRepoHeadsParams struct {
+type UpdateRepoHeadsReplacingParams struct {
 	Aids     []int64
 	Prevs    []int64
 	Revs     []int64
@@ -187,18 +231,9 @@ type UpdateRepoHeadsParams struct {
 	OldPaths []string
 }
 
-// The head of a repository lives in its actor's row. The statements of a grouped commit (repo/repodb, commit.go) run in
-// this order in one implicit transaction: UpdateRepoHeads, then those of mst_node.sql, record.sql and backlink.sql, last
-// InsertCommitEvents. Each later one joins the actors that won: the row has our rev and one of our commits, so a
-// repository that lost the compare-and-set gets nothing and the rest of the group goes on.
-// The compare-and-set. An account that cannot be written to does not match either. The subquery keeps the planner from
-// counting the first array's members: for one or two it believes that a plan of their own is cheaper, and then plans
-// anew for each commit, which costs more than the statement.
-//
-// It also keeps count of the records: of those that are replaced or deleted (old_*) it takes off what they have. Whoever
-// changed limits or counters meanwhile makes the commit lose, too.
-func (q *Queries) UpdateRepoHeads(ctx context.Context, arg UpdateRepoHeadsParams) error {
-	_, err := q.db.Exec(ctx, UpdateRepoHeads,
+// UpdateRepoHeads for groups in which records are replaced or deleted (old_*): what they have is taken off.
+func (q *Queries) UpdateRepoHeadsReplacing(ctx context.Context, arg UpdateRepoHeadsReplacingParams) error {
+	_, err := q.db.Exec(ctx, UpdateRepoHeadsReplacing,
 		arg.Aids,
 		arg.Prevs,
 		arg.Revs,

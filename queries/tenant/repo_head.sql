@@ -8,8 +8,17 @@
 -- counting the first array's members: for one or two it believes that a plan of their own is cheaper, and then plans
 -- anew for each commit, which costs more than the statement.
 --
--- It also keeps count of the records: of those that are replaced or deleted (old_*) it takes off what they have. Whoever
--- changed limits or counters meanwhile makes the commit lose, too.
+-- It also keeps count of the records. Whoever changed limits or counters meanwhile makes the commit lose, too.
+UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block,
+  record_count = t.record_count + x.records, record_bytes = t.record_bytes + x.bytes,
+  commit_records = x.records, commit_bytes = x.bytes
+FROM unnest((SELECT @aids::bigint[]), @prevs::bigint[], @revs::bigint[], @cids::bytea[], @blocks::bytea[],
+    @records::int[], @bytes::bigint[], @limits::int[]) AS x(aid, prev, rev, cid, block, records, bytes, limits)
+WHERE t.aid = x.aid AND t.head_rev = x.prev AND t.limits_version = x.limits
+  AND t.deactivated_at IS NULL AND t.takedown_ref IS NULL AND t.creating_since IS NULL;
+
+-- name: UpdateRepoHeadsReplacing :exec
+-- UpdateRepoHeads for groups in which records are replaced or deleted (old_*): what they have is taken off.
 UPDATE pds_tenant.actor t SET head_cid = x.cid, head_rev = x.rev, head_commit = x.block,
   record_count = t.record_count + x.records, record_bytes = t.record_bytes + x.bytes - o.bytes,
   commit_records = x.records, commit_bytes = x.bytes - o.bytes

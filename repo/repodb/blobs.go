@@ -173,7 +173,7 @@ func addRefs(ctx context.Context, q *tenantdb.Queries, aid int64, path string, t
 }
 
 // queueHeads queues the compare-and-set of a group, and what it needs of blobs in front.
-func queueHeads(b *db.Batch, group []*pending, heads *tenantdb.UpdateRepoHeadsParams) {
+func queueHeads(b *db.Batch, group []*pending, heads *tenantdb.UpdateRepoHeadsReplacingParams) {
 	var refs tenantdb.UpdateRepoHeadsWithBlobsParams
 	for _, p := range group {
 		for i := range p.refs {
@@ -187,9 +187,14 @@ func queueHeads(b *db.Batch, group []*pending, heads *tenantdb.UpdateRepoHeadsPa
 			refs.RefSizes = append(refs.RefSizes, r.Size)
 		}
 	}
-	if len(refs.RefAids) == 0 {
-		b.Queue(tenantdb.UpdateRepoHeads, heads.Aids, heads.Prevs, heads.Revs, heads.Cids, heads.Blocks,
+	switch {
+	case len(refs.RefAids) > 0:
+	case len(heads.OldAids) > 0:
+		b.Queue(tenantdb.UpdateRepoHeadsReplacing, heads.Aids, heads.Prevs, heads.Revs, heads.Cids, heads.Blocks,
 			heads.Records, heads.Bytes, heads.Limits, heads.OldAids, heads.OldPaths)
+		return
+	default:
+		b.Queue(tenantdb.UpdateRepoHeads, heads.Aids, heads.Prevs, heads.Revs, heads.Cids, heads.Blocks, heads.Records, heads.Bytes, heads.Limits)
 		return
 	}
 	b.Queue(tenantdb.LockBlobOwners, heads.Aids)

@@ -204,7 +204,7 @@ func (s *Store) sendGroup(tenant *db.Tenant, group []*pending) (seqs map[int64]i
 // sequence last. What a group has nothing for is left out.
 func queueGroup(b *db.Batch, group []*pending, won func(aid, seq int64, total Sum)) {
 	var (
-		heads   tenantdb.UpdateRepoHeadsParams
+		heads   tenantdb.UpdateRepoHeadsReplacingParams
 		nodes   tenantdb.UpsertNodesParams
 		gone    tenantdb.DeleteNodesParams
 		puts    tenantdb.UpsertRecordsParams
