@@ -169,7 +169,7 @@ func simulate(t testing.TB, repos, commits, group int) *simulation {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := &pending{aid: r.aid, prev: heads[i].Rev, commit: c, now: r.last, event: firehose.NewCommit(r.aid, c, r.last)}
+			p := &pending{aid: r.aid, prev: heads[i].Rev, commit: c, head: &head{Head: c.Head}, now: r.last, event: firehose.NewCommit(r.aid, c, r.last)}
 			p.fill(w)
 			for _, n := range c.Diff.New {
 				r.all.Add(n)
