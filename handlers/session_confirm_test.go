@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/mail"
 )
 
@@ -89,6 +90,10 @@ func TestStolenSessionWithMailedCodes(t *testing.T) {
 	alice.confirmed()
 	alice.protect("setEmailFactor", "enabled", true).ok()
 	alice.call(createApp, obj{"name": "thief"}).fails(400, "AuthFactorTokenRequired", "")
+	alice.call(confirmSession, obj{"password": userPassword}).fails(401, "AuthFactorTokenRequired", "sent to your email")
+	late := alice.mailedToken(mail.KindFactorChange)
+	h.clock.add(accounts.TokenLife + time.Second)
+	alice.call(confirmSession, obj{"password": userPassword, "code": late}).fails(400, "ExpiredToken", "")
 	alice.call(confirmSession, obj{"password": userPassword}).fails(401, "AuthFactorTokenRequired", "sent to your email")
 	sent := alice.mailedToken(mail.KindFactorChange)
 	// Of many that come with one code, one gets a token.
