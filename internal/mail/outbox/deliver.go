@@ -33,29 +33,31 @@ var (
 
 // Deliver sends what the tenant has due. next is when to look again; zero: there is nothing.
 func (o *Outbox) Deliver(ctx context.Context, t *tenant.Tenant) (next time.Time, err error) {
-	q := o.db.Tenant(t.Schema).Q()
-	for ctx.Err() == nil {
-		now := o.now()
-		claimed, err := q.LockDueMail(ctx, tenantdb.LockDueMailParams{Now: now, Until: now.Add(claimTime), MaxRows: claimSize})
-		if err != nil {
-			return time.Time{}, fmt.Errorf("claim mail of %s: %w", t.Hostname, err)
-		}
-		if len(claimed) == 0 {
-			break
-		}
-		// What was claimed is brought to an end also when the process is asked to stop: each message is bounded.
-		if err := o.session(context.WithoutCancel(ctx), t, claimed); err != nil {
+	for more := true; more && ctx.Err() == nil; {
+		if next, more, err = o.deliverSome(ctx, t); err != nil {
 			return time.Time{}, err
 		}
 	}
-	next, err = q.GetNextMailDue(ctx)
-	if db.IsNoRows(err) {
-		return time.Time{}, nil
-	}
-	if err != nil {
-		return time.Time{}, fmt.Errorf("look for mail of %s: %w", t.Hostname, err)
-	}
 	return next, nil
+}
+
+// deliverSome is Deliver of one session; more: there may be more that is due.
+func (o *Outbox) deliverSome(ctx context.Context, t *tenant.Tenant) (next time.Time, more bool, err error) {
+	q := o.db.Tenant(t.Schema).Q()
+	now := o.now()
+	claimed, err := q.LockDueMail(ctx, tenantdb.LockDueMailParams{Now: now, Until: now.Add(claimTime), MaxRows: claimSize})
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("claim mail of %s: %w", t.Hostname, err)
+	}
+	if len(claimed) > 0 {
+		// What was claimed is brought to an end also when the process is asked to stop: each message is bounded.
+		return time.Time{}, true, o.session(context.WithoutCancel(ctx), t, claimed)
+	}
+	next, err = q.GetNextMailDue(ctx)
+	if err != nil && !db.IsNoRows(err) {
+		return time.Time{}, false, fmt.Errorf("look for mail of %s: %w", t.Hostname, err)
+	}
+	return next, false, nil
 }
 
 // session sends the claimed messages, on one connection as long as it holds.

@@ -107,15 +107,16 @@ func (r *run) start(id int64) {
 	r.going.Go(func() { r.serve(id) })
 }
 
-// deliver sends what a tenant has due, when there is a place for its mail server.
-func (r *run) deliver(id int64) (next time.Time, err error) {
+// deliver sends some of what a tenant has due, when there is a place for its mail server. For the rest it stands behind
+// the other tenants that wait for a place.
+func (r *run) deliver(id int64) (next time.Time, more bool, err error) {
 	t, err := r.o.tenants.ByID(r.ctx, id)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, false, err
 	}
 	server, err := r.o.ownServer(r.ctx, t)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, false, err
 	}
 	places := r.own
 	if server.IsZero() {
@@ -124,23 +125,23 @@ func (r *run) deliver(id int64) (next time.Time, err error) {
 	select {
 	case places <- struct{}{}:
 	case <-r.ctx.Done():
-		return time.Time{}, nil
+		return time.Time{}, false, nil
 	}
 	defer func() { <-places }()
 	if t, err = r.o.tenants.ByID(r.ctx, id); err != nil || t.State != tenant.Active { // as it is by now
-		return time.Time{}, err
+		return time.Time{}, false, err
 	}
-	return r.o.Deliver(r.ctx, t)
+	return r.o.deliverSome(r.ctx, t)
 }
 
 func (r *run) serve(id int64) {
 	for {
-		due, err := r.deliver(id)
+		due, more, err := r.deliver(id)
 		if err != nil && r.ctx.Err() == nil && !db.IsUnavailable(err) {
 			r.o.log.Warn("deliver mail", "err", err)
 		}
 		r.mu.Lock()
-		again := r.busy[id] && r.ctx.Err() == nil
+		again := (r.busy[id] || more && err == nil) && r.ctx.Err() == nil
 		if again {
 			r.busy[id] = false
 		} else {
