@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -155,6 +157,46 @@ func TestAddressKey(t *testing.T) {
 			t.Errorf("%s is counted as %s, want %s", in, got, want)
 		}
 	}
+}
+
+// Many sign-ins at once are counted before they hash: no more passwords are tried than one after the other, and the
+// right one gets in when they are over.
+func TestPasswordGuessingAtOnce(t *testing.T) {
+	h := newHouse(t)
+	h.createAccount(hostA, "alice")
+	h.set(hostA, "rate_limits", "on", "rate_limit_percent", "100000")
+	signIn := func(who, password string) reply {
+		return h.raw("POST", hostA, "/xrpc/com.atproto.server.createSession", obj{"identifier": who, "password": password}, "X-Forwarded-For: 203.0.113.1")
+	}
+	for _, c := range []struct {
+		who  func(int) string
+		free int
+	}{
+		{func(int) string { return "alice." + hostA }, pairFree},
+		{func(i int) string { return fmt.Sprintf("nobody%d.%s", i, hostA) }, addressFree - pairFree},
+	} {
+		var tried, waits, others atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 120 {
+			wg.Go(func() {
+				switch r := signIn(c.who(i), "wrong"); r.status {
+				case 401:
+					tried.Add(1)
+				case 429:
+					waits.Add(1)
+				default:
+					others.Add(1) // as many wait for a hash as may
+				}
+			})
+		}
+		wg.Wait()
+		t.Logf("%d passwords were tried, %d had to wait, %d others", tried.Load(), waits.Load(), others.Load())
+		if n := tried.Load(); n > int64(c.free) || n == 0 || waits.Load() == 0 {
+			t.Errorf("%d passwords were tried, want at most %d", n, c.free)
+		}
+	}
+	h.clock.add(time.Hour)
+	signIn("alice."+hostA, userPassword).ok()
 }
 
 // Wrong passwords: an address waits longer each time, another address does not, and unknown accounts look the same.

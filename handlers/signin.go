@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -17,13 +18,41 @@ import (
 )
 
 // signinGuard slows down whoever tries passwords out. It counts refused sign-ins in a row three ways: from one address
-// for one account, from one address for any, and for one account from anywhere. The first two make the address wait,
+// for one account, from one address for any, and for one account from anywhere. Those that are under way count as refused,
+// so that many at once are no way around, and take no more of what hashing takes. The first two make the address wait,
 // twice as long each time; the third only makes each answer slower, so that nobody can lock another out. Accounts that
 // do not exist are counted by what was typed, like those that do.
 type signinGuard struct {
 	db     *db.DB
 	limits *limit.Counter
 	now    func() time.Time
+	way    *underWay
+}
+
+// underWay counts the sign-ins of this process whose end is not known yet.
+type underWay struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (u *underWay) begin(keys ...string) (others []int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, k := range keys {
+		others = append(others, u.n[k])
+		u.n[k]++
+	}
+	return others
+}
+
+func (u *underWay) end(keys ...string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, k := range keys {
+		if u.n[k]--; u.n[k] <= 0 {
+			delete(u.n, k)
+		}
+	}
 }
 
 const (
@@ -44,21 +73,28 @@ type attempt struct {
 	failed              bool   // before
 }
 
-// enter begins a sign-in: it refuses who must wait.
-func (g signinGuard) enter(ctx context.Context, v visitor, identifier string) (attempt, error) {
+// enter begins a sign-in: it refuses who must wait. Without an error leave is called.
+func (g signinGuard) enter(ctx context.Context, v visitor, identifier string) (a attempt, err error) {
 	st := stateOf(v.req.Context())
-	a := attempt{guard: g, tdb: g.db.Tenant(v.Tenant.Schema)}
+	a = attempt{guard: g, tdb: g.db.Tenant(v.Tenant.Schema)}
 	if !st.limited(v.req, g.limits) {
 		return a, nil
 	}
 	id, addr := accounts.Identifier(identifier), addressKey(v.Addr())
 	a.pair, a.account, a.addr = failureKey("p", id, addr), failureKey("a", id), failureKey("d", addr)
+	others := g.way.begin(a.underWay()...)
+	defer func() {
+		if err != nil {
+			g.way.end(a.underWay()...)
+		}
+	}()
 	rows, err := a.tdb.Q().ListSigninFailures(ctx, []string{a.pair, a.account, a.addr})
 	if err != nil {
 		return a, fmt.Errorf("failed sign-ins: %w", err)
 	}
 	now := g.now()
 	var wait, slow time.Duration
+	pair, address := others[0], others[1] // in a row, with those that may become so
 	for _, r := range rows {
 		since := now.Sub(r.LastAt)
 		if since > forgiven {
@@ -68,11 +104,16 @@ func (g signinGuard) enter(ctx context.Context, v visitor, identifier string) (a
 		switch r.Key {
 		case a.pair:
 			wait = max(wait, growing(int(r.Failures)-pairFree, time.Second, maxWait)-since)
+			pair += int(r.Failures)
 		case a.addr:
 			wait = max(wait, growing((int(r.Failures)-addressFree)/10, time.Second, maxWait)-since)
+			address += int(r.Failures)
 		case a.account:
 			slow = growing((int(r.Failures)-accountFree)/10, 100*time.Millisecond, maxSlow)
 		}
+	}
+	if others[0] > 0 && pair >= pairFree || others[1] > 0 && address >= addressFree {
+		wait = max(wait, time.Second)
 	}
 	if wait > 0 {
 		return a, st.slowDown(wait)
@@ -87,6 +128,12 @@ func (g signinGuard) enter(ctx context.Context, v visitor, identifier string) (a
 		}
 	}
 	return a, nil
+}
+
+// underWay is as what a sign-in counts while it is not over, within its tenant.
+func (a attempt) underWay() []string {
+	schema := a.tdb.Schema().String()
+	return []string{schema + a.pair, schema + a.addr}
 }
 
 // growing is 0 below 0, and else unit, doubled n times, at most most.
@@ -107,6 +154,7 @@ func (a attempt) leave(ctx context.Context, err error) error {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
+	defer a.guard.way.end(a.underWay()...)
 	switch {
 	case err == nil && a.failed:
 		if err := a.tdb.Q().DeleteSigninFailures(ctx, []string{a.pair, a.account}); err != nil {
