@@ -42,17 +42,12 @@ func (d declaration) answers(n int64) declaration {
 	return d
 }
 
-// scopes is whom what a request takes of anything shared is counted for.
-func (s *state) scopes(r *http.Request) fair.Path {
-	return visitor{Tenant: s.Tenant, req: r}.path()
-}
-
 // reserve takes memory for the answer of a method before it is made.
 func (g *group) reserve(ctx context.Context, c *call, op *operation) *Error {
 	if g.answers == nil {
 		return nil
 	}
-	h, err := g.answers.Take(ctx, op.answer, c.state.scopes(c.req)...)
+	h, err := g.answers.Take(ctx, op.answer, c.state.path()...)
 	if err != nil {
 		return c.fail(err)
 	}
@@ -62,11 +57,11 @@ func (g *group) reserve(ctx context.Context, c *call, op *operation) *Error {
 
 // weighBody takes memory for a body of JSON that turns out larger than a new record may be, as much as the largest takes
 // with the block that is made of it; false: there is none.
-func (s *state) weighBody(r *http.Request, most int64) bool {
+func (s *state) weighBody(most int64) bool {
 	if s.memory == nil || s.body != nil {
 		return true
 	}
-	s.body = s.memory.Try(2*most, s.scopes(r)...)
+	s.body = s.memory.Try(2*most, s.path()...)
 	return s.body != nil
 }
 
@@ -98,7 +93,7 @@ func (s *Server) route(st *state, w http.ResponseWriter, r *http.Request) {
 		s.mux.ServeHTTP(w, r)
 		return
 	}
-	h := s.answers.Try(compressorBytes, st.scopes(r)...)
+	h := s.answers.Try(compressorBytes, st.path()...)
 	if h == nil {
 		w.Header().Add("Vary", "Accept-Encoding")
 		s.mux.ServeHTTP(w, r)

@@ -76,7 +76,9 @@ type serviceAuthenticator interface {
 }
 
 // path is whom what the request takes of anything shared is counted for.
-func (v visitor) path() fair.Path { return fair.PathOf(v.Tenant.Schema.String(), v.Addr()) }
+func (v visitor) path() fair.Path { return stateOf(v.req.Context()).path() }
+
+func (s *state) path() fair.Path { return fair.PathOf(s.Tenant.Schema.String(), s.addr) }
 
 // asker is the caller as the resolver knows it: what has to be fetched is counted for its address and for the tenant.
 func (v visitor) asker() identity.Asker {

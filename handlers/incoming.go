@@ -193,7 +193,7 @@ func (in *incoming) Read(p []byte) (int, error) {
 	if in.limit > 0 && in.read > in.limit {
 		return 0, in.broken(in.tooLarge())
 	}
-	if in.read > recordBodyLimit && in.c.op.input == "application/json" && !in.c.state.weighBody(in.c.req, in.limit) {
+	if in.read > recordBodyLimit && in.c.op.input == "application/json" && !in.c.state.weighBody(in.limit) {
 		return 0, in.broken(refuse(http.StatusServiceUnavailable, "", "Too many large requests are being read at once, try again"))
 	}
 	switch {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/limit"
 )
 
@@ -193,14 +194,13 @@ func (g *group) charge(ctx context.Context, c *call, op *operation, caller, in a
 	return c.state.judge(v, g.now())
 }
 
-// addressKey is what counts as one caller.
+// addressKey is what counts as one caller: an address, of IPv6 its network of 64 bits.
 func addressKey(a netip.Addr) string {
-	if a.Is6() {
-		if p, err := a.WithZone("").Prefix(64); err == nil {
-			return p.String()
-		}
+	all := fair.Networks(a)
+	if len(all) == 0 {
+		return a.String()
 	}
-	return a.String()
+	return fair.Key(all[len(all)-1])
 }
 
 // limited says whether this request is counted at all.
@@ -278,8 +278,8 @@ func (s *state) chargeLookup(r *http.Request) *Error {
 	if e := s.judge(s.limits.Take(s.Tenant.Schema, addressKey(s.addr), 1, set.RateLimitPercent, lookups), s.now()); e != nil {
 		return e
 	}
-	if p, err := s.addr.WithZone("").Prefix(48); err == nil && s.addr.Is6() {
-		if e := s.judge(s.limits.Take(s.Tenant.Schema, p.String(), 1, set.RateLimitPercent, netLookups), s.now()); e != nil {
+	if wide := fair.Networks(s.addr); len(wide) > 1 {
+		if e := s.judge(s.limits.Take(s.Tenant.Schema, fair.Key(wide[0]), 1, set.RateLimitPercent, netLookups), s.now()); e != nil {
 			return e
 		}
 	}

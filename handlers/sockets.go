@@ -97,15 +97,14 @@ type network struct {
 
 // networks are those of an address, with how many subscribers each may have.
 func networks(tenant int64, a netip.Addr, perAddress int) map[network]int {
-	a = a.Unmap().WithZone("")
-	if a.Is4() {
-		return map[network]int{{tenant, netip.PrefixFrom(a, 32)}: perAddress}
-	}
 	out := map[network]int{}
-	for bits, most := range map[int]int{64: perAddress, 48: widerNetwork * perAddress} {
-		if p, err := a.Prefix(bits); err == nil {
-			out[network{tenant, p}] = most
+	all := fair.Networks(a)
+	for i, p := range all {
+		most := perAddress
+		if i < len(all)-1 {
+			most *= widerNetwork
 		}
+		out[network{tenant, p}] = most
 	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/cache/cachetest"
 )
 
 // TestCacheIsBounded: accounts take no more memory than they may, and one tenant's push out none of another's.
@@ -29,23 +30,15 @@ func TestCacheIsBounded(t *testing.T) {
 		return key
 	}
 	key := keep(quiet, 1)
-	before := liveHeap()
+	before := cachetest.LiveHeap()
 	for i := range 20_000 {
 		keep(loud, i)
 	}
-	if grown := liveHeap() - before; grown > bound+bound/4 || grown < bound/2 {
+	if grown := cachetest.LiveHeap() - before; grown > bound+bound/4 || grown < bound/2 {
 		t.Errorf("the heap grew by %d KiB, bound %d KiB", grown>>10, bound>>10)
 	}
 	if _, _, ok := c.get(key, time.Hour); !ok {
 		t.Error("another tenant's account was pushed out")
 	}
 	runtime.KeepAlive(c)
-}
-
-func liveHeap() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/auroralocus/locus/internal/cache/cachetest"
 )
 
 type clock struct{ at time.Time }
@@ -19,7 +21,7 @@ func newClock() *clock { return &clock{time.Date(2026, 1, 1, 0, 0, 0, 0, time.UT
 // TestBoundedByBytes: what is kept weighs no more than it may, also on the heap.
 func TestBoundedByBytes(t *testing.T) {
 	const bound = 8 << 20
-	before := liveHeap()
+	before := cachetest.LiveHeap()
 	c := New[string, string](bound, time.Now)
 	for i := range 50_000 {
 		value := strings.Repeat("x", 10+i%2000)
@@ -29,7 +31,7 @@ func TestBoundedByBytes(t *testing.T) {
 			t.Fatalf("%d bytes", c.Bytes())
 		}
 	}
-	grown := liveHeap() - before
+	grown := cachetest.LiveHeap() - before
 	if grown > bound+bound/4 {
 		t.Errorf("the heap grew by %d KiB, bound %d KiB", grown>>10, bound>>10)
 	}
@@ -42,23 +44,15 @@ func TestBoundedByBytes(t *testing.T) {
 // TestSmallEntriesAreWeighed: with nothing in them, entries take what Overhead says.
 func TestSmallEntriesAreWeighed(t *testing.T) {
 	const bound = 8 << 20
-	before := liveHeap()
+	before := cachetest.LiveHeap()
 	c := New[int, int](bound, time.Now)
 	for i := range 200_000 {
 		c.Put("", i, i, 16)
 	}
-	if grown := liveHeap() - before; grown > bound+bound/4 {
+	if grown := cachetest.LiveHeap() - before; grown > bound+bound/4 {
 		t.Errorf("the heap grew by %d KiB, bound %d KiB", grown>>10, bound>>10)
 	}
 	runtime.KeepAlive(c)
-}
-
-func liveHeap() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }
 
 // TestFloodPushesOutItsOwn: a neighbour's entries stay, however many another scope makes.

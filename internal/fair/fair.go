@@ -24,22 +24,36 @@ var (
 // address (of IPv6 its network of 64 bits).
 type Path []string
 
-// PathOf is the path of a caller at a tenant, which is named by its schema. Where the address is not known, or is the server's own, the tenant stands alone.
+// PathOf is the path of a caller at a tenant, which is named by its schema. Where the address is not known, or is the
+// server's own, the tenant stands alone.
 func PathOf(tenant string, a netip.Addr) Path {
 	p := Path{tenant}
+	for _, n := range Networks(a) {
+		p = append(p, Key(n))
+	}
+	return p
+}
+
+// Networks are what an address is counted in, the widest first: of IPv6 its networks of 48 and of 64 bits, of IPv4 itself.
+func Networks(a netip.Addr) []netip.Prefix {
 	a = a.Unmap().WithZone("")
 	switch {
 	case !a.IsValid():
-		return p
+		return nil
 	case a.Is4():
-		return append(p, a.String())
+		return []netip.Prefix{netip.PrefixFrom(a, 32)}
 	}
-	for _, bits := range []int{48, 64} {
-		if net, err := a.Prefix(bits); err == nil {
-			p = append(p, net.Masked().String())
-		}
+	wide, _ := a.Prefix(48) // both lengths are right
+	near, _ := a.Prefix(64)
+	return []netip.Prefix{wide, near}
+}
+
+// Key is the text of one of [Networks].
+func Key(n netip.Prefix) string {
+	if n.Addr().Is4() {
+		return n.Addr().String()
 	}
-	return p
+	return n.String()
 }
 
 // Waiting says how long somebody may wait for a part of what is shared, and how many may at once for one first scope (a

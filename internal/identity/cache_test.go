@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/did-method-plc/go-didplc"
+
+	"github.com/auroralocus/locus/internal/cache/cachetest"
 )
 
 // hostile serves documents of 64 KB that are made to take as much as can be.
@@ -45,21 +47,13 @@ func hostileDID(i int) string {
 	return "did:plc:" + string(id)
 }
 
-func liveHeap() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
 var hostileDocuments = flag.Int("hostile", 300, "how many documents TestHostileDocuments serves")
 
 // TestHostileDocuments: however many and however large documents strangers have fetched, what stays is within the bound.
 func TestHostileDocuments(t *testing.T) {
 	const bound = 512 << 10
 	count := *hostileDocuments
-	before := liveHeap()
+	before := cachetest.LiveHeap()
 	r := NewResolver(ResolverConfig{PLC: hostile{}, Now: time.Now, CacheBytes: bound})
 	defer r.Close()
 	for i := range count {
@@ -67,7 +61,7 @@ func TestHostileDocuments(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	grown := liveHeap() - before
+	grown := cachetest.LiveHeap() - before
 	t.Logf("%d documents of 64 KB: the heap grew by %d KiB, the cache says %d KiB", count, grown>>10, r.cache.docs.Bytes()>>10)
 	if grown > bound+bound/2 {
 		t.Errorf("the heap grew by %d KiB, bound %d KiB", grown>>10, bound>>10)

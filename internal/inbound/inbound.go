@@ -13,6 +13,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/auroralocus/locus/internal/fair"
 )
 
 // Defaults.
@@ -124,12 +126,11 @@ var refusal = []byte("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nR
 
 // network is what counts as one address.
 func network(a netip.Addr) netip.Prefix {
-	bits := 64
-	if a.Is4() {
-		bits = 32
+	all := fair.Networks(a)
+	if len(all) == 0 {
+		return netip.Prefix{}
 	}
-	p, _ := a.WithZone("").Prefix(bits) // both lengths are right
-	return p
+	return all[len(all)-1]
 }
 
 // enter counts a connection, if need be in the place of others, which are to be closed.

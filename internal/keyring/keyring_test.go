@@ -9,12 +9,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
-	"runtime"
 	"sync"
 	"testing"
 
-	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
+
+	"github.com/auroralocus/locus/internal/cache/cachetest"
+	"github.com/auroralocus/locus/internal/keyring"
 )
 
 func newRing(t testing.TB, m *keyring.Master) *keyring.Keyring {
@@ -159,25 +160,17 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 	other, _ := k.SealSigningKey("t_b", 1, s)
 	kept := open("t_b", 1, other)
-	before := liveHeap()
+	before := cachetest.LiveHeap()
 	for aid := range int64(4000) {
 		sealed, _ := k.SealSigningKey("t_a", aid, s)
 		open("t_a", aid, sealed)
 	}
-	if grown := liveHeap() - before; grown > bound+bound/4 || grown < bound/2 {
+	if grown := cachetest.LiveHeap() - before; grown > bound+bound/4 || grown < bound/2 {
 		t.Errorf("the heap grew by %d KiB, bound %d KiB", grown>>10, bound>>10)
 	}
 	if open("t_b", 1, other) != kept {
 		t.Error("another tenant's key was pushed out")
 	}
-}
-
-func liveHeap() int64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }
 
 func TestMAC(t *testing.T) {
