@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/identity"
 )
 
@@ -19,7 +20,7 @@ type plcService struct {
 func (m identityMethods) getRecommendedDidCredentials(ctx context.Context, c accountCaller, _ *identityGetRecommendedDidCredentialsInput) (*identityGetRecommendedDidCredentialsOutput, error) {
 	key, err := accounts.Signer(ctx, m.db.Tenant(c.Tenant.Schema).Q(), m.keys, c.Tenant.Schema, c.AID)
 	if err != nil {
-		return nil, goneAccount(err)
+		return nil, act.Gone(err)
 	}
 	rotation, err := m.tenants.RotationSigner(ctx, c.Tenant)
 	if err != nil {

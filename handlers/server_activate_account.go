@@ -2,10 +2,6 @@ package handlers
 
 import (
 	"context"
-	"errors"
-
-	accounts "github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/act"
 )
 
 // activateAccount shows the account again, or for the first time when it moved here: its DID document must lead here by
@@ -16,12 +12,4 @@ func (m serverMethods) activateAccount(ctx context.Context, c accountCaller, _ *
 		return nil, err
 	}
 	return &serverActivateAccountOutput{}, nil
-}
-
-// goneAccount is the answer when the caller's account went away, or was taken down, during the call.
-func goneAccount(err error) error {
-	if errors.Is(err, accounts.ErrNotFound) {
-		return act.ErrGone
-	}
-	return err
 }

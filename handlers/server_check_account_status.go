@@ -5,6 +5,7 @@ import (
 	"time"
 
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/blob"
 )
 
@@ -38,7 +39,7 @@ func (m serverMethods) checkAccountStatus(ctx context.Context, c accountCaller, 
 	}
 	key, err := accounts.Signer(ctx, q, m.keys, c.Tenant.Schema, c.AID)
 	if err != nil {
-		return nil, goneAccount(err)
+		return nil, act.Gone(err)
 	}
 	count, err := q.CountRepoBlocks(ctx, c.AID)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 )
 
 // confirmEmail notes that the account's address is its owner's, by the token mailed there.
@@ -18,7 +19,7 @@ func (m serverMethods) confirmEmail(ctx context.Context, c accountCaller, in *se
 	err = m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
 		a, err := lockOwnAccount(ctx, q, c)
 		if err != nil {
-			return goneAccount(err)
+			return act.Gone(err)
 		}
 		if a.Email == "" || a.Email != strings.ToLower(strings.TrimSpace(in.Body.Email)) {
 			return accounts.ErrEmailOther

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
 )
@@ -50,7 +51,7 @@ func (m serverMethods) getServiceAuth(ctx context.Context, c accountCaller, in *
 	}
 	key, err := accounts.Signer(ctx, m.db.Tenant(c.Tenant.Schema).Q(), m.keys, c.Tenant.Schema, c.AID)
 	if err != nil {
-		return nil, goneAccount(err)
+		return nil, act.Gone(err)
 	}
 	token, err := auth.MintService(key, now, exp, c.DID, in.Aud, method)
 	if err != nil {

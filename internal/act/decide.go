@@ -33,7 +33,7 @@ func (a *Acts) Approve(ctx context.Context, t *tenant.Tenant, by Operator, did s
 		return err
 	})
 	if err != nil {
-		return gone(err)
+		return Gone(err)
 	}
 	moved := genesis == nil
 	// From here a client that hangs up does not stop the work half way.
@@ -65,7 +65,7 @@ func (a *Acts) Approve(ctx context.Context, t *tenant.Tenant, by Operator, did s
 		a.Outbox.Wake(t)
 	}
 	a.Actors.Forget(t.Schema, who.DID)
-	return gone(err)
+	return Gone(err)
 }
 
 // reject removes an account whose sign-up waits. The decision stands when its transaction is committed; should the

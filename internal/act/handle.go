@@ -105,7 +105,7 @@ func (a *Acts) changeHandle(ctx context.Context, t *tenant.Tenant, aid int64, di
 		}
 	}
 	a.refreshDocument(ctx, t, did, "handle")
-	return gone(err)
+	return Gone(err)
 }
 
 // handleFree looks whether a handle can be had. The database decides in the end.
@@ -125,21 +125,18 @@ func (a *Acts) handleFree(ctx context.Context, t *tenant.Tenant, handle string) 
 	return nil
 }
 
-// announceHandle has the DID document name the handle. The owner of a did:web does it, and must have done it.
+// announceHandle has the DID document name the handle.
 func (a *Acts) announceHandle(ctx context.Context, t *tenant.Tenant, did, handle string) error {
-	if !strings.HasPrefix(did, "did:plc:") {
-		doc, err := a.Documents.Refresh(ctx, asker(t), did)
-		if err != nil {
-			return err
-		}
-		if !doc.HasHandle(handle) {
-			return ErrDocumentHandle
-		}
-		return nil
-	}
-	return a.updateDID(ctx, t, did,
-		func(now *didplc.RegularOp) bool { return handleOf(now.AlsoKnownAs) == handle },
-		func(op *didplc.RegularOp) { identity.SetHandle(op, handle) })
+	return a.announce(ctx, t, did, announcement{
+		named: func(doc *identity.Document) error {
+			if !doc.HasHandle(handle) {
+				return ErrDocumentHandle
+			}
+			return nil
+		},
+		done: func(now *didplc.RegularOp) bool { return handleOf(now.AlsoKnownAs) == handle },
+		edit: func(op *didplc.RegularOp) { identity.SetHandle(op, handle) },
+	})
 }
 
 func handleOf(aka []string) string {

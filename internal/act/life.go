@@ -20,7 +20,7 @@ import (
 func (a *Acts) Activate(ctx context.Context, t *tenant.Tenant, owner auth.Account) error {
 	key, err := accounts.Signer(ctx, a.DB.Tenant(t.Schema).Q(), a.Keys, t.Schema, owner.AID)
 	if err != nil {
-		return gone(err)
+		return Gone(err)
 	}
 	doc, err := a.Documents.Refresh(ctx, asker(t), owner.DID)
 	if err != nil {
@@ -36,7 +36,7 @@ func (a *Acts) Activate(ctx context.Context, t *tenant.Tenant, owner auth.Accoun
 		return accounts.Activate(ctx, q, a.Now(), owner.AID)
 	})
 	a.Actors.Forget(t.Schema, owner.DID)
-	return gone(err)
+	return Gone(err)
 }
 
 // Deactivate hides an account, until it is activated or, if a date is given, deleted. A date that is new, or earlier
@@ -61,7 +61,7 @@ func (a *Acts) Deactivate(ctx context.Context, t *tenant.Tenant, owner auth.Acco
 	if err == nil {
 		a.Outbox.Wake(t)
 	}
-	return gone(err)
+	return Gone(err)
 }
 
 // tellDeletion queues the mail that an account is going to be deleted, inside the transaction that sets the date.

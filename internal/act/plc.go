@@ -77,7 +77,7 @@ func (a *Acts) SubmitOperation(ctx context.Context, t *tenant.Tenant, owner auth
 	}
 	key, err := accounts.Signer(ctx, a.DB.Tenant(t.Schema).Q(), a.Keys, t.Schema, owner.AID)
 	if err != nil {
-		return gone(err)
+		return Gone(err)
 	}
 	service := op.Services[identity.ServicePDS]
 	switch {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/did-method-plc/go-didplc"
@@ -120,67 +119,21 @@ func (a *Acts) changeKey(ctx context.Context, t *tenant.Tenant, by Operator, who
 	return err
 }
 
-// announceKey has the DID document name the key. The owner of a did:web does it, and must have done it.
+// announceKey has the DID document name the key.
 func (a *Acts) announceKey(ctx context.Context, t *tenant.Tenant, did, key string) error {
-	if !strings.HasPrefix(did, "did:plc:") {
-		doc, err := a.Documents.Refresh(ctx, asker(t), did)
-		if err != nil {
-			return err
-		}
-		if have, err := doc.SigningKey(); err != nil || have != key {
-			return ErrDocumentKey
-		}
-		return nil
-	}
-	return a.updateDID(ctx, t, did,
-		func(now *didplc.RegularOp) bool { return now.VerificationMethods[identity.KeyAtproto] == key },
-		func(op *didplc.RegularOp) {
+	return a.announce(ctx, t, did, announcement{
+		named: func(doc *identity.Document) error {
+			if have, err := doc.SigningKey(); err != nil || have != key {
+				return ErrDocumentKey
+			}
+			return nil
+		},
+		done: func(now *didplc.RegularOp) bool { return now.VerificationMethods[identity.KeyAtproto] == key },
+		edit: func(op *didplc.RegularOp) {
 			if op.VerificationMethods == nil {
 				op.VerificationMethods = map[string]string{}
 			}
 			op.VerificationMethods[identity.KeyAtproto] = key
-		})
-}
-
-// plcTries is how often an operation is made anew because another came before it.
-const plcTries = 3
-
-// updateDID changes a did:plc by the tenant's rotation key, unless it is so already: the owner of the DID's keys may
-// have done it.
-func (a *Acts) updateDID(ctx context.Context, t *tenant.Tenant, did string, done func(*didplc.RegularOp) bool, edit func(*didplc.RegularOp)) error {
-	rotation, err := a.Tenants.RotationSigner(ctx, t)
-	if err != nil {
-		return err
-	}
-	for range plcTries {
-		last, lastErr := a.Directory.Last(ctx, did)
-		if lastErr != nil {
-			return lastErr
-		}
-		now, formErr := identity.RegularForm(last)
-		if formErr != nil {
-			return formErr
-		}
-		if done(now) {
-			return nil
-		}
-		op, updateErr := identity.NewUpdate(last, rotation, edit)
-		if updateErr != nil {
-			return updateErr
-		}
-		if err = a.Directory.Submit(ctx, did, op); !errors.Is(err, identity.ErrOperationConflict) {
-			break
-		}
-	}
-	return err
-}
-
-// asker is the tenant, for whose account something is looked up.
-func asker(t *tenant.Tenant) identity.Asker { return identity.Asker{Scope: t.Schema.String()} }
-
-// refreshDocument has what this process remembers of a DID fetched anew after a change of it.
-func (a *Acts) refreshDocument(ctx context.Context, t *tenant.Tenant, did, of string) {
-	if _, err := a.Documents.Refresh(ctx, asker(t), did); err != nil {
-		a.Log.Info("refresh of a DID document after a change of "+of, "did", did, "err", err)
-	}
+		},
+	})
 }

@@ -97,7 +97,7 @@ func (a *Acts) SetAccountStatus(ctx context.Context, t *tenant.Tenant, by Operat
 			return nil, err
 		}
 		e, err := accounts.Activate(ctx, q, now, state.AID)
-		return e, gone(err) // so it is called when the account is taken down
+		return e, Gone(err) // so it is called when the account is taken down
 	})
 	a.Actors.Forget(t.Schema, did)
 	return err
@@ -178,8 +178,8 @@ func BlobCID(text string) (cid.Cid, error) {
 	return c, nil
 }
 
-// gone is what an account's disappearance during an act is called.
-func gone(err error) error {
+// Gone is what an account's disappearance during a call is called: [ErrGone] instead of [accounts.ErrNotFound].
+func Gone(err error) error {
 	if errors.Is(err, accounts.ErrNotFound) {
 		return ErrGone
 	}
