@@ -9,37 +9,18 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/auroralocus/locus/db/dbtest"
 )
 
-// told is what a server writes into its log.
-type told struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *told) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *told) count(part string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), part)
-}
-
 // TestFoldersOfNodes: two servers on one database. The one whose data folder is another one has no files, says so once,
 // and repairs nothing; it has them as soon as it sees the right folder, and so has one whose disk was away.
 func TestFoldersOfNodes(t *testing.T) {
 	url := dbtest.URL(t)
 	dirs := [2]string{filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")}
-	var logs [2]told
+	var logs [2]lockedBuffer
 	var clients [2]*blobClient
 	key := strings.Repeat("cd", 32)
 	for i, dir := range dirs {
@@ -113,8 +94,8 @@ func TestFoldersOfNodes(t *testing.T) {
 	if out, err := verify(1, "--repair"); err == nil || !strings.Contains(out, "AWAY") || !strings.Contains(out, "adopt-folder") {
 		t.Errorf("verify on the wrong machine: %v\n%s", err, out)
 	}
-	if n := logs[1].count("level=ERROR"); n != 1 {
-		t.Errorf("%d errors in the log:\n%s", n, logs[1].text.String())
+	if n := strings.Count(logs[1].String(), "level=ERROR"); n != 1 {
+		t.Errorf("%d errors in the log:\n%s", n, logs[1].String())
 	}
 	if got, err := os.ReadDir(filepath.Join(dirs[1], "blobs")); err == nil {
 		t.Errorf("the second machine has %v", got)
@@ -149,7 +130,7 @@ func TestFoldersOfNodes(t *testing.T) {
 		t.Errorf("verify: %v\n%s", err, out)
 	}
 	for i := range logs {
-		if n := logs[i].count("is there again"); n < 1 {
+		if n := strings.Count(logs[i].String(), "is there again"); n < 1 {
 			t.Errorf("node %d does not say that its files are there again", i)
 		}
 	}

@@ -6,14 +6,14 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/auroralocus/locus/db/embedded"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/auroralocus/locus/db/embedded"
 )
 
 // Cluster is a primary with two streaming standbys, of one test's own: Sync is one that commits can be made to wait for,
@@ -34,19 +34,7 @@ type Member struct {
 // NewCluster starts one with an empty database. Commits wait for no standby yet: see [Cluster.WaitForSync].
 func NewCluster(t testing.TB) *Cluster {
 	t.Helper()
-	dir, err := os.MkdirTemp(base(), "locus-cluster-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	c := &Cluster{t: t, dir: dir}
+	c := &Cluster{t: t, dir: folder(t, base(), "locus-cluster-")}
 	c.Primary = c.start("primary")
 	c.Sync = c.start("syncing", embedded.StandbyOf(c.Primary.server, "syncing"))
 	c.Async = c.start("trailing", embedded.StandbyOf(c.Primary.server, "trailing"))
@@ -104,15 +92,6 @@ func (c *Cluster) WaitForSync(wait bool) {
 	c.Primary.Configure("synchronous_standby_names", names)
 	c.Eventually("the standby counts as synchronous", func() bool {
 		return !wait || c.Primary.Ask("SELECT count(*)::text FROM pg_stat_replication WHERE sync_state = 'sync'") == "1"
-	})
-}
-
-// CaughtUp waits until a standby has replayed what the primary has written.
-func (c *Cluster) CaughtUp(m *Member) {
-	c.t.Helper()
-	at := c.Primary.Ask("SELECT pg_current_wal_lsn()::text")
-	c.Eventually(m.name+" has caught up", func() bool {
-		return m.Ask("SELECT coalesce(pg_last_wal_replay_lsn() >= '"+at+"', false)::text") == "true"
 	})
 }
 

@@ -17,9 +17,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/schema"
-	"github.com/jackc/pgx/v5"
 )
 
 // New makes a database of the test's own, with the control schema at its newest version, and opens it. It is dropped

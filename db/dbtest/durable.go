@@ -19,19 +19,7 @@ type Server struct {
 // Durable starts a server for the test's duration. Its database is empty.
 func Durable(t testing.TB) *Server {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "locus-durable-") // t.TempDir's path is long, and closed to other users
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	s := &Server{t: t, dir: dir}
+	s := &Server{t: t, dir: folder(t, "", "locus-durable-")}
 	s.Start()
 	t.Cleanup(func() {
 		if s.server == nil {
@@ -67,4 +55,22 @@ func (s *Server) Kill() {
 	if err := s.server.Stop(); err != nil { // gives the folder free
 		s.t.Fatal(err)
 	}
+}
+
+// folder is where a server of a test keeps its data: t.TempDir's path is long, and closed to other users.
+func folder(t testing.TB, in, pattern string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(in, pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

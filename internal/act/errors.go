@@ -1,6 +1,9 @@
 package act
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Refusals of acts. Those of the rooms below pass through as they are: see each act.
 var (
@@ -9,7 +12,7 @@ var (
 	// ErrContradiction: a takedown and a deactivation are asked for that do not fit each other.
 	ErrContradiction = errors.New("takedown and deactivated contradict each other: one hides, the other shows")
 	// ErrTakedownRef: the reference of a takedown is no text, or too long.
-	ErrTakedownRef = errors.New("the reference of a takedown must be text of at most 1000 bytes")
+	ErrTakedownRef = fmt.Errorf("the reference of a takedown must be text of at most %d bytes", maxTakedownRef)
 	// ErrRecordURI: not the at:// URI of one record with a DID. A handle may be another's tomorrow.
 	ErrRecordURI = errors.New("subject must be the at:// URI of a record, with a DID")
 	// ErrBlobCID: not a CID.
@@ -27,13 +30,13 @@ var (
 	// ErrMessage: the message has no text, or its subject is no line, or one of them is too long.
 	ErrMessage = errors.New("message")
 	// ErrInviteCount: too few or too many codes at once.
-	ErrInviteCount = errors.New("between 1 and 5000 codes can be made at once")
+	ErrInviteCount = fmt.Errorf("between 1 and %d codes can be made at once", maxInvites)
 	// ErrInviteNames: too many codes and accounts named at once.
-	ErrInviteNames = errors.New("at most 5000 codes and accounts can be named at once")
+	ErrInviteNames = fmt.Errorf("at most %d codes and accounts can be named at once", maxInvites)
 	// ErrInviteAdmin: the operators' own codes are not an account's.
 	ErrInviteAdmin = errors.New("cannot disable admin invite codes")
 	// ErrInviteNote: the remark is no text, or too long.
-	ErrInviteNote = errors.New("note must be text of at most 2000 bytes")
+	ErrInviteNote = fmt.Errorf("note must be text of at most %d bytes", maxInviteNote)
 	// ErrLimit: a limit beyond what a setting may be.
 	ErrLimit = errors.New("a limit of bytes or records must be at most 1125899906842624")
 )
