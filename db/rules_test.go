@@ -48,6 +48,7 @@ func TestSchemaRules(t *testing.T) {
 var (
 	statementName = regexp.MustCompile(`(?m)^-- name: (\w+) :(\w+)$`)
 	comment       = regexp.MustCompile(`(?m)--.*$`)
+	extract       = regexp.MustCompile(`(?i)\bextract\s*\(\s*[a-z]+\s+FROM\b`) // its FROM names no table
 	relation      = regexp.MustCompile(`(?i)\b(?:FROM|JOIN|INTO|UPDATE)\s+(ONLY\s+)?([a-z_][a-z0-9_.]*)`)
 	withName      = regexp.MustCompile(`(?i)(?:\bWITH(?:\s+RECURSIVE)?|,)\s+([a-z_][a-z0-9_]*)(?:\s*\([^)]*\))?\s+AS\s+(?:NOT\s+)?(?:MATERIALIZED\s+)?\(`)
 	verb          = regexp.MustCompile(`^(Get|List|Insert|Update|Upsert|Delete|Count|Lock|Copy|Has|Next)`)
@@ -72,7 +73,7 @@ func TestQueryRules(t *testing.T) {
 					end = at[i+1][0]
 				}
 				name := string(text[m[2]:m[3]])
-				sql := comment.ReplaceAllString(string(text[m[1]:end]), "")
+				sql := extract.ReplaceAllString(comment.ReplaceAllString(string(text[m[1]:end]), ""), "(")
 				where := filepath.Base(f) + ": " + name
 				if !strings.Contains(sql, own+".") {
 					t.Errorf("%s does not name %s", where, own)
