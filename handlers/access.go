@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/auroralocus/locus/internal/auth"
 )
 
@@ -84,5 +86,11 @@ func dash(s string) string {
 	return s
 }
 
+// JSON is the document of the registered methods as clients get it. It is made once, when all are in.
+func (s *Server) JSON() []byte { return s.document() }
+
 // YAML is the document of the registered methods; openapi/openapi.yaml is this, committed.
 func (s *Server) YAML() ([]byte, error) { return s.api.OpenAPI().YAML() }
+
+// Document is the document of the registered methods.
+func (s *Server) Document() *huma.OpenAPI { return s.api.OpenAPI() }

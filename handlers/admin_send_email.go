@@ -11,7 +11,7 @@ import (
 func (m adminMethods) sendEmail(ctx context.Context, c operatorCaller, in *adminSendEmailInput) (*adminSendEmailOutput, error) {
 	b := &in.Body
 	message := act.Message{Subject: b.Subject, Text: b.Content, SenderDID: string(b.SenderDid), Comment: b.Comment}
-	if err := m.acts.Write(ctx, c.Tenant, c.by(), string(b.RecipientDid), message); err != nil {
+	if err := m.acts.Write(ctx, c.Tenant, by(c), string(b.RecipientDid), message); err != nil {
 		return nil, err
 	}
 	return &adminSendEmailOutput{Body: adminSendEmailOutputBody{Sent: true}}, nil

@@ -6,7 +6,7 @@ import "context"
 // operator's to allow.
 // spec: lexicon com.atproto.admin.updateAccountEmail
 func (m adminMethods) updateAccountEmail(ctx context.Context, c operatorCaller, in *adminUpdateAccountEmailInput) (*adminUpdateAccountEmailOutput, error) {
-	if err := m.acts.SetEmail(ctx, c.Tenant, c.by(), string(in.Body.Account), in.Body.Email); err != nil {
+	if err := m.acts.SetEmail(ctx, c.Tenant, by(c), string(in.Body.Account), in.Body.Email); err != nil {
 		return nil, noAccount(err)
 	}
 	return new(adminUpdateAccountEmailOutput), nil

@@ -5,7 +5,7 @@ import "context"
 // updateAccountPassword sets an account's main password and ends its sessions.
 // spec: lexicon com.atproto.admin.updateAccountPassword
 func (m adminMethods) updateAccountPassword(ctx context.Context, c operatorCaller, in *adminUpdateAccountPasswordInput) (*adminUpdateAccountPasswordOutput, error) {
-	if err := m.acts.SetPassword(ctx, c.Tenant, c.by(), string(in.Body.DID), in.Body.Password); err != nil {
+	if err := m.acts.SetPassword(ctx, c.Tenant, by(c), string(in.Body.DID), in.Body.Password); err != nil {
 		return nil, noAccount(err)
 	}
 	return new(adminUpdateAccountPasswordOutput), nil

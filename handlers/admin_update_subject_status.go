@@ -18,13 +18,13 @@ func (m adminMethods) updateSubjectStatus(ctx context.Context, c operatorCaller,
 	var err error
 	switch s := &b.Subject; {
 	case s.RepoRef != nil:
-		err = noAccount(m.acts.SetAccountStatus(ctx, c.Tenant, c.by(), string(s.RepoRef.DID), takedown, deactivated))
+		err = noAccount(m.acts.SetAccountStatus(ctx, c.Tenant, by(c), string(s.RepoRef.DID), takedown, deactivated))
 	case deactivated != nil:
 		err = invalid("only an account can be deactivated")
 	case s.RepoStrongRef != nil:
-		err = noSubject(m.acts.SetRecordStatus(ctx, c.Tenant, c.by(), string(s.RepoStrongRef.URI), takedown))
+		err = noSubject(m.acts.SetRecordStatus(ctx, c.Tenant, by(c), string(s.RepoStrongRef.URI), takedown))
 	case s.RepoBlobRef != nil:
-		err = noSubject(m.acts.SetBlobStatus(ctx, c.Tenant, c.by(), string(s.RepoBlobRef.DID), string(s.RepoBlobRef.CID), takedown))
+		err = noSubject(m.acts.SetBlobStatus(ctx, c.Tenant, by(c), string(s.RepoBlobRef.DID), string(s.RepoBlobRef.CID), takedown))
 	default:
 		err = invalid("Invalid subject")
 	}

@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/auroralocus/locus/internal/fair"
-
-	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // What an answer takes in memory while its client reads it is taken from one amount that all of the process share, fairly
@@ -21,13 +19,8 @@ const (
 	LeastAnswerMemory = 8 * largestAnswer
 
 	largestAnswer = 4 << 20
-	smallAnswer   = 64 << 10              // of methods that declare nothing: a record may be more, and then asks for it
-	tinyAnswer    = 4 << 10               // of methods that read a stream, for as long as that comes
-	pageBytes     = 1 << 20               // of records in one page: it ends early behind the one that reaches this
-	blocksAnswer  = repodb.MaxBlocksBytes // of getBlocks
-	rowsAnswer    = 1 << 20               // a full page of rows that are bounded each
-	invitesAnswer = 4 << 20               // accounts with the codes they gave away, and codes with who used them
-	spoolAnswer   = 1 << 20               // what repodb keeps in memory of an archive for its reader
+	smallAnswer   = 64 << 10 // of methods that declare nothing: a record may be more, and then asks for it
+	tinyAnswer    = 4 << 10  // of methods that read a stream, for as long as that comes
 
 	// compressorBytes is what compressing an answer takes while it is being read.
 	compressorBytes = 1 << 20

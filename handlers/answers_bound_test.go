@@ -69,7 +69,7 @@ func TestAnswersHaveABound(t *testing.T) {
 	most := int64(0)
 	for range 10 {
 		served(hostB, bob.did, "203.0.113.1")
-		used := h.server.answers.Used()
+		used := h.answers.Used()
 		most = max(most, used)
 		if used > bound {
 			t.Errorf("answers hold %d bytes of %d", used, bound)
@@ -79,9 +79,9 @@ func TestAnswersHaveABound(t *testing.T) {
 		t.Errorf("the attack holds %d bytes: it shows nothing", most)
 	}
 	// The slow ones are cut, and all comes back.
-	for end := time.Now().Add(30 * time.Second); h.server.answers.Used() > 0; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); h.answers.Used() > 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("answers still hold %d bytes", h.server.answers.Used())
+			t.Fatalf("answers still hold %d bytes", h.answers.Used())
 		}
 	}
 	if _, closed := l.Open(); closed.Slow == 0 {

@@ -3,7 +3,6 @@ package handlers
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -74,7 +73,7 @@ func callOf(ctx huma.Context) *call {
 
 func (c *call) Unwrap() huma.Context { return c.humaContext }
 
-func (c *call) visitor() visitor { return visitor{Tenant: c.state.Tenant, req: c.req} }
+func (c *call) visitor() visitor { return c.state.visitor() }
 
 func (c *call) authorization() string { return c.req.Header.Get("Authorization") }
 
@@ -99,10 +98,7 @@ func (c *call) enter() *Error {
 
 // fail translates an error for the client and logs what the answer hides.
 func (c *call) fail(err error) *Error {
-	e, hidden := translate(c.req.Context(), err)
-	if hidden {
-		c.state.logCause(c.req, e, err)
-	}
+	e := c.state.fail(err)
 	e.head(c.w.Header())
 	return e
 }
@@ -129,8 +125,6 @@ func (c *call) Query(name string) string { return c.req.URL.Query().Get(name) }
 
 // SetReadDeadline is Huma's; [arrival] looks after the deadlines of bodies.
 func (c *call) SetReadDeadline(time.Time) error { return nil }
-
-func isError(err, target error) bool { return errors.Is(err, target) }
 
 // stateKey finds the request's state in its context.
 type stateKey struct{}

@@ -2,12 +2,11 @@ package handlers
 
 import (
 	"context"
-	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/auroralocus/locus/internal/fair"
 
-	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -19,7 +18,7 @@ type (
 	// visitor is whoever calls a public method. Every other caller is one too.
 	visitor struct {
 		Tenant *tenant.Tenant // whom the Host header named
-		req    *http.Request
+		state  *state
 	}
 
 	// viewerCaller may be nobody, an account of the tenant (also taken down or deactivated: what it may see is
@@ -48,8 +47,7 @@ type (
 	operatorCaller struct {
 		visitor
 		auth.Operator
-		requestID string
-		token     *auth.Service // the moderation service's; nil: an operator acts
+		Token *auth.Service // the moderation service's; nil: an operator acts
 	}
 )
 
@@ -76,15 +74,14 @@ type serviceAuthenticator interface {
 }
 
 // path is whom what the request takes of anything shared is counted for.
-func (v visitor) path() fair.Path { return stateOf(v.req.Context()).path() }
+func (v visitor) path() fair.Path { return v.state.path() }
 
 func (s *state) path() fair.Path { return fair.PathOf(s.Tenant.Schema.String(), s.addr) }
 
 // asker is the caller as the resolver knows it: what has to be fetched is counted for its address and for the tenant.
 func (v visitor) asker() identity.Asker {
-	st := stateOf(v.req.Context())
 	return identity.Asker{Scope: v.Tenant.Schema.String(), Charge: func() error {
-		if e := st.chargeLookup(v.req); e != nil {
+		if e := v.state.chargeLookup(); e != nil {
 			return e
 		}
 		return nil
@@ -94,13 +91,40 @@ func (v visitor) asker() identity.Asker {
 // ownAsker is for what the tenant itself looks up of its accounts.
 func ownAsker(t *tenant.Tenant) identity.Asker { return identity.Asker{Scope: t.Schema.String()} }
 
-// stranger is the caller as acts know it who has no account.
-func (v visitor) stranger() act.Visitor {
-	return act.Visitor{Language: v.language(), From: v.path(), Asks: v.asker()}
+// Header is a header of the request, for the few methods that need one (atproto-proxy, User-Agent).
+func (v visitor) Header(name string) string { return v.state.req.Header.Get(name) }
+
+// has says whether a parameter was given, "0" and "" included.
+func (v visitor) has(name string) bool { return v.state.req.URL.Query().Has(name) }
+
+// handle is the handle whose host was asked; "" at the tenant's own.
+func (v visitor) handle() string { return v.state.Handle }
+
+// broke writes down an error that no answer tells any more.
+func (v visitor) broke(err error) { v.state.fail(err) }
+
+// verb is the request's: HEAD where a file is only asked about.
+func (v visitor) verb() string { return v.state.req.Method }
+
+// method is the name of the method that is called.
+func (v visitor) method() string { return v.state.call.op.nsid }
+
+// requestID is what the logs call the request.
+func (v visitor) requestID() string { return v.state.requestID() }
+
+// limited says whether this caller is counted at all: a tenant may do without limits, and let some past them.
+func (v visitor) limited() bool { return v.state.limited() }
+
+// slowDown is the answer to a caller who must wait.
+func (v visitor) slowDown(wait time.Duration) error { return v.state.slowDown(wait) }
+
+// more asks for memory for an answer that turned out larger than the method declared.
+func (v visitor) more(bytes int64) error {
+	if !v.state.hold.Grow(bytes) {
+		return fair.ErrNoBytes
+	}
+	return nil
 }
 
-// Header is a header of the request, for the few methods that need one (atproto-proxy, User-Agent).
-func (v visitor) Header(name string) string { return v.req.Header.Get(name) }
-
 // Addr is the caller's address, behind the proxies that the deployment trusts.
-func (v visitor) Addr() netip.Addr { return stateOf(v.req.Context()).addr }
+func (v visitor) Addr() netip.Addr { return v.state.addr }

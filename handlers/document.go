@@ -15,7 +15,7 @@ func (op *operation) huma() huma.Operation {
 		Method:      op.kind.verb(),
 		Path:        "/xrpc/" + op.nsid,
 		Tags:        []string{strings.Join(parts[:len(parts)-1], ".")},
-		Summary:     summaries[op.nsid],
+		Summary:     op.text.summary,
 		Description: op.describe(),
 		// Without an output schema XRPC answers 200 with an empty body, not 204.
 		DefaultStatus: 200,

@@ -26,7 +26,7 @@ func TestDocumentForGenerators(t *testing.T) {
 			Schemas map[string]map[string]any
 		}
 	}
-	if err := json.Unmarshal(s.json(), &doc); err != nil {
+	if err := json.Unmarshal(s.JSON(), &doc); err != nil {
 		t.Fatal(err)
 	}
 	if len(doc.Paths) != len(s.ops) {
@@ -67,7 +67,7 @@ func TestDocumentForGenerators(t *testing.T) {
 		}
 	}
 	var whole any
-	if err := json.Unmarshal(s.json(), &whole); err != nil {
+	if err := json.Unmarshal(s.JSON(), &whole); err != nil {
 		t.Fatal(err)
 	}
 	refs(whole)
@@ -75,7 +75,7 @@ func TestDocumentForGenerators(t *testing.T) {
 	if required, _ := json.Marshal(create["required"]); string(required) != `["repo","collection","record"]` {
 		t.Errorf("createRecord requires %s", required)
 	}
-	if strings.Contains(string(s.json()), `"explode":false`) {
+	if strings.Contains(string(s.JSON()), `"explode":false`) {
 		t.Error("a parameter says explode: false")
 	}
 	y, err := s.YAML()

@@ -6,20 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/auroralocus/locus/internal/fair"
-
 	"github.com/danielgtaylor/huma/v2"
-
-	"github.com/auroralocus/locus/db"
-	accounts "github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/blob"
-	"github.com/auroralocus/locus/internal/picture"
-	"github.com/auroralocus/locus/internal/tenant"
-	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // Error is XRPC's error answer: {"error": name, "message": text}. It is what [refuse] makes, what the table
@@ -98,17 +88,50 @@ func internalError() *Error {
 // errClientGone is logged, never seen: nobody is there to read an answer.
 var errClientGone = refuse(499, "ClientClosedRequest", "the client went away")
 
+// translation is the answer to one sentinel error. An empty message is the error's own text: only for sentinels that are
+// never wrapped with anything a stranger should not read.
+type translation struct {
+	sentinel error
+	status   int
+	name     string
+	message  string
+	retry    int // seconds; 0: nothing is said
+	quiet    bool
+	seldom   bool
+}
+
+// on begins a line of the table: what answers a sentinel. Of what is busy or away now it says when to try again.
+func on(sentinel error, status int, name, message string) translation {
+	t := translation{sentinel: sentinel, status: status, name: name, message: message}
+	if status == http.StatusServiceUnavailable {
+		t.retry = 5
+	}
+	return t
+}
+
+// after says when a client may try again, in seconds. 0 says nothing: what nobody knows to have failed must be looked at
+// first, and a suspended server takes its time.
+func (t translation) after(seconds int) translation { t.retry = seconds; return t }
+
+// untold keeps a failure out of the log, because its answer says all that there is to say: nothing broke, and a line for
+// each request would let strangers fill the log.
+func (t translation) untold() translation { t.quiet = true; return t }
+
+// elsewhere says that it is a failure of others: a host that a stranger named and that does not answer, a file store.
+// The log has one line about each a minute.
+func (t translation) elsewhere() translation { t.seldom = true; return t }
+
 // translate gives the answer to an error that a handler or the establishing of a caller returned. logged is
 // true when the answer hides the cause, which then belongs in the log.
-func translate(ctx context.Context, err error) (answer *Error, logged bool) {
+func (of *tables) translate(ctx context.Context, err error) (answer *Error, logged bool) {
 	if errors.As(err, &answer) {
 		return answer, answer.status >= 500
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return errClientGone, false
 	}
-	for i := range translations {
-		if t := &translations[i]; errors.Is(err, t.sentinel) {
+	for i := range of.Translations {
+		if t := &of.Translations[i]; errors.Is(err, t.sentinel) {
 			message := t.message
 			var own interface{ Said() string }
 			switch {
@@ -118,23 +141,11 @@ func translate(ctx context.Context, err error) (answer *Error, logged bool) {
 				message = said(err, t.sentinel)
 			}
 			answer = refuse(t.status, t.name, "%s", message)
-			answer.retry = retryAfter(t)
-			return answer, t.status >= 500 && !tellsAll(t.sentinel)
+			answer.retry = t.retry
+			return answer, t.status >= 500 && !t.quiet
 		}
 	}
 	return internalError(), true
-}
-
-// retryAfter is when a client may try again, in seconds: of what is busy or away now. What nobody knows to have failed
-// must be looked at first, and a suspended server takes its time.
-func retryAfter(t *translation) int {
-	switch {
-	case t.status != http.StatusServiceUnavailable || t.sentinel == db.ErrUnknownOutcome || t.sentinel == tenant.ErrTenantSuspended:
-		return 0
-	case t.sentinel == db.ErrFull:
-		return 60
-	}
-	return 5
 }
 
 // head writes what of an error belongs in the answer's header.
@@ -142,16 +153,6 @@ func (e *Error) head(h http.Header) {
 	if e.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(e.retry))
 	}
-}
-
-// tellsAll tells whether the answer to a failure says all that there is to say: nothing broke, and a log line for each
-// request would let strangers fill the log. What is wrong with the database it tells the log itself, once for each outage.
-func tellsAll(sentinel error) bool {
-	return slices.Contains([]error{
-		tenant.ErrTenantSuspended, tenant.ErrTooNew, accounts.ErrBusy, fair.ErrNoBytes, repodb.ErrContention, repodb.ErrImportsBusy, repodb.ErrExportsBusy, repodb.ErrTenantQuota, repodb.ErrClosed,
-		blob.ErrTenantQuota, blob.ErrAway, blob.ErrClosed, picture.ErrBusy, picture.ErrTimeout,
-		db.ErrUnavailable, db.ErrBusy, db.ErrFull, db.ErrUnknownOutcome,
-	}, sentinel)
 }
 
 // said is an error's own text as a sentence.

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -13,11 +14,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
-	"github.com/auroralocus/locus/repo"
 )
 
 // The gate: every XRPC method is registered by exactly one of public, viewer, account, refresh, service and
@@ -51,10 +50,6 @@ type lexiconMethod struct {
 // A body of exactly the limit is accepted.
 const (
 	defaultBodyLimit = 150 << 10 // JSON
-	recordBodyLimit  = 1_000_000 // createRecord, applyWrites
-	// recordPutLimit is of putRecord: what the largest record that may have moved here takes as JSON, where a byte is six
-	// at most ("\u0001", or "null,").
-	recordPutLimit = 6*repo.MaxForeign + 64<<10
 )
 
 // declaration is what is said of a method where it is registered.
@@ -72,6 +67,12 @@ type declaration struct {
 	answer     int64     // what an answer may take in memory
 	spare      sparing
 	note       string
+}
+
+// methodText is what the tables say of a method to its readers.
+type methodText struct {
+	summary string
+	errors  []errorKind // that the lexicon does not name
 }
 
 // query declares a method that is called by GET.
@@ -133,23 +134,27 @@ type operation struct {
 	class string          // public, viewer, account …
 	rule  string          // the rule's name
 	asked *lexicon.Method // what its requests must be
+	text  methodText
 	// establish finds the caller; it runs once, after the parameters and before the body.
 	establish func(context.Context, *call) error
 }
 
 // group is what methods are registered on.
 type group struct {
-	api      huma.API
-	auth     authenticator
-	services serviceAuthenticator // nil: nothing may be registered by service
-	db       *db.DB               // of the audit log
-	limits   *limit.Counter       // nil: nothing is counted
-	answers  *fair.Bytes
-	now      func() time.Time
-	ops      map[string]*operation
-	bodies   map[reflect.Type]*lexicon.Method // by the type of an Input's Body
-	mux      *http.ServeMux                   // for what is not Huma's: subscriptions
-	streams  streamMethods
+	api         huma.API
+	auth        authenticator
+	services    serviceAuthenticator // nil: nothing may be registered by service
+	limits      *limit.Counter       // nil: nothing is counted
+	answers     *fair.Bytes
+	now         func() time.Time
+	ops         map[string]*operation
+	bodies      map[reflect.Type]*lexicon.Method // by the type of an Input's Body
+	mux         *http.ServeMux                   // for what is not Huma's: subscriptions and pages
+	tables      *tables
+	sockets     *sockets
+	refusedCall func(http.ResponseWriter, *http.Request)
+	refused     func(context.Context, operatorCaller, string, any, *Error) error
+	document    func() []byte // the interface as JSON, once all methods are in
 }
 
 // public registers a method that anybody may call.
@@ -229,7 +234,7 @@ func (g *group) inTheNameOf(ctx context.Context, c *call, d declaration) (accoun
 // main password shows stays hidden.
 func (g *group) asModeration(ctx context.Context, c *call, d declaration) (accountCaller, error) {
 	if _, err := g.modService(ctx, c, d.nsid); err != nil {
-		if e, _ := translate(ctx, err); e.GetStatus() == http.StatusUnauthorized {
+		if e, _ := g.tables.translate(ctx, err); e.GetStatus() == http.StatusUnauthorized {
 			err = refuse(http.StatusUnauthorized, "UntrustedIss", "Untrusted issuer") // whatever is wrong with its token
 		}
 		return accountCaller{}, err
@@ -270,7 +275,7 @@ func operator[I, O any](g *group, d declaration, role auth.Role, h func(context.
 		if err != nil {
 			return operatorCaller{}, err
 		}
-		caller := operatorCaller{c.visitor(), o, c.state.requestID(c.req), c.state.service}
+		caller := operatorCaller{c.visitor(), o, c.state.service}
 		if o.Role < role {
 			err := refuse(http.StatusForbidden, "Forbidden", "This method needs the role %s", role)
 			g.refusedAct(ctx, d, caller, nil, err)
@@ -288,7 +293,7 @@ func operator[I, O any](g *group, d declaration, role auth.Role, h func(context.
 
 // register is the one way to Huma.
 func register[C, I, O any](g *group, d declaration, class, ruleName string, establish func(context.Context, *call) (C, error), may func(C, *I) error, h func(context.Context, C, *I) (*O, error)) {
-	lex, ok := lexicons[d.nsid]
+	lex, ok := g.tables.Lexicons[d.nsid]
 	switch {
 	case !ok:
 		panic(d.nsid + ": no such lexicon in the catalogue")
@@ -302,14 +307,14 @@ func register[C, I, O any](g *group, d declaration, class, ruleName string, esta
 	if d.limit == 0 && lex.input == "application/json" {
 		d.limit = defaultBodyLimit
 	}
-	d.limits = limitOf(d.nsid)
+	d.limits = g.tables.limitOf(d.nsid)
 	if d.answer == 0 {
 		d.answer = smallAnswer
 		if lex.input != "" && lex.input != "application/json" {
 			d.answer = tinyAnswer
 		}
 	}
-	op := &operation{declaration: d, lexiconMethod: lex, class: class, rule: ruleName, asked: lexicon.Default().Method(d.nsid)}
+	op := &operation{declaration: d, lexiconMethod: lex, class: class, rule: ruleName, text: g.tables.text(d.nsid), asked: lexicon.Default().Method(d.nsid)}
 	if body, ok := reflect.TypeFor[I]().FieldByName("Body"); ok {
 		if g.bodies[body.Type] != nil {
 			panic(d.nsid + ": another method has the same body")
@@ -320,6 +325,8 @@ func register[C, I, O any](g *group, d declaration, class, ruleName string, esta
 		caller, err := establish(ctx, c)
 		if err == nil {
 			c.caller = &caller
+		} else if g.refusedCall != nil {
+			g.refusedCall(c.w, c.req)
 		}
 		return err
 	}
@@ -359,15 +366,15 @@ func register[C, I, O any](g *group, d declaration, class, ruleName string, esta
 	})
 }
 
-// subscribe registers a subscription that anybody may open. h sees the plain request and answers it itself, if it
-// does not upgrade it.
-func subscribe(g *group, d declaration, h func(visitor, http.ResponseWriter, *http.Request)) {
-	lex, ok := lexicons[d.nsid]
+// subscribe registers a subscription that anybody may open. h sees the plain request, and answers it or gives the error
+// that is answered.
+func subscribe(g *group, d declaration, h func(visitor, http.ResponseWriter, *http.Request) error) {
+	lex, ok := g.tables.Lexicons[d.nsid]
 	if !ok || lex.kind != subscriptionKind || d.verb != subscriptionKind || g.ops[d.nsid] != nil {
 		panic(d.nsid + ": no subscription of the catalogue, or registered twice")
 	}
-	d.limits = limitOf(d.nsid)
-	op := &operation{declaration: d, lexiconMethod: lex, class: "public", asked: lexicon.Default().Method(d.nsid)}
+	d.limits = g.tables.limitOf(d.nsid)
+	op := &operation{declaration: d, lexiconMethod: lex, class: "public", text: g.tables.text(d.nsid), asked: lexicon.Default().Method(d.nsid)}
 	g.ops[d.nsid] = op
 	g.api.OpenAPI().AddOperation(op.subscription())
 	g.mux.HandleFunc("GET /xrpc/"+d.nsid, func(w http.ResponseWriter, r *http.Request) {
@@ -375,8 +382,20 @@ func subscribe(g *group, d declaration, h func(visitor, http.ResponseWriter, *ht
 			writeError(w, e)
 			return
 		}
-		h(visitor{Tenant: stateOf(r.Context()).Tenant, req: r}, w, r)
+		answerPlain(h, w, r)
 	})
+}
+
+// page registers what is no method: h answers, or gives the error that is answered.
+func page(g *group, pattern string, h func(visitor, http.ResponseWriter, *http.Request) error) {
+	g.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answerPlain(h, w, r) })
+}
+
+func answerPlain(h func(visitor, http.ResponseWriter, *http.Request) error, w http.ResponseWriter, r *http.Request) {
+	st := stateOf(r.Context())
+	if err := h(st.visitor(), w, r); err != nil {
+		writeError(w, st.fail(err))
+	}
 }
 
 func needAccept(d declaration) {
@@ -388,7 +407,7 @@ func needAccept(d declaration) {
 // viewerError is what a header that proves nothing gets where none was needed.
 func viewerError(err error) error {
 	for _, sentinel := range []error{auth.ErrScheme, auth.ErrUnverified, auth.ErrMalformed, auth.ErrScope, auth.ErrOperator} {
-		if isError(err, sentinel) {
+		if errors.Is(err, sentinel) {
 			return refuse(http.StatusUnauthorized, "", "Invalid authorization header")
 		}
 	}

@@ -8,18 +8,11 @@ package handlers
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"reflect"
-	"sync"
 	"time"
 
 	"github.com/auroralocus/locus/internal/fair"
-
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
@@ -68,6 +61,8 @@ type Deps struct {
 	Limits    *limit.Counter
 	Answers   *fair.Bytes     // nil: DefaultAnswerMemory
 	Proxies   inbound.Proxies // whose X-Forwarded-For is believed
+
+	refusedCaller func(http.ResponseWriter, *http.Request) // for tests
 }
 
 // namespaces is the table of contents of the whole interface: each line registers one namespace.
@@ -79,7 +74,9 @@ func namespaces(g *group, d Deps) {
 	}
 	server.register(g)
 	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Blobs, d.Log}.register(g)
-	syncMethods{d.Repos, d.Actors, d.Blobs, newHostCounts(d.DB, d.Now)}.register(g)
+	streams := streamMethods{d.Streams, g.sockets}
+	syncMethods{d.Repos, d.Actors, d.Blobs, newHostCounts(d.DB, d.Now), streams}.register(g)
+	page(g, "GET /subscribe", streams.subscribe)
 	identityMethods{
 		acts: d.Acts, db: d.DB, tenants: d.Tenants, keys: d.Keys, actors: d.Actors, documents: d.Documents,
 		mail: mail, now: d.Now, log: d.Log,
@@ -92,75 +89,28 @@ func namespaces(g *group, d Deps) {
 	locusAdminMethods{admin}.register(g)
 }
 
-// Server answers HTTP for all tenants.
-type Server struct {
-	log     *slog.Logger
-	now     func() time.Time
-	limits  *limit.Counter
-	proxies inbound.Proxies
-	byHost  func(context.Context, string) (tenant.Match, error)
-	mux     *http.ServeMux
-	api     huma.API
-	ops     map[string]*operation
-	answers *fair.Bytes
-	// compressed is mux behind the compressor.
-	compressed http.Handler
-	json       func() []byte
-	sockets    *sockets
-	seldom     seldom
-}
-
 // New assembles the server.
 func New(d Deps) *Server { return assemble(d, namespaces) }
 
 func assemble(d Deps, register func(*group, Deps)) *Server {
-	s := &Server{log: d.Log, proxies: d.Proxies, now: d.Now, limits: d.Limits, byHost: d.ByHost, mux: http.NewServeMux(), ops: map[string]*operation{}, sockets: newSockets(d.Tenants, d.Proxies, d.Now)}
-	bodies := map[reflect.Type]*lexicon.Method{}
-	s.answers, s.compressed = d.Answers, compressor(s.mux)
-	if s.answers == nil {
-		s.answers = fair.NewBytes(DefaultAnswerMemory)
+	c := engineConfig{
+		Log: d.Log, Now: d.Now, ByHost: d.ByHost, Auth: d.Auth, Services: d.Services, Tenants: d.Tenants, Limits: d.Limits, Answers: d.Answers, Proxies: d.Proxies, RefusedCaller: d.refusedCaller,
+		Tables: tables{Lexicons: lexicons, Limits: limitRules, Errors: moreErrors, Summaries: summaries, Translations: translations},
 	}
-	config := huma.Config{
-		OpenAPI:       newDocument(),
-		Formats:       map[string]huma.Format{"application/json": jsonBodies(bodies)},
-		DefaultFormat: "application/json",
-		// Left empty: OpenAPIPath, DocsPath (Huma's pages load from a CDN), SchemasPath and CreateHooks (which
-		// would add $schema to every answer).
-	}
-	config.AllowAdditionalPropertiesByDefault = true // lexicons are open: newer clients send more
-	s.api = humago.New(s.mux, config)
-	g := &group{api: s.api, auth: d.Auth, ops: s.ops, bodies: bodies, db: d.DB, limits: d.Limits, answers: s.answers, now: d.Now}
-	if sa, ok := d.Auth.(serviceAuthenticator); ok {
-		g.services = sa
-	}
-	if d.Services != nil {
-		g.services = d.Services
-	}
-	g.mux, g.streams = s.mux, streamMethods{d.Streams, s.sockets}
-	register(g, d)
-	finishDocument(s.api.OpenAPI())
-	s.json = sync.OnceValue(func() []byte {
-		b, err := json.Marshal(s.api.OpenAPI())
-		if err != nil {
-			panic(fmt.Sprintf("openapi document: %v", err)) // the tests marshal it: cannot happen
-		}
-		return b
-	})
-	s.pages()
-	s.mux.HandleFunc("GET /subscribe", g.streams.subscribe)
-	if d.Pictures != nil {
-		imagePages{d.Actors, d.Blobs, d.Pictures}.register(s)
+	if sa, ok := d.Auth.(serviceAuthenticator); ok && c.Services == nil {
+		c.Services = sa
 	}
 	if d.DB != nil {
-		wellKnown{d.Actors, d.DB.Ping, d.Version, d.Log}.register(s.mux)
+		c.RefusedAct = refusedActs{d.DB, d.Now}.insert
 	}
-	s.mux.HandleFunc("/xrpc/", s.unrouted)
-	s.mux.HandleFunc("/", notFound)
-	return s
+	return newServer(c, func(g *group) {
+		register(g, d)
+		pages(g)
+		if d.Pictures != nil {
+			imagePages{d.Actors, d.Blobs, d.Pictures}.register(g)
+		}
+		if d.DB != nil {
+			wellKnown{d.Actors, d.DB.Ping, d.Version, d.Log}.register(g)
+		}
+	})
 }
-
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.serve(w, r) }
-
-// Run looks after the open streams until ctx ends, and then closes them, each with a code: http.Server.Shutdown does
-// neither.
-func (s *Server) Run(ctx context.Context) error { return s.sockets.keep(ctx) }

@@ -70,6 +70,7 @@ type house struct {
 	clock   *houseClock
 	log     *houseLog
 	server  *Server
+	answers *fair.Bytes
 	http    *httptest.Server
 	a, b    *tenant.Tenant
 	emails  atomic.Int64
@@ -177,9 +178,9 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		DB: h.db, Tenants: h.tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: h.actors, Directory: h.plc,
 		Documents: h.documents, Repos: h.repos, Blobs: h.blobs, Outbox: h.outbox, Hub: hub, Now: h.clock.Now, Log: log,
 	})
-	var answers *fair.Bytes
+	h.answers = fair.NewBytes(DefaultAnswerMemory)
 	if o.answers > 0 {
-		answers = fair.NewBytes(o.answers)
+		h.answers = fair.NewBytes(o.answers)
 	}
 	h.server = New(Deps{
 		Log: log, Now: h.clock.Now, Version: "test",
@@ -192,7 +193,9 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		Outbox:   h.outbox,
 		Services: h.tokens,
 		Limits:   h.limits,
-		Answers:  answers,
+		Answers:  h.answers,
+
+		refusedCaller: markGate,
 	})
 	h.http.Start()
 	running, stop := context.WithCancel(context.Background())

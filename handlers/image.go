@@ -22,20 +22,12 @@ type imagePages struct {
 	pictures *picture.Maker
 }
 
-func (p imagePages) register(s *Server) {
-	s.mux.HandleFunc("GET /img/{preset}/{did}/{name}", func(w http.ResponseWriter, r *http.Request) {
-		if err := p.serve(w, r); err != nil {
-			e, hidden := translate(r.Context(), err)
-			if hidden {
-				stateOf(r.Context()).logCause(r, e, err)
-			}
-			writeError(w, e)
-		}
-	})
+func (p imagePages) register(g *group) {
+	page(g, "GET /img/{preset}/{did}/{name}", p.serve)
 }
 
-func (p imagePages) serve(w http.ResponseWriter, r *http.Request) error {
-	t := stateOf(r.Context()).Tenant
+func (p imagePages) serve(v visitor, w http.ResponseWriter, r *http.Request) error {
+	t := v.Tenant
 	preset, known := picture.FindPreset(r.PathValue("preset"))
 	text, format, _ := strings.Cut(r.PathValue("name"), "@")
 	f := picture.Format(format)

@@ -28,6 +28,9 @@ type incoming struct {
 	err   error
 }
 
+// largeBody is where a body of JSON is large enough to be counted in the memory that answers share.
+const largeBody = 1_000_000
+
 // jsonReadTime is how long a JSON body may take, all of it.
 const jsonReadTime = 30 * time.Second
 
@@ -193,7 +196,7 @@ func (in *incoming) Read(p []byte) (int, error) {
 	if in.limit > 0 && in.read > in.limit {
 		return 0, in.broken(in.tooLarge())
 	}
-	if in.read > recordBodyLimit && in.c.op.input == "application/json" && !in.c.state.weighBody(in.limit) {
+	if in.read > largeBody && in.c.op.input == "application/json" && !in.c.state.weighBody(in.limit) {
 		return 0, in.broken(refuse(http.StatusServiceUnavailable, "", "Too many large requests are being read at once, try again"))
 	}
 	switch {

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/limit"
 )
@@ -21,9 +20,9 @@ import (
 type limitKey uint8
 
 const (
-	perAddress    limitKey = iota + 1 // the caller's; of IPv6 its network of 64 bits
-	perAccount                        // the caller's DID
-	perIdentifier                     // who is to be signed in, from an address
+	byAddress limitKey = iota + 1
+	byAccount
+	byIdentifier
 )
 
 func (k limitKey) String() string {
@@ -36,64 +35,26 @@ type limitRule struct {
 	buckets []limit.Bucket
 }
 
-const (
-	fiveMinutes = 5 * time.Minute
-	day         = 24 * time.Hour
-)
+// perAddress limits the calls from one address; of IPv6 from its network of 64 bits.
+func perAddress(b ...limit.Bucket) limitRule { return limitRule{byAddress, b} }
 
-// The limits of one tenant. spec: behaviour of the reference server; docs/limits.md has them for people.
+// perAccount limits an account's calls.
+func perAccount(b ...limit.Bucket) limitRule { return limitRule{byAccount, b} }
+
+// perIdentifier limits the calls from one address to sign in one account, which the input names.
+func perIdentifier(b ...limit.Bucket) limitRule { return limitRule{byIdentifier, b} }
+
+// Limits of one tenant that no method has alone.
 var (
-	everyPicture = limit.Bucket{Name: "pictures", Points: 3000, Window: fiveMinutes}
-	everyCall    = limit.Bucket{Name: "global", Points: 3000, Window: fiveMinutes}
-	writes       = limitRule{perAccount, []limit.Bucket{{Name: "repo-write-hour", Points: 5000, Window: time.Hour}, {Name: "repo-write-day", Points: 35_000, Window: day}}}
+	everyPicture = limit.Bucket{Name: "pictures", Points: 3000, Window: 5 * time.Minute}
+	everyCall    = limit.Bucket{Name: "global", Points: 3000, Window: 5 * time.Minute}
 	// wrongOperators counts what no operator's password or token was.
-	wrongOperators = limit.Bucket{Name: "wrong-operator", Points: 30, Window: fiveMinutes}
-
-	// resetMails and codeMails are of the mails to one account, whoever asks for them.
-	resetMails = []limit.Bucket{{Name: "reset-mail-1h", Points: 5, Window: time.Hour}, {Name: "reset-mail-1d", Points: 15, Window: day}}
-	codeMails  = []limit.Bucket{{Name: "code-mail-1m", Points: 2, Window: time.Minute}}
-
-	// protectLimit is of methods that look at a password or a code.
-	protectLimit = limitRule{perAccount, []limit.Bucket{{Name: "protect-5m", Points: 30, Window: fiveMinutes}, {Name: "protect-1d", Points: 300, Window: day}}}
-
-	// codes is of methods that look at a mailed code.
-	codes = limitRule{perAccount, []limit.Bucket{{Points: 50, Window: fiveMinutes}}}
-
-	limitRules = map[string]limitRule{
-		"org.auroralocus.server.beginAuthenticator":         protectLimit,
-		"org.auroralocus.server.confirmAuthenticator":       protectLimit,
-		"org.auroralocus.server.createBackupCodes":          protectLimit,
-		"org.auroralocus.server.confirmSession":             protectLimit,
-		"org.auroralocus.server.disableAuthenticator":       protectLimit,
-		"org.auroralocus.server.setEmailFactor":             protectLimit,
-		"com.atproto.repo.createRecord":                     writes,
-		"com.atproto.repo.putRecord":                        writes,
-		"com.atproto.repo.deleteRecord":                     writes,
-		"com.atproto.repo.applyWrites":                      writes,
-		"com.atproto.repo.uploadBlob":                       {perAccount, []limit.Bucket{{Points: 1000, Window: day}}},
-		"com.atproto.server.createAccount":                  {perAddress, []limit.Bucket{{Points: 100, Window: fiveMinutes}}},
-		"com.atproto.server.createSession":                  {perIdentifier, []limit.Bucket{{Points: 30, Window: fiveMinutes}, {Points: 300, Window: day}}},
-		"com.atproto.server.deleteAccount":                  {perAddress, []limit.Bucket{{Points: 50, Window: fiveMinutes}}},
-		"com.atproto.server.requestPasswordReset":           {perAddress, []limit.Bucket{{Points: 15, Window: time.Hour}, {Points: 50, Window: day}}},
-		"com.atproto.server.resetPassword":                  {perAddress, []limit.Bucket{{Points: 50, Window: fiveMinutes}}},
-		"com.atproto.server.reserveSigningKey":              {perAddress, []limit.Bucket{{Points: 20, Window: fiveMinutes}, {Points: 200, Window: day}}},
-		"com.atproto.server.requestAccountDelete":           {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
-		"com.atproto.server.requestEmailConfirmation":       {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
-		"com.atproto.server.requestEmailUpdate":             {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
-		"com.atproto.server.confirmEmail":                   codes,
-		"com.atproto.server.updateEmail":                    codes,
-		"com.atproto.identity.signPlcOperation":             codes,
-		"com.atproto.identity.requestPlcOperationSignature": {perAccount, []limit.Bucket{{Points: 5, Window: time.Hour}, {Points: 15, Window: day}}},
-		"com.atproto.identity.refreshIdentity":              {perAddress, []limit.Bucket{{Points: 30, Window: fiveMinutes}, {Points: 500, Window: day}}},
-		"com.atproto.server.deactivateAccount":              {perAccount, []limit.Bucket{{Points: 10, Window: fiveMinutes}, {Points: 50, Window: day}}},
-		"com.atproto.identity.updateHandle":                 {perAccount, []limit.Bucket{{Points: 10, Window: fiveMinutes}, {Points: 50, Window: day}}},
-		"com.atproto.sync.getRepo":                          {perAddress, []limit.Bucket{{Points: 6000, Window: fiveMinutes}}},
-	}
+	wrongOperators = limit.Bucket{Name: "wrong-operator", Points: 30, Window: 5 * time.Minute}
 )
 
 // limitOf is a method's rule, its buckets named.
-func limitOf(nsid string) limitRule {
-	r, ok := limitRules[nsid]
+func (t *tables) limitOf(nsid string) limitRule {
+	r, ok := t.Limits[nsid]
 	if !ok {
 		return limitRule{}
 	}
@@ -109,8 +70,8 @@ func limitOf(nsid string) limitRule {
 
 func shortWindow(d time.Duration) string {
 	switch {
-	case d%day == 0:
-		return fmt.Sprintf("%dd", d/day)
+	case d%(24*time.Hour) == 0:
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
 	case d%time.Hour == 0:
 		return fmt.Sprintf("%dh", d/time.Hour)
 	}
@@ -131,53 +92,32 @@ func (r limitRule) String() string {
 
 // limited is an input whose call costs other than one point, or that names who is to be signed in.
 type (
-	limitCost       interface{ limitCost() int64 }
-	limitIdentifier interface{ limitIdentifier() string }
+	limitCost       interface{ LimitCost() int64 }
+	limitIdentifier interface{ LimitIdentifier() string }
 )
-
-func (*repoCreateRecordInput) limitCost() int64 { return 3 }
-func (*repoPutRecordInput) limitCost() int64    { return 2 }
-func (*repoDeleteRecordInput) limitCost() int64 { return 1 }
-func (in *repoApplyWritesInput) limitCost() (n int64) {
-	for _, w := range in.Body.Writes {
-		switch {
-		case w.Create != nil:
-			n += 3
-		case w.Update != nil:
-			n += 2
-		default:
-			n++
-		}
-	}
-	return n
-}
-
-func (in *serverCreateSessionInput) limitIdentifier() string {
-	return accounts.Identifier(in.Body.Identifier)
-}
 
 // charge counts a call of a method, after its caller and body were found good and before its handler.
 func (g *group) charge(ctx context.Context, c *call, op *operation, caller, in any) *Error {
-	if op.limits.by == 0 || !c.state.limited(c.req, g.limits) {
+	if op.limits.by == 0 || !c.state.limited() {
 		return nil
 	}
 	key := addressKey(c.visitor().Addr())
 	switch op.limits.by {
-	case perAccount:
+	case byAccount:
 		a, ok := caller.(accountCaller)
 		if !ok {
 			return nil
 		}
 		key = a.DID
-	case perIdentifier:
+	case byIdentifier:
 		if i, ok := in.(limitIdentifier); ok {
-			sum := sha256.Sum256([]byte(i.limitIdentifier())) // may be long, and an address is nobody's business
+			sum := sha256.Sum256([]byte(i.LimitIdentifier())) // may be long, and an address is nobody's business
 			key = hex.EncodeToString(sum[:12]) + "|" + key
 		}
 	}
 	cost := int64(1)
 	if n, ok := in.(limitCost); ok {
-		cost = n.limitCost()
+		cost = n.LimitCost()
 	}
 	t := c.state.Tenant
 	v := g.limits.Take(t.Schema, key, cost, t.Settings.RateLimitPercent, op.limits.buckets...)
@@ -204,20 +144,20 @@ func addressKey(a netip.Addr) string {
 }
 
 // limited says whether this request is counted at all.
-func (s *state) limited(r *http.Request, counter *limit.Counter) bool {
-	if counter == nil || s.Tenant == nil || !s.Tenant.RateLimited {
+func (s *state) limited() bool {
+	if s.limits == nil || s.Tenant == nil || !s.Tenant.RateLimited {
 		return false
 	}
 	if s.bypass == nil {
-		b := s.mayBypass(r)
+		b := s.mayBypass()
 		s.bypass = &b
 	}
 	return !*s.bypass
 }
 
-func (s *state) mayBypass(r *http.Request) bool {
+func (s *state) mayBypass() bool {
 	set := &s.Tenant.Settings
-	if secret := r.Header.Get("X-Ratelimit-Bypass"); secret != "" && set.RateLimitBypassSHA256 != "" {
+	if secret := s.req.Header.Get("X-Ratelimit-Bypass"); secret != "" && set.RateLimitBypassSHA256 != "" {
 		want, err := hex.DecodeString(set.RateLimitBypassSHA256)
 		got := sha256.Sum256([]byte(secret))
 		if err == nil && subtle.ConstantTimeCompare(got[:], want) == 1 {
@@ -227,12 +167,11 @@ func (s *state) mayBypass(r *http.Request) bool {
 	if len(set.RateLimitBypassAddrs) == 0 {
 		return false
 	}
-	addr := visitor{req: r}.Addr()
 	for _, text := range set.RateLimitBypassAddrs {
-		if p, err := netip.ParsePrefix(text); err == nil && p.Contains(addr) {
+		if p, err := netip.ParsePrefix(text); err == nil && p.Contains(s.addr) {
 			return true
 		}
-		if a, err := netip.ParseAddr(text); err == nil && a == addr {
+		if a, err := netip.ParseAddr(text); err == nil && a == s.addr {
 			return true
 		}
 	}
@@ -264,14 +203,14 @@ func (s *state) slowDown(wait time.Duration) *Error {
 
 // What the network is asked for in a caller's name: DID documents and handles that are not known.
 var (
-	lookups       = limit.Bucket{Name: "lookup-5m", Points: 300, Window: fiveMinutes}
-	netLookups    = limit.Bucket{Name: "lookup-net-5m", Points: 1000, Window: fiveMinutes} // of IPv6, 48 bits
-	tenantLookups = limit.Bucket{Name: "lookups-5m", Points: 6000, Window: fiveMinutes}
+	lookups       = limit.Bucket{Name: "lookup-5m", Points: 300, Window: 5 * time.Minute}
+	netLookups    = limit.Bucket{Name: "lookup-net-5m", Points: 1000, Window: 5 * time.Minute} // of IPv6, 48 bits
+	tenantLookups = limit.Bucket{Name: "lookups-5m", Points: 6000, Window: 5 * time.Minute}
 )
 
 // chargeLookup counts one such question for the address, for the network of an IPv6 address, and for the tenant.
-func (s *state) chargeLookup(r *http.Request) *Error {
-	if !s.limited(r, s.limits) {
+func (s *state) chargeLookup() *Error {
+	if !s.limited() {
 		return nil
 	}
 	set := &s.Tenant.Settings
@@ -288,13 +227,13 @@ func (s *state) chargeLookup(r *http.Request) *Error {
 
 // chargeAll counts every call under /xrpc from one address, whatever it is for; archives have a limit of their own.
 func (s *Server) chargeAll(st *state, r *http.Request) *Error {
-	if strings.HasPrefix(r.URL.Path, "/img/") && st.limited(r, s.limits) {
+	if strings.HasPrefix(r.URL.Path, "/img/") && st.limited() {
 		v := s.limits.Take(st.Tenant.Schema, addressKey(st.addr), 1, st.Tenant.Settings.RateLimitPercent, everyPicture)
 		return st.judge(v, s.now())
 	}
-	if !strings.HasPrefix(r.URL.Path, "/xrpc/") || r.URL.Path == "/xrpc/_health" || r.URL.Path == "/xrpc/com.atproto.sync.getRepo" || !st.limited(r, s.limits) {
+	if !strings.HasPrefix(r.URL.Path, "/xrpc/") || r.URL.Path == "/xrpc/_health" || r.URL.Path == "/xrpc/com.atproto.sync.getRepo" || !st.limited() {
 		return nil
 	}
-	v := s.limits.Take(st.Tenant.Schema, addressKey(visitor{req: r}.Addr()), 1, st.Tenant.Settings.RateLimitPercent, everyCall)
+	v := s.limits.Take(st.Tenant.Schema, addressKey(st.addr), 1, st.Tenant.Settings.RateLimitPercent, everyCall)
 	return st.judge(v, s.now())
 }

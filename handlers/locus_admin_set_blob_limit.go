@@ -6,7 +6,7 @@ import "context"
 // there stays; uploads beyond the limit are refused.
 // spec: lexicon org.auroralocus.admin.setBlobLimit
 func (m locusAdminMethods) setBlobLimit(ctx context.Context, c operatorCaller, in *locusAdminSetBlobLimitInput) (*locusAdminSetBlobLimitOutput, error) {
-	limit, err := m.acts.SetBlobLimit(ctx, c.Tenant, c.by(), string(in.Body.Account), in.Body.Bytes)
+	limit, err := m.acts.SetBlobLimit(ctx, c.Tenant, by(c), string(in.Body.Account), in.Body.Bytes)
 	if err != nil {
 		return nil, noAccount(err)
 	}

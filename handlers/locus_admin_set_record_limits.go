@@ -6,7 +6,7 @@ import "context"
 // of its own. What is there stays; what adds to it beyond the limits is refused.
 // spec: lexicon org.auroralocus.admin.setRecordLimits
 func (m locusAdminMethods) setRecordLimits(ctx context.Context, c operatorCaller, in *locusAdminSetRecordLimitsInput) (*locusAdminSetRecordLimitsOutput, error) {
-	limits, err := m.acts.SetRecordLimits(ctx, c.Tenant, c.by(), string(in.Body.Account), in.Body.Count, in.Body.Bytes)
+	limits, err := m.acts.SetRecordLimits(ctx, c.Tenant, by(c), string(in.Body.Account), in.Body.Count, in.Body.Bytes)
 	if err != nil {
 		return nil, noAccount(err)
 	}

@@ -112,9 +112,8 @@ func (m locusServerMethods) protect(ctx context.Context, c accountCaller, by *pr
 // did this, mail is how it comes out.
 func (p protection) tell(ctx context.Context, notice mail.Kind) error {
 	m, c := p.methods, p.caller
-	st := stateOf(c.req.Context())
 	e := audit.Entry{
-		At: m.now().UTC(), Who: c.DID, Action: st.call.op.nsid, Subject: c.DID, Address: c.Addr().String(), RequestID: st.requestID(c.req), Outcome: audit.Done,
+		At: m.now().UTC(), Who: c.DID, Action: c.method(), Subject: c.DID, Address: c.Addr().String(), RequestID: c.requestID(), Outcome: audit.Done,
 	}
 	if err := audit.Insert(ctx, p.q, e, 0, map[string]string{"change": string(notice)}); err != nil {
 		return err
@@ -122,7 +121,7 @@ func (p protection) tell(ctx context.Context, notice mail.Kind) error {
 	if p.account.Email == "" {
 		return nil
 	}
-	note := mail.Note{Kind: notice, Lang: c.language(), Handle: p.account.Handle}
+	note := mail.Note{Kind: notice, Lang: language(c.visitor), Handle: p.account.Handle}
 	return m.server.mail.outbox.Put(ctx, p.q, c.Tenant, p.account.AID, p.account.Email, note, noticeLife)
 }
 

@@ -54,7 +54,7 @@ func (m tokenMail) sendAs(ctx context.Context, v visitor, purpose accounts.Token
 			}
 			// The address was changed in this moment: whoever find finds now gets the mail.
 		}
-		note := mail.Note{Kind: kind, Lang: v.language(), Handle: a.Handle, Code: token}
+		note := mail.Note{Kind: kind, Lang: language(v), Handle: a.Handle, Code: token}
 		id, err = m.outbox.Post(ctx, q, v.Tenant, a.AID, a.Email, note, accounts.TokenLife)
 		return err
 	})
@@ -102,6 +102,6 @@ func lockOwnAccount(ctx context.Context, q *tenantdb.Queries, c accountCaller) (
 }
 
 // language is what the visitor reads, as far as there are texts in it.
-func (v visitor) language() string {
+func language(v visitor) string {
 	return mail.Match(v.Header("Accept-Language"), v.Tenant.Settings.MailLanguage)
 }

@@ -25,9 +25,11 @@ import (
 // state is what a request carries through the layers.
 type state struct {
 	tenant.Match
+	req    *http.Request
 	call   *call      // set once a method is reached
 	addr   netip.Addr // who calls
 	seldom *seldom
+	tables *tables
 	// arrival is the body, nil if none was announced.
 	arrival *arrival
 	log     *slog.Logger
@@ -45,6 +47,8 @@ type state struct {
 	memory  *fair.Bytes   // what both are taken from
 	service *auth.Service // whose token made the caller an operator: the moderation service
 }
+
+func (s *state) visitor() visitor { return visitor{s.Tenant, s} }
 
 // compressFrom is the smallest answer worth compressing.
 const compressFrom = 1024
@@ -65,9 +69,9 @@ func compressor(h http.Handler) http.Handler {
 }
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
-	st := &state{log: s.log, seldom: &s.seldom, now: s.now, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), memory: s.answers}
+	st := &state{log: s.log, seldom: &s.seldom, tables: &s.tables, now: s.now, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), memory: s.answers}
 	r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
-	st.arrival = arriving(rw, r)
+	st.req, st.arrival = r, arriving(rw, r)
 	st.w = &response{ResponseWriter: rw, req: r, arrival: st.arrival}
 	w := st.w
 	defer st.arrival.leave() // last of all
@@ -80,24 +84,20 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 			if v == http.ErrAbortHandler {
 				panic(v)
 			}
-			st.logCause(r, internalError(), fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
+			st.logCause(internalError(), fmt.Errorf("panic: %v\n%s", v, debug.Stack()))
 			if w.status != 0 {
 				panic(http.ErrAbortHandler) // too late for an answer: cut it, so that it does not look whole
 			}
 			writeError(w, internalError())
 		}
-		st.logRequest(r)
+		st.logRequest()
 	}()
 	if !cors(w, r) {
 		return
 	}
 	match, err := s.byHost(r.Context(), r.Host)
 	if err != nil {
-		e, hidden := translate(r.Context(), err)
-		if hidden {
-			st.logCause(r, e, err)
-		}
-		writeError(w, e)
+		writeError(w, st.fail(err))
 		return
 	}
 	st.Match = match
@@ -149,9 +149,9 @@ func cors(w http.ResponseWriter, r *http.Request) bool {
 
 // requestID is the proxy's X-Request-Id when it is one, else a number of this process. It is made when it is
 // first needed: only logs and answers of failures carry it.
-func (s *state) requestID(r *http.Request) string {
+func (s *state) requestID() string {
 	if s.id == "" {
-		s.id = r.Header.Get("X-Request-Id")
+		s.id = s.req.Header.Get("X-Request-Id")
 		if s.id == "" || len(s.id) > 64 || strings.Trim(s.id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") != "" {
 			s.id = fmt.Sprintf("%x-%d", s.start.UnixMilli(), requestCount.Add(1))
 		}
@@ -162,15 +162,16 @@ func (s *state) requestID(r *http.Request) string {
 var requestCount atomic.Int64
 
 // logCause records what an answer does not tell, under an id that the answer carries.
-func (s *state) logCause(r *http.Request, e *Error, cause error) {
+func (s *state) logCause(e *Error, cause error) {
+	r := s.req
 	if errors.Is(cause, context.Canceled) && r.Context().Err() != nil {
 		return
 	}
-	id := s.requestID(r)
+	id := s.requestID()
 	s.w.Header().Set("X-Request-Id", id)
-	for _, kind := range elsewhere {
+	for _, kind := range s.tables.rare {
 		if errors.Is(cause, kind) {
-			if passed, ok := s.seldom.may(kind, s.start); ok {
+			if passed, ok := s.seldom.may(kind, s.now()); ok {
 				s.log.Warn("request failed elsewhere", "id", id, "host", r.Host, "method", r.Method, "path", r.URL.Path, "status", e.status, "err", cause, "unsaid", passed)
 			}
 			return
@@ -179,11 +180,21 @@ func (s *state) logCause(r *http.Request, e *Error, cause error) {
 	s.log.Error("request failed", "id", id, "host", r.Host, "method", r.Method, "path", r.URL.Path, "status", e.status, "err", cause)
 }
 
-func (s *state) logRequest(r *http.Request) {
+// fail translates an error and logs what the answer hides.
+func (s *state) fail(err error) *Error {
+	e, hidden := s.tables.translate(s.req.Context(), err)
+	if hidden {
+		s.logCause(e, err)
+	}
+	return e
+}
+
+func (s *state) logRequest() {
+	r := s.req
 	if !s.log.Enabled(r.Context(), slog.LevelDebug) {
 		return
 	}
-	s.log.Debug("request", "id", s.requestID(r), "host", r.Host, "method", r.Method, "path", r.URL.Path,
+	s.log.Debug("request", "id", s.requestID(), "host", r.Host, "method", r.Method, "path", r.URL.Path,
 		"status", s.w.status, "bytes", s.w.bytes, "ms", float64(time.Since(s.start).Microseconds())/1000)
 }
 

@@ -13,7 +13,7 @@ import (
 // that is no operator's may be the moderation service's, which has the role moderator: service says whether that is
 // enough here.
 func (g *group) operatorOf(ctx context.Context, c *call, method string, service bool) (auth.Operator, error) {
-	t, counted := c.state.Tenant, c.state.limited(c.req, g.limits)
+	t, counted := c.state.Tenant, c.state.limited()
 	key := ""
 	if counted {
 		key = addressKey(c.visitor().Addr())

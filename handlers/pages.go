@@ -7,12 +7,12 @@ import (
 )
 
 // pages are the routes outside /xrpc/.
-func (s *Server) pages() {
-	s.page("/{$}", "text/plain; charset=utf-8", func() []byte { return []byte(banner) })
-	s.page("/robots.txt", "text/plain; charset=utf-8", func() []byte { return []byte(robots) })
-	s.page("/openapi.json", "application/json", s.json)
-	s.page("/openapi.yaml", "application/yaml", openapi.YAML)
-	s.page("/docs", "text/html; charset=utf-8", openapi.Page)
+func pages(g *group) {
+	fixedPage(g, "/{$}", "text/plain; charset=utf-8", func() []byte { return []byte(banner) })
+	fixedPage(g, "/robots.txt", "text/plain; charset=utf-8", func() []byte { return []byte(robots) })
+	fixedPage(g, "/openapi.json", "application/json", g.document)
+	fixedPage(g, "/openapi.yaml", "application/yaml", openapi.YAML)
+	fixedPage(g, "/docs", "text/html; charset=utf-8", openapi.Page)
 }
 
 const banner = `Aurora Locus
@@ -31,9 +31,9 @@ User-agent: *
 Allow: /
 `
 
-// page serves bytes that never change.
-func (s *Server) page(pattern, contentType string, content func() []byte) {
-	s.mux.HandleFunc("GET "+pattern, func(w http.ResponseWriter, r *http.Request) {
+// fixedPage serves bytes that never change.
+func fixedPage(g *group, pattern, contentType string, content func() []byte) {
+	page(g, "GET "+pattern, func(_ visitor, w http.ResponseWriter, _ *http.Request) error {
 		h := w.Header()
 		h.Set("Content-Type", contentType)
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -43,5 +43,6 @@ func (s *Server) page(pattern, contentType string, content func() []byte) {
 		}
 		h.Set("Cache-Control", "public, max-age=300")
 		_, _ = w.Write(content())
+		return nil
 	})
 }

@@ -19,13 +19,13 @@ type param struct {
 
 func (h *house) schema(s *huma.Schema) *huma.Schema {
 	for s != nil && s.Ref != "" {
-		s = h.server.api.OpenAPI().Components.Schemas.SchemaFromRef(s.Ref)
+		s = h.server.Document().Components.Schemas.SchemaFromRef(s.Ref)
 	}
 	return s
 }
 
 func (h *house) described(nsid string) *huma.Operation {
-	item := h.server.api.OpenAPI().Paths["/xrpc/"+nsid]
+	item := h.server.Document().Paths["/xrpc/"+nsid]
 	switch {
 	case item == nil:
 		return nil

@@ -252,7 +252,7 @@ func TestLimitOfEveryMethod(t *testing.T) {
 		from := fmt.Sprintf("X-Forwarded-For: 203.0.113.%d", calls)
 		most := 2 + op.limits.buckets[0].Points/100
 		for i := range most {
-			if op.limits.by == perAccount { // or the address's own limit would be the one
+			if strings.HasSuffix(op.limits.String(), "per account") { // or the address's own limit would be the one
 				calls++
 				from = fmt.Sprintf("X-Forwarded-For: 198.51.%d.%d", calls/250, calls%250)
 			}

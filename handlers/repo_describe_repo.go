@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/auroralocus/locus/internal/fair"
-
 	accounts "github.com/auroralocus/locus/internal/account"
 )
 
@@ -45,8 +43,8 @@ func (m repoMethods) describeRepo(ctx context.Context, v visitor, in *repoDescri
 	for _, c := range collections {
 		size += len(c) + 24 // as text and as JSON
 	}
-	if !stateOf(ctx).hold.Grow(int64(2 * size)) {
-		return nil, fair.ErrNoBytes
+	if err := v.more(int64(2 * size)); err != nil {
+		return nil, err
 	}
 	out := new(repoDescribeRepoOutput)
 	out.Body.DID, out.Body.Handle, out.Body.DIDDoc = DID(a.DID), shownHandle(a.Handle), text

@@ -3,14 +3,7 @@ package handlers
 import (
 	"sync"
 	"time"
-
-	"github.com/auroralocus/locus/internal/blob"
-	"github.com/auroralocus/locus/internal/identity"
 )
-
-// elsewhere are failures of others: a host that a stranger named and that does not answer, a file store. The log has one
-// line about each a minute.
-var elsewhere = []error{identity.ErrDIDUnavailable, blob.ErrStore, blob.ErrStoreTimeout, blob.ErrStoreFull}
 
 // seldom lets one line of a kind into the log in a while.
 type seldom struct {

@@ -17,7 +17,7 @@ func (m serverMethods) createAccount(ctx context.Context, v visitor, in *serverC
 	case in.Body.DID != "":
 		return m.createMovedAccount(ctx, v, &in.Body)
 	}
-	made, err := m.acts.SignUp(ctx, v.Tenant, v.stranger(), signupRequest(&in.Body))
+	made, err := m.acts.SignUp(ctx, v.Tenant, stranger(v), signupRequest(&in.Body))
 	if err != nil {
 		return nil, err
 	}
@@ -26,6 +26,11 @@ func (m serverMethods) createAccount(ctx context.Context, v visitor, in *serverC
 		doc = m.didDoc(ctx, v.Tenant, made.DID)
 	}
 	return accountMade(made, doc), nil
+}
+
+// stranger is a caller without an account as acts know it.
+func stranger(v visitor) act.Visitor {
+	return act.Visitor{Language: language(v), From: v.path(), Asks: v.asker()}
 }
 
 func signupRequest(in *serverCreateAccountInputBody) accounts.Request {

@@ -24,7 +24,7 @@ func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *se
 	if err != nil {
 		return nil, unusableDID(err)
 	}
-	made, err := m.acts.MoveIn(ctx, v.Tenant, caller, v.stranger(), signupRequest(in))
+	made, err := m.acts.MoveIn(ctx, v.Tenant, caller, stranger(v), signupRequest(in))
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,7 @@ import "context"
 // createInviteCode makes one code.
 // spec: lexicon com.atproto.server.createInviteCode
 func (m serverMethods) createInviteCode(ctx context.Context, c operatorCaller, in *serverCreateInviteCodeInput) (*serverCreateInviteCodeOutput, error) {
-	code, err := m.acts.Invite(ctx, c.Tenant, c.by(), string(in.Body.ForAccount), in.Body.UseCount)
+	code, err := m.acts.Invite(ctx, c.Tenant, by(c), string(in.Body.ForAccount), in.Body.UseCount)
 	if err != nil {
 		return nil, err
 	}

@@ -16,7 +16,7 @@ func (m serverMethods) createInviteCodes(ctx context.Context, c operatorCaller, 
 			owners = append(owners, string(did))
 		}
 	}
-	codes, err := m.acts.Invites(ctx, c.Tenant, c.by(), owners, in.Body.CodeCount, in.Body.UseCount)
+	codes, err := m.acts.Invites(ctx, c.Tenant, by(c), owners, in.Body.CodeCount, in.Body.UseCount)
 	if err != nil {
 		return nil, err
 	}

@@ -73,6 +73,3 @@ func isAudience(aud string) bool {
 	}
 	return identity.IsService(did)
 }
-
-// has says whether a parameter was given, "0" and "" included.
-func (v visitor) has(name string) bool { return v.req.URL.Query().Has(name) }

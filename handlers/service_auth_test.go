@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -299,10 +300,6 @@ func translated(err error) string {
 	if err == nil {
 		return ""
 	}
-	for _, tr := range translations {
-		if isError(err, tr.sentinel) {
-			return tr.name
-		}
-	}
-	return err.Error()
+	answer, _ := (&tables{Translations: translations}).translate(context.Background(), err)
+	return answer.Name
 }

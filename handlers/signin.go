@@ -75,9 +75,8 @@ type attempt struct {
 
 // enter begins a sign-in: it refuses who must wait. Without an error leave is called.
 func (g signinGuard) enter(ctx context.Context, v visitor, identifier string) (a attempt, err error) {
-	st := stateOf(v.req.Context())
 	a = attempt{guard: g, tdb: g.db.Tenant(v.Tenant.Schema)}
-	if !st.limited(v.req, g.limits) {
+	if !v.limited() {
 		return a, nil
 	}
 	id, addr := accounts.Identifier(identifier), addressKey(v.Addr())
@@ -116,7 +115,7 @@ func (g signinGuard) enter(ctx context.Context, v visitor, identifier string) (a
 		wait = max(wait, time.Second)
 	}
 	if wait > 0 {
-		return a, st.slowDown(wait)
+		return a, v.slowDown(wait)
 	}
 	if slow > 0 {
 		t := time.NewTimer(slow)
@@ -180,7 +179,7 @@ func failureKey(kind string, parts ...string) string {
 // mayMail counts a mail that a stranger, or somebody with a password alone, makes us send to an account's owner. Where it
 // is one too many nobody is told: the code that is out is still good.
 func (g signinGuard) mayMail(v visitor, did string, most ...limit.Bucket) bool {
-	if !stateOf(v.req.Context()).limited(v.req, g.limits) {
+	if !v.limited() {
 		return true
 	}
 	return !g.limits.Take(v.Tenant.Schema, did, 1, v.Tenant.Settings.RateLimitPercent, most...).Refused
@@ -191,8 +190,7 @@ func (g signinGuard) mayMail(v visitor, did string, most ...limit.Bucket) bool {
 // addresses. Backup codes and mailed ones are long enough, and stay a way in meanwhile. guessed ends the row.
 func (g signinGuard) guess(ctx context.Context, v visitor, did string, factors accounts.Factors, code string) (guessed func(context.Context) error, err error) {
 	nothing := func(context.Context) error { return nil }
-	st := stateOf(v.req.Context())
-	if !factors.App || !accounts.IsAppCode(code) || !st.limited(v.req, g.limits) {
+	if !factors.App || !accounts.IsAppCode(code) || !v.limited() {
 		return nothing, nil
 	}
 	q, now, key := g.db.Tenant(v.Tenant.Schema).Q(), g.now(), failureKey("c", did)
@@ -211,7 +209,7 @@ func (g signinGuard) guess(ctx context.Context, v visitor, did string, factors a
 		for _, r := range rows {
 			wait = max(wait, growing(int(r.Failures)-codeFree, time.Second, maxWait)-now.Sub(r.LastAt))
 		}
-		return nil, st.slowDown(wait)
+		return nil, v.slowDown(wait)
 	}
 	return func(ctx context.Context) error {
 		if err := q.DeleteSigninFailures(context.WithoutCancel(ctx), []string{key}); err != nil {

@@ -17,7 +17,6 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/auroralocus/locus/internal/fair"
-	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -110,7 +109,7 @@ func networks(tenant int64, a netip.Addr, perAddress int) map[network]int {
 }
 
 // admit counts a new socket, or says why there may be none.
-func (s *sockets) admit(v visitor) (*socket, *Error) {
+func (s *sockets) admit(v visitor) (*socket, error) {
 	most, perAddress := v.Tenant.Settings.FirehoseSubscribersMax, v.Tenant.Settings.FirehoseSubscribersPerAddress
 	k := &socket{set: s, tenant: v.Tenant.ID, kick: make(chan struct{}, 1)}
 	var from map[network]int
@@ -246,15 +245,14 @@ func (k *socket) nudge() {
 	}
 }
 
-// upgradeRequired answers a request that is not a WebSocket's.
-func upgradeRequired(w http.ResponseWriter, r *http.Request) bool {
+// upgradeRequired refuses a request that is not a WebSocket's.
+func upgradeRequired(w http.ResponseWriter, r *http.Request) error {
 	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && r.ProtoMajor == 1 {
-		return false
+		return nil
 	}
 	w.Header().Set("Upgrade", "websocket")
 	w.Header().Set("Connection", "Upgrade")
-	writeError(w, refuse(http.StatusUpgradeRequired, "UpgradeRequired", "This is a stream: ask for it over a WebSocket"))
-	return true
+	return refuse(http.StatusUpgradeRequired, "UpgradeRequired", "This is a stream: ask for it over a WebSocket")
 }
 
 // accept upgrades the connection. After an error the answer is given.
@@ -265,7 +263,7 @@ func (k *socket) accept(w http.ResponseWriter, r *http.Request, readLimit int64)
 		CompressionMode:    websocket.CompressionDisabled,
 		OnPingReceived: func(_ context.Context, payload []byte) bool {
 			k.heard.Store(k.set.now().UnixNano())
-			answer := firehose.PongWire(payload)
+			answer := append([]byte{pongOpcode, byte(len(payload))}, payload...) // 125 bytes at most
 			k.pong.Store(&answer)
 			k.nudge()
 			return false // the writer answers
@@ -308,7 +306,8 @@ func (k *socket) listen(message func([]byte) error) {
 // add puts a whole message behind those to be written.
 func (k *socket) add(message []byte) { k.bufs = append(k.bufs, message) }
 
-// flush writes what was added, with a ping or a pong if one is due, in as few system calls as there can be.
+// flush writes what was added, with a ping or a pong if one is due, in as few system calls as there can be. Its error
+// says that the peer has gone.
 func (k *socket) flush() error {
 	if p := k.pong.Swap(nil); p != nil {
 		k.add(*p)
@@ -322,31 +321,50 @@ func (k *socket) flush() error {
 	err := k.wire.writeAll(k.bufs)
 	clear(k.bufs)
 	k.bufs = k.bufs[:0]
-	return err
+	if err != nil {
+		return errors.Join(errPeerGone, err)
+	}
+	return nil
 }
 
-var pingWire = firehose.PingWire()
+// First bytes of control frames that are whole messages.
+// spec: rfc6455#section-5.2
+const (
+	pingOpcode = 0x89
+	pongOpcode = 0x8a
+)
+
+var pingWire = []byte{pingOpcode, 0}
+
+// violation closes a stream because of what its client did, or asked for.
+type violation struct {
+	reason string
+	cause  error
+}
+
+func (v *violation) Error() string { return v.reason + ": " + v.cause.Error() }
+func (v *violation) Unwrap() error { return v.cause }
+
+// violates makes cause a reason to close the stream as the client's fault.
+func violates(reason string, cause error) error { return &violation{reason, cause} }
 
 // finish ends the connection with a code, which err tells.
 func (k *socket) finish(err error) {
 	code, reason := websocket.StatusInternalError, "internal error"
+	var fault *violation
 	switch {
 	case errors.Is(err, errPeerGone):
 		_ = k.conn.CloseNow() // its close frame was answered, if there was one
 		return
-	case errors.Is(err, errGoingDown), errors.Is(err, firehose.ErrClosed):
+	case errors.Is(err, errGoingDown):
 		code, reason = websocket.StatusGoingAway, errGoingDown.Error()
 	case errors.Is(err, errSuspended):
 		code, reason = websocket.StatusGoingAway, errSuspended.Error()
 	case errors.Is(err, errNoPong):
 		_ = k.conn.CloseNow()
 		return
-	case errors.Is(err, firehose.ErrTooSlow):
-		code, reason = websocket.StatusPolicyViolation, firehose.ConsumerTooSlow
-	case errors.Is(err, firehose.ErrFutureCursor):
-		code, reason = websocket.StatusPolicyViolation, firehose.FutureCursor
-	case errors.Is(err, errBadOptions):
-		code, reason = websocket.StatusPolicyViolation, "invalid options_update"
+	case errors.As(err, &fault):
+		code, reason = websocket.StatusPolicyViolation, fault.reason
 	}
 	k.wire.hurry(farewellWrite)
 	late := time.AfterFunc(2*farewellWrite, func() { _ = k.wire.Conn.Close() })

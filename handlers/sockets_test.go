@@ -1,9 +1,7 @@
 package handlers
 
 import (
-	"context"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"testing"
 	"time"
@@ -28,9 +26,7 @@ func TestPlacesOfSubscribers(t *testing.T) {
 		}
 		tn := &tenant.Tenant{ID: id, Schema: schema}
 		tn.Settings.FirehoseSubscribersMax, tn.Settings.FirehoseSubscribersPerAddress = 1000, 50
-		st := &state{addr: netip.MustParseAddr(addr)}
-		r := new(http.Request).WithContext(context.WithValue(t.Context(), stateKey{}, st))
-		return visitor{Tenant: tn, req: r}
+		return visitor{tn, &state{addr: netip.MustParseAddr(addr)}}
 	}
 	fill := func(id int64, addr func(n int) string) (n int) {
 		for ; n < 1200; n++ {

@@ -50,13 +50,13 @@ func (s *spared) miss() {
 
 // spared says that the call is beyond the limit: it may do only what it was spared for.
 func (c accountCaller) spared() bool {
-	s := stateOf(c.req.Context()).spare
+	s := c.state.spare
 	return s != nil && s.beyond
 }
 
 // settle ends a call of a method that spares: served says that it did what the limit is not there for.
 func (c accountCaller) settle(served bool, err error) error {
-	s := stateOf(c.req.Context()).spare
+	s := c.state.spare
 	switch {
 	case s == nil:
 		return err

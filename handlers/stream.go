@@ -68,9 +68,17 @@ func stream(contentType string, header func(http.Header), write func(io.Writer) 
 			return
 		}
 		if out.err == nil { // not the client's doing
-			c.state.logCause(c.req, internalError(), err)
+			c.state.logCause(internalError(), err)
 		}
 		panic(http.ErrAbortHandler)
+	}}
+}
+
+// handOver lets h write the whole answer, its head included.
+func handOver(h func(http.ResponseWriter, *http.Request)) *streamOut {
+	return &streamOut{Body: func(ctx huma.Context) {
+		c := callOf(ctx)
+		h(c.w, c.req)
 	}}
 }
 

@@ -21,36 +21,31 @@ const optionsLimit = 1 << 20
 
 // subscribe is the stream as JSON, in Jetstream's wire format.
 // spec: github.com/bluesky-social/jetstream#consuming-jetstream
-func (m streamMethods) subscribe(w http.ResponseWriter, r *http.Request) {
-	v := visitor{Tenant: stateOf(r.Context()).Tenant, req: r}
-	if upgradeRequired(w, r) {
-		return
+func (m streamMethods) subscribe(v visitor, w http.ResponseWriter, r *http.Request) error {
+	if err := upgradeRequired(w, r); err != nil {
+		return err
 	}
 	q := r.URL.Query()
 	maxSize, err := strconv.Atoi(q.Get("maxMessageSizeBytes"))
 	if err != nil && q.Get("maxMessageSizeBytes") != "" {
-		writeError(w, invalid("Invalid maxMessageSizeBytes: must be an integer"))
-		return
+		return invalid("Invalid maxMessageSizeBytes: must be an integer")
 	}
 	filter, err := firehose.NewFilter(q["wantedCollections"], q["wantedDids"], maxSize)
 	if err != nil {
-		writeError(w, invalid("%s", said(err, nil)))
-		return
+		return invalid("%s", said(err, nil))
 	}
 	if q.Get("compress") == "true" || r.Header.Get("Socket-Encoding") == "zstd" {
-		writeError(w, invalid("Compression is not offered here: leave out compress and Socket-Encoding"))
-		return
+		return invalid("Compression is not offered here: leave out compress and Socket-Encoding")
 	}
 	from := firehose.From{Window: time.Duration(v.Tenant.Settings.FirehoseRetentionHours) * time.Hour}
 	if text := q.Get("cursor"); text != "" {
 		if from.TimeUS, err = strconv.ParseInt(text, 10, 64); err != nil {
-			writeError(w, invalid("Invalid cursor: must be a time in microseconds"))
-			return
+			return invalid("Invalid cursor: must be a time in microseconds")
 		}
 		from.HasTime = true
 	}
 	hello := q.Get("requireHello") == "true"
-	m.serve(v, w, r, from, optionsLimit, func(k *socket, sub *firehose.Subscription) error {
+	return m.serve(v, w, r, from, optionsLimit, func(k *socket, sub *firehose.Subscription) error {
 		var wanted atomic.Pointer[firehose.Filter]
 		wanted.Store(filter)
 		greeted := make(chan struct{}, 1)
@@ -64,7 +59,7 @@ func (m streamMethods) subscribe(w http.ResponseWriter, r *http.Request) {
 				}
 				return nil
 			}
-			k.end(err)
+			k.end(violates("invalid options_update", err))
 			return err
 		})
 		for hello {
@@ -73,7 +68,7 @@ func (m streamMethods) subscribe(w http.ResponseWriter, r *http.Request) {
 				hello = false
 			case <-k.kick:
 				if err := k.flush(); err != nil {
-					return errors.Join(errPeerGone, err)
+					return err
 				}
 			case <-k.ctx.Done():
 				return k.cause()
@@ -81,7 +76,7 @@ func (m streamMethods) subscribe(w http.ResponseWriter, r *http.Request) {
 		}
 		for {
 			if err := k.flush(); err != nil {
-				return errors.Join(errPeerGone, err)
+				return err
 			}
 			batch, err := sub.Next(k.ctx, k.kick)
 			if err != nil {
@@ -89,8 +84,8 @@ func (m streamMethods) subscribe(w http.ResponseWriter, r *http.Request) {
 			}
 			f := wanted.Load()
 			for _, it := range batch {
-				if err := k.addMessages(it, f, from.TimeUS); err != nil {
-					refused(r, err)
+				if err := addMessages(k, it, f, from.TimeUS); err != nil {
+					v.broke(err)
 				}
 			}
 		}
@@ -98,7 +93,7 @@ func (m streamMethods) subscribe(w http.ResponseWriter, r *http.Request) {
 }
 
 // addMessages adds those of an event's messages that are wanted.
-func (k *socket) addMessages(it *firehose.Item, f *firehose.Filter, from int64) error {
+func addMessages(k *socket, it *firehose.Item, f *firehose.Filter, from int64) error {
 	did, err := it.DID()
 	if err != nil || !f.WantsDID(did) {
 		return err

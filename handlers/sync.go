@@ -18,6 +18,8 @@ type syncMethods struct {
 	actors *accounts.Cache
 	blobs  *blob.Store
 	hosts  *hostCounts
+
+	streams streamMethods
 }
 
 func (m syncMethods) register(g *group) {
@@ -34,7 +36,7 @@ func (m syncMethods) register(g *group) {
 	public(g, query("com.atproto.sync.listReposByCollection").answers(rowsAnswer/4), m.listReposByCollection)
 	public(g, query("com.atproto.sync.getHostStatus"), m.getHostStatus)
 	public(g, query("com.atproto.sync.listHosts"), m.listHosts)
-	subscribe(g, subscription("com.atproto.sync.subscribeRepos"), g.streams.subscribeRepos)
+	subscribe(g, subscription("com.atproto.sync.subscribeRepos"), m.streams.subscribeRepos)
 	// Deprecated, and still called.
 	viewer(g, query("com.atproto.sync.getHead").takes(auth.Std), m.getHead)
 	viewer(g, query("com.atproto.sync.getCheckout").takes(auth.Std|auth.OrTakendown).answers(spoolAnswer), m.getCheckout)

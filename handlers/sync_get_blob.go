@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/ipfs/go-cid"
 
 	accounts "github.com/auroralocus/locus/internal/account"
@@ -28,21 +27,19 @@ func (m syncMethods) getBlob(ctx context.Context, v viewerCaller, in *syncGetBlo
 		return nil, err
 	}
 	if to, err := m.blobElsewhere(ctx, v, a, c); to != "" || err != nil {
-		return &syncGetBlobOutput{Body: func(hc huma.Context) {
-			call := callOf(hc)
-			call.w.Header().Set("Cache-Control", "private, max-age=60")
-			http.Redirect(call.w, call.req, to, http.StatusFound)
-		}}, err
+		return handOver(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "private, max-age=60")
+			http.Redirect(w, r, to, http.StatusFound)
+		}), err
 	}
 	f, err := m.blobs.Open(ctx, v.Tenant.Schema, a.AID, c)
 	if err != nil {
 		return nil, err
 	}
-	return &syncGetBlobOutput{Body: func(hc huma.Context) {
+	return handOver(func(w http.ResponseWriter, r *http.Request) {
 		defer f.Close()
-		call := callOf(hc)
-		serveBlob(call.w, call.req, f)
-	}}, nil
+		serveBlob(w, r, f)
+	}), nil
 }
 
 // blobElsewhere is where the tenant wants the public sent for a blob, "" for here. Whoever sees more than the public is
@@ -53,7 +50,7 @@ func (m syncMethods) blobElsewhere(ctx context.Context, v viewerCaller, a accoun
 		return "", nil
 	}
 	if setting == "presigned" {
-		if v.req.Method == http.MethodHead { // the signature is one for GET
+		if v.verb() == http.MethodHead { // the signature is one for GET
 			return "", nil
 		}
 		return m.blobs.Presigned(ctx, v.Tenant.Schema, a.AID, c)

@@ -9,8 +9,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/auroralocus/locus/internal/identity"
 )
 
 // Rules of what a stranger is told by an error, and of what strangers' mistakes may write into the log. Every error answer
@@ -126,7 +124,9 @@ func TestFailuresElsewhere(t *testing.T) {
 	if n, last := lines(); n != 1 || !strings.Contains(last, "level=WARN") {
 		t.Errorf("%d lines about %d hosts that do not answer: %s", n, calls, last)
 	}
-	if passed, ok := h.server.seldom.may(identity.ErrDIDUnavailable, time.Now().Add(2*seldomEvery)); !ok || passed != calls-1 {
-		t.Errorf("a while later: %v, and %d were not said", ok, passed)
+	h.clock.add(time.Minute)
+	h.get(hostA, "com.atproto.identity.resolveDid", "", "did", "did:web:localhost%3A99").fails(502, "UpstreamFailure", "does not answer")
+	if n, last := lines(); n != 2 || !strings.Contains(last, fmt.Sprint("unsaid=", calls-1)) {
+		t.Errorf("a while later: %d lines: %s", n, last)
 	}
 }

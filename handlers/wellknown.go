@@ -21,28 +21,22 @@ type wellKnown struct {
 	log     *slog.Logger
 }
 
-func (p wellKnown) register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /.well-known/atproto-did", p.atprotoDID)
-	mux.HandleFunc("GET /.well-known/did.json", p.didJSON)
-	mux.HandleFunc("GET /xrpc/_health", p.health)
+func (p wellKnown) register(g *group) {
+	page(g, "GET /.well-known/atproto-did", p.atprotoDID)
+	page(g, "GET /.well-known/did.json", p.didJSON)
+	page(g, "GET /xrpc/_health", p.health)
 }
 
 // atprotoDID resolves the handle that the host is.
 // spec: handle#handle-resolution
-func (p wellKnown) atprotoDID(w http.ResponseWriter, r *http.Request) {
-	match := stateOf(r.Context()).Match
-	handle := match.Handle
+func (p wellKnown) atprotoDID(v visitor, w http.ResponseWriter, r *http.Request) error {
+	handle := v.handle()
 	if handle == "" {
-		handle = match.Hostname // an account may be called as its server
+		handle = v.Tenant.Hostname // an account may be called as its server
 	}
-	a, err := p.actors.ByHandle(r.Context(), match.Schema, handle, accounts.Fresh)
+	a, err := p.actors.ByHandle(r.Context(), v.Tenant.Schema, handle, accounts.Fresh)
 	if err != nil && !errors.Is(err, accounts.ErrNotFound) {
-		e, hidden := translate(r.Context(), err)
-		if hidden {
-			stateOf(r.Context()).logCause(r, e, err)
-		}
-		writeError(w, e)
-		return
+		return err
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
@@ -50,31 +44,30 @@ func (p wellKnown) atprotoDID(w http.ResponseWriter, r *http.Request) {
 	if err != nil || !a.Active() {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = io.WriteString(w, "User not found")
-		return
+		return nil
 	}
 	_, _ = io.WriteString(w, a.DID)
+	return nil
 }
 
 // didJSON is the document of the tenant's own did:web.
 // spec: did#did-web
-func (p wellKnown) didJSON(w http.ResponseWriter, r *http.Request) {
-	t := stateOf(r.Context()).Tenant
-	text, err := identity.ServiceDocument(t.ServiceDID, t.PublicURL).MarshalJSON()
+func (p wellKnown) didJSON(v visitor, w http.ResponseWriter, _ *http.Request) error {
+	text, err := identity.ServiceDocument(v.Tenant.ServiceDID, v.Tenant.PublicURL).MarshalJSON()
 	if err != nil {
-		stateOf(r.Context()).logCause(r, internalError(), err)
-		writeError(w, internalError())
-		return
+		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "public, max-age=300")
 	_, _ = w.Write(text)
+	return nil
 }
 
 // healthTime bounds the look at the database.
 const healthTime = 3 * time.Second
 
 // health says 200 when the database answers, 503 when not.
-func (p wellKnown) health(w http.ResponseWriter, r *http.Request) {
+func (p wellKnown) health(_ visitor, w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), healthTime)
 	defer cancel()
 	h := w.Header()
@@ -86,7 +79,8 @@ func (p wellKnown) health(w http.ResponseWriter, r *http.Request) {
 		}
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = io.WriteString(w, `{"version":"`+p.version+`","error":"Service Unavailable"}`)
-		return
+		return nil
 	}
 	_, _ = io.WriteString(w, `{"version":"`+p.version+`"}`)
+	return nil
 }

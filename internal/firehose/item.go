@@ -109,14 +109,6 @@ func appendMessageHead(dst []byte, opcode byte, n int) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, 127), uint64(n))
 }
 
-// PingWire is a whole ping message.
-func PingWire() []byte { return appendMessageHead(nil, opcodePing, 0) }
-
-// PongWire answers a ping of this payload (125 bytes at most).
-func PongWire(payload []byte) []byte {
-	return append(appendMessageHead(nil, opcodePong, len(payload)), payload...)
-}
-
 // Names of error and info frames.
 const (
 	FutureCursor    = "FutureCursor"

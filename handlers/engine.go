@@ -1,0 +1,125 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/auroralocus/locus/internal/fair"
+	"github.com/auroralocus/locus/internal/inbound"
+	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/internal/limit"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// engineConfig is what a server is made from.
+type engineConfig struct {
+	Log *slog.Logger
+	Now func() time.Time
+	// ByHost says which tenant a Host header names: (*tenant.Registry).ByHost.
+	ByHost   func(ctx context.Context, host string) (tenant.Match, error)
+	Auth     authenticator
+	Services serviceAuthenticator // nil: no method takes service tokens
+	Tenants  *tenant.Registry     // whose streams end with them; nil: tenants do not change
+	Limits   *limit.Counter       // nil: nothing is counted
+	Answers  *fair.Bytes          // nil: DefaultAnswerMemory
+	Proxies  inbound.Proxies      // whose X-Forwarded-For is believed
+	Tables   tables
+
+	// RefusedCaller hears of callers that were refused before their body was read. nil: nobody does.
+	RefusedCaller func(http.ResponseWriter, *http.Request)
+	// RefusedAct writes down that an operator's procedure was tried and did not happen; in is its input, nil when the
+	// body was not read. nil: nothing is written.
+	RefusedAct func(ctx context.Context, c operatorCaller, method string, in any, answer *Error) error
+}
+
+// tables are what is said of the methods besides their registration.
+type tables struct {
+	Lexicons     map[string]lexiconMethod // every method of the catalogue that has types
+	Limits       map[string]limitRule
+	Errors       map[string][]errorKind // that the lexicons do not name
+	Summaries    map[string]string      // one line each, for the document
+	Translations []translation          // the first match counts; what is not in it is 500 and says nothing
+
+	rare []error // of the translations, those of which the log has one line a minute
+}
+
+func (t *tables) text(nsid string) methodText {
+	return methodText{summary: t.Summaries[nsid], errors: t.Errors[nsid]}
+}
+
+// Server answers HTTP for all tenants.
+type Server struct {
+	log     *slog.Logger
+	now     func() time.Time
+	limits  *limit.Counter
+	proxies inbound.Proxies
+	byHost  func(context.Context, string) (tenant.Match, error)
+	mux     *http.ServeMux
+	api     huma.API
+	ops     map[string]*operation
+	answers *fair.Bytes
+	// compressed is mux behind the compressor.
+	compressed http.Handler
+	sockets    *sockets
+	seldom     seldom
+	tables     tables
+	document   func() []byte
+}
+
+// newServer makes a server of the methods and pages that register puts on its group.
+func newServer(c engineConfig, register func(*group)) *Server {
+	s := &Server{
+		log: c.Log, now: c.Now, limits: c.Limits, proxies: c.Proxies, byHost: c.ByHost, mux: http.NewServeMux(), ops: map[string]*operation{},
+		answers: c.Answers, sockets: newSockets(c.Tenants, c.Proxies, c.Now), tables: c.Tables,
+	}
+	s.compressed = compressor(s.mux)
+	if s.answers == nil {
+		s.answers = fair.NewBytes(DefaultAnswerMemory)
+	}
+	for _, t := range s.tables.Translations {
+		if t.seldom {
+			s.tables.rare = append(s.tables.rare, t.sentinel)
+		}
+	}
+	bodies := map[reflect.Type]*lexicon.Method{}
+	config := huma.Config{
+		OpenAPI:       newDocument(),
+		Formats:       map[string]huma.Format{"application/json": jsonBodies(bodies)},
+		DefaultFormat: "application/json",
+		// Left empty: OpenAPIPath, DocsPath (Huma's pages load from a CDN), SchemasPath and CreateHooks (which
+		// would add $schema to every answer).
+	}
+	config.AllowAdditionalPropertiesByDefault = true // lexicons are open: newer clients send more
+	s.api = humago.New(s.mux, config)
+	g := &group{
+		api: s.api, auth: c.Auth, services: c.Services, limits: s.limits, answers: s.answers, now: s.now, ops: s.ops, bodies: bodies,
+		mux: s.mux, tables: &s.tables, sockets: s.sockets, refusedCall: c.RefusedCaller, refused: c.RefusedAct, document: s.JSON,
+	}
+	s.document = sync.OnceValue(func() []byte {
+		b, err := json.Marshal(s.api.OpenAPI())
+		if err != nil {
+			panic(fmt.Sprintf("openapi document: %v", err)) // the tests marshal it: cannot happen
+		}
+		return b
+	})
+	register(g)
+	finishDocument(s.api.OpenAPI())
+	s.mux.HandleFunc("/xrpc/", s.unrouted)
+	s.mux.HandleFunc("/", notFound)
+	return s
+}
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.serve(w, r) }
+
+// Run looks after the open streams until ctx ends, and then closes them, each with a code: http.Server.Shutdown does
+// neither.
+func (s *Server) Run(ctx context.Context) error { return s.sockets.keep(ctx) }

@@ -1,0 +1,81 @@
+package handlers
+
+import (
+	"time"
+
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/limit"
+)
+
+const (
+	fiveMinutes = 5 * time.Minute
+	day         = 24 * time.Hour
+)
+
+// The limits of one tenant. spec: behaviour of the reference server; docs/limits.md has them for people.
+var (
+	writes = perAccount(limit.Bucket{Name: "repo-write-hour", Points: 5000, Window: time.Hour}, limit.Bucket{Name: "repo-write-day", Points: 35_000, Window: day})
+
+	// resetMails and codeMails are of the mails to one account, whoever asks for them.
+	resetMails = []limit.Bucket{{Name: "reset-mail-1h", Points: 5, Window: time.Hour}, {Name: "reset-mail-1d", Points: 15, Window: day}}
+	codeMails  = []limit.Bucket{{Name: "code-mail-1m", Points: 2, Window: time.Minute}}
+
+	// protectLimit is of methods that look at a password or a code.
+	protectLimit = perAccount(limit.Bucket{Name: "protect-5m", Points: 30, Window: fiveMinutes}, limit.Bucket{Name: "protect-1d", Points: 300, Window: day})
+
+	// codes is of methods that look at a mailed code.
+	codes = perAccount(limit.Bucket{Points: 50, Window: fiveMinutes})
+
+	limitRules = map[string]limitRule{
+		"org.auroralocus.server.beginAuthenticator":         protectLimit,
+		"org.auroralocus.server.confirmAuthenticator":       protectLimit,
+		"org.auroralocus.server.createBackupCodes":          protectLimit,
+		"org.auroralocus.server.confirmSession":             protectLimit,
+		"org.auroralocus.server.disableAuthenticator":       protectLimit,
+		"org.auroralocus.server.setEmailFactor":             protectLimit,
+		"com.atproto.repo.createRecord":                     writes,
+		"com.atproto.repo.putRecord":                        writes,
+		"com.atproto.repo.deleteRecord":                     writes,
+		"com.atproto.repo.applyWrites":                      writes,
+		"com.atproto.repo.uploadBlob":                       perAccount(limit.Bucket{Points: 1000, Window: day}),
+		"com.atproto.server.createAccount":                  perAddress(limit.Bucket{Points: 100, Window: fiveMinutes}),
+		"com.atproto.server.createSession":                  perIdentifier(limit.Bucket{Points: 30, Window: fiveMinutes}, limit.Bucket{Points: 300, Window: day}),
+		"com.atproto.server.deleteAccount":                  perAddress(limit.Bucket{Points: 50, Window: fiveMinutes}),
+		"com.atproto.server.requestPasswordReset":           perAddress(limit.Bucket{Points: 15, Window: time.Hour}, limit.Bucket{Points: 50, Window: day}),
+		"com.atproto.server.resetPassword":                  perAddress(limit.Bucket{Points: 50, Window: fiveMinutes}),
+		"com.atproto.server.reserveSigningKey":              perAddress(limit.Bucket{Points: 20, Window: fiveMinutes}, limit.Bucket{Points: 200, Window: day}),
+		"com.atproto.server.requestAccountDelete":           perAccount(limit.Bucket{Points: 5, Window: time.Hour}, limit.Bucket{Points: 15, Window: day}),
+		"com.atproto.server.requestEmailConfirmation":       perAccount(limit.Bucket{Points: 5, Window: time.Hour}, limit.Bucket{Points: 15, Window: day}),
+		"com.atproto.server.requestEmailUpdate":             perAccount(limit.Bucket{Points: 5, Window: time.Hour}, limit.Bucket{Points: 15, Window: day}),
+		"com.atproto.server.confirmEmail":                   codes,
+		"com.atproto.server.updateEmail":                    codes,
+		"com.atproto.identity.signPlcOperation":             codes,
+		"com.atproto.identity.requestPlcOperationSignature": perAccount(limit.Bucket{Points: 5, Window: time.Hour}, limit.Bucket{Points: 15, Window: day}),
+		"com.atproto.identity.refreshIdentity":              perAddress(limit.Bucket{Points: 30, Window: fiveMinutes}, limit.Bucket{Points: 500, Window: day}),
+		"com.atproto.server.deactivateAccount":              perAccount(limit.Bucket{Points: 10, Window: fiveMinutes}, limit.Bucket{Points: 50, Window: day}),
+		"com.atproto.identity.updateHandle":                 perAccount(limit.Bucket{Points: 10, Window: fiveMinutes}, limit.Bucket{Points: 50, Window: day}),
+		"com.atproto.sync.getRepo":                          perAddress(limit.Bucket{Points: 6000, Window: fiveMinutes}),
+	}
+)
+
+// Calls that cost other than one point, and those of which is counted who is to be signed in.
+func (*repoCreateRecordInput) LimitCost() int64 { return 3 }
+func (*repoPutRecordInput) LimitCost() int64    { return 2 }
+func (*repoDeleteRecordInput) LimitCost() int64 { return 1 }
+func (in *repoApplyWritesInput) LimitCost() (n int64) {
+	for _, w := range in.Body.Writes {
+		switch {
+		case w.Create != nil:
+			n += 3
+		case w.Update != nil:
+			n += 2
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+func (in *serverCreateSessionInput) LimitIdentifier() string {
+	return accounts.Identifier(in.Body.Identifier)
+}
