@@ -55,6 +55,7 @@ var mayImport = map[string][]string{
 	"internal/blob/blobtest":   {},                                                                                                                       // for tests: an S3 server
 	"internal/account":         {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/auth":            {"internal/cache", "db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
+	"internal/proxy":           {"internal/auth", "internal/cache", "internal/fair", "db", "internal/identity", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
 	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"}, // mail that waits, in the tenant's schema
 
 	// acts

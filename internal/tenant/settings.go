@@ -78,7 +78,19 @@ type Settings struct {
 	InviteIntervalHours   int
 	InviteEpoch           string
 	ModServiceDID         string
+
+	AppView              string
+	ReportService        string
+	ModerationService    string
+	CDNPattern           string
+	ServiceTokenAudience string
 }
+
+// What service tokens name as their audience (service_token_audience).
+const (
+	AudienceDID       = "did"
+	AudienceReference = "reference"
+)
 
 // InviteRequired says whether createAccount needs a code.
 func (s *Settings) InviteRequired() bool { return s.Signup == SignupInvite }
@@ -118,6 +130,8 @@ func Defaults() Settings {
 		RateLimits:           RateLimitsAuto,
 		PasswordMinLength:    MinPassword,
 		RateLimitPercent:     100,
+
+		ServiceTokenAudience: AudienceDID,
 
 		FirehoseRetentionHours:        72,
 		FirehoseSubscribersMax:        1000,

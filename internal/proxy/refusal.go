@@ -1,0 +1,147 @@
+package proxy
+
+import (
+	"bufio"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/andybalholm/brotli"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// refusal reads a service's error: status, and name and message where they are strings. It closes the body.
+func refusal(resp *http.Response, body *upstream) *UpstreamError {
+	defer body.Close()
+	e := &UpstreamError{Status: resp.StatusCode, Header: http.Header{}}
+	pick(e.Header, resp.Header, ofErrors)
+	if resp.Request.Method == http.MethodHead {
+		return e
+	}
+	if t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		body.drain()
+		return e
+	}
+	if resp.ContentLength > MaxError {
+		return e
+	}
+	body.left = MaxError
+	text, err := decoded(body, strings.Join(resp.Header["Content-Encoding"], ","), MaxError)
+	if err != nil {
+		return e
+	}
+	var said struct {
+		Error   jsontext.Value `json:"error"`
+		Message jsontext.Value `json:"message"`
+	}
+	if json.Unmarshal(text, &said, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+		return e
+	}
+	e.Name, e.Message = textOf(said.Error), textOf(said.Message)
+	return e
+}
+
+func textOf(v jsontext.Value) (s string) {
+	if v.Kind() == '"' && json.Unmarshal(v, &s, jsontext.AllowInvalidUTF8(true)) != nil {
+		return ""
+	}
+	return s
+}
+
+// drain reads a little of what is left, so that the connection can be used again, and not for long.
+func (u *upstream) drain() {
+	stop := time.AfterFunc(drainWait, func() { u.watch.cancel(errStuck) })
+	defer stop.Stop()
+	_, _ = io.CopyN(io.Discard, u, MaxError)
+}
+
+// ReadAll reads an answer, undoes its encoding and closes it; neither form may be longer than limit. Errors: [ErrCut],
+// [ErrTooLarge], [ErrEncoding].
+func (a *Answer) ReadAll(limit int64) ([]byte, error) {
+	defer a.Body.Close()
+	return decoded(a.Body, strings.Join(a.Header["Content-Encoding"], ","), limit)
+}
+
+// ErrEncoding: an answer cannot be decoded.
+var ErrEncoding = errors.New("upstream answer cannot be decoded")
+
+// maxEncodings is how many encodings one over the other are undone.
+const maxEncodings = 3
+
+// decoded undoes the encodings of a body, the last named first.
+func decoded(r io.Reader, encodings string, limit int64) ([]byte, error) {
+	list := strings.Split(encodings, ",")
+	if len(list) > maxEncodings {
+		return nil, ErrEncoding
+	}
+	r = &bounded{r, limit}
+	for i := len(list) - 1; i >= 0; i-- {
+		var err error
+		switch strings.ToLower(strings.TrimSpace(list[i])) {
+		case "", "identity":
+			continue
+		case "gzip", "x-gzip":
+			r, err = gzip.NewReader(r)
+		case "deflate":
+			r, err = inflate(r)
+		case "br":
+			r = brotli.NewReader(r)
+		default:
+			return nil, fmt.Errorf("%w: %.40q", ErrEncoding, list[i])
+		}
+		if err != nil {
+			return nil, asDecoding(err)
+		}
+		r = &bounded{r, limit}
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return nil, asDecoding(err)
+	}
+	return text, nil
+}
+
+func asDecoding(err error) error {
+	if errors.Is(err, ErrTooLarge) || errors.Is(err, ErrCut) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrEncoding, err)
+}
+
+// inflate reads "deflate", which is zlib by the specification and raw deflate in some servers.
+func inflate(r io.Reader) (io.Reader, error) {
+	b := bufio.NewReader(r)
+	head, err := b.Peek(2)
+	if err != nil {
+		return nil, err
+	}
+	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
+		return zlib.NewReader(b)
+	}
+	return flate.NewReader(b), nil
+}
+
+// bounded refuses what is longer.
+type bounded struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, ErrTooLarge
+	}
+	return n, err
+}
