@@ -93,6 +93,7 @@ func (p point) title() string {
 type figures struct {
 	runs                                   int
 	throughput, cpu, p50, p99, mbs, memory float64
+	added50, added99, share                float64 // of proxied calls, beside the stand-in itself
 	errors, lost                           int64
 }
 
@@ -121,6 +122,11 @@ func summarize(results []*result) map[point]figures {
 		if !slices.ContainsFunc(rs, func(r *result) bool { return r.Server == nil }) {
 			f.cpu = pick(func(r *result) float64 { return r.Server.CPUPerOp })
 			f.memory = pick(func(r *result) float64 { return float64(r.Server.memory()) })
+		}
+		if !slices.ContainsFunc(rs, func(r *result) bool { return r.Direct == nil }) {
+			f.added50 = pick(func(r *result) float64 { return r.Direct.AddedP50 })
+			f.added99 = pick(func(r *result) float64 { return r.Direct.AddedP99 })
+			f.share = pick(func(r *result) float64 { return r.Direct.Share })
 		}
 		for _, r := range rs {
 			f.errors += r.Errors
@@ -170,6 +176,10 @@ func compare(w io.Writer, names []string, base, other []*result) error {
 			number(f.memory/1e6), number(g.memory/1e6))
 		if p.workload == "get-repo" {
 			notes = append(notes, fmt.Sprintf("get-repo, %d records, %d clients: %s MB/s and %s MB/s.", p.records, p.clients, number(f.mbs), number(g.mbs)))
+		}
+		if f.share > 0 && g.share > 0 {
+			notes = append(notes, fmt.Sprintf("%s, %d clients: %s and %s ms more at the median than without the server, %s and %s at the 99th percentile; %s and %s of the rate without it, %s and %s MB/s.",
+				p.title(), p.clients, number(f.added50), number(g.added50), number(f.added99), number(g.added99), number(f.share), number(g.share), number(f.mbs), number(g.mbs)))
 		}
 		for i, h := range []figures{f, g} {
 			if h.errors > 0 || h.lost > 0 {

@@ -32,6 +32,7 @@ type load struct {
 	proc     procfs
 	now      func() time.Time
 	watchers *watchers // of the stream, or nil
+	length   int64     // of a good answer; 0: any
 }
 
 // A client's own figures, added up when all are done.
@@ -178,6 +179,10 @@ func (l *load) client(ctx context.Context, next source, t *tally, w window, take
 				e := newXRPCError(a)
 				t.fail(fmt.Sprintf("%d %s", e.Status, e.Name), e.Message)
 			}
+		case l.length > 0 && a.length != l.length:
+			if counts {
+				t.fail("length", fmt.Sprintf("%d bytes", a.length))
+			}
 		default:
 			if counts {
 				t.lat.add(end.Sub(start))
@@ -213,6 +218,9 @@ func (l *load) sum(tallies []*tally, took time.Duration) *result {
 	}
 	if l.work.files {
 		r.BlobSize = l.plan.blobSize
+	}
+	if l.work.proxied {
+		r.BlobSize = l.plan.answerSize
 	}
 	var lat latencies
 	kinds := &tally{}

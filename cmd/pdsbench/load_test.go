@@ -19,7 +19,7 @@ func rawBase64(s string) string { return base64.RawURLEncoding.EncodeToString([]
 func command(t *testing.T, url, workload string) *runCmd {
 	t.Helper()
 	return &runCmd{Workload: workload, URL: url, Timeout: 5 * time.Second, Concurrency: []int{3}, Accounts: 4, Duration: 5 * time.Second, Requests: 60,
-		Records: -1, RecordSize: 60, Batch: 7, Limit: 50, BlobSize: 1000, ReadBack: 8, SetupClients: 2, AdminPassword: "secret",
+		Records: -1, RecordSize: 60, Batch: 7, Limit: 50, BlobSize: 1000, ReadBack: 8, SetupClients: 2, Upstream: "http://" + freeAddr(t), AnswerSizes: []int{1000}, AdminPassword: "secret",
 		Out: filepath.Join(t.TempDir(), "out"), AccountsFile: filepath.Join(t.TempDir(), "accounts.json"), Pids: []int{os.Getpid()}}
 }
 
@@ -38,6 +38,7 @@ func TestEveryWorkload(t *testing.T) {
 			m, url := startMemoryPDS(t)
 			r := command(t, url, w.name)
 			r.Concurrency = []int{clients}
+			m.behind = r.Upstream
 			if err := r.Run(context.Background()); err != nil {
 				t.Fatalf("%s with %d clients: %v", w.name, clients, err)
 			}
@@ -54,7 +55,9 @@ func TestEveryWorkload(t *testing.T) {
 			if w.name == "apply-writes" && got.Writes != 7 {
 				t.Errorf("apply-writes counts %d writes", got.Writes)
 			}
-			_ = m
+			if w.proxied != (got.Direct != nil) || w.proxied && (got.Bytes != 60*1000 || got.BlobSize != 1000 || got.Direct.Throughput <= 0) {
+				t.Errorf("%s: %d bytes, %+v", w.name, got.Bytes, got.Direct)
+			}
 		}
 	}
 }

@@ -20,8 +20,9 @@ import (
 )
 
 type cli struct {
-	Run     runCmd     `cmd:"" default:"withargs" help:"Run a workload against a PDS (the default command)."`
-	Compare compareCmd `cmd:"" help:"Compare two result files or folders as a Markdown table."`
+	Run      runCmd      `cmd:"" default:"withargs" help:"Run a workload against a PDS (the default command)."`
+	Upstream upstreamCmd `cmd:"" help:"Serve the stand-in that proxied calls end at, on loopback."`
+	Compare  compareCmd  `cmd:"" help:"Compare two result files or folders as a Markdown table."`
 }
 
 func main() {

@@ -18,7 +18,7 @@ type result struct {
 	Accounts    int         `json:"accounts"`
 	Records     int         `json:"records,omitempty"`     // records in every account before the run
 	RecordSize  int         `json:"record_size,omitempty"` // characters of text
-	BlobSize    int         `json:"blob_size,omitempty"`   // bytes of a file
+	BlobSize    int         `json:"blob_size,omitempty"`   // bytes of a file, or of a proxied answer
 	Writes      int         `json:"writes_per_operation,omitempty"`
 	Started     time.Time   `json:"started"`
 	Seconds     float64     `json:"seconds"`
@@ -37,6 +37,7 @@ type result struct {
 	Client      cost        `json:"client"`
 
 	Stream *streamResult `json:"stream,omitempty"` // with --subscribers
+	Direct *directResult `json:"direct,omitempty"` // of proxied calls
 }
 
 type latencyMS struct {
@@ -108,6 +109,9 @@ func (r *result) print(w io.Writer) {
 	fmt.Fprintln(w)
 	if r.Stream != nil {
 		r.Stream.print(w)
+	}
+	if r.Direct != nil {
+		r.Direct.print(w)
 	}
 	if r.Checked > 0 {
 		fmt.Fprintf(w, "  read back   %d acknowledged writes, %d lost\n", r.Checked, r.Lost)

@@ -36,13 +36,15 @@ type runCmd struct {
 	Requests    int64         `help:"Stop after so many operations (the duration is then a limit)."`
 	Warmup      time.Duration `default:"2s" help:"Time before the measured part."`
 
-	Records    int  `default:"-1" help:"Records that every account has before the run (-1: what the workload needs)."`
-	RecordSize int  `default:"100" help:"Characters of text in a record; more than 300 are not posts any more."`
-	Batch      int  `default:"10" help:"Writes of one applyWrites."`
-	BlobSize   int  `default:"10000" help:"Bytes of a file in upload-blob and get-blob."`
-	Limit      int  `default:"50" help:"Page size of listRecords."`
-	Reverse    bool `help:"List records oldest first."`
-	ReadBack   int  `default:"16" help:"Acknowledged creates per client that are read again after the run."`
+	Records     int    `default:"-1" help:"Records that every account has before the run (-1: what the workload needs)."`
+	RecordSize  int    `default:"100" help:"Characters of text in a record; more than 300 are not posts any more."`
+	Batch       int    `default:"10" help:"Writes of one applyWrites."`
+	BlobSize    int    `default:"10000" help:"Bytes of a file in upload-blob and get-blob."`
+	Upstream    string `help:"Where the stand-in is that the server hands calls on to (proxied); when nobody listens there, one is started for the run. Give the server its DID, did:web:HOST%3APORT, and URL before."`
+	AnswerSizes []int  `default:"1000,50000,5000000" help:"Bytes of an answer of the stand-in; several numbers make several runs."`
+	Limit       int    `default:"50" help:"Page size of listRecords."`
+	Reverse     bool   `help:"List records oldest first."`
+	ReadBack    int    `default:"16" help:"Acknowledged creates per client that are read again after the run."`
 
 	InviteCode    string `help:"Invite code for new accounts."`
 	AdminPassword string `env:"PDS_ADMIN_PASSWORD" help:"Makes an invite code when the server wants one."`
@@ -84,7 +86,7 @@ func (r *runCmd) validate() error {
 			return errors.New("--concurrency must be 1 to 900")
 		}
 	}
-	return nil
+	return r.validateProxied()
 }
 
 // Run prepares once and measures at every number of clients.
@@ -105,6 +107,14 @@ func (r *runCmd) Run(ctx context.Context) error {
 	if records < 0 || records == 0 && w.records > 0 {
 		records = w.records
 	}
+	var up *target
+	if w.proxied {
+		var stop func()
+		if up, stop, err = reachUpstream(ctx, r.Upstream, r.Timeout); err != nil {
+			return err
+		}
+		defer stop()
+	}
 	now := time.Now
 	s := &setup{t: t, parallel: r.SetupClients, invite: r.InviteCode, admin: r.AdminPassword, nonce: newNonce()}
 	p := &plan{t: t, setup: s, shape: newRecordShape(r.RecordSize, now()), records: records, batch: r.Batch, limit: r.Limit, blobSize: r.BlobSize, reverse: r.Reverse}
@@ -119,9 +129,9 @@ func (r *runCmd) Run(ctx context.Context) error {
 		}
 	}
 	var failed error
-	for _, run := range r.runs() {
+	for _, run := range r.runs(w) {
 		clients := run.clients
-		p.clients, p.nonce = clients, newNonce()
+		p.clients, p.answerSize, p.nonce = clients, run.size, newNonce()
 		if w.fresh {
 			key := deleteKeys(p.nonce)
 			err := s.each(ctx, len(p.accounts), func(c *conn, i int) error {
@@ -136,7 +146,13 @@ func (r *runCmd) Run(ctx context.Context) error {
 				return err
 			}
 		}
-		l := &load{plan: p, work: w, warmup: r.Warmup, duration: r.Duration, requests: r.Requests, check: r.ReadBack, roots: r.Pids, proc: proc, now: now}
+		l := &load{plan: p, work: w, warmup: r.Warmup, duration: r.Duration, requests: r.Requests, check: r.ReadBack, length: int64(run.size), roots: r.Pids, proc: proc, now: now}
+		var without *result
+		if w.proxied {
+			if without, err = r.runDirect(ctx, l, up); err != nil {
+				return err
+			}
+		}
 		if run.subscribers > 0 {
 			if l.watchers, err = watch(t, run.subscribers, now); err != nil {
 				return err
@@ -148,6 +164,9 @@ func (r *runCmd) Run(ctx context.Context) error {
 		}
 		if l.watchers != nil {
 			l.watchers.result(res)
+		}
+		if without != nil {
+			res.beside(without)
 		}
 		res.Name, res.URL = r.Name, r.URL
 		if err := r.report(res); err != nil {
@@ -164,16 +183,21 @@ func (r *runCmd) Run(ctx context.Context) error {
 }
 
 // oneRun is a point to measure.
-type oneRun struct{ clients, subscribers int }
+type oneRun struct{ size, clients, subscribers int }
 
-func (r *runCmd) runs() (out []oneRun) {
-	subscribers := r.Subscribers
+func (r *runCmd) runs(w *workload) (out []oneRun) {
+	subscribers, sizes := r.Subscribers, []int{0}
 	if len(subscribers) == 0 {
 		subscribers = []int{0}
 	}
-	for _, c := range r.Concurrency {
-		for _, s := range subscribers {
-			out = append(out, oneRun{c, s})
+	if w.proxied {
+		sizes = r.AnswerSizes
+	}
+	for _, size := range sizes {
+		for _, c := range r.Concurrency {
+			for _, s := range subscribers {
+				out = append(out, oneRun{size, c, s})
+			}
 		}
 	}
 	return out

@@ -17,8 +17,9 @@ import (
 // memoryPDS speaks the methods that the workloads use, over maps. It is strict about what it is sent, so that a wrong request fails here.
 type memoryPDS struct {
 	t       *testing.T
-	invites bool // wants invite codes
-	lossy   bool // acknowledges creates that it does not keep
+	invites bool   // wants invite codes
+	lossy   bool   // acknowledges creates that it does not keep
+	behind  string // URL of the service that calls are handed on to
 
 	mu      sync.Mutex
 	handles map[string]string            // handle → DID
@@ -50,6 +51,10 @@ func (m *memoryPDS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.calls[nsid]++
 	m.hosts[r.Host] = true
 	var in map[string]any
+	if strings.HasPrefix(nsid, "com.example.bench.") {
+		m.handOn(w, r)
+		return
+	}
 	if nsid == "com.atproto.repo.uploadBlob" {
 		body, err := io.ReadAll(r.Body)
 		if err != nil || len(body) != 1000 || r.Header.Get("Content-Type") != blobType || m.blobs[string(body)] || strings.Contains(string(body), numberMark) {
@@ -73,6 +78,22 @@ func (m *memoryPDS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(out)
+}
+
+// handOn hands a call on, with the answer as it comes.
+func (m *memoryPDS) handOn(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer e30.") || strings.Contains(r.URL.Path, numberMark) {
+		m.refuse(w, refusal{401, "AuthMissing", "no token, or no number"})
+		return
+	}
+	res, err := http.Get(m.behind + r.URL.RequestURI())
+	if err != nil {
+		m.refuse(w, refusal{502, "UpstreamFailure", err.Error()})
+		return
+	}
+	defer res.Body.Close()
+	w.WriteHeader(res.StatusCode)
+	_, _ = io.Copy(w, res.Body)
 }
 
 func (m *memoryPDS) refuse(w http.ResponseWriter, e refusal) {

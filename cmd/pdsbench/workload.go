@@ -10,17 +10,18 @@ import (
 
 // A plan is what a workload needs to know to make its requests.
 type plan struct {
-	t        *target
-	setup    *setup
-	accounts []*account
-	shape    recordShape
-	clients  int
-	records  int // records that every account has already
-	batch    int // writes of one applyWrites
-	limit    int // page size of listRecords
-	blobSize int // bytes of a file
-	nonce    string
-	reverse  bool // listRecords oldest first
+	t          *target
+	setup      *setup
+	accounts   []*account
+	shape      recordShape
+	clients    int
+	records    int // records that every account has already
+	batch      int // writes of one applyWrites
+	limit      int // page size of listRecords
+	blobSize   int // bytes of a file
+	answerSize int // bytes of a proxied answer
+	nonce      string
+	reverse    bool // listRecords oldest first
 }
 
 // A source makes the requests of one client, one after the other; the request is valid until the next call. ok is false when there is
@@ -33,6 +34,7 @@ type workload struct {
 	accounts   bool // needs accounts with sessions
 	records    int  // how many records every account needs, when --records does not say
 	files      bool // is about files of --blob-size
+	proxied    bool // is about answers of --answer-sizes that --upstream makes
 	blobs      bool // needs one in every account
 	fresh      bool // uses its records up: they are made anew for each run
 	acked      bool // answers carry uri and cid and are checked after the run
@@ -52,6 +54,8 @@ var workloads = []*workload{
 	{name: "get-repo", help: "com.atproto.sync.getRepo of random accounts, whole", accounts: true, records: 1000, source: getRepo},
 	{name: "upload-blob", help: "com.atproto.repo.uploadBlob of files of --blob-size", accounts: true, files: true, source: uploadBlob},
 	{name: "get-blob", help: "com.atproto.sync.getBlob of a file of --blob-size of random accounts", accounts: true, files: true, blobs: true, source: getBlob},
+	{name: "proxied", help: "calls of a method that the server hands on to the stand-in at --upstream, with answers of --answer-sizes, beside calls of the stand-in itself", accounts: true, proxied: true, source: proxied},
+	{name: "proxied-new", help: "the same, each call of a method of its own, so that the server needs a new service token", accounts: true, proxied: true, source: proxiedNew},
 	{name: "health", help: "/xrpc/_health: the floor of the server's HTTP and of this program", source: health},
 }
 

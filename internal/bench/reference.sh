@@ -27,7 +27,7 @@ cache=${LOCUS_BENCH_CACHE:-${XDG_CACHE_HOME:+$XDG_CACHE_HOME/aurora-locus/refere
 cache=${cache:-$repo/.cache/reference}
 command=${LOCUS_COMMAND:-"$repo/bin/locus serve --dev --listen 127.0.0.1:PORT --plc-listen 127.0.0.1:0 --data-dir DATA"}
 seconds=8 rounds=1 clients=1,16,64 accounts=64 large=10000 only='' out=''
-workloads=create-account,create-session,get-record,list-records,create-record,apply-writes,put-record,delete-record,get-repo,upload-blob,get-blob
+workloads=create-account,create-session,get-record,list-records,create-record,apply-writes,put-record,delete-record,get-repo,upload-blob,get-blob,proxied,proxied-new
 
 die() { echo "bench-reference: $*" >&2; exit 1; }
 usage() { sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
@@ -115,6 +115,16 @@ await_http() { # url pid log
 }
 random_hex() { "$node" -p "require('crypto').randomBytes($1).toString('hex')"; }
 
+# What calls are handed on to. Its address is given to both servers before they start.
+start_upstream() { # sets upstream and upstream_did
+  local port
+  port=$(free_port)
+  upstream=http://127.0.0.1:$port upstream_did=did:web:127.0.0.1%3A$port
+  "$repo/bin/pdsbench" upstream --listen "127.0.0.1:$port" >/dev/null &
+  started+=($!)
+  await_http "$upstream/.well-known/did.json" $! /dev/null
+}
+
 start_reference() { # sets url and pids
   local data=$scratch/reference-$1 port plc
   mkdir -p "$data/blobs" "$data/tmp"
@@ -128,7 +138,8 @@ start_reference() { # sets url and pids
       PDS_DATA_DIRECTORY="$data" PDS_BLOBSTORE_DISK_LOCATION="$data/blobs" PDS_BLOBSTORE_DISK_TMP_LOCATION="$data/tmp" \
       PDS_DID_PLC_URL="http://localhost:$plc" PDS_DISABLE_SSRF_PROTECTION=true PDS_SERVICE_HANDLE_DOMAINS=.test \
       PDS_JWT_SECRET="$(random_hex 16)" PDS_ADMIN_PASSWORD="$(random_hex 16)" PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX="$(random_hex 32)" \
-      PDS_INVITE_REQUIRED=false PDS_RATE_LIMITS_ENABLED=false "$node" pds.mjs
+      PDS_INVITE_REQUIRED=false PDS_RATE_LIMITS_ENABLED=false \
+      PDS_BSKY_APP_VIEW_URL="$upstream" PDS_BSKY_APP_VIEW_DID="$upstream_did" "$node" pds.mjs
   ) >"$data/log" 2>&1 &
   started+=($!)
   pids=$! url=http://localhost:$port
@@ -161,6 +172,7 @@ load() { # name workload clients [options]
 measure() { # name round
   local few
   echo; echo "== $1, round $2"
+  start_upstream
   "start_$1" "$2"
   few=$(echo "$clients" | tr , '\n' | awk '$1 <= 4' | paste -sd, -)
   few=${few:-1}
@@ -178,6 +190,10 @@ measure() { # name round
       delete-record) load "$1" "$w" 16 "${many[@]}" --records 100 --warmup 0s ;;
       get-repo) # an account of its own, so that its size does not weigh on the other figures
         load "$1" "$w" "$few" --accounts 1 --accounts-file "$scratch/$1-$2-large.json" --records "$large" ;;
+      proxied | proxied-new) # large answers need no new token to be seen
+        local sizes=1000,50000,5000000
+        [ "$w" = proxied ] || sizes=1000
+        load "$1" "$w" "$clients" "${many[@]}" --upstream "$upstream" --answer-sizes "$sizes" ;;
       *) load "$1" "$w" "$clients" "${many[@]}" ;;
     esac
   done
