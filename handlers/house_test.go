@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/internal/fair"
+	"github.com/auroralocus/locus/internal/outbound"
 
 	"github.com/jackc/pgx/v5"
 
@@ -156,7 +157,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	log := slog.New(slog.NewTextHandler(h.log, nil))
 	h.http = httptest.NewUnstartedServer(h.listen())
 	h.plc = plcdir.New(h.db, h.clock.Now, false)
-	client := identity.NewHTTPClient(identity.Policy{AllowLoopback: true})
+	client := outbound.New(outbound.Policy{AllowLoopback: true})
 	h.documents = identity.NewResolver(identity.ResolverConfig{
 		Now: h.clock.Now, Log: log, HTTP: client, PLC: h.plc, DevHost: h.http.Listener.Addr().String(),
 	})

@@ -24,6 +24,7 @@ import (
 type appFlags struct {
 	dataFlags
 	originFlags
+	outsideFlags
 	Dev bool `help:"Refuse to work on anything but a development server's database."`
 }
 
@@ -40,7 +41,7 @@ func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname strin
 	}
 	var net network
 	if err == nil {
-		net, err = reach(facts, d, log)
+		net, err = f.reach(facts, d, log)
 	}
 	if err != nil {
 		stopDB()

@@ -4,8 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +36,9 @@ var mayImport = map[string][]string{
 	"internal/mail/mailtest": {}, // for tests: an SMTP server
 	"internal/vectors":       {}, // for tests: where the interop vectors are
 
+	"internal/outbound":         {}, // the way out: it knows addresses, not what is asked for
+	"internal/outbound/dnstest": {}, // for tests: a name server
+
 	// store
 	"schema":       {},
 	"db/controldb": {},
@@ -42,8 +49,8 @@ var mayImport = map[string][]string{
 
 	// domain
 	"internal/keyring":         {"internal/cache"},
-	"internal/identity":        {"internal/cache", "internal/syntax"},
-	"internal/identity/plcdir": {"db", "db/controldb", "internal/identity"}, // the built-in directory keeps its log in Postgres
+	"internal/identity":        {"internal/cache", "internal/outbound", "internal/syntax"}, // documents and handles are fetched
+	"internal/identity/plcdir": {"db", "db/controldb", "internal/identity"},                // the built-in directory keeps its log in Postgres
 	"internal/firehose":        {"internal/fair", "db", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"repo/repodb":              {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"internal/audit":           {"db/tenantdb"},       // a log: it knows nobody
@@ -55,7 +62,7 @@ var mayImport = map[string][]string{
 	"internal/blob/blobtest":   {},                                                                                                                       // for tests: an S3 server
 	"internal/account":         {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/auth":            {"internal/cache", "db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
-	"internal/proxy":           {"internal/auth", "internal/cache", "internal/fair", "db", "internal/identity", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
+	"internal/proxy":           {"internal/auth", "internal/cache", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
 	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"}, // mail that waits, in the tenant's schema
 
 	// acts
@@ -107,8 +114,8 @@ func TestImportsGoDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		name := strings.TrimPrefix(p.ImportPath, module)
-		if strings.HasPrefix(name, "openapi/clients/") || strings.HasPrefix(name, "internal/gen/") || name == "cmd/pdsbench" || name == "internal/attack" || strings.HasPrefix(name, "internal/bench") {
-			continue // tools: they stand outside the server
+		if tool(name) {
+			continue
 		}
 		seen++
 		allowed, known := mayImport[name]
@@ -135,6 +142,47 @@ func TestImportsGoDown(t *testing.T) {
 	}
 	if seen < 5 {
 		t.Fatalf("go list saw only %d packages", seen)
+	}
+}
+
+// tool tells the packages that stand outside the server.
+func tool(name string) bool {
+	return strings.HasPrefix(name, "openapi/clients/") || strings.HasPrefix(name, "internal/gen/") || name == "cmd/pdsbench" || name == "internal/attack" || strings.HasPrefix(name, "internal/bench")
+}
+
+// mayMakeClients says who makes HTTP clients: everybody else is handed one that outbound made.
+var mayMakeClients = []string{
+	"internal/outbound",
+	"internal/blob", // S3 is at the operator's own address, and its library brings the client
+}
+
+// TestClientsOnlyInOutbound: who could make a client of his own, or use the one without a guard, could be sent anywhere.
+func TestClientsOnlyInOutbound(t *testing.T) {
+	made := regexp.MustCompile(`http\.(Client|Transport)\{|new\(http\.(Client|Transport)\)|http\.(DefaultClient|DefaultTransport|Get|Head|Post|PostForm)\b|var \w+ http\.(Client|Transport)\b`)
+	root := filepath.Join("..", "..")
+	seen := 0
+	err := filepath.WalkDir(root, func(file string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || filepath.Ext(file) != ".go" || strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		room, err := filepath.Rel(root, filepath.Dir(file))
+		if err != nil {
+			return err
+		}
+		room = filepath.ToSlash(room)
+		above := strings.TrimSuffix(room, "/"+path.Base(room))
+		if tool(room) || slices.Contains(mayMakeClients, room) || slices.Contains(mayMakeClients, above) {
+			return nil
+		}
+		text, err := os.ReadFile(file)
+		if found := made.Find(text); found != nil {
+			t.Errorf("%s has %s: the way out is internal/outbound", file, found)
+		}
+		seen++
+		return err
+	})
+	if err != nil || seen < 100 {
+		t.Fatalf("%d files looked at: %v", seen, err)
 	}
 }
 

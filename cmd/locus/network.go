@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
+	"github.com/auroralocus/locus/internal/outbound"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -23,8 +25,17 @@ type network struct {
 	resolver identity.ResolverConfig
 }
 
-func reach(facts tenant.Deployment, d *db.DB, log *slog.Logger) (n network, err error) {
-	n.client = identity.NewHTTPClient(identity.Policy{AllowLoopback: facts.Development})
+// outsideFlags are what the operator allows of the network.
+type outsideFlags struct {
+	PrivateHosts string `placeholder:"LIST" help:"Hosts at private addresses that the server may call, in documents and as services: HOST:PORT (http and https), or networks like 10.1.0.0/16 (https only). All else that is not public stays refused; default: none." env:"LOCUS_PRIVATE_HOSTS"`
+}
+
+func (f outsideFlags) reach(facts tenant.Deployment, d *db.DB, log *slog.Logger) (n network, err error) {
+	private, err := outbound.ParsePrivate(f.PrivateHosts)
+	if err != nil {
+		return n, fmt.Errorf("--private-hosts or LOCUS_PRIVATE_HOSTS: %w", err)
+	}
+	n.client = outbound.New(outbound.Policy{AllowLoopback: facts.Development, Private: private})
 	n.resolver = identity.ResolverConfig{Now: time.Now, Log: log, HTTP: n.client}
 	if facts.PLCURL == "" {
 		n.builtIn = plcdir.New(d, time.Now, false)

@@ -37,6 +37,7 @@ type serveCmd struct {
 	dataFlags
 	originFlags
 	mailFlags
+	outsideFlags
 	Dev           bool   `help:"Development: built-in PLC directory, .test handles, tenants localhost and beta.localhost with an account in each, mail in the log, loopback only."`
 	Listen        string `placeholder:"ADDR" help:"Address to listen on; default: ${default}." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
 	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
@@ -117,7 +118,7 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.DevNames && !c.Dev {
 		log.Warn("names under .test and localhost are allowed (LOCUS_DEV_NAMES): nobody else can resolve them")
 	}
-	outside, err := reach(facts, d, log)
+	outside, err := c.reach(facts, d, log)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,8 @@
-// Package identity deals with DIDs and handles: their rules, their resolution
-// over the network, DID documents, and the operations that make and change a
-// did:plc. It also owns the HTTP client for addresses chosen by strangers
-// ([NewHTTPClient]).
+// Package identity deals with DIDs and handles: their rules, their resolution over the network, DID documents, and the
+// operations that make and change a did:plc.
 //
-// It knows no tenant and no database. Private keys are reached only through
-// [Signer]. The PLC directory is a [Directory]: the remote one here, the one of
-// dev mode in identity/plcdir.
+// It knows no tenant and no database. Private keys are reached only through [Signer]. The PLC directory is a [Directory]:
+// the remote one is here, the one of development servers in identity/plcdir.
 package identity
 
 import "errors"

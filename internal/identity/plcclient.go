@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/auroralocus/locus/internal/outbound"
 	"github.com/did-method-plc/go-didplc"
 )
 
@@ -78,12 +79,12 @@ func DialPLC(directory string) (*PLCClient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %q", ErrDirectoryURL, clean)
 	}
-	return NewPLCClient(clean, NewHTTPClient(Policy{Only: u})), nil
+	return NewPLCClient(clean, outbound.New(outbound.Policy{Only: u})), nil
 }
 
 // Ping asks whether a PLC directory answers there.
 func (p *PLCClient) Ping(ctx context.Context) error {
-	_, _, err := Fetch(ctx, p.http, p.url+"/_health", "application/json", maxPLCAnswer)
+	_, _, err := outbound.Fetch(ctx, p.http, p.url+"/_health", "application/json", maxPLCAnswer)
 	return err
 }
 
@@ -122,7 +123,7 @@ func (p *PLCClient) get(ctx context.Context, did, path, accept string) ([]byte, 
 	if err := CheckPLC(did); err != nil {
 		return nil, err
 	}
-	b, status, err := Fetch(ctx, p.http, p.url+"/"+did+path, accept, maxPLCAnswer)
+	b, status, err := outbound.Fetch(ctx, p.http, p.url+"/"+did+path, accept, maxPLCAnswer)
 	switch {
 	case err == nil:
 		return b, nil
@@ -161,7 +162,7 @@ func (p *PLCClient) Submit(ctx context.Context, did string, op didplc.Operation)
 	if err != nil {
 		return fmt.Errorf("submit PLC operation of %s: %w: %w", did, ErrDIDUnavailable, err)
 	}
-	answer, err := ReadBody(resp, maxPLCAnswer)
+	answer, err := outbound.ReadBody(resp, maxPLCAnswer)
 	if resp.StatusCode == http.StatusOK {
 		return nil // accepted, whatever became of the body
 	}

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/auroralocus/locus/internal/outbound"
 )
 
 // TestRedirectedHandle: a handle's host may send elsewhere, a few times; each hop is held to the rules of the first.
@@ -45,7 +47,7 @@ func TestRedirectedHandle(t *testing.T) {
 	_, host, _ = strings.Cut(web.Listener.Addr().String(), ":")
 	w := newWorld(t, func(c *ResolverConfig) {
 		c.DevHost = web.Listener.Addr().String()
-		c.HTTP = NewHTTPClient(Policy{AllowLoopback: true, Refuse: []netip.Prefix{netip.MustParsePrefix("::1/128")}})
+		c.HTTP = outbound.New(outbound.Policy{AllowLoopback: true, Refuse: []netip.Prefix{netip.MustParsePrefix("::1/128")}})
 		t.Cleanup(c.HTTP.CloseIdleConnections)
 	})
 	for handle, hopsTaken := range map[string]int{"one.test": 2, "relative.test": 2, "five.test": 6} {

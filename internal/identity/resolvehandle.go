@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/auroralocus/locus/internal/outbound"
 )
 
 // ResolveHandle finds the DID a handle leads to. The answer may be half a minute
@@ -86,23 +88,7 @@ func (r *Resolver) handleByDNS(ctx context.Context, h string) (string, error) {
 // maxRedirects is how often a handle's host may point elsewhere.
 const maxRedirects = 5
 
-// redirected is a client that follows redirects: each hop is held to the same
-// rules as the first request (https, public addresses).
 // spec: handle#https-well-known-method
-func redirected(c *http.Client) *http.Client {
-	if c == nil {
-		return nil
-	}
-	out := *c
-	out.CheckRedirect = func(_ *http.Request, via []*http.Request) error {
-		if len(via) > maxRedirects {
-			return fmt.Errorf("%w: more than %d redirects", ErrStatus, maxRedirects)
-		}
-		return nil
-	}
-	return &out
-}
-
 func (r *Resolver) handleByHTTP(ctx context.Context, h string) (string, error) {
 	const path = "/.well-known/atproto-did"
 	url := "https://" + h + path
@@ -114,7 +100,7 @@ func (r *Resolver) handleByHTTP(ctx context.Context, h string) (string, error) {
 		return "", fmt.Errorf("%w: %w", ErrHandleNotFound, err)
 	}
 	req.Host = h
-	body, _, err := do(r.web, req, "text/plain", maxHandleBody)
+	body, _, err := outbound.Do(r.web, req, "text/plain", maxHandleBody)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrHandleNotFound, err)
 	}

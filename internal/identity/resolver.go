@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/auroralocus/locus/internal/outbound"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -26,7 +27,7 @@ const (
 // ResolverConfig is what a [Resolver] needs.
 type ResolverConfig struct {
 	PLC  Directory
-	HTTP *http.Client     // made by [NewHTTPClient]
+	HTTP *http.Client     // made by [outbound.New]
 	DNS  *net.Resolver    // nil is the system's
 	Now  func() time.Time // required
 	Log  *slog.Logger     // told about failed background refreshes
@@ -78,9 +79,13 @@ func NewResolver(cfg ResolverConfig) *Resolver {
 	if cfg.DNS == nil {
 		cfg.DNS = net.DefaultResolver
 	}
+	var web *http.Client
+	if cfg.HTTP != nil {
+		web = outbound.Following(cfg.HTTP, maxRedirects)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Resolver{
-		cfg: cfg, cache: newDocCache(cfg.CacheBytes, cfg.Now), handles: newHandleCache(cfg.Now), web: redirected(cfg.HTTP),
+		cfg: cfg, cache: newDocCache(cfg.CacheBytes, cfg.Now), handles: newHandleCache(cfg.Now), web: web,
 		ctx: ctx, cancel: cancel,
 	}
 }
@@ -222,7 +227,7 @@ func (r *Resolver) askWeb(ctx context.Context, did string) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, status, err := Fetch(ctx, r.cfg.HTTP, base+"/.well-known/did.json", "application/did+ld+json, application/json", maxDocument)
+	b, status, err := outbound.Fetch(ctx, r.cfg.HTTP, base+"/.well-known/did.json", "application/did+ld+json, application/json", maxDocument)
 	switch {
 	case err == nil:
 		return ParseDocument(did, b)
@@ -245,7 +250,7 @@ func WebURL(did string, dev bool) (string, error) {
 		return "", fmt.Errorf("%w: a did:web is a host name without path or port", ErrDIDSyntax)
 	}
 	name, port, hasPort := cutPort(host)
-	if dev && isLocalhost(name) {
+	if dev && outbound.IsLocalhost(name) {
 		if strings.ContainsAny(name, "%:[]") {
 			return bad()
 		}
@@ -257,7 +262,7 @@ func WebURL(did string, dev bool) (string, error) {
 		}
 		return "http://" + name + ":" + port, nil
 	}
-	if hasPort || isLocalhost(name) {
+	if hasPort || outbound.IsLocalhost(name) {
 		return bad()
 	}
 	if _, err := NormalizeHandle(name); err != nil { // the rules of a host name with a dot
@@ -283,7 +288,7 @@ func IsService(did string) bool {
 	if host, ok := strings.CutPrefix(did, "did:web:"); ok {
 		name, port, hasPort := cutPort(host)
 		_, err := NormalizeHandle(name)
-		local := isLocalhost(name) && !strings.ContainsAny(name, "%:")
+		local := outbound.IsLocalhost(name) && !strings.ContainsAny(name, "%:")
 		_, bad := strconv.ParseUint(port, 10, 16)
 		return (err == nil || local) && (!hasPort || bad == nil)
 	}

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/outbound"
+	"github.com/auroralocus/locus/internal/outbound/dnstest"
 	"github.com/did-method-plc/go-didplc"
 )
 
@@ -40,11 +42,11 @@ func newWorld(t *testing.T, change func(*ResolverConfig)) *world {
 	t.Cleanup(plc.Close)
 	web := httptest.NewServer(http.HandlerFunc(w.serveWeb))
 	t.Cleanup(web.Close)
-	hc := NewHTTPClient(Policy{AllowLoopback: true})
+	hc := outbound.New(outbound.Policy{AllowLoopback: true})
 	t.Cleanup(hc.CloseIdleConnections)
 	cfg := ResolverConfig{
 		PLC: NewPLCClient(plc.URL, hc), HTTP: hc, Now: w.clock, DevHost: web.Listener.Addr().String(),
-		DNS: newDNS(t, func(name string, qtype uint16) (out [][]byte) {
+		DNS: dnstest.New(t, func(name string, qtype uint16) (out [][]byte) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			for _, s := range w.txt[name] {
@@ -291,7 +293,7 @@ func TestResolveWeb(t *testing.T) {
 	w.set(func() {
 		w.hosts["gamma.localhost:"+port+"/.well-known/did.json"], w.now = strings.Repeat(" ", maxDocument+1), w.now.Add(failKept)
 	})
-	if _, err := w.resolver.Resolve(t.Context(), Asker{}, other); !errors.Is(err, ErrTooBig) {
+	if _, err := w.resolver.Resolve(t.Context(), Asker{}, other); !errors.Is(err, outbound.ErrTooBig) {
 		t.Errorf("a huge document: %v", err)
 	}
 	for did, want := range map[string]error{"did:key:zabc": ErrDIDMethod, "did:plc:short": ErrDIDSyntax, "nonsense": ErrDIDSyntax, "did:web:a:b": ErrDIDSyntax} {
@@ -410,7 +412,9 @@ func TestSubmitErrors(t *testing.T) {
 		_, _ = rw.Write([]byte(body.Load().(string)))
 	}))
 	defer srv.Close()
-	p := NewPLCClient(srv.URL+"/", client(t, Policy{AllowLoopback: true}))
+	hc := outbound.New(outbound.Policy{AllowLoopback: true})
+	t.Cleanup(hc.CloseIdleConnections)
+	p := NewPLCClient(srv.URL+"/", hc)
 	sig := "x"
 	op := &didplc.TombstoneOp{Type: "plc_tombstone", Prev: "x", Sig: &sig}
 	for _, c := range []struct {

@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/outbound"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -160,7 +160,7 @@ func (p *Proxy) do(ctx context.Context, c *Call, leave func()) (*Answer, error) 
 
 // outcomeOf is what a failure says of a host: what the guard refuses says nothing.
 func outcomeOf(err error) outcome {
-	if errors.Is(err, identity.ErrUnsafeAddress) {
+	if errors.Is(err, outbound.ErrUnsafeAddress) {
 		return nothing
 	}
 	return silent

@@ -22,6 +22,7 @@ import (
 
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/outbound"
 	"github.com/auroralocus/locus/internal/vectors"
 )
 
@@ -50,7 +51,7 @@ func serve(t *testing.T, limits bool) (*Directory, *identity.PLCClient, string, 
 	d := New(dbtest.New(t), c.now, limits)
 	srv := httptest.NewServer(d.Handler("test", slog.New(slog.NewTextHandler(t.Output(), nil))))
 	t.Cleanup(srv.Close)
-	hc := identity.NewHTTPClient(identity.Policy{AllowLoopback: true})
+	hc := outbound.New(outbound.Policy{AllowLoopback: true})
 	t.Cleanup(hc.CloseIdleConnections)
 	return d, identity.NewPLCClient(srv.URL, hc), srv.URL, c
 }

@@ -1,4 +1,4 @@
-package identity
+package outbound
 
 import (
 	"context"
@@ -10,61 +10,18 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-)
 
-func TestAddresses(t *testing.T) {
-	public := []string{
-		"1.1.1.1", "8.8.8.8", "11.0.0.1", "100.63.255.255", "100.128.0.1", "172.15.255.255", "172.32.0.1", "192.167.1.1",
-		"198.17.0.1", "198.20.0.1", "223.255.255.255", "2606:4700:4700::1111", "2a00:1450::1", "2001:200::1", "::ffff:1.1.1.1",
-	}
-	private := []string{
-		"0.0.0.0", "0.1.2.3", "10.0.0.1", "10.255.255.255", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.255.254",
-		"169.254.0.1", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1", "192.0.0.192", "192.0.2.1",
-		"192.88.99.1", "192.168.1.1", "198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.1", "224.0.0.1",
-		"239.255.255.255", "240.0.0.1", "255.255.255.255",
-		"::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::ffff:0:0",
-		"64:ff9b::7f00:1", "64:ff9b:1::a00:1", "100::1", "2001::1", "2001:0:7f00:1::", "2001:db8::1", "2002:7f00:1::1",
-		"2002:a9fe:a9fe::1", "3fff::1", "fc00::1", "fd00:ec2::254", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "5f00::1",
-		"2606:4700:4700::1111%eth0",
-	}
-	var prod Policy
-	for _, list := range []struct {
-		addrs []string
-		ok    bool
-	}{{public, true}, {private, false}} {
-		for _, s := range list.addrs {
-			a := netip.MustParseAddr(s)
-			if IsPublicUnicast(a) != list.ok {
-				t.Errorf("%s: public is %v", s, !list.ok)
-			}
-			if err := prod.Check(netip.AddrPortFrom(a, 443)); (err == nil) != list.ok || (err != nil && !errors.Is(err, ErrUnsafeAddress)) {
-				t.Errorf("%s: %v", s, err)
-			}
-		}
-	}
-	if IsPublicUnicast(netip.Addr{}) {
-		t.Error("no address is public")
-	}
-	dev := Policy{AllowLoopback: true, Ports: []uint16{8443}, Refuse: prefixes("1.1.1.0/24", "127.0.0.9/32")}
-	for s, ok := range map[string]bool{
-		"127.0.0.1:2583": true, "[::1]:25": true, "[::ffff:127.0.0.1]:80": true, "127.0.0.9:80": false,
-		"10.0.0.1:443": false, "169.254.169.254:443": false, "8.8.8.8:443": true, "8.8.8.8:8443": true,
-		"8.8.8.8:22": false, "8.8.8.8:80": false, "1.1.1.1:443": false, "[::ffff:1.1.1.1]:443": false,
-	} {
-		if err := dev.Check(netip.MustParseAddrPort(s)); (err == nil) != ok {
-			t.Errorf("%s: %v", s, err)
-		}
-	}
-}
+	"github.com/auroralocus/locus/internal/outbound/dnstest"
+)
 
 func client(t *testing.T, p Policy) *http.Client {
 	t.Helper()
-	c := NewHTTPClient(p)
+	c := New(p)
 	t.Cleanup(c.CloseIdleConnections)
 	return c
 }
@@ -120,8 +77,8 @@ func TestDNSRebinding(t *testing.T) {
 	defer srv.Close()
 	port := uint16(srv.Listener.Addr().(*net.TCPAddr).Port)
 	var asked atomic.Int64
-	dns := newDNS(t, func(name string, qtype uint16) (answer [][]byte) {
-		if qtype != typeA {
+	dns := dnstest.New(t, func(name string, qtype uint16) (answer [][]byte) {
+		if qtype != dnstest.TypeA {
 			return nil
 		}
 		if asked.Add(1) == 1 {
@@ -229,5 +186,55 @@ func TestCertificatesCount(t *testing.T) {
 	var cert *tls.CertificateVerificationError
 	if _, _, err := Fetch(t.Context(), c, srv.URL, "*/*", 100); !errors.As(err, &cert) {
 		t.Error(err)
+	}
+}
+
+// TestConnectionsKept: of one host no more connections are kept than the policy says.
+func TestConnectionsKept(t *testing.T) {
+	var open atomic.Int64
+	var together sync.WaitGroup
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		together.Done()
+		together.Wait()
+	}))
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		switch s {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed:
+			open.Add(-1)
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	c := client(t, Policy{AllowLoopback: true, IdlePerHost: 2})
+	together.Add(6)
+	var calls sync.WaitGroup
+	for range 6 {
+		calls.Go(func() {
+			if _, _, err := Fetch(t.Context(), c, srv.URL, "*/*", 100); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
+	for deadline := time.Now().Add(10 * time.Second); open.Load() != 2 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if open.Load() != 2 {
+		t.Errorf("%d connections are kept", open.Load())
+	}
+}
+
+// TestAsSent: an answer that is handed on keeps its encoding.
+func TestAsSent(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = io.WriteString(w, r.Header.Get("Accept-Encoding")+"!")
+	}))
+	defer srv.Close()
+	got, _, err := Fetch(t.Context(), client(t, Policy{AllowLoopback: true, AsSent: true}), srv.URL, "*/*", 100)
+	if err != nil || string(got) != "!" {
+		t.Errorf("%q, %v", got, err)
 	}
 }

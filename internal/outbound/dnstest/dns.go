@@ -1,4 +1,5 @@
-package identity
+// Package dnstest is a name server for tests.
+package dnstest
 
 import (
 	"context"
@@ -8,16 +9,15 @@ import (
 	"testing"
 )
 
-// Record types of the test's name server.
+// Record types that it answers.
 const (
-	typeA   = 1
-	typeTXT = 16
+	TypeA   = 1
+	TypeTXT = 16
 )
 
-// newDNS runs a name server on loopback and returns a resolver that asks it.
-// answer gives the record data for a name (lower case, without the final dot);
-// nil means that there is no such name.
-func newDNS(t *testing.T, answer func(name string, qtype uint16) [][]byte) *net.Resolver {
+// New runs a name server on loopback and returns a resolver that asks it. answer gives the record data for a name (lower
+// case, without the final dot); nil means that there is no such name.
+func New(t testing.TB, answer func(name string, qtype uint16) [][]byte) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -36,8 +36,8 @@ func newDNS(t *testing.T, answer func(name string, qtype uint16) [][]byte) *net.
 			if err != nil {
 				return
 			}
-			if reply := dnsReply(buf[:n], answer); reply != nil {
-				_, _ = conn.WriteTo(reply, from)
+			if r := reply(buf[:n], answer); r != nil {
+				_, _ = conn.WriteTo(r, from)
 			}
 		}
 	}()
@@ -47,7 +47,7 @@ func newDNS(t *testing.T, answer func(name string, qtype uint16) [][]byte) *net.
 	}}
 }
 
-func dnsReply(q []byte, answer func(string, uint16) [][]byte) []byte {
+func reply(q []byte, answer func(string, uint16) [][]byte) []byte {
 	if len(q) < 17 {
 		return nil
 	}
@@ -68,7 +68,7 @@ func dnsReply(q []byte, answer func(string, uint16) [][]byte) []byte {
 	r = append(r, 0x81, 0x80|rcode, 0, 1, 0, byte(len(records)), 0, 0, 0, 0)
 	r = append(r, q[12:end]...)
 	for _, data := range records {
-		if qtype == typeTXT {
+		if qtype == TypeTXT {
 			data = append([]byte{byte(len(data))}, data...)
 		}
 		r = append(r, 0xc0, 12, 0, byte(qtype), 0, 1, 0, 0, 0, 0, 0, byte(len(data)))
