@@ -49,8 +49,10 @@ func (op *operation) takesText() string {
 			return "refresh, also expired"
 		}
 		return "refresh"
-	case "service":
-		return "svc"
+	case "newcomer":
+		return "none, svc with a DID"
+	case "overseen":
+		return op.accept.String() + ", mod svc with did"
 	case "operator":
 		if op.role <= auth.RoleModerator {
 			return "operator: " + op.role.String() + ", mod svc"

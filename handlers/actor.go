@@ -14,7 +14,7 @@ type actorMethods struct {
 }
 
 func (m actorMethods) register(g *group) {
-	account(g, query("app.bsky.actor.getPreferences").takes(auth.Std|auth.OrTakendown).answers(rowsAnswer/4).orModeration(), mayReadPreferences, m.getPreferences)
+	overseen(g, query("app.bsky.actor.getPreferences").takes(auth.Std|auth.OrTakendown).answers(rowsAnswer/4), mayReadPreferences, m.getPreferences, m.getPreferencesOf)
 	account(g, procedure("app.bsky.actor.putPreferences").takes(auth.Std|auth.NoTakedown), mayWritePreferences, m.putPreferences)
 }
 

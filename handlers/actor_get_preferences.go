@@ -5,13 +5,23 @@ import (
 
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// getPreferences gives the caller's preferences; personal details with the main password only. The moderation service
-// asks with ?did=, which no lexicon has, and gets them as an app would.
+// getPreferences gives the caller's preferences; personal details with the main password only.
 // spec: lexicon app.bsky.actor.getPreferences
 func (m actorMethods) getPreferences(ctx context.Context, c accountCaller, _ *actorGetPreferencesInput) (*actorGetPreferencesOutput, error) {
-	items, err := accounts.Preferences(ctx, m.db.Tenant(c.Tenant.Schema).Q(), m.now(), c.AID, c.Scope == auth.ScopeAccess)
+	return m.preferences(ctx, c.Tenant, c.AID, c.Scope == auth.ScopeAccess)
+}
+
+// getPreferencesOf gives the moderation service an account's preferences as an app would get them. It asks with ?did=,
+// which no lexicon has.
+func (m actorMethods) getPreferencesOf(ctx context.Context, c moderatorCaller, _ *actorGetPreferencesInput) (*actorGetPreferencesOutput, error) {
+	return m.preferences(ctx, c.Tenant, c.About.AID, false)
+}
+
+func (m actorMethods) preferences(ctx context.Context, t *tenant.Tenant, aid int64, whole bool) (*actorGetPreferencesOutput, error) {
+	items, err := accounts.Preferences(ctx, m.db.Tenant(t.Schema).Q(), m.now(), aid, whole)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,7 @@ func TestAnswers(t *testing.T) {
 		{"stream to the operator", "GET", "/xrpc/com.atproto.sync.getRepo?did=did:plc:alice", "", []string{"Authorization: Basic right"}, `hidden archive of did:plc:alice`},
 		{"refresh, expired", "POST", "/xrpc/com.atproto.server.deleteSession", "", []string{"Authorization: Bearer past"}, ``},
 		{"operator", "POST", "/xrpc/com.atproto.server.createInviteCode", `{"useCount":1}`, []string{jsonBody, "Authorization: Basic right"}, `{"code":"admin"}`},
-		{"service", "POST", "/xrpc/com.atproto.repo.importRepo", "archive", []string{"Content-Type: application/vnd.ipld.car"}, ``},
+		{"archive", "POST", "/xrpc/com.atproto.repo.importRepo", "archive", []string{"Content-Type: application/vnd.ipld.car"}, ``},
 		{"upload", "POST", "/xrpc/com.atproto.repo.uploadBlob", "12345", []string{"Content-Type: image/png", asAlice}, `{"blob":{"$type":"blob","ref":{"$link":""},"mimeType":"image/png","size":5}}`},
 	} {
 		t.Run(tt.what, func(t *testing.T) {

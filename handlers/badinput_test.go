@@ -29,7 +29,7 @@ func (h *house) sorted() []string {
 // credentials are what a call of a method needs to be let in.
 func (h *house) credentials(nsid string, u *user) string {
 	switch h.server.ops[nsid].class {
-	case "account", "viewer":
+	case "account", "overseen", "viewer":
 		return bearer(u.access)
 	case "refresh":
 		return bearer(u.refresh)

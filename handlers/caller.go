@@ -39,9 +39,17 @@ type (
 		auth.Refresh
 	}
 
-	serviceCaller struct {
+	// ownerCaller brings a DID that is its own: its key signed the token.
+	ownerCaller struct {
 		visitor
 		auth.Service
+	}
+
+	// moderatorCaller is the tenant's moderation service, which asks about an account.
+	moderatorCaller struct {
+		visitor
+		auth.Service
+		About auth.Account
 	}
 
 	operatorCaller struct {
@@ -65,12 +73,11 @@ type authenticator interface {
 	Hosted(ctx context.Context, t *tenant.Tenant, did string, accept auth.Accept) (auth.Account, error)
 }
 
-// serviceAuthenticator checks the token another service's call carries; method is the NSID it must be for. Service is
-// Read, which asks nobody, and Prove, which may go to the network, in one.
+// serviceAuthenticator checks the token another service's call carries; method is the NSID it must be for. Read asks
+// nobody, Prove may go to the network.
 type serviceAuthenticator interface {
 	Read(t *tenant.Tenant, authorization, method string) (auth.Claim, error)
 	Prove(ctx context.Context, who identity.Asker, c auth.Claim) (auth.Service, error)
-	Service(ctx context.Context, who identity.Asker, t *tenant.Tenant, authorization, method string) (auth.Service, error)
 }
 
 // path is whom what the request takes of anything shared is counted for.

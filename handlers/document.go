@@ -61,8 +61,10 @@ func (op *operation) huma() huma.Operation {
 		}
 	case "refresh":
 		h.Security = []map[string][]string{{"refresh": {}}}
-	case "service":
-		h.Security = []map[string][]string{{"service": {}}}
+	case "overseen":
+		h.Security = []map[string][]string{{"session": {}}, {"service": {}}}
+	case "newcomer":
+		h.Security = []map[string][]string{{}, {"service": {}}}
 	case "operator":
 		h.Security = []map[string][]string{{"operator": {}}}
 	case "viewer":
@@ -104,8 +106,10 @@ func (op *operation) describe() string {
 		s = "For signed-in accounts (" + op.accept.String() + ")."
 	case "refresh":
 		s = "Takes the refresh token."
-	case "service":
-		s = "Called by other services."
+	case "overseen":
+		s = "For signed-in accounts (" + op.accept.String() + "), and for the moderation service of this server, which names an account with the parameter did."
+	case "newcomer":
+		s = "Anybody may call this. Who brings a DID proves to have it with a service token, signed by its key for this method."
 	case "operator":
 		s = "For the operator of this server."
 	}

@@ -63,10 +63,6 @@ func (w *witness) Prove(_ context.Context, _ identity.Asker, c auth.Claim) (auth
 	return auth.Service{Issuer: c.Issuer}, nil
 }
 
-func (w *witness) Service(_ context.Context, _ identity.Asker, _ *tenant.Tenant, authorization, method string) (auth.Service, error) {
-	return auth.Service{Issuer: authorization, Method: method}, nil
-}
-
 func testDeps(w *witness) Deps {
 	alpha := &tenant.Tenant{ID: 1, Hostname: "alpha.test", ServiceDID: "did:web:alpha.test", HandleDomains: []string{"alpha.test"}}
 	return Deps{
@@ -192,7 +188,7 @@ func (m exampleMethods) createInviteCode(_ context.Context, c operatorCaller, in
 	return out, nil
 }
 
-func (m exampleMethods) importRepo(_ context.Context, c serviceCaller, in *repoImportRepoInput) (*repoImportRepoOutput, error) {
+func (m exampleMethods) importRepo(_ context.Context, _ visitor, in *repoImportRepoInput) (*repoImportRepoOutput, error) {
 	_, err := io.Copy(io.Discard, in.Stream())
 	return new(repoImportRepoOutput), err
 }
@@ -210,7 +206,7 @@ func registerExamples(g *group, d Deps) {
 	account(g, procedure("com.atproto.repo.uploadBlob").takes(auth.Std|auth.NoTakedown).bodyOf("blob_upload_limit", func(visitor) int64 { return 1000 }), anyOAuth, m.uploadBlob)
 	refresh(g, procedure("com.atproto.server.deleteSession").expired(), m.deleteSession)
 	operator(g, procedure("com.atproto.server.createInviteCode"), auth.RoleAdmin, m.createInviteCode)
-	service(g, procedure("com.atproto.repo.importRepo").noting("only a test"), m.importRepo)
+	public(g, procedure("com.atproto.repo.importRepo").noting("only a test"), m.importRepo)
 }
 
 func exampleServer(tb testing.TB) (*Server, *witness) {

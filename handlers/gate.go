@@ -19,8 +19,8 @@ import (
 	"github.com/auroralocus/locus/internal/limit"
 )
 
-// The gate: every XRPC method is registered by exactly one of public, viewer, account, refresh, service and
-// operator. Inside one call the order is parameters, caller, body, rule, handler: a malformed parameter beats
+// The gate: every XRPC method is registered by exactly one of public, newcomer, viewer, account, overseen, refresh
+// and operator. Inside one call the order is parameters, caller, body, rule, handler: a malformed parameter beats
 // a missing token, and a missing token beats a malformed body (spec: behaviour of the reference server).
 
 // kind is what a lexicon's main definition is.
@@ -59,7 +59,6 @@ type declaration struct {
 	accept     auth.Accept
 	expiredToo bool
 	services   bool // of account methods: other services may call them too
-	moderation bool // of account methods: the moderation service may, about any account
 	limit      int64
 	limitOf    func(visitor) int64
 	role       auth.Role // of operator methods
@@ -97,13 +96,6 @@ func (d declaration) sparing(of sparing) declaration {
 	return d
 }
 
-// orModeration makes an account method also take the moderation service's tokens for exactly this method, about the
-// account that the parameter did names.
-func (d declaration) orModeration() declaration {
-	d.moderation = true
-	return d.noting("mod svc with did")
-}
-
 // expired makes a refresh method take tokens past their time.
 func (d declaration) expired() declaration { d.expiredToo = true; return d }
 
@@ -131,7 +123,7 @@ type rule[I any] func(accountCaller, *I) error
 type operation struct {
 	declaration
 	lexiconMethod
-	class string          // public, viewer, account …
+	class string          // the registering function: public, viewer, account …
 	rule  string          // the rule's name
 	asked *lexicon.Method // what its requests must be
 	text  methodText
@@ -143,7 +135,7 @@ type operation struct {
 type group struct {
 	api         huma.API
 	auth        authenticator
-	services    serviceAuthenticator // nil: nothing may be registered by service
+	services    serviceAuthenticator // nil: no method may take service tokens
 	limits      *limit.Counter       // nil: nothing is counted
 	answers     *fair.Bytes
 	now         func() time.Time
@@ -175,7 +167,7 @@ func viewer[I, O any](g *group, d declaration, h func(context.Context, viewerCal
 			return v, nil
 		}
 		if scheme, _, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "basic") || auth.IsOperatorToken(header) {
-			if _, err := g.operatorOf(ctx, c, "", false); err != nil {
+			if _, _, err := g.operatorOf(ctx, c, "", false); err != nil {
 				return v, viewerError(err)
 			}
 			v.Operator = true
@@ -204,9 +196,6 @@ func account[I, O any](g *group, d declaration, may rule[I], h func(context.Cont
 		if d.services && auth.IsService(c.authorization()) {
 			return g.inTheNameOf(ctx, c, d)
 		}
-		if d.moderation && c.visitor().has("did") && auth.IsService(c.authorization()) {
-			return g.asModeration(ctx, c, d)
-		}
 		a, err := g.auth.Account(ctx, c.state.Tenant, c.authorization(), d.accept)
 		return accountCaller{c.visitor(), a}, err
 	}, may, h)
@@ -230,17 +219,86 @@ func (g *group) inTheNameOf(ctx context.Context, c *call, d declaration) (accoun
 	return accountCaller{c.visitor(), a}, nil
 }
 
-// asModeration establishes the account that the moderation service asks about. It is not the account: what only the
-// main password shows stays hidden.
-func (g *group) asModeration(ctx context.Context, c *call, d declaration) (accountCaller, error) {
-	if _, err := g.modService(ctx, c, d.nsid); err != nil {
+// newcomer registers a method that anybody may call, and otherwise who brings a DID and proves to have it: with a service
+// token for exactly this method, signed by the DID's key. Which of both a call is stands in its input, so here alone a
+// token is looked at behind the body. Each has a handler of its own.
+func newcomer[I, O any](g *group, d declaration, b bringing[I], h func(context.Context, visitor, *I) (*O, error), owner func(context.Context, ownerCaller, *I) (*O, error)) {
+	if g.services == nil {
+		panic(d.nsid + ": no authenticator for service tokens")
+	}
+	register(g, d, "newcomer", "", func(_ context.Context, c *call) (visitor, error) {
+		return c.visitor(), nil
+	}, nil, func(ctx context.Context, v visitor, in *I) (*O, error) {
+		did := b.DID(in)
+		if did == "" {
+			return h(ctx, v, in)
+		}
+		claim, err := g.services.Read(v.Tenant, v.Header("Authorization"), d.nsid)
+		if errors.Is(err, auth.ErrServiceMissing) || err == nil && claim.Issuer != did {
+			return nil, b.Missing(did)
+		}
+		if err != nil {
+			return nil, err
+		}
+		s, err := g.services.Prove(ctx, v.asker(), claim)
+		if err != nil {
+			return nil, b.Unproven(err)
+		}
+		return owner(ctx, ownerCaller{v, s}, in)
+	})
+}
+
+// bringing is how the input of a method brings a DID, and what who does not prove to have it is told.
+type bringing[I any] struct {
+	DID      func(*I) string         // "": none
+	Missing  func(did string) error  // there is no token of this DID's
+	Unproven func(cause error) error // the DID's document does not prove the token
+}
+
+// overseen registers a method for an account, and for the tenant's moderation service about the account that the
+// parameter did names: with a token for exactly this method. Each has a handler of its own.
+func overseen[I, O any](g *group, d declaration, may rule[I], h func(context.Context, accountCaller, *I) (*O, error), about func(context.Context, moderatorCaller, *I) (*O, error)) {
+	needAccept(d)
+	register(g, d, "overseen", ruleName(may), func(ctx context.Context, c *call) (accountOrModerator, error) {
+		var caller accountOrModerator
+		if c.visitor().has("did") && auth.IsService(c.authorization()) {
+			m, err := g.moderatorOf(ctx, c, d)
+			caller.moderator = &m
+			return caller, err
+		}
+		a, err := g.auth.Account(ctx, c.state.Tenant, c.authorization(), d.accept)
+		caller.account = &accountCaller{c.visitor(), a}
+		return caller, err
+	}, func(c accountOrModerator, in *I) error {
+		if c.account == nil {
+			return nil // the tenant named the service
+		}
+		return may(*c.account, in)
+	}, func(ctx context.Context, c accountOrModerator, in *I) (*O, error) {
+		if c.account == nil {
+			return about(ctx, *c.moderator, in)
+		}
+		return h(ctx, *c.account, in)
+	})
+}
+
+// accountOrModerator is one of the two.
+type accountOrModerator struct {
+	account   *accountCaller
+	moderator *moderatorCaller
+}
+
+// moderatorOf establishes the moderation service, and the account that it asks about.
+func (g *group) moderatorOf(ctx context.Context, c *call, d declaration) (moderatorCaller, error) {
+	s, err := g.modService(ctx, c, d.nsid)
+	if err != nil {
 		if e, _ := g.tables.translate(ctx, err); e.GetStatus() == http.StatusUnauthorized {
 			err = refuse(http.StatusUnauthorized, "UntrustedIss", "Untrusted issuer") // whatever is wrong with its token
 		}
-		return accountCaller{}, err
+		return moderatorCaller{}, err
 	}
 	a, err := g.auth.Hosted(ctx, c.state.Tenant, c.Query("did"), d.accept)
-	return accountCaller{c.visitor(), a}, err
+	return moderatorCaller{c.visitor(), s, a}, err
 }
 
 // refresh registers a method that takes a refresh token.
@@ -248,17 +306,6 @@ func refresh[I, O any](g *group, d declaration, h func(context.Context, refreshC
 	register(g, d, "refresh", "", func(ctx context.Context, c *call) (refreshCaller, error) {
 		r, err := g.auth.Refresh(ctx, c.state.Tenant, c.authorization(), d.expiredToo)
 		return refreshCaller{c.visitor(), r}, err
-	}, nil, h)
-}
-
-// service registers a method that another service calls with a token for exactly this method.
-func service[I, O any](g *group, d declaration, h func(context.Context, serviceCaller, *I) (*O, error)) {
-	if g.services == nil {
-		panic(d.nsid + ": no authenticator for service tokens")
-	}
-	register(g, d, "service", "", func(ctx context.Context, c *call) (serviceCaller, error) {
-		s, err := g.services.Service(ctx, c.visitor().asker(), c.state.Tenant, c.authorization(), d.nsid)
-		return serviceCaller{c.visitor(), s}, err
 	}, nil, h)
 }
 
@@ -271,11 +318,11 @@ func operator[I, O any](g *group, d declaration, role auth.Role, h func(context.
 	}
 	d.role = role
 	register(g, d, "operator", "", func(ctx context.Context, c *call) (operatorCaller, error) {
-		o, err := g.operatorOf(ctx, c, d.nsid, role <= auth.RoleModerator)
+		o, token, err := g.operatorOf(ctx, c, d.nsid, role <= auth.RoleModerator)
 		if err != nil {
 			return operatorCaller{}, err
 		}
-		caller := operatorCaller{c.visitor(), o, c.state.service}
+		caller := operatorCaller{c.visitor(), o, token}
 		if o.Role < role {
 			err := refuse(http.StatusForbidden, "Forbidden", "This method needs the role %s", role)
 			g.refusedAct(ctx, d, caller, nil, err)
@@ -393,7 +440,11 @@ func page(g *group, pattern string, h func(visitor, http.ResponseWriter, *http.R
 
 func answerPlain(h func(visitor, http.ResponseWriter, *http.Request) error, w http.ResponseWriter, r *http.Request) {
 	st := stateOf(r.Context())
-	if err := h(st.visitor(), w, r); err != nil {
+	switch err := h(st.visitor(), w, r).(type) {
+	case nil:
+	case *Error: // hides nothing
+		writeError(w, err)
+	default:
 		writeError(w, st.fail(err))
 	}
 }

@@ -70,7 +70,7 @@ func namespaces(g *group, d Deps) {
 	mail := tokenMail{d.DB, d.Sessions, d.Outbox, d.Now}
 	server := serverMethods{
 		acts: d.Acts, db: d.DB, keys: d.Keys, passwords: d.Passwords, sessions: d.Sessions, actors: d.Actors, documents: d.Documents,
-		repos: d.Repos, mail: mail, services: d.Services, guard: signinGuard{d.DB, d.Limits, d.Now, &underWay{n: map[string]int{}}}, now: d.Now, log: d.Log,
+		repos: d.Repos, mail: mail, guard: signinGuard{d.DB, d.Limits, d.Now, &underWay{n: map[string]int{}}}, now: d.Now, log: d.Log,
 	}
 	server.register(g)
 	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Blobs, d.Log}.register(g)

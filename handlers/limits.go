@@ -104,11 +104,17 @@ func (g *group) charge(ctx context.Context, c *call, op *operation, caller, in a
 	key := addressKey(c.visitor().Addr())
 	switch op.limits.by {
 	case byAccount:
-		a, ok := caller.(accountCaller)
-		if !ok {
+		switch a := caller.(type) {
+		case accountCaller:
+			key = a.DID
+		case accountOrModerator:
+			if a.account == nil {
+				return nil
+			}
+			key = a.account.DID
+		default:
 			return nil
 		}
-		key = a.DID
 	case byIdentifier:
 		if i, ok := in.(limitIdentifier); ok {
 			sum := sha256.Sum256([]byte(i.LimitIdentifier())) // may be long, and an address is nobody's business

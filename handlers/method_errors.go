@@ -47,7 +47,8 @@ var (
 
 // gateErrors are what a credential may be refused with, by the class of the method.
 var gateErrors = map[string][]errorKind{
-	"account": sessionErrors,
+	"account":  sessionErrors,
+	"overseen": sessionErrors,
 	"viewer": {
 		kindOf(http.StatusUnauthorized, "AuthenticationRequired"),
 		kindOf(http.StatusBadRequest, "ExpiredToken"),

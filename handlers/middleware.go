@@ -17,7 +17,6 @@ import (
 
 	"github.com/klauspost/compress/gzhttp"
 
-	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -45,7 +44,6 @@ type state struct {
 	hold    *fair.Hold    // the memory of the answer
 	body    *fair.Hold    // of a body that is unusually large
 	memory  *fair.Bytes   // what both are taken from
-	service *auth.Service // whose token made the caller an operator: the moderation service
 }
 
 func (s *state) visitor() visitor { return visitor{s.Tenant, s} }

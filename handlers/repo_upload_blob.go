@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 
 	"github.com/auroralocus/locus/internal/blob"
 )
@@ -20,7 +21,7 @@ func (m repoMethods) uploadBlob(ctx context.Context, c accountCaller, in *repoUp
 		ClearLocation: s.BlobClearLocation,
 		OnlyAwaited:   c.spared(),
 	}, in.Stream())
-	if err := c.settle(info.Awaited, err); err != nil {
+	if err := c.settle(info.Awaited, errors.Is(err, blob.ErrNotAwaited), err); err != nil {
 		return nil, err
 	}
 	out := new(repoUploadBlobOutput)

@@ -24,14 +24,13 @@ type serverMethods struct {
 	documents *identity.Resolver
 	repos     *repodb.Store
 	mail      tokenMail
-	services  serviceAuthenticator
 	guard     signinGuard
 	now       func() time.Time
 	log       *slog.Logger
 }
 
 func (m serverMethods) register(g *group) {
-	public(g, procedure("com.atproto.server.createAccount").noting("svc when it brings a DID"), m.createAccount)
+	newcomer(g, procedure("com.atproto.server.createAccount"), bringsDID, m.createAccount, m.createMovedAccount)
 	public(g, procedure("com.atproto.server.createSession"), m.createSession)
 	refresh(g, procedure("com.atproto.server.refreshSession"), m.refreshSession)
 	refresh(g, procedure("com.atproto.server.deleteSession").expired(), m.deleteSession)

@@ -7,15 +7,11 @@ import (
 	"github.com/auroralocus/locus/internal/act"
 )
 
-// createAccount makes an account with a new did:plc, its repository and its first session, or takes in one that moves
-// here with a DID of its own.
+// createAccount makes an account with a new did:plc, its repository and its first session.
 // spec: lexicon com.atproto.server.createAccount
 func (m serverMethods) createAccount(ctx context.Context, v visitor, in *serverCreateAccountInput) (*serverCreateAccountOutput, error) {
-	switch {
-	case in.Body.PlcOp != nil:
+	if in.Body.PlcOp != nil {
 		return nil, invalid("Unsupported input: plcOp")
-	case in.Body.DID != "":
-		return m.createMovedAccount(ctx, v, &in.Body)
 	}
 	made, err := m.acts.SignUp(ctx, v.Tenant, stranger(v), signupRequest(&in.Body))
 	if err != nil {

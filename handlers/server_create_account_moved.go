@@ -9,26 +9,26 @@ import (
 	"github.com/auroralocus/locus/internal/identity"
 )
 
-// createMovedAccount is createAccount with a DID of the caller's own, proven by a service token that the DID's key
-// signed.
+// createMovedAccount is createAccount for an account that moves here with its DID.
 // spec: account#account-migration
-func (m serverMethods) createMovedAccount(ctx context.Context, v visitor, in *serverCreateAccountInputBody) (*serverCreateAccountOutput, error) {
-	claim, err := m.services.Read(v.Tenant, v.Header("Authorization"), methodCreateAccount)
-	if errors.Is(err, auth.ErrServiceMissing) || err == nil && claim.Issuer != string(in.DID) {
-		return nil, refuse(http.StatusUnauthorized, "", "Missing auth to create account with did: %s", in.DID)
+func (m serverMethods) createMovedAccount(ctx context.Context, c ownerCaller, in *serverCreateAccountInput) (*serverCreateAccountOutput, error) {
+	if in.Body.PlcOp != nil {
+		return nil, invalid("Unsupported input: plcOp")
 	}
+	made, err := m.acts.MoveIn(ctx, c.Tenant, c.Service, stranger(c.visitor), signupRequest(&in.Body))
 	if err != nil {
 		return nil, err
 	}
-	caller, err := m.services.Prove(ctx, v.asker(), claim)
-	if err != nil {
-		return nil, unusableDID(err)
-	}
-	made, err := m.acts.MoveIn(ctx, v.Tenant, caller, stranger(v), signupRequest(in))
-	if err != nil {
-		return nil, err
-	}
-	return accountMade(made, m.didDoc(ctx, v.Tenant, made.DID)), nil
+	return accountMade(made, m.didDoc(ctx, c.Tenant, made.DID)), nil
+}
+
+// bringsDID is how createAccount is called with a DID.
+var bringsDID = bringing[serverCreateAccountInput]{
+	DID: func(in *serverCreateAccountInput) string { return string(in.Body.DID) },
+	Missing: func(did string) error {
+		return refuse(http.StatusUnauthorized, "", "Missing auth to create account with did: %s", did)
+	},
+	Unproven: unusableDID,
 }
 
 // unusableDID gives what the lexicon calls a DID that nobody can prove to have: its document names no key, or cannot be

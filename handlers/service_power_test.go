@@ -51,7 +51,7 @@ func TestPowerTakesTheMainPassword(t *testing.T) {
 
 	// Whatever this server lets its moderation service do is among what was just refused.
 	for nsid, op := range New(testDeps(new(witness))).ops {
-		if op.moderation || op.class == "operator" && op.role <= auth.RoleModerator {
+		if op.class == "overseen" || op.class == "operator" && op.role <= auth.RoleModerator {
 			if !needsMain(nsid) && !isProtected(nsid) && !moderationMethods[strings.ToLower(nsid)] {
 				t.Errorf("an app password of the moderation service makes tokens for %s", nsid)
 			}

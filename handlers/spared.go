@@ -2,10 +2,8 @@ package handlers
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/limit"
 )
 
@@ -54,13 +52,14 @@ func (c accountCaller) spared() bool {
 	return s != nil && s.beyond
 }
 
-// settle ends a call of a method that spares: served says that it did what the limit is not there for.
-func (c accountCaller) settle(served bool, err error) error {
+// settle ends a call of a method that spares, whose error is err: served says that it did what the limit is not there
+// for, wasted that it would have used the limit up.
+func (c accountCaller) settle(served, wasted bool, err error) error {
 	s := c.state.spare
 	switch {
 	case s == nil:
 		return err
-	case s.beyond && errors.Is(err, blob.ErrNotAwaited):
+	case s.beyond && wasted:
 		s.miss()
 		now := s.group.now()
 		t := s.state.Tenant
