@@ -2377,7 +2377,7 @@ type ClientInterface interface {
 
 	// AppBskyActorGetPreferences The account's private preferences.
 	//
-	// For signed-in accounts (std+td).
+	// For signed-in accounts (std+td), and for the moderation service of this server, which names an account with the parameter did.
 	//
 	// Corresponds with GET /xrpc/app.bsky.actor.getPreferences (the `AppBskyActorGetPreferences` operationId).
 	AppBskyActorGetPreferences(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2874,7 +2874,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerCreateAccountWithBody Open an account.
 	//
-	// Anybody may call this.
+	// Anybody may call this. Who brings a DID proves to have it with a service token, signed by its key for this method.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2883,7 +2883,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerCreateAccount Open an account.
 	//
-	// Anybody may call this.
+	// Anybody may call this. Who brings a DID proves to have it with a service token, signed by its key for this method.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3450,7 +3450,7 @@ type ClientInterface interface {
 
 // AppBskyActorGetPreferences The account's private preferences.
 //
-// For signed-in accounts (std+td).
+// For signed-in accounts (std+td), and for the moderation service of this server, which names an account with the parameter did.
 //
 // Corresponds with GET /xrpc/app.bsky.actor.getPreferences (the `AppBskyActorGetPreferences` operationId).
 func (c *Client) AppBskyActorGetPreferences(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4537,7 +4537,7 @@ func (c *Client) ComAtprotoServerConfirmEmail(ctx context.Context, body ComAtpro
 
 // ComAtprotoServerCreateAccountWithBody Open an account.
 //
-// Anybody may call this.
+// Anybody may call this. Who brings a DID proves to have it with a service token, signed by its key for this method.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4556,7 +4556,7 @@ func (c *Client) ComAtprotoServerCreateAccountWithBody(ctx context.Context, cont
 
 // ComAtprotoServerCreateAccount Open an account.
 //
-// Anybody may call this.
+// Anybody may call this. Who brings a DID proves to have it with a service token, signed by its key for this method.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10061,7 +10061,7 @@ type ClientWithResponsesInterface interface {
 
 	// AppBskyActorGetPreferencesWithResponse The account's private preferences.
 	//
-	// For signed-in accounts (std+td).
+	// For signed-in accounts (std+td), and for the moderation service of this server, which names an account with the parameter did.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10592,7 +10592,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerCreateAccountWithBodyWithResponse Open an account.
 	//
-	// Anybody may call this.
+	// Anybody may call this. Who brings a DID proves to have it with a service token, signed by its key for this method.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10601,7 +10601,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerCreateAccountWithResponse Open an account.
 	//
-	// Anybody may call this.
+	// Anybody may call this. Who brings a DID proves to have it with a service token, signed by its key for this method.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -15956,7 +15956,7 @@ func (r OrgAuroralocusServerSetEmailFactorResponse) ContentType() string {
 
 // AppBskyActorGetPreferencesWithResponse The account's private preferences.
 //
-// For signed-in accounts (std+td).
+// For signed-in accounts (std+td), and for the moderation service of this server, which names an account with the parameter did.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -16841,7 +16841,7 @@ func (c *ClientWithResponses) ComAtprotoServerConfirmEmailWithResponse(ctx conte
 
 // ComAtprotoServerCreateAccountWithBodyWithResponse Open an account.
 //
-// Anybody may call this.
+// Anybody may call this. Who brings a DID proves to have it with a service token, signed by its key for this method.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -16856,7 +16856,7 @@ func (c *ClientWithResponses) ComAtprotoServerCreateAccountWithBodyWithResponse(
 
 // ComAtprotoServerCreateAccountWithResponse Open an account.
 //
-// Anybody may call this.
+// Anybody may call this. Who brings a DID proves to have it with a service token, signed by its key for this method.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
