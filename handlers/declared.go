@@ -3,7 +3,6 @@ package handlers
 import (
 	"fmt"
 	"net/http"
-	"strings"
 )
 
 // errorKind is an error as clients tell it from others.
@@ -53,18 +52,30 @@ func (op *operation) tooLarge() string {
 	return nameOf(http.StatusRequestEntityTooLarge)
 }
 
-// errorsText is what the document says of a method's errors: those that are 400, and the others with their status.
+// errorsText is what the document says of a method's errors, each with when it happens: those that are 400, and the others
+// with their status.
 func (op *operation) errorsText() (of400, others string) {
-	var plain, rest []string
+	line := func(name, title string) string {
+		when := ""
+		if op.text.when != nil {
+			when = op.text.when(name)
+		}
+		return "\n- `" + title + "`: " + when
+	}
+	seen := map[errorKind]bool{}
 	for _, k := range op.declared() {
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
 		switch k.status {
 		case http.StatusBadRequest:
-			plain = append(plain, k.name)
+			of400 += line(k.name, k.name)
 		case 0:
-			rest = append(rest, k.name+" (a message of the stream)")
+			others += line(k.name, k.name) + " It is a message of the stream."
 		default:
-			rest = append(rest, k.String())
+			others += line(k.name, k.String())
 		}
 	}
-	return strings.Join(plain, ", "), strings.Join(rest, ", ")
+	return of400, others
 }

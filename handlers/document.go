@@ -38,14 +38,14 @@ func (op *operation) huma() huma.Operation {
 	if op.output != "" && op.output != "application/json" {
 		h.Responses["200"] = &huma.Response{Description: "OK", Content: binary(op.output)}
 	}
-	refused := &huma.Response{Description: "Refused.", Ref: ""}
+	refused := &huma.Response{Description: "Refused: the request is not as it should be."}
 	of400, others := op.errorsText()
 	if of400 != "" {
-		refused.Description = "Refused. Errors of this method: " + of400 + "."
+		refused.Description = "Refused. Errors of this method, beside those of every method:\n" + of400
 	}
 	other := "Any other error, in the same form."
 	if others != "" {
-		other += " Of this method: " + others + "."
+		other += " Errors of this method, beside those of every method:\n" + others
 	}
 	refused.Content = map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: errorRef}}}
 	h.Responses["400"] = refused
@@ -54,6 +54,8 @@ func (op *operation) huma() huma.Operation {
 		Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: errorRef}}},
 	}
 	switch op.class {
+	case "public":
+		h.Security = []map[string][]string{} // said, so that nobody takes it for forgotten
 	case "account":
 		h.Security = []map[string][]string{{"session": {}}}
 		if op.services {
@@ -105,7 +107,7 @@ func (op *operation) describe() string {
 	case "account":
 		s = "For signed-in accounts (" + op.accept.String() + ")."
 	case "refresh":
-		s = "Takes the refresh token."
+		s = "Takes the refresh token in place of the access token."
 	case "overseen":
 		s = "For signed-in accounts (" + op.accept.String() + "), and for the moderation service of this server, which names an account with the parameter did."
 	case "newcomer":
@@ -125,8 +127,8 @@ func newDocument() *huma.OpenAPI {
 		Info: &huma.Info{
 			Title:       "Aurora Locus",
 			Version:     documentVersion,
-			Description: "AT Protocol personal data server. Every answer of an error is {\"error\": name, \"message\": text}. The Host header decides which of the server's tenants a call is for.",
-			License:     &huma.License{Name: "MIT"},
+			License:     &huma.License{Name: "MIT", Identifier: "MIT"},
+			Contact:     &huma.Contact{Name: "Aurora Locus", URL: "https://github.com/auroralocus/locus"},
 		},
 		Servers: []*huma.Server{{URL: "/"}},
 		Components: &huma.Components{

@@ -47,13 +47,14 @@ type tables struct {
 	Limits       map[string]limitRule
 	Errors       map[string][]errorKind // that the lexicons do not name
 	Summaries    map[string]string      // one line each, for the document
+	Words        words                  // everything else that the document says
 	Translations []translation          // the first match counts; what is not in it is 500 and says nothing
 
 	rare []error // of the translations, those of which the log has one line a minute
 }
 
 func (t *tables) text(nsid string) methodText {
-	return methodText{summary: t.Summaries[nsid], errors: t.Errors[nsid]}
+	return methodText{summary: t.Summaries[nsid], errors: t.Errors[nsid], when: func(name string) string { return t.Words.when(nsid, name) }}
 }
 
 // Server answers HTTP for all tenants.
@@ -113,6 +114,7 @@ func newServer(c engineConfig, register func(*group)) *Server {
 	})
 	register(g)
 	finishDocument(s.api.OpenAPI())
+	s.tables.Words.describe(s.api.OpenAPI())
 	s.mux.HandleFunc("/xrpc/", s.unrouted)
 	s.mux.HandleFunc("/", notFound)
 	return s

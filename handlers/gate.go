@@ -71,7 +71,8 @@ type declaration struct {
 // methodText is what the tables say of a method to its readers.
 type methodText struct {
 	summary string
-	errors  []errorKind // that the lexicon does not name
+	errors  []errorKind              // that the lexicon does not name
+	when    func(name string) string // when an error happens, in words
 }
 
 // query declares a method that is called by GET.

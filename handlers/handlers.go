@@ -95,7 +95,7 @@ func New(d Deps) *Server { return assemble(d, namespaces) }
 func assemble(d Deps, register func(*group, Deps)) *Server {
 	c := engineConfig{
 		Log: d.Log, Now: d.Now, ByHost: d.ByHost, Auth: d.Auth, Services: d.Services, Tenants: d.Tenants, Limits: d.Limits, Answers: d.Answers, Proxies: d.Proxies, RefusedCaller: d.refusedCaller,
-		Tables: tables{Lexicons: lexicons, Limits: limitRules, Errors: moreErrors, Summaries: summaries, Translations: translations},
+		Tables: tables{Lexicons: lexicons, Limits: limitRules, Errors: moreErrors, Summaries: summaries, Words: documentWords, Translations: translations},
 	}
 	if sa, ok := d.Auth.(serviceAuthenticator); ok && c.Services == nil {
 		c.Services = sa

@@ -1793,7 +1793,7 @@ func (v adminGetSubjectStatusSubject) MarshalJSONTo(enc *jsontext.Encoder) error
 }
 
 func (adminGetSubjectStatusSubject) Schema(r huma.Registry) *huma.Schema {
-	return unionSchema(false,
+	return unionSchema(
 		unionVariant[adminDefsRepoRef](r, "com.atproto.admin.defs#repoRef"),
 		unionVariant[repoStrongRef](r, "com.atproto.repo.strongRef"),
 		unionVariant[adminDefsRepoBlobRef](r, "com.atproto.admin.defs#repoBlobRef"),
@@ -1843,7 +1843,7 @@ func (v adminUpdateSubjectStatusSubject) MarshalJSONTo(enc *jsontext.Encoder) er
 }
 
 func (adminUpdateSubjectStatusSubject) Schema(r huma.Registry) *huma.Schema {
-	return unionSchema(false,
+	return unionSchema(
 		unionVariant[adminDefsRepoRef](r, "com.atproto.admin.defs#repoRef"),
 		unionVariant[repoStrongRef](r, "com.atproto.repo.strongRef"),
 		unionVariant[adminDefsRepoBlobRef](r, "com.atproto.admin.defs#repoBlobRef"),
@@ -1887,7 +1887,7 @@ func (v moderationCreateReportSubject) MarshalJSONTo(enc *jsontext.Encoder) erro
 }
 
 func (moderationCreateReportSubject) Schema(r huma.Registry) *huma.Schema {
-	return unionSchema(false,
+	return unionSchema(
 		unionVariant[adminDefsRepoRef](r, "com.atproto.admin.defs#repoRef"),
 		unionVariant[repoStrongRef](r, "com.atproto.repo.strongRef"),
 	)
@@ -1932,7 +1932,7 @@ func (v repoApplyWritesWrite) MarshalJSONTo(enc *jsontext.Encoder) error {
 }
 
 func (repoApplyWritesWrite) Schema(r huma.Registry) *huma.Schema {
-	return unionSchema(true,
+	return unionSchema(
 		unionVariant[repoApplyWritesCreate](r, "com.atproto.repo.applyWrites#create"),
 		unionVariant[repoApplyWritesUpdate](r, "com.atproto.repo.applyWrites#update"),
 		unionVariant[repoApplyWritesDelete](r, "com.atproto.repo.applyWrites#delete"),
@@ -1978,7 +1978,7 @@ func (v repoApplyWritesResult) MarshalJSONTo(enc *jsontext.Encoder) error {
 }
 
 func (repoApplyWritesResult) Schema(r huma.Registry) *huma.Schema {
-	return unionSchema(true,
+	return unionSchema(
 		unionVariant[repoApplyWritesCreateResult](r, "com.atproto.repo.applyWrites#createResult"),
 		unionVariant[repoApplyWritesUpdateResult](r, "com.atproto.repo.applyWrites#updateResult"),
 		unionVariant[repoApplyWritesDeleteResult](r, "com.atproto.repo.applyWrites#deleteResult"),
@@ -2022,7 +2022,7 @@ func (v tempCheckHandleAvailabilityResult) MarshalJSONTo(enc *jsontext.Encoder) 
 }
 
 func (tempCheckHandleAvailabilityResult) Schema(r huma.Registry) *huma.Schema {
-	return unionSchema(false,
+	return unionSchema(
 		unionVariant[tempCheckHandleAvailabilityResultAvailable](r, "com.atproto.temp.checkHandleAvailability#resultAvailable"),
 		unionVariant[tempCheckHandleAvailabilityResultUnavailable](r, "com.atproto.temp.checkHandleAvailability#resultUnavailable"),
 	)

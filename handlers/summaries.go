@@ -81,6 +81,7 @@ var summaries = map[string]string{
 	"com.atproto.sync.listReposByCollection":            "The repositories that have records of a collection.",
 	"com.atproto.sync.notifyOfUpdate":                   "Tell a relay that this host has news.",
 	"com.atproto.sync.requestCrawl":                     "Ask a relay to follow a host.",
+	"com.atproto.sync.subscribeRepos":                   "Follow every change of every repository hosted here.",
 	"com.atproto.temp.addReservedHandle":                "Keep a handle from being taken.",
 	"com.atproto.temp.checkHandleAvailability":          "Whether a handle is free, with suggestions.",
 	"com.atproto.temp.checkSignupQueue":                 "Where a queued sign-up stands.",

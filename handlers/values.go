@@ -177,18 +177,10 @@ func unionVariant[T any](r huma.Registry, name string) variant {
 	return variant{name, schemaPrefix + component}
 }
 
-// unionSchema tells variants apart by $type. An open union also takes any object with a $type.
-func unionSchema(closed bool, variants ...variant) *huma.Schema {
+// unionSchema tells variants apart by $type. Of an open union too it names the variants that this server knows: others it
+// refuses or never sends, and generators make types of it.
+func unionSchema(variants ...variant) *huma.Schema {
 	s := &huma.Schema{}
-	if !closed {
-		for _, v := range variants {
-			s.AnyOf = append(s.AnyOf, &huma.Schema{Ref: v.ref})
-		}
-		s.AnyOf = append(s.AnyOf, &huma.Schema{Type: huma.TypeObject, Required: []string{"$type"}, Properties: map[string]*huma.Schema{
-			"$type": {Type: huma.TypeString},
-		}})
-		return s
-	}
 	s.Discriminator = &huma.Discriminator{PropertyName: "$type", Mapping: map[string]string{}}
 	for _, v := range variants {
 		s.OneOf = append(s.OneOf, &huma.Schema{Ref: v.ref})

@@ -105,7 +105,7 @@ func (g *generator) union(id, name string, d *def) (string, error) {
 	fmt.Fprintf(&g.tail, "// %s is a union: at most one member is set.\ntype %s struct {\n%s%s}\n\n", name, name, fields.String(), other)
 	fmt.Fprintf(&g.tail, "func (v *%s) UnmarshalJSONFrom(dec *jsontext.Decoder) error {\nraw, name, err := readUnion(dec)\nif err != nil { return err }\nswitch name {\n%s}\n%s\n}\n\n", name, reading.String(), otherRead)
 	fmt.Fprintf(&g.tail, "func (v %s) MarshalJSONTo(enc *jsontext.Encoder) error {\nswitch {\n%s%s}\nreturn errEmptyUnion\n}\n\n", name, writing.String(), otherWrite)
-	fmt.Fprintf(&g.tail, "func (%s) Schema(r huma.Registry) *huma.Schema {\nreturn unionSchema(%v,\n%s)\n}\n\n", name, d.Closed, schema.String())
+	fmt.Fprintf(&g.tail, "func (%s) Schema(r huma.Registry) *huma.Schema {\nreturn unionSchema(\n%s)\n}\n\n", name, schema.String())
 	return name, nil
 }
 

@@ -190,6 +190,7 @@ func (e OrgAuroralocusAdminListUsageParamsSort) Valid() bool {
 
 // AccountStatusOutputBody defines model for AccountStatusOutputBody.
 type AccountStatusOutputBody struct {
+	// Activated Whether the account is active.
 	Activated bool `json:"activated"`
 
 	// BlobBytes What the account's files take, in bytes.
@@ -202,223 +203,327 @@ type AccountStatusOutputBody struct {
 	ExpectedBlobs int64 `json:"expectedBlobs"`
 
 	// ImportedBlobs Files that are here.
-	ImportedBlobs      int64  `json:"importedBlobs"`
-	IndexedRecords     int64  `json:"indexedRecords"`
-	PrivateStateValues int64  `json:"privateStateValues"`
-	RepoBlocks         int64  `json:"repoBlocks"`
-	RepoCommit         string `json:"repoCommit"`
-	RepoRev            string `json:"repoRev"`
-	ValidDid           bool   `json:"validDid"`
+	ImportedBlobs int64 `json:"importedBlobs"`
+
+	// IndexedRecords Records of the repository.
+	IndexedRecords int64 `json:"indexedRecords"`
+
+	// PrivateStateValues Preferences and other values that only the account sees.
+	PrivateStateValues int64 `json:"privateStateValues"`
+
+	// RepoBlocks Blocks of the repository: records, tree and commit.
+	RepoBlocks int64 `json:"repoBlocks"`
+
+	// RepoCommit CID of the newest commit.
+	RepoCommit string `json:"repoCommit"`
+
+	// RepoRev Revision of the newest commit.
+	RepoRev string `json:"repoRev"`
+
+	// ValidDid Whether the DID document names this server and the account's key.
+	ValidDid bool `json:"validDid"`
 }
 
 // ActorGetPreferencesOutputBody defines model for ActorGetPreferencesOutputBody.
 type ActorGetPreferencesOutputBody struct {
+	// Preferences All of the account's preferences, each with its $type.
 	Preferences []interface{} `json:"preferences"`
 }
 
 // ActorPutPreferencesInputBody defines model for ActorPutPreferencesInputBody.
 type ActorPutPreferencesInputBody struct {
+	// Preferences All of the account's preferences, each with its $type.
 	Preferences []interface{} `json:"preferences"`
 }
 
 // AdminDefsAccountView defines model for AdminDefsAccountView.
 type AdminDefsAccountView struct {
-	DeactivatedAt    *string                     `json:"deactivatedAt,omitempty"`
-	Did              string                      `json:"did"`
-	Email            *string                     `json:"email,omitempty"`
-	EmailConfirmedAt *string                     `json:"emailConfirmedAt,omitempty"`
-	Handle           string                      `json:"handle"`
-	IndexedAt        string                      `json:"indexedAt"`
-	InviteNote       *string                     `json:"inviteNote,omitempty"`
-	InvitedBy        *ServerDefsInviteCode       `json:"invitedBy,omitempty"`
-	Invites          *[]ServerDefsInviteCode     `json:"invites,omitempty"`
-	InvitesDisabled  *bool                       `json:"invitesDisabled,omitempty"`
-	RelatedRecords   *[]interface{}              `json:"relatedRecords,omitempty"`
+	// DeactivatedAt When the account was deactivated.
+	DeactivatedAt *string `json:"deactivatedAt,omitempty"`
+
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// Email The account's e-mail address.
+	Email *string `json:"email,omitempty"`
+
+	// EmailConfirmedAt When the address was confirmed.
+	EmailConfirmedAt *string `json:"emailConfirmedAt,omitempty"`
+
+	// Handle The account's handle, without an @.
+	Handle string `json:"handle"`
+
+	// IndexedAt When the account was opened or moved here.
+	IndexedAt string `json:"indexedAt"`
+
+	// InviteNote What an operator noted when invites were stopped.
+	InviteNote *string `json:"inviteNote,omitempty"`
+
+	// InvitedBy The invite code that the account was opened with.
+	InvitedBy *ServerDefsInviteCode `json:"invitedBy,omitempty"`
+
+	// Invites Invite codes that the account may give away.
+	Invites *[]ServerDefsInviteCode `json:"invites,omitempty"`
+
+	// InvitesDisabled Whether the account gets no invite codes.
+	InvitesDisabled *bool `json:"invitesDisabled,omitempty"`
+
+	// RelatedRecords Always absent: this server keeps none.
+	RelatedRecords *[]interface{} `json:"relatedRecords,omitempty"`
+
+	// ThreatSignatures Always absent: this server keeps none.
 	ThreatSignatures *[]AdminDefsThreatSignature `json:"threatSignatures,omitempty"`
 }
 
 // AdminDefsRepoBlobRef defines model for AdminDefsRepoBlobRef.
 type AdminDefsRepoBlobRef struct {
-	Cid       string  `json:"cid"`
-	Did       string  `json:"did"`
+	// Cid The file's CID.
+	Cid string `json:"cid"`
+
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// RecordUri Address of the record that names the file.
 	RecordUri *string `json:"recordUri,omitempty"`
 }
 
 // AdminDefsRepoBlobRefVariant defines model for AdminDefsRepoBlobRefVariant.
 type AdminDefsRepoBlobRefVariant struct {
-	Type      AdminDefsRepoBlobRefVariantType `json:"$type"`
-	Cid       string                          `json:"cid"`
-	Did       string                          `json:"did"`
-	RecordUri *string                         `json:"recordUri,omitempty"`
+	// Type Name of the type, which tells the variants apart.
+	Type AdminDefsRepoBlobRefVariantType `json:"$type"`
+
+	// Cid The file's CID.
+	Cid string `json:"cid"`
+
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// RecordUri Address of the record that names the file.
+	RecordUri *string `json:"recordUri,omitempty"`
 }
 
-// AdminDefsRepoBlobRefVariantType defines model for AdminDefsRepoBlobRefVariant.Type.
+// AdminDefsRepoBlobRefVariantType Name of the type, which tells the variants apart.
 type AdminDefsRepoBlobRefVariantType string
 
 // AdminDefsRepoRef defines model for AdminDefsRepoRef.
 type AdminDefsRepoRef struct {
+	// Did The account's DID.
 	Did string `json:"did"`
 }
 
 // AdminDefsRepoRefVariant defines model for AdminDefsRepoRefVariant.
 type AdminDefsRepoRefVariant struct {
+	// Type Name of the type, which tells the variants apart.
 	Type AdminDefsRepoRefVariantType `json:"$type"`
-	Did  string                      `json:"did"`
+
+	// Did The account's DID.
+	Did string `json:"did"`
 }
 
-// AdminDefsRepoRefVariantType defines model for AdminDefsRepoRefVariant.Type.
+// AdminDefsRepoRefVariantType Name of the type, which tells the variants apart.
 type AdminDefsRepoRefVariantType string
 
 // AdminDefsStatusAttr defines model for AdminDefsStatusAttr.
 type AdminDefsStatusAttr struct {
-	Applied bool    `json:"applied"`
-	Ref     *string `json:"ref,omitempty"`
+	// Applied Whether it holds.
+	Applied bool `json:"applied"`
+
+	// Ref A note of the operator's, such as the number of a report.
+	Ref *string `json:"ref,omitempty"`
 }
 
 // AdminDefsThreatSignature defines model for AdminDefsThreatSignature.
 type AdminDefsThreatSignature struct {
+	// Property What was compared.
 	Property string `json:"property"`
-	Value    string `json:"value"`
+
+	// Value What it was.
+	Value string `json:"value"`
 }
 
 // AdminDeleteAccountInputBody defines model for AdminDeleteAccountInputBody.
 type AdminDeleteAccountInputBody struct {
+	// Did The account's DID.
 	Did string `json:"did"`
 }
 
 // AdminDisableAccountInvitesInputBody defines model for AdminDisableAccountInvitesInputBody.
 type AdminDisableAccountInvitesInputBody struct {
-	Account string  `json:"account"`
-	Note    *string `json:"note,omitempty"`
+	// Account Handle or DID of the account.
+	Account string `json:"account"`
+
+	// Note Why, for other operators.
+	Note *string `json:"note,omitempty"`
 }
 
 // AdminDisableInviteCodesInputBody defines model for AdminDisableInviteCodesInputBody.
 type AdminDisableInviteCodesInputBody struct {
+	// Accounts DIDs of accounts, all of whose codes become unusable.
 	Accounts *[]string `json:"accounts,omitempty"`
-	Codes    *[]string `json:"codes,omitempty"`
+
+	// Codes Codes that become unusable.
+	Codes *[]string `json:"codes,omitempty"`
 }
 
 // AdminEnableAccountInvitesInputBody defines model for AdminEnableAccountInvitesInputBody.
 type AdminEnableAccountInvitesInputBody struct {
-	Account string  `json:"account"`
-	Note    *string `json:"note,omitempty"`
+	// Account Handle or DID of the account.
+	Account string `json:"account"`
+
+	// Note Why, for other operators.
+	Note *string `json:"note,omitempty"`
 }
 
 // AdminGetAccountInfosOutputBody defines model for AdminGetAccountInfosOutputBody.
 type AdminGetAccountInfosOutputBody struct {
+	// Infos What is known of each account that is here.
 	Infos []AdminDefsAccountView `json:"infos"`
 }
 
 // AdminGetInviteCodesOutputBody defines model for AdminGetInviteCodesOutputBody.
 type AdminGetInviteCodesOutputBody struct {
-	Codes  []ServerDefsInviteCode `json:"codes"`
-	Cursor *string                `json:"cursor,omitempty"`
+	// Codes Invite codes.
+	Codes []ServerDefsInviteCode `json:"codes"`
+
+	// Cursor Where the next page begins. An answer without one is the last.
+	Cursor *string `json:"cursor,omitempty"`
 }
 
 // AdminGetSubjectStatusOutputBody defines model for AdminGetSubjectStatusOutputBody.
 type AdminGetSubjectStatusOutputBody struct {
-	Deactivated *AdminDefsStatusAttr                    `json:"deactivated,omitempty"`
-	Subject     AdminGetSubjectStatusOutputBody_Subject `json:"subject"`
-	Takedown    *AdminDefsStatusAttr                    `json:"takedown,omitempty"`
+	// Deactivated Whether the account is deactivated.
+	Deactivated *AdminDefsStatusAttr `json:"deactivated,omitempty"`
+
+	// Subject The account, record or file that it is about.
+	Subject AdminGetSubjectStatusOutputBody_Subject `json:"subject"`
+
+	// Takedown Whether it is taken down.
+	Takedown *AdminDefsStatusAttr `json:"takedown,omitempty"`
 }
 
-// AdminGetSubjectStatusOutputBodySubject3 defines model for AdminGetSubjectStatusOutputBody.Subject.3.
-type AdminGetSubjectStatusOutputBodySubject3 struct {
-	Type string `json:"$type"`
-}
-
-// AdminGetSubjectStatusOutputBody_Subject defines model for AdminGetSubjectStatusOutputBody.Subject.
+// AdminGetSubjectStatusOutputBody_Subject The account, record or file that it is about.
 type AdminGetSubjectStatusOutputBody_Subject struct {
 	union json.RawMessage
 }
 
 // AdminSearchAccountsOutputBody defines model for AdminSearchAccountsOutputBody.
 type AdminSearchAccountsOutputBody struct {
+	// Accounts The accounts of this page.
 	Accounts []AdminDefsAccountView `json:"accounts"`
-	Cursor   *string                `json:"cursor,omitempty"`
+
+	// Cursor Where the next page begins. An answer without one is the last.
+	Cursor *string `json:"cursor,omitempty"`
 }
 
 // AdminSendEmailInputBody defines model for AdminSendEmailInputBody.
 type AdminSendEmailInputBody struct {
-	Comment      *string `json:"comment,omitempty"`
-	Content      string  `json:"content"`
-	RecipientDid string  `json:"recipientDid"`
-	SenderDid    string  `json:"senderDid"`
-	Subject      *string `json:"subject,omitempty"`
+	// Comment Why, for the log only.
+	Comment *string `json:"comment,omitempty"`
+
+	// Content The mail's text.
+	Content string `json:"content"`
+
+	// RecipientDid DID of the account that gets the mail.
+	RecipientDid string `json:"recipientDid"`
+
+	// SenderDid DID of the operator who sends it, for the log.
+	SenderDid string `json:"senderDid"`
+
+	// Subject The mail's subject.
+	Subject *string `json:"subject,omitempty"`
 }
 
 // AdminSendEmailOutputBody defines model for AdminSendEmailOutputBody.
 type AdminSendEmailOutputBody struct {
+	// Sent Whether the mail is in the queue.
 	Sent bool `json:"sent"`
 }
 
 // AdminUpdateAccountEmailInputBody defines model for AdminUpdateAccountEmailInputBody.
 type AdminUpdateAccountEmailInputBody struct {
+	// Account Handle or DID of the account.
 	Account string `json:"account"`
-	Email   string `json:"email"`
+
+	// Email The new e-mail address.
+	Email string `json:"email"`
 }
 
 // AdminUpdateAccountHandleInputBody defines model for AdminUpdateAccountHandleInputBody.
 type AdminUpdateAccountHandleInputBody struct {
-	Did    string `json:"did"`
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// Handle The new handle.
 	Handle string `json:"handle"`
 }
 
 // AdminUpdateAccountPasswordInputBody defines model for AdminUpdateAccountPasswordInputBody.
 type AdminUpdateAccountPasswordInputBody struct {
-	Did      string `json:"did"`
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// Password The new password.
 	Password string `json:"password"`
 }
 
 // AdminUpdateAccountSigningKeyInputBody defines model for AdminUpdateAccountSigningKeyInputBody.
 type AdminUpdateAccountSigningKeyInputBody struct {
-	Did        string `json:"did"`
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// SigningKey The new public key, as did:key; reserved here before by reserveSigningKey.
 	SigningKey string `json:"signingKey"`
 }
 
 // AdminUpdateSubjectStatusInputBody defines model for AdminUpdateSubjectStatusInputBody.
 type AdminUpdateSubjectStatusInputBody struct {
-	Deactivated *AdminDefsStatusAttr                      `json:"deactivated,omitempty"`
-	Subject     AdminUpdateSubjectStatusInputBody_Subject `json:"subject"`
-	Takedown    *AdminDefsStatusAttr                      `json:"takedown,omitempty"`
+	// Deactivated Whether the account is deactivated.
+	Deactivated *AdminDefsStatusAttr `json:"deactivated,omitempty"`
+
+	// Subject The account, record or file that it is about.
+	Subject AdminUpdateSubjectStatusInputBody_Subject `json:"subject"`
+
+	// Takedown Whether it is taken down.
+	Takedown *AdminDefsStatusAttr `json:"takedown,omitempty"`
 }
 
-// AdminUpdateSubjectStatusInputBodySubject3 defines model for AdminUpdateSubjectStatusInputBody.Subject.3.
-type AdminUpdateSubjectStatusInputBodySubject3 struct {
-	Type string `json:"$type"`
-}
-
-// AdminUpdateSubjectStatusInputBody_Subject defines model for AdminUpdateSubjectStatusInputBody.Subject.
+// AdminUpdateSubjectStatusInputBody_Subject The account, record or file that it is about.
 type AdminUpdateSubjectStatusInputBody_Subject struct {
 	union json.RawMessage
 }
 
 // AdminUpdateSubjectStatusOutputBody defines model for AdminUpdateSubjectStatusOutputBody.
 type AdminUpdateSubjectStatusOutputBody struct {
-	Subject  AdminUpdateSubjectStatusOutputBody_Subject `json:"subject"`
-	Takedown *AdminDefsStatusAttr                       `json:"takedown,omitempty"`
+	// Subject The account, record or file that it is about.
+	Subject AdminUpdateSubjectStatusOutputBody_Subject `json:"subject"`
+
+	// Takedown Whether it is taken down.
+	Takedown *AdminDefsStatusAttr `json:"takedown,omitempty"`
 }
 
-// AdminUpdateSubjectStatusOutputBodySubject3 defines model for AdminUpdateSubjectStatusOutputBody.Subject.3.
-type AdminUpdateSubjectStatusOutputBodySubject3 struct {
-	Type string `json:"$type"`
-}
-
-// AdminUpdateSubjectStatusOutputBody_Subject defines model for AdminUpdateSubjectStatusOutputBody.Subject.
+// AdminUpdateSubjectStatusOutputBody_Subject The account, record or file that it is about.
 type AdminUpdateSubjectStatusOutputBody_Subject struct {
 	union json.RawMessage
 }
 
 // Blob defines model for Blob.
 type Blob struct {
-	Type     string  `json:"$type"`
-	MimeType string  `json:"mimeType"`
-	Ref      CidLink `json:"ref"`
-	Size     int64   `json:"size"`
+	// Type Always blob.
+	Type string `json:"$type"`
+
+	// MimeType The file's media type, as the server found it.
+	MimeType string `json:"mimeType"`
+
+	// Ref The file's CID, as a link.
+	Ref CidLink `json:"ref"`
+
+	// Size The file's size in bytes.
+	Size int64 `json:"size"`
 }
 
 // CidLink defines model for CidLink.
 type CidLink struct {
+	// Link A CID.
 	Link string `json:"$link"`
 }
 
@@ -433,55 +538,82 @@ type Error struct {
 
 // IdentityDefsIdentityInfo defines model for IdentityDefsIdentityInfo.
 type IdentityDefsIdentityInfo struct {
-	Did    string      `json:"did"`
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// DidDoc The DID document: keys, handle and server of the identity.
 	DidDoc interface{} `json:"didDoc"`
-	Handle string      `json:"handle"`
+
+	// Handle The account's handle, without an @.
+	Handle string `json:"handle"`
 }
 
 // IdentityGetRecommendedDidCredentialsOutputBody defines model for IdentityGetRecommendedDidCredentialsOutputBody.
 type IdentityGetRecommendedDidCredentialsOutputBody struct {
-	AlsoKnownAs         *[]string   `json:"alsoKnownAs,omitempty"`
-	RotationKeys        *[]string   `json:"rotationKeys,omitempty"`
-	Services            interface{} `json:"services,omitempty"`
+	// AlsoKnownAs Names of the DID, the handle as at://handle first.
+	AlsoKnownAs *[]string `json:"alsoKnownAs,omitempty"`
+
+	// RotationKeys Keys that may change the DID, as did:key, the most powerful first.
+	RotationKeys *[]string `json:"rotationKeys,omitempty"`
+
+	// Services Services of the DID by name; `atproto_pds` is the server that hosts it.
+	Services interface{} `json:"services,omitempty"`
+
+	// VerificationMethods Keys of the DID by name; `atproto` signs the repository.
 	VerificationMethods interface{} `json:"verificationMethods,omitempty"`
 }
 
 // IdentityRefreshIdentityInputBody defines model for IdentityRefreshIdentityInputBody.
 type IdentityRefreshIdentityInputBody struct {
+	// Identifier Handle or DID.
 	Identifier string `json:"identifier"`
 }
 
 // IdentityResolveDidOutputBody defines model for IdentityResolveDidOutputBody.
 type IdentityResolveDidOutputBody struct {
+	// DidDoc The DID document: keys, handle and server of the identity.
 	DidDoc interface{} `json:"didDoc"`
 }
 
 // IdentityResolveHandleOutputBody defines model for IdentityResolveHandleOutputBody.
 type IdentityResolveHandleOutputBody struct {
+	// Did The account's DID.
 	Did string `json:"did"`
 }
 
 // IdentitySignPlcOperationInputBody defines model for IdentitySignPlcOperationInputBody.
 type IdentitySignPlcOperationInputBody struct {
-	AlsoKnownAs         *[]string   `json:"alsoKnownAs,omitempty"`
-	RotationKeys        *[]string   `json:"rotationKeys,omitempty"`
-	Services            interface{} `json:"services,omitempty"`
-	Token               *string     `json:"token,omitempty"`
+	// AlsoKnownAs Names of the DID, the handle as at://handle first.
+	AlsoKnownAs *[]string `json:"alsoKnownAs,omitempty"`
+
+	// RotationKeys Keys that may change the DID, as did:key, the most powerful first.
+	RotationKeys *[]string `json:"rotationKeys,omitempty"`
+
+	// Services Services of the DID by name; `atproto_pds` is the server that hosts it.
+	Services interface{} `json:"services,omitempty"`
+
+	// Token The token from the mail of requestPlcOperationSignature.
+	Token *string `json:"token,omitempty"`
+
+	// VerificationMethods Keys of the DID by name; `atproto` signs the repository.
 	VerificationMethods interface{} `json:"verificationMethods,omitempty"`
 }
 
 // IdentitySignPlcOperationOutputBody defines model for IdentitySignPlcOperationOutputBody.
 type IdentitySignPlcOperationOutputBody struct {
+	// Operation A signed operation of the PLC directory.
 	Operation interface{} `json:"operation"`
 }
 
 // IdentitySubmitPlcOperationInputBody defines model for IdentitySubmitPlcOperationInputBody.
 type IdentitySubmitPlcOperationInputBody struct {
+	// Operation A signed operation of the PLC directory.
 	Operation interface{} `json:"operation"`
 }
 
 // IdentityUpdateHandleInputBody defines model for IdentityUpdateHandleInputBody.
 type IdentityUpdateHandleInputBody struct {
+	// Handle The new handle.
 	Handle string `json:"handle"`
 }
 
@@ -503,7 +635,9 @@ type LocusAdminDefsAccountCounts struct {
 // LocusAdminDefsAccountUsage defines model for LocusAdminDefsAccountUsage.
 type LocusAdminDefsAccountUsage struct {
 	// Did The account.
-	Did   string                 `json:"did"`
+	Did string `json:"did"`
+
+	// Files Files that records name: how many, and their bytes.
 	Files LocusServerDefsFileSum `json:"files"`
 
 	// Handle Its handle.
@@ -516,8 +650,10 @@ type LocusAdminDefsAccountUsage struct {
 	MaxRecordBytes *int64 `json:"maxRecordBytes,omitempty"`
 
 	// MaxRecords A limit of its own on the number of records, 0: none; absent: the server's default.
-	MaxRecords *int64                   `json:"maxRecords,omitempty"`
-	Records    LocusServerDefsRecordSum `json:"records"`
+	MaxRecords *int64 `json:"maxRecords,omitempty"`
+
+	// Records Records: how many, and their bytes.
+	Records LocusServerDefsRecordSum `json:"records"`
 }
 
 // LocusAdminDefsAuditEntry defines model for LocusAdminDefsAuditEntry.
@@ -556,8 +692,10 @@ type LocusAdminDefsAuditEntry struct {
 // LocusAdminGetUsageOutputBody defines model for LocusAdminGetUsageOutputBody.
 type LocusAdminGetUsageOutputBody struct {
 	// AccountLimit Bytes of files that an account may have when it has no limit of its own; 0: no limit.
-	AccountLimit int64                       `json:"accountLimit"`
-	Accounts     LocusAdminDefsAccountCounts `json:"accounts"`
+	AccountLimit int64 `json:"accountLimit"`
+
+	// Accounts How many accounts there are, by state.
+	Accounts LocusAdminDefsAccountCounts `json:"accounts"`
 
 	// DatabaseBytes What repositories and events take in the database, indexes included.
 	DatabaseBytes int64 `json:"databaseBytes"`
@@ -592,6 +730,7 @@ type LocusAdminGetUsageOutputBody struct {
 
 // LocusAdminListUsageOutputBody defines model for LocusAdminListUsageOutputBody.
 type LocusAdminListUsageOutputBody struct {
+	// Accounts The accounts of this page.
 	Accounts []LocusAdminDefsAccountUsage `json:"accounts"`
 
 	// Cursor Present when there may be more.
@@ -601,7 +740,9 @@ type LocusAdminListUsageOutputBody struct {
 // LocusAdminQueryAuditLogOutputBody defines model for LocusAdminQueryAuditLogOutputBody.
 type LocusAdminQueryAuditLogOutputBody struct {
 	// Cursor Present when there may be more.
-	Cursor  *string                    `json:"cursor,omitempty"`
+	Cursor *string `json:"cursor,omitempty"`
+
+	// Entries The entries of this page.
 	Entries []LocusAdminDefsAuditEntry `json:"entries"`
 }
 
@@ -778,44 +919,71 @@ type LocusServerSetEmailFactorInputBody struct {
 
 // RepoApplyWritesCreate defines model for RepoApplyWritesCreate.
 type RepoApplyWritesCreate struct {
-	Collection string      `json:"collection"`
-	Rkey       *string     `json:"rkey,omitempty"`
-	Value      interface{} `json:"value"`
+	// Collection The collection: the NSID of the records' type.
+	Collection string `json:"collection"`
+
+	// Rkey The record's key within its collection.
+	Rkey *string `json:"rkey,omitempty"`
+
+	// Value The record, with its $type.
+	Value interface{} `json:"value"`
 }
 
 // RepoApplyWritesCreateResult defines model for RepoApplyWritesCreateResult.
 type RepoApplyWritesCreateResult struct {
-	Cid              string  `json:"cid"`
-	Uri              string  `json:"uri"`
+	// Cid The content's hash. Another content has another one.
+	Cid string `json:"cid"`
+
+	// Uri The record's address: at://did/collection/rkey.
+	Uri string `json:"uri"`
+
+	// ValidationStatus valid, or unknown when there is no lexicon to check the record by.
 	ValidationStatus *string `json:"validationStatus,omitempty"`
 }
 
 // RepoApplyWritesCreateResultVariant defines model for RepoApplyWritesCreateResultVariant.
 type RepoApplyWritesCreateResultVariant struct {
-	Type             RepoApplyWritesCreateResultVariantType `json:"$type"`
-	Cid              string                                 `json:"cid"`
-	Uri              string                                 `json:"uri"`
-	ValidationStatus *string                                `json:"validationStatus,omitempty"`
+	// Type Name of the type, which tells the variants apart.
+	Type RepoApplyWritesCreateResultVariantType `json:"$type"`
+
+	// Cid The content's hash. Another content has another one.
+	Cid string `json:"cid"`
+
+	// Uri The record's address: at://did/collection/rkey.
+	Uri string `json:"uri"`
+
+	// ValidationStatus valid, or unknown when there is no lexicon to check the record by.
+	ValidationStatus *string `json:"validationStatus,omitempty"`
 }
 
-// RepoApplyWritesCreateResultVariantType defines model for RepoApplyWritesCreateResultVariant.Type.
+// RepoApplyWritesCreateResultVariantType Name of the type, which tells the variants apart.
 type RepoApplyWritesCreateResultVariantType string
 
 // RepoApplyWritesCreateVariant defines model for RepoApplyWritesCreateVariant.
 type RepoApplyWritesCreateVariant struct {
-	Type       RepoApplyWritesCreateVariantType `json:"$type"`
-	Collection string                           `json:"collection"`
-	Rkey       *string                          `json:"rkey,omitempty"`
-	Value      interface{}                      `json:"value"`
+	// Type Name of the type, which tells the variants apart.
+	Type RepoApplyWritesCreateVariantType `json:"$type"`
+
+	// Collection The collection: the NSID of the records' type.
+	Collection string `json:"collection"`
+
+	// Rkey The record's key within its collection.
+	Rkey *string `json:"rkey,omitempty"`
+
+	// Value The record, with its $type.
+	Value interface{} `json:"value"`
 }
 
-// RepoApplyWritesCreateVariantType defines model for RepoApplyWritesCreateVariant.Type.
+// RepoApplyWritesCreateVariantType Name of the type, which tells the variants apart.
 type RepoApplyWritesCreateVariantType string
 
 // RepoApplyWritesDelete defines model for RepoApplyWritesDelete.
 type RepoApplyWritesDelete struct {
+	// Collection The collection: the NSID of the records' type.
 	Collection string `json:"collection"`
-	Rkey       string `json:"rkey"`
+
+	// Rkey The record's key within its collection.
+	Rkey string `json:"rkey"`
 }
 
 // RepoApplyWritesDeleteResult defines model for RepoApplyWritesDeleteResult.
@@ -823,28 +991,41 @@ type RepoApplyWritesDeleteResult = map[string]interface{}
 
 // RepoApplyWritesDeleteResultVariant defines model for RepoApplyWritesDeleteResultVariant.
 type RepoApplyWritesDeleteResultVariant struct {
+	// Type Name of the type, which tells the variants apart.
 	Type RepoApplyWritesDeleteResultVariantType `json:"$type"`
 }
 
-// RepoApplyWritesDeleteResultVariantType defines model for RepoApplyWritesDeleteResultVariant.Type.
+// RepoApplyWritesDeleteResultVariantType Name of the type, which tells the variants apart.
 type RepoApplyWritesDeleteResultVariantType string
 
 // RepoApplyWritesDeleteVariant defines model for RepoApplyWritesDeleteVariant.
 type RepoApplyWritesDeleteVariant struct {
-	Type       RepoApplyWritesDeleteVariantType `json:"$type"`
-	Collection string                           `json:"collection"`
-	Rkey       string                           `json:"rkey"`
+	// Type Name of the type, which tells the variants apart.
+	Type RepoApplyWritesDeleteVariantType `json:"$type"`
+
+	// Collection The collection: the NSID of the records' type.
+	Collection string `json:"collection"`
+
+	// Rkey The record's key within its collection.
+	Rkey string `json:"rkey"`
 }
 
-// RepoApplyWritesDeleteVariantType defines model for RepoApplyWritesDeleteVariant.Type.
+// RepoApplyWritesDeleteVariantType Name of the type, which tells the variants apart.
 type RepoApplyWritesDeleteVariantType string
 
 // RepoApplyWritesInputBody defines model for RepoApplyWritesInputBody.
 type RepoApplyWritesInputBody struct {
-	Repo       string                                 `json:"repo"`
-	SwapCommit *string                                `json:"swapCommit,omitempty"`
-	Validate   *bool                                  `json:"validate,omitempty"`
-	Writes     []RepoApplyWritesInputBody_Writes_Item `json:"writes"`
+	// Repo Handle or DID of the account whose repository it is.
+	Repo string `json:"repo"`
+
+	// SwapCommit Write only if this is the newest commit.
+	SwapCommit *string `json:"swapCommit,omitempty"`
+
+	// Validate true: refuse a record whose lexicon is not known. false: do not check. Absent: check what is known.
+	Validate *bool `json:"validate,omitempty"`
+
+	// Writes The changes, in order; all are made or none. At most 200.
+	Writes []RepoApplyWritesInputBody_Writes_Item `json:"writes"`
 }
 
 // RepoApplyWritesInputBody_Writes_Item defines model for RepoApplyWritesInputBody.writes.Item.
@@ -854,7 +1035,10 @@ type RepoApplyWritesInputBody_Writes_Item struct {
 
 // RepoApplyWritesOutputBody defines model for RepoApplyWritesOutputBody.
 type RepoApplyWritesOutputBody struct {
-	Commit  *RepoDefsCommitMeta                       `json:"commit,omitempty"`
+	// Commit The commit that the change made.
+	Commit *RepoDefsCommitMeta `json:"commit,omitempty"`
+
+	// Results What came of each change, in their order.
 	Results *[]RepoApplyWritesOutputBody_Results_Item `json:"results,omitempty"`
 }
 
@@ -865,635 +1049,1064 @@ type RepoApplyWritesOutputBody_Results_Item struct {
 
 // RepoApplyWritesUpdate defines model for RepoApplyWritesUpdate.
 type RepoApplyWritesUpdate struct {
-	Collection string      `json:"collection"`
-	Rkey       string      `json:"rkey"`
-	Value      interface{} `json:"value"`
+	// Collection The collection: the NSID of the records' type.
+	Collection string `json:"collection"`
+
+	// Rkey The record's key within its collection.
+	Rkey string `json:"rkey"`
+
+	// Value The record, with its $type.
+	Value interface{} `json:"value"`
 }
 
 // RepoApplyWritesUpdateResult defines model for RepoApplyWritesUpdateResult.
 type RepoApplyWritesUpdateResult struct {
-	Cid              string  `json:"cid"`
-	Uri              string  `json:"uri"`
+	// Cid The content's hash. Another content has another one.
+	Cid string `json:"cid"`
+
+	// Uri The record's address: at://did/collection/rkey.
+	Uri string `json:"uri"`
+
+	// ValidationStatus valid, or unknown when there is no lexicon to check the record by.
 	ValidationStatus *string `json:"validationStatus,omitempty"`
 }
 
 // RepoApplyWritesUpdateResultVariant defines model for RepoApplyWritesUpdateResultVariant.
 type RepoApplyWritesUpdateResultVariant struct {
-	Type             RepoApplyWritesUpdateResultVariantType `json:"$type"`
-	Cid              string                                 `json:"cid"`
-	Uri              string                                 `json:"uri"`
-	ValidationStatus *string                                `json:"validationStatus,omitempty"`
+	// Type Name of the type, which tells the variants apart.
+	Type RepoApplyWritesUpdateResultVariantType `json:"$type"`
+
+	// Cid The content's hash. Another content has another one.
+	Cid string `json:"cid"`
+
+	// Uri The record's address: at://did/collection/rkey.
+	Uri string `json:"uri"`
+
+	// ValidationStatus valid, or unknown when there is no lexicon to check the record by.
+	ValidationStatus *string `json:"validationStatus,omitempty"`
 }
 
-// RepoApplyWritesUpdateResultVariantType defines model for RepoApplyWritesUpdateResultVariant.Type.
+// RepoApplyWritesUpdateResultVariantType Name of the type, which tells the variants apart.
 type RepoApplyWritesUpdateResultVariantType string
 
 // RepoApplyWritesUpdateVariant defines model for RepoApplyWritesUpdateVariant.
 type RepoApplyWritesUpdateVariant struct {
-	Type       RepoApplyWritesUpdateVariantType `json:"$type"`
-	Collection string                           `json:"collection"`
-	Rkey       string                           `json:"rkey"`
-	Value      interface{}                      `json:"value"`
+	// Type Name of the type, which tells the variants apart.
+	Type RepoApplyWritesUpdateVariantType `json:"$type"`
+
+	// Collection The collection: the NSID of the records' type.
+	Collection string `json:"collection"`
+
+	// Rkey The record's key within its collection.
+	Rkey string `json:"rkey"`
+
+	// Value The record, with its $type.
+	Value interface{} `json:"value"`
 }
 
-// RepoApplyWritesUpdateVariantType defines model for RepoApplyWritesUpdateVariant.Type.
+// RepoApplyWritesUpdateVariantType Name of the type, which tells the variants apart.
 type RepoApplyWritesUpdateVariantType string
 
 // RepoCreateRecordInputBody defines model for RepoCreateRecordInputBody.
 type RepoCreateRecordInputBody struct {
-	Collection string      `json:"collection"`
-	Record     interface{} `json:"record"`
-	Repo       string      `json:"repo"`
-	Rkey       *string     `json:"rkey,omitempty"`
-	SwapCommit *string     `json:"swapCommit,omitempty"`
-	Validate   *bool       `json:"validate,omitempty"`
+	// Collection The collection: the NSID of the records' type.
+	Collection string `json:"collection"`
+
+	// Record The record, with its $type.
+	Record interface{} `json:"record"`
+
+	// Repo Handle or DID of the account whose repository it is.
+	Repo string `json:"repo"`
+
+	// Rkey The record's key within its collection.
+	Rkey *string `json:"rkey,omitempty"`
+
+	// SwapCommit Write only if this is the newest commit.
+	SwapCommit *string `json:"swapCommit,omitempty"`
+
+	// Validate true: refuse a record whose lexicon is not known. false: do not check. Absent: check what is known.
+	Validate *bool `json:"validate,omitempty"`
 }
 
 // RepoCreateRecordOutputBody defines model for RepoCreateRecordOutputBody.
 type RepoCreateRecordOutputBody struct {
-	Cid              string              `json:"cid"`
-	Commit           *RepoDefsCommitMeta `json:"commit,omitempty"`
-	Uri              string              `json:"uri"`
-	ValidationStatus *string             `json:"validationStatus,omitempty"`
+	// Cid The content's hash. Another content has another one.
+	Cid string `json:"cid"`
+
+	// Commit The commit that the change made.
+	Commit *RepoDefsCommitMeta `json:"commit,omitempty"`
+
+	// Uri The record's address: at://did/collection/rkey.
+	Uri string `json:"uri"`
+
+	// ValidationStatus valid, or unknown when there is no lexicon to check the record by.
+	ValidationStatus *string `json:"validationStatus,omitempty"`
 }
 
 // RepoDefsCommitMeta defines model for RepoDefsCommitMeta.
 type RepoDefsCommitMeta struct {
+	// Cid The content's hash. Another content has another one.
 	Cid string `json:"cid"`
+
+	// Rev The repository's revision: later ones sort after earlier ones.
 	Rev string `json:"rev"`
 }
 
 // RepoDeleteRecordInputBody defines model for RepoDeleteRecordInputBody.
 type RepoDeleteRecordInputBody struct {
-	Collection string  `json:"collection"`
-	Repo       string  `json:"repo"`
-	Rkey       string  `json:"rkey"`
+	// Collection The collection: the NSID of the records' type.
+	Collection string `json:"collection"`
+
+	// Repo Handle or DID of the account whose repository it is.
+	Repo string `json:"repo"`
+
+	// Rkey The record's key within its collection.
+	Rkey string `json:"rkey"`
+
+	// SwapCommit Write only if this is the newest commit.
 	SwapCommit *string `json:"swapCommit,omitempty"`
+
+	// SwapRecord Write only if the record has this CID now; null: only if there is none.
 	SwapRecord *string `json:"swapRecord,omitempty"`
 }
 
 // RepoDeleteRecordOutputBody defines model for RepoDeleteRecordOutputBody.
 type RepoDeleteRecordOutputBody struct {
+	// Commit The commit that the change made.
 	Commit *RepoDefsCommitMeta `json:"commit,omitempty"`
 }
 
 // RepoDescribeRepoOutputBody defines model for RepoDescribeRepoOutputBody.
 type RepoDescribeRepoOutputBody struct {
-	Collections     []string    `json:"collections"`
-	Did             string      `json:"did"`
-	DidDoc          interface{} `json:"didDoc"`
-	Handle          string      `json:"handle"`
-	HandleIsCorrect bool        `json:"handleIsCorrect"`
+	// Collections The collections that have records.
+	Collections []string `json:"collections"`
+
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// DidDoc The DID document: keys, handle and server of the identity.
+	DidDoc interface{} `json:"didDoc"`
+
+	// Handle The account's handle, without an @.
+	Handle string `json:"handle"`
+
+	// HandleIsCorrect Whether the handle leads to this DID and back.
+	HandleIsCorrect bool `json:"handleIsCorrect"`
 }
 
 // RepoGetRecordOutputBody defines model for RepoGetRecordOutputBody.
 type RepoGetRecordOutputBody struct {
-	Cid   *string     `json:"cid,omitempty"`
-	Uri   string      `json:"uri"`
+	// Cid The content's hash. Another content has another one.
+	Cid *string `json:"cid,omitempty"`
+
+	// Uri The record's address: at://did/collection/rkey.
+	Uri string `json:"uri"`
+
+	// Value The record, with its $type.
 	Value interface{} `json:"value"`
 }
 
 // RepoListMissingBlobsOutputBody defines model for RepoListMissingBlobsOutputBody.
 type RepoListMissingBlobsOutputBody struct {
-	Blobs  []RepoListMissingBlobsRecordBlob `json:"blobs"`
-	Cursor *string                          `json:"cursor,omitempty"`
+	// Blobs Files that records name and that are not here.
+	Blobs []RepoListMissingBlobsRecordBlob `json:"blobs"`
+
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
+	Cursor *string `json:"cursor,omitempty"`
 }
 
 // RepoListMissingBlobsRecordBlob defines model for RepoListMissingBlobsRecordBlob.
 type RepoListMissingBlobsRecordBlob struct {
-	Cid       string `json:"cid"`
+	// Cid The file's CID.
+	Cid string `json:"cid"`
+
+	// RecordUri Address of the record that names the file.
 	RecordUri string `json:"recordUri"`
 }
 
 // RepoListRecordsOutputBody defines model for RepoListRecordsOutputBody.
 type RepoListRecordsOutputBody struct {
-	Cursor  *string                 `json:"cursor,omitempty"`
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
+	Cursor *string `json:"cursor,omitempty"`
+
+	// Records The records of this page.
 	Records []RepoListRecordsRecord `json:"records"`
 }
 
 // RepoListRecordsRecord defines model for RepoListRecordsRecord.
 type RepoListRecordsRecord struct {
-	Cid   string      `json:"cid"`
-	Uri   string      `json:"uri"`
+	// Cid The content's hash. Another content has another one.
+	Cid string `json:"cid"`
+
+	// Uri The record's address: at://did/collection/rkey.
+	Uri string `json:"uri"`
+
+	// Value The record, with its $type.
 	Value interface{} `json:"value"`
 }
 
 // RepoPutRecordInputBody defines model for RepoPutRecordInputBody.
 type RepoPutRecordInputBody struct {
-	Collection string      `json:"collection"`
-	Record     interface{} `json:"record"`
-	Repo       string      `json:"repo"`
-	Rkey       string      `json:"rkey"`
-	SwapCommit *string     `json:"swapCommit,omitempty"`
-	SwapRecord *string     `json:"swapRecord,omitempty"`
-	Validate   *bool       `json:"validate,omitempty"`
+	// Collection The collection: the NSID of the records' type.
+	Collection string `json:"collection"`
+
+	// Record The record, with its $type.
+	Record interface{} `json:"record"`
+
+	// Repo Handle or DID of the account whose repository it is.
+	Repo string `json:"repo"`
+
+	// Rkey The record's key within its collection.
+	Rkey string `json:"rkey"`
+
+	// SwapCommit Write only if this is the newest commit.
+	SwapCommit *string `json:"swapCommit,omitempty"`
+
+	// SwapRecord Write only if the record has this CID now; null: only if there is none.
+	SwapRecord *string `json:"swapRecord,omitempty"`
+
+	// Validate true: refuse a record whose lexicon is not known. false: do not check. Absent: check what is known.
+	Validate *bool `json:"validate,omitempty"`
 }
 
 // RepoPutRecordOutputBody defines model for RepoPutRecordOutputBody.
 type RepoPutRecordOutputBody struct {
-	Cid              string              `json:"cid"`
-	Commit           *RepoDefsCommitMeta `json:"commit,omitempty"`
-	Uri              string              `json:"uri"`
-	ValidationStatus *string             `json:"validationStatus,omitempty"`
+	// Cid The content's hash. Another content has another one.
+	Cid string `json:"cid"`
+
+	// Commit The commit that the change made.
+	Commit *RepoDefsCommitMeta `json:"commit,omitempty"`
+
+	// Uri The record's address: at://did/collection/rkey.
+	Uri string `json:"uri"`
+
+	// ValidationStatus valid, or unknown when there is no lexicon to check the record by.
+	ValidationStatus *string `json:"validationStatus,omitempty"`
 }
 
 // RepoStrongRef defines model for RepoStrongRef.
 type RepoStrongRef struct {
+	// Cid The content's hash. Another content has another one.
 	Cid string `json:"cid"`
+
+	// Uri The record's address: at://did/collection/rkey.
 	Uri string `json:"uri"`
 }
 
 // RepoStrongRefVariant defines model for RepoStrongRefVariant.
 type RepoStrongRefVariant struct {
+	// Type Name of the type, which tells the variants apart.
 	Type RepoStrongRefVariantType `json:"$type"`
-	Cid  string                   `json:"cid"`
-	Uri  string                   `json:"uri"`
+
+	// Cid The content's hash. Another content has another one.
+	Cid string `json:"cid"`
+
+	// Uri The record's address: at://did/collection/rkey.
+	Uri string `json:"uri"`
 }
 
-// RepoStrongRefVariantType defines model for RepoStrongRefVariant.Type.
+// RepoStrongRefVariantType Name of the type, which tells the variants apart.
 type RepoStrongRefVariantType string
 
 // RepoUploadBlobOutputBody defines model for RepoUploadBlobOutputBody.
 type RepoUploadBlobOutputBody struct {
+	// Blob The reference to put into a record.
 	Blob Blob `json:"blob"`
 }
 
 // ServerConfirmEmailInputBody defines model for ServerConfirmEmailInputBody.
 type ServerConfirmEmailInputBody struct {
+	// Email The account's e-mail address.
 	Email string `json:"email"`
+
+	// Token The token from the mail, as it is or as it was typed.
 	Token string `json:"token"`
 }
 
 // ServerCreateAccountInputBody defines model for ServerCreateAccountInputBody.
 type ServerCreateAccountInputBody struct {
-	Did               *string     `json:"did,omitempty"`
-	Email             *string     `json:"email,omitempty"`
-	Handle            string      `json:"handle"`
-	InviteCode        *string     `json:"inviteCode,omitempty"`
-	Password          *string     `json:"password,omitempty"`
-	PlcOp             interface{} `json:"plcOp,omitempty"`
-	RecoveryKey       *string     `json:"recoveryKey,omitempty"`
-	VerificationCode  *string     `json:"verificationCode,omitempty"`
-	VerificationPhone *string     `json:"verificationPhone,omitempty"`
+	// Did A DID that exists already, to move it here; needs a service token of it.
+	Did *string `json:"did,omitempty"`
+
+	// Email The account's e-mail address.
+	Email *string `json:"email,omitempty"`
+
+	// Handle The wanted handle, under one of the server's domains or one of one's own.
+	Handle string `json:"handle"`
+
+	// InviteCode An invite code, where the server asks for one.
+	InviteCode *string `json:"inviteCode,omitempty"`
+
+	// Password The account's password.
+	Password *string `json:"password,omitempty"`
+
+	// PlcOp Not used: the server signs the first operation of a DID itself.
+	PlcOp interface{} `json:"plcOp,omitempty"`
+
+	// RecoveryKey A did:key of the account's owner that stands above the server's in a new DID.
+	RecoveryKey *string `json:"recoveryKey,omitempty"`
+
+	// VerificationCode Not used: no phone is verified.
+	VerificationCode *string `json:"verificationCode,omitempty"`
+
+	// VerificationPhone Not used: no phone is verified.
+	VerificationPhone *string `json:"verificationPhone,omitempty"`
 }
 
 // ServerCreateAccountOutputBody defines model for ServerCreateAccountOutputBody.
 type ServerCreateAccountOutputBody struct {
-	AccessJwt  string      `json:"accessJwt"`
-	Did        string      `json:"did"`
-	DidDoc     interface{} `json:"didDoc,omitempty"`
-	Handle     string      `json:"handle"`
-	RefreshJwt string      `json:"refreshJwt"`
+	// AccessJwt The token for every call. It lives two hours; take it as it is, its form may change.
+	AccessJwt string `json:"accessJwt"`
+
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// DidDoc The DID document: keys, handle and server of the identity.
+	DidDoc interface{} `json:"didDoc,omitempty"`
+
+	// Handle The account's handle, without an @.
+	Handle string `json:"handle"`
+
+	// RefreshJwt The token for refreshSession and deleteSession only. Each refresh gives a new one.
+	RefreshJwt string `json:"refreshJwt"`
 }
 
 // ServerCreateAppPasswordAppPassword defines model for ServerCreateAppPasswordAppPassword.
 type ServerCreateAppPasswordAppPassword struct {
-	CreatedAt  string  `json:"createdAt"`
-	ExpiresAt  *string `json:"expiresAt,omitempty"`
-	Name       string  `json:"name"`
-	Password   string  `json:"password"`
-	Privileged *bool   `json:"privileged,omitempty"`
+	// CreatedAt When it was made.
+	CreatedAt string `json:"createdAt"`
+
+	// ExpiresAt When it stops working; absent: never.
+	ExpiresAt *string `json:"expiresAt,omitempty"`
+
+	// Name The app password's name.
+	Name string `json:"name"`
+
+	// Password The password. It is shown this once.
+	Password string `json:"password"`
+
+	// Privileged Whether it also reaches direct messages.
+	Privileged *bool `json:"privileged,omitempty"`
 }
 
 // ServerCreateAppPasswordInputBody defines model for ServerCreateAppPasswordInputBody.
 type ServerCreateAppPasswordInputBody struct {
-	ExpiresAt  *string `json:"expiresAt,omitempty"`
-	Name       string  `json:"name"`
-	Privileged *bool   `json:"privileged,omitempty"`
+	// ExpiresAt When it stops working; absent: never.
+	ExpiresAt *string `json:"expiresAt,omitempty"`
+
+	// Name A name for it, which no other of the account's has.
+	Name string `json:"name"`
+
+	// Privileged Whether it also reaches direct messages.
+	Privileged *bool `json:"privileged,omitempty"`
 }
 
 // ServerCreateInviteCodeInputBody defines model for ServerCreateInviteCodeInputBody.
 type ServerCreateInviteCodeInputBody struct {
+	// ForAccount DID of the account that may give the code away.
 	ForAccount *string `json:"forAccount,omitempty"`
-	UseCount   int64   `json:"useCount"`
+
+	// UseCount How often each code can be used.
+	UseCount int64 `json:"useCount"`
 }
 
 // ServerCreateInviteCodeOutputBody defines model for ServerCreateInviteCodeOutputBody.
 type ServerCreateInviteCodeOutputBody struct {
+	// Code The invite code.
 	Code string `json:"code"`
 }
 
 // ServerCreateInviteCodesAccountCodes defines model for ServerCreateInviteCodesAccountCodes.
 type ServerCreateInviteCodesAccountCodes struct {
-	Account string   `json:"account"`
-	Codes   []string `json:"codes"`
+	// Account DID of the account, or admin.
+	Account string `json:"account"`
+
+	// Codes The account's new codes.
+	Codes []string `json:"codes"`
 }
 
 // ServerCreateInviteCodesInputBody defines model for ServerCreateInviteCodesInputBody.
 type ServerCreateInviteCodesInputBody struct {
-	CodeCount   *int64    `json:"codeCount,omitempty"`
+	// CodeCount How many codes to make for each account.
+	CodeCount *int64 `json:"codeCount,omitempty"`
+
+	// ForAccounts DIDs of the accounts that may give the codes away.
 	ForAccounts *[]string `json:"forAccounts,omitempty"`
-	UseCount    int64     `json:"useCount"`
+
+	// UseCount How often each code can be used.
+	UseCount int64 `json:"useCount"`
 }
 
 // ServerCreateInviteCodesOutputBody defines model for ServerCreateInviteCodesOutputBody.
 type ServerCreateInviteCodesOutputBody struct {
+	// Codes Invite codes.
 	Codes []ServerCreateInviteCodesAccountCodes `json:"codes"`
 }
 
 // ServerCreateSessionInputBody defines model for ServerCreateSessionInputBody.
 type ServerCreateSessionInputBody struct {
-	AllowTakendown  *bool   `json:"allowTakendown,omitempty"`
+	// AllowTakendown true: sign in to a taken-down account too, to move it or to appeal.
+	AllowTakendown *bool `json:"allowTakendown,omitempty"`
+
+	// AuthFactorToken The code of the second factor, after AuthFactorTokenRequired.
 	AuthFactorToken *string `json:"authFactorToken,omitempty"`
-	Identifier      string  `json:"identifier"`
-	Password        string  `json:"password"`
+
+	// Identifier Handle, DID or e-mail address.
+	Identifier string `json:"identifier"`
+
+	// Password The password, or an app password.
+	Password string `json:"password"`
 }
 
 // ServerCreateSessionOutputBody defines model for ServerCreateSessionOutputBody.
 type ServerCreateSessionOutputBody struct {
-	AccessJwt       string      `json:"accessJwt"`
-	Active          *bool       `json:"active,omitempty"`
-	Did             string      `json:"did"`
-	DidDoc          interface{} `json:"didDoc,omitempty"`
-	Email           *string     `json:"email,omitempty"`
-	EmailAuthFactor *bool       `json:"emailAuthFactor,omitempty"`
-	EmailConfirmed  *bool       `json:"emailConfirmed,omitempty"`
-	Handle          string      `json:"handle"`
-	RefreshJwt      string      `json:"refreshJwt"`
-	Status          *string     `json:"status,omitempty"`
+	// AccessJwt The token for every call. It lives two hours; take it as it is, its form may change.
+	AccessJwt string `json:"accessJwt"`
+
+	// Active Whether the account is shown. If not, status says why.
+	Active *bool `json:"active,omitempty"`
+
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// DidDoc The DID document: keys, handle and server of the identity.
+	DidDoc interface{} `json:"didDoc,omitempty"`
+
+	// Email The account's e-mail address.
+	Email *string `json:"email,omitempty"`
+
+	// EmailAuthFactor Whether signing in asks for a mailed code.
+	EmailAuthFactor *bool `json:"emailAuthFactor,omitempty"`
+
+	// EmailConfirmed Whether the address was confirmed by a mailed token.
+	EmailConfirmed *bool `json:"emailConfirmed,omitempty"`
+
+	// Handle The account's handle, without an @.
+	Handle string `json:"handle"`
+
+	// RefreshJwt The token for refreshSession and deleteSession only. Each refresh gives a new one.
+	RefreshJwt string `json:"refreshJwt"`
+
+	// Status Why the account is not active: takendown, suspended, deactivated.
+	Status *string `json:"status,omitempty"`
 }
 
 // ServerDeactivateAccountInputBody defines model for ServerDeactivateAccountInputBody.
 type ServerDeactivateAccountInputBody struct {
+	// DeleteAfter A hint when the account may be deleted.
 	DeleteAfter *string `json:"deleteAfter,omitempty"`
 }
 
 // ServerDefsInviteCode defines model for ServerDefsInviteCode.
 type ServerDefsInviteCode struct {
-	Available  int64                     `json:"available"`
-	Code       string                    `json:"code"`
-	CreatedAt  string                    `json:"createdAt"`
-	CreatedBy  string                    `json:"createdBy"`
-	Disabled   bool                      `json:"disabled"`
-	ForAccount string                    `json:"forAccount"`
-	Uses       []ServerDefsInviteCodeUse `json:"uses"`
+	// Available How often the code could be used when it was made.
+	Available int64 `json:"available"`
+
+	// Code The invite code.
+	Code string `json:"code"`
+
+	// CreatedAt When it was made.
+	CreatedAt string `json:"createdAt"`
+
+	// CreatedBy Who made the code: a DID or admin.
+	CreatedBy string `json:"createdBy"`
+
+	// Disabled Whether the code was made unusable.
+	Disabled bool `json:"disabled"`
+
+	// ForAccount DID of the account that may give the code away.
+	ForAccount string `json:"forAccount"`
+
+	// Uses The accounts that were opened with the code.
+	Uses []ServerDefsInviteCodeUse `json:"uses"`
 }
 
 // ServerDefsInviteCodeUse defines model for ServerDefsInviteCodeUse.
 type ServerDefsInviteCodeUse struct {
+	// UsedAt When the code was used.
 	UsedAt string `json:"usedAt"`
+
+	// UsedBy DID of the account that was opened.
 	UsedBy string `json:"usedBy"`
 }
 
 // ServerDeleteAccountInputBody defines model for ServerDeleteAccountInputBody.
 type ServerDeleteAccountInputBody struct {
-	Did      string `json:"did"`
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// Password The account's password.
 	Password string `json:"password"`
-	Token    string `json:"token"`
+
+	// Token The token from the mail, as it is or as it was typed.
+	Token string `json:"token"`
 }
 
 // ServerDescribeServerContact defines model for ServerDescribeServerContact.
 type ServerDescribeServerContact struct {
+	// Email The operator's e-mail address.
 	Email *string `json:"email,omitempty"`
 }
 
 // ServerDescribeServerLinks defines model for ServerDescribeServerLinks.
 type ServerDescribeServerLinks struct {
-	PrivacyPolicy  *string `json:"privacyPolicy,omitempty"`
+	// PrivacyPolicy Address of the privacy policy.
+	PrivacyPolicy *string `json:"privacyPolicy,omitempty"`
+
+	// TermsOfService Address of the terms of service.
 	TermsOfService *string `json:"termsOfService,omitempty"`
 }
 
 // ServerDescribeServerOutputBody defines model for ServerDescribeServerOutputBody.
 type ServerDescribeServerOutputBody struct {
-	AvailableUserDomains      []string                     `json:"availableUserDomains"`
-	BlobUploadLimit           *int64                       `json:"blobUploadLimit,omitempty"`
-	Contact                   *ServerDescribeServerContact `json:"contact,omitempty"`
-	Did                       string                       `json:"did"`
-	InviteCodeRequired        *bool                        `json:"inviteCodeRequired,omitempty"`
-	Links                     *ServerDescribeServerLinks   `json:"links,omitempty"`
-	PhoneVerificationRequired *bool                        `json:"phoneVerificationRequired,omitempty"`
+	// AvailableUserDomains Domains under which handles can be had, each with a dot in front.
+	AvailableUserDomains []string `json:"availableUserDomains"`
+
+	// BlobUploadLimit Largest file, in bytes.
+	BlobUploadLimit *int64 `json:"blobUploadLimit,omitempty"`
+
+	// Contact How to reach the operator.
+	Contact *ServerDescribeServerContact `json:"contact,omitempty"`
+
+	// Did The server's own DID.
+	Did string `json:"did"`
+
+	// InviteCodeRequired Whether opening an account takes an invite code.
+	InviteCodeRequired *bool `json:"inviteCodeRequired,omitempty"`
+
+	// Links The operator's pages.
+	Links *ServerDescribeServerLinks `json:"links,omitempty"`
+
+	// PhoneVerificationRequired Whether opening an account takes a phone number: never.
+	PhoneVerificationRequired *bool `json:"phoneVerificationRequired,omitempty"`
 }
 
 // ServerGetAccountInviteCodesOutputBody defines model for ServerGetAccountInviteCodesOutputBody.
 type ServerGetAccountInviteCodesOutputBody struct {
+	// Codes Invite codes.
 	Codes []ServerDefsInviteCode `json:"codes"`
 }
 
 // ServerGetServiceAuthOutputBody defines model for ServerGetServiceAuthOutputBody.
 type ServerGetServiceAuthOutputBody struct {
+	// Token The token, signed with the account's key.
 	Token string `json:"token"`
 }
 
 // ServerGetSessionOutputBody defines model for ServerGetSessionOutputBody.
 type ServerGetSessionOutputBody struct {
-	Active          *bool       `json:"active,omitempty"`
-	Did             string      `json:"did"`
-	DidDoc          interface{} `json:"didDoc,omitempty"`
-	Email           *string     `json:"email,omitempty"`
-	EmailAuthFactor *bool       `json:"emailAuthFactor,omitempty"`
-	EmailConfirmed  *bool       `json:"emailConfirmed,omitempty"`
-	Handle          string      `json:"handle"`
-	Status          *string     `json:"status,omitempty"`
+	// Active Whether the account is shown. If not, status says why.
+	Active *bool `json:"active,omitempty"`
+
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// DidDoc The DID document: keys, handle and server of the identity.
+	DidDoc interface{} `json:"didDoc,omitempty"`
+
+	// Email The account's e-mail address.
+	Email *string `json:"email,omitempty"`
+
+	// EmailAuthFactor Whether signing in asks for a mailed code.
+	EmailAuthFactor *bool `json:"emailAuthFactor,omitempty"`
+
+	// EmailConfirmed Whether the address was confirmed by a mailed token.
+	EmailConfirmed *bool `json:"emailConfirmed,omitempty"`
+
+	// Handle The account's handle, without an @.
+	Handle string `json:"handle"`
+
+	// Status Why the account is not active: takendown, suspended, deactivated.
+	Status *string `json:"status,omitempty"`
 }
 
 // ServerListAppPasswordsAppPassword defines model for ServerListAppPasswordsAppPassword.
 type ServerListAppPasswordsAppPassword struct {
-	CreatedAt  string  `json:"createdAt"`
-	ExpiresAt  *string `json:"expiresAt,omitempty"`
+	// CreatedAt When it was made.
+	CreatedAt string `json:"createdAt"`
+
+	// ExpiresAt When it stops working; absent: never.
+	ExpiresAt *string `json:"expiresAt,omitempty"`
+
+	// LastUsedAt When somebody last signed in with it.
 	LastUsedAt *string `json:"lastUsedAt,omitempty"`
-	Name       string  `json:"name"`
-	Privileged *bool   `json:"privileged,omitempty"`
+
+	// Name The app password's name.
+	Name string `json:"name"`
+
+	// Privileged Whether it also reaches direct messages.
+	Privileged *bool `json:"privileged,omitempty"`
 }
 
 // ServerListAppPasswordsOutputBody defines model for ServerListAppPasswordsOutputBody.
 type ServerListAppPasswordsOutputBody struct {
+	// Passwords The app passwords; the passwords themselves are not kept.
 	Passwords []ServerListAppPasswordsAppPassword `json:"passwords"`
 }
 
 // ServerRefreshSessionOutputBody defines model for ServerRefreshSessionOutputBody.
 type ServerRefreshSessionOutputBody struct {
-	AccessJwt       string      `json:"accessJwt"`
-	Active          *bool       `json:"active,omitempty"`
-	Did             string      `json:"did"`
-	DidDoc          interface{} `json:"didDoc,omitempty"`
-	Email           *string     `json:"email,omitempty"`
-	EmailAuthFactor *bool       `json:"emailAuthFactor,omitempty"`
-	EmailConfirmed  *bool       `json:"emailConfirmed,omitempty"`
-	Handle          string      `json:"handle"`
-	RefreshJwt      string      `json:"refreshJwt"`
-	Status          *string     `json:"status,omitempty"`
+	// AccessJwt The token for every call. It lives two hours; take it as it is, its form may change.
+	AccessJwt string `json:"accessJwt"`
+
+	// Active Whether the account is shown. If not, status says why.
+	Active *bool `json:"active,omitempty"`
+
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// DidDoc The DID document: keys, handle and server of the identity.
+	DidDoc interface{} `json:"didDoc,omitempty"`
+
+	// Email The account's e-mail address.
+	Email *string `json:"email,omitempty"`
+
+	// EmailAuthFactor Whether signing in asks for a mailed code.
+	EmailAuthFactor *bool `json:"emailAuthFactor,omitempty"`
+
+	// EmailConfirmed Whether the address was confirmed by a mailed token.
+	EmailConfirmed *bool `json:"emailConfirmed,omitempty"`
+
+	// Handle The account's handle, without an @.
+	Handle string `json:"handle"`
+
+	// RefreshJwt The token for refreshSession and deleteSession only. Each refresh gives a new one.
+	RefreshJwt string `json:"refreshJwt"`
+
+	// Status Why the account is not active: takendown, suspended, deactivated.
+	Status *string `json:"status,omitempty"`
 }
 
 // ServerRequestEmailUpdateOutputBody defines model for ServerRequestEmailUpdateOutputBody.
 type ServerRequestEmailUpdateOutputBody struct {
+	// TokenRequired Whether updateEmail wants a mailed token, because the present address is confirmed.
 	TokenRequired bool `json:"tokenRequired"`
 }
 
 // ServerRequestPasswordResetInputBody defines model for ServerRequestPasswordResetInputBody.
 type ServerRequestPasswordResetInputBody struct {
+	// Email The account's e-mail address.
 	Email string `json:"email"`
 }
 
 // ServerReserveSigningKeyInputBody defines model for ServerReserveSigningKeyInputBody.
 type ServerReserveSigningKeyInputBody struct {
+	// Did The DID that is to move here. Calling again gives the same key.
 	Did *string `json:"did,omitempty"`
 }
 
 // ServerReserveSigningKeyOutputBody defines model for ServerReserveSigningKeyOutputBody.
 type ServerReserveSigningKeyOutputBody struct {
+	// SigningKey A public key, as did:key.
 	SigningKey string `json:"signingKey"`
 }
 
 // ServerResetPasswordInputBody defines model for ServerResetPasswordInputBody.
 type ServerResetPasswordInputBody struct {
+	// Password The new password.
 	Password string `json:"password"`
-	Token    string `json:"token"`
+
+	// Token The token from the mail of requestPasswordReset.
+	Token string `json:"token"`
 }
 
 // ServerRevokeAppPasswordInputBody defines model for ServerRevokeAppPasswordInputBody.
 type ServerRevokeAppPasswordInputBody struct {
+	// Name The app password's name.
 	Name string `json:"name"`
 }
 
 // ServerUpdateEmailInputBody defines model for ServerUpdateEmailInputBody.
 type ServerUpdateEmailInputBody struct {
-	Email           string  `json:"email"`
-	EmailAuthFactor *bool   `json:"emailAuthFactor,omitempty"`
-	Token           *string `json:"token,omitempty"`
+	// Email The new e-mail address.
+	Email string `json:"email"`
+
+	// EmailAuthFactor Whether signing in asks for a mailed code from now on.
+	EmailAuthFactor *bool `json:"emailAuthFactor,omitempty"`
+
+	// Token The token from the mail, as it is or as it was typed.
+	Token *string `json:"token,omitempty"`
 }
 
 // SyncGetHeadOutputBody defines model for SyncGetHeadOutputBody.
 type SyncGetHeadOutputBody struct {
+	// Root CID of the newest commit.
 	Root string `json:"root"`
 }
 
 // SyncGetHostStatusOutputBody defines model for SyncGetHostStatusOutputBody.
 type SyncGetHostStatusOutputBody struct {
-	AccountCount *int64  `json:"accountCount,omitempty"`
-	Hostname     string  `json:"hostname"`
-	Seq          *int64  `json:"seq,omitempty"`
-	Status       *string `json:"status,omitempty"`
+	// AccountCount Accounts of the host.
+	AccountCount *int64 `json:"accountCount,omitempty"`
+
+	// Hostname Name of the host.
+	Hostname string `json:"hostname"`
+
+	// Seq Number of the newest event of the host.
+	Seq *int64 `json:"seq,omitempty"`
+
+	// Status How the host is: active.
+	Status *string `json:"status,omitempty"`
 }
 
 // SyncGetLatestCommitOutputBody defines model for SyncGetLatestCommitOutputBody.
 type SyncGetLatestCommitOutputBody struct {
+	// Cid The content's hash. Another content has another one.
 	Cid string `json:"cid"`
+
+	// Rev The repository's revision: later ones sort after earlier ones.
 	Rev string `json:"rev"`
 }
 
 // SyncGetRepoStatusOutputBody defines model for SyncGetRepoStatusOutputBody.
 type SyncGetRepoStatusOutputBody struct {
-	Active bool    `json:"active"`
-	Did    string  `json:"did"`
-	Rev    *string `json:"rev,omitempty"`
+	// Active Whether the account is shown. If not, status says why.
+	Active bool `json:"active"`
+
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// Rev The repository's revision: later ones sort after earlier ones.
+	Rev *string `json:"rev,omitempty"`
+
+	// Status Why the account is not active: takendown, suspended, deactivated.
 	Status *string `json:"status,omitempty"`
 }
 
 // SyncListBlobsOutputBody defines model for SyncListBlobsOutputBody.
 type SyncListBlobsOutputBody struct {
-	Cids   []string `json:"cids"`
-	Cursor *string  `json:"cursor,omitempty"`
+	// Cids CIDs of the files of this page.
+	Cids []string `json:"cids"`
+
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
+	Cursor *string `json:"cursor,omitempty"`
 }
 
 // SyncListHostsHost defines model for SyncListHostsHost.
 type SyncListHostsHost struct {
-	AccountCount *int64  `json:"accountCount,omitempty"`
-	Hostname     string  `json:"hostname"`
-	Seq          *int64  `json:"seq,omitempty"`
-	Status       *string `json:"status,omitempty"`
+	// AccountCount Accounts of the host.
+	AccountCount *int64 `json:"accountCount,omitempty"`
+
+	// Hostname Name of the host.
+	Hostname string `json:"hostname"`
+
+	// Seq Number of the newest event of the host.
+	Seq *int64 `json:"seq,omitempty"`
+
+	// Status How the host is: active.
+	Status *string `json:"status,omitempty"`
 }
 
 // SyncListHostsOutputBody defines model for SyncListHostsOutputBody.
 type SyncListHostsOutputBody struct {
-	Cursor *string             `json:"cursor,omitempty"`
-	Hosts  []SyncListHostsHost `json:"hosts"`
+	// Cursor Always absent: there is one page.
+	Cursor *string `json:"cursor,omitempty"`
+
+	// Hosts The hosts of this page.
+	Hosts []SyncListHostsHost `json:"hosts"`
 }
 
 // SyncListReposByCollectionOutputBody defines model for SyncListReposByCollectionOutputBody.
 type SyncListReposByCollectionOutputBody struct {
-	Cursor *string                         `json:"cursor,omitempty"`
-	Repos  []SyncListReposByCollectionRepo `json:"repos"`
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
+	Cursor *string `json:"cursor,omitempty"`
+
+	// Repos The repositories of this page.
+	Repos []SyncListReposByCollectionRepo `json:"repos"`
 }
 
 // SyncListReposByCollectionRepo defines model for SyncListReposByCollectionRepo.
 type SyncListReposByCollectionRepo struct {
+	// Did The account's DID.
 	Did string `json:"did"`
 }
 
 // SyncListReposOutputBody defines model for SyncListReposOutputBody.
 type SyncListReposOutputBody struct {
-	Cursor *string             `json:"cursor,omitempty"`
-	Repos  []SyncListReposRepo `json:"repos"`
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
+	Cursor *string `json:"cursor,omitempty"`
+
+	// Repos The repositories of this page.
+	Repos []SyncListReposRepo `json:"repos"`
 }
 
 // SyncListReposRepo defines model for SyncListReposRepo.
 type SyncListReposRepo struct {
-	Active *bool   `json:"active,omitempty"`
-	Did    string  `json:"did"`
-	Head   string  `json:"head"`
-	Rev    string  `json:"rev"`
+	// Active Whether the account is shown. If not, status says why.
+	Active *bool `json:"active,omitempty"`
+
+	// Did The account's DID.
+	Did string `json:"did"`
+
+	// Head CID of the newest commit.
+	Head string `json:"head"`
+
+	// Rev The repository's revision: later ones sort after earlier ones.
+	Rev string `json:"rev"`
+
+	// Status Why the account is not active: takendown, suspended, deactivated.
 	Status *string `json:"status,omitempty"`
 }
 
 // TempCheckSignupQueueOutputBody defines model for TempCheckSignupQueueOutputBody.
 type TempCheckSignupQueueOutputBody struct {
-	Activated       bool   `json:"activated"`
+	// Activated Whether the account is active.
+	Activated bool `json:"activated"`
+
+	// EstimatedTimeMs How long the sign-up may still wait, in milliseconds.
 	EstimatedTimeMs *int64 `json:"estimatedTimeMs,omitempty"`
-	PlaceInQueue    *int64 `json:"placeInQueue,omitempty"`
+
+	// PlaceInQueue How many sign-ups stand before this one.
+	PlaceInQueue *int64 `json:"placeInQueue,omitempty"`
 }
 
 // ComAtprotoAdminGetAccountInfoParams defines parameters for ComAtprotoAdminGetAccountInfo.
 type ComAtprotoAdminGetAccountInfoParams struct {
+	// Did The account's DID.
 	Did string `form:"did" json:"did"`
 }
 
 // ComAtprotoAdminGetAccountInfosParams defines parameters for ComAtprotoAdminGetAccountInfos.
 type ComAtprotoAdminGetAccountInfosParams struct {
+	// Dids The accounts' DIDs.
 	Dids []string `form:"dids" json:"dids"`
 }
 
 // ComAtprotoAdminGetInviteCodesParams defines parameters for ComAtprotoAdminGetInviteCodes.
 type ComAtprotoAdminGetInviteCodesParams struct {
-	Sort   *string `form:"sort,omitempty" json:"sort,omitempty"`
-	Limit  *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+	// Sort recent: newest first. usage: most used first.
+	Sort *string `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Limit Most entries of an answer.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ComAtprotoAdminGetSubjectStatusParams defines parameters for ComAtprotoAdminGetSubjectStatus.
 type ComAtprotoAdminGetSubjectStatusParams struct {
-	Did  *string `form:"did,omitempty" json:"did,omitempty"`
-	Uri  *string `form:"uri,omitempty" json:"uri,omitempty"`
+	// Did DID of an account, or of the file's.
+	Did *string `form:"did,omitempty" json:"did,omitempty"`
+
+	// Uri Address of a record.
+	Uri *string `form:"uri,omitempty" json:"uri,omitempty"`
+
+	// Blob CID of a file, together with did.
 	Blob *string `form:"blob,omitempty" json:"blob,omitempty"`
 }
 
 // ComAtprotoAdminSearchAccountsParams defines parameters for ComAtprotoAdminSearchAccounts.
 type ComAtprotoAdminSearchAccountsParams struct {
-	Email  *string `form:"email,omitempty" json:"email,omitempty"`
+	// Email Part of the e-mail address.
+	Email *string `form:"email,omitempty" json:"email,omitempty"`
+
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
-	Limit  *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Limit Most entries of an answer.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ComAtprotoIdentityResolveDidParams defines parameters for ComAtprotoIdentityResolveDid.
 type ComAtprotoIdentityResolveDidParams struct {
+	// Did The account's DID.
 	Did string `form:"did" json:"did"`
 }
 
 // ComAtprotoIdentityResolveHandleParams defines parameters for ComAtprotoIdentityResolveHandle.
 type ComAtprotoIdentityResolveHandleParams struct {
+	// Handle The account's handle, without an @.
 	Handle string `form:"handle" json:"handle"`
 }
 
 // ComAtprotoIdentityResolveIdentityParams defines parameters for ComAtprotoIdentityResolveIdentity.
 type ComAtprotoIdentityResolveIdentityParams struct {
+	// Identifier Handle or DID.
 	Identifier string `form:"identifier" json:"identifier"`
 }
 
 // ComAtprotoRepoDescribeRepoParams defines parameters for ComAtprotoRepoDescribeRepo.
 type ComAtprotoRepoDescribeRepoParams struct {
+	// Repo Handle or DID of the account whose repository it is.
 	Repo string `form:"repo" json:"repo"`
 }
 
 // ComAtprotoRepoGetRecordParams defines parameters for ComAtprotoRepoGetRecord.
 type ComAtprotoRepoGetRecordParams struct {
-	Repo       string  `form:"repo" json:"repo"`
-	Collection string  `form:"collection" json:"collection"`
-	Rkey       string  `form:"rkey" json:"rkey"`
-	Cid        *string `form:"cid,omitempty" json:"cid,omitempty"`
+	// Repo Handle or DID of the account whose repository it is.
+	Repo string `form:"repo" json:"repo"`
+
+	// Collection The collection: the NSID of the records' type.
+	Collection string `form:"collection" json:"collection"`
+
+	// Rkey The record's key within its collection.
+	Rkey string `form:"rkey" json:"rkey"`
+
+	// Cid Only if the record has this CID.
+	Cid *string `form:"cid,omitempty" json:"cid,omitempty"`
 }
 
 // ComAtprotoRepoListMissingBlobsParams defines parameters for ComAtprotoRepoListMissingBlobs.
 type ComAtprotoRepoListMissingBlobsParams struct {
-	Limit  *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+	// Limit Most entries of an answer.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ComAtprotoRepoListRecordsParams defines parameters for ComAtprotoRepoListRecords.
 type ComAtprotoRepoListRecordsParams struct {
-	Repo       string  `form:"repo" json:"repo"`
-	Collection string  `form:"collection" json:"collection"`
-	Limit      *int64  `form:"limit,omitempty" json:"limit,omitempty"`
-	Cursor     *string `form:"cursor,omitempty" json:"cursor,omitempty"`
-	Reverse    *bool   `form:"reverse,omitempty" json:"reverse,omitempty"`
+	// Repo Handle or DID of the account whose repository it is.
+	Repo string `form:"repo" json:"repo"`
+
+	// Collection The collection: the NSID of the records' type.
+	Collection string `form:"collection" json:"collection"`
+
+	// Limit Most entries of an answer.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Reverse true: oldest key first.
+	Reverse *bool `form:"reverse,omitempty" json:"reverse,omitempty"`
 }
 
 // ComAtprotoServerGetAccountInviteCodesParams defines parameters for ComAtprotoServerGetAccountInviteCodes.
 type ComAtprotoServerGetAccountInviteCodesParams struct {
-	IncludeUsed     *bool `form:"includeUsed,omitempty" json:"includeUsed,omitempty"`
+	// IncludeUsed false: only codes that can still be used.
+	IncludeUsed *bool `form:"includeUsed,omitempty" json:"includeUsed,omitempty"`
+
+	// CreateAvailable true: first make the codes that the account has earned.
 	CreateAvailable *bool `form:"createAvailable,omitempty" json:"createAvailable,omitempty"`
 }
 
 // ComAtprotoServerGetServiceAuthParams defines parameters for ComAtprotoServerGetServiceAuth.
 type ComAtprotoServerGetServiceAuthParams struct {
-	Aud string  `form:"aud" json:"aud"`
-	Exp *int64  `form:"exp,omitempty" json:"exp,omitempty"`
+	// Aud DID of the service that the token is for, or did#service.
+	Aud string `form:"aud" json:"aud"`
+
+	// Exp When the token ends, in seconds since 1970. Without it: in a minute.
+	Exp *int64 `form:"exp,omitempty" json:"exp,omitempty"`
+
+	// Lxm NSID of the one method that the token is for.
 	Lxm *string `form:"lxm,omitempty" json:"lxm,omitempty"`
 }
 
 // ComAtprotoSyncGetBlobParams defines parameters for ComAtprotoSyncGetBlob.
 type ComAtprotoSyncGetBlobParams struct {
+	// Did The account's DID.
 	Did string `form:"did" json:"did"`
+
+	// Cid The file's CID.
 	Cid string `form:"cid" json:"cid"`
 }
 
 // ComAtprotoSyncGetBlocksParams defines parameters for ComAtprotoSyncGetBlocks.
 type ComAtprotoSyncGetBlocksParams struct {
-	Did  string   `form:"did" json:"did"`
+	// Did The account's DID.
+	Did string `form:"did" json:"did"`
+
+	// Cids CIDs of the blocks that are asked for.
 	Cids []string `form:"cids" json:"cids"`
 }
 
 // ComAtprotoSyncGetCheckoutParams defines parameters for ComAtprotoSyncGetCheckout.
 type ComAtprotoSyncGetCheckoutParams struct {
+	// Did The account's DID.
 	Did string `form:"did" json:"did"`
 }
 
 // ComAtprotoSyncGetHeadParams defines parameters for ComAtprotoSyncGetHead.
 type ComAtprotoSyncGetHeadParams struct {
+	// Did The account's DID.
 	Did string `form:"did" json:"did"`
 }
 
 // ComAtprotoSyncGetHostStatusParams defines parameters for ComAtprotoSyncGetHostStatus.
 type ComAtprotoSyncGetHostStatusParams struct {
+	// Hostname Name of the host.
 	Hostname string `form:"hostname" json:"hostname"`
 }
 
 // ComAtprotoSyncGetLatestCommitParams defines parameters for ComAtprotoSyncGetLatestCommit.
 type ComAtprotoSyncGetLatestCommitParams struct {
+	// Did The account's DID.
 	Did string `form:"did" json:"did"`
 }
 
 // ComAtprotoSyncGetRecordParams defines parameters for ComAtprotoSyncGetRecord.
 type ComAtprotoSyncGetRecordParams struct {
-	Did        string `form:"did" json:"did"`
+	// Did The account's DID.
+	Did string `form:"did" json:"did"`
+
+	// Collection The collection: the NSID of the records' type.
 	Collection string `form:"collection" json:"collection"`
-	Rkey       string `form:"rkey" json:"rkey"`
+
+	// Rkey The record's key. Where there is no such record the archive proves it.
+	Rkey string `form:"rkey" json:"rkey"`
 }
 
 // ComAtprotoSyncGetRepoParams defines parameters for ComAtprotoSyncGetRepo.
 type ComAtprotoSyncGetRepoParams struct {
-	Did   string  `form:"did" json:"did"`
+	// Did The account's DID.
+	Did string `form:"did" json:"did"`
+
+	// Since Only what came after this revision.
 	Since *string `form:"since,omitempty" json:"since,omitempty"`
 }
 
 // ComAtprotoSyncGetRepoStatusParams defines parameters for ComAtprotoSyncGetRepoStatus.
 type ComAtprotoSyncGetRepoStatusParams struct {
+	// Did The account's DID.
 	Did string `form:"did" json:"did"`
 }
 
 // ComAtprotoSyncListBlobsParams defines parameters for ComAtprotoSyncListBlobs.
 type ComAtprotoSyncListBlobsParams struct {
-	Did    string  `form:"did" json:"did"`
-	Since  *string `form:"since,omitempty" json:"since,omitempty"`
-	Limit  *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+	// Did The account's DID.
+	Did string `form:"did" json:"did"`
+
+	// Since Only what came after this revision.
+	Since *string `form:"since,omitempty" json:"since,omitempty"`
+
+	// Limit Most entries of an answer.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ComAtprotoSyncListHostsParams defines parameters for ComAtprotoSyncListHosts.
 type ComAtprotoSyncListHostsParams struct {
-	Limit  *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+	// Limit Most entries of an answer.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ComAtprotoSyncListReposParams defines parameters for ComAtprotoSyncListRepos.
 type ComAtprotoSyncListReposParams struct {
-	Limit  *int64  `form:"limit,omitempty" json:"limit,omitempty"`
+	// Limit Most entries of an answer.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ComAtprotoSyncListReposByCollectionParams defines parameters for ComAtprotoSyncListReposByCollection.
 type ComAtprotoSyncListReposByCollectionParams struct {
-	Collection string  `form:"collection" json:"collection"`
-	Limit      *int64  `form:"limit,omitempty" json:"limit,omitempty"`
-	Cursor     *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+	// Collection The collection: the NSID of the records' type.
+	Collection string `form:"collection" json:"collection"`
+
+	// Limit Most entries of an answer.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where the next page begins: give the cursor of the last answer. An answer without one is the last.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ComAtprotoSyncSubscribeReposParams defines parameters for ComAtprotoSyncSubscribeRepos.
@@ -1695,6 +2308,10 @@ func (t AdminGetSubjectStatusOutputBody_Subject) AsAdminDefsRepoRefVariant() (Ad
 // FromAdminDefsRepoRefVariant overwrites any union data inside the AdminGetSubjectStatusOutputBody_Subject as the provided AdminDefsRepoRefVariant
 func (t *AdminGetSubjectStatusOutputBody_Subject) FromAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoRef"}`))
 	t.union = b
 	return err
 }
@@ -1702,6 +2319,10 @@ func (t *AdminGetSubjectStatusOutputBody_Subject) FromAdminDefsRepoRefVariant(v 
 // MergeAdminDefsRepoRefVariant performs a merge with any union data inside the AdminGetSubjectStatusOutputBody_Subject, using the provided AdminDefsRepoRefVariant
 func (t *AdminGetSubjectStatusOutputBody_Subject) MergeAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoRef"}`))
 	if err != nil {
 		return err
 	}
@@ -1721,6 +2342,10 @@ func (t AdminGetSubjectStatusOutputBody_Subject) AsRepoStrongRefVariant() (RepoS
 // FromRepoStrongRefVariant overwrites any union data inside the AdminGetSubjectStatusOutputBody_Subject as the provided RepoStrongRefVariant
 func (t *AdminGetSubjectStatusOutputBody_Subject) FromRepoStrongRefVariant(v RepoStrongRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.repo.strongRef"}`))
 	t.union = b
 	return err
 }
@@ -1728,6 +2353,10 @@ func (t *AdminGetSubjectStatusOutputBody_Subject) FromRepoStrongRefVariant(v Rep
 // MergeRepoStrongRefVariant performs a merge with any union data inside the AdminGetSubjectStatusOutputBody_Subject, using the provided RepoStrongRefVariant
 func (t *AdminGetSubjectStatusOutputBody_Subject) MergeRepoStrongRefVariant(v RepoStrongRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.repo.strongRef"}`))
 	if err != nil {
 		return err
 	}
@@ -1747,6 +2376,10 @@ func (t AdminGetSubjectStatusOutputBody_Subject) AsAdminDefsRepoBlobRefVariant()
 // FromAdminDefsRepoBlobRefVariant overwrites any union data inside the AdminGetSubjectStatusOutputBody_Subject as the provided AdminDefsRepoBlobRefVariant
 func (t *AdminGetSubjectStatusOutputBody_Subject) FromAdminDefsRepoBlobRefVariant(v AdminDefsRepoBlobRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoBlobRef"}`))
 	t.union = b
 	return err
 }
@@ -1757,29 +2390,7 @@ func (t *AdminGetSubjectStatusOutputBody_Subject) MergeAdminDefsRepoBlobRefVaria
 	if err != nil {
 		return err
 	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsAdminGetSubjectStatusOutputBodySubject3 returns the union data inside the AdminGetSubjectStatusOutputBody_Subject as a AdminGetSubjectStatusOutputBodySubject3
-func (t AdminGetSubjectStatusOutputBody_Subject) AsAdminGetSubjectStatusOutputBodySubject3() (AdminGetSubjectStatusOutputBodySubject3, error) {
-	var body AdminGetSubjectStatusOutputBodySubject3
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromAdminGetSubjectStatusOutputBodySubject3 overwrites any union data inside the AdminGetSubjectStatusOutputBody_Subject as the provided AdminGetSubjectStatusOutputBodySubject3
-func (t *AdminGetSubjectStatusOutputBody_Subject) FromAdminGetSubjectStatusOutputBodySubject3(v AdminGetSubjectStatusOutputBodySubject3) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeAdminGetSubjectStatusOutputBodySubject3 performs a merge with any union data inside the AdminGetSubjectStatusOutputBody_Subject, using the provided AdminGetSubjectStatusOutputBodySubject3
-func (t *AdminGetSubjectStatusOutputBody_Subject) MergeAdminGetSubjectStatusOutputBodySubject3(v AdminGetSubjectStatusOutputBodySubject3) error {
-	b, err := json.Marshal(v)
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoBlobRef"}`))
 	if err != nil {
 		return err
 	}
@@ -1787,6 +2398,31 @@ func (t *AdminGetSubjectStatusOutputBody_Subject) MergeAdminGetSubjectStatusOutp
 	merged, err := runtime.JSONMerge(t.union, b)
 	t.union = merged
 	return err
+}
+
+func (t AdminGetSubjectStatusOutputBody_Subject) Discriminator() (string, error) {
+	var discriminator struct {
+		Discriminator string `json:"$type"`
+	}
+	err := json.Unmarshal(t.union, &discriminator)
+	return discriminator.Discriminator, err
+}
+
+func (t AdminGetSubjectStatusOutputBody_Subject) ValueByDiscriminator() (interface{}, error) {
+	discriminator, err := t.Discriminator()
+	if err != nil {
+		return nil, err
+	}
+	switch discriminator {
+	case "com.atproto.admin.defs#repoBlobRef":
+		return t.AsAdminDefsRepoBlobRefVariant()
+	case "com.atproto.admin.defs#repoRef":
+		return t.AsAdminDefsRepoRefVariant()
+	case "com.atproto.repo.strongRef":
+		return t.AsRepoStrongRefVariant()
+	default:
+		return nil, errors.New("unknown discriminator value: " + discriminator)
+	}
 }
 
 func (t AdminGetSubjectStatusOutputBody_Subject) MarshalJSON() ([]byte, error) {
@@ -1809,6 +2445,10 @@ func (t AdminUpdateSubjectStatusInputBody_Subject) AsAdminDefsRepoRefVariant() (
 // FromAdminDefsRepoRefVariant overwrites any union data inside the AdminUpdateSubjectStatusInputBody_Subject as the provided AdminDefsRepoRefVariant
 func (t *AdminUpdateSubjectStatusInputBody_Subject) FromAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoRef"}`))
 	t.union = b
 	return err
 }
@@ -1816,6 +2456,10 @@ func (t *AdminUpdateSubjectStatusInputBody_Subject) FromAdminDefsRepoRefVariant(
 // MergeAdminDefsRepoRefVariant performs a merge with any union data inside the AdminUpdateSubjectStatusInputBody_Subject, using the provided AdminDefsRepoRefVariant
 func (t *AdminUpdateSubjectStatusInputBody_Subject) MergeAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoRef"}`))
 	if err != nil {
 		return err
 	}
@@ -1835,6 +2479,10 @@ func (t AdminUpdateSubjectStatusInputBody_Subject) AsRepoStrongRefVariant() (Rep
 // FromRepoStrongRefVariant overwrites any union data inside the AdminUpdateSubjectStatusInputBody_Subject as the provided RepoStrongRefVariant
 func (t *AdminUpdateSubjectStatusInputBody_Subject) FromRepoStrongRefVariant(v RepoStrongRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.repo.strongRef"}`))
 	t.union = b
 	return err
 }
@@ -1842,6 +2490,10 @@ func (t *AdminUpdateSubjectStatusInputBody_Subject) FromRepoStrongRefVariant(v R
 // MergeRepoStrongRefVariant performs a merge with any union data inside the AdminUpdateSubjectStatusInputBody_Subject, using the provided RepoStrongRefVariant
 func (t *AdminUpdateSubjectStatusInputBody_Subject) MergeRepoStrongRefVariant(v RepoStrongRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.repo.strongRef"}`))
 	if err != nil {
 		return err
 	}
@@ -1861,6 +2513,10 @@ func (t AdminUpdateSubjectStatusInputBody_Subject) AsAdminDefsRepoBlobRefVariant
 // FromAdminDefsRepoBlobRefVariant overwrites any union data inside the AdminUpdateSubjectStatusInputBody_Subject as the provided AdminDefsRepoBlobRefVariant
 func (t *AdminUpdateSubjectStatusInputBody_Subject) FromAdminDefsRepoBlobRefVariant(v AdminDefsRepoBlobRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoBlobRef"}`))
 	t.union = b
 	return err
 }
@@ -1871,29 +2527,7 @@ func (t *AdminUpdateSubjectStatusInputBody_Subject) MergeAdminDefsRepoBlobRefVar
 	if err != nil {
 		return err
 	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsAdminUpdateSubjectStatusInputBodySubject3 returns the union data inside the AdminUpdateSubjectStatusInputBody_Subject as a AdminUpdateSubjectStatusInputBodySubject3
-func (t AdminUpdateSubjectStatusInputBody_Subject) AsAdminUpdateSubjectStatusInputBodySubject3() (AdminUpdateSubjectStatusInputBodySubject3, error) {
-	var body AdminUpdateSubjectStatusInputBodySubject3
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromAdminUpdateSubjectStatusInputBodySubject3 overwrites any union data inside the AdminUpdateSubjectStatusInputBody_Subject as the provided AdminUpdateSubjectStatusInputBodySubject3
-func (t *AdminUpdateSubjectStatusInputBody_Subject) FromAdminUpdateSubjectStatusInputBodySubject3(v AdminUpdateSubjectStatusInputBodySubject3) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeAdminUpdateSubjectStatusInputBodySubject3 performs a merge with any union data inside the AdminUpdateSubjectStatusInputBody_Subject, using the provided AdminUpdateSubjectStatusInputBodySubject3
-func (t *AdminUpdateSubjectStatusInputBody_Subject) MergeAdminUpdateSubjectStatusInputBodySubject3(v AdminUpdateSubjectStatusInputBodySubject3) error {
-	b, err := json.Marshal(v)
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoBlobRef"}`))
 	if err != nil {
 		return err
 	}
@@ -1901,6 +2535,31 @@ func (t *AdminUpdateSubjectStatusInputBody_Subject) MergeAdminUpdateSubjectStatu
 	merged, err := runtime.JSONMerge(t.union, b)
 	t.union = merged
 	return err
+}
+
+func (t AdminUpdateSubjectStatusInputBody_Subject) Discriminator() (string, error) {
+	var discriminator struct {
+		Discriminator string `json:"$type"`
+	}
+	err := json.Unmarshal(t.union, &discriminator)
+	return discriminator.Discriminator, err
+}
+
+func (t AdminUpdateSubjectStatusInputBody_Subject) ValueByDiscriminator() (interface{}, error) {
+	discriminator, err := t.Discriminator()
+	if err != nil {
+		return nil, err
+	}
+	switch discriminator {
+	case "com.atproto.admin.defs#repoBlobRef":
+		return t.AsAdminDefsRepoBlobRefVariant()
+	case "com.atproto.admin.defs#repoRef":
+		return t.AsAdminDefsRepoRefVariant()
+	case "com.atproto.repo.strongRef":
+		return t.AsRepoStrongRefVariant()
+	default:
+		return nil, errors.New("unknown discriminator value: " + discriminator)
+	}
 }
 
 func (t AdminUpdateSubjectStatusInputBody_Subject) MarshalJSON() ([]byte, error) {
@@ -1923,6 +2582,10 @@ func (t AdminUpdateSubjectStatusOutputBody_Subject) AsAdminDefsRepoRefVariant() 
 // FromAdminDefsRepoRefVariant overwrites any union data inside the AdminUpdateSubjectStatusOutputBody_Subject as the provided AdminDefsRepoRefVariant
 func (t *AdminUpdateSubjectStatusOutputBody_Subject) FromAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoRef"}`))
 	t.union = b
 	return err
 }
@@ -1930,6 +2593,10 @@ func (t *AdminUpdateSubjectStatusOutputBody_Subject) FromAdminDefsRepoRefVariant
 // MergeAdminDefsRepoRefVariant performs a merge with any union data inside the AdminUpdateSubjectStatusOutputBody_Subject, using the provided AdminDefsRepoRefVariant
 func (t *AdminUpdateSubjectStatusOutputBody_Subject) MergeAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoRef"}`))
 	if err != nil {
 		return err
 	}
@@ -1949,6 +2616,10 @@ func (t AdminUpdateSubjectStatusOutputBody_Subject) AsRepoStrongRefVariant() (Re
 // FromRepoStrongRefVariant overwrites any union data inside the AdminUpdateSubjectStatusOutputBody_Subject as the provided RepoStrongRefVariant
 func (t *AdminUpdateSubjectStatusOutputBody_Subject) FromRepoStrongRefVariant(v RepoStrongRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.repo.strongRef"}`))
 	t.union = b
 	return err
 }
@@ -1956,6 +2627,10 @@ func (t *AdminUpdateSubjectStatusOutputBody_Subject) FromRepoStrongRefVariant(v 
 // MergeRepoStrongRefVariant performs a merge with any union data inside the AdminUpdateSubjectStatusOutputBody_Subject, using the provided RepoStrongRefVariant
 func (t *AdminUpdateSubjectStatusOutputBody_Subject) MergeRepoStrongRefVariant(v RepoStrongRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.repo.strongRef"}`))
 	if err != nil {
 		return err
 	}
@@ -1975,6 +2650,10 @@ func (t AdminUpdateSubjectStatusOutputBody_Subject) AsAdminDefsRepoBlobRefVarian
 // FromAdminDefsRepoBlobRefVariant overwrites any union data inside the AdminUpdateSubjectStatusOutputBody_Subject as the provided AdminDefsRepoBlobRefVariant
 func (t *AdminUpdateSubjectStatusOutputBody_Subject) FromAdminDefsRepoBlobRefVariant(v AdminDefsRepoBlobRefVariant) error {
 	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoBlobRef"}`))
 	t.union = b
 	return err
 }
@@ -1985,29 +2664,7 @@ func (t *AdminUpdateSubjectStatusOutputBody_Subject) MergeAdminDefsRepoBlobRefVa
 	if err != nil {
 		return err
 	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
-}
-
-// AsAdminUpdateSubjectStatusOutputBodySubject3 returns the union data inside the AdminUpdateSubjectStatusOutputBody_Subject as a AdminUpdateSubjectStatusOutputBodySubject3
-func (t AdminUpdateSubjectStatusOutputBody_Subject) AsAdminUpdateSubjectStatusOutputBodySubject3() (AdminUpdateSubjectStatusOutputBodySubject3, error) {
-	var body AdminUpdateSubjectStatusOutputBodySubject3
-	err := json.Unmarshal(t.union, &body)
-	return body, err
-}
-
-// FromAdminUpdateSubjectStatusOutputBodySubject3 overwrites any union data inside the AdminUpdateSubjectStatusOutputBody_Subject as the provided AdminUpdateSubjectStatusOutputBodySubject3
-func (t *AdminUpdateSubjectStatusOutputBody_Subject) FromAdminUpdateSubjectStatusOutputBodySubject3(v AdminUpdateSubjectStatusOutputBodySubject3) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
-}
-
-// MergeAdminUpdateSubjectStatusOutputBodySubject3 performs a merge with any union data inside the AdminUpdateSubjectStatusOutputBody_Subject, using the provided AdminUpdateSubjectStatusOutputBodySubject3
-func (t *AdminUpdateSubjectStatusOutputBody_Subject) MergeAdminUpdateSubjectStatusOutputBodySubject3(v AdminUpdateSubjectStatusOutputBodySubject3) error {
-	b, err := json.Marshal(v)
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoBlobRef"}`))
 	if err != nil {
 		return err
 	}
@@ -2015,6 +2672,31 @@ func (t *AdminUpdateSubjectStatusOutputBody_Subject) MergeAdminUpdateSubjectStat
 	merged, err := runtime.JSONMerge(t.union, b)
 	t.union = merged
 	return err
+}
+
+func (t AdminUpdateSubjectStatusOutputBody_Subject) Discriminator() (string, error) {
+	var discriminator struct {
+		Discriminator string `json:"$type"`
+	}
+	err := json.Unmarshal(t.union, &discriminator)
+	return discriminator.Discriminator, err
+}
+
+func (t AdminUpdateSubjectStatusOutputBody_Subject) ValueByDiscriminator() (interface{}, error) {
+	discriminator, err := t.Discriminator()
+	if err != nil {
+		return nil, err
+	}
+	switch discriminator {
+	case "com.atproto.admin.defs#repoBlobRef":
+		return t.AsAdminDefsRepoBlobRefVariant()
+	case "com.atproto.admin.defs#repoRef":
+		return t.AsAdminDefsRepoRefVariant()
+	case "com.atproto.repo.strongRef":
+		return t.AsRepoStrongRefVariant()
+	default:
+		return nil, errors.New("unknown discriminator value: " + discriminator)
+	}
 }
 
 func (t AdminUpdateSubjectStatusOutputBody_Subject) MarshalJSON() ([]byte, error) {
@@ -3000,7 +3682,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerDeleteSession Sign out.
 	//
-	// Takes the refresh token.
+	// Takes the refresh token in place of the access token.
 	//
 	// Corresponds with POST /xrpc/com.atproto.server.deleteSession (the `ComAtprotoServerDeleteSession` operationId).
 	ComAtprotoServerDeleteSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3042,7 +3724,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerRefreshSession New tokens for the refresh token.
 	//
-	// Takes the refresh token.
+	// Takes the refresh token in place of the access token.
 	//
 	// Corresponds with POST /xrpc/com.atproto.server.refreshSession (the `ComAtprotoServerRefreshSession` operationId).
 	ComAtprotoServerRefreshSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3249,9 +3931,11 @@ type ClientInterface interface {
 	// Corresponds with GET /xrpc/com.atproto.sync.listReposByCollection (the `ComAtprotoSyncListReposByCollection` operationId).
 	ComAtprotoSyncListReposByCollection(ctx context.Context, params *ComAtprotoSyncListReposByCollectionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ComAtprotoSyncSubscribeRepos performs a GET /xrpc/com.atproto.sync.subscribeRepos (the `ComAtprotoSyncSubscribeRepos` operationId) request.
+	// ComAtprotoSyncSubscribeRepos Follow every change of every repository hosted here.
 	//
 	// A WebSocket: the request is an upgrade (HTTP/1.1). Anybody may call this.
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.subscribeRepos (the `ComAtprotoSyncSubscribeRepos` operationId).
 	ComAtprotoSyncSubscribeRepos(ctx context.Context, params *ComAtprotoSyncSubscribeReposParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoTempCheckSignupQueue Where a queued sign-up stands.
@@ -4803,7 +5487,7 @@ func (c *Client) ComAtprotoServerDeleteAccount(ctx context.Context, body ComAtpr
 
 // ComAtprotoServerDeleteSession Sign out.
 //
-// Takes the refresh token.
+// Takes the refresh token in place of the access token.
 //
 // Corresponds with POST /xrpc/com.atproto.server.deleteSession (the `ComAtprotoServerDeleteSession` operationId).
 func (c *Client) ComAtprotoServerDeleteSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4905,7 +5589,7 @@ func (c *Client) ComAtprotoServerListAppPasswords(ctx context.Context, reqEditor
 
 // ComAtprotoServerRefreshSession New tokens for the refresh token.
 //
-// Takes the refresh token.
+// Takes the refresh token in place of the access token.
 //
 // Corresponds with POST /xrpc/com.atproto.server.refreshSession (the `ComAtprotoServerRefreshSession` operationId).
 func (c *Client) ComAtprotoServerRefreshSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5382,9 +6066,11 @@ func (c *Client) ComAtprotoSyncListReposByCollection(ctx context.Context, params
 	return c.Client.Do(req)
 }
 
-// ComAtprotoSyncSubscribeRepos performs a GET /xrpc/com.atproto.sync.subscribeRepos (the `ComAtprotoSyncSubscribeRepos` operationId) request.
+// ComAtprotoSyncSubscribeRepos Follow every change of every repository hosted here.
 //
 // A WebSocket: the request is an upgrade (HTTP/1.1). Anybody may call this.
+//
+// Corresponds with GET /xrpc/com.atproto.sync.subscribeRepos (the `ComAtprotoSyncSubscribeRepos` operationId).
 func (c *Client) ComAtprotoSyncSubscribeRepos(ctx context.Context, params *ComAtprotoSyncSubscribeReposParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewComAtprotoSyncSubscribeReposRequest(c.Server, params)
 	if err != nil {
@@ -10718,7 +11404,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerDeleteSessionWithResponse Sign out.
 	//
-	// Takes the refresh token.
+	// Takes the refresh token in place of the access token.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10772,7 +11458,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerRefreshSessionWithResponse New tokens for the refresh token.
 	//
-	// Takes the refresh token.
+	// Takes the refresh token in place of the access token.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11013,11 +11699,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /xrpc/com.atproto.sync.listReposByCollection (the `ComAtprotoSyncListReposByCollection` operationId).
 	ComAtprotoSyncListReposByCollectionWithResponse(ctx context.Context, params *ComAtprotoSyncListReposByCollectionParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncListReposByCollectionResponse, error)
 
-	// ComAtprotoSyncSubscribeReposWithResponse performs a GET /xrpc/com.atproto.sync.subscribeRepos (the `ComAtprotoSyncSubscribeRepos` operationId) request.
+	// ComAtprotoSyncSubscribeReposWithResponse Follow every change of every repository hosted here.
 	//
 	// A WebSocket: the request is an upgrade (HTTP/1.1). Anybody may call this.
 	//
 	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/com.atproto.sync.subscribeRepos (the `ComAtprotoSyncSubscribeRepos` operationId).
 	ComAtprotoSyncSubscribeReposWithResponse(ctx context.Context, params *ComAtprotoSyncSubscribeReposParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncSubscribeReposResponse, error)
 
 	// ComAtprotoTempCheckSignupQueueWithResponse Where a queued sign-up stands.
@@ -17051,7 +17739,7 @@ func (c *ClientWithResponses) ComAtprotoServerDeleteAccountWithResponse(ctx cont
 
 // ComAtprotoServerDeleteSessionWithResponse Sign out.
 //
-// Takes the refresh token.
+// Takes the refresh token in place of the access token.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -17141,7 +17829,7 @@ func (c *ClientWithResponses) ComAtprotoServerListAppPasswordsWithResponse(ctx c
 
 // ComAtprotoServerRefreshSessionWithResponse New tokens for the refresh token.
 //
-// Takes the refresh token.
+// Takes the refresh token in place of the access token.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -17544,11 +18232,13 @@ func (c *ClientWithResponses) ComAtprotoSyncListReposByCollectionWithResponse(ct
 	return ParseComAtprotoSyncListReposByCollectionResponse(rsp)
 }
 
-// ComAtprotoSyncSubscribeReposWithResponse performs a GET /xrpc/com.atproto.sync.subscribeRepos (the `ComAtprotoSyncSubscribeRepos` operationId) request.
+// ComAtprotoSyncSubscribeReposWithResponse Follow every change of every repository hosted here.
 //
 // A WebSocket: the request is an upgrade (HTTP/1.1). Anybody may call this.
 //
 // Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/com.atproto.sync.subscribeRepos (the `ComAtprotoSyncSubscribeRepos` operationId).
 func (c *ClientWithResponses) ComAtprotoSyncSubscribeReposWithResponse(ctx context.Context, params *ComAtprotoSyncSubscribeReposParams, reqEditors ...RequestEditorFn) (*ComAtprotoSyncSubscribeReposResponse, error) {
 	rsp, err := c.ComAtprotoSyncSubscribeRepos(ctx, params, reqEditors...)
 	if err != nil {

@@ -1,0 +1,272 @@
+package handlers
+
+// Values that the examples of the document are made of.
+const (
+	exampleDID    = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
+	exampleOther  = "did:plc:oky5czdrnfjpqslsw2a5iclo"
+	exampleHandle = "alice.pds.example"
+	exampleCID    = "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a"
+	exampleFile   = "bafkreibjfgx2gprinfvicegelk5kosd6y2frmqpqzwqkg7usac74l3t2v4"
+	exampleURI    = "at://" + exampleDID + "/app.bsky.feed.post/3l5p3vkqkjc2v"
+	exampleTime   = "2026-11-28T12:00:00.000Z"
+	exampleRev    = "3l5p3vkqkjd2v"
+	exampleKey    = "did:key:zQ3shXjHeiBuRCKmM36cuYnm7YEMzhGnCmCyW92sRJ9pribSF"
+	exampleJWT    = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJkaWQ6cGxjOmV3dmkifQ.c2lnbmF0dXJl"
+	exampleMail   = "alice@example.com"
+	exampleInvite = "pds-example-7fk2a-q3xw9"
+)
+
+var (
+	examplePost     = map[string]any{"$type": "app.bsky.feed.post", "text": "Hello", "createdAt": exampleTime}
+	exampleKeys     = map[string]any{"atproto": exampleKey}
+	exampleServices = map[string]any{"atproto_pds": map[string]any{"type": "AtprotoPersonalDataServer", "endpoint": "https://pds.example"}}
+	exampleDocument = map[string]any{
+		"id": exampleDID, "alsoKnownAs": []any{"at://" + exampleHandle},
+		"verificationMethod": []any{map[string]any{"id": exampleDID + "#atproto", "type": "Multikey", "controller": exampleDID, "publicKeyMultibase": "zQ3shXjHeiBuRCKmM36cuYnm7YEMzhGnCmCyW92sRJ9pribSF"}},
+		"service":            []any{map[string]any{"id": "#atproto_pds", "type": "AtprotoPersonalDataServer", "serviceEndpoint": "https://pds.example"}},
+	}
+	exampleOperation = map[string]any{
+		"type": "plc_operation", "prev": exampleCID, "sig": "c2lnbmF0dXJl", "rotationKeys": []any{exampleKey},
+		"verificationMethods": exampleKeys, "alsoKnownAs": []any{"at://" + exampleHandle}, "services": exampleServices,
+	}
+	examplePreference = map[string]any{"$type": "app.bsky.actor.defs#adultContentPref", "enabled": false}
+)
+
+// documentFields describe members and parameters by name. A name with a schema or a method before it means something else
+// there.
+var documentFields = map[string]field{
+	"format datetime":      {example: exampleTime},
+	"format did":           {example: exampleDID},
+	"format handle":        {example: exampleHandle},
+	"format at-identifier": {example: exampleHandle},
+	"format nsid":          {example: "app.bsky.feed.post"},
+	"format cid":           {example: exampleCID},
+	"format at-uri":        {example: exampleURI},
+	"format tid":           {example: exampleRev},
+	"format record-key":    {example: "3l5p3vkqkjc2v"},
+	"format uri":           {example: "https://pds.example/"},
+	"format language":      {example: "en"},
+	"format ":              {example: "text"},
+
+	// identity
+	"did":                 {text: "The account's DID.", example: exampleDID},
+	"dids":                {text: "The accounts' DIDs.", example: exampleDID},
+	"handle":              {text: "The account's handle, without an @.", example: exampleHandle},
+	"identifier":          {text: "Handle or DID.", example: exampleHandle},
+	"didDoc":              {text: "The DID document: keys, handle and server of the identity.", example: exampleDocument},
+	"alsoKnownAs":         {text: "Names of the DID, the handle as at://handle first.", example: "at://" + exampleHandle},
+	"rotationKeys":        {text: "Keys that may change the DID, as did:key, the most powerful first.", example: exampleKey},
+	"verificationMethods": {text: "Keys of the DID by name; `atproto` signs the repository.", example: exampleKeys},
+	"services":            {text: "Services of the DID by name; `atproto_pds` is the server that hosts it.", example: exampleServices},
+	"operation":           {text: "A signed operation of the PLC directory.", example: exampleOperation},
+	"signingKey":          {text: "A public key, as did:key.", example: exampleKey},
+
+	// records and repositories
+	"repo":             {text: "Handle or DID of the account whose repository it is.", example: exampleHandle},
+	"collection":       {text: "The collection: the NSID of the records' type.", example: "app.bsky.feed.post"},
+	"rkey":             {text: "The record's key within its collection.", example: "3l5p3vkqkjc2v"},
+	"record":           {text: "The record, with its $type.", example: examplePost},
+	"value":            {text: "The record, with its $type.", example: examplePost},
+	"records":          {text: "The records of this page."},
+	"uri":              {text: "The record's address: at://did/collection/rkey.", example: exampleURI},
+	"cid":              {text: "The content's hash. Another content has another one.", example: exampleCID},
+	"commit":           {text: "The commit that the change made."},
+	"rev":              {text: "The repository's revision: later ones sort after earlier ones.", example: exampleRev},
+	"head":             {text: "CID of the newest commit.", example: exampleCID},
+	"root":             {text: "CID of the newest commit.", example: exampleCID},
+	"validate":         {text: "true: refuse a record whose lexicon is not known. false: do not check. Absent: check what is known.", example: true},
+	"validationStatus": {text: "valid, or unknown when there is no lexicon to check the record by.", example: "valid"},
+	"swapCommit":       {text: "Write only if this is the newest commit.", example: exampleCID},
+	"swapRecord":       {text: "Write only if the record has this CID now; null: only if there is none.", example: exampleCID},
+	"writes":           {text: "The changes, in order; all are made or none. At most 200."},
+	"results":          {text: "What came of each change, in their order."},
+	"collections":      {text: "The collections that have records.", example: "app.bsky.feed.post"},
+	"handleIsCorrect":  {text: "Whether the handle leads to this DID and back.", example: true},
+	"repos":            {text: "The repositories of this page."},
+	"$type":            {text: "Name of the type, which tells the variants apart."},
+	"since":            {text: "Only what came after this revision.", example: exampleRev},
+
+	// files
+	"blob":                               {text: "The reference to put into a record.", example: map[string]any{"$type": "blob", "ref": map[string]any{"$link": exampleFile}, "mimeType": "image/png", "size": 6321}},
+	"blobs":                              {text: "Files that records name and that are not here."},
+	"recordUri":                          {text: "Address of the record that names the file.", example: exampleURI},
+	"mimeType":                           {text: "The file's media type, as the server found it.", example: "image/png"},
+	"size":                               {text: "The file's size in bytes.", example: 6321},
+	"Blob.$type":                         {text: "Always blob.", example: "blob"},
+	"Blob.ref":                           {text: "The file's CID, as a link."},
+	"CidLink.$link":                      {text: "A CID.", example: exampleFile},
+	"AdminDefsRepoBlobRef.cid":           {text: "The file's CID.", example: exampleFile},
+	"RepoListMissingBlobsRecordBlob.cid": {text: "The file's CID.", example: exampleFile},
+	"SyncListBlobsOutputBody.cids":       {text: "CIDs of the files of this page.", example: exampleFile},
+	"com.atproto.sync.getBlob.cid":       {text: "The file's CID.", example: exampleFile},
+	"com.atproto.sync.getBlocks.cids":    {text: "CIDs of the blocks that are asked for.", example: exampleCID},
+	"com.atproto.repo.getRecord.cid":     {text: "Only if the record has this CID.", example: exampleCID},
+
+	// paging
+	"cursor":  {text: "Where the next page begins: give the cursor of the last answer. An answer without one is the last.", example: "3l5p3vkqkjc2v"},
+	"limit":   {text: "Most entries of an answer.", example: 50},
+	"reverse": {text: "true: oldest key first.", example: false},
+	"sort":    {text: "recent: newest first. usage: most used first.", example: "recent"},
+
+	// sessions and accounts
+	"accessJwt":          {text: "The token for every call. It lives two hours; take it as it is, its form may change.", example: exampleJWT},
+	"refreshJwt":         {text: "The token for refreshSession and deleteSession only. Each refresh gives a new one.", example: exampleJWT},
+	"email":              {text: "The account's e-mail address.", example: exampleMail},
+	"emailConfirmed":     {text: "Whether the address was confirmed by a mailed token.", example: true},
+	"emailConfirmedAt":   {text: "When the address was confirmed.", example: exampleTime},
+	"emailAuthFactor":    {text: "Whether signing in asks for a mailed code.", example: false},
+	"authFactorToken":    {text: "The code of the second factor, after AuthFactorTokenRequired.", example: "A2C4E-6GHJK"},
+	"allowTakendown":     {text: "true: sign in to a taken-down account too, to move it or to appeal.", example: false},
+	"password":           {text: "The account's password.", example: "correct horse battery staple"},
+	"token":              {text: "The token from the mail, as it is or as it was typed.", example: "A2C4E-6GHJK"},
+	"tokenRequired":      {text: "Whether updateEmail wants a mailed token, because the present address is confirmed.", example: true},
+	"active":             {text: "Whether the account is shown. If not, status says why.", example: true},
+	"status":             {text: "Why the account is not active: takendown, suspended, deactivated.", example: "deactivated"},
+	"inviteCode":         {text: "An invite code, where the server asks for one.", example: exampleInvite},
+	"recoveryKey":        {text: "A did:key of the account's owner that stands above the server's in a new DID.", example: exampleKey},
+	"plcOp":              {text: "Not used: the server signs the first operation of a DID itself."},
+	"verificationCode":   {text: "Not used: no phone is verified."},
+	"verificationPhone":  {text: "Not used: no phone is verified."},
+	"preferences":        {text: "All of the account's preferences, each with its $type.", example: []any{examplePreference}},
+	"deleteAfter":        {text: "A hint when the account may be deleted.", example: exampleTime},
+	"activated":          {text: "Whether the account is active.", example: true},
+	"validDid":           {text: "Whether the DID document names this server and the account's key.", example: true},
+	"repoCommit":         {text: "CID of the newest commit.", example: exampleCID},
+	"repoRev":            {text: "Revision of the newest commit.", example: exampleRev},
+	"repoBlocks":         {text: "Blocks of the repository: records, tree and commit.", example: 120},
+	"indexedRecords":     {text: "Records of the repository.", example: 97},
+	"privateStateValues": {text: "Preferences and other values that only the account sees.", example: 4},
+	"estimatedTimeMs":    {text: "How long the sign-up may still wait, in milliseconds.", example: 60000},
+	"placeInQueue":       {text: "How many sign-ups stand before this one.", example: 3},
+
+	// app passwords and invite codes
+	"name":            {text: "The app password's name.", example: "my phone"},
+	"passwords":       {text: "The app passwords; the passwords themselves are not kept."},
+	"privileged":      {text: "Whether it also reaches direct messages.", example: false},
+	"createdAt":       {text: "When it was made.", example: exampleTime},
+	"expiresAt":       {text: "When it stops working; absent: never.", example: exampleTime},
+	"lastUsedAt":      {text: "When somebody last signed in with it.", example: exampleTime},
+	"code":            {text: "The invite code.", example: exampleInvite},
+	"codes":           {text: "Invite codes."},
+	"available":       {text: "How often the code could be used when it was made.", example: 1},
+	"disabled":        {text: "Whether the code was made unusable.", example: false},
+	"forAccount":      {text: "DID of the account that may give the code away.", example: exampleDID},
+	"forAccounts":     {text: "DIDs of the accounts that may give the codes away.", example: exampleDID},
+	"createdBy":       {text: "Who made the code: a DID or admin.", example: "admin"},
+	"uses":            {text: "The accounts that were opened with the code."},
+	"usedBy":          {text: "DID of the account that was opened.", example: exampleOther},
+	"usedAt":          {text: "When the code was used.", example: exampleTime},
+	"useCount":        {text: "How often each code can be used.", example: 1},
+	"codeCount":       {text: "How many codes to make for each account.", example: 5},
+	"includeUsed":     {text: "false: only codes that can still be used.", example: true},
+	"createAvailable": {text: "true: first make the codes that the account has earned.", example: true},
+
+	// the server
+	"availableUserDomains":      {text: "Domains under which handles can be had, each with a dot in front.", example: ".pds.example"},
+	"inviteCodeRequired":        {text: "Whether opening an account takes an invite code.", example: false},
+	"phoneVerificationRequired": {text: "Whether opening an account takes a phone number: never.", example: false},
+	"blobUploadLimit":           {text: "Largest file, in bytes.", example: 104857600},
+	"contact":                   {text: "How to reach the operator."},
+	"links":                     {text: "The operator's pages."},
+	"privacyPolicy":             {text: "Address of the privacy policy.", example: "https://pds.example/privacy"},
+	"termsOfService":            {text: "Address of the terms of service.", example: "https://pds.example/terms"},
+	"hostname":                  {text: "Name of the host.", example: "pds.example"},
+	"hosts":                     {text: "The hosts of this page."},
+	"accountCount":              {text: "Accounts of the host.", example: 12},
+	"seq":                       {text: "Number of the newest event of the host.", example: 4711},
+	"aud":                       {text: "DID of the service that the token is for, or did#service.", example: "did:web:api.bsky.app"},
+	"exp":                       {text: "When the token ends, in seconds since 1970. Without it: in a minute.", example: 1795867200},
+	"lxm":                       {text: "NSID of the one method that the token is for.", example: "com.atproto.repo.uploadBlob"},
+
+	// operators
+	"account":          {text: "Handle or DID of the account.", example: exampleDID},
+	"accounts":         {text: "The accounts of this page."},
+	"infos":            {text: "What is known of each account that is here."},
+	"note":             {text: "Why, for other operators.", example: "Gives codes to spammers"},
+	"indexedAt":        {text: "When the account was opened or moved here.", example: exampleTime},
+	"deactivatedAt":    {text: "When the account was deactivated.", example: exampleTime},
+	"invitedBy":        {text: "The invite code that the account was opened with."},
+	"invites":          {text: "Invite codes that the account may give away."},
+	"invitesDisabled":  {text: "Whether the account gets no invite codes.", example: false},
+	"inviteNote":       {text: "What an operator noted when invites were stopped.", example: "Gives codes to spammers"},
+	"relatedRecords":   {text: "Always absent: this server keeps none.", example: []any{}},
+	"threatSignatures": {text: "Always absent: this server keeps none.", example: []any{}},
+	"property":         {text: "What was compared.", example: "email"},
+	"subject":          {text: "The account, record or file that it is about."},
+	"takedown":         {text: "Whether it is taken down."},
+	"deactivated":      {text: "Whether the account is deactivated."},
+	"applied":          {text: "Whether it holds.", example: true},
+	"ref":              {text: "A note of the operator's, such as the number of a report.", example: "report 17"},
+	"recipientDid":     {text: "DID of the account that gets the mail.", example: exampleDID},
+	"senderDid":        {text: "DID of the operator who sends it, for the log.", example: exampleOther},
+	"content":          {text: "The mail's text.", example: "Your report was looked at."},
+	"comment":          {text: "Why, for the log only.", example: "Answer to report 17"},
+	"sent":             {text: "Whether the mail is in the queue.", example: true},
+	"files":            {text: "Files that records name: how many, and their bytes."},
+	"entries":          {text: "The entries of this page."},
+
+	// the same names with another meaning
+	"AdminSendEmailInputBody.subject":                  {text: "The mail's subject.", example: "About your report"},
+	"AdminDefsThreatSignature.value":                   {text: "What it was.", example: "mail.example"},
+	"AdminDisableInviteCodesInputBody.accounts":        {text: "DIDs of accounts, all of whose codes become unusable.", example: exampleDID},
+	"AdminDisableInviteCodesInputBody.codes":           {text: "Codes that become unusable.", example: exampleInvite},
+	"AdminGetInviteCodesOutputBody.cursor":             {text: "Where the next page begins. An answer without one is the last.", example: "1795867200000::" + exampleInvite},
+	"AdminSearchAccountsOutputBody.cursor":             {text: "Where the next page begins. An answer without one is the last.", example: "42"},
+	"AdminUpdateAccountPasswordInputBody.password":     {text: "The new password.", example: "correct horse battery staple"},
+	"AdminUpdateAccountHandleInputBody.handle":         {text: "The new handle.", example: "alice.example.com"},
+	"AdminUpdateAccountEmailInputBody.email":           {text: "The new e-mail address.", example: exampleMail},
+	"AdminUpdateAccountSigningKeyInputBody.signingKey": {text: "The new public key, as did:key; reserved here before by reserveSigningKey.", example: exampleKey},
+	"IdentityUpdateHandleInputBody.handle":             {text: "The new handle.", example: "alice.example.com"},
+	"IdentitySignPlcOperationInputBody.token":          {text: "The token from the mail of requestPlcOperationSignature.", example: "A2C4E-6GHJK"},
+	"LocusAdminDefsAccountUsage.records":               {text: "Records: how many, and their bytes."},
+	"LocusAdminGetUsageOutputBody.accounts":            {text: "How many accounts there are, by state."},
+	"ServerCreateAccountInputBody.did":                 {text: "A DID that exists already, to move it here; needs a service token of it."},
+	"ServerCreateAccountInputBody.handle":              {text: "The wanted handle, under one of the server's domains or one of one's own.", example: exampleHandle},
+	"ServerCreateAppPasswordAppPassword.password":      {text: "The password. It is shown this once.", example: "abcd-efgh-ijkl-mnop"},
+	"ServerCreateAppPasswordInputBody.name":            {text: "A name for it, which no other of the account's has.", example: "my phone"},
+	"ServerCreateInviteCodesAccountCodes.account":      {text: "DID of the account, or admin.", example: exampleDID},
+	"ServerCreateInviteCodesAccountCodes.codes":        {text: "The account's new codes.", example: exampleInvite},
+	"ServerCreateSessionInputBody.identifier":          {text: "Handle, DID or e-mail address.", example: exampleHandle},
+	"ServerCreateSessionInputBody.password":            {text: "The password, or an app password.", example: "correct horse battery staple"},
+	"ServerDescribeServerContact.email":                {text: "The operator's e-mail address.", example: "help@pds.example"},
+	"ServerDescribeServerOutputBody.did":               {text: "The server's own DID.", example: "did:web:pds.example"},
+	"ServerGetServiceAuthOutputBody.token":             {text: "The token, signed with the account's key.", example: exampleJWT},
+	"ServerResetPasswordInputBody.password":            {text: "The new password.", example: "correct horse battery staple"},
+	"ServerResetPasswordInputBody.token":               {text: "The token from the mail of requestPasswordReset.", example: "A2C4E-6GHJK"},
+	"ServerReserveSigningKeyInputBody.did":             {text: "The DID that is to move here. Calling again gives the same key.", example: exampleDID},
+	"ServerUpdateEmailInputBody.email":                 {text: "The new e-mail address.", example: exampleMail},
+	"ServerUpdateEmailInputBody.emailAuthFactor":       {text: "Whether signing in asks for a mailed code from now on.", example: false},
+	"SyncGetHostStatusOutputBody.status":               {text: "How the host is: active.", example: "active"},
+	"SyncListHostsHost.status":                         {text: "How the host is: active.", example: "active"},
+	"SyncListHostsOutputBody.cursor":                   {text: "Always absent: there is one page."},
+	"com.atproto.admin.getSubjectStatus.blob":          {text: "CID of a file, together with did."},
+	"com.atproto.admin.getSubjectStatus.did":           {text: "DID of an account, or of the file's."},
+	"com.atproto.admin.getSubjectStatus.uri":           {text: "Address of a record."},
+	"com.atproto.admin.searchAccounts.email":           {text: "Part of the e-mail address."},
+	"com.atproto.sync.getRecord.rkey":                  {text: "The record's key. Where there is no such record the archive proves it.", example: "3l5p3vkqkjc2v"},
+
+	// our own methods, whose lexicons describe them
+	"LocusServerGetSecondFactorOutputBody.email":       {example: false},
+	"LocusServerGetSecondFactorOutputBody.backupCodes": {example: 9},
+	"LocusServerDefsBackupCodes.backupCodes":           {example: "A2C4E-6GHJK"},
+	"LocusServerConfirmAuthenticatorInputBody.code":    {example: "123456"},
+	"LocusServerBeginAuthenticatorOutputBody.uri":      {example: "otpauth://totp/pds.example:" + exampleHandle + "?secret=JBSWY3DPEHPK3PXP&issuer=pds.example"},
+	"LocusServerBeginAuthenticatorOutputBody.secret":   {example: "JBSWY3DPEHPK3PXP"},
+	"LocusAdminGetUsageOutputBody.records":             {example: 97},
+	"LocusAdminListUsageOutputBody.cursor":             {example: "42"},
+	"LocusAdminDefsAccountCounts.active":               {example: 12},
+	"LocusAdminDefsAccountCounts.deactivated":          {example: 1},
+	"LocusAdminDefsAuditEntry.subject":                 {example: exampleDID},
+	"LocusAdminDefsAuditEntry.detail":                  {example: map[string]any{"reason": "report 17"}},
+	"LocusAdminDefsAuditEntry.action":                  {example: "account.takedown"},
+	"LocusAdminDefsAuditEntry.outcome":                 {example: "done"},
+	"LocusAdminDefsAuditEntry.role":                    {example: "admin"},
+	"LocusAdminDefsAuditEntry.who":                     {example: "admin"},
+	"LocusAdminDefsAuditEntry.address":                 {example: "192.0.2.7"},
+	"LocusAdminDefsAuditEntry.id":                      {example: "42"},
+	"LocusAdminDefsAuditEntry.requestId":               {example: "01jdz3v6"},
+	"LocusServerGetUsageOutputBody.records":            {example: map[string]any{"count": 97, "bytes": 34120}},
+	"LocusServerGetUsageOutputBody.limit":              {example: 0},
+	"LocusAdminDefsAccountUsage.limit":                 {example: 0},
+	"LocusAdminSetBlobLimitOutputBody.limit":           {example: 1000000000},
+}
