@@ -4,13 +4,15 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 )
 
 // actorMethods are what is served here of app.bsky.actor: preferences, whatever app view somebody uses.
 type actorMethods struct {
-	db  *db.DB
-	now func() time.Time
+	acts *act.Acts
+	db   *db.DB
+	now  func() time.Time
 }
 
 func (m actorMethods) register(g *group) {

@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"net/netip"
-	"time"
 
 	"github.com/auroralocus/locus/internal/fair"
 
@@ -113,17 +112,11 @@ func (v visitor) broke(err error) { v.state.fail(err) }
 // verb is the request's: HEAD where a file is only asked about.
 func (v visitor) verb() string { return v.state.req.Method }
 
-// method is the name of the method that is called.
-func (v visitor) method() string { return v.state.call.op.nsid }
-
 // requestID is what the logs call the request.
 func (v visitor) requestID() string { return v.state.requestID() }
 
 // limited says whether this caller is counted at all: a tenant may do without limits, and let some past them.
 func (v visitor) limited() bool { return v.state.limited() }
-
-// slowDown is the answer to a caller who must wait.
-func (v visitor) slowDown(wait time.Duration) error { return v.state.slowDown(wait) }
 
 // more asks for memory for an answer that turned out larger than the method declared.
 func (v visitor) more(bytes int64) error {

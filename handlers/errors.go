@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -142,11 +143,18 @@ func (of *tables) translate(ctx context.Context, err error) (answer *Error, logg
 			}
 			answer = refuse(t.status, t.name, "%s", message)
 			answer.retry = t.retry
+			var must interface{ RetryAfter() time.Duration }
+			if errors.As(err, &must) {
+				answer.retry = seconds(must.RetryAfter())
+			}
 			return answer, t.status >= 500 && !t.quiet
 		}
 	}
 	return internalError(), true
 }
+
+// seconds are whole ones, as Retry-After has them.
+func seconds(wait time.Duration) int { return int((wait + time.Second - 1) / time.Second) }
 
 // head writes what of an error belongs in the answer's header.
 func (e *Error) head(h http.Header) {

@@ -17,7 +17,6 @@ import (
 	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
-	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
@@ -25,7 +24,6 @@ import (
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
-	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
@@ -46,17 +44,14 @@ type Deps struct {
 	DB        *db.DB
 	Tenants   *tenant.Registry
 	Keys      *keyring.Keyring
-	Sessions  *auth.Sessions
 	Actors    *accounts.Cache
-	Passwords *accounts.Passwords
 	Repos     *repodb.Store
 	Blobs     *blob.Store
 	Pictures  *picture.Maker
 	Streams   *firehose.Tails
 	Documents *identity.Resolver
 	Lexicons  *lexicon.Catalogue
-	Clock     *repo.Clock // draws record keys
-	Outbox    *outbox.Outbox
+	Clock     *repo.Clock          // draws record keys
 	Services  serviceAuthenticator // nil: no method takes service tokens
 	Limits    *limit.Counter
 	Answers   *fair.Bytes     // nil: DefaultAnswerMemory
@@ -67,25 +62,21 @@ type Deps struct {
 
 // namespaces is the table of contents of the whole interface: each line registers one namespace.
 func namespaces(g *group, d Deps) {
-	mail := tokenMail{d.DB, d.Sessions, d.Outbox, d.Now}
-	server := serverMethods{
-		acts: d.Acts, db: d.DB, keys: d.Keys, passwords: d.Passwords, sessions: d.Sessions, actors: d.Actors, documents: d.Documents,
-		repos: d.Repos, mail: mail, guard: signinGuard{d.DB, d.Limits, d.Now, &underWay{n: map[string]int{}}}, now: d.Now, log: d.Log,
-	}
-	server.register(g)
+	serverMethods{
+		acts: d.Acts, db: d.DB, keys: d.Keys, documents: d.Documents, repos: d.Repos, now: d.Now, log: d.Log,
+	}.register(g)
 	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Blobs, d.Log}.register(g)
 	streams := streamMethods{d.Streams, g.sockets}
 	syncMethods{d.Repos, d.Actors, d.Blobs, newHostCounts(d.DB, d.Now), streams}.register(g)
 	page(g, "GET /subscribe", streams.subscribe)
 	identityMethods{
-		acts: d.Acts, db: d.DB, tenants: d.Tenants, keys: d.Keys, actors: d.Actors, documents: d.Documents,
-		mail: mail, now: d.Now, log: d.Log,
+		acts: d.Acts, db: d.DB, tenants: d.Tenants, keys: d.Keys, actors: d.Actors, documents: d.Documents, log: d.Log,
 	}.register(g)
-	actorMethods{d.DB, d.Now}.register(g)
+	actorMethods{d.Acts, d.DB, d.Now}.register(g)
 	tempMethods{d.DB}.register(g)
 	admin := adminMethods{d.Acts, d.DB, d.Now}
 	admin.register(g)
-	locusServerMethods{server, d.Now}.register(g)
+	locusServerMethods{d.Acts, d.DB, d.Now}.register(g)
 	locusAdminMethods{admin}.register(g)
 }
 

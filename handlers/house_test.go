@@ -177,7 +177,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	passwords := accounts.NewPasswords(accounts.PasswordConfig{Cost: accounts.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1}, Parallel: 8}, h.clock.Now)
 	h.acts = act.New(act.Parts{
 		DB: h.db, Tenants: h.tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: h.actors, Directory: h.plc,
-		Documents: h.documents, Repos: h.repos, Blobs: h.blobs, Outbox: h.outbox, Hub: hub, Now: h.clock.Now, Log: log,
+		Documents: h.documents, Repos: h.repos, Blobs: h.blobs, Outbox: h.outbox, Hub: hub, Limits: h.limits, Now: h.clock.Now, Log: log,
 	})
 	h.answers = fair.NewBytes(DefaultAnswerMemory)
 	if o.answers > 0 {
@@ -186,12 +186,11 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	h.server = New(Deps{
 		Log: log, Now: h.clock.Now, Version: "test",
 		Auth: sessions, ByHost: h.tenants.ByHost,
-		DB: h.db, Tenants: h.tenants, Keys: keys, Sessions: sessions, Actors: h.actors,
-		Acts: h.acts, Passwords: passwords,
+		DB: h.db, Tenants: h.tenants, Keys: keys, Actors: h.actors,
+		Acts:  h.acts,
 		Repos: h.repos, Blobs: h.blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(h.dataDir, "pictures")}), Streams: h.streams, Documents: h.documents,
 		Lexicons: lexicon.Default(),
 		Clock:    repo.NewClock(h.clock.Now, rand.IntN(1024)),
-		Outbox:   h.outbox,
 		Services: h.tokens,
 		Limits:   h.limits,
 		Answers:  h.answers,

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"log/slog"
-	"time"
 
 	"github.com/auroralocus/locus/db"
 	accounts "github.com/auroralocus/locus/internal/account"
@@ -21,8 +20,6 @@ type identityMethods struct {
 	keys      *keyring.Keyring
 	actors    *accounts.Cache
 	documents *identity.Resolver
-	mail      tokenMail
-	now       func() time.Time
 	log       *slog.Logger
 }
 

@@ -19,7 +19,7 @@ func (m identityMethods) signPlcOperation(ctx context.Context, c accountCaller, 
 	if err != nil {
 		return nil, err
 	}
-	signed, err := m.acts.SignOperation(ctx, c.Tenant, c.Account, in.Body.Token, change)
+	signed, err := m.acts.SignOperation(ctx, c.Tenant, owner(c), in.Body.Token, change)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@ import "context"
 // it here.
 // spec: lexicon com.atproto.identity.submitPlcOperation
 func (m identityMethods) submitPlcOperation(ctx context.Context, c accountCaller, in *identitySubmitPlcOperationInput) (*identitySubmitPlcOperationOutput, error) {
-	if err := m.acts.SubmitOperation(ctx, c.Tenant, c.Account, in.Body.Operation); err != nil {
+	if err := m.acts.SubmitOperation(ctx, c.Tenant, owner(c), in.Body.Operation); err != nil {
 		return nil, err
 	}
 	return &identitySubmitPlcOperationOutput{}, nil

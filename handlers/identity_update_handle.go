@@ -6,7 +6,7 @@ import "context"
 // case, also when nothing changed: people call this to have the network look again.
 // spec: lexicon com.atproto.identity.updateHandle
 func (m identityMethods) updateHandle(ctx context.Context, c accountCaller, in *identityUpdateHandleInput) (*identityUpdateHandleOutput, error) {
-	if err := m.acts.ChangeOwnHandle(ctx, c.Tenant, c.Account, string(in.Body.Handle)); err != nil {
+	if err := m.acts.ChangeOwnHandle(ctx, c.Tenant, owner(c), string(in.Body.Handle)); err != nil {
 		return nil, err
 	}
 	return &identityUpdateHandleOutput{}, nil

@@ -203,7 +203,7 @@ func (s *state) judge(v limit.Verdict, now time.Time) *Error {
 
 // slowDown is the answer to who must wait.
 func (s *state) slowDown(wait time.Duration) *Error {
-	s.w.Header().Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
+	s.w.Header().Set("Retry-After", strconv.Itoa(seconds(wait)))
 	return refuse(http.StatusTooManyRequests, "", "Rate Limit Exceeded")
 }
 

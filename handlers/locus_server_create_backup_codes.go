@@ -3,25 +3,17 @@ package handlers
 import (
 	"context"
 
-	accounts "github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/mail"
+	"github.com/auroralocus/locus/internal/act"
 )
 
 // createBackupCodes draws backup codes anew, and shows them this one time.
 // spec: lexicon org.auroralocus.server.createBackupCodes
 func (m locusServerMethods) createBackupCodes(ctx context.Context, c accountCaller, in *locusServerCreateBackupCodesInput) (*locusServerCreateBackupCodesOutput, error) {
-	out := new(locusServerCreateBackupCodesOutput)
-	err := m.protect(ctx, c, &proof{in.Body.Password, in.Body.Code}, func(ctx context.Context, p protection) (err error) {
-		if err := p.hasAuthenticator(ctx); err != nil {
-			return err
-		}
-		if out.Body.BackupCodes, err = accounts.ReplaceBackupCodes(ctx, p.q, p.secrets.Typed(), c.AID); err != nil {
-			return err
-		}
-		return p.tell(ctx, mail.KindBackupCodes)
-	})
+	codes, err := m.acts.DrawBackupCodes(ctx, c.Tenant, owner(c), act.Proof{Password: in.Body.Password, Code: in.Body.Code})
 	if err != nil {
 		return nil, err
 	}
+	out := new(locusServerCreateBackupCodesOutput)
+	out.Body.BackupCodes = codes
 	return out, nil
 }

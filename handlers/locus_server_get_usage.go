@@ -10,7 +10,7 @@ import (
 // getUsage tells what the account's files and records take, and what they may.
 // spec: lexicon org.auroralocus.server.getUsage
 func (m locusServerMethods) getUsage(ctx context.Context, c accountCaller, _ *locusServerGetUsageInput) (*locusServerGetUsageOutput, error) {
-	u, err := m.server.db.Tenant(c.Tenant.Schema).Q().GetAccountUsage(ctx, c.AID)
+	u, err := m.db.Tenant(c.Tenant.Schema).Q().GetAccountUsage(ctx, c.AID)
 	if err != nil {
 		return nil, err
 	}

@@ -16,10 +16,6 @@ const (
 var (
 	writes = perAccount(limit.Bucket{Name: "repo-write-hour", Points: 5000, Window: time.Hour}, limit.Bucket{Name: "repo-write-day", Points: 35_000, Window: day})
 
-	// resetMails and codeMails are of the mails to one account, whoever asks for them.
-	resetMails = []limit.Bucket{{Name: "reset-mail-1h", Points: 5, Window: time.Hour}, {Name: "reset-mail-1d", Points: 15, Window: day}}
-	codeMails  = []limit.Bucket{{Name: "code-mail-1m", Points: 2, Window: time.Minute}}
-
 	// protectLimit is of methods that look at a password or a code.
 	protectLimit = perAccount(limit.Bucket{Name: "protect-5m", Points: 30, Window: fiveMinutes}, limit.Bucket{Name: "protect-1d", Points: 300, Window: day})
 

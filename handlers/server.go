@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
-	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
@@ -18,13 +17,8 @@ type serverMethods struct {
 	acts      *act.Acts
 	db        *db.DB
 	keys      *keyring.Keyring
-	passwords *accounts.Passwords
-	sessions  *auth.Sessions
-	actors    *accounts.Cache
 	documents *identity.Resolver
 	repos     *repodb.Store
-	mail      tokenMail
-	guard     signinGuard
 	now       func() time.Time
 	log       *slog.Logger
 }

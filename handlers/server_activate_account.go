@@ -8,7 +8,7 @@ import (
 // then. Whether our rotation key is among the DID's is the user's affair.
 // spec: lexicon com.atproto.server.activateAccount
 func (m serverMethods) activateAccount(ctx context.Context, c accountCaller, _ *serverActivateAccountInput) (*serverActivateAccountOutput, error) {
-	if err := m.acts.Activate(ctx, c.Tenant, c.Account); err != nil {
+	if err := m.acts.Activate(ctx, c.Tenant, owner(c)); err != nil {
 		return nil, err
 	}
 	return &serverActivateAccountOutput{}, nil

@@ -24,11 +24,6 @@ func (m serverMethods) createAccount(ctx context.Context, v visitor, in *serverC
 	return accountMade(made, doc), nil
 }
 
-// stranger is a caller without an account as acts know it.
-func stranger(v visitor) act.Visitor {
-	return act.Visitor{Language: language(v), From: v.path(), Asks: v.asker()}
-}
-
 func signupRequest(in *serverCreateAccountInputBody) accounts.Request {
 	// Without a password nobody could sign in: to leave it out, as the lexicon allows, is refused like an empty one.
 	return accounts.Request{Handle: string(in.Handle), Email: in.Email, InviteCode: in.InviteCode, RecoveryKey: in.RecoveryKey, DID: string(in.DID), Password: &in.Password}

@@ -19,7 +19,7 @@ func (m serverMethods) deactivateAccount(ctx context.Context, c accountCaller, i
 		}
 		deleteAfter = &at
 	}
-	if err := m.acts.Deactivate(ctx, c.Tenant, c.Account, language(c.visitor), deleteAfter); err != nil {
+	if err := m.acts.Deactivate(ctx, c.Tenant, owner(c), deleteAfter); err != nil {
 		return nil, err
 	}
 	return &serverDeactivateAccountOutput{}, nil

@@ -1,27 +1,13 @@
 package handlers
 
-import (
-	"context"
-	"errors"
-
-	"github.com/auroralocus/locus/db/tenantdb"
-	accounts "github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/auth"
-)
+import "context"
 
 // getAccountInviteCodes lists the codes that the caller may give away; those that are due by now are made first.
 // DuplicateCreate, which the lexicon declares for two calls at once, does not come: the second finds the first one's
 // codes.
 // spec: lexicon com.atproto.server.getAccountInviteCodes
 func (m serverMethods) getAccountInviteCodes(ctx context.Context, c accountCaller, in *serverGetAccountInviteCodesInput) (*serverGetAccountInviteCodesOutput, error) {
-	var codes []accounts.Invite
-	err := m.db.Tenant(c.Tenant.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
-		codes, err = accounts.OwnInvites(ctx, q, c.Tenant, m.now(), c.DID, in.CreateAvailable)
-		return err
-	})
-	if errors.Is(err, accounts.ErrNotFound) {
-		return nil, auth.ErrAccountNotFound
-	}
+	codes, err := m.acts.OwnInvites(ctx, c.Tenant, owner(c), in.CreateAvailable)
 	if err != nil {
 		return nil, err
 	}

@@ -94,6 +94,10 @@ var translations = []translation{
 
 	// act
 	on(act.ErrGone, http.StatusBadRequest, "AccountNotFound", "Account not found"),
+	on(act.ErrWait, http.StatusTooManyRequests, "RateLimitExceeded", "Rate Limit Exceeded"),
+	on(act.ErrPassword, http.StatusBadRequest, "WrongPassword", "The password is another one"), // not 401: the session is good, and clients end it on that
+	on(act.ErrTokenRequired, http.StatusBadRequest, "TokenRequired", act.ErrTokenRequired.Error()),
+	on(act.ErrBesideApp, http.StatusBadRequest, "InvalidRequest", "An authenticator app is on: org.auroralocus.server.setEmailFactor switches mailed codes on beside it"),
 	on(act.ErrContradiction, http.StatusBadRequest, "InvalidRequest", act.ErrContradiction.Error()),
 	on(act.ErrTakedownRef, http.StatusBadRequest, "InvalidRequest", "takedown/ref must be text of at most 1000 bytes"),
 	on(act.ErrRecordURI, http.StatusBadRequest, "InvalidRequest", act.ErrRecordURI.Error()),

@@ -64,15 +64,15 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	passwords := account.NewPasswords(account.PasswordConfig{}, now)
 	acts = act.New(act.Parts{
 		DB: d, Tenants: tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: actors, Directory: resolver.PLC,
-		Documents: documents, Repos: repos, Blobs: blobs, Outbox: mails, Hub: hub, Now: now, Log: log,
+		Documents: documents, Repos: repos, Blobs: blobs, Outbox: mails, Hub: hub, Limits: limits, Now: now, Log: log,
 	})
 	server := handlers.New(handlers.Deps{
 		Log: log, Now: now, Version: version(),
 		Auth: sessions, ByHost: tenants.ByHost,
-		DB: d, Tenants: tenants, Keys: keys, Sessions: sessions, Actors: actors,
-		Acts: acts, Passwords: passwords,
+		DB: d, Tenants: tenants, Keys: keys, Actors: actors,
+		Acts:  acts,
 		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.DataDir, "pictures")}), Streams: streams, Documents: documents,
-		Lexicons: lexicon.Default(), Outbox: mails, Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies,
+		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
 	return &app{

@@ -66,7 +66,7 @@ var mayImport = map[string][]string{
 	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"}, // mail that waits, in the tenant's schema
 
 	// acts
-	"internal/act": {"internal/fair", "db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/blob", "internal/firehose", "internal/identity", "internal/keyring", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "repo", "repo/repodb"},
+	"internal/act": {"internal/fair", "db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/blob", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
 
 	// protocol
 	"openapi":  {},

@@ -1,20 +1,19 @@
-// Package act is what people and operators do, each thing once: sign up, take down, delete, change a handle or a key.
+// Package act is what people and operators do, each thing once: sign up, sign in, change a password, an address, a handle
+// or a key, take down, delete.
 //
 // An act does all that belongs to it: its transaction, its line in the audit log, its events, its mail, and what has to
 // be told to the DID's directory. It knows neither HTTP nor flags. XRPC methods and commands parse, call one act and
 // render what came of it.
 //
-// Who acts is a typed argument. An act that takes an [Operator] is for somebody who runs the tenant: whoever makes one
-// has established that. Nothing of it travels in a context.
+// Who acts is a typed argument. An act that takes an [Operator] is for somebody who runs the tenant, one that takes an
+// [Owner] for somebody who is signed in to an account: whoever makes one has established that. A [Visitor] may be anybody.
+// Nothing of it travels in a context.
 package act
 
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"time"
-
-	"github.com/auroralocus/locus/internal/fair"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
@@ -25,6 +24,7 @@ import (
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -44,45 +44,19 @@ type Parts struct {
 	Blobs     *blob.Store
 	Outbox    *outbox.Outbox
 	Hub       *firehose.Hub
+	Limits    *limit.Counter // nil: nothing is counted
 	Now       func() time.Time
 	Log       *slog.Logger
 }
 
 // Acts does them. It is safe for concurrent use.
-type Acts struct{ Parts }
+type Acts struct {
+	Parts
+	way *underWay
+}
 
 // New makes the acts.
-func New(p Parts) *Acts { return &Acts{p} }
-
-// Operator is somebody who runs the tenant: one of its operators, its moderation service, or the command line's user.
-type Operator struct {
-	auth.Operator
-	Address   string        // where the call came from; "" at the command line
-	RequestID string        // likewise
-	Token     *auth.Service // the moderation service's, which does nothing a second time; nil for everybody else
-}
-
-// Entry is a line of the audit log about something that o does, or was refused. outcome is [audit.Done] or the
-// refusal's name.
-func (o Operator) Entry(now time.Time, action, subject, outcome string) audit.Entry {
-	return audit.Entry{
-		At: now.UTC(), Who: o.Name, Action: action, Subject: subject,
-		Address: o.Address, RequestID: o.RequestID, Outcome: outcome,
-	}
-}
-
-// from is who takes part in what is shared.
-func (o Operator) from(t *tenant.Tenant) fair.Path {
-	a, _ := netip.ParseAddr(o.Address) // none at the command line
-	return fair.PathOf(t.Schema.String(), a)
-}
-
-// Visitor is somebody who has no account here yet, or has not shown that there is one.
-type Visitor struct {
-	Language string    // that texts are in
-	From     fair.Path // who takes part in what is shared
-	Asks     identity.Asker
-}
+func New(p Parts) *Acts { return &Acts{p, &underWay{n: map[string]int{}}} }
 
 // deed is one line of the log.
 type deed struct {
@@ -106,8 +80,8 @@ func (a *Acts) record(ctx context.Context, q *tenantdb.Queries, o Operator, acti
 	return nil
 }
 
-// Publish runs change in a transaction and appends its events as the last thing in it.
-func (a *Acts) Publish(ctx context.Context, t *tenant.Tenant, change func(*tenantdb.Queries) ([]firehose.Event, error)) error {
+// publish runs change in a transaction and appends its events as the last thing in it.
+func (a *Acts) publish(ctx context.Context, t *tenant.Tenant, change func(*tenantdb.Queries) ([]firehose.Event, error)) error {
 	var last int64
 	err := a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
 		events, err := change(q)
@@ -125,7 +99,7 @@ func (a *Acts) Publish(ctx context.Context, t *tenant.Tenant, change func(*tenan
 
 // change does something to one subject and writes it down, with the events that tell of it, in one transaction.
 func (a *Acts) change(ctx context.Context, t *tenant.Tenant, o Operator, action string, d deed, change func(*tenantdb.Queries) ([]firehose.Event, error)) error {
-	return a.Publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+	return a.publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		events, err := change(q)
 		if err != nil {
 			return nil, err

@@ -92,7 +92,7 @@ func (a *Acts) reject(ctx context.Context, t *tenant.Tenant, by Operator, who *a
 		a.Actors.Forget(t.Schema, who.DID)
 		return nil
 	}
-	a.Forget(ctx, t, who.AID, who.DID)
+	a.forget(ctx, t, who.AID, who.DID)
 	return nil
 }
 

@@ -31,7 +31,44 @@ func (a *Acts) DeleteAccount(ctx context.Context, t *tenant.Tenant, by Operator,
 		return accounts.Delete(ctx, q, a.Now(), who.AID)
 	})
 	if err == nil {
-		a.Forget(ctx, t, who.AID, who.DID)
+		a.forget(ctx, t, who.AID, who.DID)
+	}
+	return err
+}
+
+// RequestDeletion mails the token that [Acts.DeleteOwnAccount] wants beside the password. Errors: [accounts.ErrNoEmail],
+// [auth.ErrAccountNotFound].
+func (a *Acts) RequestDeletion(ctx context.Context, t *tenant.Tenant, by Owner) error {
+	return a.mailOwner(ctx, t, by, accounts.TokenDeleteAccount)
+}
+
+// DeleteOwnAccount deletes an account for good, by its main password and a mailed token: sessions do not count, so that
+// accounts that are taken down may be deleted too. Errors: [WaitError], [accounts.ErrCredentials],
+// [accounts.ErrPasswordTooLong], [accounts.ErrBusy], [accounts.ErrTokenInvalid], [accounts.ErrTokenExpired].
+func (a *Acts) DeleteOwnAccount(ctx context.Context, t *tenant.Tenant, v Visitor, did, password, token string) error {
+	secrets, err := a.Sessions.Secrets(ctx, t)
+	if err != nil {
+		return err
+	}
+	try, err := a.enter(ctx, t, v, did)
+	if err != nil {
+		return err
+	}
+	who, err := a.Passwords.Authenticate(ctx, v.From, a.DB.Tenant(t.Schema).Q(), did, password)
+	if err := try.leave(ctx, err); err != nil {
+		return err
+	}
+	err = a.publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		if err := a.useToken(ctx, q, secrets, who.AID, accounts.TokenDeleteAccount, token); err != nil {
+			return nil, err
+		}
+		return accounts.Delete(ctx, q, a.Now(), who.AID)
+	})
+	if errors.Is(err, accounts.ErrNotFound) {
+		return accounts.ErrCredentials // another request was first
+	}
+	if err == nil {
+		a.forget(ctx, t, who.AID, who.DID)
 	}
 	return err
 }
@@ -39,8 +76,8 @@ func (a *Acts) DeleteAccount(ctx context.Context, t *tenant.Tenant, by Operator,
 // purgeTime is how long an act works at removing the bulk of a repository; a job does the rest.
 const purgeTime = 10 * time.Second
 
-// Forget clears away what is left of a deleted account, here and in the database. What fails is done by a job.
-func (a *Acts) Forget(ctx context.Context, t *tenant.Tenant, aid int64, did string) {
+// forget clears away what is left of a deleted account, here and in the database. What fails is done by a job.
+func (a *Acts) forget(ctx context.Context, t *tenant.Tenant, aid int64, did string) {
 	a.Actors.Forget(t.Schema, did)
 	a.Keys.Forget(t.Schema.String(), aid)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), purgeTime)

@@ -3,12 +3,21 @@ package act
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Refusals of acts. Those of the rooms below pass through as they are: see each act.
 var (
 	// ErrGone: the account is not here any more, or is taken down, at the moment of the act.
 	ErrGone = errors.New("account not found")
+	// ErrWait: too many wrong passwords or codes came before. [WaitError] says how long.
+	ErrWait = errors.New("too many attempts: wait before the next")
+	// ErrPassword: not the main password of the account whose owner asks. The session is good.
+	ErrPassword = errors.New("the password is another one")
+	// ErrTokenRequired: the token that was mailed to the present address is wanted.
+	ErrTokenRequired = errors.New("confirmation token required")
+	// ErrBesideApp: mailed codes beside an authenticator app are another way in, and take a proof ([Acts.SetEmailFactor]).
+	ErrBesideApp = errors.New("an authenticator app is on: mailed codes beside it take password and code")
 	// ErrContradiction: a takedown and a deactivation are asked for that do not fit each other.
 	ErrContradiction = errors.New("takedown and deactivated contradict each other: one hides, the other shows")
 	// ErrTakedownRef: the reference of a takedown is no text, or too long.
@@ -40,3 +49,12 @@ var (
 	// ErrLimit: a limit beyond what a setting may be.
 	ErrLimit = errors.New("a limit of bytes or records must be at most 1125899906842624")
 )
+
+// WaitError is [ErrWait] with the time.
+type WaitError struct{ Wait time.Duration }
+
+func (e *WaitError) Error() string { return ErrWait.Error() }
+func (e *WaitError) Unwrap() error { return ErrWait }
+
+// RetryAfter is how long to wait.
+func (e *WaitError) RetryAfter() time.Duration { return e.Wait }

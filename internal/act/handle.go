@@ -11,7 +11,6 @@ import (
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -26,18 +25,18 @@ const handleTime = 30 * time.Second
 // event follows in any case, also when nothing changed: people ask for this to have the network look again.
 // Errors: those of [accounts.HandlePolicy], [ErrHandleElsewhere], [ErrDocumentHandle], [accounts.ErrHandleTaken],
 // [identity.ErrHandleReserved], [ErrGone], those of the DID's directory.
-func (a *Acts) ChangeOwnHandle(ctx context.Context, t *tenant.Tenant, owner auth.Account, text string) error {
+func (a *Acts) ChangeOwnHandle(ctx context.Context, t *tenant.Tenant, by Owner, text string) error {
 	handle, kind, err := accounts.HandlePolicy(t).Check(text, false)
-	if err != nil && !(handle == "" && strings.EqualFold(text, owner.Handle)) {
+	if err != nil && !(handle == "" && strings.EqualFold(text, by.Handle)) {
 		return err
 	}
 	if err != nil { // the one it has, which an operator may have given: rules that came later do not take it away
-		handle, kind = owner.Handle, identity.HandleHosted
+		handle, kind = by.Handle, identity.HandleHosted
 	}
-	if err := a.leadsTo(ctx, asker(t), handle, kind, owner.DID); err != nil {
+	if err := a.leadsTo(ctx, asker(t), handle, kind, by.DID); err != nil {
 		return err
 	}
-	return a.changeHandle(ctx, t, owner.AID, owner.DID, owner.Handle, handle, nil)
+	return a.changeHandle(ctx, t, by.AID, by.DID, by.Handle, handle, nil)
 }
 
 // ChangeHandle gives an account another handle, a reserved one too.
@@ -87,7 +86,7 @@ func (a *Acts) changeHandle(ctx context.Context, t *tenant.Tenant, aid int64, di
 		return err
 	}
 	_, hosted := accounts.HandlePolicy(t).Hosted(handle)
-	err := a.Publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+	err := a.publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		events, err := accounts.SetHandle(ctx, q, a.Now(), aid, handle, hosted)
 		if err == nil && also != nil {
 			err = also(ctx, q)

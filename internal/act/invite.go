@@ -41,6 +41,16 @@ func (a *Acts) Invite(ctx context.Context, t *tenant.Tenant, by Operator, owner 
 	return codes[0][0], nil
 }
 
+// OwnInvites are the codes that an account may give away. Those that are due by now are made first, if due says so. Two at
+// once make them once: the second finds the first one's. Errors: [auth.ErrAccountNotFound].
+func (a *Acts) OwnInvites(ctx context.Context, t *tenant.Tenant, by Owner, due bool) (codes []accounts.Invite, err error) {
+	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
+		codes, err = accounts.OwnInvites(ctx, q, t, a.Now(), by.DID, due)
+		return ended(err)
+	})
+	return codes, err
+}
+
 // Invites makes count codes for each of the owners (none: the operators), all of them or none, and gives them in the
 // owners' order. Errors: [ErrInviteCount], [accounts.ErrInviteUses].
 func (a *Acts) Invites(ctx context.Context, t *tenant.Tenant, by Operator, owners []string, count, uses int64) ([][]string, error) {

@@ -2,13 +2,11 @@ package act
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -17,47 +15,47 @@ import (
 // Activate shows an account again, or for the first time when it moved here: its DID document must lead here by then.
 // Whether our rotation key is among the DID's is the owner's affair. Errors: [ErrGone], [accounts.ErrAwaiting],
 // [accounts.ErrDIDDocument], those of resolving the DID.
-func (a *Acts) Activate(ctx context.Context, t *tenant.Tenant, owner auth.Account) error {
-	key, err := accounts.Signer(ctx, a.DB.Tenant(t.Schema).Q(), a.Keys, t.Schema, owner.AID)
+func (a *Acts) Activate(ctx context.Context, t *tenant.Tenant, by Owner) error {
+	key, err := accounts.Signer(ctx, a.DB.Tenant(t.Schema).Q(), a.Keys, t.Schema, by.AID)
 	if err != nil {
 		return Gone(err)
 	}
-	doc, err := a.Documents.Refresh(ctx, asker(t), owner.DID)
+	doc, err := a.Documents.Refresh(ctx, asker(t), by.DID)
 	if err != nil {
 		return err
 	}
 	if err := accounts.CheckDocument(doc, t, key.PublicDIDKey()); err != nil {
 		return err
 	}
-	err = a.Publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
-		if err := accounts.NotAwaiting(ctx, q, owner.AID); err != nil {
+	err = a.publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		if err := accounts.NotAwaiting(ctx, q, by.AID); err != nil {
 			return nil, err
 		}
-		return accounts.Activate(ctx, q, a.Now(), owner.AID)
+		return accounts.Activate(ctx, q, a.Now(), by.AID)
 	})
-	a.Actors.Forget(t.Schema, owner.DID)
+	a.Actors.Forget(t.Schema, by.DID)
 	return Gone(err)
 }
 
 // Deactivate hides an account, until it is activated or, if a date is given, deleted. A date that is new, or earlier
-// than the one before, is told by mail in lang: a session alone is enough to set it. Errors: [ErrGone].
-func (a *Acts) Deactivate(ctx context.Context, t *tenant.Tenant, owner auth.Account, lang string, deleteAfter *time.Time) error {
-	err := a.Publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
-		before, err := q.LockActor(ctx, owner.AID)
+// than the one before, is told by mail: a session alone is enough to set it. Errors: [ErrGone].
+func (a *Acts) Deactivate(ctx context.Context, t *tenant.Tenant, by Owner, deleteAfter *time.Time) error {
+	err := a.publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		before, err := q.LockActor(ctx, by.AID)
 		if err != nil && !db.IsNoRows(err) {
 			return nil, err
 		}
-		events, err := accounts.Deactivate(ctx, q, a.Now(), owner.AID, deleteAfter)
+		events, err := accounts.Deactivate(ctx, q, a.Now(), by.AID, deleteAfter)
 		if err != nil || deleteAfter == nil {
 			return events, err
 		}
 		at := accounts.Held(*deleteAfter, a.Now())
 		if before.DeleteAfter == nil || at.Before(*before.DeleteAfter) {
-			err = a.tellDeletion(ctx, q, t, owner, lang, at)
+			err = a.tellDeletion(ctx, q, t, by, at)
 		}
 		return events, err
 	})
-	a.Actors.Forget(t.Schema, owner.DID)
+	a.Actors.Forget(t.Schema, by.DID)
 	if err == nil {
 		a.Outbox.Wake(t)
 	}
@@ -65,13 +63,10 @@ func (a *Acts) Deactivate(ctx context.Context, t *tenant.Tenant, owner auth.Acco
 }
 
 // tellDeletion queues the mail that an account is going to be deleted, inside the transaction that sets the date.
-func (a *Acts) tellDeletion(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, owner auth.Account, lang string, at time.Time) error {
-	who, err := accounts.ByDID(ctx, q, owner.DID)
-	if errors.Is(err, accounts.ErrNotFound) {
-		return auth.ErrAccountNotFound
-	}
+func (a *Acts) tellDeletion(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, by Owner, at time.Time) error {
+	who, err := ownAccount(ctx, q, by)
 	if err != nil {
 		return err
 	}
-	return a.tellOwner(ctx, q, t, who, mail.Note{Kind: mail.KindDeletionSet, Lang: lang, Date: at.UTC().Format("2006-01-02 15:04 UTC")})
+	return a.tellOwner(ctx, q, t, who, mail.Note{Kind: mail.KindDeletionSet, Lang: by.Language, Date: at.UTC().Format("2006-01-02 15:04 UTC")})
 }

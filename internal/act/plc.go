@@ -9,7 +9,6 @@ import (
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -20,11 +19,20 @@ var ErrOperation = errors.New("unusable PLC operation")
 
 func unusable(text string) error { return &saidError{ErrOperation, text} }
 
+// RequestOperationSignature mails the token that [Acts.SignOperation] wants. A did:web has nothing to sign.
+// Errors: [ErrOperation], [accounts.ErrNoEmail], [auth.ErrAccountNotFound].
+func (a *Acts) RequestOperationSignature(ctx context.Context, t *tenant.Tenant, by Owner) error {
+	if !strings.HasPrefix(by.DID, "did:plc:") {
+		return unusable(by.DID + " has no PLC operations: only a did:plc has")
+	}
+	return a.mailOwner(ctx, t, by, accounts.TokenPLCOperation)
+}
+
 // SignOperation signs a change of the owner's DID with the tenant's rotation key, by a mailed token. Nothing is sent
 // anywhere: the owner submits it, here or, when moving away, at the new server. Errors: [ErrOperation],
 // [accounts.ErrTokenInvalid], [accounts.ErrTokenExpired], those of the DID's directory.
-func (a *Acts) SignOperation(ctx context.Context, t *tenant.Tenant, owner auth.Account, token string, change func(*identity.Operation)) (signed json.RawMessage, err error) {
-	if !strings.HasPrefix(owner.DID, "did:plc:") {
+func (a *Acts) SignOperation(ctx context.Context, t *tenant.Tenant, by Owner, token string, change func(*identity.Operation)) (signed json.RawMessage, err error) {
+	if !strings.HasPrefix(by.DID, "did:plc:") {
 		return nil, unusable("Only did:plc has operations to sign")
 	}
 	secrets, err := a.Sessions.Secrets(ctx, t)
@@ -35,7 +43,7 @@ func (a *Acts) SignOperation(ctx context.Context, t *tenant.Tenant, owner auth.A
 	if err != nil {
 		return nil, err
 	}
-	last, err := a.Directory.Last(ctx, owner.DID)
+	last, err := a.Directory.Last(ctx, by.DID)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +56,7 @@ func (a *Acts) SignOperation(ctx context.Context, t *tenant.Tenant, owner auth.A
 		return nil, err
 	}
 	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		return accounts.UseToken(ctx, q, secrets.Typed(), a.Now(), owner.AID, accounts.TokenPLCOperation, token)
+		return accounts.UseToken(ctx, q, secrets.Typed(), a.Now(), by.AID, accounts.TokenPLCOperation, token)
 	})
 	if err != nil {
 		return nil, err // what was signed goes nowhere
@@ -63,8 +71,8 @@ const submitTime = 30 * time.Second
 // here: the operation must name this server, the key that signs the repository, and the handle. It need not keep the
 // tenant's rotation key: whoever holds all keys to a DID may have it hosted here. Errors: [ErrOperation], [ErrGone],
 // [identity.ErrOperation], those of the DID's directory.
-func (a *Acts) SubmitOperation(ctx context.Context, t *tenant.Tenant, owner auth.Account, operation []byte) error {
-	if !strings.HasPrefix(owner.DID, "did:plc:") {
+func (a *Acts) SubmitOperation(ctx context.Context, t *tenant.Tenant, by Owner, operation []byte) error {
+	if !strings.HasPrefix(by.DID, "did:plc:") {
 		return unusable("Only did:plc has operations")
 	}
 	parsed, err := identity.ParseOperation(operation)
@@ -75,7 +83,7 @@ func (a *Acts) SubmitOperation(ctx context.Context, t *tenant.Tenant, owner auth
 	if !ok {
 		return unusable("Only a plc_operation can be submitted here")
 	}
-	key, err := accounts.Signer(ctx, a.DB.Tenant(t.Schema).Q(), a.Keys, t.Schema, owner.AID)
+	key, err := accounts.Signer(ctx, a.DB.Tenant(t.Schema).Q(), a.Keys, t.Schema, by.AID)
 	if err != nil {
 		return Gone(err)
 	}
@@ -87,25 +95,25 @@ func (a *Acts) SubmitOperation(ctx context.Context, t *tenant.Tenant, owner auth
 		return unusable("Incorrect endpoint on atproto_pds service")
 	case op.VerificationMethods[identity.KeyAtproto] != key.PublicDIDKey():
 		return unusable("Incorrect signing key")
-	case owner.Handle != "" && (len(op.AlsoKnownAs) == 0 || op.AlsoKnownAs[0] != "at://"+owner.Handle):
+	case by.Handle != "" && (len(op.AlsoKnownAs) == 0 || op.AlsoKnownAs[0] != "at://"+by.Handle):
 		return unusable("Incorrect handle in alsoKnownAs")
 	}
 	// From here a client that hangs up does not stop the work half way.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTime)
 	defer cancel()
-	if err := a.Directory.Submit(ctx, owner.DID, op); err != nil {
+	if err := a.Directory.Submit(ctx, by.DID, op); err != nil {
 		return err
 	}
-	err = a.Publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
-		if _, err := q.LockActor(ctx, owner.AID); err != nil {
+	err = a.publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		if _, err := q.LockActor(ctx, by.AID); err != nil {
 			return nil, err
 		}
-		return []firehose.Event{firehose.NewIdentity(owner.AID, owner.DID, "", a.Now())}, nil
+		return []firehose.Event{firehose.NewIdentity(by.AID, by.DID, "", a.Now())}, nil
 	})
 	if err != nil {
 		// The directory has it, and that is what was asked for; a repeated call makes up for the event.
-		a.Log.Error("no identity event for a PLC operation", "did", owner.DID, "err", err)
+		a.Log.Error("no identity event for a PLC operation", "did", by.DID, "err", err)
 	}
-	a.refreshDocument(ctx, t, owner.DID, "its keys")
+	a.refreshDocument(ctx, t, by.DID, "its keys")
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
@@ -23,6 +24,25 @@ const actSigningKey = "com.atproto.admin.updateAccountSigningKey"
 // keyTime bounds a change of key once the DID's directory was told.
 const keyTime = 30 * time.Second
 
+// ReserveSigningKey makes the key of an account that is to move here, and tells its public half. Asked again for the same
+// DID it gives the same key, until it expires. Anybody may ask, so there are only so many, and who asks for many loses the
+// oldest.
+func (a *Acts) ReserveSigningKey(ctx context.Context, t *tenant.Tenant, v Visitor, did string) (public string, err error) {
+	return a.reserve(ctx, t, v.From, did)
+}
+
+func (a *Acts) reserve(ctx context.Context, t *tenant.Tenant, from fair.Path, did string) (public string, err error) {
+	r, err := accounts.NewReservation(a.Keys, t, did, a.Now())
+	if err != nil {
+		return "", err
+	}
+	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
+		public, err = r.Store(ctx, q, from)
+		return err
+	})
+	return public, err
+}
+
 // RotateSigningKey gives an account a new signing key, made here, and tells its public half. A key that is reserved for
 // the account is taken: the owner of a did:web has to put it into the document first, and learns it from the refusal.
 // Errors: those of [Acts.ChangeSigningKey].
@@ -30,15 +50,7 @@ func (a *Acts) RotateSigningKey(ctx context.Context, t *tenant.Tenant, by Operat
 	if _, err := a.changeable(ctx, t, did); err != nil {
 		return "", err
 	}
-	r, err := accounts.NewReservation(a.Keys, t, did, a.Now())
-	if err != nil {
-		return "", err
-	}
-	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
-		public, err = r.Store(ctx, q, nil)
-		return err
-	})
-	if err != nil {
+	if public, err = a.reserve(ctx, t, nil, did); err != nil {
 		return "", err
 	}
 	return public, a.ChangeSigningKey(ctx, t, by, did, public)

@@ -224,7 +224,7 @@ func (a *Acts) open(ctx context.Context, t *tenant.Tenant, s *accounts.Signup, r
 		err = a.Directory.Submit(ctx, s.DID, s.Genesis)
 	}
 	if err == nil {
-		err = a.Publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		err = a.publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
 			if err := s.Finish(ctx, q); err != nil {
 				return nil, err
 			}

@@ -1,0 +1,60 @@
+package act
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/auroralocus/locus/internal/audit"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/fair"
+	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// Operator is somebody who runs the tenant: one of its operators, its moderation service, or the command line's user.
+type Operator struct {
+	auth.Operator
+	Address   string        // where the call came from; "" at the command line
+	RequestID string        // likewise
+	Token     *auth.Service // the moderation service's, which does nothing a second time; nil for everybody else
+}
+
+// Entry is a line of the audit log about something that o does, or was refused. outcome is [audit.Done] or the
+// refusal's name.
+func (o Operator) Entry(now time.Time, action, subject, outcome string) audit.Entry {
+	return audit.Entry{
+		At: now.UTC(), Who: o.Name, Action: action, Subject: subject,
+		Address: o.Address, RequestID: o.RequestID, Outcome: outcome,
+	}
+}
+
+// from is who takes part in what is shared.
+func (o Operator) from(t *tenant.Tenant) fair.Path {
+	a, _ := netip.ParseAddr(o.Address) // none at the command line
+	return fair.PathOf(t.Schema.String(), a)
+}
+
+// Visitor is somebody who has no account here yet, or has not shown that there is one.
+type Visitor struct {
+	Language string    // that texts are in
+	From     fair.Path // who takes part in what is shared
+	Asks     identity.Asker
+	// Counted says that limits hold for the visitor: wrong passwords make it wait, and mail in its name is counted.
+	Counted bool
+}
+
+// address is what wrong passwords are counted by. The path ends with it, unless nobody knows it.
+func (v Visitor) address() string {
+	if len(v.From) < 2 {
+		return ""
+	}
+	return v.From[len(v.From)-1]
+}
+
+// Owner is somebody who is signed in to an account.
+type Owner struct {
+	auth.Account
+	Visitor
+	Address   string // where the call came from, for the audit log
+	RequestID string // likewise
+}
