@@ -25,3 +25,4 @@ else
   lexgen own $check
 fi
 lexgen types $check
+lexgen views $check

@@ -1,5 +1,5 @@
 // Command lexgen makes what is generated from the lexicons: the catalogue (one lexicon document a line)
-// from the schemas of a published npm package and our own documents, and the Go types of the XRPC methods from the catalogue.
+// from the schemas of a published npm package and our own documents, and the Go types of the XRPC methods and of the views that read-after-write changes from the catalogue.
 // internal/gen/lexicons.sh calls it.
 package main
 
@@ -20,7 +20,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return fmt.Errorf("usage: lexgen catalogue|own|types|verify [flags]")
+		return fmt.Errorf("usage: lexgen catalogue|own|types|views|verify [flags]")
 	}
 	fs := flag.NewFlagSet("lexgen "+args[0], flag.ContinueOnError)
 	catalogue := fs.String("catalogue", "internal/lexicon/catalogue.jsonl", "the catalogue file")
@@ -30,6 +30,7 @@ func run(args []string) error {
 	more := fs.String("extensions", "internal/lexicon/extensions.json", "types: members that our methods have beside those of their lexicon")
 	version := fs.String("version", "", "catalogue: the package's version")
 	out := fs.String("out", "handlers/lexicon_gen.go", "types: the Go file")
+	views := fs.String("views", "internal/proxy/view/view_gen.go", "views: the Go file")
 	methods := fs.String("methods", defaultMethods, "types: methods to write, comma-separated NSIDs, or prefixes ending in a dot")
 	if err := fs.Parse(args[1:]); err != nil {
 		return err
@@ -97,6 +98,16 @@ func run(args []string) error {
 			return err
 		}
 		return emit(*out, code)
+	case "views":
+		b, err := os.ReadFile(*catalogue)
+		if err != nil {
+			return err
+		}
+		code, err := makeViews(b)
+		if err != nil {
+			return err
+		}
+		return emit(*views, code)
 	}
 	return fmt.Errorf("unknown command %q", args[0])
 }
