@@ -31,6 +31,10 @@ var mayImport = map[string][]string{
 	"internal/syntax/oracle":   {},                  // for tests: the reference implementation, by Node
 	"internal/lexicon":         {"internal/syntax"}, // the string formats; what it validates is decoded already
 
+	"internal/splice":      {},                                                         // JSON that is changed where it lies
+	"internal/proxy/view":  {"internal/splice"},                                        // the app's views, made from the lexicons
+	"internal/proxy/merge": {"internal/proxy/view", "internal/splice", "repo/dagcbor"}, // answers and records in, an answer out: it asks nobody but by functions it is handed
+
 	"internal/fair":          {}, // places and memory, shared: it knows names only
 	"internal/mail":          {},
 	"internal/mail/mailtest": {}, // for tests: an SMTP server
