@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 	"internal/account":         {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/auth":            {"internal/cache", "db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
 	"internal/proxy":           {"internal/auth", "internal/cache", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
-	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"}, // mail that waits, in the tenant's schema
+	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"},                                           // mail that waits, in the tenant's schema
 
 	// acts
 	"internal/act": {"internal/fair", "db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/blob", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
