@@ -62,88 +62,149 @@ func (s *Store) Write(ctx context.Context, schema db.Schema, aid int64, opts Opt
 	return res, nil
 }
 
-func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v *View) ([]repo.Write, error)) (_ Result, err error) {
-	var limbo []*pending // commits of this write whose fate is not known
-	defer func() {
-		// "It did not happen" may only be said of a write none of whose commits can still happen in the server.
-		if err != nil && len(limbo) > 0 && !errors.Is(err, db.ErrUnknownOutcome) {
-			err = fmt.Errorf("%w: %w", db.ErrUnknownOutcome, err)
-		}
-	}()
-	// A database that is away for a moment is no reason to leave a commit in limbo.
-	again := func(err error) bool {
-		return len(limbo) > 0 && db.IsUnavailable(err) && !errors.Is(err, db.ErrFull) && !errors.Is(err, db.ErrSlow) && !errors.Is(err, db.ErrGivenUp) && ctx.Err() == nil
-	}
+// writing is one write on its way: what is asked for, and the commits that were made of it whose fate is not known.
+type writing struct {
+	s     *Store
+	st    *state
+	opts  Options
+	build func(v *View) ([]repo.Write, error)
+	limbo []*pending
+}
+
+// verdict is what came of one attempt at a write.
+type verdict uint8
+
+const (
+	settled    verdict = iota // the write is over, with a result or an error
+	overtaken                 // it was built on a commit that is not the newest; the newest is known by now
+	stale                     // what it was built on has changed while it was read
+	lost                      // another write won the compare-and-set
+	unanswered                // the commit was sent, and nobody knows what became of it: it is in limbo
+	away                      // the database is away, which is no reason to leave a commit in limbo
+)
+
+// write attempts until there is a verdict that lasts.
+func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v *View) ([]repo.Write, error)) (Result, error) {
+	w := writing{s: s, st: st, opts: opts, build: build}
 	for try := range maxTries {
 		if err := giveWay(ctx, try); err != nil {
-			return Result{}, err
+			return Result{}, w.certain(err)
 		}
-		fresh := st.head == nil
-		if fresh {
-			h, err := s.loadHead(ctx, st.key)
-			// Asked after the head was read: a commit in limbo either shows in
-			// what we build on, and is found here, or needs the head we build on
-			// and is found out by the compare-and-set.
-			for _, p := range limbo {
-				if seq, err := s.outcome(ctx, st.key, p); err != nil {
-					return Result{}, err
-				} else if seq > 0 {
-					return p.result(seq), nil
-				}
-			}
-			if again(err) {
-				continue
-			}
-			if err != nil {
-				return Result{}, err
-			}
-			st.know(h)
-		}
-		p, err := s.build(ctx, st, opts, build)
-		switch {
-		case errors.Is(err, errStale), again(err):
+		res, v, err := w.attempt(ctx)
+		switch v {
+		case settled:
+			return res, w.certain(err)
+		case overtaken:
+		default:
 			st.forget()
-			continue
-		case err != nil && (ctx.Err() != nil || db.IsUnavailable(err)):
-			return Result{}, err
-		case p == nil && !fresh:
-			// A refusal or a no-op, decided on what we remember.
-			if newest, err := s.confirm(ctx, st); again(err) {
-				st.forget()
-				continue
-			} else if err != nil {
-				return Result{}, err
-			} else if !newest {
-				continue
-			}
-			fallthrough
-		case p == nil:
-			limbo = nil // made for a head that is not this one any more, or it would have been built again
-			if err != nil {
-				return Result{}, err
-			}
-			// "It is so already" acknowledges somebody's commit, perhaps this client's, whose answer was lost.
-			if err := s.confirmed(ctx, st.key.schema); err != nil {
-				return Result{}, err
-			}
-			return Result{CID: st.head.CID, Rev: st.head.Rev}, nil
 		}
-		seq, err := s.commit(st.key.schema, p)
-		switch {
-		case err == nil && seq > 0:
-			// The compare-and-set that we won is the one any in limbo needed.
-			st.adopt(p)
-			return p.result(seq), nil
-		case errors.Is(err, db.ErrUnknownOutcome):
-			limbo = append(limbo, p)
-		case again(err):
-		case err != nil:
-			st.forget() // rolled back, but believe nothing after an error
-			return Result{}, err
-		}
-		st.forget()
 	}
-	return Result{}, ErrContention
+	return Result{}, w.certain(ErrContention)
+}
+
+// certain is the error of a write: "it did not happen" may only be said when none of its commits can still happen in the
+// server.
+func (w *writing) certain(err error) error {
+	if err != nil && len(w.limbo) > 0 && !errors.Is(err, db.ErrUnknownOutcome) {
+		return fmt.Errorf("%w: %w", db.ErrUnknownOutcome, err)
+	}
+	return err
+}
+
+// waits tells whether an error is one to wait out: the database is away for a moment, and a commit is in limbo.
+func (w *writing) waits(ctx context.Context, err error) bool {
+	return len(w.limbo) > 0 && db.IsUnavailable(err) && !errors.Is(err, db.ErrFull) && !errors.Is(err, db.ErrSlow) && !errors.Is(err, db.ErrGivenUp) && ctx.Err() == nil
+}
+
+// refused is the verdict on an attempt that failed.
+func (w *writing) refused(ctx context.Context, err error) (Result, verdict, error) {
+	if w.waits(ctx, err) {
+		return Result{}, away, nil
+	}
+	return Result{}, settled, err
+}
+
+// attempt builds the write on what is known of the repository, or else on what is read, and commits it.
+func (w *writing) attempt(ctx context.Context) (Result, verdict, error) {
+	remembered := w.st.head != nil
+	if !remembered {
+		h, err := w.s.loadHead(ctx, w.st.key)
+		// Asked after the head was read: a commit in limbo either shows in what we build on, and is found here, or needs
+		// the head we build on and is found out by the compare-and-set.
+		switch found, seq, err := w.find(ctx); {
+		case err != nil:
+			return Result{}, settled, err
+		case found != nil:
+			return found.result(seq), settled, nil
+		}
+		if err != nil {
+			return w.refused(ctx, err)
+		}
+		w.st.know(h)
+	}
+	p, err := w.s.build(ctx, w.st, w.opts, w.build)
+	switch {
+	case errors.Is(err, errStale):
+		return Result{}, stale, nil
+	case err != nil && (ctx.Err() != nil || db.IsUnavailable(err)):
+		return w.refused(ctx, err)
+	case p == nil:
+		return w.nothing(ctx, remembered, err)
+	}
+	return w.commit(ctx, p)
+}
+
+// find looks for a commit in limbo that did happen.
+func (w *writing) find(ctx context.Context) (*pending, int64, error) {
+	for _, p := range w.limbo {
+		if seq, err := w.s.outcome(ctx, w.st.key, p); err != nil {
+			return nil, 0, err
+		} else if seq > 0 {
+			return p, seq, nil
+		}
+	}
+	return nil, 0, nil
+}
+
+// nothing ends a write that makes no commit: it is refused, or there is nothing to do. What was decided on a remembered
+// head holds only if that one is the newest.
+func (w *writing) nothing(ctx context.Context, remembered bool, why error) (Result, verdict, error) {
+	if remembered {
+		newest, err := w.s.confirm(ctx, w.st)
+		if err != nil {
+			return w.refused(ctx, err)
+		}
+		if !newest {
+			return Result{}, overtaken, nil
+		}
+	}
+	w.limbo = nil // made for a head that is not this one any more, or it would have been built again
+	if why != nil {
+		return Result{}, settled, why
+	}
+	// "It is so already" acknowledges somebody's commit, perhaps this client's, whose answer was lost.
+	if err := w.s.confirmed(ctx, w.st.key.schema); err != nil {
+		return Result{}, settled, err
+	}
+	return Result{CID: w.st.head.CID, Rev: w.st.head.Rev}, settled, nil
+}
+
+// commit sends what was built.
+func (w *writing) commit(ctx context.Context, p *pending) (Result, verdict, error) {
+	seq, err := w.s.commit(w.st.key.schema, p)
+	switch {
+	case err == nil && seq > 0:
+		// The compare-and-set that we won is the one any in limbo needed.
+		w.st.adopt(p)
+		return p.result(seq), settled, nil
+	case err == nil:
+		return Result{}, lost, nil
+	case errors.Is(err, db.ErrUnknownOutcome):
+		w.limbo = append(w.limbo, p)
+		return Result{}, unanswered, nil
+	}
+	w.st.forget() // rolled back, but believe nothing after an error
+	return w.refused(ctx, err)
 }
 
 // giveWay waits a little before a try that follows several lost ones, longer each time and never as long as the other
