@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/ipfs/go-cid"
@@ -52,11 +51,7 @@ func (m repoMethods) prepare(t *tenant.Tenant, collection NSID, rkey RecordKey, 
 		return p, nil
 	}
 	check := func(block []byte) (lexicon.Status, error) {
-		value, err := dagcbor.Decode(block)
-		if err != nil {
-			return "", fmt.Errorf("decode what was just encoded: %w", err)
-		}
-		return m.lexicons.Validate(string(collection), string(rkey), value, lexicon.Mode(want == tenant.ValidateRequired))
+		return m.lexicons.Validate(string(collection), string(rkey), block, lexicon.Mode(want == tenant.ValidateRequired))
 	}
 	status, err := check(block)
 	if err != nil && old != nil && validate == nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/car"
 	"github.com/auroralocus/locus/repo/dagcbor"
+	"github.com/auroralocus/locus/repo/dagcbor/dagcbortest"
 	"github.com/auroralocus/locus/repo/mst"
 )
 
@@ -51,7 +52,7 @@ func TestFrames(t *testing.T) {
 		} else if !bytes.Contains(head, []byte("#commit")) {
 			continue
 		}
-		v, err := dagcbor.Decode(frame[r.Offset():])
+		v, err := dagcbortest.Decode(frame[r.Offset():])
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,12 +24,13 @@ var mayImport = map[string][]string{
 	"internal/cache/cachetest": {}, // for tests: the live heap
 	"internal/cache":           {}, // bytes and scopes: it knows nothing of what is kept
 	"repo/dagcbor":             {},
+	"repo/dagcbor/dagcbortest": {"repo/dagcbor"}, // for tests: blocks as trees
 	"repo/car":                 {"repo/dagcbor"},
 	"repo/mst":                 {"repo/dagcbor"},
 	"repo":                     {"repo/mst", "repo/car", "repo/dagcbor"},
 	"internal/syntax":          {},
-	"internal/syntax/oracle":   {},                  // for tests: the reference implementation, by Node
-	"internal/lexicon":         {"internal/syntax"}, // the string formats; what it validates is decoded already
+	"internal/syntax/oracle":   {},                                  // for tests: the reference implementation, by Node
+	"internal/lexicon":         {"internal/syntax", "repo/dagcbor"}, // the string formats; records are read as blocks
 
 	"internal/splice":      {},                                                         // JSON that is changed where it lies
 	"internal/proxy/view":  {"internal/splice"},                                        // the app's views, made from the lexicons

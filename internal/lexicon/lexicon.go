@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/auroralocus/locus/internal/syntax"
+	"github.com/auroralocus/locus/repo/dagcbor"
 )
 
 // Status is what validation found out, in the words of the answer's validationStatus.
@@ -44,12 +45,12 @@ const literalOf = "literal:"
 // Knows tells whether nsid is a record type of the catalogue.
 func (c *Catalogue) Knows(nsid string) bool { return c.records[nsid].value != nil }
 
-// Validate checks a record of the collection nsid under the key rkey. The record is the tree that
-// dagcbor.Decode makes: map[string]any, []any, string, int64, bool, nil, atdata.Bytes, atdata.CIDLink,
-// atdata.Blob, with $type equal to nsid. Errors: [ErrUnknownType], [ErrInvalid].
-// It is safe for concurrent use.
+// Validate checks a record of the collection nsid under the key rkey. The record is a block that was checked
+// (dagcbor.FromJSON made it, or dagcbor.ValidateRecord took it), with $type equal to nsid. Nothing is decoded for it, and
+// of a type that is not known nothing is read. Errors: [ErrUnknownType], [ErrInvalid]. It is safe for concurrent use.
+//
 // spec: lexicon#record
-func (c *Catalogue) Validate(nsid, rkey string, record any, mode Mode) (Status, error) {
+func (c *Catalogue) Validate(nsid, rkey string, record []byte, mode Mode) (Status, error) {
 	known, ok := c.records[nsid]
 	if !ok {
 		if mode == MustKnow {
@@ -60,14 +61,18 @@ func (c *Catalogue) Validate(nsid, rkey string, record any, mode Mode) (Status, 
 	if err := checkKey(known.key, rkey); err != nil {
 		return "", invalid(nsid, err)
 	}
-	value, ok := record.(map[string]any)
-	if !ok || value["$type"] != any(nsid) {
+	if dagcbor.Type(record) != nsid {
 		return "", invalid(nsid, in("record", wrong("must be an object whose $type is its collection")))
 	}
-	if err := known.value.tree(value); err != nil {
+	r := dagcbor.NewReader(record)
+	switch err := known.value.block(&r); {
+	case err == nil:
+		return StatusValid, nil
+	case isViolation(err):
 		return "", invalid(nsid, err)
+	default:
+		return "", fmt.Errorf("read a record of %s: %w", nsid, err)
 	}
-	return StatusValid, nil
 }
 
 // checkKeyKind refuses a schema whose kind of key is not one of the specification's.

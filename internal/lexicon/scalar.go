@@ -29,6 +29,11 @@ func (s *schema) integer(v int64) error {
 	return nil
 }
 
+// takesAny tells whether a string may be any text.
+func (s *schema) takesAny() bool {
+	return s.format == nil && s.texts == nil && s.text.none() && s.seen.none()
+}
+
 // spec: lexicon#string
 func (s *schema) string(v string) error {
 	if s.format != nil && !s.format.Is(v) {

@@ -28,6 +28,11 @@ func (v *violation) Error() string {
 	return where.String() + " " + v.what
 }
 
+func isViolation(err error) bool {
+	var v *violation
+	return errors.As(err, &v)
+}
+
 // Violation is what a lexicon has against a request, in words for its sender, and whether it was that at all.
 func Violation(err error) (text string, ok bool) {
 	var v *violation

@@ -14,6 +14,7 @@ import (
 
 	"github.com/auroralocus/locus/internal/vectors"
 	"github.com/auroralocus/locus/repo/dagcbor"
+	"github.com/auroralocus/locus/repo/dagcbor/dagcbortest"
 )
 
 func readJSON(t testing.TB, file string, v any) {
@@ -185,7 +186,7 @@ func TestIPLD(t *testing.T) {
 			}
 			continue
 		}
-		if _, err := dagcbor.Decode(b); err != nil {
+		if _, err := dagcbortest.Decode(b); err != nil {
 			t.Errorf("%s: Decode: %v", name, err)
 		}
 		if _, err := dagcbor.ToJSON(nil, b); err != nil {

@@ -248,3 +248,106 @@ func (r *Reader) Skip() ([]byte, error) {
 	r.i = end
 	return b, nil
 }
+
+// Pass goes over one item of a checked block, without checking it again.
+func (r *Reader) Pass() error {
+	for left := 1; left > 0; left-- {
+		switch r.Major() {
+		case MajorMap:
+			n, err := r.Map()
+			if err != nil {
+				return err
+			}
+			left += 2 * n
+		case MajorArray:
+			n, err := r.Array()
+			if err != nil {
+				return err
+			}
+			left += n
+		default:
+			if err := r.skipChecked(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Type is the $type of the map that is the next item, "" if it has none that is text, or is no map. The block is taken as
+// checked. Nothing is read.
+func (r *Reader) Type() string {
+	at := *r
+	n, err := at.Map()
+	for ; n > 0 && err == nil; n-- {
+		var k []byte
+		if k, err = at.str(MajorText); err != nil || len(k) > len("$type") {
+			return "" // keys are sorted by length
+		}
+		if string(k) == "$type" {
+			t, err := at.Text()
+			if err != nil {
+				return ""
+			}
+			return string(t)
+		}
+		err = at.Pass()
+	}
+	return ""
+}
+
+// Blob reads the next item if it is a map in the exact form of a blob, and tells so. Of a legacy one the size is -1.
+func (r *Reader) Blob() (mimeType []byte, size int64, ok bool) {
+	at := *r
+	n, err := at.Map()
+	switch {
+	case err != nil:
+		return nil, 0, false
+	case n == 2:
+		raw, mime, ok := readLegacyBlob(&at)
+		if ok {
+			_, err = cid.Cast(raw)
+		}
+		if !ok || err != nil {
+			return nil, 0, false
+		}
+		*r = at
+		return mime, -1, true
+	case n != 4 || !at.isKey("ref"):
+		return nil, 0, false
+	}
+	if _, err = at.LinkRaw(); err != nil || !at.isKey("size") {
+		return nil, 0, false
+	}
+	if size, err = at.Int(); err != nil || size < 0 || !at.isKey("$type") || !at.isKey("blob") || !at.isKey("mimeType") {
+		return nil, 0, false
+	}
+	if mimeType, err = at.str(MajorText); err != nil {
+		return nil, 0, false
+	}
+	*r = at
+	return mimeType, size, true
+}
+
+// skipChecked passes over an item of a checked block that is no container.
+func (r *Reader) skipChecked() error {
+	switch r.Major() {
+	case MajorText, MajorBytes:
+		_, err := r.str(byte(r.Major()))
+		return err
+	case MajorTag:
+		_, err := r.LinkRaw()
+		return err
+	case MajorOther:
+		r.i++
+		return nil
+	}
+	_, err := r.Int()
+	return err
+}
+
+// Type is a record's $type, "" if it has none that is text. The block is taken as checked.
+func Type(cbor []byte) string {
+	r := NewReader(cbor)
+	return r.Type()
+}
