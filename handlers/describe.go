@@ -72,6 +72,10 @@ func (w *words) members(component string, s *huma.Schema) {
 	for name, m := range s.Properties {
 		m.Description = cmp.Or(m.Description, w.field(component, name).text)
 	}
+	if s.Properties["validate"] != nil {
+		// ogen gives its types a method Validate, which a member of that name would clash with.
+		s.Extensions = map[string]any{"x-ogen-properties": map[string]any{"validate": map[string]any{"name": "ValidateRecord"}}}
+	}
 }
 
 func (w *words) field(of, name string) field {

@@ -54,3 +54,8 @@ if npm_packages $clients/typescript; then
 else
   echo "clients: the TypeScript client is left out" >&2
 fi
+echo "clients: of generators that we did not choose"
+if ! LOCUS_URL=${LOCUS_URL%% *} bash openapi/generators/check.sh; then
+  [ -z "$scratch" ] || tail -n 40 "$scratch/log" >&2
+  exit 1
+fi
