@@ -64,7 +64,7 @@ func mayAnswer(op *operation, k errorKind) bool {
 func undeclaredAnswers() (problems []string) {
 	ops := New(testDeps(new(witness))).ops
 	for a, what := range answers.kinds {
-		k := errorKind{a.status, a.name}
+		k := kindOf(a.status, a.name)
 		if op := ops[a.nsid]; op == nil || !mayAnswer(op, k) {
 			problems = append(problems, fmt.Sprintf("%s answered %s (in %s) and does not declare it: a line in declared.go, or another name", a.nsid, k, what))
 		}
@@ -128,7 +128,7 @@ func unseenErrors() (problems []string) {
 			found = found || a.status == k.status && a.name == k.name
 		}
 		for a, what := range answers.kinds { // who has gone reads no answer
-			found = found || k.status == errClientGone.status && a.status == k.status && !byChance(what)
+			found = found || k.status == errClientGone.GetStatus() && a.status == k.status && !byChance(what)
 		}
 		if !found {
 			problems = append(problems, fmt.Sprintf("no test provokes %s of any method", k))

@@ -250,7 +250,7 @@ func wantError(t *testing.T, w *httptest.ResponseRecorder, status int, name, par
 	if w.Code != status || e.Error != name || !strings.Contains(e.Message, part) || len(any) != 2 {
 		t.Errorf("got %d %s, want %d %s with %q", w.Code, raw, status, name, part)
 	}
-	if ct := w.Header().Get("Content-Type"); ct != jsonType {
+	if ct := w.Header().Get("Content-Type"); ct != "application/json; charset=utf-8" {
 		t.Errorf("error has Content-Type %q", ct)
 	}
 }

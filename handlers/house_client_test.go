@@ -145,7 +145,7 @@ func (r reply) fails(status int, name, part string) {
 	} else {
 		r.wanted(status, name)
 	}
-	if ct := r.header.Get("Content-Type"); ct != jsonType {
+	if ct := r.header.Get("Content-Type"); ct != "application/json; charset=utf-8" {
 		r.t.Errorf("%s: error has Content-Type %q", r.what, ct)
 	}
 	if strings.Contains(string(r.body), userPassword) {
