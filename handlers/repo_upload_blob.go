@@ -25,7 +25,7 @@ func (m repoMethods) uploadBlob(ctx context.Context, c accountCaller, in *repoUp
 		return nil, err
 	}
 	out := new(repoUploadBlobOutput)
-	out.Body.Blob = Blob{Type: "blob", Ref: cidLink{CID(info.CID.String())}, MimeType: info.MimeType, Size: info.Size}
+	out.Body.Blob = Blob{Type: "blob", Ref: cidLink{Link: CID(info.CID.String())}, MimeType: info.MimeType, Size: info.Size}
 	return out, nil
 }
 

@@ -39,6 +39,9 @@ type streamOut struct {
 // size is what of the output is in memory already.
 func (o *streamOut) size() int { return int(o.held) }
 
+// holding says that so many bytes of the output are in memory already.
+func (o *streamOut) holding(bytes int64) *streamOut { o.held = bytes; return o }
+
 const carType = "application/vnd.ipld.car"
 
 // stream answers with what write writes. Nothing is sent before its first flush (32 KiB, or the end), so an

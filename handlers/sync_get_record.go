@@ -22,7 +22,5 @@ func (m syncMethods) getRecord(ctx context.Context, v viewerCaller, in *syncGetR
 
 // fewBlocks answers with a few blocks, which are in memory.
 func fewBlocks(a *repodb.Archive) *streamOut {
-	out := stream(carType, nil, a.Write)
-	out.held = a.Size()
-	return out
+	return stream(carType, nil, a.Write).holding(a.Size())
 }

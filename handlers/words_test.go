@@ -12,7 +12,7 @@ import (
 func TestDocumentDescribesAll(t *testing.T) {
 	t.Parallel()
 	s := New(testDeps(new(witness)))
-	doc := s.api.OpenAPI()
+	doc := s.Document()
 	missing := func(what, text string) {
 		if strings.TrimSpace(text) == "" {
 			t.Errorf("%s has no description", what)
@@ -113,7 +113,7 @@ func exampleFits(t *testing.T, s *Server, what string, content map[string]*huma.
 		t.Fatal(err)
 	}
 	var res huma.ValidateResult
-	huma.Validate(s.api.OpenAPI().Components.Schemas, m.Schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, &res)
+	huma.Validate(s.Document().Components.Schemas, m.Schema, huma.NewPathBuffer(nil, 0), huma.ModeReadFromServer, v, &res)
 	for _, err := range res.Errors {
 		t.Errorf("%s: the example %s does not fit: %v", what, b, err)
 	}
