@@ -9,7 +9,7 @@ import (
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
 
 	"github.com/auroralocus/locus/db/tenantdb"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 )
 
@@ -118,7 +118,7 @@ func (h *house) deadOperators() []credential {
 func (h *house) brokenServices(u, alice *user) []credential {
 	h.t.Helper()
 	did, q := u.did, h.db.Tenant(h.b.Schema).Q()
-	key, err := accounts.Signer(h.t.Context(), q, h.keys, h.b.Schema, h.aid(h.b, did))
+	key, err := account.Signer(h.t.Context(), q, h.keys, h.b.Schema, h.aid(h.b, did))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -167,10 +167,10 @@ func TestAccessOfSuspended(t *testing.T) {
 	u := h.createAccount(hostA, "alice")
 	h.set(hostA, "state", "suspended")
 	combinations := 0
-	for nsid, op := range h.server.ops {
+	for nsid, op := range h.server.Operations {
 		for _, header := range []string{"", bearer(u.access), bearer(u.refresh), asAdmin(), bearer("x.y.z")} {
 			combinations++
-			h.raw(op.kind.verb(), hostA, "/xrpc/"+nsid, nil, header).fails(503, "HostSuspended", "")
+			h.raw(op.Kind.Verb(), hostA, "/xrpc/"+nsid, nil, header).fails(503, "HostSuspended", "")
 		}
 	}
 	t.Logf("%d combinations", combinations)

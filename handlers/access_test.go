@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/auroralocus/locus/internal/xrpc"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/access.txt and openapi/openapi.yaml")
@@ -60,19 +62,23 @@ func TestAccessLines(t *testing.T) {
 // A declaration that says too little, or something false, does not start.
 func TestDeclarationsThatPanic(t *testing.T) {
 	m := exampleMethods{}
-	for what, register := range map[string]func(*group, Deps){
-		"no tokens named": func(g *group, _ Deps) {
-			account(g, procedure("com.atproto.repo.createRecord"), mayCreateRecord, m.createRecord)
+	for what, register := range map[string]func(*xrpc.Group, Deps){
+		"no tokens named": func(g *xrpc.Group, _ Deps) {
+			xrpc.Account(g, xrpc.Procedure("com.atproto.repo.createRecord"), mayCreateRecord, m.createRecord)
 		},
-		"no rule": func(g *group, _ Deps) {
-			account(g, procedure("com.atproto.repo.createRecord").takes(1), nil, m.createRecord)
+		"no rule": func(g *xrpc.Group, _ Deps) {
+			xrpc.Account(g, xrpc.Procedure("com.atproto.repo.createRecord").Takes(1), nil, m.createRecord)
 		},
-		"wrong kind":         func(g *group, _ Deps) { public(g, procedure("com.atproto.server.describeServer"), m.describeServer) },
-		"not in the lexicon": func(g *group, _ Deps) { public(g, query("com.example.nothing"), m.describeServer) },
-		"other's input":      func(g *group, _ Deps) { public(g, query("com.atproto.server.getSession"), m.describeServer) },
-		"twice": func(g *group, _ Deps) {
-			public(g, query("com.atproto.server.describeServer"), m.describeServer)
-			public(g, query("com.atproto.server.describeServer"), m.describeServer)
+		"wrong kind": func(g *xrpc.Group, _ Deps) {
+			xrpc.Public(g, xrpc.Procedure("com.atproto.server.describeServer"), m.describeServer)
+		},
+		"not in the lexicon": func(g *xrpc.Group, _ Deps) { xrpc.Public(g, xrpc.Query("com.example.nothing"), m.describeServer) },
+		"other's input": func(g *xrpc.Group, _ Deps) {
+			xrpc.Public(g, xrpc.Query("com.atproto.server.getSession"), m.describeServer)
+		},
+		"twice": func(g *xrpc.Group, _ Deps) {
+			xrpc.Public(g, xrpc.Query("com.atproto.server.describeServer"), m.describeServer)
+			xrpc.Public(g, xrpc.Query("com.atproto.server.describeServer"), m.describeServer)
 		},
 	} {
 		func() {

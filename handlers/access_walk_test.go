@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/db/tenantdb"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 )
 
@@ -197,12 +199,12 @@ func TestAccessWalk(t *testing.T) {
 		verb, rest, _ = strings.Cut(rest, " ")
 		class, rest, _ = strings.Cut(strings.TrimSpace(rest), " ")
 		takes = columns.Split(strings.TrimSpace(rest), 2)[0]
-		op := h.server.ops[nsid]
+		op := h.server.Operations[nsid]
 		if op == nil {
 			t.Errorf("%s is in the table and not served", nsid)
 			continue
 		}
-		if op.kind == subscriptionKind {
+		if op.Kind == xrpc.SubscriptionKind {
 			continue // public, and its answer is a stream
 		}
 		for _, c := range creds {
@@ -256,7 +258,7 @@ func (h *house) gateSays(nsid, verb string, c credential) (answer, reply) {
 		_ = json.Unmarshal(r.body, &e)
 		return answer{r.status, e.Error}, r
 	}
-	if verb == "POST" && r.status != 400 && h.server.ops[nsid].input == "application/json" {
+	if verb == "POST" && r.status != 400 && h.server.Operations[nsid].Input == "application/json" {
 		h.t.Errorf("%s with %s: a broken body got %d %.200s", nsid, c.name, r.status, r.body)
 	}
 	return passed, r
@@ -410,11 +412,11 @@ func (h *house) serviceTokens(u *user) func(aud, nsid string) string {
 		tn = h.b
 	}
 	q := h.db.Tenant(tn.Schema).Q()
-	a, err := accounts.ByDID(h.t.Context(), q, u.did)
+	a, err := account.ByDID(h.t.Context(), q, u.did)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	key, err := accounts.Signer(h.t.Context(), q, h.keys, tn.Schema, a.AID)
+	key, err := account.Signer(h.t.Context(), q, h.keys, tn.Schema, a.AID)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -3,6 +3,8 @@ package handlers
 import (
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
@@ -15,11 +17,11 @@ type actorMethods struct {
 	now  func() time.Time
 }
 
-func (m actorMethods) register(g *group) {
-	overseen(g, query("app.bsky.actor.getPreferences").takes(auth.Std|auth.OrTakendown).answers(rowsAnswer/4), mayReadPreferences, m.getPreferences, m.getPreferencesOf)
-	account(g, procedure("app.bsky.actor.putPreferences").takes(auth.Std|auth.NoTakedown), mayWritePreferences, m.putPreferences)
+func (m actorMethods) register(g *xrpc.Group) {
+	xrpc.Overseen(g, xrpc.Query("app.bsky.actor.getPreferences").Takes(auth.Std|auth.OrTakendown).Answers(rowsAnswer/4), mayReadPreferences, m.getPreferences, m.getPreferencesOf)
+	xrpc.Account(g, xrpc.Procedure("app.bsky.actor.putPreferences").Takes(auth.Std|auth.NoTakedown), mayWritePreferences, m.putPreferences)
 }
 
 // mayReadPreferences and mayWritePreferences are where an OAuth token's rpc scopes are asked for; sessions may.
-func mayReadPreferences(accountCaller, *actorGetPreferencesInput) error  { return nil }
-func mayWritePreferences(accountCaller, *actorPutPreferencesInput) error { return nil }
+func mayReadPreferences(xrpc.AccountCaller, *actorGetPreferencesInput) error  { return nil }
+func mayWritePreferences(xrpc.AccountCaller, *actorPutPreferencesInput) error { return nil }

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/auroralocus/locus/db/tenantdb"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 )
 
 const (
@@ -137,7 +137,7 @@ func TestPreferencesOfADeletedAccount(t *testing.T) {
 		if name == "app" {
 			writer = u.app("app", false)
 		}
-		a, err := accounts.ByDID(t.Context(), h.db.Tenant(h.a.Schema).Q(), u.did)
+		a, err := account.ByDID(t.Context(), h.db.Tenant(h.a.Schema).Q(), u.did)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func TestPreferencesOfADeletedAccount(t *testing.T) {
 		})
 		// As another process does it: this one's cache goes on saying that there is such an account.
 		err = h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
-			_, err := accounts.Delete(t.Context(), q, h.clock.Now(), a.AID)
+			_, err := account.Delete(t.Context(), q, h.clock.Now(), a.AID)
 			return err
 		})
 		if err != nil {

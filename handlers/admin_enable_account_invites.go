@@ -1,10 +1,14 @@
 package handlers
 
-import "context"
+import (
+	"context"
+
+	"github.com/auroralocus/locus/internal/xrpc"
+)
 
 // enableAccountInvites lets an account get invite codes again.
 // spec: lexicon com.atproto.admin.enableAccountInvites
-func (m adminMethods) enableAccountInvites(ctx context.Context, c operatorCaller, in *adminEnableAccountInvitesInput) (*adminEnableAccountInvitesOutput, error) {
+func (m adminMethods) enableAccountInvites(ctx context.Context, c xrpc.OperatorCaller, in *adminEnableAccountInvitesInput) (*adminEnableAccountInvitesOutput, error) {
 	if err := m.acts.SetInvites(ctx, c.Tenant, by(c), string(in.Body.Account), false, in.Body.Note); err != nil {
 		return nil, noAccount(err)
 	}

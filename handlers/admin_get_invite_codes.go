@@ -4,18 +4,20 @@ import (
 	"context"
 	"errors"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 )
 
 // getInviteCodes lists all codes, newest or most used first.
 // spec: lexicon com.atproto.admin.getInviteCodes
-func (m adminMethods) getInviteCodes(ctx context.Context, c operatorCaller, in *adminGetInviteCodesInput) (*adminGetInviteCodesOutput, error) {
+func (m adminMethods) getInviteCodes(ctx context.Context, c xrpc.OperatorCaller, in *adminGetInviteCodesInput) (*adminGetInviteCodesOutput, error) {
 	if in.Sort != "recent" && in.Sort != "usage" {
-		return nil, invalid("unknown sort method: must be recent or usage")
+		return nil, xrpc.Invalid("unknown sort method: must be recent or usage")
 	}
-	codes, cursor, err := accounts.Invites(ctx, m.db.Tenant(c.Tenant.Schema).Q(), in.Sort == "usage", in.Cursor, int(in.Limit))
-	if errors.Is(err, accounts.ErrCursor) {
-		return nil, invalid("Malformed cursor")
+	codes, cursor, err := account.Invites(ctx, m.db.Tenant(c.Tenant.Schema).Q(), in.Sort == "usage", in.Cursor, int(in.Limit))
+	if errors.Is(err, account.ErrCursor) {
+		return nil, xrpc.Invalid("Malformed cursor")
 	}
 	if err != nil {
 		return nil, err

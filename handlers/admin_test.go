@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/auroralocus/locus/db/tenantdb"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/firehose"
@@ -229,7 +229,7 @@ func TestAccountChangesByAdmin(t *testing.T) {
 	h.admin(hostA, "sendEmail", obj{"recipientDid": "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "senderDid": alice.did, "content": "x"}).fails(400, "InvalidRequest", "Recipient not found")
 	h.admin(hostA, "sendEmail", obj{"recipientDid": bob.did, "senderDid": alice.did, "content": ""}).fails(400, "InvalidRequest", "content")
 	h.admin(hostA, "sendEmail", obj{"recipientDid": bob.did, "senderDid": alice.did, "content": "x", "subject": "a\r\nBcc: x@y.z"}).fails(400, "InvalidRequest", "subject")
-	bobs, err := accounts.ByDID(t.Context(), h.db.Tenant(h.a.Schema).Q(), bob.did)
+	bobs, err := account.ByDID(t.Context(), h.db.Tenant(h.a.Schema).Q(), bob.did)
 	if err != nil {
 		t.Fatal(err)
 	}

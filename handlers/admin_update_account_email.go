@@ -1,11 +1,15 @@
 package handlers
 
-import "context"
+import (
+	"context"
+
+	"github.com/auroralocus/locus/internal/xrpc"
+)
 
 // updateAccountEmail gives an account another address, which is not confirmed. Domains that the tenant refuses are the
 // operator's to allow.
 // spec: lexicon com.atproto.admin.updateAccountEmail
-func (m adminMethods) updateAccountEmail(ctx context.Context, c operatorCaller, in *adminUpdateAccountEmailInput) (*adminUpdateAccountEmailOutput, error) {
+func (m adminMethods) updateAccountEmail(ctx context.Context, c xrpc.OperatorCaller, in *adminUpdateAccountEmailInput) (*adminUpdateAccountEmailOutput, error) {
 	if err := m.acts.SetEmail(ctx, c.Tenant, by(c), string(in.Body.Account), in.Body.Email); err != nil {
 		return nil, noAccount(err)
 	}

@@ -1,10 +1,14 @@
 package handlers
 
-import "context"
+import (
+	"context"
+
+	"github.com/auroralocus/locus/internal/xrpc"
+)
 
 // updateAccountHandle gives an account another handle, a reserved one too: in the DID document first, then here.
 // spec: lexicon com.atproto.admin.updateAccountHandle
-func (m adminMethods) updateAccountHandle(ctx context.Context, c operatorCaller, in *adminUpdateAccountHandleInput) (*adminUpdateAccountHandleOutput, error) {
+func (m adminMethods) updateAccountHandle(ctx context.Context, c xrpc.OperatorCaller, in *adminUpdateAccountHandleInput) (*adminUpdateAccountHandleOutput, error) {
 	if err := m.acts.ChangeHandle(ctx, c.Tenant, by(c), string(in.Body.DID), string(in.Body.Handle)); err != nil {
 		return nil, noAccount(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/internal/inbound"
 )
 
@@ -17,7 +19,7 @@ import (
 // there is for answers, and leave the other tenant, and other addresses of their own, enough.
 func TestAnswersHaveABound(t *testing.T) {
 	t.Parallel()
-	const bound = LeastAnswerMemory
+	const bound = xrpc.LeastAnswerMemory
 	h := newHouseWith(t, houseOptions{answers: bound})
 	below, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -227,7 +227,7 @@ func TestReadDeadlines(t *testing.T) {
 func TestClientGone(t *testing.T) {
 	s, _ := exampleServer(t)
 	var logged bytes.Buffer
-	s.log = slog.New(slog.NewTextHandler(&logged, nil))
+	s.Log = slog.New(slog.NewTextHandler(&logged, nil))
 	server := httptest.NewServer(s)
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())

@@ -11,14 +11,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/danielgtaylor/huma/v2"
 )
 
 // sorted are the methods' names, without subscriptions.
 func (h *house) sorted() []string {
 	var names []string
-	for nsid, op := range h.server.ops {
-		if op.kind != subscriptionKind {
+	for nsid, op := range h.server.Operations {
+		if op.Kind != xrpc.SubscriptionKind {
 			names = append(names, nsid)
 		}
 	}
@@ -28,7 +30,7 @@ func (h *house) sorted() []string {
 
 // credentials are what a call of a method needs to be let in.
 func (h *house) credentials(nsid string, u *user) string {
-	switch h.server.ops[nsid].class {
+	switch h.server.Operations[nsid].Class {
 	case "account", "overseen", "viewer":
 		return bearer(u.access)
 	case "refresh":
@@ -58,7 +60,7 @@ func TestBadParameters(t *testing.T) {
 		}
 	}
 	for _, nsid := range h.sorted() {
-		op := h.server.ops[nsid]
+		op := h.server.Operations[nsid]
 		auth := h.credentials(nsid, alice)
 		for _, p := range h.queryParams(nsid) {
 			bad := badTexts(p.schema.Format)
@@ -94,7 +96,7 @@ func TestBadParameters(t *testing.T) {
 				refused(nsid, p.name, "", h.raw("GET", hostA, "/xrpc/"+nsid+params(append(kv, p.name, "")...), nil, auth))
 			}
 		}
-		if op.input != "application/json" {
+		if op.Input != "application/json" {
 			continue
 		}
 		good := h.goodBody(nsid)
@@ -178,7 +180,7 @@ func TestMalformedJSON(t *testing.T) {
 	before, _ := alice.head()
 	deep := func(n int, open, shut string) string { return strings.Repeat(open, n) + strings.Repeat(shut, n) }
 	for _, nsid := range h.sorted() {
-		if h.server.ops[nsid].input != "application/json" {
+		if h.server.Operations[nsid].Input != "application/json" {
 			continue
 		}
 		auth := h.credentials(nsid, alice)
@@ -266,7 +268,7 @@ func TestRandomRequests(t *testing.T) {
 	types := []string{jsonBody, jsonBody, jsonBody, "Content-Type: text/plain", "Content-Type: ;", "Content-Type: application/vnd.ipld.car", ""}
 	for i := range 1500 {
 		nsid := pick(names)
-		op := h.server.ops[nsid]
+		op := h.server.Operations[nsid]
 		if slices.Contains([]string{"com.atproto.admin.deleteAccount", "com.atproto.server.deleteAccount", "com.atproto.server.createInviteCodes"}, nsid) {
 			continue // they may do what they say
 		}
@@ -279,12 +281,12 @@ func TestRandomRequests(t *testing.T) {
 				q.Add(p.name, pick(words))
 			}
 		}
-		verb := op.kind.verb()
+		verb := op.Kind.Verb()
 		if rng.IntN(20) == 0 {
 			verb = pick([]string{"GET", "POST", "PUT", "HEAD", "DELETE", "TRACE", "BREW"})
 		}
 		var body any
-		if op.input != "" && verb != "GET" || rng.IntN(10) == 0 {
+		if op.Input != "" && verb != "GET" || rng.IntN(10) == 0 {
 			in := h.goodBody(nsid)
 			if _, ok := in["repo"]; ok {
 				in["repo"] = alice.did

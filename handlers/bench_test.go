@@ -5,6 +5,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/auroralocus/locus/internal/xrpc"
 )
 
 type discard struct{ h http.Header }
@@ -41,7 +43,7 @@ func BenchmarkCreateRecord(b *testing.B) {
 	})
 }
 
-func benchRequest(b *testing.B, s *Server, make func() *http.Request) {
+func benchRequest(b *testing.B, s *xrpc.Server, make func() *http.Request) {
 	b.ReportAllocs()
 	w := &discard{h: http.Header{}}
 	for b.Loop() {

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/mail"
 )
 
@@ -365,7 +365,7 @@ func TestAppPasswordsAreCounted(t *testing.T) {
 	// None comes about for an account that goes while its call is on its way: the gate still knows it.
 	aid := h.aid(h.a, u.did)
 	err := h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
-		_, err := accounts.Delete(t.Context(), q, h.clock.Now(), aid)
+		_, err := account.Delete(t.Context(), q, h.clock.Now(), aid)
 		return err
 	})
 	if err != nil {

@@ -1,81 +1,124 @@
 package handlers
 
 import (
-	"fmt"
 	"net/http"
+	"slices"
+
+	"github.com/auroralocus/locus/internal/xrpc"
 )
 
-// errorKind is an error as clients tell it from others.
-type errorKind struct {
-	status int
-	name   string
+// generalErrors may come from every method, whatever it does: they are of the request, the server or what lies behind it.
+// The tests hold what is declared here and below: a house's method answers nothing else, and each of it has been seen.
+var generalErrors = []xrpc.ErrorKind{
+	xrpc.ErrorOf(http.StatusBadRequest, "InvalidRequest"),
+	xrpc.ErrorOf(http.StatusNotFound, "NotFound"), // no method is served under the name of a handle
+	xrpc.ErrorOf(http.StatusRequestTimeout, "RequestTimeout"),
+	xrpc.ErrorOf(http.StatusUnsupportedMediaType, "UnsupportedMediaType"),
+	xrpc.ErrorOf(http.StatusMisdirectedRequest, "UnknownHost"),
+	xrpc.ErrorOf(http.StatusTooManyRequests, "RateLimitExceeded"), // of all calls together; a method with limits of its own declares it, too
+	xrpc.ErrorOf(xrpc.ErrClientGone.GetStatus(), xrpc.ErrClientGone.Name),
+	xrpc.ErrorOf(http.StatusInternalServerError, "InternalServerError"),
+	xrpc.ErrorOf(http.StatusBadGateway, "UpstreamFailure"),
+	xrpc.ErrorOf(http.StatusServiceUnavailable, "NotEnoughResources"),
+	xrpc.ErrorOf(http.StatusServiceUnavailable, "UnknownOutcome"),
+	xrpc.ErrorOf(http.StatusServiceUnavailable, "DatabaseFull"),
+	xrpc.ErrorOf(http.StatusServiceUnavailable, "DatabaseTimeout"),
+	xrpc.ErrorOf(http.StatusServiceUnavailable, "HostSuspended"),
 }
 
-func (k errorKind) String() string { return fmt.Sprintf("%d %s", k.status, k.name) }
-
-// kindOf is the error of a name and a status.
-func kindOf(status int, name string) errorKind { return errorKind{status, name} }
-
-// lexiconStatus is the status of the errors in lexicons that are not 400. An error of a stream has none.
-func (op *operation) lexiconStatus(name string) int {
-	switch {
-	case op.kind == subscriptionKind:
-		return 0
-	case name == "AccountTakedown", name == "AuthFactorTokenRequired":
-		return http.StatusUnauthorized
-	case name == "AccountNotFound":
-		return http.StatusForbidden
+// sessionErrors and serviceErrors are of tokens.
+var (
+	sessionErrors = []xrpc.ErrorKind{
+		xrpc.ErrorOf(http.StatusUnauthorized, "AuthMissing"),
+		xrpc.ErrorOf(http.StatusBadRequest, "InvalidToken"),
+		xrpc.ErrorOf(http.StatusBadRequest, "ExpiredToken"),
+		xrpc.ErrorOf(http.StatusForbidden, "AccountNotFound"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "AccountTakedown"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "AccountDeactivated"),
 	}
-	return http.StatusBadRequest
+	serviceErrors = []xrpc.ErrorKind{
+		xrpc.ErrorOf(http.StatusUnauthorized, "BadJwt"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "BadJwtType"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "JwtExpired"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "BadJwtAudience"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "BadJwtLexiconMethod"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "BadJwtIss"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "BadJwtSignature"),
+	}
+)
+
+// gateErrors are what a credential may be refused with, by the class of the method.
+var gateErrors = map[string][]xrpc.ErrorKind{
+	"account":  sessionErrors,
+	"overseen": sessionErrors,
+	"viewer": {
+		xrpc.ErrorOf(http.StatusUnauthorized, "AuthenticationRequired"),
+		xrpc.ErrorOf(http.StatusBadRequest, "ExpiredToken"),
+		xrpc.ErrorOf(http.StatusForbidden, "AccountNotFound"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "AccountTakedown"),
+	},
+	"refresh": {
+		xrpc.ErrorOf(http.StatusUnauthorized, "AuthMissing"),
+		xrpc.ErrorOf(http.StatusBadRequest, "InvalidToken"),
+		xrpc.ErrorOf(http.StatusBadRequest, "ExpiredToken"),
+	},
+	"operator": append([]xrpc.ErrorKind{
+		xrpc.ErrorOf(http.StatusUnauthorized, "AuthenticationRequired"),
+		xrpc.ErrorOf(http.StatusForbidden, "Forbidden"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "UntrustedIss"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "MissingJwt"),
+	}, serviceErrors...),
 }
 
-// declared are a method's own errors: its lexicon's, those that the tables add, and what its limits refuse.
-func (op *operation) declared() (out []errorKind) {
-	for _, name := range op.errors {
-		out = append(out, errorKind{op.lexiconStatus(name), name})
+func refused400(names ...string) (kinds []xrpc.ErrorKind) {
+	for _, name := range names {
+		kinds = append(kinds, xrpc.ErrorOf(http.StatusBadRequest, name))
 	}
-	out = append(out, op.text.errors...)
-	if op.limit > 0 || op.limitOf != nil {
-		out = append(out, errorKind{http.StatusRequestEntityTooLarge, op.tooLarge()})
-	}
-	if op.limits.by != 0 {
-		out = append(out, errorKind{http.StatusTooManyRequests, nameOf(http.StatusTooManyRequests)})
-	}
-	return out
+	return kinds
 }
 
-// tooLarge is what a body over the limit is refused with; the reference has a name for JSON and one for the rest.
-func (op *operation) tooLarge() string {
-	if op.input == "application/json" {
-		return "PayloadTooLargeError"
-	}
-	return nameOf(http.StatusRequestEntityTooLarge)
-}
+func kinds(groups ...[]xrpc.ErrorKind) []xrpc.ErrorKind { return slices.Concat(groups...) }
 
-// errorsText is what the document says of a method's errors, each with when it happens: those that are 400, and the others
-// with their status.
-func (op *operation) errorsText() (of400, others string) {
-	line := func(name, title string) string {
-		when := ""
-		if op.text.when != nil {
-			when = op.text.when(name)
-		}
-		return "\n- `" + title + "`: " + when
-	}
-	seen := map[errorKind]bool{}
-	for _, k := range op.declared() {
-		if seen[k] {
-			continue
-		}
-		seen[k] = true
-		switch k.status {
-		case http.StatusBadRequest:
-			of400 += line(k.name, k.name)
-		case 0:
-			others += line(k.name, k.name) + " It is a message of the stream."
-		default:
-			others += line(k.name, k.String())
-		}
-	}
-	return of400, others
+var (
+	notTheOwn     = []xrpc.ErrorKind{xrpc.ErrorOf(http.StatusUnauthorized, "AuthenticationRequired")} // somebody else's repository, a wrong password
+	handleRefused = refused400("InvalidHandle", "HandleNotAvailable")
+	noSuchThing   = refused400("NotFound") // the admin methods' word
+	noSuchRepo    = refused400("RepoNotFound")
+	storeFails    = []xrpc.ErrorKind{xrpc.ErrorOf(http.StatusBadGateway, "UpstreamFailure"), xrpc.ErrorOf(http.StatusGatewayTimeout, "UpstreamTimeout")}
+	quotaRefused  = []xrpc.ErrorKind{xrpc.ErrorOf(http.StatusBadRequest, "RecordQuotaExceeded"), xrpc.ErrorOf(http.StatusInsufficientStorage, "InsufficientStorage")}
+	recordRefused = kinds(notTheOwn, noSuchRepo, refused400("BlobNotFound", "InvalidMimeType", "InvalidSize"))
+)
+
+// moreErrors are the errors of methods that their lexicons do not name.
+var moreErrors = map[string][]xrpc.ErrorKind{
+	"app.bsky.actor.getPreferences":             {xrpc.ErrorOf(http.StatusUnauthorized, "UntrustedIss")},
+	"com.atproto.admin.deleteAccount":           noSuchThing,
+	"com.atproto.admin.disableAccountInvites":   noSuchThing,
+	"com.atproto.admin.enableAccountInvites":    noSuchThing,
+	"com.atproto.admin.getAccountInfo":          noSuchThing,
+	"com.atproto.admin.getSubjectStatus":        noSuchThing,
+	"com.atproto.admin.updateAccountEmail":      noSuchThing,
+	"com.atproto.admin.updateAccountHandle":     kinds(noSuchThing, handleRefused),
+	"com.atproto.admin.updateAccountPassword":   kinds(noSuchThing, refused400("InvalidPassword")),
+	"com.atproto.admin.updateAccountSigningKey": noSuchThing,
+	"com.atproto.admin.updateSubjectStatus":     kinds(noSuchThing, refused400("AccountNotFound")),
+	"com.atproto.identity.signPlcOperation":     refused400("InvalidToken", "ExpiredToken"),
+	"com.atproto.identity.updateHandle":         handleRefused,
+	"com.atproto.repo.applyWrites":              kinds(recordRefused, quotaRefused, refused400("RecordAlreadyExists", "RecordNotFound")),
+	"com.atproto.repo.createRecord":             kinds(recordRefused, quotaRefused, refused400("RecordAlreadyExists")),
+	"com.atproto.repo.deleteRecord":             kinds(notTheOwn, noSuchRepo),
+	"com.atproto.repo.describeRepo":             refused400("RepoNotFound", "RepoTakendown", "RepoDeactivated"),
+	"com.atproto.repo.importRepo":               quotaRefused,
+	"com.atproto.repo.putRecord":                kinds(recordRefused, quotaRefused),
+	"com.atproto.repo.uploadBlob":               kinds(serviceErrors, noSuchRepo, refused400("BlobQuotaExceeded"), storeFails, []xrpc.ErrorKind{xrpc.ErrorOf(http.StatusInsufficientStorage, "InsufficientStorage")}),
+	"com.atproto.server.activateAccount":        refused400("AccountNotFound"),
+	"com.atproto.server.createAppPassword":      refused400("AuthFactorTokenRequired"),
+	"com.atproto.server.updateEmail":            refused400("AuthFactorTokenRequired"),
+	"com.atproto.server.createAccount":          kinds(notTheOwn, serviceErrors, refused400("AlreadyExists")),
+	"com.atproto.server.createSession":          kinds(notTheOwn, refused400("InvalidToken", "ExpiredToken")),
+	"com.atproto.server.deleteAccount":          notTheOwn,
+	"com.atproto.server.resetPassword":          refused400("InvalidPassword"),
+	"com.atproto.sync.getBlob":                  kinds(storeFails, []xrpc.ErrorKind{xrpc.ErrorOf(http.StatusPreconditionFailed, "PreconditionFailed"), xrpc.ErrorOf(http.StatusRequestedRangeNotSatisfiable, "RangeNotSatisfiable")}),
+	"com.atproto.sync.getCheckout":              refused400("RepoNotFound", "RepoTakendown", "RepoDeactivated"),
+	"com.atproto.sync.subscribeRepos":           {xrpc.ErrorOf(http.StatusUpgradeRequired, "UpgradeRequired")},
 }

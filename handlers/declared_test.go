@@ -19,6 +19,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/auroralocus/locus/internal/xrpc"
 )
 
 // impossible are declared errors that this server has no reason to give, "method name", or "* name" for all that declare
@@ -56,15 +58,15 @@ func TestMain(m *testing.M) {
 }
 
 // mayAnswer tells whether a method's error is one that it declares.
-func mayAnswer(op *operation, k errorKind) bool {
-	return slices.Contains(op.declared(), k) || slices.Contains(gateErrors[op.class], k) || slices.Contains(generalErrors, k)
+func mayAnswer(op *xrpc.Operation, k xrpc.ErrorKind) bool {
+	return slices.Contains(op.Declared(), k) || slices.Contains(gateErrors[op.Class], k) || slices.Contains(generalErrors, k)
 }
 
 // undeclaredAnswers holds what was answered against what is declared.
 func undeclaredAnswers() (problems []string) {
-	ops := New(testDeps(new(witness))).ops
+	ops := New(testDeps(new(witness))).Operations
 	for a, what := range answers.kinds {
-		k := kindOf(a.status, a.name)
+		k := xrpc.ErrorOf(a.status, a.name)
 		if op := ops[a.nsid]; op == nil || !mayAnswer(op, k) {
 			problems = append(problems, fmt.Sprintf("%s answered %s (in %s) and does not declare it: a line in declared.go, or another name", a.nsid, k, what))
 		}
@@ -75,38 +77,38 @@ func undeclaredAnswers() (problems []string) {
 
 // unseenErrors are those that no test provoked, and wrong entries of impossible. It is called when all tests have run.
 func unseenErrors() (problems []string) {
-	ops := New(testDeps(new(witness))).ops
-	provokes := func(nsid string, k errorKind, gate bool) bool {
-		return wanted.kinds[answered{nsid, k.status, k.name, gate}]
+	ops := New(testDeps(new(witness))).Operations
+	provokes := func(nsid string, k xrpc.ErrorKind, gate bool) bool {
+		return wanted.kinds[answered{nsid, k.Status, k.Name, gate}]
 	}
-	seen := func(nsid string, k errorKind, gate bool) bool {
-		_, ok := answers.kinds[answered{nsid, k.status, k.name, gate}]
+	seen := func(nsid string, k xrpc.ErrorKind, gate bool) bool {
+		_, ok := answers.kinds[answered{nsid, k.Status, k.Name, gate}]
 		return ok
 	}
 	pairs, provoked, used := 0, 0, map[string]bool{}
-	byClass := map[string][]*operation{}
+	byClass := map[string][]*xrpc.Operation{}
 	for _, op := range ops {
-		byClass[op.class] = append(byClass[op.class], op)
-		for _, k := range op.declared() {
+		byClass[op.Class] = append(byClass[op.Class], op)
+		for _, k := range op.Declared() {
 			pairs++
 			// Where these are declared, they are of mailed tokens: the gate's say nothing of them.
-			gates := op.class == "refresh" || k.name != "InvalidToken" && k.name != "ExpiredToken"
-			of := func(by func(string, errorKind, bool) bool) bool {
-				return by(op.nsid, k, false) || gates && by(op.nsid, k, true)
+			gates := op.Class == "refresh" || k.Name != "InvalidToken" && k.Name != "ExpiredToken"
+			of := func(by func(string, xrpc.ErrorKind, bool) bool) bool {
+				return by(op.NSID, k, false) || gates && by(op.NSID, k, true)
 			}
-			entry := op.nsid + " " + k.name
+			entry := op.NSID + " " + k.Name
 			if impossible[entry] == "" {
-				entry = "* " + k.name
+				entry = "* " + k.Name
 			}
 			_, excused := impossible[entry]
 			used[entry] = true
 			switch {
 			case excused && of(seen):
-				problems = append(problems, fmt.Sprintf("%s answers %s after all: %q goes out of impossible", op.nsid, k, entry))
+				problems = append(problems, fmt.Sprintf("%s answers %s after all: %q goes out of impossible", op.NSID, k, entry))
 			case of(provokes):
 				provoked++
 			case !excused:
-				problems = append(problems, fmt.Sprintf("no test provokes %s of %s: one that calls it on a house (house_test.go) and wants r.fails(%d, %q, …)", k, op.nsid, k.status, k.name))
+				problems = append(problems, fmt.Sprintf("no test provokes %s of %s: one that calls it on a house (house_test.go) and wants r.fails(%d, %q, …)", k, op.NSID, k.Status, k.Name))
 			}
 		}
 	}
@@ -117,7 +119,7 @@ func unseenErrors() (problems []string) {
 	}
 	for class, list := range byClass {
 		for _, k := range gateErrors[class] {
-			if !slices.ContainsFunc(list, func(op *operation) bool { return provokes(op.nsid, k, true) }) {
+			if !slices.ContainsFunc(list, func(op *xrpc.Operation) bool { return provokes(op.NSID, k, true) }) {
 				problems = append(problems, fmt.Sprintf("no test provokes %s of the methods for class %s", k, class))
 			}
 		}
@@ -125,10 +127,10 @@ func unseenErrors() (problems []string) {
 	for _, k := range generalErrors {
 		found := false
 		for a := range wanted.kinds {
-			found = found || a.status == k.status && a.name == k.name
+			found = found || a.status == k.Status && a.name == k.Name
 		}
 		for a, what := range answers.kinds { // who has gone reads no answer
-			found = found || k.status == errClientGone.GetStatus() && a.status == k.status && !byChance(what)
+			found = found || k.Status == xrpc.ErrClientGone.GetStatus() && a.status == k.Status && !byChance(what)
 		}
 		if !found {
 			problems = append(problems, fmt.Sprintf("no test provokes %s of any method", k))
@@ -213,7 +215,7 @@ func (h *house) listen() http.HandlerFunc {
 			query, _ := url.QueryUnescape(r.URL.RawQuery)
 			holdAnswer(what, string(rec.plain()), fmt.Sprint(query, r.URL.Path, r.Host, r.Header, string(asked.kept)))
 		}
-		if name := rec.errorName(); name != "" && h.server.ops[nsid] != nil {
+		if name := rec.errorName(); name != "" && h.server.Operations[nsid] != nil {
 			recordAnswer(answered{nsid, rec.status, name, refused}, what)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -29,8 +31,8 @@ func TestDocumentForGenerators(t *testing.T) {
 	if err := json.Unmarshal(s.JSON(), &doc); err != nil {
 		t.Fatal(err)
 	}
-	if len(doc.Paths) != len(s.ops) {
-		t.Errorf("%d paths, %d methods", len(doc.Paths), len(s.ops))
+	if len(doc.Paths) != len(s.Operations) {
+		t.Errorf("%d paths, %d methods", len(doc.Paths), len(s.Operations))
 	}
 	ids := map[any]bool{}
 	for path, item := range doc.Paths {
@@ -91,7 +93,7 @@ func TestDocumentForGenerators(t *testing.T) {
 // Every method of com.atproto has a summary for the day it is registered.
 func TestSummaries(t *testing.T) {
 	for nsid, m := range lexicons {
-		if m.kind != subscriptionKind && summaries[nsid] == "" {
+		if m.Kind != xrpc.SubscriptionKind && summaries[nsid] == "" {
 			t.Errorf("%s has no summary", nsid)
 		}
 	}

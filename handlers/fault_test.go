@@ -286,12 +286,12 @@ func TestDatabaseGone(t *testing.T) {
 			t.Errorf("health: %d %s", r.status, r.body)
 		}
 		for _, nsid := range h.sorted() {
-			op := h.server.ops[nsid]
+			op := h.server.Operations[nsid]
 			if strings.HasPrefix(nsid, "com.atproto.identity.resolve") || strings.HasPrefix(nsid, "com.atproto.identity.refresh") {
 				continue // they may ask elsewhere
 			}
 			var body any
-			if op.input == "application/json" {
+			if op.Input == "application/json" {
 				in := h.goodBody(nsid)
 				if _, ok := in["repo"]; ok {
 					in["repo"] = alice.did
@@ -299,7 +299,7 @@ func TestDatabaseGone(t *testing.T) {
 				body = in
 			}
 			began := time.Now()
-			r := h.raw(op.kind.verb(), hostA, "/xrpc/"+nsid+h.goodQuery(nsid), body, h.credentials(nsid, alice))
+			r := h.raw(op.Kind.Verb(), hostA, "/xrpc/"+nsid+h.goodQuery(nsid), body, h.credentials(nsid, alice))
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("%s took %v to say that the database is gone", nsid, took)
 			}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/go-json-experiment/json"
 
 	"github.com/auroralocus/locus/internal/auth"
@@ -83,14 +85,14 @@ func testDeps(w *witness) Deps {
 
 type exampleMethods struct{ log *slog.Logger }
 
-func (m exampleMethods) describeServer(_ context.Context, c visitor, _ *serverDescribeServerInput) (*serverDescribeServerOutput, error) {
+func (m exampleMethods) describeServer(_ context.Context, c xrpc.Visitor, _ *serverDescribeServerInput) (*serverDescribeServerOutput, error) {
 	out := new(serverDescribeServerOutput)
-	out.Body.DID = DID(c.Tenant.ServiceDID)
+	out.Body.DID = xrpc.DID(c.Tenant.ServiceDID)
 	out.Body.AvailableUserDomains = c.Tenant.UserDomains()
 	return out, nil
 }
 
-func (m exampleMethods) createRecord(_ context.Context, c accountCaller, in *repoCreateRecordInput) (*repoCreateRecordOutput, error) {
+func (m exampleMethods) createRecord(_ context.Context, c xrpc.AccountCaller, in *repoCreateRecordInput) (*repoCreateRecordOutput, error) {
 	if in.Body.Rkey == "panic" {
 		panic("a bug")
 	}
@@ -98,19 +100,19 @@ func (m exampleMethods) createRecord(_ context.Context, c accountCaller, in *rep
 		return nil, errors.New("insert into t_alpha.record: secret detail")
 	}
 	out := new(repoCreateRecordOutput)
-	out.Body.URI = AtURI("at://" + c.DID + "/" + string(in.Body.Collection) + "/" + string(in.Body.Rkey))
+	out.Body.URI = xrpc.AtURI("at://" + c.DID + "/" + string(in.Body.Collection) + "/" + string(in.Body.Rkey))
 	out.Body.CID = "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a"
 	out.Body.Commit = &repoDefsCommitMeta{CID: out.Body.CID, Rev: "3jqfcqzm3fo2j"}
 	out.Body.ValidationStatus = string(in.Body.Record)
 	return out, nil
 }
 
-func (m exampleMethods) applyWrites(_ context.Context, _ accountCaller, in *repoApplyWritesInput) (*repoApplyWritesOutput, error) {
+func (m exampleMethods) applyWrites(_ context.Context, _ xrpc.AccountCaller, in *repoApplyWritesInput) (*repoApplyWritesOutput, error) {
 	out := new(repoApplyWritesOutput)
 	for _, w := range in.Body.Writes {
 		switch {
 		case w.Create != nil:
-			out.Body.Results = append(out.Body.Results, repoApplyWritesResult{CreateResult: &repoApplyWritesCreateResult{URI: AtURI("at://x/" + string(w.Create.Collection)), CID: "bafy"}})
+			out.Body.Results = append(out.Body.Results, repoApplyWritesResult{CreateResult: &repoApplyWritesCreateResult{URI: xrpc.AtURI("at://x/" + string(w.Create.Collection)), CID: "bafy"}})
 		case w.Delete != nil:
 			out.Body.Results = append(out.Body.Results, repoApplyWritesResult{DeleteResult: &repoApplyWritesDeleteResult{}})
 		}
@@ -118,7 +120,7 @@ func (m exampleMethods) applyWrites(_ context.Context, _ accountCaller, in *repo
 	return out, nil
 }
 
-func (m exampleMethods) putRecord(_ context.Context, _ accountCaller, in *repoPutRecordInput) (*repoPutRecordOutput, error) {
+func (m exampleMethods) putRecord(_ context.Context, _ xrpc.AccountCaller, in *repoPutRecordInput) (*repoPutRecordOutput, error) {
 	out := new(repoPutRecordOutput)
 	switch s := in.Body.SwapRecord; {
 	case s.Null:
@@ -131,20 +133,20 @@ func (m exampleMethods) putRecord(_ context.Context, _ accountCaller, in *repoPu
 	return out, nil
 }
 
-func (m exampleMethods) listRecords(_ context.Context, _ visitor, in *repoListRecordsInput) (*repoListRecordsOutput, error) {
+func (m exampleMethods) listRecords(_ context.Context, _ xrpc.Visitor, in *repoListRecordsInput) (*repoListRecordsOutput, error) {
 	out := new(repoListRecordsOutput)
 	for range in.Limit {
-		out.Body.Records = append(out.Body.Records, repoListRecordsRecord{Value: RawJSON(`{"n":9007199254740993}`)})
+		out.Body.Records = append(out.Body.Records, repoListRecordsRecord{Value: xrpc.RawJSON(`{"n":9007199254740993}`)})
 	}
 	return out, nil
 }
 
-func (m exampleMethods) getRepo(_ context.Context, v viewerCaller, in *syncGetRepoInput) (*syncGetRepoOutput, error) {
-	return stream(carType, nil, func(w io.Writer) error {
+func (m exampleMethods) getRepo(_ context.Context, v xrpc.ViewerCaller, in *syncGetRepoInput) (*syncGetRepoOutput, error) {
+	return xrpc.Stream(xrpc.CarType, nil, func(w io.Writer) error {
 		if in.Since != "" {
-			return invalid("since is not known")
+			return xrpc.Invalid("since is not known")
 		}
-		if v.sees(string(in.DID)) {
+		if v.Sees(string(in.DID)) {
 			_, _ = io.WriteString(w, "hidden ")
 		}
 		_, err := io.WriteString(w, "archive of "+string(in.DID))
@@ -152,8 +154,8 @@ func (m exampleMethods) getRepo(_ context.Context, v viewerCaller, in *syncGetRe
 	}), nil
 }
 
-func (m exampleMethods) getBlocks(_ context.Context, _ visitor, in *syncGetBlocksInput) (*syncGetBlocksOutput, error) {
-	return stream(carType, nil, func(w io.Writer) error {
+func (m exampleMethods) getBlocks(_ context.Context, _ xrpc.Visitor, in *syncGetBlocksInput) (*syncGetBlocksOutput, error) {
+	return xrpc.Stream(xrpc.CarType, nil, func(w io.Writer) error {
 		if _, err := io.WriteString(w, strings.Repeat("x", 100<<10)); err != nil {
 			return err
 		}
@@ -164,52 +166,52 @@ func (m exampleMethods) getBlocks(_ context.Context, _ visitor, in *syncGetBlock
 	}), nil
 }
 
-func (m exampleMethods) uploadBlob(_ context.Context, _ accountCaller, in *repoUploadBlobInput) (*repoUploadBlobOutput, error) {
+func (m exampleMethods) uploadBlob(_ context.Context, _ xrpc.AccountCaller, in *repoUploadBlobInput) (*repoUploadBlobOutput, error) {
 	b, err := io.ReadAll(in.Stream())
 	if err != nil {
 		return nil, err
 	}
 	out := new(repoUploadBlobOutput)
-	out.Body.Blob = Blob{Type: "blob", MimeType: in.ContentType(), Size: int64(len(b))}
+	out.Body.Blob = xrpc.Blob{Type: "blob", MimeType: in.ContentType(), Size: int64(len(b))}
 	return out, nil
 }
 
-func (m exampleMethods) createSession(_ context.Context, _ visitor, in *serverCreateSessionInput) (*serverCreateSessionOutput, error) {
-	return nil, refuse(http.StatusUnauthorized, "", "Invalid identifier or password")
+func (m exampleMethods) createSession(_ context.Context, _ xrpc.Visitor, in *serverCreateSessionInput) (*serverCreateSessionOutput, error) {
+	return nil, xrpc.Refuse(http.StatusUnauthorized, "", "Invalid identifier or password")
 }
 
-func (m exampleMethods) deleteSession(_ context.Context, c refreshCaller, _ *serverDeleteSessionInput) (*serverDeleteSessionOutput, error) {
+func (m exampleMethods) deleteSession(_ context.Context, c xrpc.RefreshCaller, _ *serverDeleteSessionInput) (*serverDeleteSessionOutput, error) {
 	return new(serverDeleteSessionOutput), nil
 }
 
-func (m exampleMethods) createInviteCode(_ context.Context, c operatorCaller, in *serverCreateInviteCodeInput) (*serverCreateInviteCodeOutput, error) {
+func (m exampleMethods) createInviteCode(_ context.Context, c xrpc.OperatorCaller, in *serverCreateInviteCodeInput) (*serverCreateInviteCodeOutput, error) {
 	out := new(serverCreateInviteCodeOutput)
 	out.Body.Code = c.Name
 	return out, nil
 }
 
-func (m exampleMethods) importRepo(_ context.Context, _ visitor, in *repoImportRepoInput) (*repoImportRepoOutput, error) {
+func (m exampleMethods) importRepo(_ context.Context, _ xrpc.Visitor, in *repoImportRepoInput) (*repoImportRepoOutput, error) {
 	_, err := io.Copy(io.Discard, in.Stream())
 	return new(repoImportRepoOutput), err
 }
 
-func registerExamples(g *group, d Deps) {
+func registerExamples(g *xrpc.Group, d Deps) {
 	m := exampleMethods{log: d.Log}
-	public(g, query("com.atproto.server.describeServer"), m.describeServer)
-	public(g, query("com.atproto.repo.listRecords"), m.listRecords)
-	public(g, query("com.atproto.sync.getBlocks"), m.getBlocks)
-	public(g, procedure("com.atproto.server.createSession"), m.createSession)
-	viewer(g, query("com.atproto.sync.getRepo").takes(auth.Std|auth.OrTakendown), m.getRepo)
-	account(g, procedure("com.atproto.repo.createRecord").takes(auth.Std|auth.NoTakedown|auth.NoDeactivated).body(recordBodyLimit), mayCreateRecord, m.createRecord)
-	account(g, procedure("com.atproto.repo.putRecord").takes(auth.Std|auth.NoTakedown|auth.NoDeactivated).body(recordBodyLimit), mayPutRecord, m.putRecord)
-	account(g, procedure("com.atproto.repo.applyWrites").takes(auth.Std|auth.NoTakedown|auth.NoDeactivated).body(recordBodyLimit), mayApplyWrites, m.applyWrites)
-	account(g, procedure("com.atproto.repo.uploadBlob").takes(auth.Std|auth.NoTakedown).bodyOf("blob_upload_limit", func(visitor) int64 { return 1000 }), anyOAuth, m.uploadBlob)
-	refresh(g, procedure("com.atproto.server.deleteSession").expired(), m.deleteSession)
-	operator(g, procedure("com.atproto.server.createInviteCode"), auth.RoleAdmin, m.createInviteCode)
-	public(g, procedure("com.atproto.repo.importRepo").noting("only a test"), m.importRepo)
+	xrpc.Public(g, xrpc.Query("com.atproto.server.describeServer"), m.describeServer)
+	xrpc.Public(g, xrpc.Query("com.atproto.repo.listRecords"), m.listRecords)
+	xrpc.Public(g, xrpc.Query("com.atproto.sync.getBlocks"), m.getBlocks)
+	xrpc.Public(g, xrpc.Procedure("com.atproto.server.createSession"), m.createSession)
+	xrpc.Viewer(g, xrpc.Query("com.atproto.sync.getRepo").Takes(auth.Std|auth.OrTakendown), m.getRepo)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.createRecord").Takes(auth.Std|auth.NoTakedown|auth.NoDeactivated).Body(recordBodyLimit), mayCreateRecord, m.createRecord)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.putRecord").Takes(auth.Std|auth.NoTakedown|auth.NoDeactivated).Body(recordBodyLimit), mayPutRecord, m.putRecord)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.applyWrites").Takes(auth.Std|auth.NoTakedown|auth.NoDeactivated).Body(recordBodyLimit), mayApplyWrites, m.applyWrites)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.uploadBlob").Takes(auth.Std|auth.NoTakedown).BodyOf("blob_upload_limit", func(xrpc.Visitor) int64 { return 1000 }), anyOAuth, m.uploadBlob)
+	xrpc.Refresh(g, xrpc.Procedure("com.atproto.server.deleteSession").Expired(), m.deleteSession)
+	xrpc.Operator(g, xrpc.Procedure("com.atproto.server.createInviteCode"), auth.RoleAdmin, m.createInviteCode)
+	xrpc.Public(g, xrpc.Procedure("com.atproto.repo.importRepo").Noting("only a test"), m.importRepo)
 }
 
-func exampleServer(tb testing.TB) (*Server, *witness) {
+func exampleServer(tb testing.TB) (*xrpc.Server, *witness) {
 	tb.Helper()
 	w := new(witness)
 	return assemble(testDeps(w), registerExamples), w

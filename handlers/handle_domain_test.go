@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -54,14 +54,14 @@ func TestHandleDomainChangesHands(t *testing.T) {
 	// A process that has not heard of it yet gives nobody a handle there.
 	stale := *h.a
 	stale.HandleDomains = []string{"a.test", "extra.test"}
-	if _, err := h.acts.SignUp(t.Context(), &stale, act.Visitor{Language: "en"}, request("dave.extra.test", h.email("d"))); !errors.Is(err, accounts.ErrHandleDomain) {
+	if _, err := h.acts.SignUp(t.Context(), &stale, act.Visitor{Language: "en"}, request("dave.extra.test", h.email("d"))); !errors.Is(err, account.ErrHandleDomain) {
 		t.Errorf("a stale process: %v", err)
 	}
 	err := h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
-		_, err := accounts.SetHandle(t.Context(), q, h.clock.Now(), h.aid(h.a, alice.did), "alice.extra.test", true)
+		_, err := account.SetHandle(t.Context(), q, h.clock.Now(), h.aid(h.a, alice.did), "alice.extra.test", true)
 		return err
 	})
-	if !errors.Is(err, accounts.ErrHandleDomain) {
+	if !errors.Is(err, account.ErrHandleDomain) {
 		t.Errorf("a stale process: %v", err)
 	}
 	// The other tenant has it now, and gives it back.
@@ -110,9 +110,9 @@ func TestHandleDomainChangesHands(t *testing.T) {
 	h.get(hostB, resolveHandle, "", "handle", "zoe.a.test").fails(400, "InvalidRequest", "")
 }
 
-func request(handle, email string) accounts.Request {
+func request(handle, email string) account.Request {
 	password := userPassword
-	return accounts.Request{Handle: handle, Email: email, Password: &password}
+	return account.Request{Handle: handle, Email: email, Password: &password}
 }
 
 // Sign-ups of a process that knows the domain still, changes of handles and the giving away, all at once: either the domain
@@ -134,7 +134,7 @@ func TestHandleDomainRace(t *testing.T) {
 			wg.Go(func() {
 				if i == 0 {
 					made[i] = h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
-						_, err := accounts.SetHandle(t.Context(), q, h.clock.Now(), aid, "alice."+domain, true)
+						_, err := account.SetHandle(t.Context(), q, h.clock.Now(), aid, "alice."+domain, true)
 						return err
 					})
 					return
@@ -156,7 +156,7 @@ func TestHandleDomainRace(t *testing.T) {
 		}
 		h.exec(h.a, "UPDATE pds.actor SET handle = NULL WHERE handle LIKE '%.' || $1", domain)
 		for _, err := range made {
-			if err != nil && !errors.Is(err, accounts.ErrHandleDomain) {
+			if err != nil && !errors.Is(err, account.ErrHandleDomain) {
 				t.Errorf("round %d: %v, given away: %v", round, err, given)
 			}
 		}

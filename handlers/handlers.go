@@ -1,4 +1,5 @@
-// Package handlers owns every XRPC method: its name, who may call it, its limits, the code that answers.
+// Package handlers owns every XRPC method: its name, who may call it, its limits, the few lines that answer. What is the
+// same for all methods is internal/xrpc.
 //
 // A method com.atproto.repo.createRecord is the file repo_create_record.go with the method
 // (m repoMethods) createRecord, the types repoCreateRecordInput and repoCreateRecordOutput generated from its
@@ -12,10 +13,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/internal/fair"
 
 	"github.com/auroralocus/locus/db"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
@@ -36,7 +39,7 @@ type Deps struct {
 	Now func() time.Time
 	// Version is what /xrpc/_health says.
 	Version string
-	Auth    authenticator
+	Auth    xrpc.Authenticator
 	// ByHost says which tenant a Host header names: (*tenant.Registry).ByHost.
 	ByHost func(ctx context.Context, host string) (tenant.Match, error)
 
@@ -44,15 +47,15 @@ type Deps struct {
 	DB        *db.DB
 	Tenants   *tenant.Registry
 	Keys      *keyring.Keyring
-	Actors    *accounts.Cache
+	Actors    *account.Cache
 	Repos     *repodb.Store
 	Blobs     *blob.Store
 	Pictures  *picture.Maker
 	Streams   *firehose.Tails
 	Documents *identity.Resolver
 	Lexicons  *lexicon.Catalogue
-	Clock     *repo.Clock          // draws record keys
-	Services  serviceAuthenticator // nil: no method takes service tokens
+	Clock     *repo.Clock               // draws record keys
+	Services  xrpc.ServiceAuthenticator // nil: no method takes service tokens
 	Limits    *limit.Counter
 	Answers   *fair.Bytes     // nil: DefaultAnswerMemory
 	Proxies   inbound.Proxies // whose X-Forwarded-For is believed
@@ -61,14 +64,14 @@ type Deps struct {
 }
 
 // namespaces is the table of contents of the whole interface: each line registers one namespace.
-func namespaces(g *group, d Deps) {
+func namespaces(g *xrpc.Group, d Deps) {
 	serverMethods{
 		acts: d.Acts, db: d.DB, keys: d.Keys, documents: d.Documents, repos: d.Repos, now: d.Now, log: d.Log,
 	}.register(g)
 	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Blobs, d.Log}.register(g)
-	streams := streamMethods{d.Streams, g.sockets}
+	streams := streamMethods{d.Streams, g.Sockets}
 	syncMethods{d.Repos, d.Actors, d.Blobs, newHostCounts(d.DB, d.Now), streams}.register(g)
-	page(g, "GET /subscribe", streams.subscribe)
+	xrpc.Page(g, "GET /subscribe", streams.subscribe)
 	identityMethods{
 		acts: d.Acts, db: d.DB, tenants: d.Tenants, keys: d.Keys, actors: d.Actors, documents: d.Documents, log: d.Log,
 	}.register(g)
@@ -81,20 +84,20 @@ func namespaces(g *group, d Deps) {
 }
 
 // New assembles the server.
-func New(d Deps) *Server { return assemble(d, namespaces) }
+func New(d Deps) *xrpc.Server { return assemble(d, namespaces) }
 
-func assemble(d Deps, register func(*group, Deps)) *Server {
-	c := engineConfig{
+func assemble(d Deps, register func(*xrpc.Group, Deps)) *xrpc.Server {
+	c := xrpc.Config{
 		Log: d.Log, Now: d.Now, ByHost: d.ByHost, Auth: d.Auth, Services: d.Services, Tenants: d.Tenants, Limits: d.Limits, Answers: d.Answers, Proxies: d.Proxies, RefusedCaller: d.refusedCaller,
-		Tables: tables{Lexicons: lexicons, Limits: limitRules, Errors: moreErrors, Summaries: summaries, Words: documentWords, Translations: translations},
+		Tables: xrpc.Tables{Lexicons: lexicons, Limits: limitRules, Errors: moreErrors, Summaries: summaries, Words: documentWords, Translations: translations},
 	}
-	if sa, ok := d.Auth.(serviceAuthenticator); ok && c.Services == nil {
+	if sa, ok := d.Auth.(xrpc.ServiceAuthenticator); ok && c.Services == nil {
 		c.Services = sa
 	}
 	if d.DB != nil {
 		c.RefusedAct = refusedActs{d.DB, d.Now}.insert
 	}
-	return newServer(c, func(g *group) {
+	return xrpc.New(c, func(g *xrpc.Group) {
 		register(g, d)
 		pages(g)
 		if d.Pictures != nil {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/outbound"
 
@@ -20,7 +22,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/dbtest"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/blob"
@@ -57,7 +59,7 @@ type house struct {
 	db      *db.DB
 	keys    *keyring.Keyring
 	tenants *tenant.Registry
-	actors  *accounts.Cache
+	actors  *account.Cache
 	repos   *repodb.Store
 	acts    *act.Acts
 	blobs   *blob.Store
@@ -70,7 +72,7 @@ type house struct {
 	plc     *plcdir.Directory
 	clock   *houseClock
 	log     *houseLog
-	server  *Server
+	server  *xrpc.Server
 	answers *fair.Bytes
 	http    *httptest.Server
 	a, b    *tenant.Tenant
@@ -162,7 +164,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		Now: h.clock.Now, Log: log, HTTP: client, PLC: h.plc, DevHost: h.http.Listener.Addr().String(),
 	})
 	h.tenants = tenant.NewRegistry(h.db, keys, tenant.Config{Scheme: "http", Port: 2583, Dev: true}, h.clock.Now, log)
-	h.actors = accounts.NewCache(h.db, 0, h.clock.Now)
+	h.actors = account.NewCache(h.db, 0, h.clock.Now)
 	sessions := auth.NewSessions(h.db, keys, h.actors, h.clock.Now)
 	hub := firehose.NewHub()
 	h.dataDir = t.TempDir()
@@ -174,12 +176,12 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	h.streams = firehose.NewTails(h.db, hub, h.clock.Now, log, firehose.Config{RingEvents: 100})
 	h.tokens = auth.NewServices(h.documents, h.clock.Now)
 	h.limits = limit.New(h.db, h.clock.Now, log)
-	passwords := accounts.NewPasswords(accounts.PasswordConfig{Cost: accounts.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1}, Parallel: 8}, h.clock.Now)
+	passwords := account.NewPasswords(account.PasswordConfig{Cost: account.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1}, Parallel: 8}, h.clock.Now)
 	h.acts = act.New(act.Parts{
 		DB: h.db, Tenants: h.tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: h.actors, Directory: h.plc,
 		Documents: h.documents, Repos: h.repos, Blobs: h.blobs, Outbox: h.outbox, Hub: hub, Limits: h.limits, Now: h.clock.Now, Log: log,
 	})
-	h.answers = fair.NewBytes(DefaultAnswerMemory)
+	h.answers = fair.NewBytes(xrpc.DefaultAnswerMemory)
 	if o.answers > 0 {
 		h.answers = fair.NewBytes(o.answers)
 	}
@@ -345,7 +347,7 @@ func query64(t testing.TB, url, sql string, args ...any) []int64 {
 func (h *house) archive(u *user) (*repo.Archive, int) {
 	h.t.Helper()
 	r := h.get(u.host, "com.atproto.sync.getRepo", "", "did", u.did).ok()
-	if ct := r.header.Get("Content-Type"); ct != carType {
+	if ct := r.header.Get("Content-Type"); ct != xrpc.CarType {
 		h.t.Errorf("%s: Content-Type %q", r.what, ct)
 	}
 	return h.verify(u, r.body), len(h.blocks(r.body))

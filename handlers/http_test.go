@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/andybalholm/brotli"
 )
 
@@ -20,16 +22,16 @@ func TestHTTPRules(t *testing.T) {
 	alice := h.createAccount(hostA, "alice")
 	token := bearer(alice.access)
 	record := `{"repo":"` + alice.did + `","collection":"` + custom + `","record":{"a":1}}`
-	for nsid, op := range h.server.ops {
-		if op.kind == subscriptionKind {
+	for nsid, op := range h.server.Operations {
+		if op.Kind == xrpc.SubscriptionKind {
 			continue
 		}
-		wrong := map[string]string{"GET": "POST", "POST": "GET"}[op.kind.verb()]
+		wrong := map[string]string{"GET": "POST", "POST": "GET"}[op.Kind.Verb()]
 		for _, verb := range []string{wrong, "PUT", "DELETE", "PATCH"} {
-			h.raw(verb, hostA, "/xrpc/"+nsid, nil).fails(400, "InvalidRequest", "Incorrect HTTP method ("+verb+") expected "+op.kind.verb())
+			h.raw(verb, hostA, "/xrpc/"+nsid, nil).fails(400, "InvalidRequest", "Incorrect HTTP method ("+verb+") expected "+op.Kind.Verb())
 		}
-		h.raw(op.kind.verb(), hostA, "/xrpc/"+nsid+"/", nil).fails(400, "InvalidRequest", "invalid xrpc path")
-		h.raw(op.kind.verb(), hostA, "/xrpc/"+strings.ToUpper(nsid), nil).fails(501, "MethodNotImplemented", "")
+		h.raw(op.Kind.Verb(), hostA, "/xrpc/"+nsid+"/", nil).fails(400, "InvalidRequest", "invalid xrpc path")
+		h.raw(op.Kind.Verb(), hostA, "/xrpc/"+strings.ToUpper(nsid), nil).fails(501, "MethodNotImplemented", "")
 		if r := h.raw("OPTIONS", hostA, "/xrpc/"+nsid, nil, "Origin: https://x.test"); r.status != 204 || r.header.Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%s: %d %v", r.what, r.status, r.header)
 		}

@@ -3,8 +3,10 @@ package handlers
 import (
 	"log/slog"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/db"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
@@ -18,23 +20,23 @@ type identityMethods struct {
 	db        *db.DB
 	tenants   *tenant.Registry
 	keys      *keyring.Keyring
-	actors    *accounts.Cache
+	actors    *account.Cache
 	documents *identity.Resolver
 	log       *slog.Logger
 }
 
-func (m identityMethods) register(g *group) {
-	public(g, query("com.atproto.identity.resolveHandle"), m.resolveHandle)
-	public(g, query("com.atproto.identity.resolveDid"), m.resolveDid)
-	public(g, query("com.atproto.identity.resolveIdentity"), m.resolveIdentity)
-	public(g, procedure("com.atproto.identity.refreshIdentity"), m.refreshIdentity)
-	account(g, procedure("com.atproto.identity.updateHandle").takes(auth.Std|auth.NoTakedown), mayUpdateHandle, m.updateHandle)
-	account(g, query("com.atproto.identity.getRecommendedDidCredentials").takes(auth.Std), anyOAuth, m.getRecommendedDidCredentials)
-	account(g, procedure("com.atproto.identity.requestPlcOperationSignature").takes(auth.Full|auth.OrTakendown), mayManageIdentity[identityRequestPlcOperationSignatureInput], m.requestPlcOperationSignature)
-	account(g, procedure("com.atproto.identity.signPlcOperation").takes(auth.Full|auth.OrTakendown), mayManageIdentity[identitySignPlcOperationInput], m.signPlcOperation)
-	account(g, procedure("com.atproto.identity.submitPlcOperation").takes(auth.Std), mayManageIdentity[identitySubmitPlcOperationInput], m.submitPlcOperation)
+func (m identityMethods) register(g *xrpc.Group) {
+	xrpc.Public(g, xrpc.Query("com.atproto.identity.resolveHandle"), m.resolveHandle)
+	xrpc.Public(g, xrpc.Query("com.atproto.identity.resolveDid"), m.resolveDid)
+	xrpc.Public(g, xrpc.Query("com.atproto.identity.resolveIdentity"), m.resolveIdentity)
+	xrpc.Public(g, xrpc.Procedure("com.atproto.identity.refreshIdentity"), m.refreshIdentity)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.identity.updateHandle").Takes(auth.Std|auth.NoTakedown), mayUpdateHandle, m.updateHandle)
+	xrpc.Account(g, xrpc.Query("com.atproto.identity.getRecommendedDidCredentials").Takes(auth.Std), anyOAuth, m.getRecommendedDidCredentials)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.identity.requestPlcOperationSignature").Takes(auth.Full|auth.OrTakendown), mayManageIdentity[identityRequestPlcOperationSignatureInput], m.requestPlcOperationSignature)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.identity.signPlcOperation").Takes(auth.Full|auth.OrTakendown), mayManageIdentity[identitySignPlcOperationInput], m.signPlcOperation)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.identity.submitPlcOperation").Takes(auth.Std), mayManageIdentity[identitySubmitPlcOperationInput], m.submitPlcOperation)
 }
 
 // mayUpdateHandle and mayManageIdentity are where an OAuth token's identity scopes are asked for; sessions may.
-func mayUpdateHandle(accountCaller, *identityUpdateHandleInput) error { return nil }
-func mayManageIdentity[I any](accountCaller, *I) error                { return nil }
+func mayUpdateHandle(xrpc.AccountCaller, *identityUpdateHandleInput) error { return nil }
+func mayManageIdentity[I any](xrpc.AccountCaller, *I) error                { return nil }

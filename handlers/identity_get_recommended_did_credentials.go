@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/identity"
 )
@@ -17,8 +19,8 @@ type plcService struct {
 
 // getRecommendedDidCredentials tells what the DID of an account hosted here should say.
 // spec: lexicon com.atproto.identity.getRecommendedDidCredentials
-func (m identityMethods) getRecommendedDidCredentials(ctx context.Context, c accountCaller, _ *identityGetRecommendedDidCredentialsInput) (*identityGetRecommendedDidCredentialsOutput, error) {
-	key, err := accounts.Signer(ctx, m.db.Tenant(c.Tenant.Schema).Q(), m.keys, c.Tenant.Schema, c.AID)
+func (m identityMethods) getRecommendedDidCredentials(ctx context.Context, c xrpc.AccountCaller, _ *identityGetRecommendedDidCredentialsInput) (*identityGetRecommendedDidCredentialsOutput, error) {
+	key, err := account.Signer(ctx, m.db.Tenant(c.Tenant.Schema).Q(), m.keys, c.Tenant.Schema, c.AID)
 	if err != nil {
 		return nil, act.Gone(err)
 	}

@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"strings"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/identity"
 )
 
 // resolveIdentity finds DID, handle and document of a handle or DID. A handle that does not lead back is
 // handle.invalid.
 // spec: lexicon com.atproto.identity.resolveIdentity
-func (m identityMethods) resolveIdentity(ctx context.Context, v visitor, in *identityResolveIdentityInput) (*identityResolveIdentityOutput, error) {
+func (m identityMethods) resolveIdentity(ctx context.Context, v xrpc.Visitor, in *identityResolveIdentityInput) (*identityResolveIdentityOutput, error) {
 	info, err := m.identityOf(ctx, v, string(in.Identifier), m.documents.ResolveWhole)
 	if err != nil {
 		return nil, err
@@ -22,7 +24,7 @@ func (m identityMethods) resolveIdentity(ctx context.Context, v visitor, in *ide
 }
 
 // identityOf resolves in both directions; resolve fetches the document.
-func (m identityMethods) identityOf(ctx context.Context, v visitor, identifier string, resolve func(context.Context, identity.Asker, string) (*identity.Document, error)) (identityDefsIdentityInfo, error) {
+func (m identityMethods) identityOf(ctx context.Context, v xrpc.Visitor, identifier string, resolve func(context.Context, identity.Asker, string) (*identity.Document, error)) (identityDefsIdentityInfo, error) {
 	var none identityDefsIdentityInfo
 	did, given := identifier, ""
 	if !strings.HasPrefix(identifier, "did:") {
@@ -32,7 +34,7 @@ func (m identityMethods) identityOf(ctx context.Context, v visitor, identifier s
 			return none, err
 		}
 	}
-	doc, err := resolve(ctx, v.asker(), did)
+	doc, err := resolve(ctx, v.Asker(), did)
 	if err != nil {
 		return none, err
 	}
@@ -40,7 +42,7 @@ func (m identityMethods) identityOf(ctx context.Context, v visitor, identifier s
 	if err != nil {
 		return none, err
 	}
-	info := identityDefsIdentityInfo{DID: DID(did), Handle: invalidHandle, DIDDoc: text}
+	info := identityDefsIdentityInfo{DID: xrpc.DID(did), Handle: invalidHandle, DIDDoc: text}
 	if named := doc.Handle(); named != "" {
 		back := did
 		if named != given { // else it led here just now
@@ -49,7 +51,7 @@ func (m identityMethods) identityOf(ctx context.Context, v visitor, identifier s
 			}
 		}
 		if err == nil && back == did {
-			info.Handle = Handle(named)
+			info.Handle = xrpc.Handle(named)
 		}
 	}
 	return info, nil
@@ -57,17 +59,17 @@ func (m identityMethods) identityOf(ctx context.Context, v visitor, identifier s
 
 // handleDID finds the DID of a handle: of our own active accounts, or over the network. Errors:
 // [identity.ErrHandleNotFound].
-func (m identityMethods) handleDID(ctx context.Context, v visitor, handle string) (string, error) {
+func (m identityMethods) handleDID(ctx context.Context, v xrpc.Visitor, handle string) (string, error) {
 	t := v.Tenant
-	a, err := m.actors.ByHandle(ctx, t.Schema, handle, accounts.Fresh)
-	if err != nil && !errors.Is(err, accounts.ErrNotFound) {
+	a, err := m.actors.ByHandle(ctx, t.Schema, handle, account.Fresh)
+	if err != nil && !errors.Is(err, account.ErrNotFound) {
 		return "", err
 	}
 	if err == nil && a.Active() {
 		return a.DID, nil
 	}
-	if _, ours := accounts.HandlePolicy(t).Hosted(handle); ours || err == nil {
+	if _, ours := account.HandlePolicy(t).Hosted(handle); ours || err == nil {
 		return "", fmt.Errorf("%s: %w", handle, identity.ErrHandleNotFound)
 	}
-	return m.documents.ResolveHandle(ctx, v.asker(), handle)
+	return m.documents.ResolveHandle(ctx, v.Asker(), handle)
 }

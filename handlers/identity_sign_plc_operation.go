@@ -3,6 +3,8 @@ package handlers
 import (
 	"context"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/go-json-experiment/json"
 
 	"github.com/auroralocus/locus/internal/identity"
@@ -11,9 +13,9 @@ import (
 // signPlcOperation signs a change of the caller's DID with the tenant's rotation key, by a mailed token. Nothing is
 // sent anywhere: the caller submits it, here or, when moving away, at the new server.
 // spec: lexicon com.atproto.identity.signPlcOperation
-func (m identityMethods) signPlcOperation(ctx context.Context, c accountCaller, in *identitySignPlcOperationInput) (*identitySignPlcOperationOutput, error) {
+func (m identityMethods) signPlcOperation(ctx context.Context, c xrpc.AccountCaller, in *identitySignPlcOperationInput) (*identitySignPlcOperationOutput, error) {
 	if in.Body.Token == "" {
-		return nil, invalid("email confirmation token required to sign PLC operations")
+		return nil, xrpc.Invalid("email confirmation token required to sign PLC operations")
 	}
 	change, err := plcChange(&in.Body)
 	if err != nil {
@@ -23,7 +25,7 @@ func (m identityMethods) signPlcOperation(ctx context.Context, c accountCaller, 
 	if err != nil {
 		return nil, err
 	}
-	return &identitySignPlcOperationOutput{Body: identitySignPlcOperationOutputBody{Operation: RawJSON(signed)}}, nil
+	return &identitySignPlcOperationOutput{Body: identitySignPlcOperationOutputBody{Operation: xrpc.RawJSON(signed)}}, nil
 }
 
 // plcChange is what the input says of the new operation; what it leaves out stays as it was.
@@ -31,10 +33,10 @@ func plcChange(in *identitySignPlcOperationInputBody) (func(*identity.Operation)
 	var methods map[string]string
 	var services map[string]plcService
 	if in.VerificationMethods != nil && json.Unmarshal(in.VerificationMethods, &methods) != nil {
-		return nil, invalid("verificationMethods must be an object of did:key strings")
+		return nil, xrpc.Invalid("verificationMethods must be an object of did:key strings")
 	}
 	if in.Services != nil && json.Unmarshal(in.Services, &services) != nil {
-		return nil, invalid("services must be an object of services with type and endpoint")
+		return nil, xrpc.Invalid("services must be an object of services with type and endpoint")
 	}
 	return func(op *identity.Operation) {
 		if in.RotationKeys != nil {

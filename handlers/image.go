@@ -8,25 +8,27 @@ import (
 	"strings"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/ipfs/go-cid"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/picture"
 )
 
 // imagePages serve smaller copies of pictures: /img/<preset>/<did>/<cid>@<format>. They show no more than getBlob does.
 type imagePages struct {
-	actors   *accounts.Cache
+	actors   *account.Cache
 	blobs    *blob.Store
 	pictures *picture.Maker
 }
 
-func (p imagePages) register(g *group) {
-	page(g, "GET /img/{preset}/{did}/{name}", p.serve)
+func (p imagePages) register(g *xrpc.Group) {
+	xrpc.Page(g, "GET /img/{preset}/{did}/{name}", p.serve)
 }
 
-func (p imagePages) serve(v visitor, w http.ResponseWriter, r *http.Request) error {
+func (p imagePages) serve(v xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
 	t := v.Tenant
 	preset, known := picture.FindPreset(r.PathValue("preset"))
 	text, format, _ := strings.Cut(r.PathValue("name"), "@")
@@ -36,18 +38,18 @@ func (p imagePages) serve(v visitor, w http.ResponseWriter, r *http.Request) err
 	}
 	c, err := cid.Decode(text)
 	if !known || err != nil || f != picture.JPEG && f != picture.WebP || !t.Settings.ImageVariants {
-		return refuse(http.StatusNotFound, "NotFound", "nothing is served here")
+		return xrpc.Refuse(http.StatusNotFound, "NotFound", "nothing is served here")
 	}
-	a, err := p.actors.ByDID(r.Context(), t.Schema, r.PathValue("did"), accounts.Fresh)
-	if errors.Is(err, accounts.ErrNotFound) || err == nil && (a.TakenDown || a.Deactivated) {
-		return refuse(http.StatusNotFound, "NotFound", "No such picture")
+	a, err := p.actors.ByDID(r.Context(), t.Schema, r.PathValue("did"), account.Fresh)
+	if errors.Is(err, account.ErrNotFound) || err == nil && (a.TakenDown || a.Deactivated) {
+		return xrpc.Refuse(http.StatusNotFound, "NotFound", "No such picture")
 	}
 	if err != nil {
 		return err
 	}
 	// Asked each time, also for a copy that is there: it may have been deleted or taken down.
 	if _, err := p.blobs.Get(r.Context(), t.Schema, a.AID, c); errors.Is(err, blob.ErrNotFound) {
-		return refuse(http.StatusNotFound, "NotFound", "No such picture")
+		return xrpc.Refuse(http.StatusNotFound, "NotFound", "No such picture")
 	} else if err != nil {
 		return err
 	}

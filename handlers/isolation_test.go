@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/jackc/pgx/v5"
 
 	"github.com/auroralocus/locus/internal/tenant"
@@ -246,7 +248,7 @@ func (p *isolationPair) every(nsid string) []isolationCall {
 		kv = append(kv, q.name, text(fill(q.name, q)))
 	}
 	var body any
-	if op := p.h.server.ops[nsid]; op.input == "application/json" {
+	if op := p.h.server.Operations[nsid]; op.Input == "application/json" {
 		in := obj{}
 		for _, q := range p.h.bodyParams(nsid) {
 			if in[q.name] = fill(q.name, q); q.array {
@@ -284,8 +286,8 @@ func TestIsolation(t *testing.T) {
 	secrets := []string{p.twin.did, p.twin.handle, p.twinHead, p.twin.access, p.twin.refresh}
 	before := h.dump(h.b)
 	var names []string
-	for nsid, op := range h.server.ops {
-		if op.kind != subscriptionKind { // sync_subscribe_repos_test.go
+	for nsid, op := range h.server.Operations {
+		if op.Kind != xrpc.SubscriptionKind { // sync_subscribe_repos_test.go
 			names = append(names, nsid)
 		}
 	}
@@ -298,11 +300,11 @@ func TestIsolation(t *testing.T) {
 		} else {
 			methods++
 		}
-		op := h.server.ops[nsid]
+		op := h.server.Operations[nsid]
 		own, seen := len(calls), map[string]int{}
 		for i, c := range append(calls, p.every(nsid)...) {
 			given := fmt.Sprint(c.auth, c.kv, c.body) // what the caller said itself may come back
-			if input := fmt.Sprint(c.kv, c.body); (op.class == "public" || op.class == "newcomer") && seen[input] > 1 {
+			if input := fmt.Sprint(c.kv, c.body); (op.Class == "public" || op.Class == "newcomer") && seen[input] > 1 {
 				continue // nobody looks who calls, and refused sign-ins take their time
 			} else {
 				seen[input]++
@@ -311,7 +313,7 @@ func TestIsolation(t *testing.T) {
 			if len(c.kv) > 0 {
 				query = params(c.kv...)
 			}
-			r := h.raw(op.kind.verb(), hostA, "/xrpc/"+nsid+query, c.body, c.auth)
+			r := h.raw(op.Kind.Verb(), hostA, "/xrpc/"+nsid+query, c.body, c.auth)
 			if i == 0 && own > 0 && !lenient && r.status != 200 {
 				t.Errorf("%s: %d %s", nsid, r.status, r.body)
 			}

@@ -5,112 +5,114 @@ package handlers
 import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/auroralocus/locus/internal/xrpc"
 )
 
 // lexicons is every method of the catalogue that has types here.
-var lexicons = map[string]lexiconMethod{
-	"app.bsky.actor.getPreferences":                     {kind: queryKind, output: "application/json"},
-	"app.bsky.actor.putPreferences":                     {kind: procedureKind, input: "application/json"},
-	"com.atproto.admin.deleteAccount":                   {kind: procedureKind, input: "application/json"},
-	"com.atproto.admin.disableAccountInvites":           {kind: procedureKind, input: "application/json"},
-	"com.atproto.admin.disableInviteCodes":              {kind: procedureKind, input: "application/json"},
-	"com.atproto.admin.enableAccountInvites":            {kind: procedureKind, input: "application/json"},
-	"com.atproto.admin.getAccountInfo":                  {kind: queryKind, output: "application/json"},
-	"com.atproto.admin.getAccountInfos":                 {kind: queryKind, output: "application/json"},
-	"com.atproto.admin.getInviteCodes":                  {kind: queryKind, output: "application/json"},
-	"com.atproto.admin.getSubjectStatus":                {kind: queryKind, output: "application/json"},
-	"com.atproto.admin.searchAccounts":                  {kind: queryKind, output: "application/json"},
-	"com.atproto.admin.sendEmail":                       {kind: procedureKind, input: "application/json", output: "application/json"},
-	"com.atproto.admin.updateAccountEmail":              {kind: procedureKind, input: "application/json"},
-	"com.atproto.admin.updateAccountHandle":             {kind: procedureKind, input: "application/json"},
-	"com.atproto.admin.updateAccountPassword":           {kind: procedureKind, input: "application/json"},
-	"com.atproto.admin.updateAccountSigningKey":         {kind: procedureKind, input: "application/json"},
-	"com.atproto.admin.updateSubjectStatus":             {kind: procedureKind, input: "application/json", output: "application/json"},
-	"com.atproto.identity.getRecommendedDidCredentials": {kind: queryKind, output: "application/json"},
-	"com.atproto.identity.refreshIdentity":              {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"HandleNotFound", "DidNotFound", "DidDeactivated"}},
-	"com.atproto.identity.requestPlcOperationSignature": {kind: procedureKind},
-	"com.atproto.identity.resolveDid":                   {kind: queryKind, output: "application/json", errors: []string{"DidNotFound", "DidDeactivated"}},
-	"com.atproto.identity.resolveHandle":                {kind: queryKind, output: "application/json", errors: []string{"HandleNotFound"}},
-	"com.atproto.identity.resolveIdentity":              {kind: queryKind, output: "application/json", errors: []string{"HandleNotFound", "DidNotFound", "DidDeactivated"}},
-	"com.atproto.identity.signPlcOperation":             {kind: procedureKind, input: "application/json", output: "application/json"},
-	"com.atproto.identity.submitPlcOperation":           {kind: procedureKind, input: "application/json"},
-	"com.atproto.identity.updateHandle":                 {kind: procedureKind, input: "application/json"},
-	"com.atproto.label.queryLabels":                     {kind: queryKind, output: "application/json"},
-	"com.atproto.label.subscribeLabels":                 {kind: subscriptionKind, errors: []string{"FutureCursor"}},
-	"com.atproto.lexicon.resolveLexicon":                {kind: queryKind, output: "application/json", errors: []string{"LexiconNotFound"}},
-	"com.atproto.moderation.createReport":               {kind: procedureKind, input: "application/json", output: "application/json"},
-	"com.atproto.repo.applyWrites":                      {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidSwap"}},
-	"com.atproto.repo.createRecord":                     {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidSwap"}},
-	"com.atproto.repo.deleteRecord":                     {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidSwap"}},
-	"com.atproto.repo.describeRepo":                     {kind: queryKind, output: "application/json"},
-	"com.atproto.repo.getRecord":                        {kind: queryKind, output: "application/json", errors: []string{"RecordNotFound"}},
-	"com.atproto.repo.importRepo":                       {kind: procedureKind, input: "application/vnd.ipld.car"},
-	"com.atproto.repo.listMissingBlobs":                 {kind: queryKind, output: "application/json"},
-	"com.atproto.repo.listRecords":                      {kind: queryKind, output: "application/json"},
-	"com.atproto.repo.putRecord":                        {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidSwap"}},
-	"com.atproto.repo.uploadBlob":                       {kind: procedureKind, input: "*/*", output: "application/json"},
-	"com.atproto.server.activateAccount":                {kind: procedureKind},
-	"com.atproto.server.checkAccountStatus":             {kind: queryKind, output: "application/json"},
-	"com.atproto.server.confirmEmail":                   {kind: procedureKind, input: "application/json", errors: []string{"AccountNotFound", "ExpiredToken", "InvalidToken", "InvalidEmail"}},
-	"com.atproto.server.createAccount":                  {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidHandle", "InvalidPassword", "InvalidInviteCode", "HandleNotAvailable", "UnsupportedDomain", "UnresolvableDid", "IncompatibleDidDoc"}},
-	"com.atproto.server.createAppPassword":              {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"AccountTakedown"}},
-	"com.atproto.server.createInviteCode":               {kind: procedureKind, input: "application/json", output: "application/json"},
-	"com.atproto.server.createInviteCodes":              {kind: procedureKind, input: "application/json", output: "application/json"},
-	"com.atproto.server.createSession":                  {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"AccountTakedown", "AuthFactorTokenRequired"}},
-	"com.atproto.server.deactivateAccount":              {kind: procedureKind, input: "application/json"},
-	"com.atproto.server.deleteAccount":                  {kind: procedureKind, input: "application/json", errors: []string{"ExpiredToken", "InvalidToken"}},
-	"com.atproto.server.deleteSession":                  {kind: procedureKind, errors: []string{"InvalidToken", "ExpiredToken"}},
-	"com.atproto.server.describeServer":                 {kind: queryKind, output: "application/json"},
-	"com.atproto.server.getAccountInviteCodes":          {kind: queryKind, output: "application/json", errors: []string{"DuplicateCreate"}},
-	"com.atproto.server.getServiceAuth":                 {kind: queryKind, output: "application/json", errors: []string{"BadExpiration"}},
-	"com.atproto.server.getSession":                     {kind: queryKind, output: "application/json"},
-	"com.atproto.server.listAppPasswords":               {kind: queryKind, output: "application/json", errors: []string{"AccountTakedown"}},
-	"com.atproto.server.refreshSession":                 {kind: procedureKind, output: "application/json", errors: []string{"AccountTakedown", "InvalidToken", "ExpiredToken"}},
-	"com.atproto.server.requestAccountDelete":           {kind: procedureKind},
-	"com.atproto.server.requestEmailConfirmation":       {kind: procedureKind},
-	"com.atproto.server.requestEmailUpdate":             {kind: procedureKind, output: "application/json"},
-	"com.atproto.server.requestPasswordReset":           {kind: procedureKind, input: "application/json"},
-	"com.atproto.server.reserveSigningKey":              {kind: procedureKind, input: "application/json", output: "application/json"},
-	"com.atproto.server.resetPassword":                  {kind: procedureKind, input: "application/json", errors: []string{"ExpiredToken", "InvalidToken"}},
-	"com.atproto.server.revokeAppPassword":              {kind: procedureKind, input: "application/json"},
-	"com.atproto.server.updateEmail":                    {kind: procedureKind, input: "application/json", errors: []string{"ExpiredToken", "InvalidToken", "TokenRequired"}},
-	"com.atproto.sync.getBlob":                          {kind: queryKind, output: "*/*", errors: []string{"BlobNotFound", "RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"}},
-	"com.atproto.sync.getBlocks":                        {kind: queryKind, output: "application/vnd.ipld.car", errors: []string{"BlockNotFound", "RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"}},
-	"com.atproto.sync.getCheckout":                      {kind: queryKind, output: "application/vnd.ipld.car"},
-	"com.atproto.sync.getHead":                          {kind: queryKind, output: "application/json", errors: []string{"HeadNotFound"}},
-	"com.atproto.sync.getHostStatus":                    {kind: queryKind, output: "application/json", errors: []string{"HostNotFound"}},
-	"com.atproto.sync.getLatestCommit":                  {kind: queryKind, output: "application/json", errors: []string{"RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"}},
-	"com.atproto.sync.getRecord":                        {kind: queryKind, output: "application/vnd.ipld.car", errors: []string{"RecordNotFound", "RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"}},
-	"com.atproto.sync.getRepo":                          {kind: queryKind, output: "application/vnd.ipld.car", errors: []string{"RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"}},
-	"com.atproto.sync.getRepoStatus":                    {kind: queryKind, output: "application/json", errors: []string{"RepoNotFound"}},
-	"com.atproto.sync.listBlobs":                        {kind: queryKind, output: "application/json", errors: []string{"RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"}},
-	"com.atproto.sync.listHosts":                        {kind: queryKind, output: "application/json"},
-	"com.atproto.sync.listRepos":                        {kind: queryKind, output: "application/json"},
-	"com.atproto.sync.listReposByCollection":            {kind: queryKind, output: "application/json"},
-	"com.atproto.sync.notifyOfUpdate":                   {kind: procedureKind, input: "application/json"},
-	"com.atproto.sync.requestCrawl":                     {kind: procedureKind, input: "application/json", errors: []string{"HostBanned"}},
-	"com.atproto.sync.subscribeRepos":                   {kind: subscriptionKind, errors: []string{"FutureCursor", "ConsumerTooSlow"}},
-	"com.atproto.temp.addReservedHandle":                {kind: procedureKind, input: "application/json", output: "application/json"},
-	"com.atproto.temp.checkHandleAvailability":          {kind: queryKind, output: "application/json", errors: []string{"InvalidEmail"}},
-	"com.atproto.temp.checkSignupQueue":                 {kind: queryKind, output: "application/json"},
-	"com.atproto.temp.dereferenceScope":                 {kind: queryKind, output: "application/json", errors: []string{"InvalidScopeReference"}},
-	"com.atproto.temp.fetchLabels":                      {kind: queryKind, output: "application/json"},
-	"com.atproto.temp.requestPhoneVerification":         {kind: procedureKind, input: "application/json"},
-	"com.atproto.temp.revokeAccountCredentials":         {kind: procedureKind, input: "application/json"},
-	"org.auroralocus.admin.exportAuditLog":              {kind: queryKind, output: "*/*"},
-	"org.auroralocus.admin.getUsage":                    {kind: queryKind, output: "application/json"},
-	"org.auroralocus.admin.listUsage":                   {kind: queryKind, output: "application/json"},
-	"org.auroralocus.admin.queryAuditLog":               {kind: queryKind, output: "application/json"},
-	"org.auroralocus.admin.setBlobLimit":                {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"NotFound"}},
-	"org.auroralocus.admin.setRecordLimits":             {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"NotFound"}},
-	"org.auroralocus.server.beginAuthenticator":         {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorExists"}},
-	"org.auroralocus.server.confirmAuthenticator":       {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"InvalidToken", "AuthenticatorNotFound"}},
-	"org.auroralocus.server.confirmSession":             {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken"}},
-	"org.auroralocus.server.createBackupCodes":          {kind: procedureKind, input: "application/json", output: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
-	"org.auroralocus.server.disableAuthenticator":       {kind: procedureKind, input: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
-	"org.auroralocus.server.getSecondFactor":            {kind: queryKind, output: "application/json"},
-	"org.auroralocus.server.getUsage":                   {kind: queryKind, output: "application/json"},
-	"org.auroralocus.server.setEmailFactor":             {kind: procedureKind, input: "application/json", errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "EmailNotConfirmed"}},
+var lexicons = map[string]xrpc.Method{
+	"app.bsky.actor.getPreferences":                     {Kind: xrpc.QueryKind, Output: "application/json"},
+	"app.bsky.actor.putPreferences":                     {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.admin.deleteAccount":                   {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.admin.disableAccountInvites":           {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.admin.disableInviteCodes":              {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.admin.enableAccountInvites":            {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.admin.getAccountInfo":                  {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.admin.getAccountInfos":                 {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.admin.getInviteCodes":                  {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.admin.getSubjectStatus":                {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.admin.searchAccounts":                  {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.admin.sendEmail":                       {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json"},
+	"com.atproto.admin.updateAccountEmail":              {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.admin.updateAccountHandle":             {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.admin.updateAccountPassword":           {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.admin.updateAccountSigningKey":         {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.admin.updateSubjectStatus":             {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json"},
+	"com.atproto.identity.getRecommendedDidCredentials": {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.identity.refreshIdentity":              {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"HandleNotFound", "DidNotFound", "DidDeactivated"}},
+	"com.atproto.identity.requestPlcOperationSignature": {Kind: xrpc.ProcedureKind},
+	"com.atproto.identity.resolveDid":                   {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"DidNotFound", "DidDeactivated"}},
+	"com.atproto.identity.resolveHandle":                {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"HandleNotFound"}},
+	"com.atproto.identity.resolveIdentity":              {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"HandleNotFound", "DidNotFound", "DidDeactivated"}},
+	"com.atproto.identity.signPlcOperation":             {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json"},
+	"com.atproto.identity.submitPlcOperation":           {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.identity.updateHandle":                 {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.label.queryLabels":                     {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.label.subscribeLabels":                 {Kind: xrpc.SubscriptionKind, Errors: []string{"FutureCursor"}},
+	"com.atproto.lexicon.resolveLexicon":                {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"LexiconNotFound"}},
+	"com.atproto.moderation.createReport":               {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json"},
+	"com.atproto.repo.applyWrites":                      {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"InvalidSwap"}},
+	"com.atproto.repo.createRecord":                     {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"InvalidSwap"}},
+	"com.atproto.repo.deleteRecord":                     {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"InvalidSwap"}},
+	"com.atproto.repo.describeRepo":                     {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.repo.getRecord":                        {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"RecordNotFound"}},
+	"com.atproto.repo.importRepo":                       {Kind: xrpc.ProcedureKind, Input: "application/vnd.ipld.car"},
+	"com.atproto.repo.listMissingBlobs":                 {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.repo.listRecords":                      {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.repo.putRecord":                        {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"InvalidSwap"}},
+	"com.atproto.repo.uploadBlob":                       {Kind: xrpc.ProcedureKind, Input: "*/*", Output: "application/json"},
+	"com.atproto.server.activateAccount":                {Kind: xrpc.ProcedureKind},
+	"com.atproto.server.checkAccountStatus":             {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.server.confirmEmail":                   {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"AccountNotFound", "ExpiredToken", "InvalidToken", "InvalidEmail"}},
+	"com.atproto.server.createAccount":                  {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"InvalidHandle", "InvalidPassword", "InvalidInviteCode", "HandleNotAvailable", "UnsupportedDomain", "UnresolvableDid", "IncompatibleDidDoc"}},
+	"com.atproto.server.createAppPassword":              {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"AccountTakedown"}},
+	"com.atproto.server.createInviteCode":               {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json"},
+	"com.atproto.server.createInviteCodes":              {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json"},
+	"com.atproto.server.createSession":                  {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"AccountTakedown", "AuthFactorTokenRequired"}},
+	"com.atproto.server.deactivateAccount":              {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.server.deleteAccount":                  {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"ExpiredToken", "InvalidToken"}},
+	"com.atproto.server.deleteSession":                  {Kind: xrpc.ProcedureKind, Errors: []string{"InvalidToken", "ExpiredToken"}},
+	"com.atproto.server.describeServer":                 {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.server.getAccountInviteCodes":          {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"DuplicateCreate"}},
+	"com.atproto.server.getServiceAuth":                 {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"BadExpiration"}},
+	"com.atproto.server.getSession":                     {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.server.listAppPasswords":               {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"AccountTakedown"}},
+	"com.atproto.server.refreshSession":                 {Kind: xrpc.ProcedureKind, Output: "application/json", Errors: []string{"AccountTakedown", "InvalidToken", "ExpiredToken"}},
+	"com.atproto.server.requestAccountDelete":           {Kind: xrpc.ProcedureKind},
+	"com.atproto.server.requestEmailConfirmation":       {Kind: xrpc.ProcedureKind},
+	"com.atproto.server.requestEmailUpdate":             {Kind: xrpc.ProcedureKind, Output: "application/json"},
+	"com.atproto.server.requestPasswordReset":           {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.server.reserveSigningKey":              {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json"},
+	"com.atproto.server.resetPassword":                  {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"ExpiredToken", "InvalidToken"}},
+	"com.atproto.server.revokeAppPassword":              {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.server.updateEmail":                    {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"ExpiredToken", "InvalidToken", "TokenRequired"}},
+	"com.atproto.sync.getBlob":                          {Kind: xrpc.QueryKind, Output: "*/*", Errors: []string{"BlobNotFound", "RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"}},
+	"com.atproto.sync.getBlocks":                        {Kind: xrpc.QueryKind, Output: "application/vnd.ipld.car", Errors: []string{"BlockNotFound", "RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"}},
+	"com.atproto.sync.getCheckout":                      {Kind: xrpc.QueryKind, Output: "application/vnd.ipld.car"},
+	"com.atproto.sync.getHead":                          {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"HeadNotFound"}},
+	"com.atproto.sync.getHostStatus":                    {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"HostNotFound"}},
+	"com.atproto.sync.getLatestCommit":                  {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"}},
+	"com.atproto.sync.getRecord":                        {Kind: xrpc.QueryKind, Output: "application/vnd.ipld.car", Errors: []string{"RecordNotFound", "RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"}},
+	"com.atproto.sync.getRepo":                          {Kind: xrpc.QueryKind, Output: "application/vnd.ipld.car", Errors: []string{"RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"}},
+	"com.atproto.sync.getRepoStatus":                    {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"RepoNotFound"}},
+	"com.atproto.sync.listBlobs":                        {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"RepoNotFound", "RepoTakendown", "RepoSuspended", "RepoDeactivated"}},
+	"com.atproto.sync.listHosts":                        {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.sync.listRepos":                        {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.sync.listReposByCollection":            {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.sync.notifyOfUpdate":                   {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.sync.requestCrawl":                     {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"HostBanned"}},
+	"com.atproto.sync.subscribeRepos":                   {Kind: xrpc.SubscriptionKind, Errors: []string{"FutureCursor", "ConsumerTooSlow"}},
+	"com.atproto.temp.addReservedHandle":                {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json"},
+	"com.atproto.temp.checkHandleAvailability":          {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"InvalidEmail"}},
+	"com.atproto.temp.checkSignupQueue":                 {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.temp.dereferenceScope":                 {Kind: xrpc.QueryKind, Output: "application/json", Errors: []string{"InvalidScopeReference"}},
+	"com.atproto.temp.fetchLabels":                      {Kind: xrpc.QueryKind, Output: "application/json"},
+	"com.atproto.temp.requestPhoneVerification":         {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"com.atproto.temp.revokeAccountCredentials":         {Kind: xrpc.ProcedureKind, Input: "application/json"},
+	"org.auroralocus.admin.exportAuditLog":              {Kind: xrpc.QueryKind, Output: "*/*"},
+	"org.auroralocus.admin.getUsage":                    {Kind: xrpc.QueryKind, Output: "application/json"},
+	"org.auroralocus.admin.listUsage":                   {Kind: xrpc.QueryKind, Output: "application/json"},
+	"org.auroralocus.admin.queryAuditLog":               {Kind: xrpc.QueryKind, Output: "application/json"},
+	"org.auroralocus.admin.setBlobLimit":                {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"NotFound"}},
+	"org.auroralocus.admin.setRecordLimits":             {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"NotFound"}},
+	"org.auroralocus.server.beginAuthenticator":         {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorExists"}},
+	"org.auroralocus.server.confirmAuthenticator":       {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"InvalidToken", "AuthenticatorNotFound"}},
+	"org.auroralocus.server.confirmSession":             {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken"}},
+	"org.auroralocus.server.createBackupCodes":          {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
+	"org.auroralocus.server.disableAuthenticator":       {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
+	"org.auroralocus.server.getSecondFactor":            {Kind: xrpc.QueryKind, Output: "application/json"},
+	"org.auroralocus.server.getUsage":                   {Kind: xrpc.QueryKind, Output: "application/json"},
+	"org.auroralocus.server.setEmailFactor":             {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "EmailNotConfirmed"}},
 }
 
 // actorGetPreferencesInput: query app.bsky.actor.getPreferences
@@ -120,7 +122,7 @@ type actorGetPreferencesInput struct {
 type actorGetPreferencesOutput struct{ Body actorGetPreferencesOutputBody }
 
 type actorGetPreferencesOutputBody struct {
-	Preferences []RawJSON `json:"preferences"`
+	Preferences []xrpc.RawJSON `json:"preferences"`
 }
 
 // actorPutPreferencesInput: procedure app.bsky.actor.putPreferences
@@ -129,7 +131,7 @@ type actorPutPreferencesInput struct {
 }
 
 type actorPutPreferencesInputBody struct {
-	Preferences []RawJSON `json:"preferences"`
+	Preferences []xrpc.RawJSON `json:"preferences"`
 }
 
 type actorPutPreferencesOutput struct{}
@@ -140,7 +142,7 @@ type adminDeleteAccountInput struct {
 }
 
 type adminDeleteAccountInputBody struct {
-	DID DID `json:"did"`
+	DID xrpc.DID `json:"did"`
 }
 
 type adminDeleteAccountOutput struct{}
@@ -151,8 +153,8 @@ type adminDisableAccountInvitesInput struct {
 }
 
 type adminDisableAccountInvitesInputBody struct {
-	Account DID    `json:"account"`
-	Note    string `json:"note,omitzero"`
+	Account xrpc.DID `json:"account"`
+	Note    string   `json:"note,omitzero"`
 }
 
 type adminDisableAccountInvitesOutput struct{}
@@ -175,22 +177,22 @@ type adminEnableAccountInvitesInput struct {
 }
 
 type adminEnableAccountInvitesInputBody struct {
-	Account DID    `json:"account"`
-	Note    string `json:"note,omitzero"`
+	Account xrpc.DID `json:"account"`
+	Note    string   `json:"note,omitzero"`
 }
 
 type adminEnableAccountInvitesOutput struct{}
 
 // adminGetAccountInfoInput: query com.atproto.admin.getAccountInfo
 type adminGetAccountInfoInput struct {
-	DID DID `query:"did" required:"true"`
+	DID xrpc.DID `query:"did" required:"true"`
 }
 
 type adminGetAccountInfoOutput struct{ Body adminDefsAccountView }
 
 // adminGetAccountInfosInput: query com.atproto.admin.getAccountInfos
 type adminGetAccountInfosInput struct {
-	Dids []DID `query:"dids,explode" required:"true"`
+	Dids []xrpc.DID `query:"dids,explode" required:"true"`
 }
 
 type adminGetAccountInfosOutput struct {
@@ -217,9 +219,9 @@ type adminGetInviteCodesOutputBody struct {
 
 // adminGetSubjectStatusInput: query com.atproto.admin.getSubjectStatus
 type adminGetSubjectStatusInput struct {
-	DID  DID   `query:"did"`
-	URI  AtURI `query:"uri"`
-	Blob CID   `query:"blob"`
+	DID  xrpc.DID   `query:"did"`
+	URI  xrpc.AtURI `query:"uri"`
+	Blob xrpc.CID   `query:"blob"`
 }
 
 type adminGetSubjectStatusOutput struct {
@@ -252,11 +254,11 @@ type adminSendEmailInput struct {
 }
 
 type adminSendEmailInputBody struct {
-	RecipientDid DID    `json:"recipientDid"`
-	Content      string `json:"content"`
-	Subject      string `json:"subject,omitzero"`
-	SenderDid    DID    `json:"senderDid"`
-	Comment      string `json:"comment,omitzero"`
+	RecipientDid xrpc.DID `json:"recipientDid"`
+	Content      string   `json:"content"`
+	Subject      string   `json:"subject,omitzero"`
+	SenderDid    xrpc.DID `json:"senderDid"`
+	Comment      string   `json:"comment,omitzero"`
 }
 
 type adminSendEmailOutput struct{ Body adminSendEmailOutputBody }
@@ -271,8 +273,8 @@ type adminUpdateAccountEmailInput struct {
 }
 
 type adminUpdateAccountEmailInputBody struct {
-	Account AtIdentifier `json:"account"`
-	Email   string       `json:"email"`
+	Account xrpc.AtIdentifier `json:"account"`
+	Email   string            `json:"email"`
 }
 
 type adminUpdateAccountEmailOutput struct{}
@@ -283,8 +285,8 @@ type adminUpdateAccountHandleInput struct {
 }
 
 type adminUpdateAccountHandleInputBody struct {
-	DID    DID    `json:"did"`
-	Handle Handle `json:"handle"`
+	DID    xrpc.DID    `json:"did"`
+	Handle xrpc.Handle `json:"handle"`
 }
 
 type adminUpdateAccountHandleOutput struct{}
@@ -295,8 +297,8 @@ type adminUpdateAccountPasswordInput struct {
 }
 
 type adminUpdateAccountPasswordInputBody struct {
-	DID      DID    `json:"did"`
-	Password string `json:"password"`
+	DID      xrpc.DID `json:"did"`
+	Password string   `json:"password"`
 }
 
 type adminUpdateAccountPasswordOutput struct{}
@@ -307,8 +309,8 @@ type adminUpdateAccountSigningKeyInput struct {
 }
 
 type adminUpdateAccountSigningKeyInputBody struct {
-	DID        DID `json:"did"`
-	SigningKey DID `json:"signingKey"`
+	DID        xrpc.DID `json:"did"`
+	SigningKey xrpc.DID `json:"signingKey"`
 }
 
 type adminUpdateAccountSigningKeyOutput struct{}
@@ -342,10 +344,10 @@ type identityGetRecommendedDidCredentialsOutput struct {
 }
 
 type identityGetRecommendedDidCredentialsOutputBody struct {
-	RotationKeys        []string `json:"rotationKeys,omitzero"`
-	AlsoKnownAs         []string `json:"alsoKnownAs,omitzero"`
-	VerificationMethods RawJSON  `json:"verificationMethods,omitzero"`
-	Services            RawJSON  `json:"services,omitzero"`
+	RotationKeys        []string     `json:"rotationKeys,omitzero"`
+	AlsoKnownAs         []string     `json:"alsoKnownAs,omitzero"`
+	VerificationMethods xrpc.RawJSON `json:"verificationMethods,omitzero"`
+	Services            xrpc.RawJSON `json:"services,omitzero"`
 }
 
 // identityRefreshIdentityInput: procedure com.atproto.identity.refreshIdentity
@@ -354,7 +356,7 @@ type identityRefreshIdentityInput struct {
 }
 
 type identityRefreshIdentityInputBody struct {
-	Identifier AtIdentifier `json:"identifier"`
+	Identifier xrpc.AtIdentifier `json:"identifier"`
 }
 
 type identityRefreshIdentityOutput struct{ Body identityDefsIdentityInfo }
@@ -367,18 +369,18 @@ type identityRequestPlcOperationSignatureOutput struct{}
 
 // identityResolveDidInput: query com.atproto.identity.resolveDid
 type identityResolveDidInput struct {
-	DID DID `query:"did" required:"true"`
+	DID xrpc.DID `query:"did" required:"true"`
 }
 
 type identityResolveDidOutput struct{ Body identityResolveDidOutputBody }
 
 type identityResolveDidOutputBody struct {
-	DIDDoc RawJSON `json:"didDoc"`
+	DIDDoc xrpc.RawJSON `json:"didDoc"`
 }
 
 // identityResolveHandleInput: query com.atproto.identity.resolveHandle
 type identityResolveHandleInput struct {
-	Handle Handle `query:"handle" required:"true"`
+	Handle xrpc.Handle `query:"handle" required:"true"`
 }
 
 type identityResolveHandleOutput struct {
@@ -386,12 +388,12 @@ type identityResolveHandleOutput struct {
 }
 
 type identityResolveHandleOutputBody struct {
-	DID DID `json:"did"`
+	DID xrpc.DID `json:"did"`
 }
 
 // identityResolveIdentityInput: query com.atproto.identity.resolveIdentity
 type identityResolveIdentityInput struct {
-	Identifier AtIdentifier `query:"identifier" required:"true"`
+	Identifier xrpc.AtIdentifier `query:"identifier" required:"true"`
 }
 
 type identityResolveIdentityOutput struct{ Body identityDefsIdentityInfo }
@@ -402,11 +404,11 @@ type identitySignPlcOperationInput struct {
 }
 
 type identitySignPlcOperationInputBody struct {
-	Token               string   `json:"token,omitzero"`
-	RotationKeys        []string `json:"rotationKeys,omitzero"`
-	AlsoKnownAs         []string `json:"alsoKnownAs,omitzero"`
-	VerificationMethods RawJSON  `json:"verificationMethods,omitzero"`
-	Services            RawJSON  `json:"services,omitzero"`
+	Token               string       `json:"token,omitzero"`
+	RotationKeys        []string     `json:"rotationKeys,omitzero"`
+	AlsoKnownAs         []string     `json:"alsoKnownAs,omitzero"`
+	VerificationMethods xrpc.RawJSON `json:"verificationMethods,omitzero"`
+	Services            xrpc.RawJSON `json:"services,omitzero"`
 }
 
 type identitySignPlcOperationOutput struct {
@@ -414,7 +416,7 @@ type identitySignPlcOperationOutput struct {
 }
 
 type identitySignPlcOperationOutputBody struct {
-	Operation RawJSON `json:"operation"`
+	Operation xrpc.RawJSON `json:"operation"`
 }
 
 // identitySubmitPlcOperationInput: procedure com.atproto.identity.submitPlcOperation
@@ -423,7 +425,7 @@ type identitySubmitPlcOperationInput struct {
 }
 
 type identitySubmitPlcOperationInputBody struct {
-	Operation RawJSON `json:"operation"`
+	Operation xrpc.RawJSON `json:"operation"`
 }
 
 type identitySubmitPlcOperationOutput struct{}
@@ -434,17 +436,17 @@ type identityUpdateHandleInput struct {
 }
 
 type identityUpdateHandleInputBody struct {
-	Handle Handle `json:"handle"`
+	Handle xrpc.Handle `json:"handle"`
 }
 
 type identityUpdateHandleOutput struct{}
 
 // labelQueryLabelsInput: query com.atproto.label.queryLabels
 type labelQueryLabelsInput struct {
-	URIPatterns []string `query:"uriPatterns,explode" required:"true"`
-	Sources     []DID    `query:"sources,explode"`
-	Limit       int64    `query:"limit" default:"50" minimum:"1" maximum:"250"`
-	Cursor      string   `query:"cursor"`
+	URIPatterns []string   `query:"uriPatterns,explode" required:"true"`
+	Sources     []xrpc.DID `query:"sources,explode"`
+	Limit       int64      `query:"limit" default:"50" minimum:"1" maximum:"250"`
+	Cursor      string     `query:"cursor"`
 }
 
 type labelQueryLabelsOutput struct{ Body labelQueryLabelsOutputBody }
@@ -461,7 +463,7 @@ type labelSubscribeLabelsInput struct {
 
 // lexiconResolveLexiconInput: query com.atproto.lexicon.resolveLexicon
 type lexiconResolveLexiconInput struct {
-	NSID NSID `query:"nsid" required:"true"`
+	NSID xrpc.NSID `query:"nsid" required:"true"`
 }
 
 type lexiconResolveLexiconOutput struct {
@@ -469,9 +471,9 @@ type lexiconResolveLexiconOutput struct {
 }
 
 type lexiconResolveLexiconOutputBody struct {
-	CID    CID     `json:"cid"`
-	Schema RawJSON `json:"schema"`
-	URI    AtURI   `json:"uri"`
+	CID    xrpc.CID     `json:"cid"`
+	Schema xrpc.RawJSON `json:"schema"`
+	URI    xrpc.AtURI   `json:"uri"`
 }
 
 // moderationCreateReportInput: procedure com.atproto.moderation.createReport
@@ -495,8 +497,8 @@ type moderationCreateReportOutputBody struct {
 	ReasonType string                        `json:"reasonType"`
 	Reason     string                        `json:"reason,omitzero" maxLength:"20000"`
 	Subject    moderationCreateReportSubject `json:"subject"`
-	ReportedBy DID                           `json:"reportedBy"`
-	CreatedAt  Datetime                      `json:"createdAt"`
+	ReportedBy xrpc.DID                      `json:"reportedBy"`
+	CreatedAt  xrpc.Datetime                 `json:"createdAt"`
 }
 
 // repoApplyWritesInput: procedure com.atproto.repo.applyWrites
@@ -505,10 +507,10 @@ type repoApplyWritesInput struct {
 }
 
 type repoApplyWritesInputBody struct {
-	Repo       AtIdentifier           `json:"repo"`
+	Repo       xrpc.AtIdentifier      `json:"repo"`
 	Validate   *bool                  `json:"validate,omitzero" nullable:"false"`
 	Writes     []repoApplyWritesWrite `json:"writes"`
-	SwapCommit CID                    `json:"swapCommit,omitzero"`
+	SwapCommit xrpc.CID               `json:"swapCommit,omitzero"`
 }
 
 type repoApplyWritesOutput struct{ Body repoApplyWritesOutputBody }
@@ -524,19 +526,19 @@ type repoCreateRecordInput struct {
 }
 
 type repoCreateRecordInputBody struct {
-	Repo       AtIdentifier `json:"repo"`
-	Collection NSID         `json:"collection"`
-	Rkey       RecordKey    `json:"rkey,omitzero" maxLength:"512"`
-	Validate   *bool        `json:"validate,omitzero" nullable:"false"`
-	Record     RawJSON      `json:"record"`
-	SwapCommit CID          `json:"swapCommit,omitzero"`
+	Repo       xrpc.AtIdentifier `json:"repo"`
+	Collection xrpc.NSID         `json:"collection"`
+	Rkey       xrpc.RecordKey    `json:"rkey,omitzero" maxLength:"512"`
+	Validate   *bool             `json:"validate,omitzero" nullable:"false"`
+	Record     xrpc.RawJSON      `json:"record"`
+	SwapCommit xrpc.CID          `json:"swapCommit,omitzero"`
 }
 
 type repoCreateRecordOutput struct{ Body repoCreateRecordOutputBody }
 
 type repoCreateRecordOutputBody struct {
-	URI              AtURI               `json:"uri"`
-	CID              CID                 `json:"cid"`
+	URI              xrpc.AtURI          `json:"uri"`
+	CID              xrpc.CID            `json:"cid"`
 	Commit           *repoDefsCommitMeta `json:"commit,omitzero"`
 	ValidationStatus string              `json:"validationStatus,omitzero"`
 }
@@ -547,11 +549,11 @@ type repoDeleteRecordInput struct {
 }
 
 type repoDeleteRecordInputBody struct {
-	Repo       AtIdentifier `json:"repo"`
-	Collection NSID         `json:"collection"`
-	Rkey       RecordKey    `json:"rkey"`
-	SwapRecord CID          `json:"swapRecord,omitzero"`
-	SwapCommit CID          `json:"swapCommit,omitzero"`
+	Repo       xrpc.AtIdentifier `json:"repo"`
+	Collection xrpc.NSID         `json:"collection"`
+	Rkey       xrpc.RecordKey    `json:"rkey"`
+	SwapRecord xrpc.CID          `json:"swapRecord,omitzero"`
+	SwapCommit xrpc.CID          `json:"swapCommit,omitzero"`
 }
 
 type repoDeleteRecordOutput struct{ Body repoDeleteRecordOutputBody }
@@ -562,38 +564,38 @@ type repoDeleteRecordOutputBody struct {
 
 // repoDescribeRepoInput: query com.atproto.repo.describeRepo
 type repoDescribeRepoInput struct {
-	Repo AtIdentifier `query:"repo" required:"true"`
+	Repo xrpc.AtIdentifier `query:"repo" required:"true"`
 }
 
 type repoDescribeRepoOutput struct{ Body repoDescribeRepoOutputBody }
 
 type repoDescribeRepoOutputBody struct {
-	Handle          Handle  `json:"handle"`
-	DID             DID     `json:"did"`
-	DIDDoc          RawJSON `json:"didDoc"`
-	Collections     []NSID  `json:"collections"`
-	HandleIsCorrect bool    `json:"handleIsCorrect"`
+	Handle          xrpc.Handle  `json:"handle"`
+	DID             xrpc.DID     `json:"did"`
+	DIDDoc          xrpc.RawJSON `json:"didDoc"`
+	Collections     []xrpc.NSID  `json:"collections"`
+	HandleIsCorrect bool         `json:"handleIsCorrect"`
 }
 
 // repoGetRecordInput: query com.atproto.repo.getRecord
 type repoGetRecordInput struct {
-	Repo       AtIdentifier `query:"repo" required:"true"`
-	Collection NSID         `query:"collection" required:"true"`
-	Rkey       RecordKey    `query:"rkey" required:"true"`
-	CID        CID          `query:"cid"`
+	Repo       xrpc.AtIdentifier `query:"repo" required:"true"`
+	Collection xrpc.NSID         `query:"collection" required:"true"`
+	Rkey       xrpc.RecordKey    `query:"rkey" required:"true"`
+	CID        xrpc.CID          `query:"cid"`
 }
 
 type repoGetRecordOutput struct{ Body repoGetRecordOutputBody }
 
 type repoGetRecordOutputBody struct {
-	URI   AtURI   `json:"uri"`
-	CID   CID     `json:"cid,omitzero"`
-	Value RawJSON `json:"value"`
+	URI   xrpc.AtURI   `json:"uri"`
+	CID   xrpc.CID     `json:"cid,omitzero"`
+	Value xrpc.RawJSON `json:"value"`
 }
 
 // repoImportRepoInput: procedure com.atproto.repo.importRepo
 type repoImportRepoInput struct {
-	streamIn // the body, unread
+	xrpc.StreamIn // the body, unread
 }
 
 type repoImportRepoOutput struct{}
@@ -615,11 +617,11 @@ type repoListMissingBlobsOutputBody struct {
 
 // repoListRecordsInput: query com.atproto.repo.listRecords
 type repoListRecordsInput struct {
-	Repo       AtIdentifier `query:"repo" required:"true"`
-	Collection NSID         `query:"collection" required:"true"`
-	Limit      int64        `query:"limit" default:"50" minimum:"1" maximum:"100"`
-	Cursor     string       `query:"cursor"`
-	Reverse    bool         `query:"reverse"`
+	Repo       xrpc.AtIdentifier `query:"repo" required:"true"`
+	Collection xrpc.NSID         `query:"collection" required:"true"`
+	Limit      int64             `query:"limit" default:"50" minimum:"1" maximum:"100"`
+	Cursor     string            `query:"cursor"`
+	Reverse    bool              `query:"reverse"`
 }
 
 type repoListRecordsOutput struct{ Body repoListRecordsOutputBody }
@@ -635,33 +637,33 @@ type repoPutRecordInput struct {
 }
 
 type repoPutRecordInputBody struct {
-	Repo       AtIdentifier  `json:"repo"`
-	Collection NSID          `json:"collection"`
-	Rkey       RecordKey     `json:"rkey" maxLength:"512"`
-	Validate   *bool         `json:"validate,omitzero" nullable:"false"`
-	Record     RawJSON       `json:"record"`
-	SwapRecord Nullable[CID] `json:"swapRecord,omitzero"`
-	SwapCommit CID           `json:"swapCommit,omitzero"`
+	Repo       xrpc.AtIdentifier       `json:"repo"`
+	Collection xrpc.NSID               `json:"collection"`
+	Rkey       xrpc.RecordKey          `json:"rkey" maxLength:"512"`
+	Validate   *bool                   `json:"validate,omitzero" nullable:"false"`
+	Record     xrpc.RawJSON            `json:"record"`
+	SwapRecord xrpc.Nullable[xrpc.CID] `json:"swapRecord,omitzero"`
+	SwapCommit xrpc.CID                `json:"swapCommit,omitzero"`
 }
 
 type repoPutRecordOutput struct{ Body repoPutRecordOutputBody }
 
 type repoPutRecordOutputBody struct {
-	URI              AtURI               `json:"uri"`
-	CID              CID                 `json:"cid"`
+	URI              xrpc.AtURI          `json:"uri"`
+	CID              xrpc.CID            `json:"cid"`
 	Commit           *repoDefsCommitMeta `json:"commit,omitzero"`
 	ValidationStatus string              `json:"validationStatus,omitzero"`
 }
 
 // repoUploadBlobInput: procedure com.atproto.repo.uploadBlob
 type repoUploadBlobInput struct {
-	streamIn // the body, unread
+	xrpc.StreamIn // the body, unread
 }
 
 type repoUploadBlobOutput struct{ Body repoUploadBlobOutputBody }
 
 type repoUploadBlobOutputBody struct {
-	Blob Blob `json:"blob"`
+	Blob xrpc.Blob `json:"blob"`
 }
 
 // serverActivateAccountInput: procedure com.atproto.server.activateAccount
@@ -679,15 +681,15 @@ type serverCheckAccountStatusOutput struct {
 }
 
 type serverCheckAccountStatusOutputBody struct {
-	Activated          bool   `json:"activated"`
-	ValidDid           bool   `json:"validDid"`
-	RepoCommit         CID    `json:"repoCommit"`
-	RepoRev            string `json:"repoRev"`
-	RepoBlocks         int64  `json:"repoBlocks"`
-	IndexedRecords     int64  `json:"indexedRecords"`
-	PrivateStateValues int64  `json:"privateStateValues"`
-	ExpectedBlobs      int64  `json:"expectedBlobs"`
-	ImportedBlobs      int64  `json:"importedBlobs"`
+	Activated          bool     `json:"activated"`
+	ValidDid           bool     `json:"validDid"`
+	RepoCommit         xrpc.CID `json:"repoCommit"`
+	RepoRev            string   `json:"repoRev"`
+	RepoBlocks         int64    `json:"repoBlocks"`
+	IndexedRecords     int64    `json:"indexedRecords"`
+	PrivateStateValues int64    `json:"privateStateValues"`
+	ExpectedBlobs      int64    `json:"expectedBlobs"`
+	ImportedBlobs      int64    `json:"importedBlobs"`
 }
 
 // serverConfirmEmailInput: procedure com.atproto.server.confirmEmail
@@ -708,25 +710,25 @@ type serverCreateAccountInput struct {
 }
 
 type serverCreateAccountInputBody struct {
-	Email             string  `json:"email,omitzero"`
-	Handle            Handle  `json:"handle"`
-	DID               DID     `json:"did,omitzero"`
-	InviteCode        string  `json:"inviteCode,omitzero"`
-	VerificationCode  string  `json:"verificationCode,omitzero"`
-	VerificationPhone string  `json:"verificationPhone,omitzero"`
-	Password          string  `json:"password,omitzero"`
-	RecoveryKey       string  `json:"recoveryKey,omitzero"`
-	PlcOp             RawJSON `json:"plcOp,omitzero"`
+	Email             string       `json:"email,omitzero"`
+	Handle            xrpc.Handle  `json:"handle"`
+	DID               xrpc.DID     `json:"did,omitzero"`
+	InviteCode        string       `json:"inviteCode,omitzero"`
+	VerificationCode  string       `json:"verificationCode,omitzero"`
+	VerificationPhone string       `json:"verificationPhone,omitzero"`
+	Password          string       `json:"password,omitzero"`
+	RecoveryKey       string       `json:"recoveryKey,omitzero"`
+	PlcOp             xrpc.RawJSON `json:"plcOp,omitzero"`
 }
 
 type serverCreateAccountOutput struct{ Body serverCreateAccountOutputBody }
 
 type serverCreateAccountOutputBody struct {
-	AccessJwt  string  `json:"accessJwt"`
-	RefreshJwt string  `json:"refreshJwt"`
-	Handle     Handle  `json:"handle"`
-	DID        DID     `json:"did"`
-	DIDDoc     RawJSON `json:"didDoc,omitzero"`
+	AccessJwt  string       `json:"accessJwt"`
+	RefreshJwt string       `json:"refreshJwt"`
+	Handle     xrpc.Handle  `json:"handle"`
+	DID        xrpc.DID     `json:"did"`
+	DIDDoc     xrpc.RawJSON `json:"didDoc,omitzero"`
 }
 
 // serverCreateAppPasswordInput: procedure com.atproto.server.createAppPassword
@@ -735,9 +737,9 @@ type serverCreateAppPasswordInput struct {
 }
 
 type serverCreateAppPasswordInputBody struct {
-	Name       string   `json:"name"`
-	Privileged *bool    `json:"privileged,omitzero" nullable:"false"`
-	ExpiresAt  Datetime `json:"expiresAt,omitzero"`
+	Name       string        `json:"name"`
+	Privileged *bool         `json:"privileged,omitzero" nullable:"false"`
+	ExpiresAt  xrpc.Datetime `json:"expiresAt,omitzero"`
 }
 
 type serverCreateAppPasswordOutput struct {
@@ -750,8 +752,8 @@ type serverCreateInviteCodeInput struct {
 }
 
 type serverCreateInviteCodeInputBody struct {
-	UseCount   int64 `json:"useCount"`
-	ForAccount DID   `json:"forAccount,omitzero"`
+	UseCount   int64    `json:"useCount"`
+	ForAccount xrpc.DID `json:"forAccount,omitzero"`
 }
 
 type serverCreateInviteCodeOutput struct {
@@ -768,9 +770,9 @@ type serverCreateInviteCodesInput struct {
 }
 
 type serverCreateInviteCodesInputBody struct {
-	CodeCount   int64 `json:"codeCount,omitzero" default:"1"`
-	UseCount    int64 `json:"useCount"`
-	ForAccounts []DID `json:"forAccounts,omitzero"`
+	CodeCount   int64      `json:"codeCount,omitzero" default:"1"`
+	UseCount    int64      `json:"useCount"`
+	ForAccounts []xrpc.DID `json:"forAccounts,omitzero"`
 }
 
 type serverCreateInviteCodesOutput struct {
@@ -796,16 +798,16 @@ type serverCreateSessionInputBody struct {
 type serverCreateSessionOutput struct{ Body serverCreateSessionOutputBody }
 
 type serverCreateSessionOutputBody struct {
-	AccessJwt       string  `json:"accessJwt"`
-	RefreshJwt      string  `json:"refreshJwt"`
-	Handle          Handle  `json:"handle"`
-	DID             DID     `json:"did"`
-	DIDDoc          RawJSON `json:"didDoc,omitzero"`
-	Email           string  `json:"email,omitzero"`
-	EmailConfirmed  *bool   `json:"emailConfirmed,omitzero" nullable:"false"`
-	EmailAuthFactor *bool   `json:"emailAuthFactor,omitzero" nullable:"false"`
-	Active          *bool   `json:"active,omitzero" nullable:"false"`
-	Status          string  `json:"status,omitzero"`
+	AccessJwt       string       `json:"accessJwt"`
+	RefreshJwt      string       `json:"refreshJwt"`
+	Handle          xrpc.Handle  `json:"handle"`
+	DID             xrpc.DID     `json:"did"`
+	DIDDoc          xrpc.RawJSON `json:"didDoc,omitzero"`
+	Email           string       `json:"email,omitzero"`
+	EmailConfirmed  *bool        `json:"emailConfirmed,omitzero" nullable:"false"`
+	EmailAuthFactor *bool        `json:"emailAuthFactor,omitzero" nullable:"false"`
+	Active          *bool        `json:"active,omitzero" nullable:"false"`
+	Status          string       `json:"status,omitzero"`
 }
 
 // serverDeactivateAccountInput: procedure com.atproto.server.deactivateAccount
@@ -814,7 +816,7 @@ type serverDeactivateAccountInput struct {
 }
 
 type serverDeactivateAccountInputBody struct {
-	DeleteAfter Datetime `json:"deleteAfter,omitzero"`
+	DeleteAfter xrpc.Datetime `json:"deleteAfter,omitzero"`
 }
 
 type serverDeactivateAccountOutput struct{}
@@ -825,9 +827,9 @@ type serverDeleteAccountInput struct {
 }
 
 type serverDeleteAccountInputBody struct {
-	DID      DID    `json:"did"`
-	Password string `json:"password"`
-	Token    string `json:"token"`
+	DID      xrpc.DID `json:"did"`
+	Password string   `json:"password"`
+	Token    string   `json:"token"`
 }
 
 type serverDeleteAccountOutput struct{}
@@ -853,7 +855,7 @@ type serverDescribeServerOutputBody struct {
 	AvailableUserDomains      []string                     `json:"availableUserDomains"`
 	Links                     *serverDescribeServerLinks   `json:"links,omitzero"`
 	Contact                   *serverDescribeServerContact `json:"contact,omitzero"`
-	DID                       DID                          `json:"did"`
+	DID                       xrpc.DID                     `json:"did"`
 }
 
 // serverGetAccountInviteCodesInput: query com.atproto.server.getAccountInviteCodes
@@ -872,9 +874,9 @@ type serverGetAccountInviteCodesOutputBody struct {
 
 // serverGetServiceAuthInput: query com.atproto.server.getServiceAuth
 type serverGetServiceAuthInput struct {
-	Aud string `query:"aud" required:"true" maxLength:"2048"`
-	Exp int64  `query:"exp"`
-	Lxm NSID   `query:"lxm"`
+	Aud string    `query:"aud" required:"true" maxLength:"2048"`
+	Exp int64     `query:"exp"`
+	Lxm xrpc.NSID `query:"lxm"`
 }
 
 type serverGetServiceAuthOutput struct {
@@ -892,14 +894,14 @@ type serverGetSessionInput struct {
 type serverGetSessionOutput struct{ Body serverGetSessionOutputBody }
 
 type serverGetSessionOutputBody struct {
-	Handle          Handle  `json:"handle"`
-	DID             DID     `json:"did"`
-	DIDDoc          RawJSON `json:"didDoc,omitzero"`
-	Email           string  `json:"email,omitzero"`
-	EmailConfirmed  *bool   `json:"emailConfirmed,omitzero" nullable:"false"`
-	EmailAuthFactor *bool   `json:"emailAuthFactor,omitzero" nullable:"false"`
-	Active          *bool   `json:"active,omitzero" nullable:"false"`
-	Status          string  `json:"status,omitzero"`
+	Handle          xrpc.Handle  `json:"handle"`
+	DID             xrpc.DID     `json:"did"`
+	DIDDoc          xrpc.RawJSON `json:"didDoc,omitzero"`
+	Email           string       `json:"email,omitzero"`
+	EmailConfirmed  *bool        `json:"emailConfirmed,omitzero" nullable:"false"`
+	EmailAuthFactor *bool        `json:"emailAuthFactor,omitzero" nullable:"false"`
+	Active          *bool        `json:"active,omitzero" nullable:"false"`
+	Status          string       `json:"status,omitzero"`
 }
 
 // serverListAppPasswordsInput: query com.atproto.server.listAppPasswords
@@ -923,16 +925,16 @@ type serverRefreshSessionOutput struct {
 }
 
 type serverRefreshSessionOutputBody struct {
-	AccessJwt       string  `json:"accessJwt"`
-	RefreshJwt      string  `json:"refreshJwt"`
-	Handle          Handle  `json:"handle"`
-	DID             DID     `json:"did"`
-	DIDDoc          RawJSON `json:"didDoc,omitzero"`
-	Email           string  `json:"email,omitzero"`
-	EmailConfirmed  *bool   `json:"emailConfirmed,omitzero" nullable:"false"`
-	EmailAuthFactor *bool   `json:"emailAuthFactor,omitzero" nullable:"false"`
-	Active          *bool   `json:"active,omitzero" nullable:"false"`
-	Status          string  `json:"status,omitzero"`
+	AccessJwt       string       `json:"accessJwt"`
+	RefreshJwt      string       `json:"refreshJwt"`
+	Handle          xrpc.Handle  `json:"handle"`
+	DID             xrpc.DID     `json:"did"`
+	DIDDoc          xrpc.RawJSON `json:"didDoc,omitzero"`
+	Email           string       `json:"email,omitzero"`
+	EmailConfirmed  *bool        `json:"emailConfirmed,omitzero" nullable:"false"`
+	EmailAuthFactor *bool        `json:"emailAuthFactor,omitzero" nullable:"false"`
+	Active          *bool        `json:"active,omitzero" nullable:"false"`
+	Status          string       `json:"status,omitzero"`
 }
 
 // serverRequestAccountDeleteInput: procedure com.atproto.server.requestAccountDelete
@@ -976,7 +978,7 @@ type serverReserveSigningKeyInput struct {
 }
 
 type serverReserveSigningKeyInputBody struct {
-	DID DID `json:"did,omitzero"`
+	DID xrpc.DID `json:"did,omitzero"`
 }
 
 type serverReserveSigningKeyOutput struct {
@@ -1025,39 +1027,39 @@ type serverUpdateEmailOutput struct{}
 
 // syncGetBlobInput: query com.atproto.sync.getBlob
 type syncGetBlobInput struct {
-	DID DID `query:"did" required:"true"`
-	CID CID `query:"cid" required:"true"`
+	DID xrpc.DID `query:"did" required:"true"`
+	CID xrpc.CID `query:"cid" required:"true"`
 }
 
 // syncGetBlobOutput is a stream of */*.
-type syncGetBlobOutput = streamOut
+type syncGetBlobOutput = xrpc.StreamOut
 
 // syncGetBlocksInput: query com.atproto.sync.getBlocks
 type syncGetBlocksInput struct {
-	DID  DID   `query:"did" required:"true"`
-	Cids []CID `query:"cids,explode" required:"true"`
+	DID  xrpc.DID   `query:"did" required:"true"`
+	Cids []xrpc.CID `query:"cids,explode" required:"true"`
 }
 
 // syncGetBlocksOutput is a stream of application/vnd.ipld.car.
-type syncGetBlocksOutput = streamOut
+type syncGetBlocksOutput = xrpc.StreamOut
 
 // syncGetCheckoutInput: query com.atproto.sync.getCheckout
 type syncGetCheckoutInput struct {
-	DID DID `query:"did" required:"true"`
+	DID xrpc.DID `query:"did" required:"true"`
 }
 
 // syncGetCheckoutOutput is a stream of application/vnd.ipld.car.
-type syncGetCheckoutOutput = streamOut
+type syncGetCheckoutOutput = xrpc.StreamOut
 
 // syncGetHeadInput: query com.atproto.sync.getHead
 type syncGetHeadInput struct {
-	DID DID `query:"did" required:"true"`
+	DID xrpc.DID `query:"did" required:"true"`
 }
 
 type syncGetHeadOutput struct{ Body syncGetHeadOutputBody }
 
 type syncGetHeadOutputBody struct {
-	Root CID `json:"root"`
+	Root xrpc.CID `json:"root"`
 }
 
 // syncGetHostStatusInput: query com.atproto.sync.getHostStatus
@@ -1076,62 +1078,62 @@ type syncGetHostStatusOutputBody struct {
 
 // syncGetLatestCommitInput: query com.atproto.sync.getLatestCommit
 type syncGetLatestCommitInput struct {
-	DID DID `query:"did" required:"true"`
+	DID xrpc.DID `query:"did" required:"true"`
 }
 
 type syncGetLatestCommitOutput struct{ Body syncGetLatestCommitOutputBody }
 
 type syncGetLatestCommitOutputBody struct {
-	CID CID `json:"cid"`
-	Rev TID `json:"rev"`
+	CID xrpc.CID `json:"cid"`
+	Rev xrpc.TID `json:"rev"`
 }
 
 // syncGetRecordInput: query com.atproto.sync.getRecord
 type syncGetRecordInput struct {
-	DID        DID       `query:"did" required:"true"`
-	Collection NSID      `query:"collection" required:"true"`
-	Rkey       RecordKey `query:"rkey" required:"true"`
+	DID        xrpc.DID       `query:"did" required:"true"`
+	Collection xrpc.NSID      `query:"collection" required:"true"`
+	Rkey       xrpc.RecordKey `query:"rkey" required:"true"`
 }
 
 // syncGetRecordOutput is a stream of application/vnd.ipld.car.
-type syncGetRecordOutput = streamOut
+type syncGetRecordOutput = xrpc.StreamOut
 
 // syncGetRepoInput: query com.atproto.sync.getRepo
 type syncGetRepoInput struct {
-	DID   DID `query:"did" required:"true"`
-	Since TID `query:"since"`
+	DID   xrpc.DID `query:"did" required:"true"`
+	Since xrpc.TID `query:"since"`
 }
 
 // syncGetRepoOutput is a stream of application/vnd.ipld.car.
-type syncGetRepoOutput = streamOut
+type syncGetRepoOutput = xrpc.StreamOut
 
 // syncGetRepoStatusInput: query com.atproto.sync.getRepoStatus
 type syncGetRepoStatusInput struct {
-	DID DID `query:"did" required:"true"`
+	DID xrpc.DID `query:"did" required:"true"`
 }
 
 type syncGetRepoStatusOutput struct{ Body syncGetRepoStatusOutputBody }
 
 type syncGetRepoStatusOutputBody struct {
-	DID    DID    `json:"did"`
-	Active bool   `json:"active"`
-	Status string `json:"status,omitzero"`
-	Rev    TID    `json:"rev,omitzero"`
+	DID    xrpc.DID `json:"did"`
+	Active bool     `json:"active"`
+	Status string   `json:"status,omitzero"`
+	Rev    xrpc.TID `json:"rev,omitzero"`
 }
 
 // syncListBlobsInput: query com.atproto.sync.listBlobs
 type syncListBlobsInput struct {
-	DID    DID    `query:"did" required:"true"`
-	Since  TID    `query:"since"`
-	Limit  int64  `query:"limit" default:"500" minimum:"1" maximum:"1000"`
-	Cursor string `query:"cursor"`
+	DID    xrpc.DID `query:"did" required:"true"`
+	Since  xrpc.TID `query:"since"`
+	Limit  int64    `query:"limit" default:"500" minimum:"1" maximum:"1000"`
+	Cursor string   `query:"cursor"`
 }
 
 type syncListBlobsOutput struct{ Body syncListBlobsOutputBody }
 
 type syncListBlobsOutputBody struct {
-	Cursor string `json:"cursor,omitzero"`
-	Cids   []CID  `json:"cids"`
+	Cursor string     `json:"cursor,omitzero"`
+	Cids   []xrpc.CID `json:"cids"`
 }
 
 // syncListHostsInput: query com.atproto.sync.listHosts
@@ -1162,9 +1164,9 @@ type syncListReposOutputBody struct {
 
 // syncListReposByCollectionInput: query com.atproto.sync.listReposByCollection
 type syncListReposByCollectionInput struct {
-	Collection NSID   `query:"collection" required:"true"`
-	Limit      int64  `query:"limit" default:"500" minimum:"1" maximum:"2000"`
-	Cursor     string `query:"cursor"`
+	Collection xrpc.NSID `query:"collection" required:"true"`
+	Limit      int64     `query:"limit" default:"500" minimum:"1" maximum:"2000"`
+	Cursor     string    `query:"cursor"`
 }
 
 type syncListReposByCollectionOutput struct {
@@ -1221,9 +1223,9 @@ type tempAddReservedHandleOutputBody struct {
 
 // tempCheckHandleAvailabilityInput: query com.atproto.temp.checkHandleAvailability
 type tempCheckHandleAvailabilityInput struct {
-	Handle    Handle   `query:"handle" required:"true"`
-	Email     string   `query:"email"`
-	BirthDate Datetime `query:"birthDate"`
+	Handle    xrpc.Handle   `query:"handle" required:"true"`
+	Email     string        `query:"email"`
+	BirthDate xrpc.Datetime `query:"birthDate"`
 }
 
 type tempCheckHandleAvailabilityOutput struct {
@@ -1231,7 +1233,7 @@ type tempCheckHandleAvailabilityOutput struct {
 }
 
 type tempCheckHandleAvailabilityOutputBody struct {
-	Handle Handle                            `json:"handle"`
+	Handle xrpc.Handle                       `json:"handle"`
 	Result tempCheckHandleAvailabilityResult `json:"result"`
 }
 
@@ -1291,23 +1293,23 @@ type tempRevokeAccountCredentialsInput struct {
 }
 
 type tempRevokeAccountCredentialsInputBody struct {
-	Account AtIdentifier `json:"account"`
+	Account xrpc.AtIdentifier `json:"account"`
 }
 
 type tempRevokeAccountCredentialsOutput struct{}
 
 // locusAdminExportAuditLogInput: query org.auroralocus.admin.exportAuditLog
 type locusAdminExportAuditLogInput struct {
-	Actor   string   `query:"actor" doc:"Only of one operator, as the log names it." maxLength:"2048"`
-	Action  string   `query:"action" doc:"Only one action: a method's NSID or a command." maxLength:"256"`
-	Subject string   `query:"subject" doc:"Only about one account (with its records and blobs), record or blob." maxLength:"2600"`
-	Since   Datetime `query:"since" doc:"Only from this time on."`
-	Until   Datetime `query:"until" doc:"Only before this time."`
-	Format  string   `query:"format" doc:"jsonl or csv." default:"jsonl" enum:"jsonl,csv"`
+	Actor   string        `query:"actor" doc:"Only of one operator, as the log names it." maxLength:"2048"`
+	Action  string        `query:"action" doc:"Only one action: a method's NSID or a command." maxLength:"256"`
+	Subject string        `query:"subject" doc:"Only about one account (with its records and blobs), record or blob." maxLength:"2600"`
+	Since   xrpc.Datetime `query:"since" doc:"Only from this time on."`
+	Until   xrpc.Datetime `query:"until" doc:"Only before this time."`
+	Format  string        `query:"format" doc:"jsonl or csv." default:"jsonl" enum:"jsonl,csv"`
 }
 
 // locusAdminExportAuditLogOutput is a stream of */*.
-type locusAdminExportAuditLogOutput = streamOut
+type locusAdminExportAuditLogOutput = xrpc.StreamOut
 
 // locusAdminGetUsageInput: query org.auroralocus.admin.getUsage
 type locusAdminGetUsageInput struct {
@@ -1346,13 +1348,13 @@ type locusAdminListUsageOutputBody struct {
 
 // locusAdminQueryAuditLogInput: query org.auroralocus.admin.queryAuditLog
 type locusAdminQueryAuditLogInput struct {
-	Actor   string   `query:"actor" doc:"Only of one operator, as the log names it." maxLength:"2048"`
-	Action  string   `query:"action" doc:"Only one action: a method's NSID or a command." maxLength:"256"`
-	Subject string   `query:"subject" doc:"Only about one account (with its records and blobs), record or blob." maxLength:"2600"`
-	Since   Datetime `query:"since" doc:"Only from this time on."`
-	Until   Datetime `query:"until" doc:"Only before this time."`
-	Limit   int64    `query:"limit" doc:"Entries on a page." default:"50" minimum:"1" maximum:"500"`
-	Cursor  string   `query:"cursor" doc:"Where the page before ended."`
+	Actor   string        `query:"actor" doc:"Only of one operator, as the log names it." maxLength:"2048"`
+	Action  string        `query:"action" doc:"Only one action: a method's NSID or a command." maxLength:"256"`
+	Subject string        `query:"subject" doc:"Only about one account (with its records and blobs), record or blob." maxLength:"2600"`
+	Since   xrpc.Datetime `query:"since" doc:"Only from this time on."`
+	Until   xrpc.Datetime `query:"until" doc:"Only before this time."`
+	Limit   int64         `query:"limit" doc:"Entries on a page." default:"50" minimum:"1" maximum:"500"`
+	Cursor  string        `query:"cursor" doc:"Where the page before ended."`
 }
 
 type locusAdminQueryAuditLogOutput struct {
@@ -1370,8 +1372,8 @@ type locusAdminSetBlobLimitInput struct {
 }
 
 type locusAdminSetBlobLimitInputBody struct {
-	Account AtIdentifier `json:"account,omitzero" doc:"DID or handle; absent: the server's default."`
-	Bytes   *int64       `json:"bytes,omitzero" doc:"0: no limit. Absent: an account goes back to the default, the default to what the program has." minimum:"0" nullable:"false"`
+	Account xrpc.AtIdentifier `json:"account,omitzero" doc:"DID or handle; absent: the server's default."`
+	Bytes   *int64            `json:"bytes,omitzero" doc:"0: no limit. Absent: an account goes back to the default, the default to what the program has." minimum:"0" nullable:"false"`
 }
 
 type locusAdminSetBlobLimitOutput struct {
@@ -1388,9 +1390,9 @@ type locusAdminSetRecordLimitsInput struct {
 }
 
 type locusAdminSetRecordLimitsInputBody struct {
-	Account AtIdentifier `json:"account,omitzero" doc:"DID or handle; absent: the server's default."`
-	Bytes   *int64       `json:"bytes,omitzero" doc:"What they may take, in bytes; 0: no limit. Absent: the default." minimum:"0" nullable:"false"`
-	Count   *int64       `json:"count,omitzero" doc:"How many records; 0: no limit. Absent: the default." minimum:"0" nullable:"false"`
+	Account xrpc.AtIdentifier `json:"account,omitzero" doc:"DID or handle; absent: the server's default."`
+	Bytes   *int64            `json:"bytes,omitzero" doc:"What they may take, in bytes; 0: no limit. Absent: the default." minimum:"0" nullable:"false"`
+	Count   *int64            `json:"count,omitzero" doc:"How many records; 0: no limit. Absent: the default." minimum:"0" nullable:"false"`
 }
 
 type locusAdminSetRecordLimitsOutput struct {
@@ -1416,8 +1418,8 @@ type locusServerBeginAuthenticatorOutput struct {
 }
 
 type locusServerBeginAuthenticatorOutputBody struct {
-	Secret string `json:"secret" doc:"The secret in base32, for typing."`
-	URI    URI    `json:"uri" doc:"otpauth:// URI, for a QR code."`
+	Secret string   `json:"secret" doc:"The secret in base32, for typing."`
+	URI    xrpc.URI `json:"uri" doc:"otpauth:// URI, for a QR code."`
 }
 
 // locusServerConfirmAuthenticatorInput: procedure org.auroralocus.server.confirmAuthenticator
@@ -1446,8 +1448,8 @@ type locusServerConfirmSessionOutput struct {
 }
 
 type locusServerConfirmSessionOutputBody struct {
-	AccessJwt string   `json:"accessJwt" doc:"An access token of the same account, to be used in place of the session's own."`
-	ExpiresAt Datetime `json:"expiresAt" doc:"Until when."`
+	AccessJwt string        `json:"accessJwt" doc:"An access token of the same account, to be used in place of the session's own."`
+	ExpiresAt xrpc.Datetime `json:"expiresAt" doc:"Until when."`
 }
 
 // locusServerCreateBackupCodesInput: procedure org.auroralocus.server.createBackupCodes
@@ -1520,17 +1522,17 @@ type locusServerSetEmailFactorInputBody struct {
 type locusServerSetEmailFactorOutput struct{}
 
 type adminDefsAccountView struct {
-	DID              DID                        `json:"did"`
-	Handle           Handle                     `json:"handle"`
+	DID              xrpc.DID                   `json:"did"`
+	Handle           xrpc.Handle                `json:"handle"`
 	Email            string                     `json:"email,omitzero"`
-	RelatedRecords   []RawJSON                  `json:"relatedRecords,omitzero"`
-	IndexedAt        Datetime                   `json:"indexedAt"`
+	RelatedRecords   []xrpc.RawJSON             `json:"relatedRecords,omitzero"`
+	IndexedAt        xrpc.Datetime              `json:"indexedAt"`
 	InvitedBy        *serverDefsInviteCode      `json:"invitedBy,omitzero"`
 	Invites          []serverDefsInviteCode     `json:"invites,omitzero"`
 	InvitesDisabled  *bool                      `json:"invitesDisabled,omitzero" nullable:"false"`
-	EmailConfirmedAt Datetime                   `json:"emailConfirmedAt,omitzero"`
+	EmailConfirmedAt xrpc.Datetime              `json:"emailConfirmedAt,omitzero"`
 	InviteNote       string                     `json:"inviteNote,omitzero"`
-	DeactivatedAt    Datetime                   `json:"deactivatedAt,omitzero"`
+	DeactivatedAt    xrpc.Datetime              `json:"deactivatedAt,omitzero"`
 	ThreatSignatures []adminDefsThreatSignature `json:"threatSignatures,omitzero"`
 }
 
@@ -1540,23 +1542,23 @@ type serverDefsInviteCode struct {
 	Disabled   bool                      `json:"disabled"`
 	ForAccount string                    `json:"forAccount"`
 	CreatedBy  string                    `json:"createdBy"`
-	CreatedAt  Datetime                  `json:"createdAt"`
+	CreatedAt  xrpc.Datetime             `json:"createdAt"`
 	Uses       []serverDefsInviteCodeUse `json:"uses"`
 }
 
 type adminDefsRepoRef struct {
-	DID DID `json:"did"`
+	DID xrpc.DID `json:"did"`
 }
 
 type repoStrongRef struct {
-	URI AtURI `json:"uri"`
-	CID CID   `json:"cid"`
+	URI xrpc.AtURI `json:"uri"`
+	CID xrpc.CID   `json:"cid"`
 }
 
 type adminDefsRepoBlobRef struct {
-	DID       DID   `json:"did"`
-	CID       CID   `json:"cid"`
-	RecordUri AtURI `json:"recordUri,omitzero"`
+	DID       xrpc.DID   `json:"did"`
+	CID       xrpc.CID   `json:"cid"`
+	RecordUri xrpc.AtURI `json:"recordUri,omitzero"`
 }
 
 type adminDefsStatusAttr struct {
@@ -1565,82 +1567,82 @@ type adminDefsStatusAttr struct {
 }
 
 type identityDefsIdentityInfo struct {
-	DID    DID     `json:"did"`
-	Handle Handle  `json:"handle"`
-	DIDDoc RawJSON `json:"didDoc"`
+	DID    xrpc.DID     `json:"did"`
+	Handle xrpc.Handle  `json:"handle"`
+	DIDDoc xrpc.RawJSON `json:"didDoc"`
 }
 
 type labelDefsLabel struct {
-	Ver *int64   `json:"ver,omitzero" nullable:"false"`
-	Src DID      `json:"src"`
-	URI URI      `json:"uri"`
-	CID CID      `json:"cid,omitzero"`
-	Val string   `json:"val" maxLength:"128"`
-	Neg *bool    `json:"neg,omitzero" nullable:"false"`
-	Cts Datetime `json:"cts"`
-	Exp Datetime `json:"exp,omitzero"`
-	Sig Bytes    `json:"sig,omitzero"`
+	Ver *int64        `json:"ver,omitzero" nullable:"false"`
+	Src xrpc.DID      `json:"src"`
+	URI xrpc.URI      `json:"uri"`
+	CID xrpc.CID      `json:"cid,omitzero"`
+	Val string        `json:"val" maxLength:"128"`
+	Neg *bool         `json:"neg,omitzero" nullable:"false"`
+	Cts xrpc.Datetime `json:"cts"`
+	Exp xrpc.Datetime `json:"exp,omitzero"`
+	Sig xrpc.Bytes    `json:"sig,omitzero"`
 }
 
 type moderationCreateReportModTool struct {
-	Name string  `json:"name"`
-	Meta RawJSON `json:"meta,omitzero"`
+	Name string       `json:"name"`
+	Meta xrpc.RawJSON `json:"meta,omitzero"`
 }
 
 type repoApplyWritesCreate struct {
-	Collection NSID      `json:"collection"`
-	Rkey       RecordKey `json:"rkey,omitzero" maxLength:"512"`
-	Value      RawJSON   `json:"value"`
+	Collection xrpc.NSID      `json:"collection"`
+	Rkey       xrpc.RecordKey `json:"rkey,omitzero" maxLength:"512"`
+	Value      xrpc.RawJSON   `json:"value"`
 }
 
 type repoApplyWritesUpdate struct {
-	Collection NSID      `json:"collection"`
-	Rkey       RecordKey `json:"rkey"`
-	Value      RawJSON   `json:"value"`
+	Collection xrpc.NSID      `json:"collection"`
+	Rkey       xrpc.RecordKey `json:"rkey"`
+	Value      xrpc.RawJSON   `json:"value"`
 }
 
 type repoApplyWritesDelete struct {
-	Collection NSID      `json:"collection"`
-	Rkey       RecordKey `json:"rkey"`
+	Collection xrpc.NSID      `json:"collection"`
+	Rkey       xrpc.RecordKey `json:"rkey"`
 }
 
 type repoDefsCommitMeta struct {
-	CID CID `json:"cid"`
-	Rev TID `json:"rev"`
+	CID xrpc.CID `json:"cid"`
+	Rev xrpc.TID `json:"rev"`
 }
 
 type repoApplyWritesCreateResult struct {
-	URI              AtURI  `json:"uri"`
-	CID              CID    `json:"cid"`
-	ValidationStatus string `json:"validationStatus,omitzero"`
+	URI              xrpc.AtURI `json:"uri"`
+	CID              xrpc.CID   `json:"cid"`
+	ValidationStatus string     `json:"validationStatus,omitzero"`
 }
 
 type repoApplyWritesUpdateResult struct {
-	URI              AtURI  `json:"uri"`
-	CID              CID    `json:"cid"`
-	ValidationStatus string `json:"validationStatus,omitzero"`
+	URI              xrpc.AtURI `json:"uri"`
+	CID              xrpc.CID   `json:"cid"`
+	ValidationStatus string     `json:"validationStatus,omitzero"`
 }
 
 type repoApplyWritesDeleteResult struct {
 }
 
 type repoListMissingBlobsRecordBlob struct {
-	CID       CID   `json:"cid"`
-	RecordUri AtURI `json:"recordUri"`
+	CID       xrpc.CID   `json:"cid"`
+	RecordUri xrpc.AtURI `json:"recordUri"`
 }
 
 type repoListRecordsRecord struct {
-	URI   AtURI   `json:"uri"`
-	CID   CID     `json:"cid"`
-	Value RawJSON `json:"value"`
+	URI   xrpc.AtURI   `json:"uri"`
+	CID   xrpc.CID     `json:"cid"`
+	Value xrpc.RawJSON `json:"value"`
 }
 
 type serverCreateAppPasswordAppPassword struct {
-	Name       string   `json:"name"`
-	Password   string   `json:"password"`
-	CreatedAt  Datetime `json:"createdAt"`
-	Privileged *bool    `json:"privileged,omitzero" nullable:"false"`
-	ExpiresAt  Datetime `json:"expiresAt,omitzero"`
+	Name       string        `json:"name"`
+	Password   string        `json:"password"`
+	CreatedAt  xrpc.Datetime `json:"createdAt"`
+	Privileged *bool         `json:"privileged,omitzero" nullable:"false"`
+	ExpiresAt  xrpc.Datetime `json:"expiresAt,omitzero"`
 }
 
 type serverCreateInviteCodesAccountCodes struct {
@@ -1649,8 +1651,8 @@ type serverCreateInviteCodesAccountCodes struct {
 }
 
 type serverDescribeServerLinks struct {
-	PrivacyPolicy  URI `json:"privacyPolicy,omitzero"`
-	TermsOfService URI `json:"termsOfService,omitzero"`
+	PrivacyPolicy  xrpc.URI `json:"privacyPolicy,omitzero"`
+	TermsOfService xrpc.URI `json:"termsOfService,omitzero"`
 }
 
 type serverDescribeServerContact struct {
@@ -1658,11 +1660,11 @@ type serverDescribeServerContact struct {
 }
 
 type serverListAppPasswordsAppPassword struct {
-	Name       string   `json:"name"`
-	CreatedAt  Datetime `json:"createdAt"`
-	Privileged *bool    `json:"privileged,omitzero" nullable:"false"`
-	ExpiresAt  Datetime `json:"expiresAt,omitzero"`
-	LastUsedAt Datetime `json:"lastUsedAt,omitzero"`
+	Name       string        `json:"name"`
+	CreatedAt  xrpc.Datetime `json:"createdAt"`
+	Privileged *bool         `json:"privileged,omitzero" nullable:"false"`
+	ExpiresAt  xrpc.Datetime `json:"expiresAt,omitzero"`
+	LastUsedAt xrpc.Datetime `json:"lastUsedAt,omitzero"`
 }
 
 type syncListHostsHost struct {
@@ -1673,15 +1675,15 @@ type syncListHostsHost struct {
 }
 
 type syncListReposRepo struct {
-	DID    DID    `json:"did"`
-	Head   CID    `json:"head"`
-	Rev    TID    `json:"rev"`
-	Active *bool  `json:"active,omitzero" nullable:"false"`
-	Status string `json:"status,omitzero"`
+	DID    xrpc.DID `json:"did"`
+	Head   xrpc.CID `json:"head"`
+	Rev    xrpc.TID `json:"rev"`
+	Active *bool    `json:"active,omitzero" nullable:"false"`
+	Status string   `json:"status,omitzero"`
 }
 
 type syncListReposByCollectionRepo struct {
-	DID DID `json:"did"`
+	DID xrpc.DID `json:"did"`
 }
 
 type tempCheckHandleAvailabilityResultAvailable struct {
@@ -1709,8 +1711,8 @@ type locusServerDefsRecordSum struct {
 }
 
 type locusAdminDefsAccountUsage struct {
-	DID            DID                      `json:"did" doc:"The account."`
-	Handle         Handle                   `json:"handle,omitzero" doc:"Its handle."`
+	DID            xrpc.DID                 `json:"did" doc:"The account."`
+	Handle         xrpc.Handle              `json:"handle,omitzero" doc:"Its handle."`
 	Files          locusServerDefsFileSum   `json:"files"`
 	Limit          *int64                   `json:"limit,omitzero" doc:"A limit of its own, in bytes, 0: none; absent: the server's default." minimum:"0" nullable:"false"`
 	Records        locusServerDefsRecordSum `json:"records"`
@@ -1719,16 +1721,16 @@ type locusAdminDefsAccountUsage struct {
 }
 
 type locusAdminDefsAuditEntry struct {
-	ID        string   `json:"id" doc:"Rises with time."`
-	At        Datetime `json:"at" doc:"When."`
-	Who       string   `json:"who" doc:"An operator's name, a moderation service's DID, cli: and a user, or an account's own DID."`
-	Role      string   `json:"role" doc:"The role it had then."`
-	Action    string   `json:"action" doc:"A method's NSID or a command."`
-	Subject   string   `json:"subject,omitzero" doc:"DID, at:// URI, or DID/CID of a blob."`
-	Detail    RawJSON  `json:"detail,omitzero" doc:"What the act was more exactly, without secrets."`
-	Address   string   `json:"address,omitzero" doc:"Where the request came from."`
-	RequestId string   `json:"requestId,omitzero" doc:"The request's, as the server's log has it."`
-	Outcome   string   `json:"outcome" doc:"done, or the name of the refusal."`
+	ID        string        `json:"id" doc:"Rises with time."`
+	At        xrpc.Datetime `json:"at" doc:"When."`
+	Who       string        `json:"who" doc:"An operator's name, a moderation service's DID, cli: and a user, or an account's own DID."`
+	Role      string        `json:"role" doc:"The role it had then."`
+	Action    string        `json:"action" doc:"A method's NSID or a command."`
+	Subject   string        `json:"subject,omitzero" doc:"DID, at:// URI, or DID/CID of a blob."`
+	Detail    xrpc.RawJSON  `json:"detail,omitzero" doc:"What the act was more exactly, without secrets."`
+	Address   string        `json:"address,omitzero" doc:"Where the request came from."`
+	RequestId string        `json:"requestId,omitzero" doc:"The request's, as the server's log has it."`
+	Outcome   string        `json:"outcome" doc:"done, or the name of the refusal."`
 }
 
 type locusServerDefsBackupCodes struct {
@@ -1741,13 +1743,13 @@ type adminDefsThreatSignature struct {
 }
 
 type serverDefsInviteCodeUse struct {
-	UsedBy DID      `json:"usedBy"`
-	UsedAt Datetime `json:"usedAt"`
+	UsedBy xrpc.DID      `json:"usedBy"`
+	UsedAt xrpc.Datetime `json:"usedAt"`
 }
 
 type tempCheckHandleAvailabilitySuggestion struct {
-	Handle Handle `json:"handle"`
-	Method string `json:"method"`
+	Handle xrpc.Handle `json:"handle"`
+	Method string      `json:"method"`
 }
 
 // adminGetSubjectStatusSubject is a union: at most one member is set.
@@ -1755,48 +1757,48 @@ type adminGetSubjectStatusSubject struct {
 	RepoRef       *adminDefsRepoRef     // com.atproto.admin.defs#repoRef
 	RepoStrongRef *repoStrongRef        // com.atproto.repo.strongRef
 	RepoBlobRef   *adminDefsRepoBlobRef // com.atproto.admin.defs#repoBlobRef
-	Other         RawJSON               // a variant that is not listed, $type included
+	Other         xrpc.RawJSON          // a variant that is not listed, $type included
 }
 
 func (v *adminGetSubjectStatusSubject) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	raw, name, err := readUnion(dec)
+	raw, name, err := xrpc.ReadUnion(dec)
 	if err != nil {
 		return err
 	}
 	switch name {
 	case "com.atproto.admin.defs#repoRef":
 		v.RepoRef = new(adminDefsRepoRef)
-		return unmarshalUnion(raw, v.RepoRef, dec)
+		return xrpc.UnmarshalUnion(raw, v.RepoRef, dec)
 	case "com.atproto.repo.strongRef":
 		v.RepoStrongRef = new(repoStrongRef)
-		return unmarshalUnion(raw, v.RepoStrongRef, dec)
+		return xrpc.UnmarshalUnion(raw, v.RepoStrongRef, dec)
 	case "com.atproto.admin.defs#repoBlobRef":
 		v.RepoBlobRef = new(adminDefsRepoBlobRef)
-		return unmarshalUnion(raw, v.RepoBlobRef, dec)
+		return xrpc.UnmarshalUnion(raw, v.RepoBlobRef, dec)
 	}
-	v.Other = RawJSON(raw.Clone())
+	v.Other = xrpc.RawJSON(raw.Clone())
 	return nil
 }
 
 func (v adminGetSubjectStatusSubject) MarshalJSONTo(enc *jsontext.Encoder) error {
 	switch {
 	case v.RepoRef != nil:
-		return marshalUnion(enc, "com.atproto.admin.defs#repoRef", v.RepoRef)
+		return xrpc.MarshalUnion(enc, "com.atproto.admin.defs#repoRef", v.RepoRef)
 	case v.RepoStrongRef != nil:
-		return marshalUnion(enc, "com.atproto.repo.strongRef", v.RepoStrongRef)
+		return xrpc.MarshalUnion(enc, "com.atproto.repo.strongRef", v.RepoStrongRef)
 	case v.RepoBlobRef != nil:
-		return marshalUnion(enc, "com.atproto.admin.defs#repoBlobRef", v.RepoBlobRef)
+		return xrpc.MarshalUnion(enc, "com.atproto.admin.defs#repoBlobRef", v.RepoBlobRef)
 	case v.Other != nil:
 		return enc.WriteValue(jsontext.Value(v.Other))
 	}
-	return errEmptyUnion
+	return xrpc.ErrEmptyUnion
 }
 
 func (adminGetSubjectStatusSubject) Schema(r huma.Registry) *huma.Schema {
-	return unionSchema(
-		unionVariant[adminDefsRepoRef](r, "com.atproto.admin.defs#repoRef"),
-		unionVariant[repoStrongRef](r, "com.atproto.repo.strongRef"),
-		unionVariant[adminDefsRepoBlobRef](r, "com.atproto.admin.defs#repoBlobRef"),
+	return xrpc.UnionSchema(
+		xrpc.UnionVariant[adminDefsRepoRef](r, "com.atproto.admin.defs#repoRef"),
+		xrpc.UnionVariant[repoStrongRef](r, "com.atproto.repo.strongRef"),
+		xrpc.UnionVariant[adminDefsRepoBlobRef](r, "com.atproto.admin.defs#repoBlobRef"),
 	)
 }
 
@@ -1805,48 +1807,48 @@ type adminUpdateSubjectStatusSubject struct {
 	RepoRef       *adminDefsRepoRef     // com.atproto.admin.defs#repoRef
 	RepoStrongRef *repoStrongRef        // com.atproto.repo.strongRef
 	RepoBlobRef   *adminDefsRepoBlobRef // com.atproto.admin.defs#repoBlobRef
-	Other         RawJSON               // a variant that is not listed, $type included
+	Other         xrpc.RawJSON          // a variant that is not listed, $type included
 }
 
 func (v *adminUpdateSubjectStatusSubject) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	raw, name, err := readUnion(dec)
+	raw, name, err := xrpc.ReadUnion(dec)
 	if err != nil {
 		return err
 	}
 	switch name {
 	case "com.atproto.admin.defs#repoRef":
 		v.RepoRef = new(adminDefsRepoRef)
-		return unmarshalUnion(raw, v.RepoRef, dec)
+		return xrpc.UnmarshalUnion(raw, v.RepoRef, dec)
 	case "com.atproto.repo.strongRef":
 		v.RepoStrongRef = new(repoStrongRef)
-		return unmarshalUnion(raw, v.RepoStrongRef, dec)
+		return xrpc.UnmarshalUnion(raw, v.RepoStrongRef, dec)
 	case "com.atproto.admin.defs#repoBlobRef":
 		v.RepoBlobRef = new(adminDefsRepoBlobRef)
-		return unmarshalUnion(raw, v.RepoBlobRef, dec)
+		return xrpc.UnmarshalUnion(raw, v.RepoBlobRef, dec)
 	}
-	v.Other = RawJSON(raw.Clone())
+	v.Other = xrpc.RawJSON(raw.Clone())
 	return nil
 }
 
 func (v adminUpdateSubjectStatusSubject) MarshalJSONTo(enc *jsontext.Encoder) error {
 	switch {
 	case v.RepoRef != nil:
-		return marshalUnion(enc, "com.atproto.admin.defs#repoRef", v.RepoRef)
+		return xrpc.MarshalUnion(enc, "com.atproto.admin.defs#repoRef", v.RepoRef)
 	case v.RepoStrongRef != nil:
-		return marshalUnion(enc, "com.atproto.repo.strongRef", v.RepoStrongRef)
+		return xrpc.MarshalUnion(enc, "com.atproto.repo.strongRef", v.RepoStrongRef)
 	case v.RepoBlobRef != nil:
-		return marshalUnion(enc, "com.atproto.admin.defs#repoBlobRef", v.RepoBlobRef)
+		return xrpc.MarshalUnion(enc, "com.atproto.admin.defs#repoBlobRef", v.RepoBlobRef)
 	case v.Other != nil:
 		return enc.WriteValue(jsontext.Value(v.Other))
 	}
-	return errEmptyUnion
+	return xrpc.ErrEmptyUnion
 }
 
 func (adminUpdateSubjectStatusSubject) Schema(r huma.Registry) *huma.Schema {
-	return unionSchema(
-		unionVariant[adminDefsRepoRef](r, "com.atproto.admin.defs#repoRef"),
-		unionVariant[repoStrongRef](r, "com.atproto.repo.strongRef"),
-		unionVariant[adminDefsRepoBlobRef](r, "com.atproto.admin.defs#repoBlobRef"),
+	return xrpc.UnionSchema(
+		xrpc.UnionVariant[adminDefsRepoRef](r, "com.atproto.admin.defs#repoRef"),
+		xrpc.UnionVariant[repoStrongRef](r, "com.atproto.repo.strongRef"),
+		xrpc.UnionVariant[adminDefsRepoBlobRef](r, "com.atproto.admin.defs#repoBlobRef"),
 	)
 }
 
@@ -1854,42 +1856,42 @@ func (adminUpdateSubjectStatusSubject) Schema(r huma.Registry) *huma.Schema {
 type moderationCreateReportSubject struct {
 	RepoRef       *adminDefsRepoRef // com.atproto.admin.defs#repoRef
 	RepoStrongRef *repoStrongRef    // com.atproto.repo.strongRef
-	Other         RawJSON           // a variant that is not listed, $type included
+	Other         xrpc.RawJSON      // a variant that is not listed, $type included
 }
 
 func (v *moderationCreateReportSubject) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	raw, name, err := readUnion(dec)
+	raw, name, err := xrpc.ReadUnion(dec)
 	if err != nil {
 		return err
 	}
 	switch name {
 	case "com.atproto.admin.defs#repoRef":
 		v.RepoRef = new(adminDefsRepoRef)
-		return unmarshalUnion(raw, v.RepoRef, dec)
+		return xrpc.UnmarshalUnion(raw, v.RepoRef, dec)
 	case "com.atproto.repo.strongRef":
 		v.RepoStrongRef = new(repoStrongRef)
-		return unmarshalUnion(raw, v.RepoStrongRef, dec)
+		return xrpc.UnmarshalUnion(raw, v.RepoStrongRef, dec)
 	}
-	v.Other = RawJSON(raw.Clone())
+	v.Other = xrpc.RawJSON(raw.Clone())
 	return nil
 }
 
 func (v moderationCreateReportSubject) MarshalJSONTo(enc *jsontext.Encoder) error {
 	switch {
 	case v.RepoRef != nil:
-		return marshalUnion(enc, "com.atproto.admin.defs#repoRef", v.RepoRef)
+		return xrpc.MarshalUnion(enc, "com.atproto.admin.defs#repoRef", v.RepoRef)
 	case v.RepoStrongRef != nil:
-		return marshalUnion(enc, "com.atproto.repo.strongRef", v.RepoStrongRef)
+		return xrpc.MarshalUnion(enc, "com.atproto.repo.strongRef", v.RepoStrongRef)
 	case v.Other != nil:
 		return enc.WriteValue(jsontext.Value(v.Other))
 	}
-	return errEmptyUnion
+	return xrpc.ErrEmptyUnion
 }
 
 func (moderationCreateReportSubject) Schema(r huma.Registry) *huma.Schema {
-	return unionSchema(
-		unionVariant[adminDefsRepoRef](r, "com.atproto.admin.defs#repoRef"),
-		unionVariant[repoStrongRef](r, "com.atproto.repo.strongRef"),
+	return xrpc.UnionSchema(
+		xrpc.UnionVariant[adminDefsRepoRef](r, "com.atproto.admin.defs#repoRef"),
+		xrpc.UnionVariant[repoStrongRef](r, "com.atproto.repo.strongRef"),
 	)
 }
 
@@ -1901,41 +1903,41 @@ type repoApplyWritesWrite struct {
 }
 
 func (v *repoApplyWritesWrite) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	raw, name, err := readUnion(dec)
+	raw, name, err := xrpc.ReadUnion(dec)
 	if err != nil {
 		return err
 	}
 	switch name {
 	case "com.atproto.repo.applyWrites#create":
 		v.Create = new(repoApplyWritesCreate)
-		return unmarshalUnion(raw, v.Create, dec)
+		return xrpc.UnmarshalUnion(raw, v.Create, dec)
 	case "com.atproto.repo.applyWrites#update":
 		v.Update = new(repoApplyWritesUpdate)
-		return unmarshalUnion(raw, v.Update, dec)
+		return xrpc.UnmarshalUnion(raw, v.Update, dec)
 	case "com.atproto.repo.applyWrites#delete":
 		v.Delete = new(repoApplyWritesDelete)
-		return unmarshalUnion(raw, v.Delete, dec)
+		return xrpc.UnmarshalUnion(raw, v.Delete, dec)
 	}
-	return unknownVariant(name)
+	return xrpc.UnknownVariant(name)
 }
 
 func (v repoApplyWritesWrite) MarshalJSONTo(enc *jsontext.Encoder) error {
 	switch {
 	case v.Create != nil:
-		return marshalUnion(enc, "com.atproto.repo.applyWrites#create", v.Create)
+		return xrpc.MarshalUnion(enc, "com.atproto.repo.applyWrites#create", v.Create)
 	case v.Update != nil:
-		return marshalUnion(enc, "com.atproto.repo.applyWrites#update", v.Update)
+		return xrpc.MarshalUnion(enc, "com.atproto.repo.applyWrites#update", v.Update)
 	case v.Delete != nil:
-		return marshalUnion(enc, "com.atproto.repo.applyWrites#delete", v.Delete)
+		return xrpc.MarshalUnion(enc, "com.atproto.repo.applyWrites#delete", v.Delete)
 	}
-	return errEmptyUnion
+	return xrpc.ErrEmptyUnion
 }
 
 func (repoApplyWritesWrite) Schema(r huma.Registry) *huma.Schema {
-	return unionSchema(
-		unionVariant[repoApplyWritesCreate](r, "com.atproto.repo.applyWrites#create"),
-		unionVariant[repoApplyWritesUpdate](r, "com.atproto.repo.applyWrites#update"),
-		unionVariant[repoApplyWritesDelete](r, "com.atproto.repo.applyWrites#delete"),
+	return xrpc.UnionSchema(
+		xrpc.UnionVariant[repoApplyWritesCreate](r, "com.atproto.repo.applyWrites#create"),
+		xrpc.UnionVariant[repoApplyWritesUpdate](r, "com.atproto.repo.applyWrites#update"),
+		xrpc.UnionVariant[repoApplyWritesDelete](r, "com.atproto.repo.applyWrites#delete"),
 	)
 }
 
@@ -1947,41 +1949,41 @@ type repoApplyWritesResult struct {
 }
 
 func (v *repoApplyWritesResult) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	raw, name, err := readUnion(dec)
+	raw, name, err := xrpc.ReadUnion(dec)
 	if err != nil {
 		return err
 	}
 	switch name {
 	case "com.atproto.repo.applyWrites#createResult":
 		v.CreateResult = new(repoApplyWritesCreateResult)
-		return unmarshalUnion(raw, v.CreateResult, dec)
+		return xrpc.UnmarshalUnion(raw, v.CreateResult, dec)
 	case "com.atproto.repo.applyWrites#updateResult":
 		v.UpdateResult = new(repoApplyWritesUpdateResult)
-		return unmarshalUnion(raw, v.UpdateResult, dec)
+		return xrpc.UnmarshalUnion(raw, v.UpdateResult, dec)
 	case "com.atproto.repo.applyWrites#deleteResult":
 		v.DeleteResult = new(repoApplyWritesDeleteResult)
-		return unmarshalUnion(raw, v.DeleteResult, dec)
+		return xrpc.UnmarshalUnion(raw, v.DeleteResult, dec)
 	}
-	return unknownVariant(name)
+	return xrpc.UnknownVariant(name)
 }
 
 func (v repoApplyWritesResult) MarshalJSONTo(enc *jsontext.Encoder) error {
 	switch {
 	case v.CreateResult != nil:
-		return marshalUnion(enc, "com.atproto.repo.applyWrites#createResult", v.CreateResult)
+		return xrpc.MarshalUnion(enc, "com.atproto.repo.applyWrites#createResult", v.CreateResult)
 	case v.UpdateResult != nil:
-		return marshalUnion(enc, "com.atproto.repo.applyWrites#updateResult", v.UpdateResult)
+		return xrpc.MarshalUnion(enc, "com.atproto.repo.applyWrites#updateResult", v.UpdateResult)
 	case v.DeleteResult != nil:
-		return marshalUnion(enc, "com.atproto.repo.applyWrites#deleteResult", v.DeleteResult)
+		return xrpc.MarshalUnion(enc, "com.atproto.repo.applyWrites#deleteResult", v.DeleteResult)
 	}
-	return errEmptyUnion
+	return xrpc.ErrEmptyUnion
 }
 
 func (repoApplyWritesResult) Schema(r huma.Registry) *huma.Schema {
-	return unionSchema(
-		unionVariant[repoApplyWritesCreateResult](r, "com.atproto.repo.applyWrites#createResult"),
-		unionVariant[repoApplyWritesUpdateResult](r, "com.atproto.repo.applyWrites#updateResult"),
-		unionVariant[repoApplyWritesDeleteResult](r, "com.atproto.repo.applyWrites#deleteResult"),
+	return xrpc.UnionSchema(
+		xrpc.UnionVariant[repoApplyWritesCreateResult](r, "com.atproto.repo.applyWrites#createResult"),
+		xrpc.UnionVariant[repoApplyWritesUpdateResult](r, "com.atproto.repo.applyWrites#updateResult"),
+		xrpc.UnionVariant[repoApplyWritesDeleteResult](r, "com.atproto.repo.applyWrites#deleteResult"),
 	)
 }
 
@@ -1989,41 +1991,41 @@ func (repoApplyWritesResult) Schema(r huma.Registry) *huma.Schema {
 type tempCheckHandleAvailabilityResult struct {
 	ResultAvailable   *tempCheckHandleAvailabilityResultAvailable   // com.atproto.temp.checkHandleAvailability#resultAvailable
 	ResultUnavailable *tempCheckHandleAvailabilityResultUnavailable // com.atproto.temp.checkHandleAvailability#resultUnavailable
-	Other             RawJSON                                       // a variant that is not listed, $type included
+	Other             xrpc.RawJSON                                  // a variant that is not listed, $type included
 }
 
 func (v *tempCheckHandleAvailabilityResult) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	raw, name, err := readUnion(dec)
+	raw, name, err := xrpc.ReadUnion(dec)
 	if err != nil {
 		return err
 	}
 	switch name {
 	case "com.atproto.temp.checkHandleAvailability#resultAvailable":
 		v.ResultAvailable = new(tempCheckHandleAvailabilityResultAvailable)
-		return unmarshalUnion(raw, v.ResultAvailable, dec)
+		return xrpc.UnmarshalUnion(raw, v.ResultAvailable, dec)
 	case "com.atproto.temp.checkHandleAvailability#resultUnavailable":
 		v.ResultUnavailable = new(tempCheckHandleAvailabilityResultUnavailable)
-		return unmarshalUnion(raw, v.ResultUnavailable, dec)
+		return xrpc.UnmarshalUnion(raw, v.ResultUnavailable, dec)
 	}
-	v.Other = RawJSON(raw.Clone())
+	v.Other = xrpc.RawJSON(raw.Clone())
 	return nil
 }
 
 func (v tempCheckHandleAvailabilityResult) MarshalJSONTo(enc *jsontext.Encoder) error {
 	switch {
 	case v.ResultAvailable != nil:
-		return marshalUnion(enc, "com.atproto.temp.checkHandleAvailability#resultAvailable", v.ResultAvailable)
+		return xrpc.MarshalUnion(enc, "com.atproto.temp.checkHandleAvailability#resultAvailable", v.ResultAvailable)
 	case v.ResultUnavailable != nil:
-		return marshalUnion(enc, "com.atproto.temp.checkHandleAvailability#resultUnavailable", v.ResultUnavailable)
+		return xrpc.MarshalUnion(enc, "com.atproto.temp.checkHandleAvailability#resultUnavailable", v.ResultUnavailable)
 	case v.Other != nil:
 		return enc.WriteValue(jsontext.Value(v.Other))
 	}
-	return errEmptyUnion
+	return xrpc.ErrEmptyUnion
 }
 
 func (tempCheckHandleAvailabilityResult) Schema(r huma.Registry) *huma.Schema {
-	return unionSchema(
-		unionVariant[tempCheckHandleAvailabilityResultAvailable](r, "com.atproto.temp.checkHandleAvailability#resultAvailable"),
-		unionVariant[tempCheckHandleAvailabilityResultUnavailable](r, "com.atproto.temp.checkHandleAvailability#resultUnavailable"),
+	return xrpc.UnionSchema(
+		xrpc.UnionVariant[tempCheckHandleAvailabilityResultAvailable](r, "com.atproto.temp.checkHandleAvailability#resultAvailable"),
+		xrpc.UnionVariant[tempCheckHandleAvailabilityResultUnavailable](r, "com.atproto.temp.checkHandleAvailability#resultUnavailable"),
 	)
 }

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/auroralocus/locus/internal/xrpc"
 )
 
 // TestLimits calls each limited method until it is refused, and once more in the next window.
@@ -153,7 +155,7 @@ func TestAddressKey(t *testing.T) {
 	for in, want := range map[string]string{
 		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::9%eth0": "2001:db8:1:2::/64", "203.0.113.1": "203.0.113.1",
 	} {
-		if got := addressKey(netip.MustParseAddr(in)); got != want {
+		if got := xrpc.AddressKey(netip.MustParseAddr(in)); got != want {
 			t.Errorf("%s is counted as %s, want %s", in, got, want)
 		}
 	}

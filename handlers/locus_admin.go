@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/syntax"
@@ -14,28 +16,28 @@ type locusAdminMethods struct {
 	adminMethods
 }
 
-func (m locusAdminMethods) register(g *group) {
-	operator(g, query("org.auroralocus.admin.queryAuditLog").answers(2*rowsAnswer), auth.RoleAdmin, m.queryAuditLog)
-	operator(g, query("org.auroralocus.admin.exportAuditLog").answers(2*rowsAnswer), auth.RoleAdmin, m.exportAuditLog)
-	operator(g, query("org.auroralocus.admin.getUsage"), auth.RoleSupport, m.getUsage)
-	operator(g, query("org.auroralocus.admin.listUsage").answers(rowsAnswer/4), auth.RoleSupport, m.listUsage)
-	operator(g, procedure("org.auroralocus.admin.setBlobLimit"), auth.RoleAdmin, m.setBlobLimit)
-	operator(g, procedure("org.auroralocus.admin.setRecordLimits"), auth.RoleAdmin, m.setRecordLimits)
+func (m locusAdminMethods) register(g *xrpc.Group) {
+	xrpc.Operator(g, xrpc.Query("org.auroralocus.admin.queryAuditLog").Answers(2*rowsAnswer), auth.RoleAdmin, m.queryAuditLog)
+	xrpc.Operator(g, xrpc.Query("org.auroralocus.admin.exportAuditLog").Answers(2*rowsAnswer), auth.RoleAdmin, m.exportAuditLog)
+	xrpc.Operator(g, xrpc.Query("org.auroralocus.admin.getUsage"), auth.RoleSupport, m.getUsage)
+	xrpc.Operator(g, xrpc.Query("org.auroralocus.admin.listUsage").Answers(rowsAnswer/4), auth.RoleSupport, m.listUsage)
+	xrpc.Operator(g, xrpc.Procedure("org.auroralocus.admin.setBlobLimit"), auth.RoleAdmin, m.setBlobLimit)
+	xrpc.Operator(g, xrpc.Procedure("org.auroralocus.admin.setRecordLimits"), auth.RoleAdmin, m.setRecordLimits)
 }
 
 func roleName(n int16) string { return auth.Role(n).String() }
 
 // auditFilter reads what both methods of the log select by.
-func auditFilter(actor, action, subject string, since, until Datetime) (audit.Filter, error) {
+func auditFilter(actor, action, subject string, since, until xrpc.Datetime) (audit.Filter, error) {
 	f := audit.Filter{Who: actor, Action: action, Subject: subject}
 	for name, text := range map[string]string{"actor": actor, "action": action, "subject": subject} {
 		if !audit.Searchable(text) {
-			return f, invalid("%s must be text without zero bytes", name)
+			return f, xrpc.Invalid("%s must be text without zero bytes", name)
 		}
 	}
 	for _, one := range []struct {
 		name string
-		text Datetime
+		text xrpc.Datetime
 		at   *time.Time
 	}{{"since", since, &f.Since}, {"until", until, &f.Until}} {
 		if one.text == "" {
@@ -43,7 +45,7 @@ func auditFilter(actor, action, subject string, since, until Datetime) (audit.Fi
 		}
 		at, ok := syntax.ParseDatetime(string(one.text))
 		if !ok {
-			return f, invalid("%s must be a datetime", one.name)
+			return f, xrpc.Invalid("%s must be a datetime", one.name)
 		}
 		*one.at = at
 	}
@@ -52,7 +54,7 @@ func auditFilter(actor, action, subject string, since, until Datetime) (audit.Fi
 
 func auditView(e audit.Entry) locusAdminDefsAuditEntry {
 	return locusAdminDefsAuditEntry{
-		ID: e.ID, At: datetime(e.At), Who: e.Who, Role: e.Role, Action: e.Action, Subject: e.Subject, Detail: RawJSON(json.RawMessage(e.Detail)),
+		ID: e.ID, At: datetime(e.At), Who: e.Who, Role: e.Role, Action: e.Action, Subject: e.Subject, Detail: xrpc.RawJSON(json.RawMessage(e.Detail)),
 		Address: e.Address, RequestId: e.RequestID, Outcome: e.Outcome,
 	}
 }

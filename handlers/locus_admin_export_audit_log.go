@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/go-json-experiment/json"
 
 	"github.com/auroralocus/locus/internal/audit"
@@ -18,7 +20,7 @@ const exportPage = 500
 // exportAuditLog streams the audit log, oldest first, up to the moment of the call: a log that grows while it is read
 // still has an end.
 // spec: lexicon org.auroralocus.admin.exportAuditLog
-func (m locusAdminMethods) exportAuditLog(ctx context.Context, c operatorCaller, in *locusAdminExportAuditLogInput) (*locusAdminExportAuditLogOutput, error) {
+func (m locusAdminMethods) exportAuditLog(ctx context.Context, c xrpc.OperatorCaller, in *locusAdminExportAuditLogInput) (*locusAdminExportAuditLogOutput, error) {
 	f, err := auditFilter(in.Actor, in.Action, in.Subject, in.Since, in.Until)
 	if err != nil {
 		return nil, err
@@ -46,7 +48,7 @@ func (m locusAdminMethods) exportAuditLog(ctx context.Context, c operatorCaller,
 	}
 	name := c.Tenant.Hostname + "-audit-" + m.now().UTC().Format("20060102")
 	if in.Format == "csv" {
-		return stream("text/csv; charset=utf-8", attachment(name+".csv"), func(w io.Writer) error {
+		return xrpc.Stream("text/csv; charset=utf-8", attachment(name+".csv"), func(w io.Writer) error {
 			out := csv.NewWriter(w)
 			if err := out.Write([]string{"id", "at", "who", "role", "action", "subject", "detail", "address", "requestId", "outcome"}); err != nil {
 				return err
@@ -65,7 +67,7 @@ func (m locusAdminMethods) exportAuditLog(ctx context.Context, c operatorCaller,
 			return out.Error()
 		}), nil
 	}
-	return stream("application/jsonl; charset=utf-8", attachment(name+".jsonl"), func(w io.Writer) error {
+	return xrpc.Stream("application/jsonl; charset=utf-8", attachment(name+".jsonl"), func(w io.Writer) error {
 		return each(func(e audit.Entry) error {
 			line, err := json.Marshal(auditView(e))
 			if err != nil {

@@ -1,10 +1,14 @@
 package handlers
 
-import "context"
+import (
+	"context"
+
+	"github.com/auroralocus/locus/internal/xrpc"
+)
 
 // getUsage tells what the tenant holds. Files are exact by their counters; records are counted, which reads an index.
 // spec: lexicon org.auroralocus.admin.getUsage
-func (m locusAdminMethods) getUsage(ctx context.Context, c operatorCaller, _ *locusAdminGetUsageInput) (*locusAdminGetUsageOutput, error) {
+func (m locusAdminMethods) getUsage(ctx context.Context, c xrpc.OperatorCaller, _ *locusAdminGetUsageInput) (*locusAdminGetUsageOutput, error) {
 	u, err := m.db.Tenant(c.Tenant.Schema).Q().GetTenantUsage(ctx, m.now())
 	if err != nil {
 		return nil, err

@@ -6,12 +6,14 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/db/tenantdb"
 )
 
 // listUsage gives a page of accounts with what their files take.
 // spec: lexicon org.auroralocus.admin.listUsage
-func (m locusAdminMethods) listUsage(ctx context.Context, c operatorCaller, in *locusAdminListUsageInput) (*locusAdminListUsageOutput, error) {
+func (m locusAdminMethods) listUsage(ctx context.Context, c xrpc.OperatorCaller, in *locusAdminListUsageInput) (*locusAdminListUsageOutput, error) {
 	bytes, after, err := usageCursor(in.Cursor, in.Sort == "bytes")
 	if err != nil {
 		return nil, err
@@ -38,7 +40,7 @@ func (m locusAdminMethods) listUsage(ctx context.Context, c operatorCaller, in *
 			handle = *r.Handle
 		}
 		out.Body.Accounts[i] = locusAdminDefsAccountUsage{
-			DID: DID(r.DID), Handle: shownHandle(handle), Files: locusServerDefsFileSum{Count: r.Blobs, Bytes: r.Bytes}, Limit: r.MaxBytes,
+			DID: xrpc.DID(r.DID), Handle: shownHandle(handle), Files: locusServerDefsFileSum{Count: r.Blobs, Bytes: r.Bytes}, Limit: r.MaxBytes,
 			Records: locusServerDefsRecordSum{Count: r.Records, Bytes: r.RecordBytes}, MaxRecords: r.MaxRecords, MaxRecordBytes: r.MaxRecordBytes,
 		}
 	}
@@ -62,12 +64,12 @@ func usageCursor(cursor string, withBytes bool) (bytes, after int64, err error) 
 	if withBytes {
 		size, aid, ok := strings.Cut(cursor, ".")
 		if bytes, err = strconv.ParseInt(size, 10, 64); !ok || err != nil || bytes < 0 {
-			return 0, 0, invalid("Malformed cursor")
+			return 0, 0, xrpc.Invalid("Malformed cursor")
 		}
 		rest = aid
 	}
 	if after, err = strconv.ParseInt(rest, 10, 64); err != nil || after < 0 {
-		return 0, 0, invalid("Malformed cursor")
+		return 0, 0, xrpc.Invalid("Malformed cursor")
 	}
 	return bytes, after, nil
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
@@ -204,7 +206,7 @@ func TestEveryActIsLogged(t *testing.T) {
 		}
 	}
 	for nsid := range acts {
-		if op := h.server.ops[nsid]; op == nil || op.class != "operator" || op.kind != procedureKind {
+		if op := h.server.Operations[nsid]; op == nil || op.Class != "operator" || op.Kind != xrpc.ProcedureKind {
 			t.Errorf("%s is no act of operators", nsid)
 		}
 	}

@@ -3,6 +3,8 @@ package handlers
 import (
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
@@ -15,14 +17,14 @@ type locusServerMethods struct {
 	now  func() time.Time
 }
 
-func (m locusServerMethods) register(g *group) {
+func (m locusServerMethods) register(g *xrpc.Group) {
 	const own = auth.Full | auth.NoTakedown
-	account(g, query("org.auroralocus.server.getSecondFactor").takes(own), noOAuth, m.getSecondFactor)
-	account(g, procedure("org.auroralocus.server.beginAuthenticator").takes(own).noting("main password and code"), noOAuth, m.beginAuthenticator)
-	account(g, procedure("org.auroralocus.server.confirmAuthenticator").takes(own).noting("code of the new app"), noOAuth, m.confirmAuthenticator)
-	account(g, procedure("org.auroralocus.server.disableAuthenticator").takes(own).noting("main password and code"), noOAuth, m.disableAuthenticator)
-	account(g, procedure("org.auroralocus.server.createBackupCodes").takes(own).noting("main password and code"), noOAuth, m.createBackupCodes)
-	account(g, procedure("org.auroralocus.server.confirmSession").takes(own).noting("main password and code"), noOAuth, m.confirmSession)
-	account(g, procedure("org.auroralocus.server.setEmailFactor").takes(own).noting("main password and code"), noOAuth, m.setEmailFactor)
-	account(g, query("org.auroralocus.server.getUsage").takes(auth.Std), anyOAuth, m.getUsage)
+	xrpc.Account(g, xrpc.Query("org.auroralocus.server.getSecondFactor").Takes(own), noOAuth, m.getSecondFactor)
+	xrpc.Account(g, xrpc.Procedure("org.auroralocus.server.beginAuthenticator").Takes(own).Noting("main password and code"), noOAuth, m.beginAuthenticator)
+	xrpc.Account(g, xrpc.Procedure("org.auroralocus.server.confirmAuthenticator").Takes(own).Noting("code of the new app"), noOAuth, m.confirmAuthenticator)
+	xrpc.Account(g, xrpc.Procedure("org.auroralocus.server.disableAuthenticator").Takes(own).Noting("main password and code"), noOAuth, m.disableAuthenticator)
+	xrpc.Account(g, xrpc.Procedure("org.auroralocus.server.createBackupCodes").Takes(own).Noting("main password and code"), noOAuth, m.createBackupCodes)
+	xrpc.Account(g, xrpc.Procedure("org.auroralocus.server.confirmSession").Takes(own).Noting("main password and code"), noOAuth, m.confirmSession)
+	xrpc.Account(g, xrpc.Procedure("org.auroralocus.server.setEmailFactor").Takes(own).Noting("main password and code"), noOAuth, m.setEmailFactor)
+	xrpc.Account(g, xrpc.Query("org.auroralocus.server.getUsage").Takes(auth.Std), anyOAuth, m.getUsage)
 }

@@ -4,20 +4,22 @@ import (
 	"context"
 	"errors"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 )
 
 // getSecondFactor tells which second factors the account asks for at sign-in.
 // spec: lexicon org.auroralocus.server.getSecondFactor
-func (m locusServerMethods) getSecondFactor(ctx context.Context, c accountCaller, _ *locusServerGetSecondFactorInput) (*locusServerGetSecondFactorOutput, error) {
+func (m locusServerMethods) getSecondFactor(ctx context.Context, c xrpc.AccountCaller, _ *locusServerGetSecondFactorInput) (*locusServerGetSecondFactorOutput, error) {
 	q := m.db.Tenant(c.Tenant.Schema).Q()
-	a, err := accounts.ByDID(ctx, q, c.DID)
-	var factors accounts.Factors
+	a, err := account.ByDID(ctx, q, c.DID)
+	var factors account.Factors
 	if err == nil {
-		factors, err = accounts.SecondFactors(ctx, q, a.AID)
+		factors, err = account.SecondFactors(ctx, q, a.AID)
 	}
-	if errors.Is(err, accounts.ErrNotFound) {
+	if errors.Is(err, account.ErrNotFound) {
 		return nil, auth.ErrAccountNotFound // deleted a moment ago
 	}
 	if err != nil {

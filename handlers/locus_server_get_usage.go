@@ -3,13 +3,15 @@ package handlers
 import (
 	"context"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // getUsage tells what the account's files and records take, and what they may.
 // spec: lexicon org.auroralocus.server.getUsage
-func (m locusServerMethods) getUsage(ctx context.Context, c accountCaller, _ *locusServerGetUsageInput) (*locusServerGetUsageOutput, error) {
+func (m locusServerMethods) getUsage(ctx context.Context, c xrpc.AccountCaller, _ *locusServerGetUsageInput) (*locusServerGetUsageOutput, error) {
 	u, err := m.db.Tenant(c.Tenant.Schema).Q().GetAccountUsage(ctx, c.AID)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 
 	"github.com/did-method-plc/go-didplc"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
@@ -54,11 +54,11 @@ func TestTakedownOfBlob(t *testing.T) {
 func (h *house) signerOf(u *user) *keyring.Signer {
 	h.t.Helper()
 	tn := u.tenant()
-	a, err := accounts.ByDID(h.t.Context(), h.db.Tenant(tn.Schema).Q(), u.did)
+	a, err := account.ByDID(h.t.Context(), h.db.Tenant(tn.Schema).Q(), u.did)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	key, err := accounts.Signer(h.t.Context(), h.db.Tenant(tn.Schema).Q(), h.keys, tn.Schema, a.AID)
+	key, err := account.Signer(h.t.Context(), h.db.Tenant(tn.Schema).Q(), h.keys, tn.Schema, a.AID)
 	if err != nil {
 		h.t.Fatal(err)
 	}

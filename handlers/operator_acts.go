@@ -4,14 +4,16 @@ import (
 	"context"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/audit"
 )
 
 // by is the operator as acts know it.
-func by(c operatorCaller) act.Operator {
-	return act.Operator{Operator: c.Operator, Address: c.Addr().String(), RequestID: c.requestID(), Token: c.Token}
+func by(c xrpc.OperatorCaller) act.Operator {
+	return act.Operator{Operator: c.Operator, Address: c.Addr().String(), RequestID: c.RequestID(), Token: c.Token}
 }
 
 // named is an input that names whom or what an operator's method is about: the log says it of refused acts, too, as it
@@ -58,7 +60,7 @@ type refusedActs struct {
 	now func() time.Time
 }
 
-func (m refusedActs) insert(ctx context.Context, c operatorCaller, method string, in any, answer *Error) error {
+func (m refusedActs) insert(ctx context.Context, c xrpc.OperatorCaller, method string, in any, answer *xrpc.Error) error {
 	subject := ""
 	if n, ok := in.(named); ok {
 		subject = n.subject()

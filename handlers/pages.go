@@ -3,14 +3,16 @@ package handlers
 import (
 	"net/http"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/openapi"
 )
 
 // pages are the routes outside /xrpc/.
-func pages(g *group) {
+func pages(g *xrpc.Group) {
 	fixedPage(g, "/{$}", "text/plain; charset=utf-8", func() []byte { return []byte(banner) })
 	fixedPage(g, "/robots.txt", "text/plain; charset=utf-8", func() []byte { return []byte(robots) })
-	fixedPage(g, "/openapi.json", "application/json", g.document)
+	fixedPage(g, "/openapi.json", "application/json", g.JSON)
 	fixedPage(g, "/openapi.yaml", "application/yaml", openapi.YAML)
 	fixedPage(g, "/docs", "text/html; charset=utf-8", openapi.Page)
 }
@@ -32,8 +34,8 @@ Allow: /
 `
 
 // fixedPage serves bytes that never change.
-func fixedPage(g *group, pattern, contentType string, content func() []byte) {
-	page(g, "GET "+pattern, func(_ visitor, w http.ResponseWriter, _ *http.Request) error {
+func fixedPage(g *xrpc.Group, pattern, contentType string, content func() []byte) {
+	xrpc.Page(g, "GET "+pattern, func(_ xrpc.Visitor, w http.ResponseWriter, _ *http.Request) error {
 		h := w.Header()
 		h.Set("Content-Type", contentType)
 		h.Set("X-Content-Type-Options", "nosniff")

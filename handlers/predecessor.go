@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/repo/dagcbor"
@@ -17,13 +19,13 @@ import (
 type predecessor struct {
 	m   repoMethods
 	ctx context.Context
-	c   accountCaller
+	c   xrpc.AccountCaller
 
 	read  bool
 	block []byte // nil: there is none
 }
 
-func (m repoMethods) predecessor(ctx context.Context, c accountCaller) *predecessor {
+func (m repoMethods) predecessor(ctx context.Context, c xrpc.AccountCaller) *predecessor {
 	return &predecessor{m: m, ctx: ctx, c: c}
 }
 

@@ -3,6 +3,8 @@ package handlers
 import (
 	"strings"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -40,7 +42,7 @@ func lowerSet(names ...string) map[string]bool {
 // isProtected says whether a method is never called elsewhere. Our own methods are about this server only.
 func isProtected(nsid string) bool {
 	n := strings.ToLower(nsid)
-	return protectedMethods[n] || strings.HasPrefix(n, ownNamespace)
+	return protectedMethods[n] || strings.HasPrefix(n, xrpc.OwnNamespace)
 }
 
 // needsMain says whether a method gives power over others: no app password makes a token for it, whatever else it may. An

@@ -11,11 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
 	"github.com/did-method-plc/go-didplc"
 
 	"github.com/auroralocus/locus/db/tenantdb"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/repo/dagcbor"
@@ -159,7 +161,7 @@ func TestErrorsOfRepositories(t *testing.T) {
 	// The account goes while its calls are on their way: the gate still knows it.
 	aid := h.aid(h.a, u.did)
 	err := h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
-		_, err := accounts.Delete(t.Context(), q, h.clock.Now(), aid)
+		_, err := account.Delete(t.Context(), q, h.clock.Now(), aid)
 		return err
 	})
 	if err != nil {
@@ -216,22 +218,22 @@ func TestBodyLimitOfEveryMethod(t *testing.T) {
 	h.set(hostA, "blob_upload_limit", fmt.Sprint(setting), "max_repo_import_size", fmt.Sprint(setting))
 	n := 0
 	for _, nsid := range h.sorted() {
-		op := h.server.ops[nsid]
-		size := op.limit
-		if op.limitOf != nil {
+		op := h.server.Operations[nsid]
+		size := op.Limit
+		if op.LimitOf != nil {
 			size = setting
 		}
 		if size == 0 {
 			continue
 		}
 		n++
-		kind := "Content-Type: " + strings.Replace(op.input, "*/*", "image/png", 1)
+		kind := "Content-Type: " + strings.Replace(op.Input, "*/*", "image/png", 1)
 		var body any = endless(size + 1)
-		if op.input != "application/json" {
+		if op.Input != "application/json" {
 			body = make([]byte, size+1) // said beforehand: what it holds may be refused sooner
 		}
 		r := h.raw("POST", hostA, "/xrpc/"+nsid, body, kind, h.credentials(nsid, u))
-		r.fails(413, op.tooLarge(), "request entity too large")
+		r.fails(413, op.TooLarge(), "request entity too large")
 	}
 	t.Logf("%d methods", n)
 }
@@ -244,15 +246,15 @@ func TestLimitOfEveryMethod(t *testing.T) {
 	h.set(hostA, "rate_limits", "on", "rate_limit_percent", "1")
 	calls := 0
 	for _, nsid := range h.sorted() {
-		op := h.server.ops[nsid]
-		if op.limits.String() == "-" {
+		op := h.server.Operations[nsid]
+		if op.Limits.String() == "-" {
 			continue
 		}
 		calls++
 		from := fmt.Sprintf("X-Forwarded-For: 203.0.113.%d", calls)
-		most := 2 + op.limits.buckets[0].Points/100
+		most := 2 + op.Limits.Buckets[0].Points/100
 		for i := range most {
-			if strings.HasSuffix(op.limits.String(), "per account") { // or the address's own limit would be the one
+			if strings.HasSuffix(op.Limits.String(), "per account") { // or the address's own limit would be the one
 				calls++
 				from = fmt.Sprintf("X-Forwarded-For: 198.51.%d.%d", calls/250, calls%250)
 			}
@@ -272,13 +274,13 @@ func TestLimitOfEveryMethod(t *testing.T) {
 func (h *house) limited(nsid string, u *user, from string) reply {
 	h.t.Helper()
 	auth := h.credentials(nsid, u)
-	op := h.server.ops[nsid]
+	op := h.server.Operations[nsid]
 	switch {
-	case op.kind == queryKind:
+	case op.Kind == xrpc.QueryKind:
 		return h.raw("GET", hostA, "/xrpc/"+nsid+h.goodQuery(nsid), nil, auth, from)
-	case op.input == "":
+	case op.Input == "":
 		return h.raw("POST", hostA, "/xrpc/"+nsid, nil, auth, from)
-	case op.input != "application/json":
+	case op.Input != "application/json":
 		return h.raw("POST", hostA, "/xrpc/"+nsid, onePixel, auth, from, "Content-Type: image/png")
 	}
 	in := h.goodBody(nsid)

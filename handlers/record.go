@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/ipfs/go-cid"
 
 	"github.com/auroralocus/locus/internal/lexicon"
@@ -24,10 +26,10 @@ type preparedRecord struct {
 // prepare checks a record's key and value and makes its block. What holds for every record (data model, $type, key
 // syntax) is checked whatever validate says; the lexicon only unless it is false, and must be known when it is true.
 // old is the record that this one may replace, nil of one that is made; what it says already may be said again.
-func (m repoMethods) prepare(t *tenant.Tenant, collection NSID, rkey RecordKey, text RawJSON, validate *bool, old *predecessor) (preparedRecord, error) {
+func (m repoMethods) prepare(t *tenant.Tenant, collection xrpc.NSID, rkey xrpc.RecordKey, text xrpc.RawJSON, validate *bool, old *predecessor) (preparedRecord, error) {
 	p := preparedRecord{path: string(collection) + "/" + string(rkey)}
 	if _, _, err := repo.ParsePath(p.path); err != nil {
-		return p, invalid("Invalid record key or collection")
+		return p, xrpc.Invalid("Invalid record key or collection")
 	}
 	block, err := dagcbor.FromJSON(text, dagcbor.Limits{Type: string(collection)})
 	if err != nil && old != nil {
@@ -36,11 +38,11 @@ func (m repoMethods) prepare(t *tenant.Tenant, collection NSID, rkey RecordKey, 
 	var mismatch *dagcbor.TypeError
 	switch {
 	case errors.As(err, &mismatch):
-		return p, invalid("Invalid $type: expected %s, got %s", mismatch.Want, mismatch.Got)
+		return p, xrpc.Invalid("Invalid $type: expected %s, got %s", mismatch.Want, mismatch.Got)
 	case errors.Is(err, dagcbor.ErrLegacyBlob):
-		return p, invalid("Legacy blobs are not allowed")
+		return p, xrpc.Invalid("Legacy blobs are not allowed")
 	case errors.As(err, new(*dagcbor.Error)):
-		return p, invalid("Invalid record: %s", plain(err, nil))
+		return p, xrpc.Invalid("Invalid record: %s", xrpc.Plain(err, nil))
 	case err != nil:
 		return p, err
 	}
@@ -76,14 +78,14 @@ func validateRule(t *tenant.Tenant, validate *bool) string {
 }
 
 // swapOption reads swapCommit, beside the tenant's quotas.
-func swapOption(t *tenant.Tenant, c CID) (repodb.Options, error) {
+func swapOption(t *tenant.Tenant, c xrpc.CID) (repodb.Options, error) {
 	opts := repodb.Options{Quota: recordQuota(t)}
 	if c == "" {
 		return opts, nil
 	}
 	want, err := cid.Decode(string(c))
 	if err != nil {
-		return opts, invalid("swapCommit is not a CID")
+		return opts, xrpc.Invalid("swapCommit is not a CID")
 	}
 	opts.SwapCommit = &want
 	return opts, nil
@@ -99,16 +101,16 @@ func recordQuota(t *tenant.Tenant) repodb.Quota {
 }
 
 // invalidSwap is the answer to a swapRecord or swapCommit that does not hold.
-func invalidSwap(current cid.Cid) *Error {
+func invalidSwap(current cid.Cid) *xrpc.Error {
 	at := "null"
 	if current.Defined() {
 		at = current.String()
 	}
-	return refuse(http.StatusBadRequest, "InvalidSwap", "Record was at %s", at)
+	return xrpc.Refuse(http.StatusBadRequest, "InvalidSwap", "Record was at %s", at)
 }
 
-func recordURI(did, path string) AtURI { return AtURI("at://" + did + "/" + path) }
+func recordURI(did, path string) xrpc.AtURI { return xrpc.AtURI("at://" + did + "/" + path) }
 
 func commitMeta(r repodb.Result) *repoDefsCommitMeta {
-	return &repoDefsCommitMeta{CID: CID(r.CID.String()), Rev: TID(r.Rev.String())}
+	return &repoDefsCommitMeta{CID: xrpc.CID(r.CID.String()), Rev: xrpc.TID(r.Rev.String())}
 }

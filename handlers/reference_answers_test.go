@@ -45,13 +45,13 @@ func TestAnswersOfTheReference(t *testing.T) {
 
 	// Operators' methods know one refusal for who shows nothing and who shows something wrong.
 	walked := 0
-	for nsid, op := range h.server.ops {
-		if op.class != "operator" {
+	for nsid, op := range h.server.Operations {
+		if op.Class != "operator" {
 			continue
 		}
 		walked++
 		for _, headers := range [][]string{nil, {"Authorization: Basic eDp5"}} {
-			h.raw(op.kind.verb(), hostA, "/xrpc/"+nsid+"?did="+alice.did+"&dids="+alice.did, nil, headers...).
+			h.raw(op.Kind.Verb(), hostA, "/xrpc/"+nsid+"?did="+alice.did+"&dids="+alice.did, nil, headers...).
 				fails(401, "AuthenticationRequired", "Authentication Required")
 		}
 	}

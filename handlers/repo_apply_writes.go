@@ -3,6 +3,8 @@ package handlers
 import (
 	"context"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -10,9 +12,9 @@ import (
 // applyWrites makes, replaces and removes records, all in one commit or none. Unlike the single methods it removes no
 // duplicates, and an update or delete of what is not there is an error.
 // spec: lexicon com.atproto.repo.applyWrites
-func (m repoMethods) applyWrites(ctx context.Context, c accountCaller, in *repoApplyWritesInput) (*repoApplyWritesOutput, error) {
+func (m repoMethods) applyWrites(ctx context.Context, c xrpc.AccountCaller, in *repoApplyWritesInput) (*repoApplyWritesOutput, error) {
 	if len(in.Body.Writes) > repo.MaxOps {
-		return nil, invalid("Too many writes. Max: %d", repo.MaxOps)
+		return nil, xrpc.Invalid("Too many writes. Max: %d", repo.MaxOps)
 	}
 	opts, err := swapOption(c.Tenant, in.Body.SwapCommit)
 	if err != nil {
@@ -40,26 +42,26 @@ func (m repoMethods) applyWrites(ctx context.Context, c accountCaller, in *repoA
 }
 
 // prepareWrite turns one element of the list into a write and the result that it will have.
-func (m repoMethods) prepareWrite(ctx context.Context, c accountCaller, w *repoApplyWritesWrite, validate *bool) (repo.Write, repoApplyWritesResult, error) {
+func (m repoMethods) prepareWrite(ctx context.Context, c xrpc.AccountCaller, w *repoApplyWritesWrite, validate *bool) (repo.Write, repoApplyWritesResult, error) {
 	switch {
 	case w.Create != nil:
 		rkey := w.Create.Rkey
 		if rkey == "" {
-			rkey = RecordKey(m.keys.Next().String())
+			rkey = xrpc.RecordKey(m.keys.Next().String())
 		}
 		p, err := m.prepare(c.Tenant, w.Create.Collection, rkey, w.Create.Value, validate, nil)
 		return repo.Write{Action: repo.ActionCreate, Path: p.path, Record: p.block},
-			repoApplyWritesResult{CreateResult: &repoApplyWritesCreateResult{URI: recordURI(c.DID, p.path), CID: CID(p.cid.String()), ValidationStatus: p.status}}, err
+			repoApplyWritesResult{CreateResult: &repoApplyWritesCreateResult{URI: recordURI(c.DID, p.path), CID: xrpc.CID(p.cid.String()), ValidationStatus: p.status}}, err
 	case w.Update != nil:
 		p, err := m.prepare(c.Tenant, w.Update.Collection, w.Update.Rkey, w.Update.Value, validate, m.predecessor(ctx, c))
 		return repo.Write{Action: repo.ActionUpdate, Path: p.path, Record: p.block},
-			repoApplyWritesResult{UpdateResult: &repoApplyWritesUpdateResult{URI: recordURI(c.DID, p.path), CID: CID(p.cid.String()), ValidationStatus: p.status}}, err
+			repoApplyWritesResult{UpdateResult: &repoApplyWritesUpdateResult{URI: recordURI(c.DID, p.path), CID: xrpc.CID(p.cid.String()), ValidationStatus: p.status}}, err
 	case w.Delete != nil:
 		path := string(w.Delete.Collection) + "/" + string(w.Delete.Rkey)
 		if _, _, err := repo.ParsePath(path); err != nil {
-			return repo.Write{}, repoApplyWritesResult{}, invalid("Invalid record key or collection")
+			return repo.Write{}, repoApplyWritesResult{}, xrpc.Invalid("Invalid record key or collection")
 		}
 		return repo.Write{Action: repo.ActionDelete, Path: path}, repoApplyWritesResult{DeleteResult: &repoApplyWritesDeleteResult{}}, nil
 	}
-	return repo.Write{}, repoApplyWritesResult{}, invalid("a write must be a create, an update or a delete")
+	return repo.Write{}, repoApplyWritesResult{}, xrpc.Invalid("a write must be a create, an update or a delete")
 }

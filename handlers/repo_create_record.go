@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -12,14 +14,14 @@ import (
 // createRecord makes a new record, under a key of its own unless one is given. A follow, block, like or repost takes the
 // place of an older one with the same subject, in the same commit: a client that retries does not like twice.
 // spec: lexicon com.atproto.repo.createRecord
-func (m repoMethods) createRecord(ctx context.Context, c accountCaller, in *repoCreateRecordInput) (*repoCreateRecordOutput, error) {
+func (m repoMethods) createRecord(ctx context.Context, c xrpc.AccountCaller, in *repoCreateRecordInput) (*repoCreateRecordOutput, error) {
 	opts, err := swapOption(c.Tenant, in.Body.SwapCommit)
 	if err != nil {
 		return nil, err
 	}
 	rkey := in.Body.Rkey
 	if rkey == "" {
-		rkey = RecordKey(m.keys.Next().String())
+		rkey = xrpc.RecordKey(m.keys.Next().String())
 	}
 	record, err := m.prepare(c.Tenant, in.Body.Collection, rkey, in.Body.Record, in.Body.Validate, nil)
 	if err != nil {
@@ -30,7 +32,7 @@ func (m repoMethods) createRecord(ctx context.Context, c accountCaller, in *repo
 		if _, exists, err := v.Get(record.path); err != nil {
 			return nil, err
 		} else if exists {
-			return nil, refuse(http.StatusBadRequest, "RecordAlreadyExists", "There is a record already: %s", recordURI(c.DID, record.path))
+			return nil, xrpc.Refuse(http.StatusBadRequest, "RecordAlreadyExists", "There is a record already: %s", recordURI(c.DID, record.path))
 		}
 		writes := []repo.Write{{Action: repo.ActionCreate, Path: record.path, Record: record.block}}
 		if !dedupe {
@@ -43,7 +45,7 @@ func (m repoMethods) createRecord(ctx context.Context, c accountCaller, in *repo
 		return nil, err
 	}
 	out := new(repoCreateRecordOutput)
-	out.Body.URI, out.Body.CID = recordURI(c.DID, record.path), CID(record.cid.String())
+	out.Body.URI, out.Body.CID = recordURI(c.DID, record.path), xrpc.CID(record.cid.String())
 	out.Body.Commit, out.Body.ValidationStatus = commitMeta(result), record.status
 	return out, nil
 }

@@ -3,6 +3,8 @@ package handlers
 import (
 	"context"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/ipfs/go-cid"
 
 	"github.com/auroralocus/locus/repo"
@@ -11,7 +13,7 @@ import (
 
 // deleteRecord removes a record. One that is not there is no error, and then no swap is looked at.
 // spec: lexicon com.atproto.repo.deleteRecord
-func (m repoMethods) deleteRecord(ctx context.Context, c accountCaller, in *repoDeleteRecordInput) (*repoDeleteRecordOutput, error) {
+func (m repoMethods) deleteRecord(ctx context.Context, c xrpc.AccountCaller, in *repoDeleteRecordInput) (*repoDeleteRecordOutput, error) {
 	commitSwap, err := swapOption(c.Tenant, in.Body.SwapCommit)
 	if err != nil {
 		return nil, err
@@ -19,12 +21,12 @@ func (m repoMethods) deleteRecord(ctx context.Context, c accountCaller, in *repo
 	var recordSwap cid.Cid
 	if in.Body.SwapRecord != "" {
 		if recordSwap, err = cid.Decode(string(in.Body.SwapRecord)); err != nil {
-			return nil, invalid("swapRecord is not a CID")
+			return nil, xrpc.Invalid("swapRecord is not a CID")
 		}
 	}
 	path := string(in.Body.Collection) + "/" + string(in.Body.Rkey)
 	if _, _, err := repo.ParsePath(path); err != nil {
-		return nil, invalid("Invalid record key or collection")
+		return nil, xrpc.Invalid("Invalid record key or collection")
 	}
 	result, err := m.repos.Write(ctx, c.Tenant.Schema, c.AID, repodb.Options{}, func(v *repodb.View) ([]repo.Write, error) {
 		current, exists, err := v.Get(path)

@@ -5,31 +5,33 @@ import (
 	"errors"
 	"net/http"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 )
 
 // describeRepo tells whose repository it is and what collections it has.
 // spec: lexicon com.atproto.repo.describeRepo
-func (m repoMethods) describeRepo(ctx context.Context, v visitor, in *repoDescribeRepoInput) (*repoDescribeRepoOutput, error) {
-	a, err := m.actors.ByName(ctx, v.Tenant.Schema, string(in.Repo), accounts.Fresh)
+func (m repoMethods) describeRepo(ctx context.Context, v xrpc.Visitor, in *repoDescribeRepoInput) (*repoDescribeRepoOutput, error) {
+	a, err := m.actors.ByName(ctx, v.Tenant.Schema, string(in.Repo), account.Fresh)
 	switch {
-	case errors.Is(err, accounts.ErrNotFound):
-		return nil, refuse(http.StatusBadRequest, "RepoNotFound", "Could not find repo: %s", in.Repo)
+	case errors.Is(err, account.ErrNotFound):
+		return nil, xrpc.Refuse(http.StatusBadRequest, "RepoNotFound", "Could not find repo: %s", in.Repo)
 	case err != nil:
 		return nil, err
 	case a.TakenDown:
-		return nil, refuse(http.StatusBadRequest, "RepoTakendown", "Repo has been takendown: %s", in.Repo)
+		return nil, xrpc.Refuse(http.StatusBadRequest, "RepoTakendown", "Repo has been takendown: %s", in.Repo)
 	case a.Deactivated:
-		return nil, refuse(http.StatusBadRequest, "RepoDeactivated", "Repo has been deactivated: %s", in.Repo)
+		return nil, xrpc.Refuse(http.StatusBadRequest, "RepoDeactivated", "Repo has been deactivated: %s", in.Repo)
 	}
-	doc, err := m.documents.ResolveWhole(ctx, v.asker(), a.DID)
-	var refused *Error
+	doc, err := m.documents.ResolveWhole(ctx, v.Asker(), a.DID)
+	var refused *xrpc.Error
 	if errors.As(err, &refused) {
 		return nil, refused
 	}
 	if err != nil {
 		m.log.Warn("describeRepo: resolve DID", "did", a.DID, "err", err)
-		return nil, invalid("Could not resolve DID: %s", a.DID)
+		return nil, xrpc.Invalid("Could not resolve DID: %s", a.DID)
 	}
 	text, err := doc.MarshalJSON()
 	if err != nil {
@@ -43,15 +45,15 @@ func (m repoMethods) describeRepo(ctx context.Context, v visitor, in *repoDescri
 	for _, c := range collections {
 		size += len(c) + 24 // as text and as JSON
 	}
-	if err := v.more(int64(2 * size)); err != nil {
+	if err := v.Grow(int64(2 * size)); err != nil {
 		return nil, err
 	}
 	out := new(repoDescribeRepoOutput)
-	out.Body.DID, out.Body.Handle, out.Body.DIDDoc = DID(a.DID), shownHandle(a.Handle), text
+	out.Body.DID, out.Body.Handle, out.Body.DIDDoc = xrpc.DID(a.DID), shownHandle(a.Handle), text
 	out.Body.HandleIsCorrect = a.Handle != "" && doc.Handle() == a.Handle
-	out.Body.Collections = make([]NSID, len(collections))
+	out.Body.Collections = make([]xrpc.NSID, len(collections))
 	for i, c := range collections {
-		out.Body.Collections[i] = NSID(c)
+		out.Body.Collections[i] = xrpc.NSID(c)
 	}
 	return out, nil
 }

@@ -5,28 +5,30 @@ import (
 	"errors"
 	"net/http"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/repo/dagcbor"
 	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // repoGetRecordAnswer is repoGetRecordOutput with its body written by hand: the record's bytes become JSON once.
 type repoGetRecordAnswer struct {
-	Body encodedJSON[repoGetRecordOutputBody]
+	Body xrpc.EncodedJSON[repoGetRecordOutputBody]
 }
 
 func (a *repoGetRecordAnswer) size() int { return len(a.Body.JSON) }
 
 // getRecord reads a record of an account hosted here.
 // spec: lexicon com.atproto.repo.getRecord
-func (m repoMethods) getRecord(ctx context.Context, v visitor, in *repoGetRecordInput) (*repoGetRecordAnswer, error) {
+func (m repoMethods) getRecord(ctx context.Context, v xrpc.Visitor, in *repoGetRecordInput) (*repoGetRecordAnswer, error) {
 	path := string(in.Collection) + "/" + string(in.Rkey)
 	a, r, err := m.repos.GetRecord(ctx, v.Tenant.Schema, lowerHandle(in.Repo), path)
 	gone := a.Deactivated || a.Takendown || r.Takendown
 	switch {
 	case errors.Is(err, repodb.ErrRepoNotFound), errors.Is(err, repodb.ErrRecordNotFound), err == nil && gone,
 		err == nil && in.CID != "" && string(in.CID) != r.CID.String():
-		return nil, refuse(http.StatusBadRequest, "RecordNotFound", "Could not locate record: %s", recordURI(string(in.Repo), path))
+		return nil, xrpc.Refuse(http.StatusBadRequest, "RecordNotFound", "Could not locate record: %s", recordURI(string(in.Repo), path))
 	case err != nil:
 		return nil, err
 	}
@@ -36,7 +38,7 @@ func (m repoMethods) getRecord(ctx context.Context, v visitor, in *repoGetRecord
 		return nil, err
 	}
 	b = append(b, '}')
-	return &repoGetRecordAnswer{Body: encodedJSON[repoGetRecordOutputBody]{JSON: b}}, nil
+	return &repoGetRecordAnswer{Body: xrpc.EncodedJSON[repoGetRecordOutputBody]{JSON: b}}, nil
 }
 
 // appendRecordView appends {"uri":…,"cid":…,"value": and leaves the value and the brace to the caller. DIDs, paths and
@@ -50,6 +52,6 @@ func appendRecordView(b []byte, did, path string, r repodb.Record) []byte {
 }
 
 // lowerHandle is the identifier as it is stored: handles are lower case, DIDs are what they are.
-func lowerHandle(id AtIdentifier) string {
-	return accounts.Identifier(string(id))
+func lowerHandle(id xrpc.AtIdentifier) string {
+	return account.Identifier(string(id))
 }

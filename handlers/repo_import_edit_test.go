@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
 	"github.com/ipfs/go-cid"
 
@@ -274,7 +276,7 @@ func TestLargeBodiesAreCounted(t *testing.T) {
 	h := newHouse(t)
 	u := h.createAccount(hostA, "alice")
 	large := obj{"a": strings.Repeat("x", recordBodyLimit)}
-	all := h.answers.Try(DefaultAnswerMemory/2-recordPutLimit, h.a.Schema.String())
+	all := h.answers.Try(xrpc.DefaultAnswerMemory/2-recordPutLimit, h.a.Schema.String())
 	if all == nil {
 		t.Fatal("the memory is in use")
 	}

@@ -1,22 +1,26 @@
 package handlers
 
-import "context"
+import (
+	"context"
+
+	"github.com/auroralocus/locus/internal/xrpc"
+)
 
 // importRepo makes the caller's repository the one that an archive holds, for an account that moves here. Nothing is
 // told to subscribers before the account is activated.
 // spec: lexicon com.atproto.repo.importRepo
-func (m repoMethods) importRepo(ctx context.Context, c accountCaller, in *repoImportRepoInput) (*repoImportRepoOutput, error) {
+func (m repoMethods) importRepo(ctx context.Context, c xrpc.AccountCaller, in *repoImportRepoInput) (*repoImportRepoOutput, error) {
 	if !c.Tenant.Settings.AcceptRepoImports {
-		return nil, invalid("Service is not accepting repo imports")
+		return nil, xrpc.Invalid("Service is not accepting repo imports")
 	}
-	if err := m.repos.Import(ctx, c.path(), c.Tenant.Schema, c.AID, c.DID, recordQuota(c.Tenant), in.Stream()); err != nil {
+	if err := m.repos.Import(ctx, c.Path(), c.Tenant.Schema, c.AID, c.DID, recordQuota(c.Tenant), in.Stream()); err != nil {
 		return nil, err
 	}
 	return &repoImportRepoOutput{}, nil
 }
 
 // importLimit is the tenant's; 0 is none.
-func importLimit(v visitor) int64 { return v.Tenant.Settings.MaxRepoImportSize }
+func importLimit(v xrpc.Visitor) int64 { return v.Tenant.Settings.MaxRepoImportSize }
 
 // mayImportRepo is where an OAuth token's account:repo?action=manage is asked for; sessions may.
-func mayImportRepo(accountCaller, *repoImportRepoInput) error { return nil }
+func mayImportRepo(xrpc.AccountCaller, *repoImportRepoInput) error { return nil }

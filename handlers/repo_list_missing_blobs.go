@@ -3,12 +3,14 @@ package handlers
 import (
 	"context"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/ipfs/go-cid"
 )
 
 // listMissingBlobs lists what the account's records name and nobody has uploaded yet, as when an account moves here.
 // spec: lexicon com.atproto.repo.listMissingBlobs
-func (m repoMethods) listMissingBlobs(ctx context.Context, c accountCaller, in *repoListMissingBlobsInput) (*repoListMissingBlobsOutput, error) {
+func (m repoMethods) listMissingBlobs(ctx context.Context, c xrpc.AccountCaller, in *repoListMissingBlobsInput) (*repoListMissingBlobsOutput, error) {
 	after, err := cidCursor(in.Cursor)
 	if err != nil {
 		return nil, err
@@ -20,7 +22,7 @@ func (m repoMethods) listMissingBlobs(ctx context.Context, c accountCaller, in *
 	out := new(repoListMissingBlobsOutput)
 	out.Body.Blobs = make([]repoListMissingBlobsRecordBlob, len(list))
 	for i, b := range list {
-		out.Body.Blobs[i] = repoListMissingBlobsRecordBlob{CID: CID(b.CID.String()), RecordUri: recordURI(c.DID, b.Path)}
+		out.Body.Blobs[i] = repoListMissingBlobsRecordBlob{CID: xrpc.CID(b.CID.String()), RecordUri: recordURI(c.DID, b.Path)}
 	}
 	if n := len(list); n == int(in.Limit) {
 		out.Body.Cursor = list[n-1].CID.String()
@@ -35,7 +37,7 @@ func cidCursor(cursor string) (cid.Cid, error) {
 	}
 	c, err := cid.Decode(cursor)
 	if err != nil {
-		return cid.Undef, invalid("Malformed cursor")
+		return cid.Undef, xrpc.Invalid("Malformed cursor")
 	}
 	return c, nil
 }

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/dagcbor"
 )
 
 type repoListRecordsAnswer struct {
-	Body encodedJSON[repoListRecordsOutputBody]
+	Body xrpc.EncodedJSON[repoListRecordsOutputBody]
 }
 
 func (a *repoListRecordsAnswer) size() int { return len(a.Body.JSON) }
@@ -18,16 +20,16 @@ func (a *repoListRecordsAnswer) size() int { return len(a.Body.JSON) }
 // listRecords lists a collection by record key, the highest first unless reverse. The cursor is the last key of a page,
 // given whenever the page is not empty, so that the last page of all is an empty one. A page of large records ends early.
 // spec: lexicon com.atproto.repo.listRecords
-func (m repoMethods) listRecords(ctx context.Context, v visitor, in *repoListRecordsInput) (*repoListRecordsAnswer, error) {
-	a, err := m.actors.ByName(ctx, v.Tenant.Schema, string(in.Repo), accounts.Fresh)
-	if errors.Is(err, accounts.ErrNotFound) || err == nil && !a.Active() {
-		return nil, invalid("Could not find repo: %s", in.Repo)
+func (m repoMethods) listRecords(ctx context.Context, v xrpc.Visitor, in *repoListRecordsInput) (*repoListRecordsAnswer, error) {
+	a, err := m.actors.ByName(ctx, v.Tenant.Schema, string(in.Repo), account.Fresh)
+	if errors.Is(err, account.ErrNotFound) || err == nil && !a.Active() {
+		return nil, xrpc.Invalid("Could not find repo: %s", in.Repo)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if in.Cursor != "" && repo.CheckRecordKey(in.Cursor) != nil {
-		return nil, invalid("Malformed cursor")
+		return nil, xrpc.Invalid("Malformed cursor")
 	}
 	list, err := m.repos.ListRecords(ctx, v.Tenant.Schema, a.AID, string(in.Collection), in.Cursor, int(in.Limit), pageBytes, in.Reverse)
 	if err != nil {
@@ -55,5 +57,5 @@ func (m repoMethods) listRecords(ctx context.Context, v visitor, in *repoListRec
 		b = append(b, '}')
 	}
 	b = append(b, `]}`...)
-	return &repoListRecordsAnswer{Body: encodedJSON[repoListRecordsOutputBody]{JSON: b}}, nil
+	return &repoListRecordsAnswer{Body: xrpc.EncodedJSON[repoListRecordsOutputBody]{JSON: b}}, nil
 }

@@ -3,6 +3,8 @@ package handlers
 import (
 	"context"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/ipfs/go-cid"
 
 	"github.com/auroralocus/locus/repo"
@@ -12,7 +14,7 @@ import (
 // putRecord makes or replaces a record. What is there already, byte for byte, is left alone: no commit, no event, and
 // no swap is looked at. A record that moved here in a form that new ones may not have can be written back: see predecessor.
 // spec: lexicon com.atproto.repo.putRecord
-func (m repoMethods) putRecord(ctx context.Context, c accountCaller, in *repoPutRecordInput) (*repoPutRecordOutput, error) {
+func (m repoMethods) putRecord(ctx context.Context, c xrpc.AccountCaller, in *repoPutRecordInput) (*repoPutRecordOutput, error) {
 	record, err := m.prepare(c.Tenant, in.Body.Collection, in.Body.Rkey, in.Body.Record, in.Body.Validate, m.predecessor(ctx, c))
 	if err != nil {
 		return nil, err
@@ -24,7 +26,7 @@ func (m repoMethods) putRecord(ctx context.Context, c accountCaller, in *repoPut
 	var recordSwap cid.Cid // undefined: there must be none
 	if in.Body.SwapRecord.Present && !in.Body.SwapRecord.Null {
 		if recordSwap, err = cid.Decode(string(in.Body.SwapRecord.Value)); err != nil {
-			return nil, invalid("swapRecord is not a CID")
+			return nil, xrpc.Invalid("swapRecord is not a CID")
 		}
 	}
 	// The swaps are compared here and not by the store, which would compare before a no-op is seen.
@@ -52,7 +54,7 @@ func (m repoMethods) putRecord(ctx context.Context, c accountCaller, in *repoPut
 		return nil, err
 	}
 	out := new(repoPutRecordOutput)
-	out.Body.URI, out.Body.CID, out.Body.ValidationStatus = recordURI(c.DID, record.path), CID(record.cid.String()), record.status
+	out.Body.URI, out.Body.CID, out.Body.ValidationStatus = recordURI(c.DID, record.path), xrpc.CID(record.cid.String()), record.status
 	if result.Changed {
 		out.Body.Commit = commitMeta(result)
 	}

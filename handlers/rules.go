@@ -1,19 +1,23 @@
 package handlers
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/auroralocus/locus/internal/xrpc"
+)
 
 // noOAuth is the rule of methods that only a session of the account's own password or app password may call.
-func noOAuth[I any](accountCaller, *I) error { return nil }
+func noOAuth[I any](xrpc.AccountCaller, *I) error { return nil }
 
 // anyOAuth is the rule of methods that every session may call, whatever an OAuth token covers.
-func anyOAuth[I any](accountCaller, *I) error { return nil }
+func anyOAuth[I any](xrpc.AccountCaller, *I) error { return nil }
 
 // ownRepo lets an account write to its own repository only; repo is its DID or handle.
-func ownRepo(c accountCaller, repo AtIdentifier) error {
+func ownRepo(c xrpc.AccountCaller, repo xrpc.AtIdentifier) error {
 	if string(repo) == c.DID || c.Handle != "" && equalHandle(string(repo), c.Handle) {
 		return nil
 	}
-	return refuse(http.StatusUnauthorized, "", "the repository is not the caller's")
+	return xrpc.Refuse(http.StatusUnauthorized, "", "the repository is not the caller's")
 }
 
 func equalHandle(a, b string) bool {
@@ -35,11 +39,15 @@ func equalHandle(a, b string) bool {
 	return true
 }
 
-func mayCreateRecord(c accountCaller, in *repoCreateRecordInput) error {
+func mayCreateRecord(c xrpc.AccountCaller, in *repoCreateRecordInput) error {
 	return ownRepo(c, in.Body.Repo)
 }
-func mayPutRecord(c accountCaller, in *repoPutRecordInput) error { return ownRepo(c, in.Body.Repo) }
-func mayDeleteRecord(c accountCaller, in *repoDeleteRecordInput) error {
+func mayPutRecord(c xrpc.AccountCaller, in *repoPutRecordInput) error {
 	return ownRepo(c, in.Body.Repo)
 }
-func mayApplyWrites(c accountCaller, in *repoApplyWritesInput) error { return ownRepo(c, in.Body.Repo) }
+func mayDeleteRecord(c xrpc.AccountCaller, in *repoDeleteRecordInput) error {
+	return ownRepo(c, in.Body.Repo)
+}
+func mayApplyWrites(c xrpc.AccountCaller, in *repoApplyWritesInput) error {
+	return ownRepo(c, in.Body.Repo)
+}

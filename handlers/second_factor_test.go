@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/mail"
 )
 
@@ -52,7 +52,7 @@ func TestMailedSignInCode(t *testing.T) {
 	signIn(code).fails(400, "InvalidToken", "") // used
 	signIn("").fails(401, "AuthFactorTokenRequired", "")
 	code = alice.mailedToken(mail.KindSignIn)
-	h.clock.add(accounts.TokenLife + 1)
+	h.clock.add(account.TokenLife + 1)
 	signIn(code).fails(400, "ExpiredToken", "")
 	// A wrong password gets no mail and does not learn of the factor; app passwords need none.
 	h.post(hostA, "com.atproto.server.createSession", "", obj{"identifier": alice.handle, "password": "wrong"}).fails(401, "AuthenticationRequired", "")

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
@@ -23,33 +25,33 @@ type serverMethods struct {
 	log       *slog.Logger
 }
 
-func (m serverMethods) register(g *group) {
-	newcomer(g, procedure("com.atproto.server.createAccount"), bringsDID, m.createAccount, m.createMovedAccount)
-	public(g, procedure("com.atproto.server.createSession"), m.createSession)
-	refresh(g, procedure("com.atproto.server.refreshSession"), m.refreshSession)
-	refresh(g, procedure("com.atproto.server.deleteSession").expired(), m.deleteSession)
-	account(g, query("com.atproto.server.getSession").takes(auth.Std|auth.OrQueued), anyOAuth, m.getSession)
-	account(g, query("com.atproto.server.getServiceAuth").takes(auth.Std|auth.OrTakendown), mayCallServices, m.getServiceAuth)
-	public(g, procedure("com.atproto.server.reserveSigningKey"), m.reserveSigningKey)
-	public(g, query("com.atproto.server.describeServer"), m.describeServer)
-	account(g, procedure("com.atproto.server.activateAccount").takes(auth.Full), noOAuth, m.activateAccount)
-	account(g, procedure("com.atproto.server.deactivateAccount").takes(auth.Full|auth.OrTakendown), noOAuth, m.deactivateAccount)
-	account(g, query("com.atproto.server.checkAccountStatus").takes(auth.Std), anyOAuth, m.checkAccountStatus)
-	account(g, procedure("com.atproto.server.requestAccountDelete").takes(auth.Full|auth.NoTakedown), noOAuth, m.requestAccountDelete)
-	account(g, procedure("com.atproto.server.requestEmailConfirmation").takes(auth.Std|auth.NoTakedown), mayManageEmail[serverRequestEmailConfirmationInput], m.requestEmailConfirmation)
-	account(g, procedure("com.atproto.server.confirmEmail").takes(auth.Std|auth.NoTakedown), mayManageEmail[serverConfirmEmailInput], m.confirmEmail)
-	account(g, procedure("com.atproto.server.requestEmailUpdate").takes(auth.Full|auth.NoTakedown), noOAuth, m.requestEmailUpdate)
-	account(g, procedure("com.atproto.server.updateEmail").takes(auth.Full|auth.NoTakedown), noOAuth, m.updateEmail)
-	public(g, procedure("com.atproto.server.requestPasswordReset"), m.requestPasswordReset)
-	public(g, procedure("com.atproto.server.resetPassword").noting("mailed token"), m.resetPassword)
-	account(g, procedure("com.atproto.server.createAppPassword").takes(auth.Full|auth.NoTakedown), noOAuth, m.createAppPassword)
-	account(g, query("com.atproto.server.listAppPasswords").takes(auth.Std), noOAuth, m.listAppPasswords)
-	account(g, procedure("com.atproto.server.revokeAppPassword").takes(auth.Std), noOAuth, m.revokeAppPassword)
-	public(g, procedure("com.atproto.server.deleteAccount").noting("main password and mailed token"), m.deleteAccount)
-	account(g, query("com.atproto.server.getAccountInviteCodes").takes(auth.Full|auth.NoTakedown), noOAuth, m.getAccountInviteCodes)
-	operator(g, procedure("com.atproto.server.createInviteCode"), auth.RoleAdmin, m.createInviteCode)
-	operator(g, procedure("com.atproto.server.createInviteCodes"), auth.RoleAdmin, m.createInviteCodes)
+func (m serverMethods) register(g *xrpc.Group) {
+	xrpc.Newcomer(g, xrpc.Procedure("com.atproto.server.createAccount"), bringsDID, m.createAccount, m.createMovedAccount)
+	xrpc.Public(g, xrpc.Procedure("com.atproto.server.createSession"), m.createSession)
+	xrpc.Refresh(g, xrpc.Procedure("com.atproto.server.refreshSession"), m.refreshSession)
+	xrpc.Refresh(g, xrpc.Procedure("com.atproto.server.deleteSession").Expired(), m.deleteSession)
+	xrpc.Account(g, xrpc.Query("com.atproto.server.getSession").Takes(auth.Std|auth.OrQueued), anyOAuth, m.getSession)
+	xrpc.Account(g, xrpc.Query("com.atproto.server.getServiceAuth").Takes(auth.Std|auth.OrTakendown), mayCallServices, m.getServiceAuth)
+	xrpc.Public(g, xrpc.Procedure("com.atproto.server.reserveSigningKey"), m.reserveSigningKey)
+	xrpc.Public(g, xrpc.Query("com.atproto.server.describeServer"), m.describeServer)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.server.activateAccount").Takes(auth.Full), noOAuth, m.activateAccount)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.server.deactivateAccount").Takes(auth.Full|auth.OrTakendown), noOAuth, m.deactivateAccount)
+	xrpc.Account(g, xrpc.Query("com.atproto.server.checkAccountStatus").Takes(auth.Std), anyOAuth, m.checkAccountStatus)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.server.requestAccountDelete").Takes(auth.Full|auth.NoTakedown), noOAuth, m.requestAccountDelete)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.server.requestEmailConfirmation").Takes(auth.Std|auth.NoTakedown), mayManageEmail[serverRequestEmailConfirmationInput], m.requestEmailConfirmation)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.server.confirmEmail").Takes(auth.Std|auth.NoTakedown), mayManageEmail[serverConfirmEmailInput], m.confirmEmail)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.server.requestEmailUpdate").Takes(auth.Full|auth.NoTakedown), noOAuth, m.requestEmailUpdate)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.server.updateEmail").Takes(auth.Full|auth.NoTakedown), noOAuth, m.updateEmail)
+	xrpc.Public(g, xrpc.Procedure("com.atproto.server.requestPasswordReset"), m.requestPasswordReset)
+	xrpc.Public(g, xrpc.Procedure("com.atproto.server.resetPassword").Noting("mailed token"), m.resetPassword)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.server.createAppPassword").Takes(auth.Full|auth.NoTakedown), noOAuth, m.createAppPassword)
+	xrpc.Account(g, xrpc.Query("com.atproto.server.listAppPasswords").Takes(auth.Std), noOAuth, m.listAppPasswords)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.server.revokeAppPassword").Takes(auth.Std), noOAuth, m.revokeAppPassword)
+	xrpc.Public(g, xrpc.Procedure("com.atproto.server.deleteAccount").Noting("main password and mailed token"), m.deleteAccount)
+	xrpc.Account(g, xrpc.Query("com.atproto.server.getAccountInviteCodes").Takes(auth.Full|auth.NoTakedown), noOAuth, m.getAccountInviteCodes)
+	xrpc.Operator(g, xrpc.Procedure("com.atproto.server.createInviteCode"), auth.RoleAdmin, m.createInviteCode)
+	xrpc.Operator(g, xrpc.Procedure("com.atproto.server.createInviteCodes"), auth.RoleAdmin, m.createInviteCodes)
 }
 
 // mayManageEmail is where an OAuth token's account:email?action=manage is asked for; sessions may.
-func mayManageEmail[I any](accountCaller, *I) error { return nil }
+func mayManageEmail[I any](xrpc.AccountCaller, *I) error { return nil }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/blob"
 )
@@ -13,17 +15,17 @@ import (
 type accountStatusOutput struct{ Body accountStatusOutputBody }
 
 type accountStatusOutputBody struct {
-	Activated          bool   `json:"activated"`
-	ValidDid           bool   `json:"validDid"`
-	RepoCommit         CID    `json:"repoCommit"`
-	RepoRev            string `json:"repoRev"`
-	RepoBlocks         int64  `json:"repoBlocks"`
-	IndexedRecords     int64  `json:"indexedRecords"`
-	PrivateStateValues int64  `json:"privateStateValues"`
-	ExpectedBlobs      int64  `json:"expectedBlobs" doc:"Files that records name."`
-	ImportedBlobs      int64  `json:"importedBlobs" doc:"Files that are here."`
-	BlobBytes          int64  `json:"blobBytes" doc:"What the account's files take, in bytes."`
-	BlobLimit          int64  `json:"blobLimit" doc:"What they may take; 0: no limit."`
+	Activated          bool     `json:"activated"`
+	ValidDid           bool     `json:"validDid"`
+	RepoCommit         xrpc.CID `json:"repoCommit"`
+	RepoRev            string   `json:"repoRev"`
+	RepoBlocks         int64    `json:"repoBlocks"`
+	IndexedRecords     int64    `json:"indexedRecords"`
+	PrivateStateValues int64    `json:"privateStateValues"`
+	ExpectedBlobs      int64    `json:"expectedBlobs" doc:"Files that records name."`
+	ImportedBlobs      int64    `json:"importedBlobs" doc:"Files that are here."`
+	BlobBytes          int64    `json:"blobBytes" doc:"What the account's files take, in bytes."`
+	BlobLimit          int64    `json:"blobLimit" doc:"What they may take; 0: no limit."`
 }
 
 // documentAge is how old the DID document may be that an account's status is judged by.
@@ -31,13 +33,13 @@ const documentAge = 5 * time.Second
 
 // checkAccountStatus tells how far an account that moves here is complete.
 // spec: lexicon com.atproto.server.checkAccountStatus
-func (m serverMethods) checkAccountStatus(ctx context.Context, c accountCaller, _ *serverCheckAccountStatusInput) (*accountStatusOutput, error) {
+func (m serverMethods) checkAccountStatus(ctx context.Context, c xrpc.AccountCaller, _ *serverCheckAccountStatusInput) (*accountStatusOutput, error) {
 	q := m.db.Tenant(c.Tenant.Schema).Q()
 	head, err := m.repos.Head(ctx, c.Tenant.Schema, c.AID)
 	if err != nil {
 		return nil, err
 	}
-	key, err := accounts.Signer(ctx, q, m.keys, c.Tenant.Schema, c.AID)
+	key, err := account.Signer(ctx, q, m.keys, c.Tenant.Schema, c.AID)
 	if err != nil {
 		return nil, act.Gone(err)
 	}
@@ -55,14 +57,14 @@ func (m serverMethods) checkAccountStatus(ctx context.Context, c accountCaller, 
 	}
 	valid := false
 	// Asked anew, but for clients that ask again and again: an operation may have gone past this server.
-	if doc, err := m.documents.ResolveWithin(ctx, ownAsker(c.Tenant), c.DID, documentAge); err != nil {
+	if doc, err := m.documents.ResolveWithin(ctx, xrpc.OwnAsker(c.Tenant), c.DID, documentAge); err != nil {
 		m.log.Info("account status without DID document", "did", c.DID, "err", err)
 	} else {
-		valid = accounts.CheckDocument(doc, c.Tenant, key.PublicDIDKey()) == nil
+		valid = account.CheckDocument(doc, c.Tenant, key.PublicDIDKey()) == nil
 	}
 	return &accountStatusOutput{Body: accountStatusOutputBody{
 		Activated: !head.Deactivated, ValidDid: valid,
-		RepoCommit: CID(head.Head.CID.String()), RepoRev: head.Head.Rev.String(),
+		RepoCommit: xrpc.CID(head.Head.CID.String()), RepoRev: head.Head.Rev.String(),
 		RepoBlocks: count.Nodes + count.Blocks + 1, IndexedRecords: count.Records,
 		ExpectedBlobs: files.Expected, ImportedBlobs: files.Held, BlobBytes: files.Bytes, BlobLimit: limit,
 	}}, nil

@@ -5,17 +5,19 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
 )
 
 // createMovedAccount is createAccount for an account that moves here with its DID.
 // spec: account#account-migration
-func (m serverMethods) createMovedAccount(ctx context.Context, c ownerCaller, in *serverCreateAccountInput) (*serverCreateAccountOutput, error) {
+func (m serverMethods) createMovedAccount(ctx context.Context, c xrpc.OwnerCaller, in *serverCreateAccountInput) (*serverCreateAccountOutput, error) {
 	if in.Body.PlcOp != nil {
-		return nil, invalid("Unsupported input: plcOp")
+		return nil, xrpc.Invalid("Unsupported input: plcOp")
 	}
-	made, err := m.acts.MoveIn(ctx, c.Tenant, c.Service, stranger(c.visitor), signupRequest(&in.Body))
+	made, err := m.acts.MoveIn(ctx, c.Tenant, c.Service, stranger(c.Visitor), signupRequest(&in.Body))
 	if err != nil {
 		return nil, err
 	}
@@ -23,10 +25,10 @@ func (m serverMethods) createMovedAccount(ctx context.Context, c ownerCaller, in
 }
 
 // bringsDID is how createAccount is called with a DID.
-var bringsDID = bringing[serverCreateAccountInput]{
+var bringsDID = xrpc.Bringing[serverCreateAccountInput]{
 	DID: func(in *serverCreateAccountInput) string { return string(in.Body.DID) },
 	Missing: func(did string) error {
-		return refuse(http.StatusUnauthorized, "", "Missing auth to create account with did: %s", did)
+		return xrpc.Refuse(http.StatusUnauthorized, "", "Missing auth to create account with did: %s", did)
 	},
 	Unproven: unusableDID,
 }
@@ -36,9 +38,9 @@ var bringsDID = bringing[serverCreateAccountInput]{
 func unusableDID(err error) error {
 	switch {
 	case errors.Is(err, identity.ErrNoKey) || errors.Is(err, identity.ErrDocument):
-		return refuse(http.StatusBadRequest, "IncompatibleDidDoc", "The DID document names no key for the account")
+		return xrpc.Refuse(http.StatusBadRequest, "IncompatibleDidDoc", "The DID document names no key for the account")
 	case errors.Is(err, auth.ErrServiceIssuer):
-		return refuse(http.StatusBadRequest, "UnresolvableDid", "The DID cannot be resolved")
+		return xrpc.Refuse(http.StatusBadRequest, "UnresolvableDid", "The DID cannot be resolved")
 	}
 	return err
 }

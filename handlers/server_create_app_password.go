@@ -3,18 +3,20 @@ package handlers
 import (
 	"context"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/syntax"
 )
 
 // createAppPassword makes a password for one app, and shows it this one time.
 // spec: lexicon com.atproto.server.createAppPassword
-func (m serverMethods) createAppPassword(ctx context.Context, c accountCaller, in *serverCreateAppPasswordInput) (*serverCreateAppPasswordOutput, error) {
+func (m serverMethods) createAppPassword(ctx context.Context, c xrpc.AccountCaller, in *serverCreateAppPasswordInput) (*serverCreateAppPasswordOutput, error) {
 	wanted := act.NewAppPassword{Name: in.Body.Name, Privileged: in.Body.Privileged != nil && *in.Body.Privileged}
 	if in.Body.ExpiresAt != "" {
 		at, ok := syntax.ParseDatetime(string(in.Body.ExpiresAt))
 		if !ok {
-			return nil, invalid("expiresAt must be a datetime")
+			return nil, xrpc.Invalid("expiresAt must be a datetime")
 		}
 		wanted.ExpiresAt = &at
 	}

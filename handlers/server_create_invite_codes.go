@@ -3,13 +3,15 @@ package handlers
 import (
 	"context"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 )
 
 // createInviteCodes makes codeCount codes for each account, all of them or none.
 // spec: lexicon com.atproto.server.createInviteCodes
-func (m serverMethods) createInviteCodes(ctx context.Context, c operatorCaller, in *serverCreateInviteCodesInput) (*serverCreateInviteCodesOutput, error) {
-	owners := []string{accounts.InviteAdmin}
+func (m serverMethods) createInviteCodes(ctx context.Context, c xrpc.OperatorCaller, in *serverCreateInviteCodesInput) (*serverCreateInviteCodesOutput, error) {
+	owners := []string{account.InviteAdmin}
 	if len(in.Body.ForAccounts) > 0 {
 		owners = owners[:0]
 		for _, did := range in.Body.ForAccounts {

@@ -3,7 +3,9 @@ package handlers
 import (
 	"context"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -12,7 +14,7 @@ import (
 // a taken-down one gets, when asked for with allowTakendown, a token that is good for appealing and leaving, and that
 // cannot be refreshed.
 // spec: lexicon com.atproto.server.createSession
-func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverCreateSessionInput) (*serverCreateSessionOutput, error) {
+func (m serverMethods) createSession(ctx context.Context, v xrpc.Visitor, in *serverCreateSessionInput) (*serverCreateSessionOutput, error) {
 	s, err := m.acts.SignIn(ctx, v.Tenant, stranger(v), act.Credentials{
 		Identifier: in.Body.Identifier, Password: in.Body.Password, Code: in.Body.AuthFactorToken,
 		Takendown: in.Body.AllowTakendown != nil && *in.Body.AllowTakendown,
@@ -23,7 +25,7 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 	info := m.sessionInfo(ctx, v.Tenant, s.Account)
 	return &serverCreateSessionOutput{Body: serverCreateSessionOutputBody{
 		AccessJwt: s.Access, RefreshJwt: s.Refresh,
-		DID: DID(s.Account.DID), Handle: info.Handle, DIDDoc: info.DIDDoc,
+		DID: xrpc.DID(s.Account.DID), Handle: info.Handle, DIDDoc: info.DIDDoc,
 		Email: s.Account.Email, EmailConfirmed: &s.Account.EmailConfirmed, EmailAuthFactor: &s.Account.EmailFactor,
 		Active: &info.Active, Status: info.Status,
 	}}, nil
@@ -31,13 +33,13 @@ func (m serverMethods) createSession(ctx context.Context, v visitor, in *serverC
 
 // sessionInfo is what the three session answers say of an account beside its address.
 type sessionInfo struct {
-	Handle Handle
-	DIDDoc RawJSON
+	Handle xrpc.Handle
+	DIDDoc xrpc.RawJSON
 	Active bool
 	Status string
 }
 
-func (m serverMethods) sessionInfo(ctx context.Context, t *tenant.Tenant, a *accounts.Account) sessionInfo {
+func (m serverMethods) sessionInfo(ctx context.Context, t *tenant.Tenant, a *account.Account) sessionInfo {
 	info := sessionInfo{Handle: shownHandle(a.Handle), Active: a.Active(), Status: a.Status()}
 	if t.Settings.SessionDIDDoc {
 		info.DIDDoc = m.didDoc(ctx, t, a.DID)
@@ -46,8 +48,8 @@ func (m serverMethods) sessionInfo(ctx context.Context, t *tenant.Tenant, a *acc
 }
 
 // didDoc is the DID document as JSON, nothing when the directory does not answer: a session does not fail for it.
-func (m serverMethods) didDoc(ctx context.Context, t *tenant.Tenant, did string) RawJSON {
-	doc, err := m.documents.Resolve(ctx, ownAsker(t), did)
+func (m serverMethods) didDoc(ctx context.Context, t *tenant.Tenant, did string) xrpc.RawJSON {
+	doc, err := m.documents.Resolve(ctx, xrpc.OwnAsker(t), did)
 	if err != nil {
 		m.log.Warn("session without DID document", "did", did, "err", err)
 		return nil
@@ -64,9 +66,9 @@ func (m serverMethods) didDoc(ctx context.Context, t *tenant.Tenant, did string)
 // spec: handle#additional-non-syntax-restrictions
 const invalidHandle = "handle.invalid"
 
-func shownHandle(handle string) Handle {
+func shownHandle(handle string) xrpc.Handle {
 	if handle == "" {
 		return invalidHandle
 	}
-	return Handle(handle)
+	return xrpc.Handle(handle)
 }

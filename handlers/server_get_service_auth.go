@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
@@ -22,34 +24,34 @@ const (
 
 // getServiceAuth makes a token with which the account calls another service directly, signed by its repository key.
 // spec: lexicon com.atproto.server.getServiceAuth
-func (m serverMethods) getServiceAuth(ctx context.Context, c accountCaller, in *serverGetServiceAuthInput) (*serverGetServiceAuthOutput, error) {
+func (m serverMethods) getServiceAuth(ctx context.Context, c xrpc.AccountCaller, in *serverGetServiceAuthInput) (*serverGetServiceAuthOutput, error) {
 	method := string(in.Lxm)
 	if !isAudience(in.Aud) {
-		return nil, invalid("aud must be a did:plc or did:web, optionally with #service")
+		return nil, xrpc.Invalid("aud must be a did:plc or did:web, optionally with #service")
 	}
 	now := m.now()
 	exp := now.Add(serviceLifeDefault)
-	if c.has("exp") {
+	if c.Has("exp") {
 		exp = time.Unix(in.Exp, 0)
 		switch life := exp.Sub(now); {
 		case life <= 0:
-			return nil, refuse(http.StatusBadRequest, "BadExpiration", "expiration is in past")
+			return nil, xrpc.Refuse(http.StatusBadRequest, "BadExpiration", "expiration is in past")
 		case life > serviceLife:
-			return nil, refuse(http.StatusBadRequest, "BadExpiration", "cannot request a token with an expiration more than an hour in the future")
+			return nil, xrpc.Refuse(http.StatusBadRequest, "BadExpiration", "cannot request a token with an expiration more than an hour in the future")
 		case method == "" && life > serviceLifeAnyUse:
-			return nil, refuse(http.StatusBadRequest, "BadExpiration", "cannot request a method-less token with an expiration more than a minute in the future")
+			return nil, xrpc.Refuse(http.StatusBadRequest, "BadExpiration", "cannot request a method-less token with an expiration more than a minute in the future")
 		}
 	}
 	switch {
 	case c.Scope == auth.ScopeTakendown && !strings.EqualFold(method, methodCreateAccount):
 		return nil, auth.ErrScope // somebody who was thrown out may leave, and nothing else
 	case isProtected(method):
-		return nil, invalid("cannot request a service auth token for the following protected method: %s", method)
+		return nil, xrpc.Invalid("cannot request a service auth token for the following protected method: %s", method)
 	case c.Scope.App() && (needsMain(method) || moderates(c.Tenant, c.DID, in.Aud, method)),
 		isPrivileged(method) && c.Scope == auth.ScopeAppPass:
-		return nil, invalid("insufficient access to request a service auth token for the following method: %s", method)
+		return nil, xrpc.Invalid("insufficient access to request a service auth token for the following method: %s", method)
 	}
-	key, err := accounts.Signer(ctx, m.db.Tenant(c.Tenant.Schema).Q(), m.keys, c.Tenant.Schema, c.AID)
+	key, err := account.Signer(ctx, m.db.Tenant(c.Tenant.Schema).Q(), m.keys, c.Tenant.Schema, c.AID)
 	if err != nil {
 		return nil, act.Gone(err)
 	}
@@ -61,7 +63,7 @@ func (m serverMethods) getServiceAuth(ctx context.Context, c accountCaller, in *
 }
 
 // mayCallServices is where an OAuth token's rpc scope for the audience and method is asked for; sessions may.
-func mayCallServices(accountCaller, *serverGetServiceAuthInput) error { return nil }
+func mayCallServices(xrpc.AccountCaller, *serverGetServiceAuthInput) error { return nil }
 
 var serviceFragment = regexp.MustCompile(`^[a-zA-Z0-9._:%-]+$`)
 

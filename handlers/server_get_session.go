@@ -4,15 +4,17 @@ import (
 	"context"
 	"errors"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 )
 
 // getSession tells the caller who it is.
 // spec: lexicon com.atproto.server.getSession
-func (m serverMethods) getSession(ctx context.Context, c accountCaller, _ *serverGetSessionInput) (*serverGetSessionOutput, error) {
-	a, err := accounts.ByDID(ctx, m.db.Tenant(c.Tenant.Schema).Q(), c.DID)
-	if errors.Is(err, accounts.ErrNotFound) {
+func (m serverMethods) getSession(ctx context.Context, c xrpc.AccountCaller, _ *serverGetSessionInput) (*serverGetSessionOutput, error) {
+	a, err := account.ByDID(ctx, m.db.Tenant(c.Tenant.Schema).Q(), c.DID)
+	if errors.Is(err, account.ErrNotFound) {
 		return nil, auth.ErrAccountNotFound
 	}
 	if err != nil {
@@ -23,7 +25,7 @@ func (m serverMethods) getSession(ctx context.Context, c accountCaller, _ *serve
 	}
 	info := m.sessionInfo(ctx, c.Tenant, a)
 	return &serverGetSessionOutput{Body: serverGetSessionOutputBody{
-		DID: DID(a.DID), Handle: info.Handle, DIDDoc: info.DIDDoc,
+		DID: xrpc.DID(a.DID), Handle: info.Handle, DIDDoc: info.DIDDoc,
 		Email: a.Email, EmailConfirmed: &a.EmailConfirmed, EmailAuthFactor: &a.EmailFactor, Active: &info.Active, Status: info.Status,
 	}}, nil
 }

@@ -3,13 +3,15 @@ package handlers
 import (
 	"context"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 )
 
 // listAppPasswords lists the caller's app passwords, the newest first. The passwords themselves nobody knows.
 // spec: lexicon com.atproto.server.listAppPasswords
-func (m serverMethods) listAppPasswords(ctx context.Context, c accountCaller, _ *serverListAppPasswordsInput) (*serverListAppPasswordsOutput, error) {
-	list, err := accounts.ListAppPasswords(ctx, m.db.Tenant(c.Tenant.Schema).Q(), c.AID)
+func (m serverMethods) listAppPasswords(ctx context.Context, c xrpc.AccountCaller, _ *serverListAppPasswordsInput) (*serverListAppPasswordsOutput, error) {
+	list, err := account.ListAppPasswords(ctx, m.db.Tenant(c.Tenant.Schema).Q(), c.AID)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,8 @@ package handlers
 import (
 	"context"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/internal/act"
 )
 
@@ -10,7 +12,7 @@ import (
 // authenticator app is on. The new one is not confirmed. With the present address and emailAuthFactor it only switches
 // mailed sign-in codes on or off; on needs no token.
 // spec: lexicon com.atproto.server.updateEmail
-func (m serverMethods) updateEmail(ctx context.Context, c accountCaller, in *serverUpdateEmailInput) (*serverUpdateEmailOutput, error) {
+func (m serverMethods) updateEmail(ctx context.Context, c xrpc.AccountCaller, in *serverUpdateEmailInput) (*serverUpdateEmailOutput, error) {
 	to := act.EmailChange{Address: in.Body.Email, Token: in.Body.Token, Factor: in.Body.EmailAuthFactor}
 	if err := m.acts.ChangeOwnEmail(ctx, c.Tenant, owner(c), to); err != nil {
 		return nil, err

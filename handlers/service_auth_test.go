@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
 
 	"github.com/auroralocus/locus/internal/identity"
@@ -300,6 +302,6 @@ func translated(err error) string {
 	if err == nil {
 		return ""
 	}
-	answer, _ := (&tables{Translations: translations}).translate(context.Background(), err)
+	answer, _ := (&xrpc.Tables{Translations: translations}).Translate(context.Background(), err)
 	return answer.Name
 }

@@ -50,8 +50,8 @@ func TestPowerTakesTheMainPassword(t *testing.T) {
 	}).ok()
 
 	// Whatever this server lets its moderation service do is among what was just refused.
-	for nsid, op := range New(testDeps(new(witness))).ops {
-		if op.class == "overseen" || op.class == "operator" && op.role <= auth.RoleModerator {
+	for nsid, op := range New(testDeps(new(witness))).Operations {
+		if op.Class == "overseen" || op.Class == "operator" && op.Role <= auth.RoleModerator {
 			if !needsMain(nsid) && !isProtected(nsid) && !moderationMethods[strings.ToLower(nsid)] {
 				t.Errorf("an app password of the moderation service makes tokens for %s", nsid)
 			}

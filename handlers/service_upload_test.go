@@ -11,7 +11,7 @@ import (
 
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/identity"
 )
@@ -246,7 +246,7 @@ func (d countingDirectory) Resolve(ctx context.Context, did string) (*identity.D
 // sweep does what is due, as each process does every ten minutes.
 func (h *house) sweep() {
 	h.t.Helper()
-	s := accounts.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
+	s := account.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
 	if err := s.Sweep(h.t.Context()); err != nil {
 		h.t.Fatal(err)
 	}

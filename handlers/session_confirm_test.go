@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/mail"
 )
 
@@ -92,7 +92,7 @@ func TestStolenSessionWithMailedCodes(t *testing.T) {
 	alice.call(createApp, obj{"name": "thief"}).fails(400, "AuthFactorTokenRequired", "")
 	alice.call(confirmSession, obj{"password": userPassword}).fails(401, "AuthFactorTokenRequired", "sent to your email")
 	late := alice.mailedToken(mail.KindFactorChange)
-	h.clock.add(accounts.TokenLife + time.Second)
+	h.clock.add(account.TokenLife + time.Second)
 	alice.call(confirmSession, obj{"password": userPassword, "code": late}).fails(400, "ExpiredToken", "")
 	alice.call(confirmSession, obj{"password": userPassword}).fails(401, "AuthFactorTokenRequired", "sent to your email")
 	sent := alice.mailedToken(mail.KindFactorChange)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/mail"
 )
@@ -137,7 +137,7 @@ func TestSessionsEndElsewhere(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	u := h.createAccount(hostA, "alice")
-	elsewhere := auth.NewSessions(h.db, h.keys, accounts.NewCache(h.db, 0, h.clock.Now), h.clock.Now)
+	elsewhere := auth.NewSessions(h.db, h.keys, account.NewCache(h.db, 0, h.clock.Now), h.clock.Now)
 	there := func(u *user, accept auth.Accept) error {
 		_, err := elsewhere.Account(t.Context(), h.a, "Bearer "+u.access, accept)
 		return err
@@ -156,11 +156,11 @@ func TestSessionsEndElsewhere(t *testing.T) {
 		t.Error("the look that the new token caused was forgotten")
 	}
 	h.admin(hostA, "updateAccountPassword", obj{"did": u.did, "password": userPassword}).ok()
-	h.clock.add(accounts.Fresh)
+	h.clock.add(account.Fresh)
 	if err := there(fresh, auth.Std); err == nil {
 		t.Error("the old session still counts")
 	}
-	h.clock.add(accounts.Guarded)
+	h.clock.add(account.Guarded)
 	if err := there(fresh, auth.Std|auth.Guarded); err == nil {
 		t.Error("the old session still writes")
 	}
@@ -174,7 +174,7 @@ func TestAppSignInDuringTakedown(t *testing.T) {
 	password := u.call(createApp, obj{"name": "one"}).ok().str("password")
 	answer := make(chan reply, 1)
 	err := h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
-		if _, err := accounts.TakeDown(t.Context(), q, h.clock.Now(), h.aid(h.a, u.did), accounts.Takedown{Applied: true}); err != nil {
+		if _, err := account.TakeDown(t.Context(), q, h.clock.Now(), h.aid(h.a, u.did), account.Takedown{Applied: true}); err != nil {
 			return err
 		}
 		go func() {
@@ -201,7 +201,7 @@ func TestAppSignInDuringTakedown(t *testing.T) {
 	u.login(password)
 	// A new main password in that moment is no reason to send an app away: app passwords stay.
 	err = h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
-		if _, err := accounts.EndSessions(t.Context(), q, h.aid(h.a, u.did)); err != nil {
+		if _, err := account.EndSessions(t.Context(), q, h.aid(h.a, u.did)); err != nil {
 			return err
 		}
 		go func() {

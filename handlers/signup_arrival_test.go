@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/xrpc"
+
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/mail"
 )
 
@@ -79,13 +81,13 @@ func TestArrivalApproval(t *testing.T) {
 	locked := func() {
 		t.Helper()
 		v.call(activate, nil).fails(400, "InvalidToken", "Bad token scope")
-		h.raw("POST", hostA, "/xrpc/com.atproto.repo.importRepo", []byte("x"), bearer(v.access), "Content-Type: "+carType).fails(400, "InvalidToken", "Bad token scope")
+		h.raw("POST", hostA, "/xrpc/com.atproto.repo.importRepo", []byte("x"), bearer(v.access), "Content-Type: "+xrpc.CarType).fails(400, "InvalidToken", "Bad token scope")
 		h.raw("POST", hostA, "/xrpc/"+uploadBlobMethod, []byte("x"), bearer(v.access), "Content-Type: text/plain").fails(400, "InvalidToken", "Bad token scope")
 		v.ask("com.atproto.identity.getRecommendedDidCredentials").fails(400, "InvalidToken", "Bad token scope")
 	}
 	locked()
 	// The queue may be long: nothing deletes what waits, and no way of signing in gives more.
-	h.clock.add(accounts.MovedLife + time.Hour)
+	h.clock.add(account.MovedLife + time.Hour)
 	h.sweep()
 	r = h.post(hostA, createSession, "", obj{"identifier": v.handle, "password": userPassword}).ok()
 	v.access, v.refresh = r.str("accessJwt"), r.str("refreshJwt")
@@ -101,7 +103,7 @@ func TestArrivalApproval(t *testing.T) {
 	if got := h.heard(h.a, v.did, 0); got != "" {
 		t.Errorf("events: %s", got)
 	}
-	if got := deletion(); len(got) != 1 || time.Unix(got[0], 0).Sub(h.clock.Now().Add(accounts.MovedLife)).Abs() > time.Minute {
+	if got := deletion(); len(got) != 1 || time.Unix(got[0], 0).Sub(h.clock.Now().Add(account.MovedLife)).Abs() > time.Minute {
 		t.Errorf("to be deleted at %v", got)
 	}
 	all := h.queued(h.a)

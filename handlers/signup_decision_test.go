@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/mail"
 )
@@ -86,7 +86,7 @@ func TestRejectAfterCrashedApproval(t *testing.T) {
 			if on := h.get(hostA, "com.atproto.temp.checkSignupQueue", bearer(u.access)).ok().at("activated"); on != false {
 				t.Errorf("trip %d: activated %v, and nobody heard of it", trip, on)
 			}
-			h.clock.add(accounts.StaleAfter + time.Second)
+			h.clock.add(account.StaleAfter + time.Second)
 			h.admin(hostA, "deleteAccount", obj{"did": u.did}).ok()
 			if h.noDID(u.did) {
 				ended++
@@ -117,7 +117,7 @@ func TestCrashedRejection(t *testing.T) {
 			aid := h.aid(h.a, u.did)
 			h.halfApprove(u)
 			h.admin(hostA, "deleteAccount", obj{"did": u.did}).fails(400, "InvalidRequest", "being approved")
-			h.clock.add(accounts.StaleAfter + time.Second)
+			h.clock.add(account.StaleAfter + time.Second)
 			if lost {
 				p.CutAfter(trip)
 			} else {
@@ -154,7 +154,7 @@ func (h *house) halfApprove(u *user) {
 	h.t.Helper()
 	var genesis []byte
 	err := h.db.Tenant(h.a.Schema).Tx(h.t.Context(), func(q *tenantdb.Queries) (err error) {
-		genesis, err = accounts.BeginApproval(h.t.Context(), q, h.clock.Now(), h.aid(h.a, u.did))
+		genesis, err = account.BeginApproval(h.t.Context(), q, h.clock.Now(), h.aid(h.a, u.did))
 		return err
 	})
 	if err != nil {

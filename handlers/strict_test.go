@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/danielgtaylor/huma/v2"
 )
 
@@ -191,7 +193,7 @@ func TestStrictBodies(t *testing.T) {
 	before, _ := alice.head()
 	tried, methods := 0, 0
 	for _, nsid := range h.sorted() {
-		if h.server.ops[nsid].input != "application/json" {
+		if h.server.Operations[nsid].Input != "application/json" {
 			continue
 		}
 		methods++
@@ -225,8 +227,8 @@ func TestStrictParams(t *testing.T) {
 	alice := h.createAccount(hostA, "alice")
 	docs := readLexicons(t)
 	tried := 0
-	for nsid, op := range h.server.ops {
-		if op.kind == procedureKind {
+	for nsid, op := range h.server.Operations {
+		if op.Kind == xrpc.ProcedureKind {
 			continue
 		}
 		params, _ := docs[nsid+"#main"]["parameters"].(map[string]any)
@@ -324,8 +326,8 @@ func TestNothingIsNoBody(t *testing.T) {
 	alice := h.createAccount(hostA, "alice")
 	stream := func(s string) io.Reader { return struct{ io.Reader }{strings.NewReader(s)} }
 	for _, nsid := range h.sorted() {
-		op := h.server.ops[nsid]
-		if op.input != "" || op.kind != procedureKind {
+		op := h.server.Operations[nsid]
+		if op.Input != "" || op.Kind != xrpc.ProcedureKind {
 			continue
 		}
 		if nsid == "com.atproto.server.deleteSession" || nsid == "com.atproto.server.refreshSession" {

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/go-json-experiment/json"
 
 	"github.com/auroralocus/locus/internal/firehose"
@@ -21,35 +23,35 @@ const optionsLimit = 1 << 20
 
 // subscribe is the stream as JSON, in Jetstream's wire format.
 // spec: github.com/bluesky-social/jetstream#consuming-jetstream
-func (m streamMethods) subscribe(v visitor, w http.ResponseWriter, r *http.Request) error {
-	if err := upgradeRequired(w, r); err != nil {
+func (m streamMethods) subscribe(v xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
+	if err := xrpc.UpgradeRequired(w, r); err != nil {
 		return err
 	}
 	q := r.URL.Query()
 	maxSize, err := strconv.Atoi(q.Get("maxMessageSizeBytes"))
 	if err != nil && q.Get("maxMessageSizeBytes") != "" {
-		return invalid("Invalid maxMessageSizeBytes: must be an integer")
+		return xrpc.Invalid("Invalid maxMessageSizeBytes: must be an integer")
 	}
 	filter, err := firehose.NewFilter(q["wantedCollections"], q["wantedDids"], maxSize)
 	if err != nil {
-		return invalid("%s", said(err, nil))
+		return xrpc.Invalid("%s", xrpc.Said(err, nil))
 	}
 	if q.Get("compress") == "true" || r.Header.Get("Socket-Encoding") == "zstd" {
-		return invalid("Compression is not offered here: leave out compress and Socket-Encoding")
+		return xrpc.Invalid("Compression is not offered here: leave out compress and Socket-Encoding")
 	}
 	from := firehose.From{Window: time.Duration(v.Tenant.Settings.FirehoseRetentionHours) * time.Hour}
 	if text := q.Get("cursor"); text != "" {
 		if from.TimeUS, err = strconv.ParseInt(text, 10, 64); err != nil {
-			return invalid("Invalid cursor: must be a time in microseconds")
+			return xrpc.Invalid("Invalid cursor: must be a time in microseconds")
 		}
 		from.HasTime = true
 	}
 	hello := q.Get("requireHello") == "true"
-	return m.serve(v, w, r, from, optionsLimit, func(k *socket, sub *firehose.Subscription) error {
+	return m.serve(v, w, r, from, optionsLimit, func(k *xrpc.Socket, sub *firehose.Subscription) error {
 		var wanted atomic.Pointer[firehose.Filter]
 		wanted.Store(filter)
 		greeted := make(chan struct{}, 1)
-		go k.listen(func(text []byte) error {
+		go k.Listen(func(text []byte) error {
 			f, err := optionsUpdate(text)
 			if err == nil {
 				wanted.Store(f)
@@ -59,33 +61,33 @@ func (m streamMethods) subscribe(v visitor, w http.ResponseWriter, r *http.Reque
 				}
 				return nil
 			}
-			k.end(violates("invalid options_update", err))
+			k.End(xrpc.Violates("invalid options_update", err))
 			return err
 		})
 		for hello {
 			select {
 			case <-greeted:
 				hello = false
-			case <-k.kick:
-				if err := k.flush(); err != nil {
+			case <-k.Kick:
+				if err := k.Flush(); err != nil {
 					return err
 				}
-			case <-k.ctx.Done():
-				return k.cause()
+			case <-k.Context.Done():
+				return k.Cause()
 			}
 		}
 		for {
-			if err := k.flush(); err != nil {
+			if err := k.Flush(); err != nil {
 				return err
 			}
-			batch, err := sub.Next(k.ctx, k.kick)
+			batch, err := sub.Next(k.Context, k.Kick)
 			if err != nil {
 				return err
 			}
 			f := wanted.Load()
 			for _, it := range batch {
 				if err := addMessages(k, it, f, from.TimeUS); err != nil {
-					v.broke(err)
+					v.LogError(err)
 				}
 			}
 		}
@@ -93,7 +95,7 @@ func (m streamMethods) subscribe(v visitor, w http.ResponseWriter, r *http.Reque
 }
 
 // addMessages adds those of an event's messages that are wanted.
-func addMessages(k *socket, it *firehose.Item, f *firehose.Filter, from int64) error {
+func addMessages(k *xrpc.Socket, it *firehose.Item, f *firehose.Filter, from int64) error {
 	did, err := it.DID()
 	if err != nil || !f.WantsDID(did) {
 		return err
@@ -102,7 +104,7 @@ func addMessages(k *socket, it *firehose.Item, f *firehose.Filter, from int64) e
 	for i := range messages {
 		// A cursor may point into a commit.
 		if g := &messages[i]; g.TimeUS >= from && f.Wants(g) {
-			k.add(g.Wire())
+			k.Add(g.Wire())
 		}
 	}
 	return err

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/auroralocus/locus/db/tenantdb"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/mail"
@@ -46,9 +46,9 @@ func TestDeleteAfter(t *testing.T) {
 	token := due.ask(serviceAuth, "aud", h.b.ServiceDID, "lxm", methodCreateAccount).ok().str("token")
 	moved := h.post(hostB, createAccount, bearer(token), obj{"did": due.did, "handle": "alice.b.test", "email": h.email("m"), "password": userPassword}).ok()
 	movedAID, dueAID, hastyAID := h.aid(h.b, moved.str("did")), h.aid(h.a, due.did), h.aid(h.a, hasty.did)
-	sweepers := make([]*accounts.Sweeper, 3)
+	sweepers := make([]*account.Sweeper, 3)
 	for i := range sweepers {
-		sweepers[i] = accounts.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
+		sweepers[i] = account.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
 	}
 	sweep := func() {
 		t.Helper()
@@ -72,7 +72,7 @@ func TestDeleteAfter(t *testing.T) {
 	hasty.call(deactivate, obj{"deleteAfter": day(-1)}).ok() // told once
 	later.call(deactivate, obj{"deleteAfter": day(40)}).ok()
 	later.call(deactivate, obj{"deleteAfter": day(20)}).ok()
-	until := h.clock.Now().Add(accounts.HoldTime).UTC().Format("2006-01-02")
+	until := h.clock.Now().Add(account.HoldTime).UTC().Format("2006-01-02")
 	var notices []queuedMail
 	dates := 0
 	for _, m := range h.queued(h.a) {
@@ -90,7 +90,7 @@ func TestDeleteAfter(t *testing.T) {
 		t.Errorf("%+v", notices)
 	}
 	seq = h.lastSeq(h.a)
-	h.clock.add(accounts.HoldTime - time.Hour)
+	h.clock.add(account.HoldTime - time.Hour)
 	sweep()
 	h.aid(h.a, hasty.did)
 	h.clock.add(2 * time.Hour)
@@ -154,13 +154,13 @@ func TestArrivalIsKept(t *testing.T) {
 	documents := identity.NewResolver(identity.ResolverConfig{Now: h.clock.Now, PLC: directory})
 	defer documents.Close()
 	sweep := func() error {
-		return accounts.NewSweeper(h.db, h.tenants, h.plc, documents, h.clock.Now, slog.New(slog.DiscardHandler)).Sweep(t.Context())
+		return account.NewSweeper(h.db, h.tenants, h.plc, documents, h.clock.Now, slog.New(slog.DiscardHandler)).Sweep(t.Context())
 	}
 	oldA, newA := arrive("alice")
 	_, newB := arrive("bob")
 	leadsTo(oldA, h.b)
 	directory.away = true
-	h.clock.add(accounts.MovedLife + time.Hour)
+	h.clock.add(account.MovedLife + time.Hour)
 	if err := sweep(); !errors.Is(err, identity.ErrDIDUnavailable) {
 		t.Errorf("the directory is away: %v", err)
 	}
@@ -176,13 +176,13 @@ func TestArrivalIsKept(t *testing.T) {
 	}
 	// It has its time again, each time; then its DID goes elsewhere.
 	for range 2 {
-		h.clock.add(accounts.MovedLife + time.Hour)
+		h.clock.add(account.MovedLife + time.Hour)
 		if err := sweep(); err != nil || !here(newA) {
 			t.Errorf("%v, here: %v", err, here(newA))
 		}
 	}
 	leadsTo(oldA, h.a)
-	h.clock.add(accounts.MovedLife - 2*time.Hour)
+	h.clock.add(account.MovedLife - 2*time.Hour)
 	if err := sweep(); err != nil || !here(newA) {
 		t.Errorf("before the date: %v, here: %v", err, here(newA))
 	}
@@ -193,7 +193,7 @@ func TestArrivalIsKept(t *testing.T) {
 	// Nobody waits for ever.
 	_, newC := arrive("carol")
 	directory.away = true
-	h.clock.add(accounts.MovedLife + 29*24*time.Hour)
+	h.clock.add(account.MovedLife + 29*24*time.Hour)
 	if err := sweep(); err == nil || !here(newC) {
 		t.Errorf("%v, here: %v", err, here(newC))
 	}
@@ -216,7 +216,7 @@ func TestPurgeGoesOn(t *testing.T) {
 	h.exec(h.a, "INSERT INTO pds.record (aid, path, rev, cid, value, indexed_at) SELECT $1, 'com.example.x/' || n, 1, '', '', '2026-01-01Z' FROM generate_series(1, 5000) n", aid)
 	tdb := h.db.Tenant(h.a.Schema)
 	err := tdb.Tx(t.Context(), func(q *tenantdb.Queries) error {
-		events, err := accounts.Delete(t.Context(), q, h.clock.Now(), aid)
+		events, err := account.Delete(t.Context(), q, h.clock.Now(), aid)
 		if err == nil {
 			_, err = firehose.Append(t.Context(), q, events...)
 		}
@@ -227,7 +227,7 @@ func TestPurgeGoesOn(t *testing.T) {
 	}
 	slice := func() (done bool) {
 		err := tdb.Tx(t.Context(), func(q *tenantdb.Queries) (err error) {
-			done, err = accounts.Purge(t.Context(), q, aid)
+			done, err = account.Purge(t.Context(), q, aid)
 			return err
 		})
 		if err != nil {
@@ -257,7 +257,7 @@ func TestPurgeGoesOn(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := accounts.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler)).Sweep(t.Context()); err != nil {
+	if err := account.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler)).Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	h.leavesNothing(h.a, aid, 1)
@@ -280,7 +280,7 @@ func TestSweepExpired(t *testing.T) {
 		}
 		return out
 	}
-	sweeper := accounts.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
+	sweeper := account.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
 	for _, tt := range []struct {
 		wait time.Duration
 		want [3]int64

@@ -8,26 +8,28 @@ import (
 	"strings"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/ipfs/go-cid"
 
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/blob"
 )
 
 // getBlob serves a blob that a record names, whole or in part. Whatever it holds, a browser neither runs nor shows it as
 // a page of this host.
 // spec: lexicon com.atproto.sync.getBlob
-func (m syncMethods) getBlob(ctx context.Context, v viewerCaller, in *syncGetBlobInput) (*syncGetBlobOutput, error) {
+func (m syncMethods) getBlob(ctx context.Context, v xrpc.ViewerCaller, in *syncGetBlobInput) (*syncGetBlobOutput, error) {
 	c, err := cid.Decode(string(in.CID))
 	if err != nil {
-		return nil, invalid("cid is not a CID")
+		return nil, xrpc.Invalid("cid is not a CID")
 	}
 	a, err := m.readable(ctx, v, in.DID)
 	if err != nil {
 		return nil, err
 	}
 	if to, err := m.blobElsewhere(ctx, v, a, c); to != "" || err != nil {
-		return handOver(func(w http.ResponseWriter, r *http.Request) {
+		return xrpc.HandOver(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "private, max-age=60")
 			http.Redirect(w, r, to, http.StatusFound)
 		}), err
@@ -36,7 +38,7 @@ func (m syncMethods) getBlob(ctx context.Context, v viewerCaller, in *syncGetBlo
 	if err != nil {
 		return nil, err
 	}
-	return handOver(func(w http.ResponseWriter, r *http.Request) {
+	return xrpc.HandOver(func(w http.ResponseWriter, r *http.Request) {
 		defer f.Close()
 		serveBlob(w, r, f)
 	}), nil
@@ -44,13 +46,13 @@ func (m syncMethods) getBlob(ctx context.Context, v viewerCaller, in *syncGetBlo
 
 // blobElsewhere is where the tenant wants the public sent for a blob, "" for here. Whoever sees more than the public is
 // served here.
-func (m syncMethods) blobElsewhere(ctx context.Context, v viewerCaller, a accounts.Actor, c cid.Cid) (string, error) {
+func (m syncMethods) blobElsewhere(ctx context.Context, v xrpc.ViewerCaller, a account.Actor, c cid.Cid) (string, error) {
 	setting := v.Tenant.Settings.BlobRedirect
 	if setting == "" || v.Account != nil || v.Operator {
 		return "", nil
 	}
 	if setting == "presigned" {
-		if v.verb() == http.MethodHead { // the signature is one for GET
+		if v.Verb() == http.MethodHead { // the signature is one for GET
 			return "", nil
 		}
 		return m.blobs.Presigned(ctx, v.Tenant.Schema, a.AID, c)
@@ -126,7 +128,7 @@ func (p *fileAnswer) WriteHeader(status int) {
 	if status == http.StatusPreconditionFailed {
 		message = "This file is not what the condition says"
 	}
-	writeError(p.ResponseWriter, refuse(status, "", "%s", message))
+	xrpc.WriteError(p.ResponseWriter, xrpc.Refuse(status, "", "%s", message))
 }
 
 func (p *fileAnswer) Write(b []byte) (int, error) {

@@ -7,15 +7,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // getHostStatus tells of this host: it knows no other.
 // spec: lexicon com.atproto.sync.getHostStatus
-func (m syncMethods) getHostStatus(ctx context.Context, v visitor, in *syncGetHostStatusInput) (*syncGetHostStatusOutput, error) {
+func (m syncMethods) getHostStatus(ctx context.Context, v xrpc.Visitor, in *syncGetHostStatusInput) (*syncGetHostStatusOutput, error) {
 	if name := strings.ToLower(in.Hostname); name != v.Tenant.Hostname && name != hostOf(v.Tenant) {
-		return nil, refuse(http.StatusBadRequest, "HostNotFound", "This server knows only itself: %s", hostOf(v.Tenant))
+		return nil, xrpc.Refuse(http.StatusBadRequest, "HostNotFound", "This server knows only itself: %s", hostOf(v.Tenant))
 	}
 	seq, accounts, err := m.hosts.look(ctx, v.Tenant)
 	if err != nil {

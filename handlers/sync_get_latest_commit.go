@@ -1,10 +1,14 @@
 package handlers
 
-import "context"
+import (
+	"context"
+
+	"github.com/auroralocus/locus/internal/xrpc"
+)
 
 // getLatestCommit names the newest commit.
 // spec: lexicon com.atproto.sync.getLatestCommit
-func (m syncMethods) getLatestCommit(ctx context.Context, v viewerCaller, in *syncGetLatestCommitInput) (*syncGetLatestCommitOutput, error) {
+func (m syncMethods) getLatestCommit(ctx context.Context, v xrpc.ViewerCaller, in *syncGetLatestCommitInput) (*syncGetLatestCommitOutput, error) {
 	a, err := m.readable(ctx, v, in.DID)
 	if err != nil {
 		return nil, err
@@ -14,6 +18,6 @@ func (m syncMethods) getLatestCommit(ctx context.Context, v viewerCaller, in *sy
 		return nil, err
 	}
 	out := new(syncGetLatestCommitOutput)
-	out.Body.CID, out.Body.Rev = CID(st.Head.CID.String()), TID(st.Head.Rev.String())
+	out.Body.CID, out.Body.Rev = xrpc.CID(st.Head.CID.String()), xrpc.TID(st.Head.Rev.String())
 	return out, nil
 }

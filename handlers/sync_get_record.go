@@ -3,12 +3,14 @@ package handlers
 import (
 	"context"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // getRecord proves what a record is, or that there is none.
 // spec: lexicon com.atproto.sync.getRecord
-func (m syncMethods) getRecord(ctx context.Context, v viewerCaller, in *syncGetRecordInput) (*syncGetRecordOutput, error) {
+func (m syncMethods) getRecord(ctx context.Context, v xrpc.ViewerCaller, in *syncGetRecordInput) (*syncGetRecordOutput, error) {
 	a, err := m.readable(ctx, v, in.DID)
 	if err != nil {
 		return nil, err
@@ -21,6 +23,6 @@ func (m syncMethods) getRecord(ctx context.Context, v viewerCaller, in *syncGetR
 }
 
 // fewBlocks answers with a few blocks, which are in memory.
-func fewBlocks(a *repodb.Archive) *streamOut {
-	return stream(carType, nil, a.Write).holding(a.Size())
+func fewBlocks(a *repodb.Archive) *xrpc.StreamOut {
+	return xrpc.Stream(xrpc.CarType, nil, a.Write).Holding(a.Size())
 }

@@ -1,11 +1,15 @@
 package handlers
 
-import "context"
+import (
+	"context"
+
+	"github.com/auroralocus/locus/internal/xrpc"
+)
 
 // getRepoStatus tells whether a repository is active, and why not. Relays revive or silence accounts by it, so it
 // answers for inactive ones too.
 // spec: lexicon com.atproto.sync.getRepoStatus
-func (m syncMethods) getRepoStatus(ctx context.Context, v visitor, in *syncGetRepoStatusInput) (*syncGetRepoStatusOutput, error) {
+func (m syncMethods) getRepoStatus(ctx context.Context, v xrpc.Visitor, in *syncGetRepoStatusInput) (*syncGetRepoStatusOutput, error) {
 	a, err := m.find(ctx, v.Tenant, in.DID)
 	if err != nil {
 		return nil, err
@@ -17,7 +21,7 @@ func (m syncMethods) getRepoStatus(ctx context.Context, v visitor, in *syncGetRe
 	out := new(syncGetRepoStatusOutput)
 	out.Body.DID, out.Body.Status = in.DID, statusOf(st.Takendown, st.Deactivated)
 	if out.Body.Active = out.Body.Status == ""; out.Body.Active {
-		out.Body.Rev = TID(st.Head.Rev.String())
+		out.Body.Rev = xrpc.TID(st.Head.Rev.String())
 	}
 	return out, nil
 }

@@ -3,13 +3,15 @@ package handlers
 import (
 	"context"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/repo"
 )
 
 // listBlobs lists the blobs that the repository's records name and that getBlob would serve; with since, those named by
 // records newer than that revision.
 // spec: lexicon com.atproto.sync.listBlobs
-func (m syncMethods) listBlobs(ctx context.Context, v viewerCaller, in *syncListBlobsInput) (*syncListBlobsOutput, error) {
+func (m syncMethods) listBlobs(ctx context.Context, v xrpc.ViewerCaller, in *syncListBlobsInput) (*syncListBlobsOutput, error) {
 	a, err := m.readable(ctx, v, in.DID)
 	if err != nil {
 		return nil, err
@@ -17,7 +19,7 @@ func (m syncMethods) listBlobs(ctx context.Context, v viewerCaller, in *syncList
 	var since repo.TID
 	if in.Since != "" {
 		if since, err = repo.ParseTID(string(in.Since)); err != nil {
-			return nil, invalid("since must be a TID")
+			return nil, xrpc.Invalid("since must be a TID")
 		}
 	}
 	after, err := cidCursor(in.Cursor)
@@ -29,9 +31,9 @@ func (m syncMethods) listBlobs(ctx context.Context, v viewerCaller, in *syncList
 		return nil, err
 	}
 	out := new(syncListBlobsOutput)
-	out.Body.Cids = make([]CID, len(list))
+	out.Body.Cids = make([]xrpc.CID, len(list))
 	for i, c := range list {
-		out.Body.Cids[i] = CID(c.String())
+		out.Body.Cids[i] = xrpc.CID(c.String())
 	}
 	if n := len(list); n == int(in.Limit) {
 		out.Body.Cursor = list[n-1].String()

@@ -1,10 +1,14 @@
 package handlers
 
-import "context"
+import (
+	"context"
+
+	"github.com/auroralocus/locus/internal/xrpc"
+)
 
 // listHosts lists this host, the only one it has: tenants do not know of each other.
 // spec: lexicon com.atproto.sync.listHosts
-func (m syncMethods) listHosts(ctx context.Context, v visitor, in *syncListHostsInput) (*syncListHostsOutput, error) {
+func (m syncMethods) listHosts(ctx context.Context, v xrpc.Visitor, in *syncListHostsInput) (*syncListHostsOutput, error) {
 	out := new(syncListHostsOutput)
 	out.Body.Hosts = []syncListHostsHost{}
 	if in.Cursor != "" {

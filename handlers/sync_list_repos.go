@@ -3,17 +3,19 @@ package handlers
 import (
 	"context"
 	"strconv"
+
+	"github.com/auroralocus/locus/internal/xrpc"
 )
 
 // listRepos lists all repositories in the order in which their accounts were made, inactive ones too: relays depend on
 // that. The cursor is absent on a short page.
 // spec: lexicon com.atproto.sync.listRepos
-func (m syncMethods) listRepos(ctx context.Context, v visitor, in *syncListReposInput) (*syncListReposOutput, error) {
+func (m syncMethods) listRepos(ctx context.Context, v xrpc.Visitor, in *syncListReposInput) (*syncListReposOutput, error) {
 	var after int64
 	if in.Cursor != "" {
 		var err error
 		if after, err = strconv.ParseInt(in.Cursor, 10, 64); err != nil || after < 0 {
-			return nil, invalid("Malformed cursor")
+			return nil, xrpc.Invalid("Malformed cursor")
 		}
 	}
 	list, err := m.repos.ListRepos(ctx, v.Tenant.Schema, after, int(in.Limit))
@@ -25,7 +27,7 @@ func (m syncMethods) listRepos(ctx context.Context, v visitor, in *syncListRepos
 	for i, st := range list {
 		status := statusOf(st.Takendown, st.Deactivated)
 		out.Body.Repos[i] = syncListReposRepo{
-			DID: DID(st.Head.DID), Head: CID(st.Head.CID.String()), Rev: TID(st.Head.Rev.String()), Active: new(status == ""), Status: status,
+			DID: xrpc.DID(st.Head.DID), Head: xrpc.CID(st.Head.CID.String()), Rev: xrpc.TID(st.Head.Rev.String()), Active: new(status == ""), Status: status,
 		}
 	}
 	if n := len(list); n == int(in.Limit) {

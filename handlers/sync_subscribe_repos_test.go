@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/coder/websocket"
 
 	"github.com/auroralocus/locus/internal/firehose"
@@ -258,13 +260,13 @@ func TestPings(t *testing.T) {
 	}
 	dumb := rawSocket(t, h, "/xrpc/com.atproto.sync.subscribeRepos")
 	for range 5 {
-		h.clock.add(pingEvery + time.Second)
+		h.clock.add(xrpc.PingEvery + time.Second)
 		select {
 		case <-pinged:
 		case <-time.After(5 * time.Second):
 			t.Fatal("no ping")
 		}
-		time.Sleep(keepEvery + 100*time.Millisecond) // the pong is heard
+		time.Sleep(xrpc.KeepEvery + 100*time.Millisecond) // the pong is heard
 	}
 	_ = dumb.SetReadDeadline(time.Now().Add(5 * time.Second))
 	if _, err := io.Copy(io.Discard, dumb); err != nil && errors.Is(err, context.DeadlineExceeded) {

@@ -3,6 +3,7 @@ package handlers
 import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/xrpc"
 )
 
 // tempMethods are com.atproto.temp.*, as far as they are of use here.
@@ -10,6 +11,6 @@ type tempMethods struct {
 	db *db.DB
 }
 
-func (m tempMethods) register(g *group) {
-	account(g, query("com.atproto.temp.checkSignupQueue").takes(auth.Std|auth.OrQueued), noOAuth, m.checkSignupQueue)
+func (m tempMethods) register(g *xrpc.Group) {
+	xrpc.Account(g, xrpc.Query("com.atproto.temp.checkSignupQueue").Takes(auth.Std|auth.OrQueued), noOAuth, m.checkSignupQueue)
 }

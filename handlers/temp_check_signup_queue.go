@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/db"
 )
 
 // checkSignupQueue says whether the caller's sign-up waits for approval, and behind how many others.
 // spec: lexicon com.atproto.temp.checkSignupQueue
-func (m tempMethods) checkSignupQueue(ctx context.Context, c accountCaller, _ *tempCheckSignupQueueInput) (*tempCheckSignupQueueOutput, error) {
+func (m tempMethods) checkSignupQueue(ctx context.Context, c xrpc.AccountCaller, _ *tempCheckSignupQueueInput) (*tempCheckSignupQueueOutput, error) {
 	out := new(tempCheckSignupQueueOutput)
 	place, err := m.db.Tenant(c.Tenant.Schema).Q().GetSignupPlace(ctx, c.AID)
 	switch {

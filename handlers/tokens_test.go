@@ -63,19 +63,19 @@ func TestTokens(t *testing.T) {
 		{"longer", bearer(alice.access + "A"), 400, "InvalidToken"},
 		{"account gone", bearer(gone.access), 403, "AccountNotFound"},
 	} {
-		for nsid, op := range h.server.ops {
-			if op.class != "account" && op.class != "overseen" {
+		for nsid, op := range h.server.Operations {
+			if op.Class != "account" && op.Class != "overseen" {
 				continue
 			}
 			var body any
-			verb := op.kind.verb()
-			if op.input == "application/json" {
+			verb := op.Kind.Verb()
+			if op.Input == "application/json" {
 				body = obj{}
 			}
 			r := h.raw(verb, hostA, "/xrpc/"+nsid+h.goodQuery(nsid), body, tt.header)
 			r.what = tt.what + ": " + r.what
 			// Some methods also take others' tokens, with names of their own for what is wrong with them.
-			if len(op.accept.String()) > 0 && strings.Contains(op.takesText(), "svc") {
+			if len(op.Accept.String()) > 0 && strings.Contains(op.TakesText(), "svc") {
 				if r.status < 400 || r.status > 403 {
 					t.Errorf("%s: %d %s", r.what, r.status, r.body)
 				}

@@ -8,34 +8,36 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/auroralocus/locus/db"
-	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/identity"
 )
 
 // wellKnown are the pages about the tenant and its accounts that stand outside the XRPC methods.
 type wellKnown struct {
-	actors  *accounts.Cache
+	actors  *account.Cache
 	ping    func(context.Context) error
 	version string
 	log     *slog.Logger
 }
 
-func (p wellKnown) register(g *group) {
-	page(g, "GET /.well-known/atproto-did", p.atprotoDID)
-	page(g, "GET /.well-known/did.json", p.didJSON)
-	page(g, "GET /xrpc/_health", p.health)
+func (p wellKnown) register(g *xrpc.Group) {
+	xrpc.Page(g, "GET /.well-known/atproto-did", p.atprotoDID)
+	xrpc.Page(g, "GET /.well-known/did.json", p.didJSON)
+	xrpc.Page(g, "GET /xrpc/_health", p.health)
 }
 
 // atprotoDID resolves the handle that the host is.
 // spec: handle#handle-resolution
-func (p wellKnown) atprotoDID(v visitor, w http.ResponseWriter, r *http.Request) error {
-	handle := v.handle()
+func (p wellKnown) atprotoDID(v xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
+	handle := v.HostHandle()
 	if handle == "" {
 		handle = v.Tenant.Hostname // an account may be called as its server
 	}
-	a, err := p.actors.ByHandle(r.Context(), v.Tenant.Schema, handle, accounts.Fresh)
-	if err != nil && !errors.Is(err, accounts.ErrNotFound) {
+	a, err := p.actors.ByHandle(r.Context(), v.Tenant.Schema, handle, account.Fresh)
+	if err != nil && !errors.Is(err, account.ErrNotFound) {
 		return err
 	}
 	h := w.Header()
@@ -52,7 +54,7 @@ func (p wellKnown) atprotoDID(v visitor, w http.ResponseWriter, r *http.Request)
 
 // didJSON is the document of the tenant's own did:web.
 // spec: did#did-web
-func (p wellKnown) didJSON(v visitor, w http.ResponseWriter, _ *http.Request) error {
+func (p wellKnown) didJSON(v xrpc.Visitor, w http.ResponseWriter, _ *http.Request) error {
 	text, err := identity.ServiceDocument(v.Tenant.ServiceDID, v.Tenant.PublicURL).MarshalJSON()
 	if err != nil {
 		return err
@@ -67,7 +69,7 @@ func (p wellKnown) didJSON(v visitor, w http.ResponseWriter, _ *http.Request) er
 const healthTime = 3 * time.Second
 
 // health says 200 when the database answers, 503 when not.
-func (p wellKnown) health(_ visitor, w http.ResponseWriter, r *http.Request) error {
+func (p wellKnown) health(_ xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), healthTime)
 	defer cancel()
 	h := w.Header()

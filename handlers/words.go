@@ -1,7 +1,9 @@
 package handlers
 
+import "github.com/auroralocus/locus/internal/xrpc"
+
 // documentWords are the sentences of the document; see [words].
-var documentWords = words{
+var documentWords = xrpc.Words{
 	Intro: intro,
 	Tags: map[string]string{
 		"app.bsky.actor":         "Private preferences of the Bluesky app, which are kept here.",

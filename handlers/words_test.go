@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/auroralocus/locus/internal/xrpc"
+
 	"github.com/danielgtaylor/huma/v2"
 )
 
@@ -56,16 +58,16 @@ func TestDocumentErrorsAndWords(t *testing.T) {
 	t.Parallel()
 	s := New(testDeps(new(witness)))
 	used := map[string]bool{}
-	for nsid, op := range s.ops {
-		all := append(op.declared(), generalErrors...)
+	for nsid, op := range s.Operations {
+		all := append(op.Declared(), generalErrors...)
 		for _, kinds := range gateErrors {
 			all = append(all, kinds...)
 		}
 		for _, k := range all {
-			if documentWords.when(nsid, k.name) == "" {
-				t.Errorf("%s: nothing says when %s happens", nsid, k.name)
+			if documentWords.When(nsid, k.Name) == "" {
+				t.Errorf("%s: nothing says when %s happens", nsid, k.Name)
 			}
-			used[k.name], used[nsid+" "+k.name] = true, true
+			used[k.Name], used[nsid+" "+k.Name] = true, true
 		}
 	}
 	for name := range documentErrors {
@@ -76,10 +78,10 @@ func TestDocumentErrorsAndWords(t *testing.T) {
 	text := string(s.JSON())
 	for name, f := range documentFields {
 		of, member, both := strings.Cut(name, " ")
-		if both && of == "format" || f.text == "" {
+		if both && of == "format" || f.Text == "" {
 			continue
 		}
-		quoted, _ := json.Marshal(f.text)
+		quoted, _ := json.Marshal(f.Text)
 		if member = name; !strings.Contains(text, string(quoted)) {
 			t.Errorf("nothing in the document is described as %q", member)
 		}
@@ -97,7 +99,7 @@ func members(name string, s *huma.Schema, missing func(what, text string)) {
 }
 
 // exampleFits holds an example against the schema that it is one of.
-func exampleFits(t *testing.T, s *Server, what string, content map[string]*huma.MediaType) {
+func exampleFits(t *testing.T, s *xrpc.Server, what string, content map[string]*huma.MediaType) {
 	t.Helper()
 	m := content["application/json"]
 	if m == nil {

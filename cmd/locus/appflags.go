@@ -10,8 +10,8 @@ import (
 	"os/user"
 
 	"github.com/auroralocus/locus/internal/fair"
+	"github.com/auroralocus/locus/internal/xrpc"
 
-	"github.com/auroralocus/locus/handlers"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/inbound"
@@ -47,7 +47,7 @@ func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname strin
 		stopDB()
 		return nil, nil, nil, err
 	}
-	a := assemble(d, keys, facts.Config(f.DevNames), net.resolver, outbox.Config{}, f.blobs(), fair.NewBytes(handlers.DefaultAnswerMemory), inbound.Proxies{}, log)
+	a := assemble(d, keys, facts.Config(f.DevNames), net.resolver, outbox.Config{}, f.blobs(), fair.NewBytes(xrpc.DefaultAnswerMemory), inbound.Proxies{}, log)
 	stop := func() {
 		a.close()
 		net.close()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/internal/fair"
+	"github.com/auroralocus/locus/internal/xrpc"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/handlers"
@@ -42,7 +43,7 @@ type app struct {
 	blobs     *blob.Store
 	limits    *limit.Counter
 	acts      *act.Acts
-	server    *handlers.Server
+	server    *xrpc.Server
 }
 
 // assemble hands each part exactly what it needs.

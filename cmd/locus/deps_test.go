@@ -74,8 +74,9 @@ var mayImport = map[string][]string{
 	"internal/act": {"internal/fair", "db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/blob", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
 
 	// protocol
-	"openapi":  {},
-	"handlers": {"*"},
+	"openapi":       {},
+	"internal/xrpc": {"internal/auth", "internal/fair", "internal/identity", "internal/inbound", "internal/lexicon", "internal/limit", "internal/syntax", "internal/tenant"}, // the engine: who calls, from where, what of; no act, no row, no database
+	"handlers":      {"*"},
 
 	// process
 	"cmd/locus": {"*"},
@@ -84,10 +85,10 @@ var mayImport = map[string][]string{
 // onlyIn names packages from elsewhere that have one room.
 var onlyIn = map[string][]string{
 	"github.com/jackc/pgx/v5/pgxpool":      {"db"},
-	"github.com/danielgtaylor/huma/v2":     {"handlers", "openapi"},
+	"github.com/danielgtaylor/huma/v2":     {"internal/xrpc", "handlers", "openapi"},
 	"github.com/alecthomas/kong":           {"cmd/locus", "cmd/pdsbench"},
 	"github.com/pressly/goose/v3":          {"db"},
-	"github.com/coder/websocket":           {"handlers", "cmd/pdsbench"},
+	"github.com/coder/websocket":           {"internal/xrpc", "cmd/pdsbench"},
 	"github.com/wneessen/go-mail":          {"internal/mail"},
 	"net/http/pprof":                       {"cmd/locus"},
 	"github.com/clipperhouse/uax29/v2":     {"internal/syntax"},

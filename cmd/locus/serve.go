@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/internal/fair"
+	"github.com/auroralocus/locus/internal/xrpc"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/auroralocus/locus/db"
-	"github.com/auroralocus/locus/handlers"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/inbound"
@@ -73,8 +73,8 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Connections < 1 || c.PerAddress < 1 {
 		return errors.New("--connections and --connections-per-address must be at least 1")
 	}
-	if c.AnswerMemory<<20 < handlers.LeastAnswerMemory {
-		return fmt.Errorf("--answer-memory must be at least %d", handlers.LeastAnswerMemory>>20)
+	if c.AnswerMemory<<20 < xrpc.LeastAnswerMemory {
+		return fmt.Errorf("--answer-memory must be at least %d", xrpc.LeastAnswerMemory>>20)
 	}
 	hangup := make(chan os.Signal, 1) // from here on it ends nothing
 	signal.Notify(hangup, syscall.SIGHUP)

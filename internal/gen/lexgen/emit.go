@@ -29,7 +29,7 @@ func (g *generator) object(name, id string, d *def) error {
 		extra := limits(p.Def)
 		switch {
 		case slices.Contains(d.Nullable, p.Name):
-			t = "Nullable[" + t + "]"
+			t = "xrpc.Nullable[" + t + "]"
 			tag += ",omitzero"
 		case p.Def.Default != nil: // required or not: what is absent has its default
 			tag += ",omitzero"
@@ -38,7 +38,7 @@ func (g *generator) object(name, id string, d *def) error {
 			t = "*" + t
 			tag += ",omitzero"
 			extra += ` nullable:"false"`
-		case p.Def.Type == "object" || g.isObject(id, p.Def) || p.Def.Type == "union" || t == "Blob":
+		case p.Def.Type == "object" || g.isObject(id, p.Def) || p.Def.Type == "union" || t == "xrpc.Blob":
 			t = "*" + t
 			tag += ",omitzero"
 		default:
@@ -67,7 +67,7 @@ func (g *generator) isObject(id string, d *def) bool {
 // union keeps a variant it does not know as raw JSON.
 func (g *generator) union(id, name string, d *def) (string, error) {
 	if len(d.Refs) == 0 {
-		return "RawJSON", nil
+		return "xrpc.RawJSON", nil
 	}
 	name = unionName(id, name)
 	variants := fmt.Sprint(d.Closed, d.Refs)
@@ -82,7 +82,7 @@ func (g *generator) union(id, name string, d *def) (string, error) {
 	for _, r := range d.Refs {
 		ref := resolve(id, r)
 		if g.defs[ref] == nil || g.defs[ref].Type != "object" {
-			return "RawJSON", nil // unions of tokens or records: nobody here looks inside
+			return "xrpc.RawJSON", nil // unions of tokens or records: nobody here looks inside
 		}
 		t := g.refType(ref)
 		wire := strings.TrimSuffix(ref, "#main")
@@ -92,20 +92,20 @@ func (g *generator) union(id, name string, d *def) (string, error) {
 			field = strings.ToUpper(t[:1]) + t[1:]
 		}
 		fmt.Fprintf(&fields, "%s *%s // %s\n", field, t, wire)
-		fmt.Fprintf(&reading, "case %q:\nv.%s = new(%s)\nreturn unmarshalUnion(raw, v.%s, dec)\n", wire, field, t, field)
-		fmt.Fprintf(&writing, "case v.%s != nil:\nreturn marshalUnion(enc, %q, v.%s)\n", field, wire, field)
-		fmt.Fprintf(&schema, "unionVariant[%s](r, %q),\n", t, wire)
+		fmt.Fprintf(&reading, "case %q:\nv.%s = new(%s)\nreturn xrpc.UnmarshalUnion(raw, v.%s, dec)\n", wire, field, t, field)
+		fmt.Fprintf(&writing, "case v.%s != nil:\nreturn xrpc.MarshalUnion(enc, %q, v.%s)\n", field, wire, field)
+		fmt.Fprintf(&schema, "xrpc.UnionVariant[%s](r, %q),\n", t, wire)
 	}
-	other, otherRead, otherWrite := "", "return unknownVariant(name)", ""
+	other, otherRead, otherWrite := "", "return xrpc.UnknownVariant(name)", ""
 	if !d.Closed {
-		other = "Other RawJSON // a variant that is not listed, $type included\n"
-		otherRead = "v.Other = RawJSON(raw.Clone())\nreturn nil"
+		other = "Other xrpc.RawJSON // a variant that is not listed, $type included\n"
+		otherRead = "v.Other = xrpc.RawJSON(raw.Clone())\nreturn nil"
 		otherWrite = "case v.Other != nil:\nreturn enc.WriteValue(jsontext.Value(v.Other))\n"
 	}
 	fmt.Fprintf(&g.tail, "// %s is a union: at most one member is set.\ntype %s struct {\n%s%s}\n\n", name, name, fields.String(), other)
-	fmt.Fprintf(&g.tail, "func (v *%s) UnmarshalJSONFrom(dec *jsontext.Decoder) error {\nraw, name, err := readUnion(dec)\nif err != nil { return err }\nswitch name {\n%s}\n%s\n}\n\n", name, reading.String(), otherRead)
-	fmt.Fprintf(&g.tail, "func (v %s) MarshalJSONTo(enc *jsontext.Encoder) error {\nswitch {\n%s%s}\nreturn errEmptyUnion\n}\n\n", name, writing.String(), otherWrite)
-	fmt.Fprintf(&g.tail, "func (%s) Schema(r huma.Registry) *huma.Schema {\nreturn unionSchema(\n%s)\n}\n\n", name, schema.String())
+	fmt.Fprintf(&g.tail, "func (v *%s) UnmarshalJSONFrom(dec *jsontext.Decoder) error {\nraw, name, err := xrpc.ReadUnion(dec)\nif err != nil { return err }\nswitch name {\n%s}\n%s\n}\n\n", name, reading.String(), otherRead)
+	fmt.Fprintf(&g.tail, "func (v %s) MarshalJSONTo(enc *jsontext.Encoder) error {\nswitch {\n%s%s}\nreturn xrpc.ErrEmptyUnion\n}\n\n", name, writing.String(), otherWrite)
+	fmt.Fprintf(&g.tail, "func (%s) Schema(r huma.Registry) *huma.Schema {\nreturn xrpc.UnionSchema(\n%s)\n}\n\n", name, schema.String())
 	return name, nil
 }
 

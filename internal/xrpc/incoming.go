@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"bufio"
@@ -39,31 +39,31 @@ func (in *incoming) open(c *call) *Error {
 	r := c.req
 	present := r.ContentLength > 0 || r.ContentLength < 0 && r.Body != nil && r.Body != http.NoBody
 	switch {
-	case c.op.input == "" && present:
+	case c.op.Input == "" && present:
 		if r.ContentLength < 0 && in.empty(c) {
 			return nil
 		}
-		return invalid("A request body was provided when none was expected")
-	case c.op.input == "":
+		return Invalid("A request body was provided when none was expected")
+	case c.op.Input == "":
 		return nil
-	case !present && c.op.input == "application/json":
-		return invalid("A request body is expected but none was provided")
+	case !present && c.op.Input == "application/json":
+		return Invalid("A request body is expected but none was provided")
 	}
 	given := r.Header.Get("Content-Type")
-	if c.op.input != "*/*" {
+	if c.op.Input != "*/*" {
 		if given == "" {
-			return invalid("Request encoding (Content-Type) required but not provided")
+			return Invalid("Request encoding (Content-Type) required but not provided")
 		}
-		if !isType(given, c.op.input) {
-			return invalid("Wrong request encoding (Content-Type): %s", firstWord(given))
+		if !isType(given, c.op.Input) {
+			return Invalid("Wrong request encoding (Content-Type): %s", firstWord(given))
 		}
 	}
-	in.c, in.limit = c, c.op.limit
-	if c.op.limitOf != nil {
-		in.limit = c.op.limitOf(c.visitor())
+	in.c, in.limit = c, c.op.Limit
+	if c.op.LimitOf != nil {
+		in.limit = c.op.LimitOf(c.visitor())
 	}
 	in.raw, in.src = r.Body, r.Body
-	if a := c.state.arrival; a != nil && c.op.input == "application/json" {
+	if a := c.state.arrival; a != nil && c.op.Input == "application/json" {
 		a.whole(jsonReadTime)
 	}
 	if encodings := strings.Join(r.Header.Values("Content-Encoding"), ","); encodings != "" {
@@ -105,7 +105,7 @@ func firstWord(s string) string {
 func (in *incoming) decode(encodings string) *Error {
 	list := strings.Split(encodings, ",")
 	if len(list) > 3 {
-		return refuse(http.StatusUnsupportedMediaType, "", "too many content encodings")
+		return Refuse(http.StatusUnsupportedMediaType, "", "too many content encodings")
 	}
 	for i := len(list) - 1; i >= 0; i-- {
 		inner := in.src
@@ -118,7 +118,7 @@ func (in *incoming) decode(encodings string) *Error {
 		case "br":
 			in.src = brotli.NewReader(inner)
 		default:
-			return refuse(http.StatusUnsupportedMediaType, "", "unsupported content encoding")
+			return Refuse(http.StatusUnsupportedMediaType, "", "unsupported content encoding")
 		}
 	}
 	return nil
@@ -176,7 +176,7 @@ func (l *lazy) Read(p []byte) (int, error) {
 }
 
 func (in *incoming) tooLarge() *Error {
-	return refuse(http.StatusRequestEntityTooLarge, in.c.op.tooLarge(), "request entity too large")
+	return Refuse(http.StatusRequestEntityTooLarge, in.c.op.TooLarge(), "request entity too large")
 }
 
 // Read never fails for Huma: a broken body ends early and leaves its reason in the call's refusal. A handler
@@ -196,8 +196,8 @@ func (in *incoming) Read(p []byte) (int, error) {
 	if in.limit > 0 && in.read > in.limit {
 		return 0, in.broken(in.tooLarge())
 	}
-	if in.read > largeBody && in.c.op.input == "application/json" && !in.c.state.weighBody(in.limit) {
-		return 0, in.broken(refuse(http.StatusServiceUnavailable, "", "Too many large requests are being read at once, try again"))
+	if in.read > largeBody && in.c.op.Input == "application/json" && !in.c.state.weighBody(in.limit) {
+		return 0, in.broken(Refuse(http.StatusServiceUnavailable, "", "Too many large requests are being read at once, try again"))
 	}
 	switch {
 	case err == io.EOF:
@@ -209,18 +209,18 @@ func (in *incoming) Read(p []byte) (int, error) {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout():
-		return 0, in.broken(refuse(http.StatusRequestTimeout, "RequestTimeout", "the request body did not arrive in time"))
+		return 0, in.broken(Refuse(http.StatusRequestTimeout, "RequestTimeout", "the request body did not arrive in time"))
 	case in.c.req.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF) && in.src == in.raw:
-		return 0, in.broken(errClientGone)
+		return 0, in.broken(ErrClientGone)
 	}
-	return 0, in.broken(invalid("the request body cannot be decoded"))
+	return 0, in.broken(Invalid("the request body cannot be decoded"))
 }
 
 // broken ends the body for good. JSON bodies end without an error: see Read.
 func (in *incoming) broken(e *Error) error {
 	in.c.refusal = e
 	in.err = e
-	if in.c.op.input == "application/json" {
+	if in.c.op.Input == "application/json" {
 		in.err = io.EOF
 	}
 	return in.err

@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"context"
@@ -28,7 +28,7 @@ type state struct {
 	call   *call      // set once a method is reached
 	addr   netip.Addr // who calls
 	seldom *seldom
-	tables *tables
+	tables *Tables
 	// arrival is the body, nil if none was announced.
 	arrival *arrival
 	log     *slog.Logger
@@ -46,7 +46,7 @@ type state struct {
 	memory  *fair.Bytes   // what both are taken from
 }
 
-func (s *state) visitor() visitor { return visitor{s.Tenant, s} }
+func (s *state) visitor() Visitor { return Visitor{s.Tenant, s} }
 
 // compressFrom is the smallest answer worth compressing.
 const compressFrom = 1024
@@ -67,7 +67,7 @@ func compressor(h http.Handler) http.Handler {
 }
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
-	st := &state{log: s.log, seldom: &s.seldom, tables: &s.tables, now: s.now, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), memory: s.answers}
+	st := &state{log: s.Log, seldom: &s.seldom, tables: &s.tables, now: s.now, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), memory: s.answers}
 	r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
 	st.req, st.arrival = r, arriving(rw, r)
 	st.w = &response{ResponseWriter: rw, req: r, arrival: st.arrival}
@@ -86,7 +86,7 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 			if w.status != 0 {
 				panic(http.ErrAbortHandler) // too late for an answer: cut it, so that it does not look whole
 			}
-			writeError(w, internalError())
+			WriteError(w, internalError())
 		}
 		st.logRequest()
 	}()
@@ -95,12 +95,12 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 	}
 	match, err := s.byHost(r.Context(), r.Host)
 	if err != nil {
-		writeError(w, st.fail(err))
+		WriteError(w, st.fail(err))
 		return
 	}
 	st.Match = match
 	if e := s.chargeAll(st, r); e != nil {
-		writeError(w, e)
+		WriteError(w, e)
 		return
 	}
 	switch {
@@ -109,7 +109,7 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 	case clean(r.URL.Path):
 		s.route(st, w, r)
 	case strings.HasPrefix(r.URL.Path, "/xrpc/"):
-		writeError(w, invalid("invalid xrpc path"))
+		WriteError(w, Invalid("invalid xrpc path"))
 	default:
 		notFound(w, r)
 	}
@@ -180,7 +180,7 @@ func (s *state) logCause(e *Error, cause error) {
 
 // fail translates an error and logs what the answer hides.
 func (s *state) fail(err error) *Error {
-	e, hidden := s.tables.translate(s.req.Context(), err)
+	e, hidden := s.tables.Translate(s.req.Context(), err)
 	if hidden {
 		s.logCause(e, err)
 	}

@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"context"
@@ -12,11 +12,11 @@ import (
 // operatorOf establishes an operator. Guessing a password is limited by address; who knows one is not. A bearer token
 // that is no operator's may be the moderation service's, which has the role moderator: service says whether that is
 // enough here, and token is then what it was proven by.
-func (g *group) operatorOf(ctx context.Context, c *call, method string, service bool) (o auth.Operator, token *auth.Service, err error) {
+func (g *Group) operatorOf(ctx context.Context, c *call, method string, service bool) (o auth.Operator, token *auth.Service, err error) {
 	t, counted := c.state.Tenant, c.state.limited()
 	key := ""
 	if counted {
-		key = addressKey(c.visitor().Addr())
+		key = AddressKey(c.visitor().Addr())
 		if v := g.limits.Look(t.Schema, key, 1, t.Settings.RateLimitPercent, wrongOperators); v.Refused {
 			return o, nil, c.state.judge(v, g.now())
 		}
@@ -28,7 +28,7 @@ func (g *group) operatorOf(ctx context.Context, c *call, method string, service 
 	}
 	o, err = g.auth.Operator(ctx, t, header)
 	if errors.Is(err, auth.ErrMissing) {
-		return o, nil, refuse(http.StatusUnauthorized, "", "Authentication Required") // of accounts' methods it is AuthMissing
+		return o, nil, Refuse(http.StatusUnauthorized, "", "Authentication Required") // of accounts' methods it is AuthMissing
 	}
 	if counted && errors.Is(err, auth.ErrOperator) {
 		g.limits.Take(t.Schema, key, 1, t.Settings.RateLimitPercent, wrongOperators)
@@ -38,8 +38,8 @@ func (g *group) operatorOf(ctx context.Context, c *call, method string, service 
 
 // modService establishes the tenant's moderation service by its token for exactly this method. Who the token says it is
 // from comes first: no stranger makes this server fetch a DID document by naming an issuer.
-func (g *group) modService(ctx context.Context, c *call, method string) (auth.Service, error) {
-	untrusted := refuse(http.StatusUnauthorized, "UntrustedIss", "Untrusted issuer")
+func (g *Group) modService(ctx context.Context, c *call, method string) (auth.Service, error) {
+	untrusted := Refuse(http.StatusUnauthorized, "UntrustedIss", "Untrusted issuer")
 	want := c.state.Tenant.Settings.ModServiceDID
 	if want == "" || g.services == nil {
 		return auth.Service{}, untrusted
@@ -52,5 +52,5 @@ func (g *group) modService(ctx context.Context, c *call, method string) (auth.Se
 	if claim.Issuer != want && did != want { // a DID alone also means its labeler
 		return auth.Service{}, untrusted
 	}
-	return g.services.Prove(ctx, ownAsker(c.state.Tenant), claim)
+	return g.services.Prove(ctx, OwnAsker(c.state.Tenant), claim)
 }

@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ type call struct {
 	req     *http.Request
 	w       http.ResponseWriter
 	state   *state
-	op      *operation
+	op      *Operation
 	caller  any // *C of the registering function
 	refusal *Error
 	in      incoming
@@ -31,10 +31,10 @@ type call struct {
 type humaContext = huma.Context
 
 // before is the middleware of one operation.
-func (op *operation) before(ctx huma.Context, next func(huma.Context)) {
+func (op *Operation) before(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	if e := op.parameters(r); e != nil {
-		writeError(w, e)
+		WriteError(w, e)
 		return
 	}
 	c := &call{humaContext: ctx, req: r, w: w, state: stateOf(r.Context()), op: op}
@@ -43,11 +43,11 @@ func (op *operation) before(ctx huma.Context, next func(huma.Context)) {
 }
 
 // parameters holds a request's parameters against the lexicon and leaves in the request what counts.
-func (op *operation) parameters(r *http.Request) *Error {
+func (op *Operation) parameters(r *http.Request) *Error {
 	query, err := op.asked.CheckParams(r.URL.RawQuery)
 	if err != nil {
 		text, _ := lexicon.Violation(err)
-		return invalid("%s", text)
+		return Invalid("%s", text)
 	}
 	if query != r.URL.RawQuery {
 		u := *r.URL
@@ -73,7 +73,7 @@ func callOf(ctx huma.Context) *call {
 
 func (c *call) Unwrap() huma.Context { return c.humaContext }
 
-func (c *call) visitor() visitor { return c.state.visitor() }
+func (c *call) visitor() Visitor { return c.state.visitor() }
 
 func (c *call) authorization() string { return c.req.Header.Get("Authorization") }
 
@@ -83,7 +83,7 @@ func (c *call) enter() *Error {
 		return c.refusal
 	}
 	c.entered = true
-	if c.op.class != "public" && c.authorization() != "" {
+	if c.op.Class != "public" && c.authorization() != "" {
 		h := c.w.Header()
 		h["Cache-Control"] = []string{"private"}
 		h.Add("Vary", "Authorization")
@@ -114,7 +114,7 @@ func (c *call) BodyReader() io.Reader {
 
 // Header answers Huma with the checked content type, so that its own look at it cannot fail.
 func (c *call) Header(name string) string {
-	if name == "Content-Type" && c.op.input == "application/json" {
+	if name == "Content-Type" && c.op.Input == "application/json" {
 		return "application/json"
 	}
 	return c.req.Header.Get(name)

@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"context"
@@ -13,8 +13,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// Error is XRPC's error answer: {"error": name, "message": text}. It is what [refuse] makes, what the table
-// in this file translates sentinel errors to, and the form of every error of this server.
+// Error is XRPC's error answer: {"error": name, "message": text}. It is what [Refuse] makes, what the table
+// translates sentinel errors to, and the form of every error of this server.
 // spec: xrpc#error-responses
 type Error struct {
 	status  int
@@ -26,8 +26,8 @@ type Error struct {
 func (e *Error) Error() string  { return e.Name + ": " + e.Message }
 func (e *Error) GetStatus() int { return e.status }
 
-// refuse is an error of a handler's own: status, XRPC name ("" takes the status's), message.
-func refuse(status int, name, format string, args ...any) *Error {
+// Refuse is an error of a handler's own: status, XRPC name ("" takes the status's), message.
+func Refuse(status int, name, format string, args ...any) *Error {
 	if name == "" {
 		name = nameOf(status)
 	}
@@ -38,9 +38,9 @@ func refuse(status int, name, format string, args ...any) *Error {
 	return &Error{status: status, Name: name, Message: message}
 }
 
-// invalid is 400 InvalidRequest, the commonest.
-func invalid(format string, args ...any) *Error {
-	return refuse(http.StatusBadRequest, "InvalidRequest", format, args...)
+// Invalid is 400 InvalidRequest, the commonest.
+func Invalid(format string, args ...any) *Error {
+	return Refuse(http.StatusBadRequest, "InvalidRequest", format, args...)
 }
 
 // nameOf is the error name a status has when nobody gave a better one.
@@ -83,15 +83,15 @@ func nameOf(status int) string {
 
 // internalError says nothing: the cause is in the log, under the request's id.
 func internalError() *Error {
-	return refuse(http.StatusInternalServerError, "InternalServerError", "Internal Server Error")
+	return Refuse(http.StatusInternalServerError, "InternalServerError", "Internal Server Error")
 }
 
-// errClientGone is logged, never seen: nobody is there to read an answer.
-var errClientGone = refuse(499, "ClientClosedRequest", "the client went away")
+// ErrClientGone is logged, never seen: nobody is there to read an answer.
+var ErrClientGone = Refuse(499, "ClientClosedRequest", "the client went away")
 
-// translation is the answer to one sentinel error. An empty message is the error's own text: only for sentinels that are
+// Translation is the answer to one sentinel error. An empty message is the error's own text: only for sentinels that are
 // never wrapped with anything a stranger should not read.
-type translation struct {
+type Translation struct {
 	sentinel error
 	status   int
 	name     string
@@ -101,35 +101,35 @@ type translation struct {
 	seldom   bool
 }
 
-// on begins a line of the table: what answers a sentinel. Of what is busy or away now it says when to try again.
-func on(sentinel error, status int, name, message string) translation {
-	t := translation{sentinel: sentinel, status: status, name: name, message: message}
+// On begins a line of the table: what answers a sentinel. Of what is busy or away now it says when to try again.
+func On(sentinel error, status int, name, message string) Translation {
+	t := Translation{sentinel: sentinel, status: status, name: name, message: message}
 	if status == http.StatusServiceUnavailable {
 		t.retry = 5
 	}
 	return t
 }
 
-// after says when a client may try again, in seconds. 0 says nothing: what nobody knows to have failed must be looked at
+// After says when a client may try again, in seconds. 0 says nothing: what nobody knows to have failed must be looked at
 // first, and a suspended server takes its time.
-func (t translation) after(seconds int) translation { t.retry = seconds; return t }
+func (t Translation) After(seconds int) Translation { t.retry = seconds; return t }
 
-// untold keeps a failure out of the log, because its answer says all that there is to say: nothing broke, and a line for
+// Untold keeps a failure out of the log, because its answer says all that there is to say: nothing broke, and a line for
 // each request would let strangers fill the log.
-func (t translation) untold() translation { t.quiet = true; return t }
+func (t Translation) Untold() Translation { t.quiet = true; return t }
 
-// elsewhere says that it is a failure of others: a host that a stranger named and that does not answer, a file store.
+// Elsewhere says that it is a failure of others: a host that a stranger named and that does not answer, a file store.
 // The log has one line about each a minute.
-func (t translation) elsewhere() translation { t.seldom = true; return t }
+func (t Translation) Elsewhere() Translation { t.seldom = true; return t }
 
-// translate gives the answer to an error that a handler or the establishing of a caller returned. logged is
+// Translate gives the answer to an error that a handler or the establishing of a caller returned. logged is
 // true when the answer hides the cause, which then belongs in the log.
-func (of *tables) translate(ctx context.Context, err error) (answer *Error, logged bool) {
+func (of *Tables) Translate(ctx context.Context, err error) (answer *Error, logged bool) {
 	if errors.As(err, &answer) {
 		return answer, answer.status >= 500
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return errClientGone, false
+		return ErrClientGone, false
 	}
 	for i := range of.Translations {
 		if t := &of.Translations[i]; errors.Is(err, t.sentinel) {
@@ -139,9 +139,9 @@ func (of *tables) translate(ctx context.Context, err error) (answer *Error, logg
 			case message == "" && errors.As(err, &own):
 				message = own.Said()
 			case message == "":
-				message = said(err, t.sentinel)
+				message = Said(err, t.sentinel)
 			}
-			answer = refuse(t.status, t.name, "%s", message)
+			answer = Refuse(t.status, t.name, "%s", message)
 			answer.retry = t.retry
 			var must interface{ RetryAfter() time.Duration }
 			if errors.As(err, &must) {
@@ -163,18 +163,18 @@ func (e *Error) head(h http.Header) {
 	}
 }
 
-// said is an error's own text as a sentence.
-func said(err, sentinel error) string {
-	s := plain(err, sentinel)
+// Said is an error's own text as a sentence.
+func Said(err, sentinel error) string {
+	s := Plain(err, sentinel)
 	if s == "" {
 		return s
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// plain is an error's own text as a client may see it: from the sentinel on, so that what was being done here, and to which
+// Plain is an error's own text as a client may see it: from the sentinel on, so that what was being done here, and to which
 // row of which schema, stays in the log; and without the names of packages in front of their errors.
-func plain(err, sentinel error) string {
+func Plain(err, sentinel error) string {
 	s := err.Error()
 	if sentinel != nil {
 		if at := strings.Index(s, sentinel.Error()); at > 0 {
@@ -210,15 +210,15 @@ func fromHuma(ctx huma.Context, status int, message string, errs ...error) huma.
 	}
 	switch {
 	case first != "":
-		return invalid("%s", first)
+		return Invalid("%s", first)
 	case status == http.StatusInternalServerError:
 		return internalError()
 	case status == http.StatusRequestTimeout:
-		return refuse(status, "RequestTimeout", "%s", message)
+		return Refuse(status, "RequestTimeout", "%s", message)
 	case status == http.StatusUnprocessableEntity || status == http.StatusUnsupportedMediaType:
 		status = http.StatusBadRequest
 	}
-	return refuse(status, "", "%s", message)
+	return Refuse(status, "", "%s", message)
 }
 
 func init() {

@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"slices"
@@ -8,12 +8,12 @@ import (
 )
 
 // huma is the operation as Huma registers and the document shows it.
-func (op *operation) huma() huma.Operation {
-	parts := strings.Split(op.nsid, ".")
+func (op *Operation) huma() huma.Operation {
+	parts := strings.Split(op.NSID, ".")
 	h := huma.Operation{
-		OperationID: op.nsid,
-		Method:      op.kind.verb(),
-		Path:        "/xrpc/" + op.nsid,
+		OperationID: op.NSID,
+		Method:      op.Kind.Verb(),
+		Path:        "/xrpc/" + op.NSID,
 		Tags:        []string{strings.Join(parts[:len(parts)-1], ".")},
 		Summary:     op.text.summary,
 		Description: op.describe(),
@@ -32,11 +32,11 @@ func (op *operation) huma() huma.Operation {
 	binary := func(encoding string) map[string]*huma.MediaType {
 		return map[string]*huma.MediaType{encoding: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}
 	}
-	if op.input != "" && op.input != "application/json" {
-		h.RequestBody = &huma.RequestBody{Required: true, Content: binary(op.input)}
+	if op.Input != "" && op.Input != "application/json" {
+		h.RequestBody = &huma.RequestBody{Required: true, Content: binary(op.Input)}
 	}
-	if op.output != "" && op.output != "application/json" {
-		h.Responses["200"] = &huma.Response{Description: "OK", Content: binary(op.output)}
+	if op.Output != "" && op.Output != "application/json" {
+		h.Responses["200"] = &huma.Response{Description: "OK", Content: binary(op.Output)}
 	}
 	refused := &huma.Response{Description: "Refused: the request is not as it should be."}
 	of400, others := op.errorsText()
@@ -53,7 +53,7 @@ func (op *operation) huma() huma.Operation {
 		Description: other,
 		Content:     map[string]*huma.MediaType{"application/json": {Schema: &huma.Schema{Ref: errorRef}}},
 	}
-	switch op.class {
+	switch op.Class {
 	case "public":
 		h.Security = []map[string][]string{} // said, so that nobody takes it for forgotten
 	case "account":
@@ -76,7 +76,7 @@ func (op *operation) huma() huma.Operation {
 }
 
 // subscription is the operation of a stream as the document shows it; Huma does not serve it.
-func (op *operation) subscription() *huma.Operation {
+func (op *Operation) subscription() *huma.Operation {
 	h := op.huma()
 	h.Middlewares = nil
 	h.Description = "A WebSocket: the request is an upgrade (HTTP/1.1). " + op.describe()
@@ -97,19 +97,19 @@ const (
 )
 
 // describe tells in words what access.txt tells in columns.
-func (op *operation) describe() string {
+func (op *Operation) describe() string {
 	var s string
-	switch op.class {
+	switch op.Class {
 	case "public":
 		s = "Anybody may call this."
 	case "viewer":
 		s = "Anybody may call this; the account concerned and the operator see more."
 	case "account":
-		s = "For signed-in accounts (" + op.accept.String() + ")."
+		s = "For signed-in accounts (" + op.Accept.String() + ")."
 	case "refresh":
 		s = "Takes the refresh token in place of the access token."
 	case "overseen":
-		s = "For signed-in accounts (" + op.accept.String() + "), and for the moderation service of this server, which names an account with the parameter did."
+		s = "For signed-in accounts (" + op.Accept.String() + "), and for the moderation service of this server, which names an account with the parameter did."
 	case "newcomer":
 		s = "Anybody may call this. Who brings a DID proves to have it with a service token, signed by its key for this method."
 	case "operator":
@@ -125,10 +125,10 @@ func newDocument() *huma.OpenAPI {
 	return &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{
-			Title:       "Aurora Locus",
-			Version:     documentVersion,
-			License:     &huma.License{Name: "MIT", Identifier: "MIT"},
-			Contact:     &huma.Contact{Name: "Aurora Locus", URL: "https://github.com/auroralocus/locus"},
+			Title:   "Aurora Locus",
+			Version: documentVersion,
+			License: &huma.License{Name: "MIT", Identifier: "MIT"},
+			Contact: &huma.Contact{Name: "Aurora Locus", URL: "https://github.com/auroralocus/locus"},
 		},
 		Servers: []*huma.Server{{URL: "/"}},
 		Components: &huma.Components{

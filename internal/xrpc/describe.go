@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"cmp"
@@ -9,23 +9,23 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// words are what the document says of the methods in sentences, and the values that its examples show.
-type words struct {
+// Words are what the document says of the methods in sentences, and the values that its examples show.
+type Words struct {
 	Intro  string
 	Tags   map[string]string // by namespace
 	Errors map[string]string // by name: when it happens; "nsid name" where a method means something else by it
 	// Fields are members of bodies and parameters: "name", or "Schema.name" and "nsid.name" where one means something else.
-	Fields map[string]field
+	Fields   map[string]Field
 	Examples map[string]any // whole bodies by NSID, in place of what the fields give: "nsid" the input, "nsid output"
 }
 
-type field struct {
-	text    string
-	example any // nil: made from the schema
+type Field struct {
+	Text    string
+	Example any // nil: made from the schema
 }
 
 // describe writes the words into the finished document.
-func (w *words) describe(doc *huma.OpenAPI) {
+func (w *Words) describe(doc *huma.OpenAPI) {
 	doc.Info.Description = w.Intro
 	for _, t := range doc.Tags {
 		t.Description = w.Tags[t.Name]
@@ -45,7 +45,7 @@ func (w *words) describe(doc *huma.OpenAPI) {
 			}
 			for _, p := range op.Parameters {
 				f := w.field(op.OperationID, p.Name)
-				p.Description = cmp.Or(p.Description, f.text)
+				p.Description = cmp.Or(p.Description, f.Text)
 				p.Schema.Description = "" // Huma says it twice
 				if p.Example == nil && p.Required {
 					p.Example = e.of(p.Schema, op.OperationID, p.Name, true)
@@ -68,9 +68,9 @@ func (w *words) describe(doc *huma.OpenAPI) {
 }
 
 // members describes the members of a component that the types themselves say nothing of.
-func (w *words) members(component string, s *huma.Schema) {
+func (w *Words) members(component string, s *huma.Schema) {
 	for name, m := range s.Properties {
-		m.Description = cmp.Or(m.Description, w.field(component, name).text)
+		m.Description = cmp.Or(m.Description, w.field(component, name).Text)
 	}
 	if s.Properties["validate"] != nil {
 		// ogen gives its types a method Validate, which a member of that name would clash with.
@@ -78,21 +78,21 @@ func (w *words) members(component string, s *huma.Schema) {
 	}
 }
 
-func (w *words) field(of, name string) field {
+func (w *Words) field(of, name string) Field {
 	if f, ok := w.Fields[of+"."+name]; ok {
 		return f
 	}
 	return w.Fields[name]
 }
 
-// when says when a method answers with an error.
-func (w *words) when(nsid, name string) string {
+// When says when a method answers with an error.
+func (w *Words) When(nsid, name string) string {
 	return cmp.Or(w.Errors[nsid+" "+name], w.Errors[name])
 }
 
 // examples makes the example of a body from those of its members.
 type examples struct {
-	words   *words
+	words   *Words
 	schemas huma.Registry
 }
 
@@ -109,11 +109,11 @@ func (e examples) body(m *huma.MediaType, key string, input bool) {
 
 // of is a value of a schema. Of an input it has what is required, of an output everything.
 func (e examples) of(s *huma.Schema, component, name string, input bool) any {
-	if f := e.words.field(component, name); f.example != nil && name != "" {
-		if _, list := f.example.([]any); s.Type == huma.TypeArray && !list {
-			return []any{f.example}
+	if f := e.words.field(component, name); f.Example != nil && name != "" {
+		if _, list := f.Example.([]any); s.Type == huma.TypeArray && !list {
+			return []any{f.Example}
 		}
-		return f.example
+		return f.Example
 	}
 	if s.Ref != "" {
 		return e.of(e.schemas.SchemaFromRef(s.Ref), strings.TrimPrefix(s.Ref, schemaPrefix), "", input)
@@ -150,5 +150,5 @@ func (e examples) of(s *huma.Schema, component, name string, input bool) any {
 	case "":
 		return map[string]any{}
 	}
-	return e.words.Fields["format "+s.Format].example
+	return e.words.Fields["format "+s.Format].Example
 }

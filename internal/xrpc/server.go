@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"context"
@@ -20,66 +20,66 @@ import (
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// engineConfig is what a server is made from.
-type engineConfig struct {
+// Config is what a server is made from.
+type Config struct {
 	Log *slog.Logger
 	Now func() time.Time
 	// ByHost says which tenant a Host header names: (*tenant.Registry).ByHost.
 	ByHost   func(ctx context.Context, host string) (tenant.Match, error)
-	Auth     authenticator
-	Services serviceAuthenticator // nil: no method takes service tokens
+	Auth     Authenticator
+	Services ServiceAuthenticator // nil: no method takes service tokens
 	Tenants  *tenant.Registry     // whose streams end with them; nil: tenants do not change
 	Limits   *limit.Counter       // nil: nothing is counted
 	Answers  *fair.Bytes          // nil: DefaultAnswerMemory
 	Proxies  inbound.Proxies      // whose X-Forwarded-For is believed
-	Tables   tables
+	Tables   Tables
 
 	// RefusedCaller hears of callers that were refused before their body was read. nil: nobody does.
 	RefusedCaller func(http.ResponseWriter, *http.Request)
 	// RefusedAct writes down that an operator's procedure was tried and did not happen; in is its input, nil when the
 	// body was not read. nil: nothing is written.
-	RefusedAct func(ctx context.Context, c operatorCaller, method string, in any, answer *Error) error
+	RefusedAct func(ctx context.Context, c OperatorCaller, method string, in any, answer *Error) error
 }
 
-// tables are what is said of the methods besides their registration.
-type tables struct {
-	Lexicons     map[string]lexiconMethod // every method of the catalogue that has types
-	Limits       map[string]limitRule
-	Errors       map[string][]errorKind // that the lexicons do not name
+// Tables are what is said of the methods besides their registration.
+type Tables struct {
+	Lexicons     map[string]Method // every method of the catalogue that has types
+	Limits       map[string]LimitRule
+	Errors       map[string][]ErrorKind // that the lexicons do not name
 	Summaries    map[string]string      // one line each, for the document
-	Words        words                  // everything else that the document says
-	Translations []translation          // the first match counts; what is not in it is 500 and says nothing
+	Words        Words                  // everything else that the document says
+	Translations []Translation          // the first match counts; what is not in it is 500 and says nothing
 
 	rare []error // of the translations, those of which the log has one line a minute
 }
 
-func (t *tables) text(nsid string) methodText {
-	return methodText{summary: t.Summaries[nsid], errors: t.Errors[nsid], when: func(name string) string { return t.Words.when(nsid, name) }}
+func (t *Tables) text(nsid string) methodText {
+	return methodText{summary: t.Summaries[nsid], errors: t.Errors[nsid], when: func(name string) string { return t.Words.When(nsid, name) }}
 }
 
 // Server answers HTTP for all tenants.
 type Server struct {
-	log     *slog.Logger
-	now     func() time.Time
-	limits  *limit.Counter
-	proxies inbound.Proxies
-	byHost  func(context.Context, string) (tenant.Match, error)
-	mux     *http.ServeMux
-	api     huma.API
-	ops     map[string]*operation
-	answers *fair.Bytes
+	Log        *slog.Logger
+	now        func() time.Time
+	limits     *limit.Counter
+	proxies    inbound.Proxies
+	byHost     func(context.Context, string) (tenant.Match, error)
+	mux        *http.ServeMux
+	api        huma.API
+	Operations map[string]*Operation
+	answers    *fair.Bytes
 	// compressed is mux behind the compressor.
 	compressed http.Handler
-	sockets    *sockets
+	sockets    *Sockets
 	seldom     seldom
-	tables     tables
+	tables     Tables
 	document   func() []byte
 }
 
-// newServer makes a server of the methods and pages that register puts on its group.
-func newServer(c engineConfig, register func(*group)) *Server {
+// New makes a server of the methods and pages that register puts on its group.
+func New(c Config, register func(*Group)) *Server {
 	s := &Server{
-		log: c.Log, now: c.Now, limits: c.Limits, proxies: c.Proxies, byHost: c.ByHost, mux: http.NewServeMux(), ops: map[string]*operation{},
+		Log: c.Log, now: c.Now, limits: c.Limits, proxies: c.Proxies, byHost: c.ByHost, mux: http.NewServeMux(), Operations: map[string]*Operation{},
 		answers: c.Answers, sockets: newSockets(c.Tenants, c.Proxies, c.Now), tables: c.Tables,
 	}
 	s.compressed = compressor(s.mux)
@@ -101,9 +101,9 @@ func newServer(c engineConfig, register func(*group)) *Server {
 	}
 	config.AllowAdditionalPropertiesByDefault = true // lexicons are open: newer clients send more
 	s.api = humago.New(s.mux, config)
-	g := &group{
-		api: s.api, auth: c.Auth, services: c.Services, limits: s.limits, answers: s.answers, now: s.now, ops: s.ops, bodies: bodies,
-		mux: s.mux, tables: &s.tables, sockets: s.sockets, refusedCall: c.RefusedCaller, refused: c.RefusedAct, document: s.JSON,
+	g := &Group{
+		api: s.api, auth: c.Auth, services: c.Services, limits: s.limits, answers: s.answers, now: s.now, ops: s.Operations, bodies: bodies,
+		mux: s.mux, tables: &s.tables, Sockets: s.sockets, refusedCall: c.RefusedCaller, refused: c.RefusedAct, JSON: s.JSON,
 	}
 	s.document = sync.OnceValue(func() []byte {
 		b, err := json.Marshal(s.api.OpenAPI())

@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"fmt"
@@ -19,18 +19,18 @@ func TestPlacesOfSubscribers(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSockets(nil, proxies, time.Now)
-	at := func(id int64, addr string) visitor {
+	at := func(id int64, addr string) Visitor {
 		schema, err := db.ParseSchema(fmt.Sprintf("t_%d", id))
 		if err != nil {
 			t.Fatal(err)
 		}
 		tn := &tenant.Tenant{ID: id, Schema: schema}
 		tn.Settings.FirehoseSubscribersMax, tn.Settings.FirehoseSubscribersPerAddress = 1000, 50
-		return visitor{tn, &state{addr: netip.MustParseAddr(addr)}}
+		return Visitor{tn, &state{addr: netip.MustParseAddr(addr)}}
 	}
 	fill := func(id int64, addr func(n int) string) (n int) {
 		for ; n < 1200; n++ {
-			if _, full := s.admit(at(id, addr(n))); full != nil {
+			if _, full := s.Admit(at(id, addr(n))); full != nil {
 				return n
 			}
 		}
@@ -38,7 +38,7 @@ func TestPlacesOfSubscribers(t *testing.T) {
 	}
 	relay := func(int) string { return "203.0.113.9" }
 	for id := range int64(300) {
-		if _, full := s.admit(at(id, relay(0))); full != nil {
+		if _, full := s.Admit(at(id, relay(0))); full != nil {
 			t.Fatalf("the relay is refused at tenant %d: %v", id, full)
 		}
 	}
@@ -58,7 +58,7 @@ func TestPlacesOfSubscribers(t *testing.T) {
 		t.Errorf("a tenant has %d places", n+1)
 	}
 	for k := range s.open {
-		s.leave(k)
+		s.Leave(k)
 	}
 	if len(s.from)+len(s.tenant) != 0 || s.places.Used() != 0 {
 		t.Error(s.from, s.tenant, s.places.Used())

@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"bufio"
@@ -9,46 +9,46 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// streamIn is the input of a method whose body is not JSON: a blob, an archive. It is read by the handler,
+// StreamIn is the input of a method whose body is not JSON: a blob, an archive. It is read by the handler,
 // as it comes in, up to the declared limit.
-type streamIn struct{ in *incoming }
+type StreamIn struct{ in *incoming }
 
-func (s *streamIn) attach(in *incoming) { s.in = in }
+func (s *StreamIn) attach(in *incoming) { s.in = in }
 
 // Stream is the decoded body. A body over the limit ends in an error, and whatever the handler then returns,
 // the client is told 413.
-func (s *streamIn) Stream() io.Reader { return s.in }
+func (s *StreamIn) Stream() io.Reader { return s.in }
 
 // ContentType is the body's type as the client says.
-func (s *streamIn) ContentType() string { return s.in.c.req.Header.Get("Content-Type") }
+func (s *StreamIn) ContentType() string { return s.in.c.req.Header.Get("Content-Type") }
 
 // Length is the number of bytes announced, -1 when unknown or encoded.
-func (s *streamIn) Length() int64 {
+func (s *StreamIn) Length() int64 {
 	if s.in.c.req.Header.Get("Content-Encoding") != "" {
 		return -1
 	}
 	return s.in.c.req.ContentLength
 }
 
-// streamOut is the output of a method that answers with bytes of its own type: see [stream].
-type streamOut struct {
+// StreamOut is the output of a method that answers with bytes of its own type: see [Stream].
+type StreamOut struct {
 	Body func(huma.Context)
 	held int64
 }
 
 // size is what of the output is in memory already.
-func (o *streamOut) size() int { return int(o.held) }
+func (o *StreamOut) size() int { return int(o.held) }
 
-// holding says that so many bytes of the output are in memory already.
-func (o *streamOut) holding(bytes int64) *streamOut { o.held = bytes; return o }
+// Holding says that so many bytes of the output are in memory already.
+func (o *StreamOut) Holding(bytes int64) *StreamOut { o.held = bytes; return o }
 
-const carType = "application/vnd.ipld.car"
+const CarType = "application/vnd.ipld.car"
 
-// stream answers with what write writes. Nothing is sent before its first flush (32 KiB, or the end), so an
+// Stream answers with what write writes. Nothing is sent before its first flush (32 KiB, or the end), so an
 // error until then is a proper error answer; after it the connection is cut, because a shorter body would
 // look like a whole one. Extra headers are set by header, which may be nil.
-func stream(contentType string, header func(http.Header), write func(io.Writer) error) *streamOut {
-	return &streamOut{Body: func(ctx huma.Context) {
+func Stream(contentType string, header func(http.Header), write func(io.Writer) error) *StreamOut {
+	return &StreamOut{Body: func(ctx huma.Context) {
 		c := callOf(ctx)
 		out := &outgoing{c: c, contentType: contentType, header: header}
 		buf := streamBuffers.Get().(*bufio.Writer)
@@ -67,7 +67,7 @@ func stream(contentType string, header func(http.Header), write func(io.Writer) 
 		}
 		if !out.started {
 			e := c.fail(err)
-			writeError(c.w, e)
+			WriteError(c.w, e)
 			return
 		}
 		if out.err == nil { // not the client's doing
@@ -77,9 +77,9 @@ func stream(contentType string, header func(http.Header), write func(io.Writer) 
 	}}
 }
 
-// handOver lets h write the whole answer, its head included.
-func handOver(h func(http.ResponseWriter, *http.Request)) *streamOut {
-	return &streamOut{Body: func(ctx huma.Context) {
+// HandOver lets h write the whole answer, its head included.
+func HandOver(h func(http.ResponseWriter, *http.Request)) *StreamOut {
+	return &StreamOut{Body: func(ctx huma.Context) {
 		c := callOf(ctx)
 		h(c.w, c.req)
 	}}

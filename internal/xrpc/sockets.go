@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"bufio"
@@ -23,32 +23,32 @@ import (
 
 // Limits of sockets.
 const (
-	pingEvery     = 25 * time.Second
+	PingEvery     = 25 * time.Second
 	pongWithin    = 60 * time.Second // after a ping; anything heard counts
 	socketWrite   = 30 * time.Second // a batch of messages must be taken within it
 	socketBuffer  = 256 << 10        // bytes the kernel holds for one consumer
-	keepEvery     = 500 * time.Millisecond
+	KeepEvery     = 500 * time.Millisecond
 	closeWithin   = 8 * time.Second // all sockets, at shutdown
 	farewellWrite = 2 * time.Second
 )
 
 // Why a socket is closed.
 var (
-	errGoingDown = errors.New("server is shutting down")
+	ErrGoingDown = errors.New("server is shutting down")
 	errSuspended = errors.New("tenant is not served any more")
 	errNoPong    = errors.New("no pong")
 	errPeerGone  = errors.New("peer has gone")
 )
 
-// sockets knows every open socket: http.Server forgets a connection that was upgraded, so it neither waits for it nor
+// Sockets knows every open socket: http.Server forgets a connection that was upgraded, so it neither waits for it nor
 // closes it.
-type sockets struct {
+type Sockets struct {
 	tenants *tenant.Registry // nil: tenants do not change
 	proxies inbound.Proxies
 	now     func() time.Time
 
 	mu     sync.Mutex
-	open   map[*socket]struct{}
+	open   map[*Socket]struct{}
 	tenant map[int64]int
 	from   map[network]int
 	places *fair.Places // of the process
@@ -56,25 +56,25 @@ type sockets struct {
 	done   chan struct{} // closed when the last one has gone after close
 }
 
-func newSockets(tenants *tenant.Registry, proxies inbound.Proxies, now func() time.Time) *sockets {
-	return &sockets{tenants: tenants, proxies: proxies, now: now, open: map[*socket]struct{}{}, tenant: map[int64]int{}, from: map[network]int{}, places: fair.NewPlaces(maxSockets, fair.Waiting{}), done: make(chan struct{})}
+func newSockets(tenants *tenant.Registry, proxies inbound.Proxies, now func() time.Time) *Sockets {
+	return &Sockets{tenants: tenants, proxies: proxies, now: now, open: map[*Socket]struct{}{}, tenant: map[int64]int{}, from: map[network]int{}, places: fair.NewPlaces(maxSockets, fair.Waiting{}), done: make(chan struct{})}
 }
 
-// socket is one consumer. Its handler's goroutine does all the writing, but for the close frame that answers the
+// Socket is one consumer. Its handler's goroutine does all the writing, but for the close frame that answers the
 // peer's.
-type socket struct {
-	set    *sockets
+type Socket struct {
+	set    *Sockets
 	tenant int64
 	from   []network // it is counted in
 	place  *fair.Hold
 
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	kick   chan struct{} // there is something to write besides events
-	ping   atomic.Bool
-	pong   atomic.Pointer[[]byte]
-	heard  atomic.Int64 // unix nanoseconds
-	pinged time.Time    // of keep alone
+	Context context.Context
+	cancel  context.CancelCauseFunc
+	Kick    chan struct{} // there is something to write besides events
+	ping    atomic.Bool
+	pong    atomic.Pointer[[]byte]
+	heard   atomic.Int64 // unix nanoseconds
+	pinged  time.Time    // of keep alone
 
 	conn *websocket.Conn
 	wire *wire
@@ -108,10 +108,10 @@ func networks(tenant int64, a netip.Addr, perAddress int) map[network]int {
 	return out
 }
 
-// admit counts a new socket, or says why there may be none.
-func (s *sockets) admit(v visitor) (*socket, error) {
+// Admit counts a new socket, or says why there may be none.
+func (s *Sockets) Admit(v Visitor) (*Socket, error) {
 	most, perAddress := v.Tenant.Settings.FirehoseSubscribersMax, v.Tenant.Settings.FirehoseSubscribersPerAddress
-	k := &socket{set: s, tenant: v.Tenant.ID, kick: make(chan struct{}, 1)}
+	k := &Socket{set: s, tenant: v.Tenant.ID, Kick: make(chan struct{}, 1)}
 	var from map[network]int
 	if a := v.Addr(); a.IsValid() && !s.proxies.Trusts(a) { // else a neighbour: a proxy that does not say for whom, or the operator's own
 		from = networks(k.tenant, a, perAddress)
@@ -120,19 +120,19 @@ func (s *sockets) admit(v visitor) (*socket, error) {
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return nil, refuse(http.StatusServiceUnavailable, "", "This server is shutting down")
+		return nil, Refuse(http.StatusServiceUnavailable, "", "This server is shutting down")
 	case s.tenant[k.tenant] >= most:
-		return nil, refuse(http.StatusServiceUnavailable, "", "There are %d subscribers already", most)
+		return nil, Refuse(http.StatusServiceUnavailable, "", "There are %d subscribers already", most)
 	}
 	for n, most := range from {
 		if s.from[n] >= most {
-			return nil, refuse(http.StatusTooManyRequests, "", "There are %d subscribers at your address already", most)
+			return nil, Refuse(http.StatusTooManyRequests, "", "There are %d subscribers at your address already", most)
 		}
 	}
 	if k.place = s.places.Try(v.Tenant.Schema.String()); k.place == nil {
-		return nil, refuse(http.StatusServiceUnavailable, "", "This server has as many subscribers as it can have")
+		return nil, Refuse(http.StatusServiceUnavailable, "", "This server has as many subscribers as it can have")
 	}
-	k.ctx, k.cancel = context.WithCancelCause(context.Background())
+	k.Context, k.cancel = context.WithCancelCause(context.Background())
 	k.heard.Store(s.now().UnixNano())
 	k.pinged = s.now()
 	s.open[k] = struct{}{}
@@ -144,8 +144,8 @@ func (s *sockets) admit(v visitor) (*socket, error) {
 	return k, nil
 }
 
-// leave forgets a socket.
-func (s *sockets) leave(k *socket) {
+// Leave forgets a socket.
+func (s *Sockets) Leave(k *Socket) {
 	k.cancel(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,8 +166,8 @@ func (s *sockets) leave(k *socket) {
 
 // keep pings, ends what does not answer, and ends the sockets of tenants that are served no longer. When ctx ends all
 // sockets are closed with a code, and it returns when they have gone, or after closeWithin.
-func (s *sockets) keep(ctx context.Context) error {
-	tick := time.NewTicker(keepEvery)
+func (s *Sockets) keep(ctx context.Context) error {
+	tick := time.NewTicker(KeepEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -179,7 +179,7 @@ func (s *sockets) keep(ctx context.Context) error {
 	}
 }
 
-func (s *sockets) round(ctx context.Context) {
+func (s *Sockets) round(ctx context.Context) {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,10 +194,10 @@ func (s *sockets) round(ctx context.Context) {
 		quiet := now.Sub(time.Unix(0, k.heard.Load()))
 		switch {
 		case gone[k.tenant]:
-			k.end(errSuspended)
-		case quiet > pingEvery+pongWithin:
-			k.end(errNoPong)
-		case now.Sub(k.pinged) >= pingEvery:
+			k.End(errSuspended)
+		case quiet > PingEvery+pongWithin:
+			k.End(errNoPong)
+		case now.Sub(k.pinged) >= PingEvery:
 			k.pinged = now
 			k.ping.Store(true)
 			k.nudge()
@@ -206,11 +206,11 @@ func (s *sockets) round(ctx context.Context) {
 }
 
 // close ends all sockets and waits for them.
-func (s *sockets) close() error {
+func (s *Sockets) close() error {
 	s.mu.Lock()
 	s.closed = true
 	for k := range s.open {
-		k.end(errGoingDown)
+		k.End(ErrGoingDown)
 	}
 	n := len(s.open)
 	s.mu.Unlock()
@@ -225,9 +225,9 @@ func (s *sockets) close() error {
 	}
 }
 
-// end makes the socket's handler say goodbye; a write that hangs gets little time.
-func (k *socket) end(why error) {
-	if k.ctx.Err() == nil {
+// End makes the socket's handler say goodbye; a write that hangs gets little time.
+func (k *Socket) End(why error) {
+	if k.Context.Err() == nil {
 		k.cancel(why)
 		if w := k.wire; w != nil {
 			w.hurry(farewellWrite)
@@ -235,28 +235,28 @@ func (k *socket) end(why error) {
 	}
 }
 
-// cause is why the socket's context ended.
-func (k *socket) cause() error { return context.Cause(k.ctx) }
+// Cause is why the socket's context ended.
+func (k *Socket) Cause() error { return context.Cause(k.Context) }
 
-func (k *socket) nudge() {
+func (k *Socket) nudge() {
 	select {
-	case k.kick <- struct{}{}:
+	case k.Kick <- struct{}{}:
 	default:
 	}
 }
 
-// upgradeRequired refuses a request that is not a WebSocket's.
-func upgradeRequired(w http.ResponseWriter, r *http.Request) error {
+// UpgradeRequired refuses a request that is not a WebSocket's.
+func UpgradeRequired(w http.ResponseWriter, r *http.Request) error {
 	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && r.ProtoMajor == 1 {
 		return nil
 	}
 	w.Header().Set("Upgrade", "websocket")
 	w.Header().Set("Connection", "Upgrade")
-	return refuse(http.StatusUpgradeRequired, "UpgradeRequired", "This is a stream: ask for it over a WebSocket")
+	return Refuse(http.StatusUpgradeRequired, "UpgradeRequired", "This is a stream: ask for it over a WebSocket")
 }
 
-// accept upgrades the connection. After an error the answer is given.
-func (k *socket) accept(w http.ResponseWriter, r *http.Request, readLimit int64) error {
+// Accept upgrades the connection. After an error the answer is given.
+func (k *Socket) Accept(w http.ResponseWriter, r *http.Request, readLimit int64) error {
 	hijack := &hijacker{ResponseWriter: w}
 	conn, err := websocket.Accept(hijack, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // public data without credentials: web pages may read it
@@ -280,9 +280,9 @@ func (k *socket) accept(w http.ResponseWriter, r *http.Request, readLimit int64)
 	return nil
 }
 
-// listen reads what the peer sends until the connection ends, which it then tells the writer. message may be nil: then
+// Listen reads what the peer sends until the connection ends, which it then tells the writer. message may be nil: then
 // what comes is of no interest.
-func (k *socket) listen(message func([]byte) error) {
+func (k *Socket) Listen(message func([]byte) error) {
 	for {
 		_, r, err := k.conn.Reader(context.Background())
 		if err == nil {
@@ -303,17 +303,17 @@ func (k *socket) listen(message func([]byte) error) {
 	}
 }
 
-// add puts a whole message behind those to be written.
-func (k *socket) add(message []byte) { k.bufs = append(k.bufs, message) }
+// Add puts a whole message behind those to be written.
+func (k *Socket) Add(message []byte) { k.bufs = append(k.bufs, message) }
 
-// flush writes what was added, with a ping or a pong if one is due, in as few system calls as there can be. Its error
+// Flush writes what was added, with a ping or a pong if one is due, in as few system calls as there can be. Its error
 // says that the peer has gone.
-func (k *socket) flush() error {
+func (k *Socket) Flush() error {
 	if p := k.pong.Swap(nil); p != nil {
-		k.add(*p)
+		k.Add(*p)
 	}
 	if k.ping.Swap(false) {
-		k.add(pingWire)
+		k.Add(pingWire)
 	}
 	if len(k.bufs) == 0 {
 		return nil
@@ -345,19 +345,19 @@ type violation struct {
 func (v *violation) Error() string { return v.reason + ": " + v.cause.Error() }
 func (v *violation) Unwrap() error { return v.cause }
 
-// violates makes cause a reason to close the stream as the client's fault.
-func violates(reason string, cause error) error { return &violation{reason, cause} }
+// Violates makes cause a reason to close the stream as the client's fault.
+func Violates(reason string, cause error) error { return &violation{reason, cause} }
 
-// finish ends the connection with a code, which err tells.
-func (k *socket) finish(err error) {
+// Finish ends the connection with a code, which err tells.
+func (k *Socket) Finish(err error) {
 	code, reason := websocket.StatusInternalError, "internal error"
 	var fault *violation
 	switch {
 	case errors.Is(err, errPeerGone):
 		_ = k.conn.CloseNow() // its close frame was answered, if there was one
 		return
-	case errors.Is(err, errGoingDown):
-		code, reason = websocket.StatusGoingAway, errGoingDown.Error()
+	case errors.Is(err, ErrGoingDown):
+		code, reason = websocket.StatusGoingAway, ErrGoingDown.Error()
 	case errors.Is(err, errSuspended):
 		code, reason = websocket.StatusGoingAway, errSuspended.Error()
 	case errors.Is(err, errNoPong):

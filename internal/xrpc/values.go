@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"encoding/base64"
@@ -66,12 +66,12 @@ func (Bytes) Schema(r huma.Registry) *huma.Schema {
 // spec: data-model#blob-type
 type Blob struct {
 	Type     string  `json:"$type"` // always "blob"
-	Ref      cidLink `json:"ref"`
+	Ref      CidLink `json:"ref"`
 	MimeType string  `json:"mimeType"`
 	Size     int64   `json:"size"`
 }
 
-type cidLink struct {
+type CidLink struct {
 	Link CID `json:"$link"`
 }
 
@@ -105,22 +105,22 @@ func (v Nullable[T]) Schema(r huma.Registry) *huma.Schema {
 	return s
 }
 
-// encodedJSON lets an output hand over JSON that is already written (listRecords, getRecord): the bytes go
+// EncodedJSON lets an output hand over JSON that is already written (listRecords, getRecord): the bytes go
 // out as they are, T is what the document says about them.
-type encodedJSON[T any] struct{ JSON []byte }
+type EncodedJSON[T any] struct{ JSON []byte }
 
-func (e encodedJSON[T]) encoded() []byte { return e.JSON }
+func (e EncodedJSON[T]) encoded() []byte { return e.JSON }
 
-func (encodedJSON[T]) Schema(r huma.Registry) *huma.Schema { return r.Schema(typeOf[T](), true, "") }
+func (EncodedJSON[T]) Schema(r huma.Registry) *huma.Schema { return r.Schema(typeOf[T](), true, "") }
 
 var (
 	errNoType      = errors.New("must be an object with a $type")
 	errUnknownType = errors.New("has a $type that is not allowed here")
-	errEmptyUnion  = errors.New("union without a member")
+	ErrEmptyUnion  = errors.New("union without a member")
 )
 
-// readUnion reads the next value whole and finds its $type.
-func readUnion(dec *jsontext.Decoder) (raw jsontext.Value, name string, err error) {
+// ReadUnion reads the next value whole and finds its $type.
+func ReadUnion(dec *jsontext.Decoder) (raw jsontext.Value, name string, err error) {
 	if raw, err = dec.ReadValue(); err != nil {
 		return nil, "", err
 	}
@@ -136,13 +136,13 @@ func readUnion(dec *jsontext.Decoder) (raw jsontext.Value, name string, err erro
 	return raw, head.Type, nil
 }
 
-func unmarshalUnion(raw jsontext.Value, v any, dec *jsontext.Decoder) error {
+func UnmarshalUnion(raw jsontext.Value, v any, dec *jsontext.Decoder) error {
 	return json.Unmarshal(raw, v, dec.Options())
 }
 
-func unknownVariant(string) error { return errUnknownType }
+func UnknownVariant(string) error { return errUnknownType }
 
-func marshalUnion[T any](enc *jsontext.Encoder, name string, v *T) error {
+func MarshalUnion[T any](enc *jsontext.Encoder, name string, v *T) error {
 	b, err := json.Marshal(v, enc.Options())
 	if err != nil {
 		return err
@@ -161,9 +161,9 @@ type variant struct {
 	ref  string // its component: the shared schema plus $type
 }
 
-// unionVariant makes the component of a variant, its own schema plus the $type that selects it: the same
+// UnionVariant makes the component of a variant, its own schema plus the $type that selects it: the same
 // object also stands where no $type is asked for.
-func unionVariant[T any](r huma.Registry, name string) variant {
+func UnionVariant[T any](r huma.Registry, name string) variant {
 	own := r.Schema(typeOf[T](), true, "")
 	component := strings.TrimPrefix(own.Ref, schemaPrefix) + "Variant"
 	if r.Map()[component] == nil {
@@ -177,9 +177,9 @@ func unionVariant[T any](r huma.Registry, name string) variant {
 	return variant{name, schemaPrefix + component}
 }
 
-// unionSchema tells variants apart by $type. Of an open union too it names the variants that this server knows: others it
+// UnionSchema tells variants apart by $type. Of an open union too it names the variants that this server knows: others it
 // refuses or never sends, and generators make types of it.
-func unionSchema(variants ...variant) *huma.Schema {
+func UnionSchema(variants ...variant) *huma.Schema {
 	s := &huma.Schema{}
 	s.Discriminator = &huma.Discriminator{PropertyName: "$type", Mapping: map[string]string{}}
 	for _, v := range variants {

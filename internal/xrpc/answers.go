@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"context"
@@ -26,17 +26,17 @@ const (
 	compressorBytes = 1 << 20
 )
 
-// answers bounds what the methods' answers take in memory.
-func (d declaration) answers(n int64) declaration {
+// Answers bounds what the methods' answers take in memory.
+func (d Declaration) Answers(n int64) Declaration {
 	if n > largestAnswer {
-		panic(d.nsid + ": an answer of that size needs a larger LeastAnswerMemory")
+		panic(d.NSID + ": an answer of that size needs a larger LeastAnswerMemory")
 	}
 	d.answer = n
 	return d
 }
 
 // reserve takes memory for the answer of a method before it is made.
-func (g *group) reserve(ctx context.Context, c *call, op *operation) *Error {
+func (g *Group) reserve(ctx context.Context, c *call, op *Operation) *Error {
 	if g.answers == nil {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"fmt"
@@ -18,14 +18,14 @@ func (s *Server) Access() string {
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "# method\tverb\tclass\ttakes\trule\tbody\tlimit\tanswer\tnotes")
-	names := make([]string, 0, len(s.ops))
-	for name := range s.ops {
+	names := make([]string, 0, len(s.Operations))
+	for name := range s.Operations {
 		names = append(names, name)
 	}
 	sort.Strings(names)
 	for _, name := range names {
-		op := s.ops[name]
-		fmt.Fprintln(w, strings.Join([]string{name, op.kind.verb(), op.class, op.takesText(), dash(op.rule), op.bodyText(), op.limits.String(), op.answerText(), op.note}, "\t"))
+		op := s.Operations[name]
+		fmt.Fprintln(w, strings.Join([]string{name, op.Kind.Verb(), op.Class, op.TakesText(), dash(op.rule), op.bodyText(), op.Limits.String(), op.answerText(), op.note}, "\t"))
 	}
 	_ = w.Flush()
 	lines := strings.Split(out.String(), "\n")
@@ -35,15 +35,15 @@ func (s *Server) Access() string {
 	return strings.Join(lines, "\n")
 }
 
-func (op *operation) takesText() string {
-	switch op.class {
+func (op *Operation) TakesText() string {
+	switch op.Class {
 	case "account":
 		if op.services {
-			return op.accept.String() + ", svc"
+			return op.Accept.String() + ", svc"
 		}
-		return op.accept.String()
+		return op.Accept.String()
 	case "viewer":
-		return "none, " + op.accept.String() + ", operator"
+		return "none, " + op.Accept.String() + ", operator"
 	case "refresh":
 		if op.expiredToo {
 			return "refresh, also expired"
@@ -52,29 +52,29 @@ func (op *operation) takesText() string {
 	case "newcomer":
 		return "none, svc with a DID"
 	case "overseen":
-		return op.accept.String() + ", mod svc with did"
+		return op.Accept.String() + ", mod svc with did"
 	case "operator":
-		if op.role <= auth.RoleModerator {
-			return "operator: " + op.role.String() + ", mod svc"
+		if op.Role <= auth.RoleModerator {
+			return "operator: " + op.Role.String() + ", mod svc"
 		}
-		return "operator: " + op.role.String()
+		return "operator: " + op.Role.String()
 	}
 	return "none"
 }
 
-func (op *operation) bodyText() string {
+func (op *Operation) bodyText() string {
 	switch {
-	case op.input == "":
+	case op.Input == "":
 		return "-"
-	case op.limitOf != nil:
+	case op.LimitOf != nil:
 		return "setting"
-	case op.limit == 0:
+	case op.Limit == 0:
 		return "no limit"
 	}
-	return strconv.FormatInt(op.limit, 10)
+	return strconv.FormatInt(op.Limit, 10)
 }
 
-func (op *operation) answerText() string {
+func (op *Operation) answerText() string {
 	if op.answer == 0 {
 		return "-"
 	}

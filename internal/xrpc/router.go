@@ -1,4 +1,4 @@
-package handlers
+package xrpc
 
 import (
 	"net/http"
@@ -13,19 +13,19 @@ import (
 // no method's name.
 func (s *Server) unrouted(w http.ResponseWriter, r *http.Request) {
 	name := strings.TrimPrefix(r.URL.Path, "/xrpc/")
-	if op := s.ops[name]; op != nil {
-		writeError(w, invalid("Incorrect HTTP method (%s) expected %s", r.Method, op.kind.verb()))
+	if op := s.Operations[name]; op != nil {
+		WriteError(w, Invalid("Incorrect HTTP method (%s) expected %s", r.Method, op.Kind.Verb()))
 		return
 	}
 	if !syntax.NSID.Is(name) {
-		writeError(w, invalid("invalid xrpc path"))
+		WriteError(w, Invalid("invalid xrpc path"))
 		return
 	}
-	writeError(w, refuse(http.StatusNotImplemented, "MethodNotImplemented", "Method Not Implemented"))
+	WriteError(w, Refuse(http.StatusNotImplemented, "MethodNotImplemented", "Method Not Implemented"))
 }
 
 func notFound(w http.ResponseWriter, _ *http.Request) {
-	writeError(w, refuse(http.StatusNotFound, "NotFound", "nothing is served here"))
+	WriteError(w, Refuse(http.StatusNotFound, "NotFound", "nothing is served here"))
 }
 
 // clean tells whether the mux will take a path as it is, without redirecting to a tidier one: a redirect of an
@@ -35,8 +35,8 @@ func clean(path string) bool {
 		!strings.Contains(path+"/", "/./") && !strings.Contains(path+"/", "/../")
 }
 
-// writeError sends an error outside Huma.
-func writeError(w http.ResponseWriter, e *Error) {
+// WriteError sends an error outside Huma.
+func WriteError(w http.ResponseWriter, e *Error) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
