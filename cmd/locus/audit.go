@@ -6,8 +6,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/auroralocus/locus/db"
-	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
 )
@@ -26,29 +24,6 @@ type auditListCmd struct {
 	Action   string        `help:"Only one action, as com.atproto.admin.deleteAccount."`
 	Subject  string        `help:"Only about one account (with its records and blobs), record or blob."`
 	JSON     bool          `help:"Print one JSON object a line: the export."`
-}
-
-// noteAct writes what a command does to the audit log. change, which may be nil for what is done already, reaches what
-// this transaction does not; it runs before the entry is committed, and an act that fails leaves none.
-func noteAct(ctx context.Context, t *db.Tenant, action, subject string, detail any, change func() error) error {
-	return noteActIn(ctx, t, action, subject, detail, func(*tenantdb.Queries) error {
-		if change == nil {
-			return nil
-		}
-		return change()
-	})
-}
-
-// noteActIn is noteAct for a change of the tenant's own schema, which is then in one transaction with its entry.
-func noteActIn(ctx context.Context, t *db.Tenant, action, subject string, detail any, change func(*tenantdb.Queries) error) error {
-	now, by := time.Now().UTC().Truncate(time.Microsecond), commandUser()
-	return t.Tx(ctx, func(q *tenantdb.Queries) error {
-		err := audit.Insert(ctx, q, audit.Entry{At: now, Who: by.Name, Action: action, Subject: subject, Outcome: audit.Done}, int16(by.Role), detail)
-		if err == nil {
-			err = change(q)
-		}
-		return err
-	})
 }
 
 const auditPage = 1000

@@ -10,7 +10,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/blob"
 )
 
@@ -143,10 +142,8 @@ func (c *blobLimitCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	detail := map[string]string{"bytes": c.Bytes}
-	return noteActIn(ctx, a.db.Tenant(t.Schema), "blob limit", who.DID, detail, func(q *tenantdb.Queries) error {
-		return q.UpsertBlobLimit(ctx, tenantdb.UpsertBlobLimitParams{AID: who.AID, MaxBytes: limit})
-	})
+	_, err = a.acts.SetBlobLimit(ctx, t, byCommand(), who.DID, limit)
+	return err
 }
 
 type blobStoreCmd struct {
@@ -175,8 +172,6 @@ func (c *blobStoreCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	if c.Place == "default" {
 		c.Place = ""
-	} else if err := blob.CheckLocation(c.Place); err != nil {
-		return err
 	}
 	var keys *blob.Credentials
 	if c.AccessKey != "" {
@@ -186,18 +181,7 @@ func (c *blobStoreCmd) Run(ctx context.Context, log *slog.Logger) error {
 		}
 		keys = &blob.Credentials{AccessKey: c.AccessKey, SecretKey: secret}
 	}
-	if err := a.blobs.Try(ctx, t.Schema, c.Place, keys); err != nil {
-		return err
-	}
-	return noteAct(ctx, a.db.Tenant(t.Schema), "blob store", "", map[string]any{"place": c.Place, "credentials": keys != nil}, func() error {
-		if keys != nil {
-			if err := a.blobs.SetCredentials(ctx, t.Schema, c.Place, keys); err != nil {
-				return err
-			}
-		}
-		_, err := a.tenants.Set(ctx, c.Hostname, map[string]string{"blob_store": c.Place})
-		return err
-	})
+	return a.acts.SetBlobStore(ctx, t, byCommand(), c.Place, keys)
 }
 
 type blobMoveCmd struct {
@@ -221,14 +205,7 @@ func (c *blobMoveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.To == "default" {
 		c.To = ""
 	}
-	if err := a.blobs.Try(ctx, t.Schema, c.To, nil); err != nil {
-		return err
-	}
-	err = noteAct(ctx, a.db.Tenant(t.Schema), "blob move", "", map[string]any{"to": c.To}, func() error {
-		_, err := a.tenants.Set(ctx, c.Hostname, map[string]string{"blob_store": c.To})
-		return err
-	})
-	if err != nil {
+	if err := a.acts.BeginBlobMove(ctx, t, byCommand(), c.To); err != nil {
 		return explainTenant(err)
 	}
 	due := everyTwoSeconds()
@@ -274,11 +251,6 @@ func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	if c.Repair { // whatever comes of it
-		if err := noteAct(ctx, a.db.Tenant(t.Schema), "blob verify", "", map[string]any{"repair": true, "deep": c.Deep}, nil); err != nil {
-			return err
-		}
-	}
 	total, err := a.db.Tenant(t.Schema).Q().GetBlobTotals(ctx)
 	if err != nil {
 		return err
@@ -290,7 +262,7 @@ func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {
 				v.References, v.Blobs, total.Blobs, size(v.Bytes), size(total.Bytes), v.Objects, v.Problems)
 		}
 	}}
-	sum, err := a.blobs.Verify(ctx, t.Schema, o, func(p blob.Problem) error {
+	sum, err := a.acts.VerifyBlobs(ctx, t, byCommand(), o, func(p blob.Problem) error {
 		if c.JSON {
 			return printJSONLine(p)
 		}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-
-	"github.com/auroralocus/locus/internal/blob"
 )
 
 type blobAdoptCmd struct {
@@ -29,16 +27,7 @@ func (c *blobAdoptCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	defer stop()
 	place := cmp.Or(c.Place, t.Settings.BlobStore)
-	if place != "" {
-		if err := blob.CheckLocation(place); err != nil {
-			return err
-		}
-	}
-	var found blob.Adopted
-	err = noteAct(ctx, a.db.Tenant(t.Schema), "blob adopt-folder", "", map[string]any{"place": place, "empty": c.Empty}, func() error {
-		found, err = a.blobs.Adopt(ctx, t.Schema, place, c.Empty)
-		return err
-	})
+	found, err := a.acts.AdoptBlobStore(ctx, t, byCommand(), place, c.Empty)
 	if err != nil {
 		if found.Asked > 0 {
 			return fmt.Errorf("%w (--empty takes it all the same, and then 'locus blob verify --repair' gives those files up)", err)

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -33,18 +33,16 @@ func (c *tenantJumpCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	t, err := tenant.NewRegistry(d, keys, facts.Config(c.DevNames), time.Now, log).Get(ctx, c.Hostname)
+	r := tenant.NewRegistry(d, keys, facts.Config(c.DevNames), time.Now, log)
+	t, err := r.Get(ctx, c.Hostname)
 	if err == nil {
 		err = t.Usable()
 	}
 	if err != nil {
 		return explainTenant(err)
 	}
-	last, err := firehose.Jump(ctx, d.Tenant(t.Schema), c.By, time.Now())
+	last, err := act.NewTenantActs(d, r, time.Now).Jump(ctx, t, byCommand(), c.By)
 	if err != nil {
-		return err
-	}
-	if err := noteAct(ctx, d.Tenant(t.Schema), "tenant jump", t.Hostname, map[string]any{"by": c.By, "last": last}, nil); err != nil {
 		return err
 	}
 	fmt.Printf("the next event of %s is number %d\n", t.Hostname, last+1)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 )
@@ -42,9 +43,6 @@ func (c *tenantSMTPCmd) Run(ctx context.Context, log *slog.Logger) error {
 		if url, err = secretArgument(url, os.Stdin); err != nil {
 			return err
 		}
-		if _, err := mail.ParseServer(url); err != nil {
-			return err
-		}
 	}
 	r, d, stop, err := c.registry(ctx, log)
 	if err != nil {
@@ -55,10 +53,7 @@ func (c *tenantSMTPCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	// The URL holds a password.
-	return noteAct(ctx, d.Tenant(t.Schema), "tenant smtp", t.Hostname, map[string]any{"ownServer": url != ""}, func() error {
-		return explainTenant(r.SetSMTP(ctx, c.Hostname, url))
-	})
+	return explainTenant(act.NewTenantActs(d, r, time.Now).SetSMTP(ctx, t, byCommand(), url))
 }
 
 type mailCmd struct {

@@ -8,9 +8,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/auroralocus/locus/db"
-	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -45,7 +44,8 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	t, err := tenant.NewRegistry(d, keys, facts.Config(c.DevNames), time.Now, log).Get(ctx, c.Hostname)
+	r := tenant.NewRegistry(d, keys, facts.Config(c.DevNames), time.Now, log)
+	t, err := r.Get(ctx, c.Hostname)
 	if err == nil {
 		err = t.Usable()
 	}
@@ -54,6 +54,7 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	store := repodb.New(d, keys, time.Now, log, repodb.Config{})
 	defer store.Close()
+	acts := act.NewTenantActs(d, r, time.Now)
 	bad, n := 0, 0
 	show := func(r repodb.Report) error {
 		if r.AID != 0 {
@@ -70,7 +71,7 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 			return fmt.Errorf("%s: %w", c.Repo, err)
 		}
 		if c.Recount {
-			if err := recount(ctx, d.Tenant(t.Schema), a.AID); err != nil {
+			if err := acts.Recount(ctx, t, a.AID); err != nil {
 				return err
 			}
 		}
@@ -83,7 +84,7 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 		}
 	} else {
 		if c.Recount {
-			if err := recountAll(ctx, store, d.Tenant(t.Schema)); err != nil {
+			if err := recountAll(ctx, store, acts, t); err != nil {
 				return err
 			}
 		}
@@ -98,39 +99,23 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
-// recount counts one account's records. Its commits wait meanwhile.
-func recount(ctx context.Context, t *db.Tenant, aid int64) error {
-	err := t.Tx(ctx, func(q *tenantdb.Queries) error {
-		_, _, err := repodb.Recount(ctx, q, aid)
-		return err
-	})
-	if errors.Is(err, repodb.ErrRepoNotFound) {
-		return nil // deleted meanwhile
-	}
-	return err
-}
-
 // recountAll counts the records of all accounts, and then the tenant's sum.
-func recountAll(ctx context.Context, store *repodb.Store, t *db.Tenant) error {
+func recountAll(ctx context.Context, store *repodb.Store, acts *act.TenantActs, t *tenant.Tenant) error {
 	for after := int64(0); ; {
-		page, err := store.ListRepos(ctx, t.Schema(), after, 500)
+		page, err := store.ListRepos(ctx, t.Schema, after, 500)
 		if err != nil {
 			return err
 		}
 		for _, st := range page {
-			if err := recount(ctx, t, st.AID); err != nil {
+			if err := acts.Recount(ctx, t, st.AID); err != nil {
 				return err
 			}
 			after = st.AID
 		}
 		if len(page) == 0 {
-			break
+			return acts.RecountTotals(ctx, t)
 		}
 	}
-	return t.Tx(ctx, func(q *tenantdb.Queries) error {
-		_, err := repodb.RecountTotals(ctx, q)
-		return err
-	})
 }
 
 // repoJSON and streamJSON are the forms that scripts read.

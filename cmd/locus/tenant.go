@@ -8,14 +8,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/keyring"
-	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -76,9 +75,6 @@ func (c *tenantCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := checkMailLanguage(c.Setting); err != nil {
-		return explainTenant(err)
-	}
 	d, stop, err := c.open(ctx, log, db.Config{Log: log}) // an installation may begin with this command
 	if err != nil {
 		return err
@@ -91,12 +87,9 @@ func (c *tenantCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err := c.begin(ctx, d); err != nil {
 		return err
 	}
-	t, err := r.Create(ctx, tenant.Spec{Hostname: c.Hostname, HandleDomains: c.HandleDomain, Settings: c.Setting, AdminPassword: password})
+	t, err := act.NewTenantActs(d, r, time.Now).CreateTenant(ctx, byCommand(), tenant.Spec{Hostname: c.Hostname, HandleDomains: c.HandleDomain, Settings: c.Setting, AdminPassword: password})
 	if err != nil {
 		return explainTenant(err)
-	}
-	if err := noteAct(ctx, d.Tenant(t.Schema), "tenant create", t.Hostname, map[string]any{"settings": c.Setting, "adminPassword": password != ""}, nil); err != nil {
-		return err
 	}
 	return printTenant(os.Stdout, t, c.JSON)
 }
@@ -191,9 +184,6 @@ func (c *tenantSetCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if len(c.Setting) == 0 && c.AdminPassword == "" {
 		return errors.New("nothing to set: give key=value pairs ('locus tenant keys' lists them) or --admin-password")
 	}
-	if err := checkMailLanguage(c.Setting); err != nil {
-		return explainTenant(err)
-	}
 	password, err := secretArgument(c.AdminPassword, os.Stdin)
 	if err != nil {
 		return err
@@ -207,30 +197,11 @@ func (c *tenantSetCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	err = noteAct(ctx, d.Tenant(t.Schema), "tenant set", t.Hostname, map[string]any{"settings": c.Setting, "adminPassword": password != ""}, func() error {
-		if len(c.Setting) > 0 { // first: they may say how long a password must be
-			if t, err = r.Set(ctx, c.Hostname, c.Setting); err != nil {
-				return err
-			}
-		}
-		if password == "" {
-			return nil
-		}
-		return r.SetAdminPassword(ctx, c.Hostname, password)
-	})
+	t, err = act.NewTenantActs(d, r, time.Now).SetTenant(ctx, t, byCommand(), c.Setting, password)
 	if err != nil {
 		return explainTenant(err)
 	}
 	return printTenant(os.Stdout, t, c.JSON)
-}
-
-// checkMailLanguage refuses what would silently be English. Package tenant does not know the catalogues.
-func checkMailLanguage(settings map[string]string) error {
-	lang := settings["mail_language"]
-	if all := mail.Languages(); lang != "" && !slices.Contains(all, lang) {
-		return fmt.Errorf("%w: mail_language: %.20q is none of %s", tenant.ErrBadSetting, lang, strings.Join(all, ", "))
-	}
-	return nil
 }
 
 type tenantKeysCmd struct{}

@@ -18,7 +18,6 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
@@ -52,32 +51,18 @@ type Parts struct {
 // Acts does them. It is safe for concurrent use.
 type Acts struct {
 	Parts
+	*TenantActs
 	way *underWay
 }
 
 // New makes the acts.
-func New(p Parts) *Acts { return &Acts{p, &underWay{n: map[string]int{}}} }
-
-// deed is one line of the log.
-type deed struct {
-	subject string
-	detail  any
+func New(p Parts) *Acts {
+	return &Acts{p, NewTenantActs(p.DB, p.Tenants, p.Now), &underWay{n: map[string]int{}}}
 }
 
-// record writes an act to the audit log, inside the act's transaction. detail becomes JSON: never put a secret there.
-// A service token that somebody overheard does nothing a second time.
+// record writes an act to the audit log, inside the act's transaction.
 func (a *Acts) record(ctx context.Context, q *tenantdb.Queries, o Operator, action string, deeds ...deed) error {
-	if err := o.Token.UseUp(ctx, q); err != nil {
-		return err
-	}
-	now := a.Now()
-	for i, one := range deeds {
-		at := now.Add(time.Duration(i) * time.Microsecond) // the log's order is that of the times
-		if err := audit.Insert(ctx, q, o.Entry(at, action, one.subject, audit.Done), int16(o.Role), one.detail); err != nil {
-			return err
-		}
-	}
-	return nil
+	return record(ctx, q, a.Now(), o, action, deeds...)
 }
 
 // publish runs change in a transaction and appends its events as the last thing in it.

@@ -74,14 +74,9 @@ func (a *Acts) SetRecordLimits(ctx context.Context, t *tenant.Tenant, by Operato
 	return repodb.LimitsOf(count, bytes, setting(t)), err
 }
 
-// setDefaults changes settings and writes it down. Settings are in the control schema, which the tenant's transaction does
-// not reach: the entry is written before them and committed after, so only a commit that is lost leaves a change without
-// one.
+// setDefaults changes settings and writes it down.
 func (a *Acts) setDefaults(ctx context.Context, t *tenant.Tenant, by Operator, action string, detail any, patch map[string]string) (changed *tenant.Tenant, err error) {
-	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		if err := a.record(ctx, q, by, action, deed{"", detail}); err != nil {
-			return err
-		}
+	err = a.noted(ctx, t, by, action, deed{"", detail}, func() (err error) {
 		changed, err = a.Tenants.Set(ctx, t.Hostname, patch)
 		return err
 	})

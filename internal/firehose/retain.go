@@ -24,17 +24,13 @@ func DeleteEventsOf(ctx context.Context, q *tenantdb.Queries, aid int64, limit i
 // Jump passes over the next by numbers, and as many account keys, for a tenant
 // that was restored from a backup: consumers have numbers the backup does not, and
 // must not get them again with other content. It answers the last number passed
-// over. The tenant may be served meanwhile: a process that has seen more jumps
-// behind that by itself.
-func Jump(ctx context.Context, t *db.Tenant, by int64, at time.Time) (last int64, err error) {
+// over, inside the caller's transaction. The tenant may be served meanwhile: a
+// process that has seen more jumps behind that by itself.
+func Jump(ctx context.Context, q *tenantdb.Queries, by int64, at time.Time) (last int64, err error) {
 	if by < 1 {
 		return 0, fmt.Errorf("jump by %d: not forward", by)
 	}
-	err = t.Tx(ctx, func(q *tenantdb.Queries) error {
-		_, last, err = jump(ctx, q, 0, by, at)
-		return err
-	})
-	if err != nil {
+	if _, last, err = jump(ctx, q, 0, by, at); err != nil {
 		return 0, fmt.Errorf("jump by %d: %w", by, err)
 	}
 	return last, nil

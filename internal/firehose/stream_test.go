@@ -269,7 +269,11 @@ func TestCursors(t *testing.T) {
 	try("cut off", at(2), 5, true, nil)
 	try("cut off, at the edge", at(4), 5, false, nil)
 	try("zero, cut off", at(0), 5, false, nil)
-	last, err := firehose.Jump(t.Context(), tenant, 1_000_000, now)
+	var last int64
+	err := tenant.Tx(t.Context(), func(q *tenantdb.Queries) (err error) {
+		last, err = firehose.Jump(t.Context(), q, 1_000_000, now)
+		return err
+	})
 	if err != nil || last != 1_000_010 {
 		t.Fatal("jump to", last, err)
 	}

@@ -1,0 +1,161 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/audit"
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/mail"
+	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+const (
+	actTenantCreate = "tenant create"
+	actTenantSet    = "tenant set"
+	actTenantSMTP   = "tenant smtp"
+	actTenantJump   = "tenant jump"
+)
+
+// TenantActs are the acts on a tenant as a whole. They need little: a command does them on a database that nobody serves
+// yet. [Acts] has them too.
+type TenantActs struct {
+	db      *db.DB
+	tenants *tenant.Registry
+	now     func() time.Time
+}
+
+// NewTenantActs makes them.
+func NewTenantActs(d *db.DB, tenants *tenant.Registry, now func() time.Time) *TenantActs {
+	return &TenantActs{d, tenants, now}
+}
+
+// CreateTenant creates a tenant. Its log begins with this, once the schema is there that has the log. Errors: those of
+// [tenant.Registry.Create].
+func (a *TenantActs) CreateTenant(ctx context.Context, by Operator, spec tenant.Spec) (*tenant.Tenant, error) {
+	if err := checkMailLanguage(spec.Settings); err != nil {
+		return nil, err
+	}
+	t, err := a.tenants.Create(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	detail := map[string]any{"settings": spec.Settings, "adminPassword": spec.AdminPassword != ""}
+	return t, a.noted(ctx, t, by, actTenantCreate, deed{t.Hostname, detail}, func() error { return nil })
+}
+
+// SetTenant changes settings of a tenant and, unless it is "", the password of HTTP Basic user admin. Errors: those of
+// [tenant.Registry.Set].
+func (a *TenantActs) SetTenant(ctx context.Context, t *tenant.Tenant, by Operator, settings map[string]string, adminPassword string) (changed *tenant.Tenant, err error) {
+	if err := checkMailLanguage(settings); err != nil {
+		return nil, err
+	}
+	detail := map[string]any{"settings": settings, "adminPassword": adminPassword != ""}
+	changed = t
+	err = a.noted(ctx, t, by, actTenantSet, deed{t.Hostname, detail}, func() (err error) {
+		if len(settings) > 0 { // first: they may say how long a password must be
+			if changed, err = a.tenants.Set(ctx, t.Hostname, settings); err != nil {
+				return err
+			}
+		}
+		if adminPassword == "" {
+			return nil
+		}
+		return a.tenants.SetAdminPassword(ctx, t.Hostname, adminPassword)
+	})
+	return changed, err
+}
+
+// checkMailLanguage refuses what would silently be English. Package tenant does not know the catalogues.
+func checkMailLanguage(settings map[string]string) error {
+	lang := settings["mail_language"]
+	if all := mail.Languages(); lang != "" && !slices.Contains(all, lang) {
+		return fmt.Errorf("%w: mail_language: %.20q is none of %s", tenant.ErrBadSetting, lang, strings.Join(all, ", "))
+	}
+	return nil
+}
+
+// SetSMTP gives a tenant a mail server of its own; "" goes back to the deployment's. The URL holds a password, so the log
+// does not have it. Errors: those of [mail.ParseServer], [tenant.ErrNotFound].
+func (a *TenantActs) SetSMTP(ctx context.Context, t *tenant.Tenant, by Operator, url string) error {
+	if url != "" {
+		if _, err := mail.ParseServer(url); err != nil {
+			return err
+		}
+	}
+	return a.noted(ctx, t, by, actTenantSMTP, deed{t.Hostname, map[string]any{"ownServer": url != ""}}, func() error {
+		return a.tenants.SetSMTP(ctx, t.Hostname, url)
+	})
+}
+
+// Jump passes over sequence numbers of a tenant's event stream, and tells the last of them: relays remember numbers that
+// a restored backup does not have, and would not read a stream that gives them out again.
+func (a *TenantActs) Jump(ctx context.Context, t *tenant.Tenant, by Operator, numbers int64) (last int64, err error) {
+	err = a.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
+		if last, err = firehose.Jump(ctx, q, numbers, a.now()); err != nil {
+			return err
+		}
+		return record(ctx, q, a.now(), by, actTenantJump, deed{t.Hostname, map[string]any{"by": numbers, "last": last}})
+	})
+	return last, err
+}
+
+// Recount counts one account's records again. Its commits wait meanwhile. An account that is gone is no error.
+func (a *TenantActs) Recount(ctx context.Context, t *tenant.Tenant, aid int64) error {
+	err := a.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		_, _, err := repodb.Recount(ctx, q, aid)
+		return err
+	})
+	if errors.Is(err, repodb.ErrRepoNotFound) {
+		return nil
+	}
+	return err
+}
+
+// RecountTotals adds up what the accounts of a tenant have.
+func (a *TenantActs) RecountTotals(ctx context.Context, t *tenant.Tenant) error {
+	return a.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		_, err := repodb.RecountTotals(ctx, q)
+		return err
+	})
+}
+
+// noted writes down what the tenant's transaction does not reach: settings are in the control schema, and files are not
+// in Postgres. The entry is written before the change and committed after it. A change that fails leaves none, and only a
+// commit that is lost leaves a change without one.
+func (a *TenantActs) noted(ctx context.Context, t *tenant.Tenant, by Operator, action string, d deed, change func() error) error {
+	return a.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		if err := record(ctx, q, a.now(), by, action, d); err != nil {
+			return err
+		}
+		return change()
+	})
+}
+
+// deed is one line of the log.
+type deed struct {
+	subject string
+	detail  any
+}
+
+// record writes an act to the audit log, inside the act's transaction. detail becomes JSON: never put a secret there.
+// A service token that somebody overheard does nothing a second time.
+func record(ctx context.Context, q *tenantdb.Queries, now time.Time, o Operator, action string, deeds ...deed) error {
+	if err := o.Token.UseUp(ctx, q); err != nil {
+		return err
+	}
+	for i, one := range deeds {
+		at := now.Add(time.Duration(i) * time.Microsecond) // the log's order is that of the times
+		if err := audit.Insert(ctx, q, o.Entry(at, action, one.subject, audit.Done), int16(o.Role), one.detail); err != nil {
+			return err
+		}
+	}
+	return nil
+}
