@@ -58,7 +58,7 @@ func (q *Queries) DeleteActorNodes(ctx context.Context, aid int64) error {
 }
 
 const GetActorStatus = `-- name: GetActorStatus :one
-SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch FROM pds_tenant.actor
+SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch, head_rev FROM pds_tenant.actor
 WHERE did = $1 AND creating_since IS NULL
 `
 
@@ -70,6 +70,7 @@ type GetActorStatusRow struct {
 	TakedownRef   *string
 	SessionEpoch  int64
 	AppEpoch      int64
+	HeadRev       int64
 }
 
 // What the gate asks of every caller. Unfinished sign-ups do not exist for it.
@@ -84,12 +85,13 @@ func (q *Queries) GetActorStatus(ctx context.Context, did string) (GetActorStatu
 		&i.TakedownRef,
 		&i.SessionEpoch,
 		&i.AppEpoch,
+		&i.HeadRev,
 	)
 	return i, err
 }
 
 const GetActorStatusByHandle = `-- name: GetActorStatusByHandle :one
-SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch FROM pds_tenant.actor
+SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch, head_rev FROM pds_tenant.actor
 WHERE handle = $1::text AND creating_since IS NULL
 `
 
@@ -101,6 +103,7 @@ type GetActorStatusByHandleRow struct {
 	TakedownRef   *string
 	SessionEpoch  int64
 	AppEpoch      int64
+	HeadRev       int64
 }
 
 func (q *Queries) GetActorStatusByHandle(ctx context.Context, handle string) (GetActorStatusByHandleRow, error) {
@@ -114,6 +117,7 @@ func (q *Queries) GetActorStatusByHandle(ctx context.Context, handle string) (Ge
 		&i.TakedownRef,
 		&i.SessionEpoch,
 		&i.AppEpoch,
+		&i.HeadRev,
 	)
 	return i, err
 }

@@ -338,6 +338,60 @@ func (q *Queries) ListEventsOf(ctx context.Context, arg ListEventsOfParams) ([]R
 	return items, nil
 }
 
+const ListNewestEventsOf = `-- name: ListNewestEventsOf :many
+SELECT x.seq, x.aid, x.kind, x.sequenced_at, x.rev, x.seq_off, x.payload, x.time_us FROM (
+  SELECT e.seq, e.aid, e.kind, e.sequenced_at, e.rev, e.seq_off, e.payload, e.time_us,
+    sum(octet_length(e.payload)) OVER (ORDER BY e.seq DESC) AS bytes
+  FROM (
+    SELECT seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us FROM pds_tenant.repo_event
+    WHERE aid = $1 AND kind IN (1, 2) ORDER BY seq DESC LIMIT $2::int
+  ) e WHERE e.rev > $3::bigint
+) x WHERE x.bytes <= $4::bigint ORDER BY x.seq DESC
+`
+
+type ListNewestEventsOfParams struct {
+	AID      int64
+	MaxRows  int32
+	Rev      int64
+	MaxBytes int64
+}
+
+// An account's commits and syncs, the newest first: of the last max_rows those behind a revision, and no more than fit in
+// max_bytes.
+func (q *Queries) ListNewestEventsOf(ctx context.Context, arg ListNewestEventsOfParams) ([]RepoEvent, error) {
+	rows, err := q.db.Query(ctx, ListNewestEventsOf,
+		arg.AID,
+		arg.MaxRows,
+		arg.Rev,
+		arg.MaxBytes,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []RepoEvent
+	for rows.Next() {
+		var i RepoEvent
+		if err := rows.Scan(
+			&i.Seq,
+			&i.AID,
+			&i.Kind,
+			&i.SequencedAt,
+			&i.Rev,
+			&i.SeqOff,
+			&i.Payload,
+			&i.TimeUs,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const UpdateEventsToNothing = `-- name: UpdateEventsToNothing :execrows
 UPDATE pds_tenant.repo_event SET kind = 0, aid = 0, rev = seq - 1, seq_off = 0, payload = ''
 WHERE seq IN (

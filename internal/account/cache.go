@@ -10,6 +10,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/cache"
+	"github.com/auroralocus/locus/repo"
 )
 
 // Actor is what every request needs to know of an account.
@@ -20,6 +21,7 @@ type Actor struct {
 	TakenDown   bool
 	Deactivated bool
 	Epochs      Epochs
+	HeadRev     repo.TID // of the newest commit; this process may know a newer one
 }
 
 // Active says whether the account is in use.
@@ -62,7 +64,7 @@ type cached struct {
 
 // bytes is what an entry takes beside its place in the cache.
 func (c *cached) bytes() int64 {
-	const itself = 208
+	const itself = 216
 	return int64(itself + len(c.key.name) + len(c.actor.DID) + len(c.actor.Handle))
 }
 
@@ -115,7 +117,7 @@ func (c *Cache) find(ctx context.Context, key cacheKey, maxAge time.Duration) (A
 	if err != nil {
 		return Actor{}, fmt.Errorf("look for account: %w", err)
 	}
-	a = Actor{AID: row.AID, DID: row.DID, Handle: text(row.Handle), TakenDown: row.TakedownRef != nil, Deactivated: row.DeactivatedAt != nil, Epochs: Epochs{row.SessionEpoch, row.AppEpoch}}
+	a = Actor{AID: row.AID, DID: row.DID, Handle: text(row.Handle), TakenDown: row.TakedownRef != nil, Deactivated: row.DeactivatedAt != nil, Epochs: Epochs{row.SessionEpoch, row.AppEpoch}, HeadRev: repo.TID(row.HeadRev)}
 	c.put(&cached{key, a, asked}, forgotten)
 	return a, nil
 }

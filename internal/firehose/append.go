@@ -64,6 +64,16 @@ func ListEventsOf(ctx context.Context, q *tenantdb.Queries, aid, seq int64, limi
 	return storedOf(rows), nil
 }
 
+// ListNewestOf lists one account's commits and syncs behind a revision, the newest first: of the last limit of them, and
+// no more than fit in maxBytes of payload.
+func ListNewestOf(ctx context.Context, q *tenantdb.Queries, aid int64, rev repo.TID, limit, maxBytes int) ([]Stored, error) {
+	rows, err := q.ListNewestEventsOf(ctx, tenantdb.ListNewestEventsOfParams{AID: aid, Rev: int64(rev), MaxRows: int32(limit), MaxBytes: int64(maxBytes)})
+	if err != nil {
+		return nil, fmt.Errorf("list newest events of actor %d: %w", aid, err)
+	}
+	return storedOf(rows), nil
+}
+
 func storedOf(rows []tenantdb.RepoEvent) []Stored {
 	out := make([]Stored, len(rows))
 	for i := range rows {

@@ -43,11 +43,11 @@ DELETE FROM pds_tenant.mst_node WHERE aid = @aid;
 
 -- name: GetActorStatus :one
 -- What the gate asks of every caller. Unfinished sign-ups do not exist for it.
-SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch FROM pds_tenant.actor
+SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch, head_rev FROM pds_tenant.actor
 WHERE did = @did AND creating_since IS NULL;
 
 -- name: GetActorStatusByHandle :one
-SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch FROM pds_tenant.actor
+SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch, head_rev FROM pds_tenant.actor
 WHERE handle = @handle::text AND creating_since IS NULL;
 
 -- name: LockSessionEpoch :one

@@ -57,6 +57,18 @@ SELECT x.seq, x.aid, x.kind, x.sequenced_at, x.rev, x.seq_off, x.payload, x.time
 SELECT seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us FROM pds_tenant.repo_event
 WHERE aid = @aid AND seq > @after_seq AND kind > 0 ORDER BY seq LIMIT @max_rows::int;
 
+-- name: ListNewestEventsOf :many
+-- An account's commits and syncs, the newest first: of the last max_rows those behind a revision, and no more than fit in
+-- max_bytes.
+SELECT x.seq, x.aid, x.kind, x.sequenced_at, x.rev, x.seq_off, x.payload, x.time_us FROM (
+  SELECT e.seq, e.aid, e.kind, e.sequenced_at, e.rev, e.seq_off, e.payload, e.time_us,
+    sum(octet_length(e.payload)) OVER (ORDER BY e.seq DESC) AS bytes
+  FROM (
+    SELECT seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us FROM pds_tenant.repo_event
+    WHERE aid = @aid AND kind IN (1, 2) ORDER BY seq DESC LIMIT @max_rows::int
+  ) e WHERE e.rev > @rev::bigint
+) x WHERE x.bytes <= @max_bytes::bigint ORDER BY x.seq DESC;
+
 -- name: GetEventAfter :one
 -- The place and time of the first event behind after_seq.
 SELECT seq, kind, rev, time_us FROM pds_tenant.repo_event WHERE seq > @after_seq ORDER BY seq LIMIT 1;

@@ -81,6 +81,7 @@ func (s *Store) Import(ctx context.Context, from fair.Path, schema db.Schema, ai
 	}
 	defer s.release(st)
 	st.forget()
+	defer s.forgetRecent(st.key) // behind the transaction
 	var last int64
 	err = s.db.Tenant(schema).Tx(ctx, func(q *tenantdb.Queries) error {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {

@@ -21,6 +21,9 @@ type Config struct {
 	// CacheBytes is about how much memory remembered heads and nodes may take.
 	// Default 256 MiB: some 10,000 accounts that write.
 	CacheBytes int
+	// RecentBytes is about how much memory the newest changes of accounts may take
+	// (Store.Since). Default 32 MiB.
+	RecentBytes int
 	// KeepCommits is for how many commits of its repository a node is remembered
 	// after it was last touched. Default 16.
 	KeepCommits int
@@ -65,6 +68,7 @@ type Store struct {
 
 	mu      sync.Mutex
 	repos   *cache.Cache[repoKey, *state] // a tenant that writes much pushes out its own
+	recents *cache.Cache[repoKey, *recent]
 	groups  map[db.Schema]*committer
 	totals  map[db.Schema]Sum // what the tenants' records take, as heard last
 	running sync.WaitGroup    // committers
@@ -81,6 +85,9 @@ type Store struct {
 func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger, cfg Config) *Store {
 	if cfg.CacheBytes == 0 {
 		cfg.CacheBytes = 256 << 20
+	}
+	if cfg.RecentBytes == 0 {
+		cfg.RecentBytes = 32 << 20
 	}
 	if cfg.KeepCommits == 0 {
 		cfg.KeepCommits = 16
@@ -112,6 +119,7 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 	s := &Store{
 		db: d, keys: keys, now: now, log: log, hub: cfg.Hub, cfg: cfg,
 		repos:     cache.New[repoKey, *state](int64(cfg.CacheBytes), now),
+		recents:   cache.New[repoKey, *recent](int64(cfg.RecentBytes), now),
 		id:        repo.TID(rand.IntN(1 << 10)),
 		groups:    map[db.Schema]*committer{},
 		totals:    map[db.Schema]Sum{},
@@ -217,5 +225,6 @@ func (s *Store) Forget(ctx context.Context, schema db.Schema, aid int64) error {
 	}
 	st.head, st.tree = nil, nil
 	s.release(st)
+	s.forgetRecent(st.key)
 	return nil
 }

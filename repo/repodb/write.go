@@ -135,6 +135,7 @@ func (w *writing) attempt(ctx context.Context) (Result, verdict, error) {
 		case err != nil:
 			return Result{}, settled, err
 		case found != nil:
+			w.s.remember(w.st.key, found)
 			return found.result(seq), settled, nil
 		}
 		if err != nil {
@@ -196,6 +197,7 @@ func (w *writing) commit(ctx context.Context, p *pending) (Result, verdict, erro
 	case err == nil && seq > 0:
 		// The compare-and-set that we won is the one any in limbo needed.
 		w.st.adopt(p)
+		w.s.remember(w.st.key, p)
 		return p.result(seq), settled, nil
 	case err == nil:
 		return Result{}, lost, nil

@@ -133,7 +133,7 @@ func BenchmarkTimeline(b *testing.B) {
 					b.Fatal(ok, err)
 				}
 			}
-			b.ReportMetric(float64((processor(b) - before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+			b.ReportMetric(float64((processor(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
 		})
 	}
 }

@@ -36,15 +36,6 @@ const (
 	collectionFollow  = "app.bsky.graph.follow"
 )
 
-// Counts tells whether changes of a collection make a difference to any answer.
-func Counts(collection string) bool {
-	switch collection {
-	case collectionProfile, collectionPost, collectionLike, collectionRepost, collectionFollow:
-		return true
-	}
-	return false
-}
-
 // Change is what one commit did to one record.
 type Change struct {
 	Path    string // collection/key
