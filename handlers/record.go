@@ -17,9 +17,7 @@ import (
 
 // preparedRecord is a record that may be written as far as can be said without looking at the repository.
 type preparedRecord struct {
-	path   string
-	block  []byte // canonical DAG-CBOR
-	cid    cid.Cid
+	repo.Record
 	status string // validationStatus of the answer; "" when the schema was not asked
 }
 
@@ -27,13 +25,14 @@ type preparedRecord struct {
 // syntax) is checked whatever validate says; the lexicon only unless it is false, and must be known when it is true.
 // old is the record that this one may replace, nil of one that is made; what it says already may be said again.
 func (m repoMethods) prepare(t *tenant.Tenant, collection xrpc.NSID, rkey xrpc.RecordKey, text xrpc.RawJSON, validate *bool, old *predecessor) (preparedRecord, error) {
-	p := preparedRecord{path: string(collection) + "/" + string(rkey)}
-	if _, _, err := repo.ParsePath(p.path); err != nil {
-		return p, xrpc.Invalid("Invalid record key or collection")
+	var p preparedRecord
+	path, err := recordPath(collection, rkey)
+	if err != nil {
+		return p, err
 	}
 	block, err := dagcbor.FromJSON(text, dagcbor.Limits{Type: string(collection)})
 	if err != nil && old != nil {
-		block, err = old.excuse(p.path, text, string(collection), err)
+		block, err = old.excuse(path.String(), text, string(collection), err)
 	}
 	var mismatch *dagcbor.TypeError
 	switch {
@@ -46,7 +45,7 @@ func (m repoMethods) prepare(t *tenant.Tenant, collection xrpc.NSID, rkey xrpc.R
 	case err != nil:
 		return p, err
 	}
-	p.block, p.cid = block, dagcbor.CID(block)
+	p.Record = repo.NewRecord(path, block)
 
 	want := validateRule(t, validate)
 	if want == tenant.ValidateOff {
@@ -57,13 +56,21 @@ func (m repoMethods) prepare(t *tenant.Tenant, collection xrpc.NSID, rkey xrpc.R
 	}
 	status, err := check(block)
 	if err != nil && old != nil && validate == nil {
-		status, err = old.excuseInvalid(p.path, check, err)
+		status, err = old.excuseInvalid(path.String(), check, err)
 	}
 	if err != nil {
 		return p, err
 	}
 	p.status = string(status)
 	return p, nil
+}
+
+func recordPath(collection xrpc.NSID, rkey xrpc.RecordKey) (repo.Path, error) {
+	path, err := repo.NewPath(string(collection), string(rkey))
+	if err != nil {
+		return path, xrpc.Invalid("Invalid record key or collection")
+	}
+	return path, nil
 }
 
 // validateRule is what the caller says, or else the tenant's setting.

@@ -50,18 +50,15 @@ func (m repoMethods) prepareWrite(ctx context.Context, c xrpc.AccountCaller, w *
 			rkey = xrpc.RecordKey(m.keys.Next().String())
 		}
 		p, err := m.prepare(c.Tenant, w.Create.Collection, rkey, w.Create.Value, validate, nil)
-		return repo.Write{Action: repo.ActionCreate, Path: p.path, Record: p.block},
-			repoApplyWritesResult{CreateResult: &repoApplyWritesCreateResult{URI: recordURI(c.DID, p.path), CID: xrpc.CID(p.cid.String()), ValidationStatus: p.status}}, err
+		return p.Write(repo.ActionCreate),
+			repoApplyWritesResult{CreateResult: &repoApplyWritesCreateResult{URI: recordURI(c.DID, p.Path()), CID: xrpc.CID(p.CID().String()), ValidationStatus: p.status}}, err
 	case w.Update != nil:
 		p, err := m.prepare(c.Tenant, w.Update.Collection, w.Update.Rkey, w.Update.Value, validate, m.predecessor(ctx, c))
-		return repo.Write{Action: repo.ActionUpdate, Path: p.path, Record: p.block},
-			repoApplyWritesResult{UpdateResult: &repoApplyWritesUpdateResult{URI: recordURI(c.DID, p.path), CID: xrpc.CID(p.cid.String()), ValidationStatus: p.status}}, err
+		return p.Write(repo.ActionUpdate),
+			repoApplyWritesResult{UpdateResult: &repoApplyWritesUpdateResult{URI: recordURI(c.DID, p.Path()), CID: xrpc.CID(p.CID().String()), ValidationStatus: p.status}}, err
 	case w.Delete != nil:
-		path := string(w.Delete.Collection) + "/" + string(w.Delete.Rkey)
-		if _, _, err := repo.ParsePath(path); err != nil {
-			return repo.Write{}, repoApplyWritesResult{}, xrpc.Invalid("Invalid record key or collection")
-		}
-		return repo.Write{Action: repo.ActionDelete, Path: path}, repoApplyWritesResult{DeleteResult: &repoApplyWritesDeleteResult{}}, nil
+		path, err := recordPath(w.Delete.Collection, w.Delete.Rkey)
+		return path.Delete(), repoApplyWritesResult{DeleteResult: &repoApplyWritesDeleteResult{}}, err
 	}
 	return repo.Write{}, repoApplyWritesResult{}, xrpc.Invalid("a write must be a create, an update or a delete")
 }

@@ -29,23 +29,23 @@ func (m repoMethods) createRecord(ctx context.Context, c xrpc.AccountCaller, in 
 	}
 	dedupe := validateRule(c.Tenant, in.Body.Validate) != tenant.ValidateOff
 	result, err := m.repos.Write(ctx, c.Tenant.Schema, c.AID, opts, func(v *repodb.View) ([]repo.Write, error) {
-		if _, exists, err := v.Get(record.path); err != nil {
+		if _, exists, err := v.Get(record.Path()); err != nil {
 			return nil, err
 		} else if exists {
-			return nil, xrpc.Refuse(http.StatusBadRequest, "RecordAlreadyExists", "There is a record already: %s", recordURI(c.DID, record.path))
+			return nil, xrpc.Refuse(http.StatusBadRequest, "RecordAlreadyExists", "There is a record already: %s", recordURI(c.DID, record.Path()))
 		}
-		writes := []repo.Write{{Action: repo.ActionCreate, Path: record.path, Record: record.block}}
+		writes := []repo.Write{record.Write(repo.ActionCreate)}
 		if !dedupe {
 			return writes, nil
 		}
-		older, err := v.Duplicates(record.path, record.block)
+		older, err := v.Duplicates(record.Path(), record.Block())
 		return append(older, writes...), err
 	})
 	if err != nil {
 		return nil, err
 	}
 	out := new(repoCreateRecordOutput)
-	out.Body.URI, out.Body.CID = recordURI(c.DID, record.path), xrpc.CID(record.cid.String())
+	out.Body.URI, out.Body.CID = recordURI(c.DID, record.Path()), xrpc.CID(record.CID().String())
 	out.Body.Commit, out.Body.ValidationStatus = commitMeta(result), record.status
 	return out, nil
 }

@@ -24,12 +24,12 @@ func (m repoMethods) deleteRecord(ctx context.Context, c xrpc.AccountCaller, in 
 			return nil, xrpc.Invalid("swapRecord is not a CID")
 		}
 	}
-	path := string(in.Body.Collection) + "/" + string(in.Body.Rkey)
-	if _, _, err := repo.ParsePath(path); err != nil {
-		return nil, xrpc.Invalid("Invalid record key or collection")
+	path, err := recordPath(in.Body.Collection, in.Body.Rkey)
+	if err != nil {
+		return nil, err
 	}
 	result, err := m.repos.Write(ctx, c.Tenant.Schema, c.AID, repodb.Options{}, func(v *repodb.View) ([]repo.Write, error) {
-		current, exists, err := v.Get(path)
+		current, exists, err := v.Get(path.String())
 		if err != nil || !exists {
 			return nil, err
 		}
@@ -39,7 +39,7 @@ func (m repoMethods) deleteRecord(ctx context.Context, c xrpc.AccountCaller, in 
 		if recordSwap.Defined() && !current.Equals(recordSwap) {
 			return nil, invalidSwap(current)
 		}
-		return []repo.Write{{Action: repo.ActionDelete, Path: path}}, nil
+		return []repo.Write{path.Delete()}, nil
 	})
 	if err != nil {
 		return nil, err

@@ -31,11 +31,11 @@ func (m repoMethods) putRecord(ctx context.Context, c xrpc.AccountCaller, in *re
 	}
 	// The swaps are compared here and not by the store, which would compare before a no-op is seen.
 	result, err := m.repos.Write(ctx, c.Tenant.Schema, c.AID, repodb.Options{Quota: recordQuota(c.Tenant)}, func(v *repodb.View) ([]repo.Write, error) {
-		current, exists, err := v.Get(record.path)
+		current, exists, err := v.Get(record.Path())
 		if err != nil {
 			return nil, err
 		}
-		if exists && current.Equals(record.cid) {
+		if exists && current.Equals(record.CID()) {
 			return nil, nil
 		}
 		if want := commitSwap.SwapCommit; want != nil && !want.Equals(v.Head().CID) {
@@ -48,13 +48,13 @@ func (m repoMethods) putRecord(ctx context.Context, c xrpc.AccountCaller, in *re
 		if exists {
 			action = repo.ActionUpdate
 		}
-		return []repo.Write{{Action: action, Path: record.path, Record: record.block}}, nil
+		return []repo.Write{record.Write(action)}, nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	out := new(repoPutRecordOutput)
-	out.Body.URI, out.Body.CID, out.Body.ValidationStatus = recordURI(c.DID, record.path), xrpc.CID(record.cid.String()), record.status
+	out.Body.URI, out.Body.CID, out.Body.ValidationStatus = recordURI(c.DID, record.Path()), xrpc.CID(record.CID().String()), record.status
 	if result.Changed {
 		out.Body.Commit = commitMeta(result)
 	}

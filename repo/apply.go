@@ -59,11 +59,14 @@ func (a Action) String() string {
 	return fmt.Sprintf("action %d", uint8(a))
 }
 
-// Write is one wish of a client. Record is canonical DAG-CBOR, nil for a delete.
+// Write is one wish of a client. Record is canonical DAG-CBOR, nil for a delete. Path and Record may be filled in by hand;
+// what [Record] and [Path] make needs no more checking.
 type Write struct {
 	Action Action
 	Path   string
 	Record []byte
+
+	ready *Record // what was checked already
 }
 
 // Op is what a commit did to one path. CID is undefined for a delete, Prev for a create.
@@ -159,7 +162,7 @@ func fold(writes []Write) ([]change, error) {
 		at = make(map[string]int, len(writes))
 	}
 	for _, w := range writes {
-		if _, _, err := ParsePath(w.Path); err != nil {
+		if err := w.check(); err != nil {
 			return nil, err
 		}
 		if w.Action < ActionCreate || w.Action > ActionDelete || (w.Action == ActionDelete) != (len(w.Record) == 0) {
@@ -204,7 +207,7 @@ func (c *Commit) edit(tree *mst.Tree, changes []change) error {
 	for _, i := range order {
 		ch := &changes[i]
 		if ch.exists {
-			ch.cid = dagcbor.CID(ch.Record)
+			ch.cid = ch.Write.cid()
 		}
 		prev, err := ch.apply(tree)
 		switch {

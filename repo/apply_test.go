@@ -392,3 +392,41 @@ func TestInvertRefuses(t *testing.T) {
 		t.Errorf("no ops: %s, %v", root, err)
 	}
 }
+
+// TestReadyRecord: what was checked before makes the same commit as what is checked now, and what somebody changed after
+// it was checked is checked again.
+func TestReadyRecord(t *testing.T) {
+	path, err := repo.NewPath("com.example.record", "self")
+	if err != nil || path.String() != "com.example.record/self" {
+		t.Fatal(path, err)
+	}
+	for _, bad := range [][2]string{{"com.example", "self"}, {"com.example.record", ".."}, {"Com.Example.record", "self"}, {"", ""}} {
+		if _, err := repo.NewPath(bad[0], bad[1]); !errors.Is(err, repo.ErrPath) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	block, other := []byte("\xa1eatextahello"), []byte("\xa1eatextaother")
+	record := repo.NewRecord(path, block)
+	if record.CID() != dagcbor.CID(block) || record.Path() != path.String() {
+		t.Error(record.CID(), record.Path())
+	}
+	commit := func(w repo.Write) *repo.Commit {
+		c, err := newStored(t).apply(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if a, b := commit(record.Write(repo.ActionCreate)), commit(repo.Write{Action: repo.ActionCreate, Path: "com.example.record/self", Record: block}); a.Diff.Root != b.Diff.Root {
+		t.Error("another tree")
+	}
+	changed := record.Write(repo.ActionCreate)
+	changed.Record = other
+	if a, b := commit(changed), commit(repo.Write{Action: repo.ActionCreate, Path: "com.example.record/self", Record: other}); a.Diff.Root != b.Diff.Root {
+		t.Error("the CID of another block")
+	}
+	changed.Path = "com.example.record/.."
+	if _, err := newStored(t).apply(changed); !errors.Is(err, repo.ErrPath) {
+		t.Error(err)
+	}
+}
