@@ -9,6 +9,8 @@ package limit
 
 import (
 	"context"
+	"hash/fnv"
+	"io"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -169,11 +171,9 @@ func (c *Counter) take(schema db.Schema, key string, cost int64, percent int, bu
 // that not everybody comes back at once.
 func windowEnd(k entryKey, window time.Duration, now time.Time) int64 {
 	w := max(1, int64(window/time.Second))
-	var h uint64 = 14695981039346656037 // FNV-1a: the same everywhere
-	for i := range len(k.key) {
-		h = (h ^ uint64(k.key[i])) * 1099511628211
-	}
-	shift := int64(h % uint64(w))
+	h := fnv.New64a()
+	_, _ = io.WriteString(h, k.key)
+	shift := int64(h.Sum64() % uint64(w))
 	return (now.Unix()-shift)/w*w + w + shift
 }
 
