@@ -28,6 +28,7 @@ import (
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/picture"
+	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -59,6 +60,9 @@ type Deps struct {
 	Limits    *limit.Counter
 	Answers   *fair.Bytes     // nil: DefaultAnswerMemory
 	Proxies   inbound.Proxies // whose X-Forwarded-For is believed
+	Proxy     *proxy.Proxy    // nil: no other service is called
+	// Merged are methods of the app view whose answers are completed here: each does the call.
+	Merged map[string]func(context.Context, *proxy.Call) (*proxy.Answer, error)
 
 	refusedCaller func(http.ResponseWriter, *http.Request) // for tests
 }
@@ -76,6 +80,7 @@ func namespaces(g *xrpc.Group, d Deps) {
 		acts: d.Acts, db: d.DB, tenants: d.Tenants, keys: d.Keys, actors: d.Actors, documents: d.Documents, log: d.Log,
 	}.register(g)
 	actorMethods{d.Acts, d.DB, d.Now}.register(g)
+	moderationNamespace{d.Proxy}.register(g)
 	tempMethods{d.DB}.register(g)
 	admin := adminMethods{d.Acts, d.DB, d.Now}
 	admin.register(g)
@@ -99,6 +104,7 @@ func assemble(d Deps, register func(*xrpc.Group, Deps)) *xrpc.Server {
 	}
 	return xrpc.New(c, func(g *xrpc.Group) {
 		register(g, d)
+		(&proxied{d.Proxy, d.Auth, d.Merged}).register(g)
 		pages(g)
 		if d.Pictures != nil {
 			imagePages{d.Actors, d.Blobs, d.Pictures}.register(g)

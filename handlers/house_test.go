@@ -34,6 +34,7 @@ import (
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/picture"
+	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/car"
@@ -81,6 +82,7 @@ type house struct {
 	ended   chan error // what came of it
 
 	documents *identity.Resolver
+	proxy     *proxy.Proxy
 }
 
 // houseClock is the real time moved forward.
@@ -137,8 +139,10 @@ type houseOptions struct {
 	url      string            // of the database, instead of a new one
 	settings map[string]string // of both tenants
 	master   *keyring.Master
-	blobs    blob.Config // DataDir is the house's
-	answers  int64       // memory of all answers; 0: as usual
+	blobs    blob.Config   // DataDir is the house's
+	answers  int64         // memory of all answers; 0: as usual
+	patience time.Duration // with other services; 0: as usual
+	calls    int           // of other services at once; 0: as usual
 }
 
 func newHouse(t testing.TB) *house { return newHouseWith(t, houseOptions{}) }
@@ -185,6 +189,15 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	if o.answers > 0 {
 		h.answers = fair.NewBytes(o.answers)
 	}
+	services := outbound.New(outbound.Policy{AllowLoopback: true, AsSent: true, Timeout: -1, HeaderTimeout: o.patience, IdlePerHost: 64})
+	h.proxy = proxy.New(proxy.Config{
+		Public: services.Transport, Named: services.Transport, Documents: h.documents, Memory: fair.NewBytes(xrpc.DefaultAnswerMemory), Now: h.clock.Now,
+		Signer: func(ctx context.Context, schema db.Schema, aid int64) (proxy.Signer, error) {
+			key, err := account.Signer(ctx, h.db.Tenant(schema).Q(), keys, schema, aid)
+			return key, act.Gone(err)
+		},
+		Progress: o.patience, Calls: o.calls,
+	})
 	h.server = New(Deps{
 		Log: log, Now: h.clock.Now, Version: "test",
 		Auth: sessions, ByHost: h.tenants.ByHost,
@@ -195,6 +208,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		Clock:    repo.NewClock(h.clock.Now, rand.IntN(1024)),
 		Services: h.tokens,
 		Limits:   h.limits,
+		Proxy:    h.proxy,
 		Answers:  h.answers,
 
 		refusedCaller: markGate,
@@ -213,6 +227,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		h.blobs.Close()
 		h.documents.Close()
 		client.CloseIdleConnections()
+		services.CloseIdleConnections()
 		h.log.keepsSecrets()
 		if t.Failed() {
 			if lines := h.log.text.Load(); lines != nil {

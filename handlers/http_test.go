@@ -31,7 +31,15 @@ func TestHTTPRules(t *testing.T) {
 			h.raw(verb, hostA, "/xrpc/"+nsid, nil).fails(400, "InvalidRequest", "Incorrect HTTP method ("+verb+") expected "+op.Kind.Verb())
 		}
 		h.raw(op.Kind.Verb(), hostA, "/xrpc/"+nsid+"/", nil).fails(400, "InvalidRequest", "invalid xrpc path")
-		h.raw(op.Kind.Verb(), hostA, "/xrpc/"+strings.ToUpper(nsid), nil).fails(501, "MethodNotImplemented", "")
+		// Names are exact: this one is not ours, and what is protected is so in any case of letters.
+		switch r := h.raw(op.Kind.Verb(), hostA, "/xrpc/"+strings.ToUpper(nsid), nil); {
+		case strings.HasPrefix(nsid, xrpc.OwnNamespace):
+			r.fails(501, "MethodNotImplemented", "")
+		case isProtected(nsid):
+			r.fails(400, "InvalidToken", "Bad token method")
+		default:
+			r.fails(400, "InvalidRequest", "No service configured for "+strings.ToUpper(nsid))
+		}
 		if r := h.raw("OPTIONS", hostA, "/xrpc/"+nsid, nil, "Origin: https://x.test"); r.status != 204 || r.header.Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%s: %d %v", r.what, r.status, r.header)
 		}
@@ -45,8 +53,8 @@ func TestHTTPRules(t *testing.T) {
 		status       int
 		name, part   string
 	}{
-		{"GET", "/xrpc/com.example.no.such", nil, nil, 501, "MethodNotImplemented", ""},
-		{"POST", "/xrpc/app.bsky.feed.getTimeline", "{}", nil, 501, "MethodNotImplemented", ""},
+		{"GET", "/xrpc/com.example.no.such", nil, nil, 400, "InvalidRequest", "No service configured for com.example.no.such"},
+		{"POST", "/xrpc/app.bsky.feed.getTimeline", "{}", nil, 400, "InvalidRequest", "No service configured for app.bsky.feed.getTimeline"},
 		{"GET", "/xrpc/", nil, nil, 400, "InvalidRequest", "invalid xrpc path"},
 		{"GET", "/xrpc/nope", nil, nil, 400, "InvalidRequest", "invalid xrpc path"},
 		{"GET", "/xrpc/com.atproto.server.describeServer%2f", nil, nil, 400, "InvalidRequest", "invalid xrpc path"},

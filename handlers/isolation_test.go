@@ -128,6 +128,8 @@ func (p *isolationPair) calls(nsid string) (calls []isolationCall, lenient bool)
 		return query("did", a.did), false
 	case "app.bsky.actor.getPreferences":
 		return query(), false
+	case "moderation.createReport": // which has nobody to go to here: TestProxyRouting
+		return procedure(obj{"reasonType": "com.atproto.moderation.defs#reasonSpam", "subject": obj{"$type": "com.atproto.admin.defs#repoRef", "did": a.did}}), true
 	case "app.bsky.actor.putPreferences":
 		return procedure(obj{"preferences": list{}}), false
 	case "identity.resolveHandle":

@@ -23,7 +23,7 @@ func TestAnswersOfTheReference(t *testing.T) {
 		status int
 	}{
 		{"/xrpc/com.atproto.server.describeServer", 200}, {list, 200}, {"/xrpc/_health", 200}, {"/.well-known/did.json", 200}, {"/openapi.json", 200},
-		{"/xrpc/com.atproto.server.getSession", 401}, {"/xrpc/com.atproto.repo.createRecord", 400}, {"/xrpc/com.example.nothing", 501}, {"/nothing", 404},
+		{"/xrpc/com.atproto.server.getSession", 401}, {"/xrpc/com.atproto.repo.createRecord", 400}, {"/xrpc/com.example.nothing", 400}, {"/nothing", 404},
 		{"/xrpc/com.atproto.sync.getBlob?did=" + alice.did + "&cid=x", 400}, {"/xrpc/com.atproto.sync.subscribeRepos?cursor=x", 400},
 	} {
 		for _, encoding := range []string{"identity", "gzip"} {

@@ -15,6 +15,7 @@ import (
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/picture"
+	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -162,6 +163,19 @@ var translations = []xrpc.Translation{
 
 	xrpc.On(lexicon.ErrUnknownType, http.StatusBadRequest, "InvalidRequest", ""),
 	xrpc.On(lexicon.ErrInvalid, http.StatusBadRequest, "InvalidRequest", ""),
+
+	// proxy. Before identity: what is wrong with a header is told in words of its own.
+	xrpc.On(proxy.ErrHeader, http.StatusBadRequest, "InvalidRequest", ""),
+	xrpc.On(proxy.ErrNoService, http.StatusBadRequest, "InvalidRequest", ""),
+	xrpc.On(proxy.ErrUnknownFeed, http.StatusBadRequest, "UnknownFeed", "could not resolve feed did"),
+	xrpc.On(proxy.ErrBodyTooLarge, http.StatusRequestEntityTooLarge, "PayloadTooLarge", "request entity too large"),
+	xrpc.On(proxy.ErrAccountBusy, http.StatusTooManyRequests, "RateLimitExceeded", "Too many requests at once").After(1),
+	xrpc.On(proxy.ErrBusy, http.StatusServiceUnavailable, "NotEnoughResources", "Too many requests for this service at once, try again").After(1).Untold(),
+	xrpc.On(proxy.ErrAway, http.StatusBadGateway, "UpstreamFailure", "Upstream service unreachable").Untold(),
+	xrpc.On(proxy.ErrUnreachable, http.StatusBadGateway, "UpstreamFailure", "Upstream service unreachable").Elsewhere(),
+	xrpc.On(proxy.ErrTooLarge, http.StatusBadGateway, "UpstreamFailure", "Upstream answer is too large").Elsewhere(),
+	xrpc.On(proxy.ErrCut, http.StatusBadGateway, "UpstreamFailure", "Upstream answer was cut").Elsewhere(),
+	xrpc.On(proxy.ErrEncoding, http.StatusBadGateway, "UpstreamFailure", "Upstream answer cannot be decoded").Elsewhere(),
 
 	// identity. The directory's own refusals are the client's to read, its failures are not.
 	xrpc.On(identity.ErrOperation, http.StatusBadRequest, "InvalidRequest", ""),

@@ -17,6 +17,7 @@ import (
 	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/mail/outbox"
+	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -47,7 +48,7 @@ func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname strin
 		stopDB()
 		return nil, nil, nil, err
 	}
-	a := assemble(d, keys, facts.Config(f.DevNames), net.resolver, outbox.Config{}, f.blobs(), fair.NewBytes(xrpc.DefaultAnswerMemory), inbound.Proxies{}, log)
+	a := assemble(d, keys, facts.Config(f.DevNames), net.resolver, proxy.Config{}, outbox.Config{}, f.blobs(), fair.NewBytes(xrpc.DefaultAnswerMemory), inbound.Proxies{}, log)
 	stop := func() {
 		a.close()
 		net.close()

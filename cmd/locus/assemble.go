@@ -24,6 +24,7 @@ import (
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/picture"
+	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -47,7 +48,7 @@ type app struct {
 }
 
 // assemble hands each part exactly what it needs.
-func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, post outbox.Config, files blob.Config, answers *fair.Bytes, proxies inbound.Proxies, log *slog.Logger) *app {
+func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, calls proxy.Config, post outbox.Config, files blob.Config, answers *fair.Bytes, proxies inbound.Proxies, log *slog.Logger) *app {
 	now := time.Now
 	tenants := tenant.NewRegistry(d, keys, origin, now, log)
 	actors := account.NewCache(d, 0, now)
@@ -67,13 +68,25 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		DB: d, Tenants: tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: actors, Directory: resolver.PLC,
 		Documents: documents, Repos: repos, Blobs: blobs, Outbox: mails, Hub: hub, Limits: limits, Now: now, Log: log,
 	})
+	var elsewhere *proxy.Proxy // commands call nobody
+	if calls.Public != nil {
+		calls.Documents, calls.Memory, calls.Now = documents, answers, now
+		calls.Signer = func(ctx context.Context, schema db.Schema, aid int64) (proxy.Signer, error) {
+			key, err := account.Signer(ctx, d.Tenant(schema).Q(), keys, schema, aid)
+			if err != nil {
+				return nil, act.Gone(err)
+			}
+			return key, nil
+		}
+		elsewhere = proxy.New(calls)
+	}
 	server := handlers.New(handlers.Deps{
 		Log: log, Now: now, Version: version(),
 		Auth: sessions, ByHost: tenants.ByHost,
 		DB: d, Tenants: tenants, Keys: keys, Actors: actors,
 		Acts:  acts,
 		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.DataDir, "pictures")}), Streams: streams, Documents: documents,
-		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies,
+		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
 	return &app{

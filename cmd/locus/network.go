@@ -20,6 +20,8 @@ import (
 // operator chose, by a client of its own.
 type network struct {
 	client   *http.Client
+	public   *http.Client      // to services that DID documents name
+	named    *http.Client      // to services that an operator named
 	builtIn  *plcdir.Directory // one of these two
 	remote   *identity.PLCClient
 	resolver identity.ResolverConfig
@@ -36,6 +38,8 @@ func (f outsideFlags) reach(facts tenant.Deployment, d *db.DB, log *slog.Logger)
 		return n, fmt.Errorf("--private-hosts or LOCUS_PRIVATE_HOSTS: %w", err)
 	}
 	n.client = outbound.New(outbound.Policy{AllowLoopback: facts.Development, Private: private})
+	public, named := callsElsewhere(facts.Development, private)
+	n.public, n.named = outbound.New(public), outbound.New(named)
 	n.resolver = identity.ResolverConfig{Now: time.Now, Log: log, HTTP: n.client}
 	if facts.PLCURL == "" {
 		n.builtIn = plcdir.New(d, time.Now, false)
@@ -65,7 +69,9 @@ func (n network) try(ctx context.Context, url string, log *slog.Logger) {
 }
 
 func (n network) close() {
-	n.client.CloseIdleConnections()
+	for _, c := range []*http.Client{n.client, n.public, n.named} {
+		c.CloseIdleConnections()
+	}
 	if n.remote != nil {
 		n.remote.Close()
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/inbound"
+	"github.com/auroralocus/locus/internal/proxy"
 )
 
 // Limits of the HTTP server. There are no read and write timeouts for whole requests: they would cut streams. What a
@@ -38,6 +39,7 @@ type serveCmd struct {
 	originFlags
 	mailFlags
 	outsideFlags
+	servicesFlags
 	Dev           bool   `help:"Development: built-in PLC directory, .test handles, tenants localhost and beta.localhost with an account in each, mail in the log, loopback only."`
 	Listen        string `placeholder:"ADDR" help:"Address to listen on; default: ${default}." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
 	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
@@ -127,7 +129,12 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	a := assemble(d, keys, facts.Config(c.DevNames), outside.resolver, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), proxies, log)
+	services, err := c.services(c.Dev)
+	if err != nil {
+		return err
+	}
+	calls := proxy.Config{Public: outside.public.Transport, Named: outside.named.Transport, Defaults: services}
+	a := assemble(d, keys, facts.Config(c.DevNames), outside.resolver, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), proxies, log)
 	defer a.close()
 	// Without its files a server serves the rest, and goes on when their disk is mounted.
 	if err := a.blobs.Ready(ctx); err != nil && !errors.Is(err, blob.ErrAway) {

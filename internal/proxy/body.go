@@ -161,10 +161,10 @@ func (f *feed) settle(ctx context.Context, status int) error {
 var ErrBodyTooLarge = errors.New("the body is too large to be sent on")
 
 // BodyError is what was wrong with the client's body.
-type BodyError struct{ err error }
+type BodyError struct{ Err error }
 
-func (e *BodyError) Error() string { return "read request body: " + e.err.Error() }
-func (e *BodyError) Unwrap() error { return e.err }
+func (e *BodyError) Error() string { return "read request body: " + e.Err.Error() }
+func (e *BodyError) Unwrap() error { return e.Err }
 
 // upstream is the body of an answer on the wire: bounded, watched, and never silently short.
 type upstream struct {

@@ -22,10 +22,12 @@ import (
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// Errors of this package, beside [HeaderError] and [UpstreamError].
+// Errors of this package, beside [UpstreamError].
 var (
 	// ErrNoService: neither the tenant nor the deployment names a service for the method.
 	ErrNoService = errors.New("no service configured")
+	// ErrHeader: the header atproto-proxy names no service that can be found. Always a [HeaderError].
+	ErrHeader = errors.New("no service that can be found")
 	// ErrUnreachable: no connection, none that may be made, or no answer in time.
 	ErrUnreachable = errors.New("upstream service unreachable")
 	// ErrAway: the host did not answer before, and is not asked now.

@@ -34,7 +34,7 @@ func refusal(resp *http.Response, body *upstream) *UpstreamError {
 		return e
 	}
 	body.left = MaxError
-	text, err := decoded(body, strings.Join(resp.Header["Content-Encoding"], ","), MaxError)
+	text, err := Decoded(body, resp.Header["Content-Encoding"], MaxError)
 	if err != nil {
 		return e
 	}
@@ -67,7 +67,7 @@ func (u *upstream) drain() {
 // [ErrTooLarge], [ErrEncoding].
 func (a *Answer) ReadAll(limit int64) ([]byte, error) {
 	defer a.Body.Close()
-	return decoded(a.Body, strings.Join(a.Header["Content-Encoding"], ","), limit)
+	return Decoded(a.Body, a.Header["Content-Encoding"], limit)
 }
 
 // ErrEncoding: an answer cannot be decoded.
@@ -76,13 +76,15 @@ var ErrEncoding = errors.New("upstream answer cannot be decoded")
 // maxEncodings is how many encodings one over the other are undone.
 const maxEncodings = 3
 
-// decoded undoes the encodings of a body, the last named first.
-func decoded(r io.Reader, encodings string, limit int64) ([]byte, error) {
-	list := strings.Split(encodings, ",")
+// Decoded reads a body and undoes its encodings, the last named first; no form of it may be longer than limit. Errors:
+// [ErrTooLarge], [ErrEncoding], and the reader's where nothing is encoded.
+func Decoded(r io.Reader, encodings []string, limit int64) ([]byte, error) {
+	list := strings.Split(strings.Join(encodings, ","), ",")
 	if len(list) > maxEncodings {
 		return nil, ErrEncoding
 	}
 	r = &bounded{r, limit}
+	coded := false
 	for i := len(list) - 1; i >= 0; i-- {
 		var err error
 		switch strings.ToLower(strings.TrimSpace(list[i])) {
@@ -100,11 +102,14 @@ func decoded(r io.Reader, encodings string, limit int64) ([]byte, error) {
 		if err != nil {
 			return nil, asDecoding(err)
 		}
-		r = &bounded{r, limit}
+		r, coded = &bounded{r, limit}, true
 	}
 	text, err := io.ReadAll(r)
+	if err != nil && coded {
+		err = asDecoding(err)
+	}
 	if err != nil {
-		return nil, asDecoding(err)
+		return nil, err
 	}
 	return text, nil
 }

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 
@@ -25,6 +24,9 @@ type HeaderError struct {
 
 func (e *HeaderError) Error() string { return e.text }
 func (e *HeaderError) Unwrap() error { return e.cause }
+
+// Is makes every one of them [ErrHeader].
+func (e *HeaderError) Is(target error) bool { return target == ErrHeader }
 
 // Said is what the client is told.
 func (e *HeaderError) Said() string { return e.text }
@@ -179,10 +181,7 @@ func ParseDefault(text, id string) (tenant.Service, error) {
 		return tenant.Service{}, nil
 	}
 	s, err := tenant.ParseService(text, id)
-	if err != nil {
-		return tenant.Service{}, fmt.Errorf("service: %w", err)
-	}
-	return s, nil
+	return s, err
 }
 
 const methodReport = "com.atproto.moderation.createReport"

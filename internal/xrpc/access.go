@@ -27,6 +27,12 @@ func (s *Server) Access() string {
 		op := s.Operations[name]
 		fmt.Fprintln(w, strings.Join([]string{name, op.Kind.Verb(), op.Class, op.TakesText(), dash(op.rule), op.bodyText(), op.Limits.String(), op.answerText(), op.note}, "\t"))
 	}
+	if len(s.others.Access) > 0 {
+		fmt.Fprintln(w, "# What is called elsewhere in the caller's name: the first line that fits counts.")
+		for _, line := range s.others.Access {
+			fmt.Fprintln(w, "# "+strings.Join(line, "\t"))
+		}
+	}
 	_ = w.Flush()
 	lines := strings.Split(out.String(), "\n")
 	for i := range lines {

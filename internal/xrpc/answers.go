@@ -81,6 +81,10 @@ func (c *call) BodyWriter() io.Writer { return weighed{c.humaContext.BodyWriter(
 
 // route hands a request to the mux: through the compressor, if the client takes what it makes and there is memory for it.
 func (s *Server) route(st *state, w http.ResponseWriter, r *http.Request) {
+	if s.foreign(st, r) {
+		answerPlain(s.others.Answer, w, r)
+		return
+	}
 	// A connection that changes hands, and a file that the kernel copies: nothing may stand before them.
 	if r.Header.Get("Upgrade") != "" || files[r.URL.Path] || strings.HasPrefix(r.URL.Path, "/img/") || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		s.mux.ServeHTTP(w, r)

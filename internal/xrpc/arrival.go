@@ -39,6 +39,9 @@ const (
 	lingerBytes   = 8 << 20
 )
 
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
+
 // arriving puts a deadline on the body of a request, if it announces one; nil if not.
 func arriving(w http.ResponseWriter, r *http.Request) *arrival {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {

@@ -18,9 +18,11 @@ import (
 // spec: xrpc#error-responses
 type Error struct {
 	status  int
-	retry   int    // seconds after which it may go better; 0: nothing is said
-	Name    string `json:"error" doc:"Name of the error, for programs."`
-	Message string `json:"message" doc:"What went wrong, for people."`
+	retry   int         // seconds after which it may go better; 0: nothing is said
+	quiet   bool        // it is no failure of this server, whatever the status
+	headers http.Header // more of the answer's
+	Name    string      `json:"error" doc:"Name of the error, for programs."`
+	Message string      `json:"message" doc:"What went wrong, for people."`
 }
 
 func (e *Error) Error() string  { return e.Name + ": " + e.Message }
@@ -36,6 +38,18 @@ func Refuse(status int, name, format string, args ...any) *Error {
 		message = fmt.Sprintf(format, args...)
 	}
 	return &Error{status: status, Name: name, Message: message}
+}
+
+// Relayed is the error of another server that was asked in the caller's name: no failure of this one, whatever the status.
+// headers go with it. An empty name takes the status's.
+func Relayed(status int, name, message string, headers http.Header) *Error {
+	if name == "" {
+		name = nameOf(status)
+	}
+	return &Error{
+		status: status, quiet: true, headers: headers,
+		Name: strings.ToValidUTF8(name, "\ufffd"), Message: strings.ToValidUTF8(message, "\ufffd"),
+	}
 }
 
 // Invalid is 400 InvalidRequest, the commonest.
@@ -126,7 +140,7 @@ func (t Translation) Elsewhere() Translation { t.seldom = true; return t }
 // true when the answer hides the cause, which then belongs in the log.
 func (of *Tables) Translate(ctx context.Context, err error) (answer *Error, logged bool) {
 	if errors.As(err, &answer) {
-		return answer, answer.status >= 500
+		return answer, answer.status >= 500 && !answer.quiet
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return ErrClientGone, false
@@ -158,6 +172,9 @@ func seconds(wait time.Duration) int { return int((wait + time.Second - 1) / tim
 
 // head writes what of an error belongs in the answer's header.
 func (e *Error) head(h http.Header) {
+	for name, values := range e.headers {
+		h[name] = values
+	}
 	if e.retry > 0 {
 		h.Set("Retry-After", strconv.Itoa(e.retry))
 	}

@@ -148,6 +148,7 @@ type Group struct {
 	refusedCall func(http.ResponseWriter, *http.Request)
 	refused     func(context.Context, OperatorCaller, string, any, *Error) error
 	JSON        func() []byte // the interface as JSON, once all methods are in
+	others      *Others       // the server's
 }
 
 // Public registers a method that anybody may call.

@@ -206,6 +206,7 @@ type response struct {
 	http.ResponseWriter
 	req     *http.Request
 	arrival *arrival
+	exact   bool // the headers are another's, and stay as they are
 	status  int
 	bytes   int64
 }
@@ -222,7 +223,7 @@ func (w *response) begin(status int) {
 		return
 	}
 	w.status = status
-	if h := w.Header(); h.Get("Content-Type") == "application/json" {
+	if h := w.Header(); !w.exact && h.Get("Content-Type") == "application/json" {
 		h.Set("Content-Type", jsonType)
 	}
 	if !w.arrival.settle(w.req) {

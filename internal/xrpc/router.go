@@ -17,12 +17,18 @@ func (s *Server) unrouted(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, Invalid("Incorrect HTTP method (%s) expected %s", r.Method, op.Kind.Verb()))
 		return
 	}
-	if !syntax.NSID.Is(name) {
+	if !isMethodName(name) {
+		WriteError(w, Invalid("invalid xrpc path"))
+		return
+	}
+	if s.others.Answer != nil { // its path was written in another way
 		WriteError(w, Invalid("invalid xrpc path"))
 		return
 	}
 	WriteError(w, Refuse(http.StatusNotImplemented, "MethodNotImplemented", "Method Not Implemented"))
 }
+
+func isMethodName(name string) bool { return syntax.NSID.Is(name) }
 
 func notFound(w http.ResponseWriter, _ *http.Request) {
 	WriteError(w, Refuse(http.StatusNotFound, "NotFound", "nothing is served here"))

@@ -74,6 +74,7 @@ type Server struct {
 	seldom     seldom
 	tables     Tables
 	document   func() []byte
+	others     Others
 }
 
 // New makes a server of the methods and pages that register puts on its group.
@@ -104,6 +105,7 @@ func New(c Config, register func(*Group)) *Server {
 	g := &Group{
 		api: s.api, auth: c.Auth, services: c.Services, limits: s.limits, answers: s.answers, now: s.now, ops: s.Operations, bodies: bodies,
 		mux: s.mux, tables: &s.tables, Sockets: s.sockets, refusedCall: c.RefusedCaller, refused: c.RefusedAct, JSON: s.JSON,
+		others: &s.others,
 	}
 	s.document = sync.OnceValue(func() []byte {
 		b, err := json.Marshal(s.api.OpenAPI())

@@ -917,6 +917,61 @@ type LocusServerSetEmailFactorInputBody struct {
 	Password string `json:"password"`
 }
 
+// ModerationCreateReportInputBody defines model for ModerationCreateReportInputBody.
+type ModerationCreateReportInputBody struct {
+	// ModTool The tool that the report was made with.
+	ModTool *ModerationCreateReportModTool `json:"modTool,omitempty"`
+
+	// Reason More about it, in words.
+	Reason *string `json:"reason,omitempty"`
+
+	// ReasonType What is wrong with it; an appeal is com.atproto.moderation.defs#reasonAppeal.
+	ReasonType string `json:"reasonType"`
+
+	// Subject The account, record or file that it is about.
+	Subject ModerationCreateReportInputBody_Subject `json:"subject"`
+}
+
+// ModerationCreateReportInputBody_Subject The account, record or file that it is about.
+type ModerationCreateReportInputBody_Subject struct {
+	union json.RawMessage
+}
+
+// ModerationCreateReportModTool defines model for ModerationCreateReportModTool.
+type ModerationCreateReportModTool struct {
+	// Meta What the tool says of itself.
+	Meta interface{} `json:"meta,omitempty"`
+
+	// Name The app password's name.
+	Name string `json:"name"`
+}
+
+// ModerationCreateReportOutputBody defines model for ModerationCreateReportOutputBody.
+type ModerationCreateReportOutputBody struct {
+	// CreatedAt When it was made.
+	CreatedAt string `json:"createdAt"`
+
+	// Id The report's number at the service.
+	Id int64 `json:"id"`
+
+	// Reason More about it, in words.
+	Reason *string `json:"reason,omitempty"`
+
+	// ReasonType What is wrong with it.
+	ReasonType string `json:"reasonType"`
+
+	// ReportedBy Who reported.
+	ReportedBy string `json:"reportedBy"`
+
+	// Subject The account, record or file that it is about.
+	Subject ModerationCreateReportOutputBody_Subject `json:"subject"`
+}
+
+// ModerationCreateReportOutputBody_Subject The account, record or file that it is about.
+type ModerationCreateReportOutputBody_Subject struct {
+	union json.RawMessage
+}
+
 // RepoApplyWritesCreate defines model for RepoApplyWritesCreate.
 type RepoApplyWritesCreate struct {
 	// Collection The collection: the NSID of the records' type.
@@ -2223,6 +2278,9 @@ type ComAtprotoIdentitySubmitPlcOperationJSONRequestBody = IdentitySubmitPlcOper
 // ComAtprotoIdentityUpdateHandleJSONRequestBody defines body for ComAtprotoIdentityUpdateHandle for application/json ContentType.
 type ComAtprotoIdentityUpdateHandleJSONRequestBody = IdentityUpdateHandleInputBody
 
+// ComAtprotoModerationCreateReportJSONRequestBody defines body for ComAtprotoModerationCreateReport for application/json ContentType.
+type ComAtprotoModerationCreateReportJSONRequestBody = ModerationCreateReportInputBody
+
 // ComAtprotoRepoApplyWritesJSONRequestBody defines body for ComAtprotoRepoApplyWrites for application/json ContentType.
 type ComAtprotoRepoApplyWritesJSONRequestBody = RepoApplyWritesInputBody
 
@@ -2705,6 +2763,208 @@ func (t AdminUpdateSubjectStatusOutputBody_Subject) MarshalJSON() ([]byte, error
 }
 
 func (t *AdminUpdateSubjectStatusOutputBody_Subject) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsAdminDefsRepoRefVariant returns the union data inside the ModerationCreateReportInputBody_Subject as a AdminDefsRepoRefVariant
+func (t ModerationCreateReportInputBody_Subject) AsAdminDefsRepoRefVariant() (AdminDefsRepoRefVariant, error) {
+	var body AdminDefsRepoRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAdminDefsRepoRefVariant overwrites any union data inside the ModerationCreateReportInputBody_Subject as the provided AdminDefsRepoRefVariant
+func (t *ModerationCreateReportInputBody_Subject) FromAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoRef"}`))
+	t.union = b
+	return err
+}
+
+// MergeAdminDefsRepoRefVariant performs a merge with any union data inside the ModerationCreateReportInputBody_Subject, using the provided AdminDefsRepoRefVariant
+func (t *ModerationCreateReportInputBody_Subject) MergeAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoRef"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsRepoStrongRefVariant returns the union data inside the ModerationCreateReportInputBody_Subject as a RepoStrongRefVariant
+func (t ModerationCreateReportInputBody_Subject) AsRepoStrongRefVariant() (RepoStrongRefVariant, error) {
+	var body RepoStrongRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromRepoStrongRefVariant overwrites any union data inside the ModerationCreateReportInputBody_Subject as the provided RepoStrongRefVariant
+func (t *ModerationCreateReportInputBody_Subject) FromRepoStrongRefVariant(v RepoStrongRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.repo.strongRef"}`))
+	t.union = b
+	return err
+}
+
+// MergeRepoStrongRefVariant performs a merge with any union data inside the ModerationCreateReportInputBody_Subject, using the provided RepoStrongRefVariant
+func (t *ModerationCreateReportInputBody_Subject) MergeRepoStrongRefVariant(v RepoStrongRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.repo.strongRef"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ModerationCreateReportInputBody_Subject) Discriminator() (string, error) {
+	var discriminator struct {
+		Discriminator string `json:"$type"`
+	}
+	err := json.Unmarshal(t.union, &discriminator)
+	return discriminator.Discriminator, err
+}
+
+func (t ModerationCreateReportInputBody_Subject) ValueByDiscriminator() (interface{}, error) {
+	discriminator, err := t.Discriminator()
+	if err != nil {
+		return nil, err
+	}
+	switch discriminator {
+	case "com.atproto.admin.defs#repoRef":
+		return t.AsAdminDefsRepoRefVariant()
+	case "com.atproto.repo.strongRef":
+		return t.AsRepoStrongRefVariant()
+	default:
+		return nil, errors.New("unknown discriminator value: " + discriminator)
+	}
+}
+
+func (t ModerationCreateReportInputBody_Subject) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ModerationCreateReportInputBody_Subject) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsAdminDefsRepoRefVariant returns the union data inside the ModerationCreateReportOutputBody_Subject as a AdminDefsRepoRefVariant
+func (t ModerationCreateReportOutputBody_Subject) AsAdminDefsRepoRefVariant() (AdminDefsRepoRefVariant, error) {
+	var body AdminDefsRepoRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromAdminDefsRepoRefVariant overwrites any union data inside the ModerationCreateReportOutputBody_Subject as the provided AdminDefsRepoRefVariant
+func (t *ModerationCreateReportOutputBody_Subject) FromAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoRef"}`))
+	t.union = b
+	return err
+}
+
+// MergeAdminDefsRepoRefVariant performs a merge with any union data inside the ModerationCreateReportOutputBody_Subject, using the provided AdminDefsRepoRefVariant
+func (t *ModerationCreateReportOutputBody_Subject) MergeAdminDefsRepoRefVariant(v AdminDefsRepoRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.admin.defs#repoRef"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsRepoStrongRefVariant returns the union data inside the ModerationCreateReportOutputBody_Subject as a RepoStrongRefVariant
+func (t ModerationCreateReportOutputBody_Subject) AsRepoStrongRefVariant() (RepoStrongRefVariant, error) {
+	var body RepoStrongRefVariant
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromRepoStrongRefVariant overwrites any union data inside the ModerationCreateReportOutputBody_Subject as the provided RepoStrongRefVariant
+func (t *ModerationCreateReportOutputBody_Subject) FromRepoStrongRefVariant(v RepoStrongRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.repo.strongRef"}`))
+	t.union = b
+	return err
+}
+
+// MergeRepoStrongRefVariant performs a merge with any union data inside the ModerationCreateReportOutputBody_Subject, using the provided RepoStrongRefVariant
+func (t *ModerationCreateReportOutputBody_Subject) MergeRepoStrongRefVariant(v RepoStrongRefVariant) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"$type":"com.atproto.repo.strongRef"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ModerationCreateReportOutputBody_Subject) Discriminator() (string, error) {
+	var discriminator struct {
+		Discriminator string `json:"$type"`
+	}
+	err := json.Unmarshal(t.union, &discriminator)
+	return discriminator.Discriminator, err
+}
+
+func (t ModerationCreateReportOutputBody_Subject) ValueByDiscriminator() (interface{}, error) {
+	discriminator, err := t.Discriminator()
+	if err != nil {
+		return nil, err
+	}
+	switch discriminator {
+	case "com.atproto.admin.defs#repoRef":
+		return t.AsAdminDefsRepoRefVariant()
+	case "com.atproto.repo.strongRef":
+		return t.AsRepoStrongRefVariant()
+	default:
+		return nil, errors.New("unknown discriminator value: " + discriminator)
+	}
+}
+
+func (t ModerationCreateReportOutputBody_Subject) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ModerationCreateReportOutputBody_Subject) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -3403,6 +3663,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /xrpc/com.atproto.identity.updateHandle (the `ComAtprotoIdentityUpdateHandle` operationId).
 	ComAtprotoIdentityUpdateHandle(ctx context.Context, body ComAtprotoIdentityUpdateHandleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoModerationCreateReportWithBody Report an account or a record to moderators.
+	//
+	// For signed-in accounts (std+td).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.moderation.createReport (the `ComAtprotoModerationCreateReport` operationId).
+	ComAtprotoModerationCreateReportWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ComAtprotoModerationCreateReport Report an account or a record to moderators.
+	//
+	// For signed-in accounts (std+td).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/com.atproto.moderation.createReport (the `ComAtprotoModerationCreateReport` operationId).
+	ComAtprotoModerationCreateReport(ctx context.Context, body ComAtprotoModerationCreateReportJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoRepoApplyWritesWithBody Create, update and delete several records in one commit.
 	//
@@ -4879,6 +5157,44 @@ func (c *Client) ComAtprotoIdentityUpdateHandleWithBody(ctx context.Context, con
 // Corresponds with POST /xrpc/com.atproto.identity.updateHandle (the `ComAtprotoIdentityUpdateHandle` operationId).
 func (c *Client) ComAtprotoIdentityUpdateHandle(ctx context.Context, body ComAtprotoIdentityUpdateHandleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewComAtprotoIdentityUpdateHandleRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoModerationCreateReportWithBody Report an account or a record to moderators.
+//
+// For signed-in accounts (std+td).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/com.atproto.moderation.createReport (the `ComAtprotoModerationCreateReport` operationId).
+func (c *Client) ComAtprotoModerationCreateReportWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoModerationCreateReportRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ComAtprotoModerationCreateReport Report an account or a record to moderators.
+//
+// For signed-in accounts (std+td).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/com.atproto.moderation.createReport (the `ComAtprotoModerationCreateReport` operationId).
+func (c *Client) ComAtprotoModerationCreateReport(ctx context.Context, body ComAtprotoModerationCreateReportJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewComAtprotoModerationCreateReportRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7656,6 +7972,46 @@ func NewComAtprotoIdentityUpdateHandleRequestWithBody(server string, contentType
 	}
 
 	operationPath := fmt.Sprintf("/xrpc/com.atproto.identity.updateHandle")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewComAtprotoModerationCreateReportRequest calls the generic ComAtprotoModerationCreateReport builder with application/json body
+func NewComAtprotoModerationCreateReportRequest(server string, body ComAtprotoModerationCreateReportJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewComAtprotoModerationCreateReportRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewComAtprotoModerationCreateReportRequestWithBody constructs an http.Request for the ComAtprotoModerationCreateReport method, with any body, and a specified content type
+func NewComAtprotoModerationCreateReportRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/com.atproto.moderation.createReport")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -11114,6 +11470,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /xrpc/com.atproto.identity.updateHandle (the `ComAtprotoIdentityUpdateHandle` operationId).
 	ComAtprotoIdentityUpdateHandleWithResponse(ctx context.Context, body ComAtprotoIdentityUpdateHandleJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoIdentityUpdateHandleResponse, error)
 
+	// ComAtprotoModerationCreateReportWithBodyWithResponse Report an account or a record to moderators.
+	//
+	// For signed-in accounts (std+td).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.moderation.createReport (the `ComAtprotoModerationCreateReport` operationId).
+	ComAtprotoModerationCreateReportWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoModerationCreateReportResponse, error)
+
+	// ComAtprotoModerationCreateReportWithResponse Report an account or a record to moderators.
+	//
+	// For signed-in accounts (std+td).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/com.atproto.moderation.createReport (the `ComAtprotoModerationCreateReport` operationId).
+	ComAtprotoModerationCreateReportWithResponse(ctx context.Context, body ComAtprotoModerationCreateReportJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoModerationCreateReportResponse, error)
+
 	// ComAtprotoRepoApplyWritesWithBodyWithResponse Create, update and delete several records in one commit.
 	//
 	// For signed-in accounts (std noTD noDeact).
@@ -13256,6 +13630,61 @@ func (r ComAtprotoIdentityUpdateHandleResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ComAtprotoIdentityUpdateHandleResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ComAtprotoModerationCreateReportResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ModerationCreateReportOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ComAtprotoModerationCreateReportResponse) GetJSON200() *ModerationCreateReportOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r ComAtprotoModerationCreateReportResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ComAtprotoModerationCreateReportResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ComAtprotoModerationCreateReportResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ComAtprotoModerationCreateReportResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ComAtprotoModerationCreateReportResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ComAtprotoModerationCreateReportResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -17257,6 +17686,36 @@ func (c *ClientWithResponses) ComAtprotoIdentityUpdateHandleWithResponse(ctx con
 	return ParseComAtprotoIdentityUpdateHandleResponse(rsp)
 }
 
+// ComAtprotoModerationCreateReportWithBodyWithResponse Report an account or a record to moderators.
+//
+// For signed-in accounts (std+td).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.moderation.createReport (the `ComAtprotoModerationCreateReport` operationId).
+func (c *ClientWithResponses) ComAtprotoModerationCreateReportWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ComAtprotoModerationCreateReportResponse, error) {
+	rsp, err := c.ComAtprotoModerationCreateReportWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoModerationCreateReportResponse(rsp)
+}
+
+// ComAtprotoModerationCreateReportWithResponse Report an account or a record to moderators.
+//
+// For signed-in accounts (std+td).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/com.atproto.moderation.createReport (the `ComAtprotoModerationCreateReport` operationId).
+func (c *ClientWithResponses) ComAtprotoModerationCreateReportWithResponse(ctx context.Context, body ComAtprotoModerationCreateReportJSONRequestBody, reqEditors ...RequestEditorFn) (*ComAtprotoModerationCreateReportResponse, error) {
+	rsp, err := c.ComAtprotoModerationCreateReport(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseComAtprotoModerationCreateReportResponse(rsp)
+}
+
 // ComAtprotoRepoApplyWritesWithBodyWithResponse Create, update and delete several records in one commit.
 //
 // For signed-in accounts (std noTD noDeact).
@@ -19564,6 +20023,46 @@ func ParseComAtprotoIdentityUpdateHandleResponse(rsp *http.Response) (*ComAtprot
 	switch {
 	case rsp.StatusCode == 200:
 		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseComAtprotoModerationCreateReportResponse parses an HTTP response from a ComAtprotoModerationCreateReportWithResponse call
+func ParseComAtprotoModerationCreateReportResponse(rsp *http.Response) (*ComAtprotoModerationCreateReportResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ComAtprotoModerationCreateReportResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ModerationCreateReportOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Error
