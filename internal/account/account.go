@@ -15,48 +15,48 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 )
 
-// Errors of sign-up and sign-in. Each stands for one answer, written beside it as status, name and message.
+// Errors of sign-up and sign-in. What each is answered with is the faces' to say.
 var (
 	// ErrNotFound: no such account here, or its sign-up has not finished. What it means is the method's to say.
 	ErrNotFound = errors.New("no such account")
 
 	// What else is wrong with a handle is said by package identity.
 
-	// ErrHandleDomain: 400 UnsupportedDomain "Not a supported handle domain".
+	// ErrHandleDomain: the tenant gives no handles in this domain.
 	ErrHandleDomain = errors.New("not a handle domain of this tenant")
-	// ErrHandleTaken: 400 HandleNotAvailable "Handle already taken: x". Comes in a [TakenError].
+	// ErrHandleTaken: another account has it. Comes in a [TakenError].
 	ErrHandleTaken = errors.New("handle already taken")
 
-	// ErrEmailRequired: 400 InvalidRequest "Email is required".
+	// ErrEmailRequired: there is no address.
 	ErrEmailRequired = errors.New("email is required")
-	// ErrEmailUnsupported: 400 InvalidRequest "This email address is not supported, please use a different email."
+	// ErrEmailUnsupported: not an address that mail can be sent to.
 	ErrEmailUnsupported = errors.New("unsupported email address")
-	// ErrEmailTaken: 400 InvalidRequest "Email already taken: x". Comes in a [TakenError].
+	// ErrEmailTaken: another account has it. Comes in a [TakenError].
 	ErrEmailTaken = errors.New("email already taken")
 
-	// ErrEmailOther: 400 InvalidEmail "invalid email". Not the account's address.
+	// ErrEmailOther: not the account's address.
 	ErrEmailOther = errors.New("not the account's email address")
 
-	// ErrPasswordLength: 400 InvalidPassword "Password must have 8 to 256 characters". Comes in a [PasswordError].
+	// ErrPasswordLength: fewer than 8 or more than 256 characters. Comes in a [PasswordError].
 	ErrPasswordLength = errors.New("password is too short or too long")
-	// ErrPasswordTooLong, at sign-in: 401 AuthenticationRequired "Password too long".
+	// ErrPasswordTooLong: at sign-in, longer than any password may be.
 	ErrPasswordTooLong = errors.New("password too long")
-	// ErrCredentials: 401 AuthenticationRequired "Invalid identifier or password".
+	// ErrCredentials: no such account, or another password. It does not say which.
 	ErrCredentials = errors.New("invalid identifier or password")
-	// ErrBusy: more sign-ins and sign-ups wait than may. 503 NotEnoughResources "Too many sign-ins at once, try again".
+	// ErrBusy: more sign-ins and sign-ups wait than may.
 	ErrBusy = errors.New("too many password checks are waiting")
 
-	// ErrDIDTaken: 400 AlreadyExists "Repo already exists". The DID has an account here.
+	// ErrDIDTaken: the DID has an account here.
 	ErrDIDTaken = errors.New("the DID has an account here")
-	// ErrSignupClosed: 400 InvalidRequest "This server takes no new accounts".
+	// ErrSignupClosed: the tenant takes no new accounts.
 	ErrSignupClosed = errors.New("sign-up is closed")
-	// ErrInviteRequired: 400 InvalidInviteCode "No invite code provided".
+	// ErrInviteRequired: the tenant asks for an invite code, and there is none.
 	ErrInviteRequired = errors.New("no invite code provided")
-	// ErrInviteUnavailable: 400 InvalidInviteCode "Provided invite code not available".
+	// ErrInviteUnavailable: the invite code is unknown, used up or disabled.
 	ErrInviteUnavailable = errors.New("invite code not available")
-	// ErrRecoveryKey: 400 InvalidRequest "Recovery key must be a did:key".
+	// ErrRecoveryKey: the recovery key is no did:key.
 	ErrRecoveryKey = errors.New("recovery key is not a did:key")
-	// ErrSignupLost: the sign-up took so long that it was cleared away. 500.
+	// ErrSignupLost: the sign-up took so long that it was cleared away.
 	ErrSignupLost = errors.New("sign-up was cleared away before it finished")
 )
 

@@ -19,13 +19,13 @@ import (
 )
 
 var (
-	// ErrAppPasswordName: 400 InvalidRequest "The name must have 1 to 256 characters", none of them a control character.
+	// ErrAppPasswordName: the name must have 1 to 256 characters, none of them a control character.
 	ErrAppPasswordName = errors.New("app password name must have 1 to 256 characters")
-	// ErrAppPasswordTaken: 400 InvalidRequest "There is an app password of this name already".
+	// ErrAppPasswordTaken: there is an app password of this name already.
 	ErrAppPasswordTaken = errors.New("app password name is taken")
-	// ErrAppPasswords: 400 InvalidRequest "Too many app passwords: revoke one first".
+	// ErrAppPasswords: there are as many as there may be.
 	ErrAppPasswords = errors.New("too many app passwords")
-	// ErrAppPasswordExpiry: 400 InvalidRequest "expiresAt must be in the future".
+	// ErrAppPasswordExpiry: it would end before it begins.
 	ErrAppPasswordExpiry = errors.New("app password would have expired already")
 )
 

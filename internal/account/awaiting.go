@@ -11,7 +11,7 @@ import (
 	"github.com/auroralocus/locus/internal/identity"
 )
 
-// ErrAwaiting: 400 InvalidRequest "The account waits for approval". Its sign-up was not decided on yet.
+// ErrAwaiting: its sign-up was not decided on yet.
 var ErrAwaiting = errors.New("the account waits for approval")
 
 // NotAwaiting refuses accounts whose sign-up was not decided on yet. Errors: [ErrAwaiting].
@@ -56,7 +56,7 @@ func (s *Signup) Queue(ctx context.Context, q *tenantdb.Queries, lang string) er
 //
 // A rejection keeps away from an approval that may still be talking to the directory.
 
-// ErrDeciding: 400 InvalidRequest "The sign-up is being approved: try again in a few minutes".
+// ErrDeciding: the sign-up is being approved, which takes a few minutes at most.
 var ErrDeciding = errors.New("the sign-up is being approved")
 
 // lockUndecided takes the row of a sign-up that nobody has rejected. Errors: [ErrNotFound]: somebody else decided.

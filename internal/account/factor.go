@@ -24,18 +24,17 @@ import (
 const TokenSignIn TokenPurpose = "sign_in"
 
 var (
-	// ErrFactorMailed: 401 AuthFactorTokenRequired "A sign in code has been sent to your email address".
+	// ErrFactorMailed: a sign-in needs the code that is mailed.
 	ErrFactorMailed = errors.New("a mailed code is needed")
-	// ErrFactorApp: 401 AuthFactorTokenRequired "A code of your authenticator app is needed".
+	// ErrFactorApp: a sign-in needs a code of the authenticator app, or a backup code.
 	ErrFactorApp = errors.New("a code of the authenticator app is needed")
-	// ErrFactorOld: 400 AuthFactorTokenRequired. A second factor is on, and none was shown for this token lately. Not 401: the
-	// session is good, and clients end it on that.
+	// ErrFactorOld: a second factor is on, and none was shown for this token lately.
 	ErrFactorOld = errors.New("a second factor must be shown again")
-	// ErrEmailUnconfirmed: 400 InvalidRequest "The email address is not confirmed".
+	// ErrEmailUnconfirmed: codes are mailed to confirmed addresses only.
 	ErrEmailUnconfirmed = errors.New("the email address is not confirmed")
-	// ErrAuthenticatorOn: 400 AuthenticatorExists. One must be switched off before another is begun, which takes a code.
+	// ErrAuthenticatorOn: one must be switched off before another is begun, which takes a code.
 	ErrAuthenticatorOn = errors.New("an authenticator app is on: switch it off first")
-	// ErrNoAuthenticator: 400 AuthenticatorNotFound. None is on, or none was begun in time.
+	// ErrNoAuthenticator: none is on, or none was begun in time.
 	ErrNoAuthenticator = errors.New("there is no such authenticator app")
 )
 

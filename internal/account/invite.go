@@ -15,7 +15,7 @@ import (
 // InviteAdmin is whom the operator's own codes are for and by.
 const InviteAdmin = "admin"
 
-// ErrInviteUses: 400 InvalidRequest "useCount must be at least 1".
+// ErrInviteUses: a code is for one use at least.
 var ErrInviteUses = errors.New("an invite code has at least one use")
 
 var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)

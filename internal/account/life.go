@@ -21,7 +21,7 @@ import (
 // the events that tell of it: the caller appends them as the last thing it does, because that takes the tenant's one
 // hot row.
 
-// ErrDIDDocument: 400 InvalidRequest, with its own text. The DID document does not lead to this account.
+// ErrDIDDocument: the DID document does not lead to this account. Its text is for the client.
 var ErrDIDDocument = errors.New("DID document does not fit")
 
 // HoldTime is how long a deactivated account is held at least, whatever date it is to be deleted at: its owner has time to

@@ -11,7 +11,7 @@ import (
 	"github.com/auroralocus/locus/internal/firehose"
 )
 
-// ErrSubjectNotFound: 400 NotFound "Subject not found". No such record or blob here.
+// ErrSubjectNotFound: no such record or blob here.
 var ErrSubjectNotFound = errors.New("no such subject")
 
 // Takedown is what operators have said of an account, a record or a blob.

@@ -18,12 +18,11 @@ import (
 
 // Errors of preferences.
 var (
-	// ErrPreferenceType: 400 InvalidRequest "Preference is missing a $type".
+	// ErrPreferenceType: one has no $type.
 	ErrPreferenceType = errors.New("preference is missing a $type")
-	// ErrPreferenceNamespace: 400 InvalidRequest "Some preferences are not in the app.bsky namespace".
+	// ErrPreferenceNamespace: one is not of app.bsky.
 	ErrPreferenceNamespace = errors.New("some preferences are not in the app.bsky namespace")
-	// ErrPreferenceForbidden: 400 InvalidRequest "Do not have authorization to set preferences: …". Only the main
-	// password may set personal details.
+	// ErrPreferenceForbidden: only the main password may set personal details.
 	ErrPreferenceForbidden = errors.New("do not have authorization to set preferences: " + personalDetails)
 )
 

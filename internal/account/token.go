@@ -31,11 +31,11 @@ const (
 const TokenLife = 15 * time.Minute
 
 var (
-	// ErrTokenInvalid: 400 InvalidToken "Token is invalid". Unknown, used, of another purpose or account.
+	// ErrTokenInvalid: unknown, used, of another purpose or account.
 	ErrTokenInvalid = errors.New("token is invalid")
-	// ErrTokenExpired: 400 ExpiredToken "Token is expired".
+	// ErrTokenExpired: its time is over.
 	ErrTokenExpired = errors.New("token is expired")
-	// ErrNoEmail: 400 InvalidRequest "account does not have an email address".
+	// ErrNoEmail: the account has no address.
 	ErrNoEmail = errors.New("account does not have an email address")
 )
 

@@ -10,31 +10,29 @@ import (
 	"time"
 )
 
-// Errors of this package. Each stands for one answer, written beside it as status, name and message.
+// Errors of this package. What each is answered with is the faces' to say.
 var (
-	// ErrMissing: there is no Authorization header. 401 AuthMissing "Authentication Required".
+	// ErrMissing: there is no Authorization header.
 	ErrMissing = errors.New("no authorization header")
-	// ErrScheme: the header has no form this method takes. 400 InvalidToken "Unexpected authorization type".
+	// ErrScheme: the header has no form this method takes.
 	ErrScheme = errors.New("unexpected authorization scheme")
-	// ErrExpired: ours, but past its time. 400 ExpiredToken "Token has expired". Clients refresh on that very name.
+	// ErrExpired: ours, but past its time.
 	ErrExpired = errors.New("token has expired")
-	// ErrUnverified: broken, of another tenant, of another type, or signed by another key. 400 InvalidToken "Token could
-	// not be verified".
+	// ErrUnverified: broken, of another tenant, of another type, or signed by another key.
 	ErrUnverified = errors.New("token could not be verified")
-	// ErrMalformed: ours, but with claims that no session token has (lxm, cnf). 400 InvalidToken "Malformed token".
+	// ErrMalformed: ours, but with claims that no session token has (lxm, cnf).
 	ErrMalformed = errors.New("malformed token")
-	// ErrScope: a good token that this method does not take. 400 InvalidToken "Bad token scope".
+	// ErrScope: a good token that this method does not take.
 	ErrScope = errors.New("bad token scope")
-	// ErrRevoked: a refresh token that was signed out, or used longer ago than the grace. 400 ExpiredToken "Token has been
-	// revoked".
+	// ErrRevoked: a refresh token that was signed out, or used longer ago than the grace.
 	ErrRevoked = errors.New("token has been revoked")
-	// ErrAccountNotFound: the token's account is gone. 403 AccountNotFound "Account not found".
+	// ErrAccountNotFound: the token's account is gone.
 	ErrAccountNotFound = errors.New("account not found")
-	// ErrAccountTakedown: 401 AccountTakedown "Account has been taken down".
+	// ErrAccountTakedown: the token's account was taken down.
 	ErrAccountTakedown = errors.New("account has been taken down")
-	// ErrAccountDeactivated: 401 AccountDeactivated "Account is deactivated".
+	// ErrAccountDeactivated: the token's account is deactivated, and the method takes none that is.
 	ErrAccountDeactivated = errors.New("account is deactivated")
-	// ErrOperator: no operator's name and password or token. 401 AuthenticationRequired "Authentication Required".
+	// ErrOperator: no operator's name and password or token.
 	ErrOperator = errors.New("not an operator")
 )
 

@@ -17,27 +17,27 @@ import (
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// Errors of service tokens. All are 401 with the name that stands beside them.
+// Errors of service tokens.
 var (
-	// ErrServiceMissing: MissingJwt "missing jwt".
+	// ErrServiceMissing: there is no bearer token.
 	ErrServiceMissing = errors.New("no service token")
-	// ErrServiceForm: BadJwt "poorly formatted jwt".
+	// ErrServiceForm: it is no JWT, or lacks a claim.
 	ErrServiceForm = errors.New("malformed service token")
-	// ErrServiceType: BadJwtType. A session's or DPoP token.
+	// ErrServiceType: a session's or DPoP token.
 	ErrServiceType = errors.New("not a service token")
-	// ErrServiceExpired: JwtExpired "jwt expired".
+	// ErrServiceExpired: its time is over.
 	ErrServiceExpired = errors.New("service token has expired")
-	// ErrServiceAudience: BadJwtAudience. It is for another service.
+	// ErrServiceAudience: it is for another service.
 	ErrServiceAudience = errors.New("service token is for another service")
-	// ErrServiceMethod: BadJwtLexiconMethod. It is for another method, or for none.
+	// ErrServiceMethod: it is for another method, or for none.
 	ErrServiceMethod = errors.New("service token is for another method")
-	// ErrServiceIssuer: BadJwtIss. No DID, or none that has a key.
+	// ErrServiceIssuer: no DID, or none that has a key.
 	ErrServiceIssuer = errors.New("service token's issuer cannot be resolved")
-	// ErrServiceSignature: BadJwtSignature. Not signed by the issuer's key.
+	// ErrServiceSignature: not signed by the issuer's key.
 	ErrServiceSignature = errors.New("service token's signature does not verify")
-	// ErrServiceTime: BadJwt. It is from the future, or good for longer than any may be.
+	// ErrServiceTime: it is from the future, or good for longer than any may be.
 	ErrServiceTime = errors.New("service token's times cannot be")
-	// ErrServiceUsed: BadJwt. It did already what may happen once.
+	// ErrServiceUsed: it did already what may happen once.
 	ErrServiceUsed = errors.New("service token was used before")
 )
 

@@ -28,25 +28,25 @@ import (
 
 // Errors of this package; db's pass through.
 var (
-	// ErrNotFound: the account has no such blob, or it is not to be seen. 400 InvalidRequest "Blob not found".
+	// ErrNotFound: the account has no such blob, or it is not to be seen.
 	ErrNotFound = errors.New("blob not found")
-	// ErrTakendown: the blob is taken down, and stays so. 400 InvalidRequest.
+	// ErrTakendown: the blob is taken down, and stays so.
 	ErrTakendown = errors.New("blob has been taken down")
-	// ErrEmpty: an upload without bytes. 400 InvalidRequest.
+	// ErrEmpty: an upload without bytes.
 	ErrEmpty = errors.New("blob is empty")
-	// ErrAccountQuota: the account would have more than it may. 400 BlobQuotaExceeded.
+	// ErrAccountQuota: the account would have more than it may.
 	ErrAccountQuota = errors.New("account's blob quota is used up")
-	// ErrTenantQuota: the tenant would have more than it may. 507 InsufficientStorage.
+	// ErrTenantQuota: the tenant would have more than it may.
 	ErrTenantQuota = errors.New("tenant's blob quota is used up")
-	// ErrNotAwaited: no record waits for it, and only such may be uploaded. 429 RateLimitExceeded.
+	// ErrNotAwaited: no record waits for it, and only such may be uploaded.
 	ErrNotAwaited = errors.New("no record waits for this blob")
-	// ErrNoAccount: the account was deleted meanwhile. 400 RepoNotFound.
+	// ErrNoAccount: the account was deleted meanwhile.
 	ErrNoAccount = errors.New("account is gone")
-	// ErrStoreFull: the disk has no room. 507 InsufficientStorage.
+	// ErrStoreFull: the disk has no room.
 	ErrStoreFull = errors.New("blob store is full")
-	// ErrStoreTimeout: the store did not answer in time. 504 UpstreamTimeout.
+	// ErrStoreTimeout: the store did not answer in time.
 	ErrStoreTimeout = errors.New("blob store did not answer in time")
-	// ErrStore: the store failed. 502 UpstreamFailure.
+	// ErrStore: the store failed.
 	ErrStore = errors.New("blob store failed")
 	// ErrAway: the store is not the one that the database knows: another folder, or its disk is not mounted. 503.
 	ErrAway = errors.New("blob store is not the one that the database knows")

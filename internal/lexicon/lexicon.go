@@ -24,10 +24,10 @@ const (
 
 var (
 	// ErrUnknownType refuses a record whose type must be known and is not.
-	// 400 InvalidRequest, its own text: "Unknown lexicon type: <nsid>".
+	// Its text is for the client: "Unknown lexicon type: <nsid>".
 	ErrUnknownType = errors.New("unknown lexicon type")
 	// ErrInvalid refuses a record that breaks its schema.
-	// 400 InvalidRequest, its own text: "Invalid <nsid> record: …".
+	// Its text is for the client: "Invalid <nsid> record: …".
 	ErrInvalid = errors.New("invalid record")
 )
 

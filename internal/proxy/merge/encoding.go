@@ -10,10 +10,10 @@ import (
 // An answer that may be merged has to be read, so the service is asked for an encoding that can be undone, best for none
 // at all; and the client may refuse what it would then get.
 
-// ErrNotAcceptable: the client takes no encoding that we know. 406.
+// ErrNotAcceptable: the client takes no encoding that we know.
 var ErrNotAcceptable = errors.New("no acceptable encoding")
 
-// EncodingError is an Accept-Encoding that cannot be read. 400.
+// EncodingError is an Accept-Encoding that cannot be read.
 type EncodingError struct{ part string }
 
 func (e *EncodingError) Error() string { return fmt.Sprintf("invalid accept-encoding: %q", e.part) }
