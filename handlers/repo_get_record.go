@@ -17,7 +17,9 @@ type repoGetRecordAnswer struct {
 	Body xrpc.EncodedJSON[repoGetRecordOutputBody]
 }
 
-func (a *repoGetRecordAnswer) size() int { return len(a.Body.JSON) }
+var _ xrpc.Sized = (*repoGetRecordAnswer)(nil)
+
+func (a *repoGetRecordAnswer) Size() int { return len(a.Body.JSON) }
 
 // getRecord reads a record of an account hosted here.
 // spec: lexicon com.atproto.repo.getRecord

@@ -15,7 +15,9 @@ type repoListRecordsAnswer struct {
 	Body xrpc.EncodedJSON[repoListRecordsOutputBody]
 }
 
-func (a *repoListRecordsAnswer) size() int { return len(a.Body.JSON) }
+var _ xrpc.Sized = (*repoListRecordsAnswer)(nil)
+
+func (a *repoListRecordsAnswer) Size() int { return len(a.Body.JSON) }
 
 // listRecords lists a collection by record key, the highest first unless reverse. The cursor is the last key of a page,
 // given whenever the page is not empty, so that the last page of all is an empty one. A page of large records ends early.

@@ -58,12 +58,12 @@ func (s *state) weighBody(most int64) bool {
 	return s.body != nil
 }
 
-// sized is an output that is encoded already.
-type sized interface{ size() int }
+// Sized is an output that is encoded already, and may be larger than its method declared.
+type Sized interface{ Size() int }
 
 // fits makes the reservation as large as an answer that turned out larger than the method declared.
 func (s *state) fits(out any) error {
-	if o, ok := out.(sized); ok && !s.hold.Grow(int64(o.size())) {
+	if o, ok := out.(Sized); ok && !s.hold.Grow(int64(o.Size())) {
 		return fair.ErrNoBytes
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// The callers. Each registering function of gate.go hands its handlers another of these types, so a method
+// The callers. Each registrar hands its handlers another of these types, so a method
 // that is given too little protection does not compile.
 type (
 	// Visitor is whoever calls a public method. Every other caller is one too.

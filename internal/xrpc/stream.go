@@ -36,8 +36,8 @@ type StreamOut struct {
 	held int64
 }
 
-// size is what of the output is in memory already.
-func (o *StreamOut) size() int { return int(o.held) }
+// Size is what of the output is in memory already.
+func (o *StreamOut) Size() int { return int(o.held) }
 
 // Holding says that so many bytes of the output are in memory already.
 func (o *StreamOut) Holding(bytes int64) *StreamOut { o.held = bytes; return o }
