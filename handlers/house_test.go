@@ -35,6 +35,7 @@ import (
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/proxy"
+	"github.com/auroralocus/locus/internal/proxy/afterwrite"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/car"
@@ -209,7 +210,11 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		Services: h.tokens,
 		Limits:   h.limits,
 		Proxy:    h.proxy,
-		Answers:  h.answers,
+		Merged: afterwrite.New(afterwrite.Config{
+			Proxy: h.proxy, Repos: h.repos, Actors: h.actors, Memory: h.answers, Now: h.clock.Now, Log: log,
+			Origin: tenant.Config{Scheme: "http", Port: 2583, Dev: true}.URL,
+		}).Methods(),
+		Answers: h.answers,
 
 		refusedCaller: markGate,
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/proxy"
+	"github.com/auroralocus/locus/internal/proxy/afterwrite"
 	"github.com/auroralocus/locus/internal/xrpc"
 )
 
@@ -216,6 +217,9 @@ func send(v xrpc.Visitor, w http.ResponseWriter, answer *proxy.Answer) {
 		if values := answer.Header[name]; len(values) > 0 {
 			h[name] = values
 		}
+	}
+	if lag := answer.Header[afterwrite.HeaderLag]; len(lag) > 0 { // a merged answer's
+		h[afterwrite.HeaderLag] = lag
 	}
 	v.Exactly()
 	w.WriteHeader(answer.Status)

@@ -16,6 +16,7 @@ import (
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/proxy"
+	"github.com/auroralocus/locus/internal/proxy/merge"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -166,6 +167,8 @@ var translations = []xrpc.Translation{
 
 	// proxy. Before identity: what is wrong with a header is told in words of its own.
 	xrpc.On(proxy.ErrHeader, http.StatusBadRequest, "InvalidRequest", ""),
+	xrpc.On(merge.ErrEncodings, http.StatusBadRequest, "InvalidRequest", ""),
+	xrpc.On(merge.ErrNotAcceptable, http.StatusNotAcceptable, "NotAcceptable", "this service does not support any of the requested encodings"),
 	xrpc.On(proxy.ErrNoService, http.StatusBadRequest, "InvalidRequest", ""),
 	xrpc.On(proxy.ErrUnknownFeed, http.StatusBadRequest, "UnknownFeed", "could not resolve feed did"),
 	xrpc.On(proxy.ErrBodyTooLarge, http.StatusRequestEntityTooLarge, "PayloadTooLarge", "request entity too large"),

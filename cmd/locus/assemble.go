@@ -25,6 +25,7 @@ import (
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/proxy"
+	"github.com/auroralocus/locus/internal/proxy/afterwrite"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -69,6 +70,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		Documents: documents, Repos: repos, Blobs: blobs, Outbox: mails, Hub: hub, Limits: limits, Now: now, Log: log,
 	})
 	var elsewhere *proxy.Proxy // commands call nobody
+	var merged map[string]func(context.Context, *proxy.Call) (*proxy.Answer, error)
 	if calls.Public != nil {
 		calls.Documents, calls.Memory, calls.Now = documents, answers, now
 		calls.Signer = func(ctx context.Context, schema db.Schema, aid int64) (proxy.Signer, error) {
@@ -79,6 +81,9 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 			return key, nil
 		}
 		elsewhere = proxy.New(calls)
+		merged = afterwrite.New(afterwrite.Config{
+			Proxy: elsewhere, Repos: repos, Actors: actors, Memory: answers, Origin: origin.URL, Now: now, Log: log,
+		}).Methods()
 	}
 	server := handlers.New(handlers.Deps{
 		Log: log, Now: now, Version: version(),
@@ -86,7 +91,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		DB: d, Tenants: tenants, Keys: keys, Actors: actors,
 		Acts:  acts,
 		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.DataDir, "pictures")}), Streams: streams, Documents: documents,
-		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere,
+		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere, Merged: merged,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
 	return &app{

@@ -121,7 +121,7 @@ var handleHostPaths = map[string]bool{"/.well-known/atproto-did": true}
 // Shared header values: net/http only reads them, and whoever adds to one gets a copy.
 var (
 	anyOrigin = []string{"*"}
-	exposed   = []string{"DPoP-Nonce, WWW-Authenticate, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy, Retry-After, Atproto-Repo-Rev, Atproto-Content-Labelers, X-Request-Id"}
+	exposed   = []string{"DPoP-Nonce, WWW-Authenticate, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy, Retry-After, Atproto-Repo-Rev, Atproto-Content-Labelers, Atproto-Upstream-Lag, X-Request-Id"}
 )
 
 // cors lets any web page call; it answers preflights itself and then returns false.

@@ -38,7 +38,8 @@ const (
 
 const (
 	headerRev = "Atproto-Repo-Rev"
-	headerLag = "Atproto-Upstream-Lag"
+	// HeaderLag says for how many milliseconds the oldest change that was merged has been waiting to be seen.
+	HeaderLag = "Atproto-Upstream-Lag"
 )
 
 // Config is what a [Reader] needs.
@@ -46,7 +47,8 @@ type Config struct {
 	Proxy  *proxy.Proxy
 	Repos  *repodb.Store
 	Actors *account.Cache
-	Memory *fair.Bytes // for answers that are merged; where there is none they are not
+	Memory *fair.Bytes                  // for answers that are merged; where there is none they are not
+	Origin func(hostname string) string // the address of a tenant's host
 	Now    func() time.Time
 	Log    *slog.Logger
 }
@@ -57,8 +59,14 @@ type Reader struct{ cfg Config }
 // New makes a Reader.
 func New(cfg Config) *Reader { return &Reader{cfg} }
 
-// Merges tells whether answers of a method are merged.
-func Merges(nsid string) bool { return merge.Merges(nsid) }
+// Methods are the methods whose answers are merged, and what calls each.
+func (r *Reader) Methods() map[string]func(context.Context, *proxy.Call) (*proxy.Answer, error) {
+	out := map[string]func(context.Context, *proxy.Call) (*proxy.Answer, error){}
+	for _, m := range merge.Methods() {
+		out[m] = r.Do
+	}
+	return out
+}
 
 // Do calls a method that is merged, with a GET. Nothing that goes wrong with merging is an error: the service's answer
 // stands. Errors: those of [proxy.Proxy.Do], [merge.ErrNotAcceptable], [*merge.EncodingError].
@@ -204,7 +212,7 @@ func (r *Reader) made(h http.Header, out merge.Answer, takes merge.Encodings) *p
 		h.Set("Content-Encoding", "gzip")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set(headerLag, strconv.FormatInt(out.Lag.Milliseconds(), 10))
+	h.Set(HeaderLag, strconv.FormatInt(out.Lag.Milliseconds(), 10))
 	return &proxy.Answer{Status: http.StatusOK, Header: h, Body: io.NopCloser(bytes.NewReader(body)), Whole: true}
 }
 
@@ -267,7 +275,7 @@ func (r *Reader) ask(ctx context.Context, c *proxy.Call, method string, query ur
 func (r *Reader) images(c *proxy.Call) func(kind, cid string) string {
 	pattern, did := r.cfg.Proxy.CDN(c.Caller.Tenant), c.Caller.DID
 	if pattern == "" {
-		own := "https://" + c.Caller.Tenant.Hostname + "/xrpc/com.atproto.sync.getBlob?"
+		own := r.cfg.Origin(c.Caller.Tenant.Hostname) + "/xrpc/com.atproto.sync.getBlob?"
 		return func(_, cid string) string { return own + url.Values{"did": {did}, "cid": {cid}}.Encode() }
 	}
 	return func(kind, cid string) string {

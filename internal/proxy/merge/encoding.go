@@ -13,8 +13,14 @@ import (
 // ErrNotAcceptable: the client takes no encoding that we know.
 var ErrNotAcceptable = errors.New("no acceptable encoding")
 
-// EncodingError is an Accept-Encoding that cannot be read.
+// ErrEncodings: an Accept-Encoding that cannot be read. Always an [EncodingError].
+var ErrEncodings = errors.New("invalid accept-encoding")
+
+// EncodingError says what is wrong with an Accept-Encoding.
 type EncodingError struct{ part string }
+
+// Is makes every one of them [ErrEncodings].
+func (e *EncodingError) Is(target error) bool { return target == ErrEncodings }
 
 func (e *EncodingError) Error() string { return fmt.Sprintf("invalid accept-encoding: %q", e.part) }
 

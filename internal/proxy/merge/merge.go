@@ -10,7 +10,9 @@ package merge
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -95,8 +97,8 @@ var methods = map[string]func(*merging, context.Context) error{
 	"app.bsky.unspecced.getPostThreadV2": (*merging).getPostThreadV2,
 }
 
-// Merges tells whether answers of a method are merged.
-func Merges(method string) bool { return methods[method] != nil }
+// Methods are those whose answers are merged.
+func Methods() []string { return slices.Sorted(maps.Keys(methods)) }
 
 // Merge merges an answer. False: the answer stays as it is, because nothing in it changes, or because it is not what the
 // method's lexicon says. An error says why something that should have been merged was not; the answer stays then, too.
