@@ -15,7 +15,7 @@ func (m actorMethods) putPreferences(ctx context.Context, c xrpc.AccountCaller, 
 	for i, item := range in.Body.Preferences {
 		items[i] = jsontext.Value(item)
 	}
-	if err := m.acts.SetPreferences(ctx, c.Tenant, c.Account, items); err != nil {
+	if err := m.acts.SetPreferences(ctx, c.Tenant, owner(c), items); err != nil {
 		return nil, err
 	}
 	return new(actorPutPreferencesOutput), nil

@@ -47,8 +47,16 @@ func TestAccountCommands(t *testing.T) {
 	if out := ok("account", "info", "localhost", "alice.test"); !strings.Contains(out, `"recordLimit": 7`) || !strings.Contains(out, `"records": 0`) || !strings.Contains(out, `"fileBytesLimit": 0`) {
 		t.Error(out)
 	}
-	if out := ok("audit", "list", "localhost"); !strings.Contains(out, "setRecordLimits") {
+	ok("blob", "limit", "localhost", "alice.test", "5000")
+	if out := ok("account", "info", "localhost", "alice.test"); !strings.Contains(out, `"fileBytesLimit": 5000`) {
 		t.Error(out)
+	}
+	refused("at most", "blob", "limit", "localhost", "alice.test", "9000000000000000000")
+	out := ok("audit", "list", "localhost", "--json")
+	for _, want := range []string{"org.auroralocus.admin.setRecordLimits", "org.auroralocus.admin.setBlobLimit"} { // as the methods
+		if strings.Count(out, want) != 1 {
+			t.Errorf("%s is not there once: %s", want, out)
+		}
 	}
 	ok("repo", "check", "localhost", "--recount")
 	ok("repo", "check", "localhost", "alice.test", "--recount")

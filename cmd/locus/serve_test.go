@@ -317,6 +317,11 @@ func TestTenantCommands(t *testing.T) {
 	if out := ok("tenant", "set", "pds.example.com", "contact_email=help@example.com", "--json"); !strings.Contains(out, `"contact_email": "help@example.com"`) {
 		t.Errorf("set: %s", out)
 	}
+	ok("tenant", "smtp", "pds.example.com", "smtp://us:hunter2@mail.example.com:587")
+	refused("begin it with smtp", "tenant", "smtp", "pds.example.com", "http://mail.example.com")
+	if out := ok("tenant", "jump", "pds.example.com", "--by", "5"); !strings.Contains(out, "number 6") {
+		t.Errorf("jump: %s", out)
+	}
 	out := ok("tenant", "show", "pds.example.com")
 	for _, want := range []string{"did:web:pds.example.com", "https://pds.example.com", "help@example.com"} {
 		if !strings.Contains(out, want) {
@@ -325,13 +330,16 @@ func TestTenantCommands(t *testing.T) {
 	}
 	var log []string
 	for line := range strings.Lines(ok("audit", "list", "pds.example.com", "--json")) {
+		if strings.Contains(line, "hunter2") {
+			t.Errorf("the log has the password: %s", line)
+		}
 		var e struct{ Who, Action, Subject, Outcome string }
 		if err := json.Unmarshal([]byte(line), &e); err != nil || !strings.HasPrefix(e.Who, "cli:") || e.Subject != "pds.example.com" || e.Outcome != "done" {
 			t.Errorf("%s %v", line, err)
 		}
 		log = append(log, e.Action)
 	}
-	if got := strings.Join(log, ", "); got != "tenant create, tenant set" {
+	if got := strings.Join(log, ", "); got != "tenant create, tenant set, tenant smtp, tenant jump" {
 		t.Errorf("the audit log has: %s", got)
 	}
 	ok("invite", "create", "pds.example.com", "--uses", "2")

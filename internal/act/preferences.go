@@ -13,7 +13,7 @@ import (
 
 // SetPreferences replaces an account's preferences, all or nothing. Errors: [accounts.ErrPreferenceType],
 // [accounts.ErrPreferenceNamespace], [accounts.ErrPreferenceForbidden], [auth.ErrAccountNotFound].
-func (a *Acts) SetPreferences(ctx context.Context, t *tenant.Tenant, by auth.Account, items []jsontext.Value) error {
+func (a *Acts) SetPreferences(ctx context.Context, t *tenant.Tenant, by Owner, items []jsontext.Value) error {
 	return a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
 		return ended(accounts.PutPreferences(ctx, q, a.Now(), by.AID, items, by.Scope == auth.ScopeAccess))
 	})
