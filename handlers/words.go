@@ -1,6 +1,11 @@
 package handlers
 
-import "github.com/auroralocus/locus/internal/xrpc"
+import (
+	"maps"
+	"slices"
+
+	"github.com/auroralocus/locus/internal/xrpc"
+)
 
 // documentWords are the sentences of the document; see [words].
 var documentWords = xrpc.Words{
@@ -19,6 +24,7 @@ var documentWords = xrpc.Words{
 		"org.auroralocus.admin":  "What Aurora Locus adds for operators.",
 		"org.auroralocus.server": "What Aurora Locus adds for accounts: second factors and usage.",
 	},
+	Always: slices.Concat(append(slices.Collect(maps.Values(gateErrors)), generalErrors)...),
 	Errors: documentErrors,
 	Fields: documentFields,
 	Examples: map[string]any{

@@ -37,19 +37,36 @@ if [ -z "${LOCUS_URL:-}" ]; then
 fi
 export LOCUS_URL
 
+# readme FOLDER LANGUAGE prints the program of its README, for the server that is running.
+readme() { awk -v fence="\`\`\`$2" '$0 == fence {on = 1; next} /^```/ {on = 0} on' "$clients/$1/README.md" | sed "s|http://localhost:2583|${LOCUS_URL%% *}|"; }
+
 echo "clients: Go, against $LOCUS_URL"
 if ! $GO test -count=1 -tags live ./$clients/go; then
   [ -z "$scratch" ] || tail -n 40 "$scratch/log" >&2
   exit 1
 fi
+if [ -n "$scratch" ]; then # where alice.test is
+  readme go go >"$scratch/readme.go"
+  $GO run "$scratch/readme.go"
+fi
 # shellcheck source=internal/gen/npm.sh
 . internal/gen/npm.sh
 if npm_packages $clients/typescript; then
   LOCUS_URL=${LOCUS_URL%% *}
+  (cd $clients/typescript && rm -rf build)
   echo "clients: TypeScript, against $LOCUS_URL"
   if ! (cd $clients/typescript && npm run --silent test 2>&1); then
     [ -z "$scratch" ] || tail -n 40 "$scratch/log" >&2
     exit 1
+  fi
+  if [ -n "$scratch" ]; then
+    # As somebody would have it who installs the package: packed, unpacked, and imported by its name.
+    (cd $clients/typescript && npm pack --silent --pack-destination "$scratch" >/dev/null)
+    mkdir -p "$scratch/node_modules/@auroralocus"
+    tar -xzf "$scratch"/auroralocus-client-*.tgz -C "$scratch" && mv "$scratch/package" "$scratch/node_modules/@auroralocus/client"
+    cp -r $clients/typescript/node_modules/openapi-fetch $clients/typescript/node_modules/openapi-typescript-helpers "$scratch/node_modules/"
+    readme typescript ts >"$scratch/readme.mjs"
+    node "$scratch/readme.mjs"
   fi
 else
   echo "clients: the TypeScript client is left out" >&2

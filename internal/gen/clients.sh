@@ -20,12 +20,20 @@ else
   oapi $clients/go/client.gen.go
 fi
 
+# ---- the names of errors, for both
+${GO:-go} run ./internal/gen/errgen ${check:+-check}
+
 # ---- TypeScript
 # shellcheck source=internal/gen/npm.sh
 . internal/gen/npm.sh
 if npm_packages $clients/typescript; then
-  (cd $clients/typescript && node generate.mjs $check)
+  (cd $clients/typescript && node generate.mjs $check && node lexicons.mjs $check)
 else
+  catalogue=$( (sha256sum internal/lexicon/catalogue.jsonl 2>/dev/null || shasum -a 256 internal/lexicon/catalogue.jsonl) | cut -d ' ' -f 1)
+  if ! grep -q "sha256 $catalogue" $clients/typescript/src/lexicons.ts; then
+    echo "clients: $clients/typescript/src/lexicons.ts is of another catalogue, and making it needs node" >&2
+    exit 1
+  fi
   digest=$( (sha256sum openapi/openapi.yaml 2>/dev/null || shasum -a 256 openapi/openapi.yaml) | cut -d ' ' -f 1)
   if grep -q "sha256 $digest" $clients/typescript/src/schema.ts; then
     echo "clients: without npm the TypeScript types are left as they are; they name this openapi.yaml" >&2

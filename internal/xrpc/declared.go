@@ -3,6 +3,7 @@ package xrpc
 import (
 	"fmt"
 	"net/http"
+	"slices"
 )
 
 // ErrorKind is an error as clients tell it from others.
@@ -78,4 +79,16 @@ func (op *Operation) errorsText() (of400, others string) {
 		}
 	}
 	return of400, others
+}
+
+// namesOf are the names of errors, each once.
+func namesOf(kinds []ErrorKind) []string {
+	names := []string{}
+	for _, k := range kinds {
+		if !slices.Contains(names, k.Name) {
+			names = append(names, k.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

@@ -13,12 +13,14 @@ import (
 type Words struct {
 	Intro  string
 	Tags   map[string]string // by namespace
+	Always []ErrorKind       // what every method may answer with
 	Errors map[string]string // by name: when it happens; "nsid name" where a method means something else by it
 	// Fields are members of bodies and parameters: "name", or "Schema.name" and "nsid.name" where one means something else.
 	Fields   map[string]Field
 	Examples map[string]any // whole bodies by NSID, in place of what the fields give: "nsid" the input, "nsid output"
 }
 
+// Field is what is said of a member or parameter, and the value that examples have there.
 type Field struct {
 	Text    string
 	Example any // nil: made from the schema
@@ -27,6 +29,7 @@ type Field struct {
 // describe writes the words into the finished document.
 func (w *Words) describe(doc *huma.OpenAPI) {
 	doc.Info.Description = w.Intro
+	doc.Extensions = map[string]any{"x-errors": namesOf(w.Always)}
 	for _, t := range doc.Tags {
 		t.Description = w.Tags[t.Name]
 	}

@@ -28,6 +28,7 @@ func (op *Operation) huma() huma.Operation {
 		SkipValidateBody:   true,
 		Middlewares:        huma.Middlewares{op.before},
 		Responses:          map[string]*huma.Response{},
+		Extensions:         map[string]any{"x-errors": namesOf(op.Declared())}, // the clients make types of them
 	}
 	binary := func(encoding string) map[string]*huma.MediaType {
 		return map[string]*huma.MediaType{encoding: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}

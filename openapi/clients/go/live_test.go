@@ -59,8 +59,7 @@ func refused(t *testing.T, status int, name string, a Answer, err error) {
 func live(t *testing.T, url string) {
 	const collection = "app.bsky.feed.post"
 	ctx := context.Background()
-	var s Session
-	c, err := NewClientWithResponses(url, WithSession(&s), WithHTTPClient(anyLocalhost))
+	c, err := New(url, WithHTTPClient(anyLocalhost))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,12 +80,13 @@ func live(t *testing.T, url string) {
 
 	wrong, err := c.ComAtprotoServerCreateSessionWithResponse(ctx, ServerCreateSessionInputBody{Identifier: handle, Password: "wrong"})
 	refused(t, 401, "AuthenticationRequired", wrong, err)
-	in2, err := c.ComAtprotoServerCreateSessionWithResponse(ctx, ServerCreateSessionInputBody{Identifier: handle, Password: password})
-	must(t, in2, err)
-	s.Set(in2.JSON200.AccessJwt, in2.JSON200.RefreshJwt)
+	if err := c.SignIn(ctx, handle, password); err != nil || c.DID() != did {
+		t.Fatal(err, c.DID())
+	}
+	// A token that the server has forgotten: the session goes on.
 	fresh, err := c.ComAtprotoServerRefreshSessionWithResponse(ctx)
 	must(t, fresh, err)
-	s.Set(fresh.JSON200.AccessJwt, fresh.JSON200.RefreshJwt)
+	c.Resume(Tokens{did, fresh.JSON200.AccessJwt, fresh.JSON200.RefreshJwt})
 	me, err := c.ComAtprotoServerGetSessionWithResponse(ctx)
 	must(t, me, err)
 	if me.JSON200.Did != did {
@@ -109,33 +109,53 @@ func live(t *testing.T, url string) {
 		}
 	}
 	var listed []string
-	var cursor *string
-	for range 2 {
-		l, err := c.ComAtprotoRepoListRecordsWithResponse(ctx, &ComAtprotoRepoListRecordsParams{Repo: did, Collection: collection, Limit: new(int64(2)), Cursor: cursor})
-		must(t, l, err)
-		for _, r := range l.JSON200.Records {
-			listed = append(listed, r.Uri)
+	for r, err := range All[RepoListRecordsRecord](ctx, c, "com.atproto.repo.listRecords", "records", map[string][]string{"repo": {did}, "collection": {collection}, "limit": {"2"}}) {
+		if err != nil {
+			t.Fatal(err)
 		}
-		cursor = l.JSON200.Cursor
+		listed = append(listed, r.Uri)
 	}
 	slices.Reverse(uris)
 	if !slices.Equal(listed, uris) {
 		t.Errorf("listed %v, want %v", listed, uris)
 	}
 
-	car, err := c.ComAtprotoSyncGetRepo(ctx, &ComAtprotoSyncGetRepoParams{Did: did})
-	if err != nil {
+	file, err := c.Upload(ctx, "text/plain", io.LimitReader(strings.NewReader(strings.Repeat("text ", 1000)), 4000))
+	if err != nil || file.Size != 4000 {
+		t.Fatal(file, err)
+	}
+	record := map[string]any{"$type": "org.example.file", "file": file}
+	if _, err := Post[RepoCreateRecordOutputBody](ctx, c, "com.atproto.repo.createRecord", map[string]any{"repo": did, "collection": "org.example.file", "record": record}); err != nil {
 		t.Fatal(err)
 	}
-	defer car.Body.Close()
-	n, err := io.Copy(io.Discard, car.Body)
-	if err != nil || car.StatusCode != 200 || car.Header.Get("Content-Type") != "application/vnd.ipld.car" || n < 500 {
-		t.Errorf("archive: %d bytes, %s %s, %v", n, car.Status, car.Header.Get("Content-Type"), err)
+	size := func(body io.ReadCloser, err error) int64 {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer body.Close()
+		n, err := io.Copy(io.Discard, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := size(c.Blob(ctx, did, file.Ref.Link)); n != 4000 {
+		t.Errorf("file: %d bytes", n)
+	}
+	if n := size(c.Repo(ctx, did)); n < 500 {
+		t.Errorf("archive: %d bytes", n)
+	}
+	if _, err := Get[RepoGetRecordOutputBody](ctx, c, "com.atproto.repo.getRecord", map[string][]string{"repo": {did}, "collection": {collection}, "rkey": {"3jzfcijpj2z2a"}}); !errors.Is(err, ErrRecordNotFound) {
+		t.Error(err)
 	}
 	none, err := c.ComAtprotoRepoGetRecordWithResponse(ctx, &ComAtprotoRepoGetRecordParams{Repo: did, Collection: collection, Rkey: "3jzfcijpj2z2a"})
 	refused(t, 400, "RecordNotFound", none, err)
-	out, err := c.ComAtprotoServerDeleteSessionWithResponse(ctx)
-	must(t, out, err)
+	last := c.Tokens()
+	if err := c.SignOut(ctx); err != nil {
+		t.Error(err)
+	}
+	c.Resume(last)
 	again, err := c.ComAtprotoServerRefreshSessionWithResponse(ctx)
 	if err := Check(again, err); err == nil {
 		t.Error("a deleted session was refreshed")

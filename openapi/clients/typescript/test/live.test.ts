@@ -28,8 +28,8 @@ test('account, session, records', async () => {
     result(pds.POST('/xrpc/com.atproto.server.createSession', { body: { identifier: handle, password: 'wrong' } })),
     refused(401, 'AuthenticationRequired'),
   )
-  const session: Session = await result(pds.POST('/xrpc/com.atproto.server.createSession', { body: { identifier: handle, password } }))
   await assert.rejects(result(pds.GET('/xrpc/com.atproto.server.getSession')), (e) => e instanceof XRPCError && e.status === 401)
+  const session: Session = await pds.signIn(handle, password)
   pds.session = session
   assert.equal((await result(pds.GET('/xrpc/com.atproto.server.getSession'))).did, made.did)
   const fresh = await result(pds.POST('/xrpc/com.atproto.server.refreshSession'))
@@ -52,15 +52,23 @@ test('account, session, records', async () => {
   const second = await result(
     pds.GET('/xrpc/com.atproto.repo.listRecords', { params: { query: { repo: made.did, collection, limit: 2, cursor: first.cursor } } }),
   )
-  assert.deepEqual([...first.records, ...second.records].map((r) => r.uri), uris.slice().reverse())
+  assert.deepEqual([...first.records, ...second.records].map((r) => r.uri), uris.reverse())
 
-  const car = await result(pds.GET('/xrpc/com.atproto.sync.getRepo', { params: { query: { did: made.did } }, parseAs: 'arrayBuffer' }))
-  assert.ok((car as unknown as ArrayBuffer).byteLength > 500)
+  const all: string[] = []
+  for await (const r of pds.all('com.atproto.repo.listRecords', 'records', { repo: made.did, collection, limit: 2 })) all.push(r.uri)
+  assert.deepEqual(all, uris)
+  const size = async (s: ReadableStream<Uint8Array>) => (await new Response(s).arrayBuffer()).byteLength
+  const file = await pds.upload(new Blob(['text '.repeat(800)], { type: 'text/plain' }))
+  await pds.post('com.atproto.repo.createRecord', { repo: pds.did, collection: 'org.example.file', record: { $type: 'org.example.file', file } })
+  assert.equal(await size(await pds.blob(made.did, file.ref.$link)), 4000)
+  assert.ok((await size(await pds.repo(made.did))) > 500)
   await assert.rejects(
     result(pds.GET('/xrpc/com.atproto.repo.getRecord', { params: { query: { repo: made.did, collection, rkey: '3jzfcijpj2z2a' } } })),
     refused(400, 'RecordNotFound'),
   )
 
-  await result(pds.POST('/xrpc/com.atproto.server.deleteSession'))
+  const last = pds.session
+  await pds.signOut()
+  pds.session = last
   await assert.rejects(result(pds.POST('/xrpc/com.atproto.server.refreshSession')), (e) => e instanceof XRPCError && e.status < 500)
 })
