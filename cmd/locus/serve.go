@@ -10,10 +10,12 @@ import (
 	"net/http/pprof"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/auroralocus/locus/internal/fair"
+	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/internal/xrpc"
 
 	"golang.org/x/sync/errgroup"
@@ -51,80 +53,145 @@ type serveCmd struct {
 	AdminPassword string `placeholder:"TEXT" help:"Password of user admin on the tenants that --dev makes; default: ${default}." default:"admin-pass" env:"LOCUS_ADMIN_PASSWORD"`
 }
 
+// Run listens, assembles, and runs until it is asked to end.
 func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
-	if c.Dev {
-		if err := loopbackOnly("--dev", c.Listen, c.PLCListen); err != nil {
-			return err
-		}
-		if c.PublicScheme != "" || c.PublicPort != nil {
-			return errors.New("--dev is reached by http where it listens: leave out --public-scheme and --public-port (LOCUS_PUBLIC_SCHEME, LOCUS_PUBLIC_PORT)")
-		}
-	}
-	if _, err := c.directory(""); err != nil {
-		return err
-	}
-	proxies, err := inbound.ParseProxies(c.Trusted)
+	proxies, err := c.check()
 	if err != nil {
-		return fmt.Errorf("--trusted-proxies or LOCUS_TRUSTED_PROXIES: %w", err)
-	}
-	if c.DebugListen != "" {
-		if err := loopbackOnly("--debug-listen", c.DebugListen); err != nil {
-			return err
-		}
-	}
-	if c.Connections < 1 || c.PerAddress < 1 {
-		return errors.New("--connections and --connections-per-address must be at least 1")
-	}
-	if c.AnswerMemory<<20 < xrpc.LeastAnswerMemory {
-		return fmt.Errorf("--answer-memory must be at least %d", xrpc.LeastAnswerMemory>>20)
+		return err
 	}
 	hangup := make(chan os.Signal, 1) // from here on it ends nothing
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	// Listening comes before anything is started or written: a second server must not get far.
-	listener, err := net.Listen("tcp", c.Listen)
+	at, err := c.listen()
+	defer at.close()
 	if err != nil {
-		return fmt.Errorf("listen: %w (--listen chooses another address)", err)
+		return err
 	}
-	defer listener.Close()
-	port := listener.Addr().(*net.TCPAddr).Port
-	var face net.Listener // of the built-in PLC directory
-	if c.Dev && c.PLCURL == "" {
-		if face, err = net.Listen("tcp", c.PLCListen); err != nil {
-			return fmt.Errorf("listen for the PLC directory: %w (--plc-listen chooses another address)", err)
+	s := serving{listeners: at, proxies: proxies, log: log, over: make(chan struct{})}
+	s.later(func() { close(s.over) })
+	defer s.close()
+	if err := s.assemble(ctx, c); err != nil {
+		return err
+	}
+	return s.run(ctx, c, hangup)
+}
+
+// check refuses flags that cannot be meant, before anything is done.
+func (c *serveCmd) check() (inbound.Proxies, error) {
+	var none inbound.Proxies
+	if c.Dev {
+		if err := loopbackOnly("--dev", c.Listen, c.PLCListen); err != nil {
+			return none, err
 		}
-		defer face.Close()
-		c.PLCListen = face.Addr().String()
+		if c.PublicScheme != "" || c.PublicPort != nil {
+			return none, errors.New("--dev is reached by http where it listens: leave out --public-scheme and --public-port (LOCUS_PUBLIC_SCHEME, LOCUS_PUBLIC_PORT)")
+		}
 	}
-	ended := make(chan struct{})
-	defer close(ended)
-	d, stopDB, err := c.open(ctx, log, db.Config{Log: log})
+	if _, err := c.directory(""); err != nil {
+		return none, err
+	}
+	if c.DebugListen != "" {
+		if err := loopbackOnly("--debug-listen", c.DebugListen); err != nil {
+			return none, err
+		}
+	}
+	if c.Connections < 1 || c.PerAddress < 1 {
+		return none, errors.New("--connections and --connections-per-address must be at least 1")
+	}
+	if c.AnswerMemory<<20 < xrpc.LeastAnswerMemory {
+		return none, fmt.Errorf("--answer-memory must be at least %d", xrpc.LeastAnswerMemory>>20)
+	}
+	proxies, err := inbound.ParseProxies(c.Trusted)
+	if err != nil {
+		return none, fmt.Errorf("--trusted-proxies or LOCUS_TRUSTED_PROXIES: %w", err)
+	}
+	return proxies, nil
+}
+
+// listeners are where a process listens. Those that are not wanted are nil.
+type listeners struct {
+	web   net.Listener
+	plc   net.Listener // the face of the built-in PLC directory
+	debug net.Listener // the profiler
+}
+
+// listen opens them; what is open is given with an error, too.
+func (c *serveCmd) listen() (at listeners, err error) {
+	if at.web, err = net.Listen("tcp", c.Listen); err != nil {
+		return at, fmt.Errorf("listen: %w (--listen chooses another address)", err)
+	}
+	if c.Dev && c.PLCURL == "" {
+		if at.plc, err = net.Listen("tcp", c.PLCListen); err != nil {
+			return at, fmt.Errorf("listen for the PLC directory: %w (--plc-listen chooses another address)", err)
+		}
+		c.PLCListen = at.plc.Addr().String()
+	}
+	if c.DebugListen != "" {
+		if at.debug, err = net.Listen("tcp", c.DebugListen); err != nil {
+			return at, fmt.Errorf("listen for the profiler: %w (--debug-listen chooses another address)", err)
+		}
+	}
+	return at, nil
+}
+
+func (at listeners) close() {
+	for _, l := range []net.Listener{at.web, at.plc, at.debug} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}
+
+// serving is a server from its start to its end.
+type serving struct {
+	listeners
+	proxies inbound.Proxies
+	db      *db.DB
+	facts   tenant.Deployment
+	outside network
+	app     *app
+	log     *slog.Logger
+	over    chan struct{} // closed when all is closed
+	undo    []func()      // what has to be closed, the first thing last
+}
+
+func (s *serving) later(f func()) { s.undo = append(s.undo, f) }
+
+func (s *serving) close() {
+	for _, f := range slices.Backward(s.undo) {
+		f()
+	}
+}
+
+// assemble opens the database, brings it up to date, and makes the parts. Nothing of it runs yet.
+func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
+	var stopDB func()
+	var err error
+	if s.db, stopDB, err = c.open(ctx, s.log, db.Config{Log: s.log}); err != nil {
+		return err
+	}
+	s.later(stopDB)
+	if s.facts, err = c.decide(ctx, s.db, s.web.Addr().(*net.TCPAddr).Port); err != nil {
+		return err
+	}
+	if err := migrate(ctx, s.db, s.log); err != nil {
+		return err
+	}
+	keys, err := c.keys(ctx, s.db, s.log)
 	if err != nil {
 		return err
 	}
-	defer stopDB()
-	facts, err := c.decide(ctx, d, port)
-	if err != nil {
-		return err
-	}
-	if err := migrate(ctx, d, log); err != nil {
-		return err
-	}
-	keys, err := c.keys(ctx, d, log)
-	if err != nil {
-		return err
-	}
-	if err := c.note(ctx, d, facts); err != nil {
+	if err := c.note(ctx, s.db, s.facts); err != nil {
 		return err
 	}
 	if c.DevNames && !c.Dev {
-		log.Warn("names under .test and localhost are allowed (LOCUS_DEV_NAMES): nobody else can resolve them")
+		s.log.Warn("names under .test and localhost are allowed (LOCUS_DEV_NAMES): nobody else can resolve them")
 	}
-	outside, err := c.reach(facts, d, log)
-	if err != nil {
+	if s.outside, err = c.reach(s.facts, s.db, s.log); err != nil {
 		return err
 	}
-	defer outside.close()
+	s.later(s.outside.close)
 	post, err := c.mailFlags.config(c.Dev)
 	if err != nil {
 		return err
@@ -133,50 +200,55 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	calls := proxy.Config{Public: outside.public.Transport, Named: outside.named.Transport, Defaults: services}
-	a := assemble(d, keys, facts.Config(c.DevNames), outside.resolver, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), proxies, log)
-	defer a.close()
+	calls := proxy.Config{Public: s.outside.public.Transport, Named: s.outside.named.Transport, Defaults: services}
+	s.app = assemble(s.db, keys, s.facts.Config(c.DevNames), s.outside.resolver, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.log)
+	s.later(s.app.close)
 	// Without its files a server serves the rest, and goes on when their disk is mounted.
-	if err := a.blobs.Ready(ctx); err != nil && !errors.Is(err, blob.ErrAway) {
+	if err := s.app.blobs.Ready(ctx); err != nil && !errors.Is(err, blob.ErrAway) {
 		return fmt.Errorf("%w (--blob-store says where files go)", err)
 	}
+	return nil
+}
+
+// run serves until ctx ends or something fails that a server cannot do without.
+func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal) error {
+	a, log := s.app, s.log
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.tenants.Run(ctx) })
-	group.Go(func() error { return a.sweeper.Run(ctx) })
-	group.Go(func() error { return blob.NewSweeper(a.blobs, a.tenants).Run(ctx) })
-	group.Go(func() error { return a.limits.Run(ctx) })
-	group.Go(func() error { return a.outbox.Run(ctx) })
+	keeper := firehose.NewKeeper(s.db, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: s.outside.client})
+	for _, loop := range []func(context.Context) error{
+		a.tenants.Run, a.sweeper.Run, blob.NewSweeper(a.blobs, a.tenants).Run, a.limits.Run, a.outbox.Run, a.server.Run, keeper.Run,
+	} {
+		group.Go(func() error { return loop(ctx) })
+	}
 	group.Go(func() error { followHangups(ctx, hangup, a, log); return nil })
-	group.Go(func() error { outside.try(ctx, facts.PLCURL, log); return nil })
-	if face != nil && outside.builtIn != nil {
+	group.Go(func() error { s.outside.try(ctx, s.facts.PLCURL, log); return nil })
+	go leaveDatabase(ctx, s.over, s.db, log)
+	plc := s.plc != nil && s.outside.builtIn != nil
+	if plc {
 		group.Go(func() error {
-			return serveHTTP(ctx, face, inbound.Config{}, outside.builtIn.Handler(version(), log), log)
+			return serveHTTP(ctx, s.plc, inbound.Config{}, s.outside.builtIn.Handler(version(), log), log)
 		})
 	}
-	if c.DebugListen != "" {
-		debug, err := net.Listen("tcp", c.DebugListen)
-		if err != nil {
-			return fmt.Errorf("listen for the profiler: %w", err)
-		}
-		group.Go(func() error { return serveHTTP(ctx, debug, inbound.Config{}, profiler(), log) })
+	if s.debug != nil {
+		group.Go(func() error { return serveHTTP(ctx, s.debug, inbound.Config{}, profiler(), log) })
 	}
-	group.Go(func() error { return a.server.Run(ctx) })
-	go leaveDatabase(ctx, ended, d, log)
-	keeper := firehose.NewKeeper(d, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: outside.client})
-	group.Go(func() error { return keeper.Run(ctx) })
 	group.Go(func() error {
-		return serveHTTP(ctx, listener, inbound.Config{Open: c.Connections, PerAddress: c.PerAddress, Neighbour: proxies.Trusts}, a.server, log)
+		return serveHTTP(ctx, s.web, inbound.Config{Open: c.Connections, PerAddress: c.PerAddress, Neighbour: s.proxies.Trusts}, a.server, log)
 	})
 	if c.Dev {
 		if err := c.furnish(ctx, a); err != nil {
 			log.Error("prepare the development tenants", "err", err)
+			stop()
+			_ = group.Wait() // ended by that
 			return err
 		}
-		c.greet(os.Stdout, a, face != nil && outside.builtIn != nil)
+		c.greet(os.Stdout, a, plc)
 	} else {
-		log.Info("serving", "address", listener.Addr().String(), "version", version())
+		log.Info("serving", "address", s.web.Addr().String(), "version", version())
 	}
-	err = group.Wait()
+	err := group.Wait()
 	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
 		log.Info("stopped")
 		return nil
