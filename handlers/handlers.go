@@ -72,9 +72,11 @@ func namespaces(g *xrpc.Group, d Deps) {
 	serverMethods{
 		acts: d.Acts, db: d.DB, keys: d.Keys, documents: d.Documents, repos: d.Repos, now: d.Now, log: d.Log,
 	}.register(g)
-	repoMethods{d.Repos, d.Actors, d.Lexicons, d.Documents, d.Clock, d.Blobs, d.Log}.register(g)
+	repoMethods{
+		repos: d.Repos, actors: d.Actors, lexicons: d.Lexicons, documents: d.Documents, keys: d.Clock, blobs: d.Blobs, log: d.Log,
+	}.register(g)
 	streams := streamMethods{d.Streams, g.Sockets}
-	syncMethods{d.Repos, d.Actors, d.Blobs, newHostCounts(d.DB, d.Now), streams}.register(g)
+	syncMethods{repos: d.Repos, actors: d.Actors, blobs: d.Blobs, hosts: newHostCounts(d.DB, d.Now), streams: streams}.register(g)
 	xrpc.Page(g, "GET /subscribe", streams.subscribe)
 	identityMethods{
 		acts: d.Acts, db: d.DB, tenants: d.Tenants, keys: d.Keys, actors: d.Actors, documents: d.Documents, log: d.Log,

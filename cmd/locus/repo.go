@@ -138,7 +138,7 @@ func (c *repoCheckCmd) print(r repodb.Report) error {
 		if r.AID == 0 {
 			return printJSONLine(streamJSON{true, r.Problems})
 		}
-		return printJSONLine(repoJSON{r.DID, r.Rev.String(), r.Records, r.Nodes, r.Events, r.Problems})
+		return printJSONLine(repoJSON{DID: r.DID, Rev: r.Rev.String(), Records: r.Records, Nodes: r.Nodes, Events: r.Events, Problems: r.Problems})
 	}
 	verdict := "ok"
 	if !r.OK() {

@@ -246,7 +246,10 @@ func jsonOf(t *tenant.Tenant) tenantJSON {
 			settings[f.Key] = f.Text(&t.Settings)
 		}
 	}
-	return tenantJSON{t.ID, t.Hostname, t.PublicURL, t.ServiceDID, t.State.String(), t.Schema.String(), t.HandleDomains, settings, t.CreatedAt.UTC()}
+	return tenantJSON{
+		ID: t.ID, Hostname: t.Hostname, URL: t.PublicURL, ServiceDID: t.ServiceDID, State: t.State.String(), Schema: t.Schema.String(),
+		HandleDomains: t.HandleDomains, Settings: settings, CreatedAt: t.CreatedAt.UTC(),
+	}
 }
 
 func printTenant(out io.Writer, t *tenant.Tenant, asJSON bool) error {

@@ -153,7 +153,7 @@ func ListWaiting(ctx context.Context, q *tenantdb.Queries, after Waiting, limit 
 	}
 	out := make([]Waiting, len(rows))
 	for i, r := range rows {
-		out[i] = Waiting{r.AID, r.DID, text(r.Handle), text(r.Email), r.CreatedAt, r.Moved}
+		out[i] = Waiting{AID: r.AID, DID: r.DID, Handle: text(r.Handle), Email: text(r.Email), Since: r.CreatedAt, Moved: r.Moved}
 	}
 	return out, nil
 }

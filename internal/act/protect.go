@@ -157,7 +157,7 @@ func (a *Acts) protect(ctx context.Context, t *tenant.Tenant, by Owner, proof *P
 			if err != nil {
 				return err
 			}
-			return change(protection{a, t, by, secrets, who, q})
+			return change(protection{acts: a, tenant: t, by: by, secrets: secrets, who: who, q: q})
 		})
 	}
 	if err == nil {

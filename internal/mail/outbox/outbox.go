@@ -157,7 +157,9 @@ func List(ctx context.Context, q *tenantdb.Queries, failed bool, limit int) ([]E
 	}
 	out := make([]Entry, len(rows))
 	for i, r := range rows {
-		out[i] = Entry{r.MailID, r.Recipient, states[r.State], int(r.Attempts), r.DueAt, r.LastError, r.CreatedAt}
+		out[i] = Entry{
+			ID: r.MailID, To: r.Recipient, State: states[r.State], Attempts: int(r.Attempts), Due: r.DueAt, LastError: r.LastError, CreatedAt: r.CreatedAt,
+		}
 	}
 	return out, nil
 }
