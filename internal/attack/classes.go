@@ -14,6 +14,7 @@ type class struct {
 	prepare func(f *field, ctx context.Context) error
 	// asks, if there is one, is what the neighbour does beside its ordinary calls: what the class is after.
 	asks func(f *field, ctx context.Context) error
+	only bool // played alone, the neighbour does nothing else
 	// start begins the attack with so many clients, which go on until the load is closed.
 	start func(ctx context.Context, f *field, clients int) (*load, error)
 
@@ -27,7 +28,7 @@ type class struct {
 var classes = []class{
 	heldBodies, drippedBodies, slowHeads, idleConnections,
 	slowAnswers, slowArchives,
-	streams, imports, signIns, reservedKeys, pictures, documents,
+	streams, imports, signIns, reservedKeys, pictures, documents, slowServices,
 }
 
 const (

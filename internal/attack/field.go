@@ -33,6 +33,10 @@ type field struct {
 	mover    account      // another account of B's, and its repository
 	archive  []byte
 
+	service *service  // that calls are handed on to
+	callers []account // A's, who call it
+	calls   int       // how many such calls there will be at once
+
 	stop func() error // of a server that was started here
 }
 
@@ -56,20 +60,25 @@ func enter(ctx context.Context, o options) (*field, error) {
 			return d.DialContext(ctx, network, f.addr)
 		},
 	}}
+	var err error
+	if f.service, err = startService(o.service); err != nil {
+		return nil, err
+	}
 	if o.addr == "" {
 		if err := f.startServer(ctx, o.binary); err != nil {
+			f.service.close()
 			return nil, err
 		}
 	} else {
 		host, _, err := net.SplitHostPort(o.addr)
 		if ip := net.ParseIP(host); err != nil || o.pid == 0 || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			f.service.close()
 			return nil, errors.New("-addr must be host:port on loopback, and goes with -pid")
 		}
 	}
 	_, port, _ := net.SplitHostPort(f.addr)
 	f.hostA, f.hostB = "localhost:"+port, "beta.localhost:"+port
 	name := fmt.Sprintf("x%x", time.Now().UnixNano()%0xffffffffff)
-	var err error
 	if f.a, err = f.signUp(ctx, f.hostA, name+".test"); err == nil {
 		f.b, err = f.signUp(ctx, f.hostB, name+".beta.test")
 	}
@@ -112,6 +121,7 @@ func (f *field) startServer(ctx context.Context, binary string) error {
 			server.Env = append(server.Env, v)
 		}
 	}
+	server.Env = append(server.Env, "LOCUS_APP_VIEW=did:web:view.test=http://"+f.service.addr)
 	if err := server.Start(); err != nil {
 		return errors.Join(fmt.Errorf("start the server: %w", err), os.RemoveAll(dir))
 	}
@@ -162,6 +172,7 @@ func freeAddr() string {
 
 func (f *field) leave() error {
 	f.client.CloseIdleConnections()
+	defer f.service.close()
 	return f.stop()
 }
 

@@ -22,6 +22,7 @@ import (
 // options are the flags.
 type options struct {
 	binary, addr string
+	service      string
 	pid          int
 	short        bool
 	scale        float64
@@ -48,6 +49,7 @@ func main() {
 	flag.StringVar(&o.binary, "locus", "", "the server's program; without it ./cmd/locus is built")
 	flag.StringVar(&o.addr, "addr", "", "`host:port` of a server that runs already with --dev, on loopback; wants -pid")
 	flag.IntVar(&o.pid, "pid", 0, "process `number` of that server")
+	flag.StringVar(&o.service, "service", "127.0.0.1:0", "`host:port` for the service that the server hands calls on to; the server at -addr has to know it")
 	flag.BoolVar(&o.short, "short", false, "classes that hold connections only, few of each, all at once: under a minute, for CI")
 	flag.Float64Var(&o.scale, "scale", 1, "play each class with so many times its usual `number` of clients")
 	flag.DurationVar(&o.during, "during", 8*time.Second, "how long the neighbour is watched during an attack")

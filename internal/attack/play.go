@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -24,16 +25,17 @@ func (f *field) play(ctx context.Context, o options, r round) (result, error) {
 	res := result{name: r.name}
 	var grow int64
 	slower, gone := 0.0, time.Duration(0)
+	f.calls = 0
 	for _, c := range r.classes {
 		grow += max(c.grow, 0)
-		slower = max(slower, c.slower)
+		slower = max(slower, cmp.Or(c.slower, usualSlower)) // of many at once the widest counts
+		if c.name == slowServices.name {
+			f.calls = max(1, int(float64(c.clients)*o.scale))
+		}
 		gone = max(gone, c.gone)
 	}
 	if grow == 0 {
 		grow = usualGrowth
-	}
-	if slower == 0 {
-		slower = usualSlower
 	}
 	var err error
 	for _, c := range r.classes {

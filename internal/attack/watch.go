@@ -124,24 +124,14 @@ func (f *field) neighbour(ctx context.Context, d time.Duration, classes []class)
 		}
 	}
 	for worker := range 2 {
+		calls := asks
+		if len(classes) != 1 || !classes[0].only {
+			calls = append(usualCalls(worker), asks...)
+		}
 		wg.Go(func() {
 			for i := 0; time.Now().Before(end) && ctx.Err() == nil; i++ {
 				began := time.Now()
-				var err error
-				switch i % (4 + len(asks)) {
-				case 0:
-					err = f.call(ctx, account{host: f.hostB}, "GET", "com.atproto.server.describeServer", nil, nil)
-				case 1:
-					err = f.call(ctx, account{host: f.hostB}, "GET", "com.atproto.repo.listRecords?limit=20&repo="+f.b.did+"&collection="+collection, nil, nil)
-				case 2:
-					err = f.call(ctx, f.b, "GET", "com.atproto.server.getSession", nil, nil)
-				case 3:
-					err = f.call(ctx, f.b, "POST", "com.atproto.repo.putRecord", map[string]any{
-						"repo": f.b.did, "collection": collection, "rkey": recordKey(worker), "record": map[string]any{"text": fmt.Sprint(began)},
-					}, nil)
-				default:
-					err = asks[i%(4+len(asks))-4](f, ctx)
-				}
+				err := calls[i%len(calls)](f, ctx)
 				took := time.Since(began)
 				mu.Lock()
 				if err != nil {
@@ -158,4 +148,24 @@ func (f *field) neighbour(ctx context.Context, d time.Duration, classes []class)
 		return 0, fmt.Errorf("the neighbour is not served at all: %w", last)
 	}
 	return percentile99(times), nil
+}
+
+// usualCalls are what an ordinary client of B does in turn.
+func usualCalls(worker int) []func(*field, context.Context) error {
+	return []func(*field, context.Context) error{
+		func(f *field, ctx context.Context) error {
+			return f.call(ctx, account{host: f.hostB}, "GET", "com.atproto.server.describeServer", nil, nil)
+		},
+		func(f *field, ctx context.Context) error {
+			return f.call(ctx, account{host: f.hostB}, "GET", "com.atproto.repo.listRecords?limit=20&repo="+f.b.did+"&collection="+collection, nil, nil)
+		},
+		func(f *field, ctx context.Context) error {
+			return f.call(ctx, f.b, "GET", "com.atproto.server.getSession", nil, nil)
+		},
+		func(f *field, ctx context.Context) error {
+			return f.call(ctx, f.b, "POST", "com.atproto.repo.putRecord", map[string]any{
+				"repo": f.b.did, "collection": collection, "rkey": recordKey(worker), "record": map[string]any{"text": fmt.Sprint(time.Now())},
+			}, nil)
+		},
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -14,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/andybalholm/brotli"
 )
 
 // fields are what is compared of one request: by name, what the client got (answer.…) and what the service saw (call1.…).
@@ -105,7 +108,7 @@ func (s *server) answer(r *bufio.Reader, verb string, out fields) {
 	out["answer.status"] = fmt.Sprint(res.StatusCode)
 	for name, values := range res.Header {
 		if !slices.Contains(unremarkable, name) {
-			out["answer.header."+strings.ToLower(name)] = strings.Join(values, " | ")
+			out["answer.header."+strings.ToLower(name)] = strings.Join(values, ", ")
 		}
 	}
 	body, err := io.ReadAll(res.Body)
@@ -114,6 +117,7 @@ func (s *server) answer(r *bufio.Reader, verb string, out fields) {
 		out["answer.end"] = "cut"
 		return // how much came before it was cut is chance
 	}
+	body = unpacked(body, res.Header.Get("Content-Encoding"))
 	var e struct{ Error, Message any }
 	switch {
 	case res.StatusCode >= 400 && json.Unmarshal(body, &e) == nil:
@@ -121,6 +125,27 @@ func (s *server) answer(r *bufio.Reader, verb string, out fields) {
 	default:
 		out["answer.body"] = shown(body)
 	}
+}
+
+// unpacked is a body without its encoding; one that is not in it stays as it is.
+func unpacked(b []byte, encoding string) []byte {
+	var r io.Reader
+	switch encoding {
+	case "gzip":
+		z, err := gzip.NewReader(bytes.NewReader(b))
+		if err != nil {
+			return b
+		}
+		r = z
+	case "br":
+		r = brotli.NewReader(bytes.NewReader(b))
+	default:
+		return b
+	}
+	if plain, err := io.ReadAll(r); err == nil {
+		return plain
+	}
+	return b
 }
 
 // shown is a short body itself, or what it is known by.
@@ -146,7 +171,7 @@ func (c call) put(prefix string, out fields) {
 			continue // call.token
 		}
 		if old, ok := out[name]; ok {
-			h[1] = old + " | " + h[1]
+			h[1] = old + ", " + h[1] // a list in several lines is the same list
 		}
 		out[name] = h[1]
 	}

@@ -1,5 +1,5 @@
 // A service of the network, as a stand-in: verifies service tokens with the reference's own code, notes what it was sent, and answers as
-// the parameter "answer" says. node service.mjs PLC-URL; its first line is its port.
+// the parameter "answer" says, or a report's reason. node service.mjs PLC-URL; its first line is its port.
 import http from 'node:http'
 import { createHash } from 'node:crypto'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
@@ -167,7 +167,7 @@ const server = http.createServer(async (req, res) => {
   call.body ||= body.length > 200 || !/^[\x20-\x7e]*$/.test(body.toString('latin1')) ? `${body.length} bytes ${createHash('sha256').update(body).digest('hex').slice(0, 16)}` : body.toString()
   const method = /^\/xrpc\/([^/]+)/.exec(url.pathname)?.[1] ?? ''
   call.token = await token(req.headers.authorization, method)
-  const wanted = url.searchParams.get('answer')
+  const wanted = url.searchParams.get('answer') ?? /"reason":"answer ([^"]*)"/.exec(body.toString())?.[1]
   const answer = wanted ? answers[wanted] : fixed[method]?.(url.searchParams) ?? answers.json
   if (answer) answer(req, res)
   else sayJSON(400, { error: 'NoSuchAnswer', message: wanted })(req, res)
