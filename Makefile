@@ -4,7 +4,7 @@ GO ?= go
 export GOFLAGS ?= -buildvcs=false
 ARGS ?=
 
-.PHONY: help run build test generate check bench bench-reference setup clean
+.PHONY: help run build test generate check bench bench-reference compare-reference setup clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: setup ## the benchmarks of the packages
 
 bench-reference: setup build ## side by side with the reference PDS from npm (needs node and npm)
 	bash internal/bench/reference.sh $(ARGS)
+
+compare-reference: setup ## the same proxied calls through ours and the reference, and what differs (ARGS=-record keeps what the reference does, ARGS=-all shows all)
+	bash internal/bench/reference.sh --compare $(ARGS)
 
 clean: ## remove what was built (data/ stays)
 	rm -rf bin .cache

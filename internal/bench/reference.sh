@@ -11,6 +11,7 @@
 #   --repo N           records in the repository of get-repo (default 10000)
 #   --workloads a,b    only these
 #   --only reference|locus|install
+#   --compare          measure nothing: the same proxied calls through both, compared (internal/bench/proxying; what follows goes to it)
 #   --out DIR          where results go                      (default CACHE/results/TIME)
 #
 # Environment:
@@ -26,7 +27,7 @@ repo=$(cd "$here/../.." && pwd)
 cache=${LOCUS_BENCH_CACHE:-${XDG_CACHE_HOME:+$XDG_CACHE_HOME/aurora-locus/reference}}
 cache=${cache:-$repo/.cache/reference}
 command=${LOCUS_COMMAND:-"$repo/bin/locus serve --dev --listen 127.0.0.1:PORT --plc-listen 127.0.0.1:0 --data-dir DATA"}
-seconds=8 rounds=1 clients=1,16,64 accounts=64 large=10000 only='' out=''
+seconds=8 rounds=1 clients=1,16,64 accounts=64 large=10000 only='' out='' compare=''
 workloads=create-account,create-session,get-record,list-records,create-record,apply-writes,put-record,delete-record,get-repo,upload-blob,get-blob,proxied,proxied-new
 
 die() { echo "bench-reference: $*" >&2; exit 1; }
@@ -35,6 +36,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --quick) seconds=3 rounds=1 large=2000; shift; continue ;;
     --full) seconds=15 rounds=3; shift; continue ;;
+    --compare) compare=1; shift; break ;;
     -h | --help) usage; exit 0 ;;
   esac
   [ $# -ge 2 ] || die "$1 needs a value (see --help)"
@@ -116,10 +118,10 @@ await_http() { # url pid log
 random_hex() { "$node" -p "require('crypto').randomBytes($1).toString('hex')"; }
 
 # What calls are handed on to. Its address is given to both servers before they start.
-start_upstream() { # sets upstream and upstream_did
+start_upstream() { # sets upstream
   local port
   port=$(free_port)
-  upstream=http://127.0.0.1:$port upstream_did=did:web:127.0.0.1%3A$port
+  upstream=http://127.0.0.1:$port
   "$repo/bin/pdsbench" upstream --listen "127.0.0.1:$port" >/dev/null &
   started+=($!)
   await_http "$upstream/.well-known/did.json" $! /dev/null
@@ -139,7 +141,7 @@ start_reference() { # sets url and pids
       PDS_DID_PLC_URL="http://localhost:$plc" PDS_DISABLE_SSRF_PROTECTION=true PDS_SERVICE_HANDLE_DOMAINS=.test \
       PDS_JWT_SECRET="$(random_hex 16)" PDS_ADMIN_PASSWORD="$(random_hex 16)" PDS_PLC_ROTATION_KEY_K256_PRIVATE_KEY_HEX="$(random_hex 32)" \
       PDS_INVITE_REQUIRED=false PDS_RATE_LIMITS_ENABLED=false \
-      PDS_BSKY_APP_VIEW_URL="$upstream" PDS_BSKY_APP_VIEW_DID="$upstream_did" "$node" pds.mjs
+      PDS_BSKY_APP_VIEW_URL="$upstream" PDS_BSKY_APP_VIEW_DID=did:web:view.test "$node" pds.mjs
   ) >"$data/log" 2>&1 &
   started+=($!)
   pids=$! url=http://localhost:$port
@@ -153,7 +155,7 @@ start_locus() { # sets url and pids
   line=${command//PORT/$port}
   line=${line//DATA/$data/data}
   # shellcheck disable=SC2086
-  (cd "$repo" && exec $line) >"$data/log" 2>&1 &
+  (cd "$repo" && export LOCUS_APP_VIEW="did:web:view.test=$upstream" && exec $line) >"$data/log" 2>&1 &
   started+=($!)
   pids=$! url=http://${LOCUS_HOST:-localhost}:$port
   await_http "$url/xrpc/_health" $! "$data/log"
@@ -202,6 +204,12 @@ measure() { # name round
 
 install_reference
 [ "$only" != install ] || exit 0
+if [ -n "$compare" ]; then
+  . "$repo/internal/gen/npm.sh"
+  npm_packages "$here/proxying" || die "the stand-in service needs node and npm"
+  cd "$repo"
+  exec "${GO:-go}" run ./internal/bench/proxying -reference "$cache" -node "$node" "$@"
+fi
 mkdir -p "$cache/results"
 out=${out:-$cache/results/$(date -u +%Y%m%dT%H%M%SZ)}
 scratch=$(mktemp -d "$cache/run.XXXXXX")

@@ -4,7 +4,7 @@
 //
 //	go run ./internal/bench/proxying                  ours beside what the reference did when it was last asked (testdata/reference.json)
 //	make compare-reference                            both, as they are now
-//	make compare-reference ARGS=--record              and keeps what the reference does
+//	make compare-reference ARGS=-record               and keeps what the reference does
 package main
 
 import (
