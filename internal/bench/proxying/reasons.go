@@ -5,7 +5,7 @@ var (
 	wholeCall   = []string{"calls", "call1.*"}
 	wholeAnswer = []string{"answer.*"}
 	everything  = []string{"calls", "call1.*", "call2.*", "answer.*"}
-	refused    = []string{"answer.status", "answer.error", "answer.message"}
+	refused     = []string{"answer.status", "answer.error", "answer.message"}
 )
 
 // reasons are why ours differs; docs/compatibility.md tells them to those who write clients.
