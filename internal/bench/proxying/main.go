@@ -110,7 +110,11 @@ func (s *server) play(ctx context.Context, list []request) (out recorded, err er
 		if _, twice := out[r.name]; twice {
 			return nil, fmt.Errorf("two requests are called %q", r.name)
 		}
-		if out[r.name], err = s.send(ctx, r); err != nil {
+		do := (*server).send
+		if r.more != nil {
+			do = func(s *server, ctx context.Context, r request) (fields, error) { return r.more(ctx, s) }
+		}
+		if out[r.name], err = do(s, ctx, r); err != nil {
 			return nil, err
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"strings"
 )
 
@@ -15,6 +16,8 @@ type request struct {
 	headers []string
 	body    string
 	chunked bool // the body comes without its length
+	// more, if there is one, is what is done instead of one request.
+	more func(context.Context, *server) (fields, error)
 }
 
 // The callers.
@@ -86,7 +89,7 @@ func requests() []request {
 		r.headers, r.body = []string{jsonType}, "{}"
 		list = append(list, r)
 	}
-	return list
+	return append(list, request{name: "video", more: video})
 }
 
 var answerNames = strings.Fields(`json headers twice bytes chunked html untyped empty invalid gzip br created nothing partial moved unmodified

@@ -24,14 +24,14 @@ async function signingKey(iss) {
 
 const part = (text) => JSON.parse(Buffer.from(text, 'base64url').toString())
 
-// What a token says and whether it verifies for one of the names that this service has here.
-async function token(header, method) {
+// What a token says and whether it verifies for one of the names that this service has here, or for another's.
+async function token(header, method, audience) {
   const jwt = /^Bearer (\S+)$/.exec(header ?? '')?.[1]
   if (!jwt) return { verified: header === undefined ? 'no token' : 'not a bearer token' }
   try {
     const [head, body] = jwt.split('.').slice(0, 2).map(part)
     const lxm = method === 'app.bsky.feed.getFeed' ? 'app.bsky.feed.getFeedSkeleton' : method
-    const verified = await verifyJwt(jwt, names().includes(body.aud) ? body.aud : names()[0], lxm, signingKey).then(() => 'yes', (err) => err.message)
+    const verified = await verifyJwt(jwt, audience ?? (names().includes(body.aud) ? body.aud : names()[0]), lxm, signingKey).then(() => 'yes', (err) => err.message)
     return {
       verified, typ: head.typ, alg: head.alg, iss: body.iss, aud: body.aud, lxm: body.lxm, seconds: body.exp - body.iat, fresh: Math.abs(Date.now() / 1000 - body.iat) < 35,
       jti: /^[0-9a-f]{32}$/.test(body.jti ?? ''), claims: Object.keys(body).sort().join(' '), head: Object.keys(head).sort().join(' '),
@@ -146,9 +146,19 @@ const fixed = {
   'com.atproto.repo.getRecord': (q) => q.get('rkey') === 'feed' ? sayJSON(200, feed) : sayJSON(400, { error: 'RecordNotFound', message: 'no such record' }),
 }
 
+// The part of a video service: what it makes of a video it uploads with the token that it was given, which is for the owner's server.
+async function video(req, res, url) {
+  const upload = 'com.atproto.repo.uploadBlob'
+  const said = await token(req.headers.authorization, upload, url.searchParams.get('aud'))
+  const headers = { authorization: req.headers.authorization, 'content-type': 'video/mp4' }
+  const stored = await fetch(`${url.searchParams.get('pds')}/xrpc/${upload}`, { method: 'POST', headers, body: '\0\0\0\x18ftypmp42\0\0\0\0mp42isom' })
+  sayJSON(200, { token: said, status: stored.status, answer: await stored.json() })(req, res)
+}
+
 const server = http.createServer(async (req, res) => {
   const url = new URL(req.url, 'http://x')
   if (url.pathname === '/.well-known/did.json') return sayJSON(200, document())(req, res)
+  if (url.pathname === '/_video') return video(req, res, url)
   if (url.pathname === '/_seen') {
     sayJSON(200, seen)(req, res)
     seen = []
