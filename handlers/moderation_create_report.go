@@ -54,8 +54,14 @@ func (m moderationNamespace) createReport(ctx context.Context, c xrpc.AccountCal
 		return nil, err
 	}
 	out := new(moderationCreateReportOutput)
-	if err := json.Unmarshal(text, &out.Body); err != nil {
+	if err := json.Unmarshal(text, &out.Body); err != nil || !isReport(&out.Body) {
 		return nil, proxy.ErrEncoding
 	}
 	return out, nil
+}
+
+// isReport says whether a service's answer has what clients are promised.
+func isReport(r *moderationCreateReportOutputBody) bool {
+	about := r.Subject.RepoRef != nil || r.Subject.RepoStrongRef != nil || r.Subject.Other != nil
+	return about && r.ReasonType != "" && r.ReportedBy != "" && r.CreatedAt != ""
 }

@@ -26,7 +26,7 @@ func refusal(resp *http.Response, body *upstream) *UpstreamError {
 	if resp.Request.Method == http.MethodHead {
 		return e
 	}
-	if t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); err != nil || t != "application/json" {
+	if !isJSON(resp.Header.Get("Content-Type")) {
 		body.drain()
 		return e
 	}
@@ -47,6 +47,16 @@ func refusal(resp *http.Response, body *upstream) *UpstreamError {
 	}
 	e.Name, e.Message = textOf(said.Error), textOf(said.Message)
 	return e
+}
+
+// isJSON says whether an error may be JSON: it says so, as application/problem+json does too, or it does not say what it is.
+func isJSON(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	t, _, err := mime.ParseMediaType(contentType)
+	kind, ok := strings.CutPrefix(t, "application/")
+	return err == nil && ok && (kind == "json" || strings.HasSuffix(kind, "+json"))
 }
 
 func textOf(v jsontext.Value) (s string) {
