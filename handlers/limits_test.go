@@ -4,15 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/auroralocus/locus/internal/xrpc"
 )
 
 // TestLimits calls each limited method until it is refused, and once more in the next window.
@@ -149,16 +146,6 @@ func TestGlobalLimitAndBypass(t *testing.T) {
 		h.get(hostA, "com.atproto.admin.getInviteCodes", basic("admin", "wrong")).fails(401, "AuthenticationRequired", "")
 	}
 	h.get(hostA, "com.atproto.admin.getInviteCodes", basic("admin", "wrong")).fails(429, "RateLimitExceeded", "")
-}
-
-func TestAddressKey(t *testing.T) {
-	for in, want := range map[string]string{
-		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::9%eth0": "2001:db8:1:2::/64", "203.0.113.1": "203.0.113.1",
-	} {
-		if got := xrpc.AddressKey(netip.MustParseAddr(in)); got != want {
-			t.Errorf("%s is counted as %s, want %s", in, got, want)
-		}
-	}
 }
 
 // Many sign-ins at once are counted before they hash: no more passwords are tried than one after the other, and the

@@ -101,7 +101,7 @@ func (g *Group) charge(ctx context.Context, c *call, op *Operation, caller, in a
 	if op.Limits.by == 0 || !c.state.limited() {
 		return nil
 	}
-	key := AddressKey(c.visitor().Addr())
+	key := addressKey(c.visitor().Addr())
 	switch op.Limits.by {
 	case byAccount:
 		switch a := caller.(type) {
@@ -140,8 +140,8 @@ func (g *Group) charge(ctx context.Context, c *call, op *Operation, caller, in a
 	return c.state.judge(v, g.now())
 }
 
-// AddressKey is what counts as one caller: an address, of IPv6 its network of 64 bits.
-func AddressKey(a netip.Addr) string {
+// addressKey is what counts as one caller: an address, of IPv6 its network of 64 bits.
+func addressKey(a netip.Addr) string {
 	all := fair.Networks(a)
 	if len(all) == 0 {
 		return a.String()
@@ -220,7 +220,7 @@ func (s *state) chargeLookup() *Error {
 		return nil
 	}
 	set := &s.Tenant.Settings
-	if e := s.judge(s.limits.Take(s.Tenant.Schema, AddressKey(s.addr), 1, set.RateLimitPercent, lookups), s.now()); e != nil {
+	if e := s.judge(s.limits.Take(s.Tenant.Schema, addressKey(s.addr), 1, set.RateLimitPercent, lookups), s.now()); e != nil {
 		return e
 	}
 	if wide := fair.Networks(s.addr); len(wide) > 1 {
@@ -234,12 +234,12 @@ func (s *state) chargeLookup() *Error {
 // chargeAll counts every call under /xrpc from one address, whatever it is for; archives have a limit of their own.
 func (s *Server) chargeAll(st *state, r *http.Request) *Error {
 	if strings.HasPrefix(r.URL.Path, "/img/") && st.limited() {
-		v := s.limits.Take(st.Tenant.Schema, AddressKey(st.addr), 1, st.Tenant.Settings.RateLimitPercent, everyPicture)
+		v := s.limits.Take(st.Tenant.Schema, addressKey(st.addr), 1, st.Tenant.Settings.RateLimitPercent, everyPicture)
 		return st.judge(v, s.now())
 	}
 	if !strings.HasPrefix(r.URL.Path, "/xrpc/") || r.URL.Path == "/xrpc/_health" || r.URL.Path == "/xrpc/com.atproto.sync.getRepo" || !st.limited() {
 		return nil
 	}
-	v := s.limits.Take(st.Tenant.Schema, AddressKey(st.addr), 1, st.Tenant.Settings.RateLimitPercent, everyCall)
+	v := s.limits.Take(st.Tenant.Schema, addressKey(st.addr), 1, st.Tenant.Settings.RateLimitPercent, everyCall)
 	return st.judge(v, s.now())
 }

@@ -16,7 +16,7 @@ func (g *Group) operatorOf(ctx context.Context, c *call, method string, service 
 	t, counted := c.state.Tenant, c.state.limited()
 	key := ""
 	if counted {
-		key = AddressKey(c.visitor().Addr())
+		key = addressKey(c.visitor().Addr())
 		if v := g.limits.Look(t.Schema, key, 1, t.Settings.RateLimitPercent, wrongOperators); v.Refused {
 			return o, nil, c.state.judge(v, g.now())
 		}
