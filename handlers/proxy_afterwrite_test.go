@@ -259,3 +259,63 @@ func TestAfterWriteEncodings(t *testing.T) {
 		t.Errorf("the app view was asked for %q", got)
 	}
 }
+
+// TestAfterWriteBounds: what is too long to be merged goes through whole, packed or not, and what is cut stays cut.
+func TestAfterWriteBounds(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	alice := h.createAccount(hostA, "alice")
+	view := newStaleView(t, alice)
+	h.set(hostA, "app_view", view.as("bsky_appview"))
+	alice.create("app.bsky.feed.post", "", postRecord("new")).ok()
+	ask := func() reply { // the encoding is named, so that the client does not undo it
+		return h.raw("GET", hostA, "/xrpc/app.bsky.feed.getTimeline", nil, bearer(alice.access), "Accept-Encoding: gzip").ok()
+	}
+	long := `{"feed":[],"more":"` + strings.Repeat("x", 3<<20) + `"}`
+	for _, body := range []string{long, strings.Replace(long, "x", "", 2<<20)} {
+		view.answers["app.bsky.feed.getTimeline"] = body
+		merged := len(body) < 2<<20
+		if r := ask(); (string(r.body) != body) != merged {
+			t.Errorf("%d bytes became %d", len(body), len(r.body))
+		}
+		view.packed.Store(true)
+		r := ask()
+		if packed := r.header.Get("Content-Encoding") == "gzip"; packed == merged {
+			t.Errorf("%d bytes: %v", len(body), r.header)
+		}
+		view.packed.Store(false)
+	}
+	broken := map[string]http.HandlerFunc{
+		"not what it says": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = io.WriteString(w, `{"feed":[]}`)
+		},
+		"another type": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = io.WriteString(w, `{"feed":[]}`)
+		},
+	}
+	for name, answer := range broken {
+		view.will(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Atproto-Repo-Rev", view.rev)
+			w.Header().Set("Content-Type", "application/json")
+			answer(w, r)
+		})
+		if r := ask(); string(r.body) != `{"feed":[]}` {
+			t.Errorf("%s: %s", name, r.body)
+		}
+	}
+	for _, length := range []int{1000, 300_000} { // read at once, and while it comes in
+		view.will(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Atproto-Repo-Rev", view.rev)
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", strconv.Itoa(length))
+			_, _ = io.WriteString(w, `{"feed":[]`)
+			panic(http.ErrAbortHandler)
+		})
+		r, err := h.try("GET", hostA, "/xrpc/app.bsky.feed.getTimeline", nil, bearer(alice.access))
+		if err == nil && r.status == http.StatusOK {
+			t.Errorf("half an answer of %d looks whole: %s", length, r.body)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ type world struct {
 	t       *testing.T
 	call    *Call
 	answers map[string]string // of the app view: "method?query"
+	mu      sync.Mutex
 	asked   []string
 	profile string
 }
@@ -49,6 +51,8 @@ func newWorld(t *testing.T, method, query string) *world {
 	}
 	w.call.Ask = func(_ context.Context, method string, q url.Values) ([]byte, error) {
 		at := method + "?" + q.Encode()
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.asked = append(w.asked, at)
 		if body, ok := w.answers[at]; ok {
 			return []byte(body), nil

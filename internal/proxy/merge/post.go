@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -131,17 +132,22 @@ func quoted(e splice.Value) string {
 	return ""
 }
 
+// asking is one question to the app view: about posts, or about a feed or a list.
+type asking struct {
+	method, parameter string
+	uris              []string
+	body              []byte
+	err               error
+}
+
 // ask finds the records that posts quote: posts all at once, feeds and lists one by one, the account's own new posts
 // here. What cannot be asked for is left out of the post's view.
 func (m *merging) ask(ctx context.Context, posts []*post) {
 	if m.quotes == nil {
 		m.quotes = map[string]*quote{}
 	}
-	ctx, cancel := context.WithTimeout(ctx, AskTime)
-	defer cancel()
-	var uris []string
-	var asking sync.WaitGroup
-	singles := 0
+	inPosts := &asking{method: "app.bsky.feed.getPosts", parameter: "uris"}
+	var questions []*asking
 	for _, p := range posts {
 		uri := quoted(p.record.Embed())
 		if uri == "" || m.quotes[uri] != nil {
@@ -149,61 +155,99 @@ func (m *merging) ask(ctx context.Context, posts []*post) {
 		}
 		q := new(quote)
 		m.quotes[uri] = q
-		collection := ""
-		if parts := strings.Split(uri, "/"); len(parts) == 5 {
-			collection = parts[3]
-		}
 		own := m.newPost(uri)
-		switch {
+		switch collection := collectionOf(uri); {
 		case own != nil:
 			q.record = m.quoteOwn(own)
-		case collection == collectionPost && len(uris) < 25:
-			uris = append(uris, uri)
-		case collection == "app.bsky.feed.generator" && singles < maxQuotes:
-			singles++
-			asking.Go(func() { q.record = m.askFeed(ctx, uri) })
-		case collection == "app.bsky.graph.list" && singles < maxQuotes:
-			singles++
-			asking.Go(func() { q.record = m.askList(ctx, uri) })
+		case collection == collectionPost && len(inPosts.uris) < 25:
+			inPosts.uris = append(inPosts.uris, uri)
+		case collection == "app.bsky.feed.generator" && len(questions) < maxQuotes:
+			questions = append(questions, &asking{method: "app.bsky.feed.getFeedGenerator", parameter: "feed", uris: []string{uri}})
+		case collection == "app.bsky.graph.list" && len(questions) < maxQuotes:
+			questions = append(questions, &asking{method: "app.bsky.graph.getList", parameter: "list", uris: []string{uri}})
+		case collection == collectionPost, collection == "app.bsky.feed.generator", collection == "app.bsky.graph.list": // too many
 		default:
 			q.record = view.NewEmbedRecordViewNotFound{URI: uri, NotFound: true}.Typed()
 		}
 	}
-	if len(uris) > 0 {
-		m.askPosts(ctx, uris)
+	if len(inPosts.uris) > 0 {
+		questions = append(questions, inPosts)
 	}
-	asking.Wait()
+	ctx, cancel := context.WithTimeout(ctx, AskTime)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, a := range questions {
+		all.Go(func() { a.body, a.err = m.Ask(ctx, a.method, url.Values{a.parameter: a.uris}) })
+	}
+	all.Wait()
+	for _, a := range questions {
+		if a.err == nil {
+			m.answered(a)
+		}
+	}
 }
 
-func (m *merging) askPosts(ctx context.Context, uris []string) {
-	body, err := m.Ask(ctx, "app.bsky.feed.getPosts", url.Values{"uris": uris})
+func collectionOf(uri string) string {
+	if parts := strings.Split(uri, "/"); len(parts) == 5 {
+		return parts[3]
+	}
+	return ""
+}
+
+// answered takes the views of quoted records out of an answer.
+func (m *merging) answered(a *asking) {
+	v, err := m.read(a.body)
 	if err != nil {
 		return
 	}
-	v, err := m.read(body)
-	out := view.FeedGetPosts{Node: v}
-	if err != nil || !out.Fits() {
+	switch a.parameter {
+	case "uris":
+		m.postsAnswered(a, view.FeedGetPosts{Node: v})
+	case "feed":
+		if out := (view.FeedGetFeedGenerator{Node: v}); out.View().Fits() {
+			m.quotes[a.uris[0]].record = typed(out.View().Raw(), "app.bsky.feed.defs#generatorView")
+		}
+	case "list":
+		if out := (view.GraphGetList{Node: v}); out.List().Fits() {
+			m.quotes[a.uris[0]].record = typed(out.List().Raw(), "app.bsky.graph.defs#listView")
+		}
+	}
+}
+
+func (m *merging) postsAnswered(a *asking, out view.FeedGetPosts) {
+	if !out.Fits() {
 		return
 	}
 	for p := range out.Posts().Views {
-		q := m.quotes[p.URI()]
-		if q == nil {
+		uri := p.URI()
+		if !slices.Contains(a.uris, uri) {
 			continue
 		}
-		record := view.NewEmbedRecordViewRecord{URI: p.URI(), CID: p.CID(), Author: p.Author().Raw(), Value: p.Record().Raw(), IndexedAt: p.IndexedAt()}
+		record := view.NewEmbedRecordViewRecord{URI: uri, CID: p.CID(), Author: p.Author().Raw(), Value: p.Record().Raw(), IndexedAt: p.IndexedAt()}
 		for l := range p.Labels().All {
 			record.Labels = append(record.Labels, l.Raw())
 		}
 		if e := p.Embed(); e.Exists() {
 			record.Embeds = []jsontext.Value{e.Raw()}
 		}
-		q.record = record.Typed()
+		m.quotes[uri].record = record.Typed()
 	}
-	for _, uri := range uris {
+	for _, uri := range a.uris {
 		if q := m.quotes[uri]; q.record == nil {
 			q.record = view.NewEmbedRecordViewNotFound{URI: uri, NotFound: true}.Typed()
 		}
 	}
+}
+
+// typed gives a view its $type.
+func typed(object []byte, typ string) jsontext.Value {
+	d, err := splice.Parse(object)
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	d.Root().Set("$type", splice.Quote(typ))
+	return d.Bytes()
 }
 
 // quoteOwn is a new post as another quotes it. What it quotes itself is not in it.
@@ -213,40 +257,4 @@ func (m *merging) quoteOwn(p *post) jsontext.Value {
 		v.Embeds = []jsontext.Value{e}
 	}
 	return v.Typed()
-}
-
-func (m *merging) askFeed(ctx context.Context, uri string) jsontext.Value {
-	return m.askOne(ctx, "app.bsky.feed.getFeedGenerator", "feed", "view", uri, "app.bsky.feed.defs#generatorView", func(v splice.Value) bool {
-		return view.FeedGeneratorView{Node: v}.Fits()
-	})
-}
-
-func (m *merging) askList(ctx context.Context, uri string) jsontext.Value {
-	return m.askOne(ctx, "app.bsky.graph.getList", "list", "list", uri, "app.bsky.graph.defs#listView", func(v splice.Value) bool {
-		return view.GraphListView{Node: v}.Fits()
-	})
-}
-
-// askOne asks for one record's view, which is a member of the answer, and gives it its $type.
-func (m *merging) askOne(ctx context.Context, method, parameter, member, uri, typ string, fits func(splice.Value) bool) jsontext.Value {
-	body, err := m.Ask(ctx, method, url.Values{parameter: {uri}})
-	if err != nil {
-		return nil
-	}
-	d, err := splice.Parse(body)
-	if err != nil {
-		return nil
-	}
-	defer d.Close()
-	v := d.Root().Get(member)
-	if !fits(v) {
-		return nil
-	}
-	one, err := splice.Parse(v.Raw())
-	if err != nil {
-		return nil
-	}
-	defer one.Close()
-	one.Root().Set("$type", splice.Quote(typ))
-	return one.Bytes()
 }
