@@ -106,8 +106,11 @@ func s3House(t *testing.T, settings map[string]string) (h *house, p *s3Wire, end
 	t.Cleanup(func() { _ = l.Close(); p.set("away"); p.wg.Wait() })
 	h = newHouseWith(t, houseOptions{settings: settings, blobs: blob.Config{
 		Location:  strings.Replace(location, endpoint, "http://"+l.Addr().String(), 1),
-		S3:        blob.Credentials{AccessKey: blobtest.AccessKey, SecretKey: blobtest.SecretKey},
-		StallTime: 300 * time.Millisecond, StoreTime: 6 * time.Second,
+		StoreTime: 6 * time.Second,
+		Stores: blob.StoreConfig{
+			S3:        blob.Credentials{AccessKey: blobtest.AccessKey, SecretKey: blobtest.SecretKey},
+			StallTime: 300 * time.Millisecond,
+		},
 	}})
 	return h, p, endpoint
 }

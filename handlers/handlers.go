@@ -50,7 +50,7 @@ type Deps struct {
 	Keys      *keyring.Keyring
 	Actors    *account.Cache
 	Repos     *repodb.Store
-	Blobs     *blob.Store
+	Blobs     *blob.Blobs
 	Pictures  *picture.Maker
 	Streams   *firehose.Tails
 	Documents *identity.Resolver

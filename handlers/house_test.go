@@ -64,7 +64,7 @@ type house struct {
 	actors  *account.Cache
 	repos   *repodb.Store
 	acts    *act.Acts
-	blobs   *blob.Store
+	blobs   *blob.Blobs
 	streams *firehose.Tails
 	dataDir string // of this house
 	blobDir string // where its files are
@@ -173,7 +173,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	sessions := auth.NewSessions(h.db, keys, h.actors, h.clock.Now)
 	hub := firehose.NewHub()
 	h.dataDir = t.TempDir()
-	o.blobs.DataDir = h.dataDir
+	o.blobs.Stores.DataDir = h.dataDir
 	h.blobs = blob.New(h.db, keys, h.clock.Now, log, o.blobs)
 	h.blobDir = filepath.Join(h.dataDir, "blobs")
 	h.repos = repodb.New(h.db, keys, h.clock.Now, log, repodb.Config{Hub: hub})

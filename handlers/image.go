@@ -20,7 +20,7 @@ import (
 // imagePages serve smaller copies of pictures: /img/<preset>/<did>/<cid>@<format>. They show no more than getBlob does.
 type imagePages struct {
 	actors   *account.Cache
-	blobs    *blob.Store
+	blobs    *blob.Blobs
 	pictures *picture.Maker
 }
 

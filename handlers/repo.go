@@ -21,7 +21,7 @@ type repoMethods struct {
 	lexicons  *lexicon.Catalogue
 	documents *identity.Resolver
 	keys      *repo.Clock // draws record keys
-	blobs     *blob.Store
+	blobs     *blob.Blobs
 	log       *slog.Logger
 }
 

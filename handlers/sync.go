@@ -18,7 +18,7 @@ import (
 type syncMethods struct {
 	repos  *repodb.Store
 	actors *account.Cache
-	blobs  *blob.Store
+	blobs  *blob.Blobs
 	hosts  *hostCounts
 
 	streams streamMethods

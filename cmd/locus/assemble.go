@@ -42,7 +42,7 @@ type app struct {
 	hub       *firehose.Hub
 	documents *identity.Resolver
 	outbox    *outbox.Outbox
-	blobs     *blob.Store
+	blobs     *blob.Blobs
 	limits    *limit.Counter
 	acts      *act.Acts
 	server    *xrpc.Server
@@ -90,7 +90,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		Auth: sessions, ByHost: tenants.ByHost,
 		DB: d, Tenants: tenants, Keys: keys, Actors: actors,
 		Acts:  acts,
-		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.DataDir, "pictures")}), Streams: streams, Documents: documents,
+		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.Stores.DataDir, "pictures")}), Streams: streams, Documents: documents,
 		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere, Merged: merged,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})

@@ -17,8 +17,8 @@ type blobCmd struct {
 	Usage  blobUsageCmd  `cmd:"" help:"What a tenant's files take, where they are, and whose they are."`
 	Limit  blobLimitCmd  `cmd:"" help:"Give one account a limit of its own."`
 	Store  blobStoreCmd  `cmd:"" help:"Say where a tenant's new files go, with keys of its own for S3. What is there already stays until 'locus blob move'."`
-	Move   blobMoveCmd   `cmd:"" help:"Move a tenant's files to another place while it serves. Ended at any time, the same command goes on."`
-	Adopt  blobAdoptCmd  `cmd:"" name:"adopt-folder" help:"Say that a place, as it is on this machine, is the one that the database means."`
+	Move   blobMoveCmd   `cmd:"" help:"Move a tenant's files to another store while it serves. Ended at any time, the same command goes on."`
+	Adopt  blobAdoptCmd  `cmd:"" name:"adopt-folder" help:"Say that a store, as it is on this machine, is the one that the database means."`
 	Verify blobVerifyCmd `cmd:"" help:"Hold rows, stores, references and counters against each other. Exit status 1 when anything is wrong and not repaired."`
 }
 
@@ -34,7 +34,7 @@ type blobUsageCmd struct {
 }
 
 func (*blobUsageCmd) Help() string {
-	return "Reads counters that are kept with every upload and deletion, and counts the rows of each place, which takes a while with millions. No file is touched and nothing is changed."
+	return "Reads counters that are kept with every upload and deletion, and counts the rows of each store, which takes a while with millions. No file is touched and nothing is changed."
 }
 
 func (c *blobUsageCmd) Run(ctx context.Context, log *slog.Logger) error {
@@ -148,13 +148,13 @@ func (c *blobLimitCmd) Run(ctx context.Context, log *slog.Logger) error {
 
 type blobStoreCmd struct {
 	blobArgs
-	Place     string `arg:"" optional:"" help:"data:, disk:/folder, s3://bucket/prefix?endpoint=URL&region=NAME, or default: the deployment's. Without it: list the places used."`
+	Where     string `arg:"" name:"store" optional:"" help:"data:, disk:/folder, s3://bucket/prefix?endpoint=URL&region=NAME, or default: the deployment's. Without it: list the stores used."`
 	AccessKey string `placeholder:"KEY" help:"S3 access key for this tenant. The secret key comes from LOCUS_S3_TENANT_SECRET_KEY or, with '-', from standard input."`
 	Secret    string `name:"secret-key" placeholder:"-" help:"'-' reads the S3 secret key from standard input." env:"LOCUS_S3_TENANT_SECRET_KEY"`
 }
 
 func (*blobStoreCmd) Help() string {
-	return "First a small file is written there, read and deleted, so a place that does not work or a wrong key changes nothing. Servers follow within two seconds; new keys of a place that is in use they take up within ten minutes, so let the keys before work until then. No file is moved: the ones that are there are served from where they are. Undone by the same command with the place before."
+	return "First a small file is written there, read and deleted, so a store that does not work or a wrong key changes nothing. Servers follow within two seconds; new keys of a store in use they take up within ten minutes, so let the old keys work until then. No file is moved: the ones that are there are served from where they are. Undone by the same command with the store before."
 }
 
 func (c *blobStoreCmd) Run(ctx context.Context, log *slog.Logger) error {
@@ -163,15 +163,15 @@ func (c *blobStoreCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	if c.Place == "" {
+	if c.Where == "" {
 		stores, err := a.db.Tenant(t.Schema).Q().ListBlobStores(ctx)
 		for _, s := range stores {
 			fmt.Printf("%d  %s\n", s.Store, s.Location)
 		}
 		return err
 	}
-	if c.Place == "default" {
-		c.Place = ""
+	if c.Where == "default" {
+		c.Where = ""
 	}
 	var keys *blob.Credentials
 	if c.AccessKey != "" {
@@ -181,19 +181,19 @@ func (c *blobStoreCmd) Run(ctx context.Context, log *slog.Logger) error {
 		}
 		keys = &blob.Credentials{AccessKey: c.AccessKey, SecretKey: secret}
 	}
-	return a.acts.SetBlobStore(ctx, t, byCommand(), c.Place, keys)
+	return a.acts.SetBlobStore(ctx, t, byCommand(), c.Where, keys)
 }
 
 type blobMoveCmd struct {
 	blobArgs
-	To string `required:"" placeholder:"PLACE" help:"Where to: see 'locus blob store'. New files go there first."`
+	To string `required:"" placeholder:"STORE" help:"Where to: see 'locus blob store'. New files go there first."`
 }
 
 func (*blobMoveCmd) Help() string {
-	return "Reads every file once and writes it once, four at a time, and compares its digest; the new place needs the room. Files on the way to S3 pass through this machine's data folder. " +
-		"Each file is served from the old place until its copy is durable. Old ones are deleted by the server ten minutes after, so for that time both places hold them. " +
+	return "Reads every file once and writes it once, four at a time, and compares its digest; the new store needs the room. Files on the way to S3 pass through this machine's data folder. " +
+		"Each file is served from the old store until its copy is durable. Old ones are deleted by the server ten minutes after, so for that time both stores hold them. " +
 		"Progress is on standard error every two seconds. Ctrl-C, or a crash, loses nothing: what was moved is moved, a copy that was not finished is deleted by the server within hours, and the same command goes on with the rest. " +
-		"To go back, move to the place before. A file that cannot be read stays where it is and is counted; 'locus blob verify' says more of it."
+		"To go back, move to the store before. A file that cannot be read stays where it is and is counted; 'locus blob verify' says more of it."
 }
 
 func (c *blobMoveCmd) Run(ctx context.Context, log *slog.Logger) error {
@@ -227,7 +227,7 @@ func (c *blobMoveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		}
 		time.Sleep(3 * time.Second) // servers follow the setting within two seconds; what came meanwhile is taken along
 	}
-	return errors.New("files still arrive at the old place: does a server not follow the setting?")
+	return errors.New("files still arrive in the old store: does a server not follow the setting?")
 }
 
 type blobVerifyCmd struct {
@@ -242,7 +242,7 @@ func (*blobVerifyCmd) Help() string {
 		"The tenant serves meanwhile; what is found is looked at again before it is told. Without --repair nothing is changed. Problems are on standard output, one a line, progress on standard error every two seconds. " +
 		"Ctrl-C ends it at any time; repairs that were told are done, and the next run begins from the start. " +
 		"Repairing, a row whose bytes are lost goes (the account's app sees the file as missing and may upload it again), a file without a row is deleted, and references, states and counters become what records and rows say. What cannot be read is told and stays, and so does what is known of a lost file that is taken down. " +
-		"Where a place is not the one that the database knows (a disk that is not mounted, another machine's folder), that is told and nothing is repaired: see 'locus blob adopt-folder'."
+		"Where a store is not the one that the database knows (a disk that is not mounted, another machine's folder), that is told and nothing is repaired: see 'locus blob adopt-folder'."
 }
 
 func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {
@@ -283,7 +283,7 @@ func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.JSON {
 		err = printJSONLine(sum)
 	} else {
-		fmt.Fprintf(os.Stderr, "%d files, %s; %d objects in %d places; %d references, %d missing; %d uploads on their way; %d problems, %d repaired\n",
+		fmt.Fprintf(os.Stderr, "%d files, %s; %d objects in %d stores; %d references, %d missing; %d uploads on their way; %d problems, %d repaired\n",
 			sum.Blobs, size(sum.Bytes), sum.Objects, sum.StoresChecked, sum.References, sum.Missing, sum.Young, sum.Problems, sum.Repaired)
 	}
 	if err == nil && sum.Problems > sum.Repaired {

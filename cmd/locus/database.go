@@ -22,7 +22,7 @@ type dataFlags struct {
 	DatabaseURL string        `placeholder:"URL" help:"Postgres 15 or newer, as postgres://user:password@host/database. Without it a private Postgres is run in the data folder." env:"LOCUS_DATABASE_URL"`
 	Wait        time.Duration `name:"database-wait" help:"How long to wait for a database that does not answer at the start; 0s: one attempt." default:"60s" env:"LOCUS_DATABASE_WAIT"`
 	DataDir     string        `placeholder:"DIR" help:"Folder for the private Postgres, the master key and files; default: ${default}." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
-	BlobStore   string        `placeholder:"PLACE" help:"Where tenants without a setting of their own keep files: data: (in the data folder), disk:/folder, or s3://bucket/prefix?endpoint=URL&region=NAME; default: ${default}." default:"data:" env:"LOCUS_BLOB_STORE"`
+	BlobStore   string        `placeholder:"STORE" help:"Where tenants without a setting of their own keep files: data: (in the data folder), disk:/folder, or s3://bucket/prefix?endpoint=URL&region=NAME; default: ${default}." default:"data:" env:"LOCUS_BLOB_STORE"`
 	MasterKey   string        `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, as ID:HEX separated by commas, the one that seals first, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
 }
 
@@ -83,8 +83,11 @@ func (f dataFlags) private(ctx context.Context, log *slog.Logger) (url string, s
 // blobs is how the deployment keeps files. S3's keys come from the environment only: command lines are seen by others.
 func (f dataFlags) blobs() blob.Config {
 	return blob.Config{
-		Location: f.BlobStore, DataDir: f.DataDir,
-		S3: blob.Credentials{AccessKey: os.Getenv("LOCUS_S3_ACCESS_KEY"), SecretKey: os.Getenv("LOCUS_S3_SECRET_KEY")},
+		Location: f.BlobStore,
+		Stores: blob.StoreConfig{
+			DataDir: f.DataDir,
+			S3:      blob.Credentials{AccessKey: os.Getenv("LOCUS_S3_ACCESS_KEY"), SecretKey: os.Getenv("LOCUS_S3_SECRET_KEY")},
+		},
 	}
 }
 

@@ -61,10 +61,11 @@ var mayImport = map[string][]string{
 	"internal/audit":           {"db/tenantdb"},       // a log: it knows nobody
 	"internal/limit":           {"db", "db/tenantdb"}, // counts by key: it knows neither callers nor methods
 	"internal/tenant":          {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
-	"internal/inbound":         {"internal/fair"},                                                                                                        // connections: it knows nothing of what is asked
-	"internal/picture":         {"internal/cache"},                                                                                                       // bytes in, bytes out
-	"internal/blob":            {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/tenant", "internal/picture", "repo", "repo/dagcbor"}, // labels of places; settings of the sweep; refs of records
-	"internal/blob/blobtest":   {},                                                                                                                       // for tests: an S3 server
+	"internal/inbound":         {"internal/fair"},                                                                                                           // connections: it knows nothing of what is asked
+	"internal/picture":         {"internal/cache"},                                                                                                          // bytes in, bytes out
+	"internal/blob":            {"db", "db/controldb", "db/tenantdb", "internal/blob/store", "internal/keyring", "internal/tenant", "repo", "repo/dagcbor"}, // labels of stores; settings of the sweep; refs of records
+	"internal/blob/store":      {"db", "internal/picture"},                                                                                                  // where bytes are: of the database it knows the names of schemas
+	"internal/blob/blobtest":   {},                                                                                                                          // for tests: an S3 server
 	"internal/account":         {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/auth":            {"internal/cache", "db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
 	"internal/proxy":           {"internal/auth", "internal/cache", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name

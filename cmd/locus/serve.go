@@ -204,7 +204,7 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	s.app = assemble(s.db, keys, s.facts.Config(c.DevNames), s.outside.resolver, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.log)
 	s.later(s.app.close)
 	// Without its files a server serves the rest, and goes on when their disk is mounted.
-	if err := s.app.blobs.Ready(ctx); err != nil && !errors.Is(err, blob.ErrAway) {
+	if err := s.app.blobs.Stores.Ready(ctx); err != nil && !errors.Is(err, blob.ErrAway) {
 		return fmt.Errorf("%w (--blob-store says where files go)", err)
 	}
 	return nil

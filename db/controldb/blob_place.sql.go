@@ -31,7 +31,7 @@ type InsertBlobPlaceParams struct {
 	CreatedAt time.Time
 }
 
-// Two processes that label a place at once agree on the row that came first.
+// Two processes that label a store at once agree on the row that came first.
 func (q *Queries) InsertBlobPlace(ctx context.Context, arg InsertBlobPlaceParams) (int64, error) {
 	result, err := q.db.Exec(ctx, InsertBlobPlace, arg.Location, arg.Label, arg.CreatedAt)
 	if err != nil {

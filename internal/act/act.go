@@ -40,7 +40,7 @@ type Parts struct {
 	Directory identity.Directory
 	Documents *identity.Resolver
 	Repos     *repodb.Store
-	Blobs     *blob.Store
+	Blobs     *blob.Blobs
 	Outbox    *outbox.Outbox
 	Hub       *firehose.Hub
 	Limits    *limit.Counter // nil: nothing is counted

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,8 +33,28 @@ type arrival struct {
 // arrivals are those of one tenant that wait for the database: what comes while a group is on its way makes the next.
 type arrivals struct {
 	tenant  *db.Tenant
-	queue   []*arrival // under Store.mu
-	running bool       // under Store.mu
+	queue   []*arrival // under recorder.mu
+	running bool       // under recorder.mu
+}
+
+// recorder gives uploads their rows, those of one tenant that come at once in one transaction.
+type recorder struct {
+	db  *db.DB
+	log *slog.Logger
+	now func() time.Time
+
+	mu      sync.Mutex
+	groups  map[db.Schema]*arrivals
+	running sync.WaitGroup
+	closed  bool
+}
+
+// close waits for what was begun.
+func (s *recorder) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.running.Wait()
 }
 
 // maxArrivals bounds a group.
@@ -41,8 +63,8 @@ const maxArrivals = 64
 // arriveTime bounds one group's transaction.
 const arriveTime = 30 * time.Second
 
-// beginArrival has an upload recorded; a.done says when and how that ended, and a.row what came of it.
-func (s *Store) beginArrival(a *arrival) {
+// begin has an upload recorded; a.done says when and how that ended, and a.row what came of it.
+func (s *recorder) begin(a *arrival) {
 	a.done = make(chan error, 1)
 	a.row = tenantdb.UpsertBlobsRow{}
 	s.mu.Lock()
@@ -51,37 +73,35 @@ func (s *Store) beginArrival(a *arrival) {
 		a.done <- ErrClosed
 		return
 	}
-	g := s.arrivals[a.owner.Schema]
+	g := s.groups[a.owner.Schema]
 	if g == nil {
 		g = &arrivals{tenant: s.db.Tenant(a.owner.Schema)}
-		s.arrivals[a.owner.Schema] = g
+		s.groups[a.owner.Schema] = g
 	}
 	g.queue = append(g.queue, a)
 	if !g.running {
 		g.running = true
-		s.running.Add(1)
-		go s.runArrivals(g)
+		s.running.Go(func() { s.run(g) })
 	}
 	s.mu.Unlock()
 }
 
-func (s *Store) runArrivals(g *arrivals) {
-	defer s.running.Done()
+func (s *recorder) run(g *arrivals) {
 	for {
 		s.mu.Lock()
 		group := g.take()
 		if len(group) == 0 {
 			g.running = false
-			delete(s.arrivals, g.tenant.Schema())
+			delete(s.groups, g.tenant.Schema())
 			s.mu.Unlock()
 			return
 		}
 		s.mu.Unlock()
-		err := s.sendArrivals(g.tenant, group)
+		err := s.send(g.tenant, group)
 		if err != nil && len(group) > 1 && !errors.Is(err, db.ErrUnknownOutcome) && !db.IsUnavailable(err) {
 			s.log.Warn("group of uploads refused, trying one by one", "schema", g.tenant.Schema(), "size", len(group), "err", err)
 			for _, a := range group {
-				a.done <- s.sendArrivals(g.tenant, []*arrival{a})
+				a.done <- s.send(g.tenant, []*arrival{a})
 			}
 			continue
 		}
@@ -113,8 +133,8 @@ func (g *arrivals) take() []*arrival {
 	return group
 }
 
-// sendArrivals runs one transaction in one round trip, again after a deadlock.
-func (s *Store) sendArrivals(t *db.Tenant, group []*arrival) error {
+// send runs one transaction in one round trip, again after a deadlock.
+func (s *recorder) send(t *db.Tenant, group []*arrival) error {
 	ctx, cancel := context.WithTimeout(context.Background(), arriveTime)
 	defer cancel()
 	var p tenantdb.UpsertBlobsParams

@@ -46,7 +46,7 @@ func BenchmarkUpload(b *testing.B) {
 					n := number.Add(1)
 					var mark [8]byte
 					binary.LittleEndian.PutUint64(mark[:], n)
-					_, err := bed.store.Upload(b.Context(), Upload{Owner: owners[n%16]}, io.MultiReader(bytes.NewReader(mark[:]), bytes.NewReader(data[8:])))
+					_, err := bed.blobs.Upload(b.Context(), Upload{Owner: owners[n%16]}, io.MultiReader(bytes.NewReader(mark[:]), bytes.NewReader(data[8:])))
 					return err
 				})
 			})
@@ -77,13 +77,18 @@ func many(b *testing.B, parallel, size int, do func() error) {
 
 // limit is what an upload cannot be faster than.
 type limit struct {
-	dir string
-	wal *os.File
+	dir    string
+	wal    *os.File
+	folder *os.File
 }
 
 func newLimit(b *testing.B) *limit {
 	l := &limit{dir: b.TempDir()}
 	var err error
+	if l.folder, err = os.Open(l.dir); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = l.folder.Close() })
 	if l.wal, err = os.Create(filepath.Join(l.dir, "wal")); err == nil {
 		b.Cleanup(func() { _ = l.wal.Close() })
 		if _, err = l.wal.Write(make([]byte, 4<<20)); err == nil {
@@ -100,12 +105,12 @@ func (l *limit) write(data []byte, n uint64) error {
 	logged := make(chan error, 1)
 	go func() {
 		_, err := l.wal.WriteAt(data[:8192], int64(n%512)*8192)
-		logged <- errors.Join(err, syncData(l.wal))
+		logged <- errors.Join(err, l.wal.Sync())
 	}()
 	f, err := os.Create(filepath.Join(l.dir, strconv.FormatUint(n, 10)))
 	if err == nil {
 		_, err = f.Write(data)
-		err = errors.Join(err, f.Sync(), syncFolder(l.dir), f.Close())
+		err = errors.Join(err, f.Sync(), l.folder.Sync(), f.Close())
 	}
 	return errors.Join(err, <-logged)
 }

@@ -20,14 +20,14 @@ func TestPlaceTriedOnly(t *testing.T) {
 	for _, location := range []string{
 		"s3://nowhere/x?endpoint=http://127.0.0.1:1", "disk:" + filepath.Join(b.dir, "file", "below"), "disk:relative",
 	} {
-		if err := b.store.Try(t.Context(), b.schema, location, nil); err == nil {
+		if err := b.blobs.Stores.Try(t.Context(), b.schema, location, nil); err == nil {
 			t.Errorf("%s works", location)
 		}
 	}
-	if err := b.store.learn(t.Context(), b.schema); err != nil {
+	if err := b.blobs.Stores.learn(t.Context(), b.schema); err != nil {
 		t.Fatal(err)
 	}
-	if sites := b.store.sites(b.schema); len(sites) != 1 {
+	if sites := b.blobs.Stores.known(b.schema); len(sites) != 1 {
 		t.Errorf("places: %+v", sites)
 	}
 	if kinds, sum := b.verify(VerifyOptions{Deep: true}); len(kinds) != 0 || sum.Blobs != 1 {
@@ -53,7 +53,7 @@ func TestVerifyGivenUpPlace(t *testing.T) {
 	if got := strings.Join(kinds, " "); !strings.Contains(got, "unreadable") || sum.Problems == 0 {
 		t.Error(kinds, sum)
 	}
-	if err := b.store.Try(t.Context(), b.schema, "disk:relative", nil); !errors.Is(err, ErrLocation) {
+	if err := b.blobs.Stores.Try(t.Context(), b.schema, "disk:relative", nil); !errors.Is(err, ErrLocation) {
 		t.Errorf("%v", err)
 	}
 }

@@ -4,30 +4,32 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"path"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/blob/store"
 )
 
 // half puts an upload and inserts its row, and does nothing of what comes then.
 func (b *bed) half(o Owner, data []byte) *arrival {
 	b.t.Helper()
-	to, id, err := b.store.current(b.t.Context(), b.schema, "")
+	to, id, err := b.blobs.Stores.current(b.t.Context(), b.schema, "")
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	in := to.newSpool()
-	defer in.drop()
-	if err := in.fill(bytes.NewReader(data)); err != nil {
+	in := to.NewSpool()
+	defer in.Drop()
+	if err := in.Fill(bytes.NewReader(data)); err != nil {
 		b.t.Fatal(err)
 	}
-	a := &arrival{owner: o, cid: in.cid.Bytes(), mime: "a/b", size: in.size, store: id, object: newObject(b.schema, o.DID, in.cid)}
-	if err := to.put(b.t.Context(), o.AID, a.object, in); err != nil {
+	a := &arrival{owner: o, cid: in.CID.Bytes(), mime: "a/b", size: in.Size, store: id, object: store.NewObject(b.schema, o.DID, in.CID)}
+	if err := to.Put(b.t.Context(), o.AID, a.object, in); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := b.store.arrive(a); err != nil || !a.row.Made {
+	if err := b.blobs.arrive(a); err != nil || !a.row.Made {
 		b.t.Fatal(a.row, err)
 	}
 	return a
@@ -35,14 +37,32 @@ func (b *bed) half(o Owner, data []byte) *arrival {
 
 func (b *bed) sweepDisk() {
 	b.t.Helper()
-	for _, p := range b.store.opened() {
-		if err := p.sweep(b.t.Context(), b.now().Add(-staleUpload), b.store.referrer(p.location)); err != nil {
+	for _, p := range b.blobs.Stores.set.All() {
+		if err := p.SweepOld(b.t.Context(), b.now().Add(-staleUpload)); err != nil {
 			b.t.Fatal(err)
 		}
 	}
 }
 
-func (b *bed) disk() *disk { return b.store.opened()[0].backend.(*disk) }
+// file is an object's on the first disk.
+func (b *bed) file(object string) string {
+	return filepath.Join(b.dir, "blobs", filepath.FromSlash(object))
+}
+
+// incoming is the folder of what is on its way to the first disk.
+func (b *bed) incoming() string { return filepath.Join(b.dir, "blobs", ".incoming") }
+
+// unmark takes away what says that an object is provisional.
+func (b *bed) unmark(object string) {
+	b.t.Helper()
+	marks, err := filepath.Glob(filepath.Join(b.incoming(), "*"+path.Base(object)))
+	if err != nil || len(marks) != 1 {
+		b.t.Fatal(marks, err)
+	}
+	if err := os.Remove(marks[0]); err != nil {
+		b.t.Fatal(err)
+	}
+}
 
 // TestDoubtful: an upload ended between its row and its sync. Its bytes are there, and nobody knows for how long: the
 // same bytes that come again are kept themselves.
@@ -62,7 +82,7 @@ func TestDoubtful(t *testing.T) {
 	b.half(alice, other) // and nobody comes again
 	b.ahead.Add(int64(2 * time.Hour))
 	b.sweepDisk()
-	if e, err := os.ReadDir(b.disk().incoming); err != nil || len(e) > 0 {
+	if e, err := os.ReadDir(b.incoming()); err != nil || len(e) > 0 {
 		t.Error(e, err)
 	}
 	if sum := b.clean(); sum.Blobs != 2 || sum.Objects != 2 {
@@ -83,16 +103,14 @@ func TestPowerLoss(t *testing.T) {
 			alice := b.account()
 			again, swept := random(5000), random(5000)
 			a := b.half(alice, again)
-			if err := hurt(t, b.disk().file(a.object)); err != nil {
+			if err := hurt(t, b.file(a.object)); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Remove(b.disk().mark(alice.AID, a.object)); err != nil {
-				t.Fatal(err)
-			}
+			b.unmark(a.object)
 			b.mustWrite(alice, "a", record("a", b.upload(alice, again)))
 			b.wantRead(alice, again)
 			s := b.half(alice, swept)
-			if err := hurt(t, b.disk().file(s.object)); err != nil {
+			if err := hurt(t, b.file(s.object)); err != nil {
 				t.Fatal(err)
 			}
 			b.ahead.Add(int64(2 * time.Hour))
@@ -106,11 +124,11 @@ func TestPowerLoss(t *testing.T) {
 }
 
 // unsyncable is a disk that cannot sync.
-type unsyncable struct{ backend }
+type unsyncable struct{ store.Objects }
 
 var errSync = errors.New("input/output error")
 
-func (unsyncable) sync(string, *spool) error { return errSync }
+func (unsyncable) Sync(string, *store.Spool) error { return errSync }
 
 // TestSyncFails: the row is there already, and goes again.
 func TestSyncFails(t *testing.T) {
@@ -118,24 +136,19 @@ func TestSyncFails(t *testing.T) {
 	alice := b.account()
 	kept := random(10)
 	b.upload(alice, kept)
-	to, _, err := b.store.current(t.Context(), b.schema, "")
+	to, _, err := b.blobs.Stores.current(t.Context(), b.schema, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for busy := true; busy; time.Sleep(time.Millisecond) { // what settles the first one reads to.backend
-		b.store.mu.Lock()
-		busy = b.store.settles
-		b.store.mu.Unlock()
-	}
-	well := to.backend
-	to.backend = unsyncable{well}
+	well := to.Objects
+	to.Objects = unsyncable{well}
 	for _, data := range [][]byte{random(100), random(200_000), kept} {
-		if _, err := b.store.Upload(t.Context(), Upload{Owner: alice}, bytes.NewReader(data)); !errors.Is(err, errSync) {
+		if _, err := b.blobs.Upload(t.Context(), Upload{Owner: alice}, bytes.NewReader(data)); !errors.Is(err, errSync) {
 			t.Errorf("%d bytes: %v", len(data), err)
 		}
 	}
-	to.backend = well
-	b.store.Close() // what was to be settled is
+	to.Objects = well
+	b.blobs.Close() // what was to be settled is
 	if sum := b.clean(); sum.Blobs != 1 || sum.Objects != 1 || b.filesIn(filepath.Join(b.dir)) != 1 {
 		t.Errorf("%+v", sum)
 	}

@@ -9,11 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
-	"github.com/minio/minio-go/v7"
-
-	"github.com/auroralocus/locus/repo/dagcbor"
+	"github.com/auroralocus/locus/internal/blob/store"
 )
 
 // objectOf is the file of a blob on the first disk.
@@ -21,7 +18,7 @@ func (b *bed) objectOf(o Owner, i Info) string {
 	b.t.Helper()
 	var found string
 	err := filepath.WalkDir(b.dir, func(path string, e fs.DirEntry, err error) error {
-		if c, ok := cidOf(filepath.ToSlash(path)); err == nil && !e.IsDir() && ok && c.Equals(i.CID) {
+		if c, ok := store.CIDOf(filepath.ToSlash(path)); err == nil && !e.IsDir() && ok && c.Equals(i.CID) {
 			found = path
 		}
 		return err
@@ -89,7 +86,7 @@ func TestVerifyStoreOut(t *testing.T) {
 		}
 	}
 	told := 0
-	_, err := b.store.Verify(context.WithoutCancel(t.Context()), b.schema, VerifyOptions{Repair: true}, func(Problem) error { told++; return nil })
+	_, err := b.blobs.Verify(context.WithoutCancel(t.Context()), b.schema, VerifyOptions{Repair: true}, func(Problem) error { told++; return nil })
 	if !errors.Is(err, ErrStore) || told != maxUnreadable {
 		t.Errorf("%v after %d", err, told)
 	}
@@ -105,7 +102,7 @@ func TestVerifyLostTakendown(t *testing.T) {
 	data := random(500)
 	info := b.upload(alice, data)
 	b.mustWrite(alice, "a", record("a", info))
-	if found, err := b.store.SetTakedown(t.Context(), b.schema, alice.AID, info.CID, new("bad")); err != nil || !found {
+	if found, err := b.blobs.SetTakedown(t.Context(), b.schema, alice.AID, info.CID, new("bad")); err != nil || !found {
 		t.Fatal(found, err)
 	}
 	if err := os.Remove(b.objectOf(alice, info)); err != nil {
@@ -114,44 +111,15 @@ func TestVerifyLostTakendown(t *testing.T) {
 	if kinds, sum := b.verify(VerifyOptions{Repair: true}); !slices.Equal(kinds, []string{"lost"}) || sum.Repaired != 0 {
 		t.Errorf("%v %+v", kinds, sum)
 	}
-	if _, err := b.store.Upload(t.Context(), Upload{Owner: alice}, bytes.NewReader(data)); !errors.Is(err, ErrTakendown) {
+	if _, err := b.blobs.Upload(t.Context(), Upload{Owner: alice}, bytes.NewReader(data)); !errors.Is(err, ErrTakendown) {
 		t.Errorf("uploaded again: %v", err)
 	}
 	// Restored, it can be uploaded again, and is whole.
-	if _, err := b.store.SetTakedown(t.Context(), b.schema, alice.AID, info.CID, nil); err != nil {
+	if _, err := b.blobs.SetTakedown(t.Context(), b.schema, alice.AID, info.CID, nil); err != nil {
 		t.Fatal(err)
 	}
 	b.upload(alice, data)
 	b.wantRead(alice, data)
 	b.emptyTrash()
 	b.clean()
-}
-
-// TestSweepLeavesOthers: in a bucket that others use too, their unfinished uploads are theirs.
-func TestSweepLeavesOthers(t *testing.T) {
-	b := newBed(t, s3Bucket(t))
-	alice := b.account()
-	b.upload(alice, random(10))
-	at := b.store.opened()[0].backend.(*s3)
-	ours := newObject(b.schema, alice.DID, dagcbor.RawCID([]byte("x")))
-	keys := []string{"backup/all.tar", "t_1/notes.txt", ours, quarantineFolder + ours}
-	for _, key := range keys {
-		if _, err := at.core.NewMultipartUpload(t.Context(), at.bucket, at.prefix+key, minio.PutObjectOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := at.sweep(t.Context(), time.Now().Add(time.Hour), nil); err != nil {
-		t.Fatal(err)
-	}
-	var left []string
-	for u := range at.core.Client.ListIncompleteUploads(t.Context(), at.bucket, at.prefix, true) {
-		if u.Err != nil {
-			t.Fatal(u.Err)
-		}
-		left = append(left, u.Key[len(at.prefix):])
-	}
-	slices.Sort(left)
-	if !slices.Equal(left, keys[:2]) {
-		t.Errorf("left: %v", left)
-	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/blob/blobtest"
+	"github.com/auroralocus/locus/internal/blob/store"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/dagcbor"
@@ -74,12 +75,13 @@ type bed struct {
 	db     *db.DB
 	keys   *keyring.Keyring
 	schema db.Schema
-	store  *Store
+	blobs  *Blobs
 	repos  *repodb.Store
 	ahead  atomic.Int64
 	dir    string
 
-	stall, patience time.Duration
+	stall, patience, answer time.Duration
+	journal                 store.JournalConfig
 }
 
 func (b *bed) now() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) }
@@ -100,7 +102,7 @@ func bedOn(t testing.TB, url string, d *db.DB, location string) *bed {
 		t.Fatal(err)
 	}
 	b.keys = keys
-	b.store = b.open(location)
+	b.blobs = b.open(location)
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	b.repos = repodb.New(b.db, keys, b.now, log, repodb.Config{})
 	t.Cleanup(b.repos.Close)
@@ -108,8 +110,11 @@ func bedOn(t testing.TB, url string, d *db.DB, location string) *bed {
 }
 
 // open is another process's store on the same database.
-func (b *bed) open(location string) *Store {
-	s := New(b.db, b.keys, b.now, slog.New(slog.NewTextHandler(testWriter{b.t}, nil)), Config{Location: location, DataDir: b.dir, S3: s3Keys, StallTime: b.stall, StoreTime: b.patience})
+func (b *bed) open(location string) *Blobs {
+	s := New(b.db, b.keys, b.now, slog.New(slog.NewTextHandler(testWriter{b.t}, nil)), Config{
+		Location: location, StoreTime: b.patience,
+		Stores: store.Config{DataDir: b.dir, S3: s3Keys, StallTime: b.stall, AnswerTime: b.answer, Journal: b.journal},
+	})
 	b.t.Cleanup(s.Close)
 	return s
 }
@@ -155,14 +160,14 @@ func (b *bed) account() Owner {
 }
 
 // arrive records an upload and says what came of it in a.row.
-func (s *Store) arrive(a *arrival) error {
-	s.beginArrival(a)
+func (s *Blobs) arrive(a *arrival) error {
+	s.recorder.begin(a)
 	return <-a.done
 }
 
 func (b *bed) upload(o Owner, data []byte) Info {
 	b.t.Helper()
-	info, err := b.store.Upload(b.t.Context(), Upload{Owner: o}, bytes.NewReader(data))
+	info, err := b.blobs.Upload(b.t.Context(), Upload{Owner: o}, bytes.NewReader(data))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -214,7 +219,7 @@ func (b *bed) mustWrite(o Owner, rkey string, rec []byte) {
 
 // read gets a blob's bytes as the public does.
 func (b *bed) read(o Owner, c cid.Cid) ([]byte, error) {
-	f, err := b.store.Open(b.t.Context(), b.schema, o.AID, c)
+	f, err := b.blobs.Open(b.t.Context(), b.schema, o.AID, c)
 	if err != nil {
 		return nil, err
 	}
@@ -241,8 +246,8 @@ func (b *bed) wantGone(o Owner, data []byte) {
 func (b *bed) objects() int {
 	b.t.Helper()
 	n := 0
-	for _, p := range b.store.opened() {
-		if err := p.everything(b.t.Context(), b.schema, func(found) error { n++; return nil }); err != nil {
+	for _, p := range b.blobs.Stores.set.All() {
+		if err := p.ListAll(b.t.Context(), b.schema.String(), func(store.Found) error { n++; return nil }); err != nil {
 			b.t.Fatal(err)
 		}
 	}
@@ -251,7 +256,7 @@ func (b *bed) objects() int {
 
 func (b *bed) emptyTrash() int {
 	b.t.Helper()
-	n, err := b.store.EmptyTrash(b.t.Context(), b.schema)
+	n, err := b.blobs.EmptyTrash(b.t.Context(), b.schema)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -261,7 +266,7 @@ func (b *bed) emptyTrash() int {
 // verify gives the kinds of problems found.
 func (b *bed) verify(o VerifyOptions) (kinds []string, sum Verified) {
 	b.t.Helper()
-	sum, err := b.store.Verify(context.WithoutCancel(b.t.Context()), b.schema, o, func(p Problem) error {
+	sum, err := b.blobs.Verify(context.WithoutCancel(b.t.Context()), b.schema, o, func(p Problem) error {
 		kinds = append(kinds, p.Kind)
 		if !o.Repair {
 			b.t.Logf("found: %+v", p)

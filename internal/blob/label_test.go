@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/auroralocus/locus/internal/blob/store"
 )
 
 // inControl notes the bed's tenant where those who look for all tenants find it.
@@ -19,26 +21,23 @@ func (b *bed) inControl() {
 }
 
 // on is a process whose folder for files is another one.
-func (b *bed) on(dir string) (*Store, *bytes.Buffer) {
+func (b *bed) on(dir string) (*Blobs, *bytes.Buffer) {
 	said := new(bytes.Buffer)
-	s := New(b.db, b.keys, b.now, slog.New(slog.NewTextHandler(said, nil)), Config{DataDir: dir, S3: s3Keys})
+	s := New(b.db, b.keys, b.now, slog.New(slog.NewTextHandler(said, nil)), Config{Stores: store.Config{DataDir: dir, S3: s3Keys}})
 	b.t.Cleanup(s.Close)
 	return s, said
 }
 
 // lately has a store look again at once.
-func (s *Store) lately() {
-	for _, p := range s.opened() {
-		p.label.known.Store(nil)
-		p.label.mu.Lock()
-		p.label.looked = time.Time{}
-		p.label.mu.Unlock()
+func (s *Blobs) lately() {
+	for _, p := range s.Stores.set.All() {
+		p.Forget()
 	}
 }
 
 func (b *bed) labelsIn(dir string) (n int) {
 	b.t.Helper()
-	paths, err := filepath.Glob(filepath.Join(dir, "blobs", labelPrefix+"*"))
+	paths, err := filepath.Glob(filepath.Join(dir, "blobs", store.LabelPrefix+"*"))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -56,7 +55,7 @@ func TestOtherFolder(t *testing.T) {
 	b.mustWrite(alice, "two", record("x", b.upload(alice, gone)))
 	other := t.TempDir()
 	s, said := b.on(other)
-	if err := s.Ready(t.Context()); !errors.Is(err, ErrAway) || !strings.Contains(err.Error(), "adopt-folder") {
+	if err := s.Stores.Ready(t.Context()); !errors.Is(err, ErrAway) || !strings.Contains(err.Error(), "adopt-folder") {
 		t.Fatal(err)
 	}
 	if _, err := s.Upload(t.Context(), Upload{Owner: alice}, bytes.NewReader(random(100))); !errors.Is(err, ErrAway) {
@@ -112,7 +111,7 @@ func TestDiskGoesAndComes(t *testing.T) {
 		b.mustWrite(alice, "r"+string(rune('a'+i%26))+string(rune('a'+i/26)), record("x", b.upload(alice, data)))
 	}
 	s, said := b.on(b.dir)
-	if err := s.Ready(t.Context()); err != nil {
+	if err := s.Stores.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	place, mounted := filepath.Join(b.dir, "blobs"), filepath.Join(b.dir, "the disk")
@@ -133,18 +132,18 @@ func TestDiskGoesAndComes(t *testing.T) {
 		if _, err := s.Upload(t.Context(), Upload{Owner: alice}, bytes.NewReader(random(300_000))); !errors.Is(err, ErrAway) {
 			t.Error(err)
 		}
-		for _, p := range s.opened() {
-			d := p.backend.(*disk)
-			if err := p.sweep(t.Context(), time.Now(), s.referrer(p.location)); !errors.Is(err, ErrAway) {
+		for _, p := range s.Stores.set.All() {
+			has := s.Stores.referrer(p.Location)
+			if err := p.Sweep(t.Context(), time.Now(), has); !errors.Is(err, ErrAway) {
 				t.Error(err)
 			}
-			if err := d.recover(t.Context(), s.referrer(p.location)); err != nil && !errors.Is(err, ErrAway) {
+			if err := p.Recover(t.Context(), has); err != nil && !errors.Is(err, ErrAway) {
 				t.Error(err)
 			}
-			if failed := d.remove(t.Context(), []string{"x/y/z"}); !errors.Is(failed["x/y/z"], ErrAway) {
+			if failed := p.Remove(t.Context(), []string{"x/y/z"}); !errors.Is(failed["x/y/z"], ErrAway) {
 				t.Error(failed)
 			}
-			if _, err := d.stat(t.Context(), "x/y/z"); !errors.Is(err, ErrAway) {
+			if _, err := p.Stat(t.Context(), "x/y/z"); !errors.Is(err, ErrAway) {
 				t.Error(err)
 			}
 		}
@@ -161,7 +160,7 @@ func TestDiskGoesAndComes(t *testing.T) {
 	if err := os.Rename(mounted, place); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(labelAgain)
+	time.Sleep(time.Second)
 	for _, data := range all {
 		if f, err := s.Open(t.Context(), b.schema, alice.AID, infoOf(data).CID); err != nil {
 			t.Fatal(err)
@@ -185,7 +184,7 @@ func TestOlderPlace(t *testing.T) {
 	b.mustWrite(alice, "one", record("x", b.upload(alice, data)))
 	forget := func() {
 		b.exec("DELETE FROM control.blob_place")
-		paths, _ := filepath.Glob(filepath.Join(b.dir, "blobs", labelPrefix+"*"))
+		paths, _ := filepath.Glob(filepath.Join(b.dir, "blobs", store.LabelPrefix+"*"))
 		for _, p := range paths {
 			if err := os.Remove(p); err != nil {
 				t.Fatal(err)
@@ -195,14 +194,14 @@ func TestOlderPlace(t *testing.T) {
 	forget()
 	other := t.TempDir()
 	wrong, _ := b.on(other)
-	if err := wrong.Ready(t.Context()); !errors.Is(err, ErrAway) || !strings.Contains(err.Error(), "0 of 1 files") {
+	if err := wrong.Stores.Ready(t.Context()); !errors.Is(err, ErrAway) || !strings.Contains(err.Error(), "0 of 1 files") {
 		t.Fatal(err)
 	}
 	if n := b.count("SELECT count(*) FROM control.blob_place"); n != 0 || b.labelsIn(other) != 0 {
 		t.Fatal("the wrong folder has a label")
 	}
 	right, _ := b.on(b.dir)
-	if err := right.Ready(t.Context()); err != nil || b.labelsIn(b.dir) != 1 {
+	if err := right.Stores.Ready(t.Context()); err != nil || b.labelsIn(b.dir) != 1 {
 		t.Fatal(err)
 	}
 	// A folder shared by two processes is labelled once, also at once.
@@ -210,7 +209,7 @@ func TestOlderPlace(t *testing.T) {
 	errs := make(chan error)
 	for range 4 {
 		s, _ := b.on(b.dir)
-		go func() { errs <- s.Ready(t.Context()) }()
+		go func() { errs <- s.Stores.Ready(t.Context()) }()
 	}
 	for range 4 {
 		if err := <-errs; err != nil {
@@ -222,20 +221,20 @@ func TestOlderPlace(t *testing.T) {
 	}
 	// A crash between the database and the folder leaves an offer that counts.
 	var id string
-	paths, _ := filepath.Glob(filepath.Join(b.dir, "blobs", labelPrefix+"*"))
+	paths, _ := filepath.Glob(filepath.Join(b.dir, "blobs", store.LabelPrefix+"*"))
 	for _, p := range paths {
-		if id = p; os.Rename(p, p+labelOffer) != nil {
+		if id = p; os.Rename(p, p+".new") != nil {
 			t.Fatal(p)
 		}
 	}
 	again, _ := b.on(b.dir)
-	if err := again.Ready(t.Context()); err != nil {
+	if err := again.Stores.Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(id); err != nil {
 		t.Error(err)
 	}
-	b.store.lately()
+	b.blobs.lately()
 	b.wantRead(alice, data)
 	b.clean()
 }
@@ -246,16 +245,16 @@ func TestFolderEach(t *testing.T) {
 	one, two := t.TempDir(), t.TempDir()
 	first, _ := b.on(one)
 	second, _ := b.on(two)
-	if err := first.Ready(t.Context()); err != nil {
+	if err := first.Stores.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := second.Ready(t.Context()); !errors.Is(err, ErrAway) {
+	if err := second.Stores.Ready(t.Context()); !errors.Is(err, ErrAway) {
 		t.Fatal(err)
 	}
 	// Nor is a folder of another deployment taken by a database that knows nothing of it.
 	c := newBed(t, "")
 	stranger, _ := c.on(one)
-	if err := stranger.Ready(t.Context()); !errors.Is(err, ErrAway) || !strings.Contains(err.Error(), "another database") {
+	if err := stranger.Stores.Ready(t.Context()); !errors.Is(err, ErrAway) || !strings.Contains(err.Error(), "another database") {
 		t.Fatal(err)
 	}
 }
@@ -269,44 +268,40 @@ func TestAdopt(t *testing.T) {
 	b.mustWrite(alice, "one", record("x", b.upload(alice, data)))
 	other := t.TempDir()
 	s, said := b.on(other)
-	if err := s.Ready(t.Context()); !errors.Is(err, ErrAway) {
+	if err := s.Stores.Ready(t.Context()); !errors.Is(err, ErrAway) {
 		t.Fatal(err)
 	}
-	if found, err := s.Adopt(t.Context(), b.schema, "", false); !errors.Is(err, ErrAway) || found.Asked != 1 || found.There != 0 {
+	if found, err := s.Stores.Adopt(t.Context(), b.schema, "", false); !errors.Is(err, ErrAway) || found.Asked != 1 || found.There != 0 {
 		t.Fatal(found, err)
 	}
 	if err := os.CopyFS(filepath.Join(other, "blobs"), os.DirFS(filepath.Join(b.dir, "blobs"))); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range []string{other} { // brought back from a backup, without its label
-		paths, _ := filepath.Glob(filepath.Join(p, "blobs", labelPrefix+"*"))
+		paths, _ := filepath.Glob(filepath.Join(p, "blobs", store.LabelPrefix+"*"))
 		for _, l := range paths {
 			_ = os.Remove(l)
 		}
 	}
-	if found, err := s.Adopt(t.Context(), b.schema, "", false); err != nil || found.There != 1 {
+	if found, err := s.Stores.Adopt(t.Context(), b.schema, "", false); err != nil || found.There != 1 {
 		t.Fatal(found, err)
 	}
-	time.Sleep(labelAgain)
+	time.Sleep(time.Second)
 	f, err := s.Open(t.Context(), b.schema, alice.AID, infoOf(data).CID)
 	if err != nil {
 		t.Fatal(err, said)
 	}
 	f.Close()
-	for _, p := range b.store.opened() { // its trust ends
-		k := *p.label.known.Load()
-		k.until = time.Time{}
-		p.label.known.Store(&k)
-	}
+	b.blobs.lately() // its trust ends
 	if _, err := b.read(alice, infoOf(data).CID); !errors.Is(err, ErrAway) {
 		t.Error(err)
 	}
 	// An empty one, on purpose.
 	third, _ := b.on(t.TempDir())
-	if _, err := third.Adopt(t.Context(), b.schema, "", true); err != nil {
+	if _, err := third.Stores.Adopt(t.Context(), b.schema, "", true); err != nil {
 		t.Fatal(err)
 	}
-	if err := third.Ready(t.Context()); err != nil {
+	if err := third.Stores.Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -320,21 +315,23 @@ func TestOtherBucket(t *testing.T) {
 	b.mustWrite(alice, "one", record("x", b.upload(alice, random(3000))))
 	b.clean()
 	id := ""
-	for _, p := range b.store.opened() {
-		id = p.label.known.Load().id
-		s := p.backend.(*s3)
-		if failed := s.remove(t.Context(), []string{labelPrefix + id}); len(failed) > 0 {
+	for _, p := range b.blobs.Stores.set.All() {
+		var err error
+		if id, err = b.db.Control().GetBlobPlace(t.Context(), p.Location); err != nil {
+			t.Fatal(err)
+		}
+		if failed := p.Remove(t.Context(), []string{store.LabelPrefix + id}); len(failed) > 0 {
 			t.Fatal(failed)
 		}
 	}
-	b.store.lately()
+	b.blobs.lately()
 	kinds, sum := b.verify(VerifyOptions{Repair: true, Young: time.Nanosecond})
 	if len(kinds) != 1 || kinds[0] != "away" || sum.Repaired != 0 {
 		t.Errorf("%v, %+v", kinds, sum)
 	}
-	if found, err := b.store.Adopt(t.Context(), b.schema, location, false); err != nil || found.There != 1 {
+	if found, err := b.blobs.Stores.Adopt(t.Context(), b.schema, location, false); err != nil || found.There != 1 {
 		t.Fatal(found, err)
 	}
-	time.Sleep(labelAgain)
+	time.Sleep(time.Second)
 	b.clean()
 }

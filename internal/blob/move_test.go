@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/blob/store"
 	"github.com/ipfs/go-cid"
 )
 
@@ -39,7 +40,7 @@ func TestMove(t *testing.T) {
 		busy.Go(func() {
 			for ctx.Err() == nil {
 				data := random(300)
-				info, err := b.store.Upload(t.Context(), Upload{Owner: alice, Location: to}, bytes.NewReader(data))
+				info, err := b.blobs.Upload(t.Context(), Upload{Owner: alice, Location: to}, bytes.NewReader(data))
 				if err != nil {
 					t.Error(err)
 					return
@@ -51,7 +52,7 @@ func TestMove(t *testing.T) {
 		})
 		// Cut off in the middle, and gone on with by another process.
 		first, cut := context.WithCancel(t.Context())
-		_, err := b.store.Move(first, b.schema, to, func(p Progress) {
+		_, err := b.blobs.Move(first, b.schema, to, func(p Progress) {
 			if p.Moved == 10 {
 				cut()
 			}
@@ -76,8 +77,8 @@ func TestMove(t *testing.T) {
 		}
 		b.ahead.Add(int64(2 * time.Hour)) // grace, and what the cut left
 		b.emptyTrash()
-		for _, p := range b.store.opened() {
-			if err := p.sweep(t.Context(), b.now().Add(-staleUpload), b.store.referrer(p.location)); err != nil {
+		for _, p := range b.blobs.Stores.set.All() {
+			if err := p.SweepOld(t.Context(), b.now().Add(-staleUpload)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -98,7 +99,7 @@ func TestMoveLost(t *testing.T) {
 	b.upload(alice, bad)
 	b.spoil()
 	b.upload(alice, random(30))
-	p, err := b.store.Move(t.Context(), b.schema, "disk:"+t.TempDir(), nil)
+	p, err := b.blobs.Move(t.Context(), b.schema, "disk:"+t.TempDir(), nil)
 	if err != nil || p.Moved != 1 || p.Failed != 2 || !errors.Is(p.FirstFailure, ErrLost) {
 		t.Errorf("%+v %v", p, err)
 	}
@@ -141,14 +142,14 @@ func TestVerify(t *testing.T) {
 			}
 		}},
 		"orphan in quarantine": {func(b *bed, o Owner, _, temporary Info) {
-			if _, err := b.store.SetTakedown(b.t.Context(), b.schema, o.AID, temporary.CID, new("x")); err != nil {
+			if _, err := b.blobs.SetTakedown(b.t.Context(), b.schema, o.AID, temporary.CID, new("x")); err != nil {
 				b.t.Fatal(err)
 			}
 			b.exec("DELETE FROM pds.blob WHERE temporary")
 		}, []string{"count", "orphan"}, nil},
 		"nothing": {func(*bed, Owner, Info, Info) {}, nil, nil},
 		"lost": {func(b *bed, _ Owner, _, _ Info) { b.lose() }, []string{"lost", "lost"}, func(b *bed, o Owner, kept, _ Info) {
-			missing, err := b.store.ListMissing(b.t.Context(), b.schema, o.AID, cid.Undef, 10)
+			missing, err := b.blobs.ListMissing(b.t.Context(), b.schema, o.AID, cid.Undef, 10)
 			if err != nil || len(missing) != 1 || !missing[0].CID.Equals(kept.CID) {
 				b.t.Error(missing, err)
 			}
@@ -156,10 +157,10 @@ func TestVerify(t *testing.T) {
 		"wrong bytes": {func(b *bed, _ Owner, _, _ Info) { b.spoil() }, []string{"wrong", "wrong"}, nil},
 		"orphan":      {func(b *bed, o Owner, _, _ Info) { b.exec("DELETE FROM pds.blob WHERE temporary") }, []string{"count", "orphan"}, nil},
 		"of nobody": {func(b *bed, o Owner, _, _ Info) {
-			to, _, _ := b.store.current(b.t.Context(), b.schema, "")
-			in := to.newSpool()
-			_ = in.fill(bytes.NewReader(random(7)))
-			if err := to.put(b.t.Context(), 0, newObject(b.schema, "did:plc:gone", in.cid), in); err != nil {
+			to, _, _ := b.blobs.Stores.current(b.t.Context(), b.schema, "")
+			in := to.NewSpool()
+			_ = in.Fill(bytes.NewReader(random(7)))
+			if err := to.Put(b.t.Context(), 0, store.NewObject(b.schema, "did:plc:gone", in.CID), in); err != nil {
 				b.t.Fatal(err)
 			}
 		}, []string{"orphan"}, nil},

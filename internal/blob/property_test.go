@@ -57,16 +57,8 @@ func (m *model) collect(candidates []int) {
 // blobs taken down in any order. After each step
 // the counters are the truth, and what is served is what the model says; in the end verify finds nothing.
 func TestProperty(t *testing.T) {
-	for name, begin := range map[string]func(b *bed){
-		"marks":   func(*bed) {},
-		"journal": func(b *bed) { b.journaled(b.store, 100_000) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := newBed(t, "")
-			begin(b)
-			walk(t, b)
-		})
-	}
+	t.Run("marks", func(t *testing.T) { walk(t, newBed(t, "")) })
+	t.Run("journal", func(t *testing.T) { walk(t, journaled(t, 100_000)) })
 }
 
 func walk(t *testing.T, b *bed) {
@@ -88,7 +80,7 @@ func walk(t *testing.T, b *bed) {
 		r.Repeat(map[string]func(*rapid.T){
 			"upload": func(r *rapid.T) {
 				m, n := who.Draw(r, "who"), rapid.IntRange(0, len(data)-1).Draw(r, "blob")
-				_, err := b.store.Upload(ctx, Upload{Owner: m.owner}, bytes.NewReader(data[n]))
+				_, err := b.blobs.Upload(ctx, Upload{Owner: m.owner}, bytes.NewReader(data[n]))
 				if m.down[n] {
 					if !errors.Is(err, ErrTakendown) {
 						r.Fatalf("upload of what is taken down: %v", err)
@@ -137,7 +129,7 @@ func walk(t *testing.T, b *bed) {
 				if !m.down[n] {
 					ref = new("x")
 				}
-				found, err := b.store.SetTakedown(ctx, b.schema, m.owner.AID, infos[n].CID, ref)
+				found, err := b.blobs.SetTakedown(ctx, b.schema, m.owner.AID, infos[n].CID, ref)
 				if err != nil || found != (m.blobs[n] != nil) {
 					r.Fatalf("take down: %v %v", found, err)
 				}
@@ -195,14 +187,14 @@ func walk(t *testing.T, b *bed) {
 				if n := b.count("SELECT (SELECT count(*) FROM pds.blob WHERE aid = $1) + (SELECT count(*) FROM pds.record_blob WHERE aid = $1) + (SELECT count(*) FROM pds.blob_usage WHERE aid = $1)", m.owner.AID); n != 0 {
 					r.Fatalf("%d rows of a deleted account", n)
 				}
-				if _, err := b.store.Upload(ctx, Upload{Owner: m.owner}, bytes.NewReader(data[0])); !errors.Is(err, ErrNoAccount) {
+				if _, err := b.blobs.Upload(ctx, Upload{Owner: m.owner}, bytes.NewReader(data[0])); !errors.Is(err, ErrNoAccount) {
 					r.Fatalf("upload of a deleted account: %v", err)
 				}
 				*m = *newModel(b.account())
 			},
 			"wait": func(r *rapid.T) {
 				b.ahead.Add(int64(13 * time.Hour))
-				if err := b.store.Expire(ctx, b.schema, 24*time.Hour); err != nil {
+				if err := b.blobs.Expire(ctx, b.schema, 24*time.Hour); err != nil {
 					r.Fatal(err)
 				}
 				b.emptyTrash()
@@ -219,7 +211,7 @@ func walk(t *testing.T, b *bed) {
 					held, bytes, missing := int64(0), int64(0), 0
 					for n := range data {
 						want := m.blobs[n] != nil && m.referenced(n) && !m.down[n]
-						_, err := b.store.Get(ctx, b.schema, m.owner.AID, infos[n].CID)
+						_, err := b.blobs.Get(ctx, b.schema, m.owner.AID, infos[n].CID)
 						if got := err == nil; got != want || err != nil && !errors.Is(err, ErrNotFound) {
 							r.Fatalf("account %d, blob %d is served: %v %v, want %v", m.owner.AID, n, got, err, want)
 						}
@@ -235,7 +227,7 @@ func walk(t *testing.T, b *bed) {
 					if err != nil || u.Held != held || u.Bytes != bytes {
 						r.Fatalf("account %d: %+v %v, want %d blobs of %d bytes", m.owner.AID, u, err, held, bytes)
 					}
-					if list, err := b.store.ListMissing(ctx, b.schema, m.owner.AID, cid.Undef, 100); err != nil || len(list) != missing {
+					if list, err := b.blobs.ListMissing(ctx, b.schema, m.owner.AID, cid.Undef, 100); err != nil || len(list) != missing {
 						r.Fatalf("account %d: %v are missing, %v, want %d", m.owner.AID, list, err, missing)
 					}
 				}

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/blob/store"
 )
 
 // quarantinedObjects counts what nothing is served from.
 func (b *bed) quarantinedObjects() (n int) {
 	b.t.Helper()
-	for _, p := range b.store.opened() {
-		if err := p.list(b.t.Context(), quarantineFolder+b.schema.String(), func(found) error { n++; return nil }); err != nil {
+	for _, p := range b.blobs.Stores.set.All() {
+		if err := p.List(b.t.Context(), store.QuarantineFolder+b.schema.String(), func(store.Found) error { n++; return nil }); err != nil {
 			b.t.Fatal(err)
 		}
 	}
@@ -25,7 +26,7 @@ func (b *bed) quarantinedObjects() (n int) {
 
 func (b *bed) takeDown(o Owner, info Info, ref *string) {
 	b.t.Helper()
-	if found, err := b.store.SetTakedown(b.t.Context(), b.schema, o.AID, info.CID, ref); err != nil || !found {
+	if found, err := b.blobs.SetTakedown(b.t.Context(), b.schema, o.AID, info.CID, ref); err != nil || !found {
 		b.t.Fatal(found, err)
 	}
 }
@@ -37,7 +38,7 @@ func TestQuarantine(t *testing.T) {
 		data, other := random(3000), random(100)
 		info, rest := b.upload(alice, data), b.upload(alice, other)
 		b.mustWrite(alice, "a", record("a", info, rest))
-		link, err := b.store.Presigned(t.Context(), b.schema, alice.AID, info.CID)
+		link, err := b.blobs.Presigned(t.Context(), b.schema, alice.AID, info.CID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,13 +68,13 @@ func TestQuarantine(t *testing.T) {
 		}
 		b.wantGone(alice, data)
 		b.wantRead(alice, other)
-		if _, err := b.store.Upload(t.Context(), Upload{Owner: alice}, bytes.NewReader(data)); !errors.Is(err, ErrTakendown) {
+		if _, err := b.blobs.Upload(t.Context(), Upload{Owner: alice}, bytes.NewReader(data)); !errors.Is(err, ErrTakendown) {
 			t.Errorf("upload: %v", err)
 		}
 		b.clean()
 		// It moves along, and stays in quarantine.
 		to := "disk:" + t.TempDir()
-		if p, err := b.store.Move(t.Context(), b.schema, to, nil); err != nil || p.Moved != 2 {
+		if p, err := b.blobs.Move(t.Context(), b.schema, to, nil); err != nil || p.Moved != 2 {
 			t.Fatalf("%+v %v", p, err)
 		}
 		b.ahead.Add(int64(2 * time.Hour))
@@ -93,7 +94,7 @@ func TestQuarantine(t *testing.T) {
 		b.mustWrite(alice, "a", nil)
 		b.takeDown(alice, info, nil)
 		b.ahead.Add(int64(25 * time.Hour))
-		if err := b.store.Expire(t.Context(), b.schema, 24*time.Hour); err != nil {
+		if err := b.blobs.Expire(t.Context(), b.schema, 24*time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		b.emptyTrash()
@@ -125,18 +126,18 @@ func TestQuarantineCutOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Copied, and no more: announced like an upload, or marked.
-		to, id, err := b.store.current(t.Context(), b.schema, "")
+		to, id, err := b.blobs.Stores.current(t.Context(), b.schema, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := to.newSpool()
-		err = in.fill(bytes.NewReader(data))
-		copied := newPlaceFor(b.schema, alice.DID, info.CID, true)
-		if to.announced() {
+		in := to.NewSpool()
+		err = in.Fill(bytes.NewReader(data))
+		copied := store.NewObjectFor(b.schema, alice.DID, info.CID, true)
+		if to.Announced() {
 			b.exec("INSERT INTO pds.blob_trash (store, object, due_at) VALUES ($1, $2, $3)", id, copied, b.now().Add(announceTime))
 		}
 		if err == nil {
-			err = to.put(t.Context(), alice.AID, copied, in)
+			err = to.Put(t.Context(), alice.AID, copied, in)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -146,7 +147,7 @@ func TestQuarantineCutOff(t *testing.T) {
 		}
 		// A move between stores had left the object of before for a while.
 		b.exec("INSERT INTO pds.blob_trash (store, object, due_at) VALUES ($1, $2, $3)", id, old+"x", b.now().Add(moveGrace/2))
-		other := b.open(b.store.cfg.Location)
+		other := b.open(b.blobs.cfg.Location)
 		if n, err := other.quarantine(t.Context(), b.schema); err != nil || n != 1 {
 			t.Fatal(n, err)
 		}
@@ -155,7 +156,7 @@ func TestQuarantineCutOff(t *testing.T) {
 		}
 		b.ahead.Add(int64(2 * time.Hour))
 		b.emptyTrash()
-		if err := to.sweep(t.Context(), b.now().Add(-staleUpload), b.store.referrer(to.location)); err != nil {
+		if err := to.SweepOld(t.Context(), b.now().Add(-staleUpload)); err != nil {
 			t.Fatal(err)
 		}
 		if b.objects() != 1 || b.quarantinedObjects() != 1 {
@@ -170,7 +171,7 @@ func TestQuarantineStalled(t *testing.T) {
 	p, location := trouble(t)
 	b := newBed(t, location)
 	b.stall, b.patience = 300*time.Millisecond, 3*time.Second
-	b.store = b.open(location)
+	b.blobs = b.open(location)
 	alice := b.account()
 	data := random(50_000)
 	info := b.upload(alice, data)
@@ -183,7 +184,7 @@ func TestQuarantineStalled(t *testing.T) {
 	}
 	b.wantGone(alice, data)
 	p.set("", 0)
-	if n, err := b.store.quarantine(t.Context(), b.schema); err != nil || n != 1 {
+	if n, err := b.blobs.quarantine(t.Context(), b.schema); err != nil || n != 1 {
 		t.Fatal(n, err)
 	}
 	b.ahead.Add(int64(3 * time.Hour))
@@ -203,14 +204,14 @@ func TestRemoveTenant(t *testing.T) {
 		down = b.upload(alice, random(100+i))
 	}
 	b.takeDown(alice, down, new("x"))
-	if _, err := b.store.Upload(t.Context(), Upload{Owner: alice, Location: "data:"}, bytes.NewReader(random(9))); err != nil {
+	if _, err := b.blobs.Upload(t.Context(), Upload{Owner: alice, Location: "data:"}, bytes.NewReader(random(9))); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cut := context.WithCancel(t.Context())
-	if err := b.store.RemoveTenant(ctx, b.schema, func(int64) { cut() }); !errors.Is(err, context.Canceled) {
+	if err := b.blobs.RemoveTenant(ctx, b.schema, func(int64) { cut() }); !errors.Is(err, context.Canceled) {
 		t.Errorf("cut off: %v", err)
 	}
-	if err := b.store.RemoveTenant(t.Context(), b.schema, nil); err != nil {
+	if err := b.blobs.RemoveTenant(t.Context(), b.schema, nil); err != nil {
 		t.Fatal(err)
 	}
 	if n := b.objects(); n != 0 {

@@ -25,7 +25,7 @@ func TestRaces(t *testing.T) {
 			b := newBed(t, "")
 			alice := b.account()
 			places := []string{"data:", other(t)}
-			stores := []*Store{b.store, b.open("")}
+			stores := []*Blobs{b.blobs, b.open("")}
 			data := make([][]byte, 6) // the last two are taken down now and then
 			for i := range data {
 				data[i] = random(100 + 70_000*(i%2) + i)
@@ -119,17 +119,17 @@ func TestRaces(t *testing.T) {
 			}
 			t.Logf("%d records", written)
 			for _, d := range data[4:] {
-				if _, err := b.store.SetTakedown(t.Context(), b.schema, alice.AID, infoOf(d).CID, nil); err != nil {
+				if _, err := b.blobs.SetTakedown(t.Context(), b.schema, alice.AID, infoOf(d).CID, nil); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if _, err := b.store.quarantine(t.Context(), b.schema); err != nil {
+			if _, err := b.blobs.quarantine(t.Context(), b.schema); err != nil {
 				t.Fatal(err)
 			}
 			b.ahead.Add(int64(3 * time.Hour))
 			b.emptyTrash()
-			for _, p := range b.store.opened() {
-				if err := p.sweep(t.Context(), b.now().Add(-staleUpload), b.store.referrer(p.location)); err != nil {
+			for _, p := range b.blobs.Stores.set.All() {
+				if err := p.SweepOld(t.Context(), b.now().Add(-staleUpload)); err != nil {
 					t.Fatal(err)
 				}
 			}

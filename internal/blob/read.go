@@ -11,6 +11,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/blob/store"
 	"github.com/auroralocus/locus/repo"
 )
 
@@ -23,16 +24,16 @@ type Opened struct {
 
 // Get is a blob that the public may see: there, not taken down, and referred to by a public record. Reachability is
 // asked for each time, never remembered. Errors: [ErrNotFound].
-func (s *Store) Get(ctx context.Context, schema db.Schema, aid int64, c cid.Cid) (Info, error) {
-	row, err := s.visible(ctx, schema, aid, c)
+func (b *Blobs) Get(ctx context.Context, schema db.Schema, aid int64, c cid.Cid) (Info, error) {
+	row, err := b.visible(ctx, schema, aid, c)
 	if err != nil {
 		return Info{}, err
 	}
 	return Info{CID: c, MimeType: row.MimeType, Size: row.Size}, nil
 }
 
-func (s *Store) visible(ctx context.Context, schema db.Schema, aid int64, c cid.Cid) (tenantdb.GetBlobRow, error) {
-	row, err := s.db.Tenant(schema).Q().GetBlob(ctx, tenantdb.GetBlobParams{AID: aid, CID: c.Bytes()})
+func (b *Blobs) visible(ctx context.Context, schema db.Schema, aid int64, c cid.Cid) (tenantdb.GetBlobRow, error) {
+	row, err := b.db.Tenant(schema).Q().GetBlob(ctx, tenantdb.GetBlobParams{AID: aid, CID: c.Bytes()})
 	switch {
 	case db.IsNoRows(err):
 		return row, ErrNotFound
@@ -45,22 +46,22 @@ func (s *Store) visible(ctx context.Context, schema db.Schema, aid int64, c cid.
 }
 
 // Open opens a blob that the public may see. Errors: [ErrNotFound], [ErrLost], [ErrStore], [ErrStoreTimeout].
-func (s *Store) Open(ctx context.Context, schema db.Schema, aid int64, c cid.Cid) (*Opened, error) {
+func (b *Blobs) Open(ctx context.Context, schema db.Schema, aid int64, c cid.Cid) (*Opened, error) {
 	var last string
 	for {
-		row, err := s.visible(ctx, schema, aid, c)
+		row, err := b.visible(ctx, schema, aid, c)
 		if err != nil {
 			return nil, err
 		}
 		if row.Object == last {
 			return nil, fmt.Errorf("%w: %s", ErrLost, row.Object)
 		}
-		p, err := s.placeOf(ctx, schema, row.Store)
+		p, err := b.Stores.at(ctx, schema, row.Store)
 		if err != nil {
 			return nil, err
 		}
-		f, size, err := p.open(ctx, row.Object)
-		if errors.Is(err, errMissing) {
+		f, size, err := p.Open(ctx, row.Object)
+		if errors.Is(err, store.ErrMissing) {
 			last = row.Object // deleted or moved since the row was read: look again
 			continue
 		}
@@ -79,27 +80,24 @@ func (s *Store) Open(ctx context.Context, schema db.Schema, aid int64, c cid.Cid
 const presignedTime = 5 * time.Minute
 
 // Presigned is a link to a blob in its S3 store, for a blob that the public may see; "" when it is on a disk.
-func (s *Store) Presigned(ctx context.Context, schema db.Schema, aid int64, c cid.Cid) (string, error) {
-	row, err := s.visible(ctx, schema, aid, c)
+func (b *Blobs) Presigned(ctx context.Context, schema db.Schema, aid int64, c cid.Cid) (string, error) {
+	row, err := b.visible(ctx, schema, aid, c)
 	if err != nil {
 		return "", err
 	}
-	if quarantined(row.Object) { // restored a moment ago
+	if store.Quarantined(row.Object) { // restored a moment ago
 		return "", nil
 	}
-	p, err := s.placeOf(ctx, schema, row.Store)
+	at, err := b.Stores.at(ctx, schema, row.Store)
 	if err != nil {
 		return "", err
 	}
-	if there, ok := p.backend.(*s3); ok {
-		return there.presigned(ctx, row.Object, Info{MimeType: row.MimeType}.ServedAs(), c.String())
-	}
-	return "", nil
+	return at.Presign(ctx, row.Object, Info{MimeType: row.MimeType}.ServedAs(), c.String(), presignedTime)
 }
 
 // List lists the blobs that public records newer than since refer to, by CID, behind after.
-func (s *Store) List(ctx context.Context, schema db.Schema, aid int64, since repo.TID, after cid.Cid, limit int) ([]cid.Cid, error) {
-	rows, err := s.db.Tenant(schema).Q().ListBlobs(ctx, tenantdb.ListBlobsParams{
+func (b *Blobs) List(ctx context.Context, schema db.Schema, aid int64, since repo.TID, after cid.Cid, limit int) ([]cid.Cid, error) {
+	rows, err := b.db.Tenant(schema).Q().ListBlobs(ctx, tenantdb.ListBlobsParams{
 		AID: aid, After: afterBytes(after), Since: int64(since), MaxRows: int32(limit),
 	})
 	if err != nil {
@@ -129,8 +127,8 @@ type Missing struct {
 }
 
 // ListMissing lists them by CID, behind after.
-func (s *Store) ListMissing(ctx context.Context, schema db.Schema, aid int64, after cid.Cid, limit int) ([]Missing, error) {
-	rows, err := s.db.Tenant(schema).Q().ListMissingBlobs(ctx, tenantdb.ListMissingBlobsParams{AID: aid, After: afterBytes(after), MaxRows: int32(limit)})
+func (b *Blobs) ListMissing(ctx context.Context, schema db.Schema, aid int64, after cid.Cid, limit int) ([]Missing, error) {
+	rows, err := b.db.Tenant(schema).Q().ListMissingBlobs(ctx, tenantdb.ListMissingBlobsParams{AID: aid, After: afterBytes(after), MaxRows: int32(limit)})
 	if err != nil {
 		return nil, fmt.Errorf("list missing blobs: %w", err)
 	}
@@ -164,13 +162,13 @@ func UsageOf(ctx context.Context, q *tenantdb.Queries, aid int64) (Usage, error)
 // SetTakedown takes a blob down, or restores it with a nil ref. found is false when the account has no such blob. A
 // takedown outlives the records that refer to the blob; restored without any, it is temporary. The bytes follow into the
 // quarantine, or out of it; when that cannot be done now it is done later.
-func (s *Store) SetTakedown(ctx context.Context, schema db.Schema, aid int64, c cid.Cid, ref *string) (found bool, err error) {
-	err = s.db.Tenant(schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
-		found, err = SetTakedown(ctx, q, s.now(), aid, c, ref)
+func (b *Blobs) SetTakedown(ctx context.Context, schema db.Schema, aid int64, c cid.Cid, ref *string) (found bool, err error) {
+	err = b.db.Tenant(schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
+		found, err = SetTakedown(ctx, q, b.now(), aid, c, ref)
 		return err
 	})
 	if err == nil && found {
-		s.MoveQuarantined(ctx, schema)
+		b.MoveQuarantined(ctx, schema)
 	}
 	return found, err
 }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/blob/blobtest"
 	"github.com/auroralocus/locus/repo/dagcbor"
 )
 
@@ -124,7 +125,7 @@ func TestRoughS3(t *testing.T) {
 	p, location := roughS3(t)
 	b := newBed(t, location)
 	b.stall, b.patience = 10*time.Second, 10*time.Second // nothing stalls here but a busy machine
-	b.store = b.open(location)
+	b.blobs = b.open(location)
 	alice := b.account()
 	small, large := 300_000, 40<<20 // the second in three parts
 	second := func(r *http.Request) bool { return puts(r) && r.URL.Query().Get("partNumber") == "2" }
@@ -162,7 +163,7 @@ func TestRoughS3(t *testing.T) {
 		data := random(one.size)
 		p.set(one.times, one.when, one.do)
 		begun := time.Now()
-		info, err := b.store.Upload(t.Context(), Upload{Owner: alice}, bytes.NewReader(data))
+		info, err := b.blobs.Upload(t.Context(), Upload{Owner: alice}, bytes.NewReader(data))
 		if !errors.Is(err, one.want) || p.happened() == 0 || time.Since(begun) > 60*time.Second {
 			t.Errorf("%s: %v after %s, happened %d times", one.name, err, time.Since(begun), p.happened())
 		}
@@ -204,16 +205,15 @@ func TestRoughS3(t *testing.T) {
 	p.set(0, nil, nil)
 	b.ahead.Add(int64(3 * time.Hour))
 	b.emptyTrash()
-	for _, at := range b.store.opened() {
-		if err := at.sweep(t.Context(), b.now().Add(-staleUpload), b.store.referrer(at.location)); err != nil {
+	for _, at := range b.blobs.Stores.set.All() {
+		if err := at.SweepOld(t.Context(), b.now().Add(-staleUpload)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if sum := b.clean(); int(sum.Blobs) != len(kept) || int(sum.Objects) != len(kept) {
 		t.Errorf("%+v, want %d", sum, len(kept))
 	}
-	at := b.store.opened()[0].backend.(*s3)
-	for u := range at.core.Client.ListIncompleteUploads(t.Context(), at.bucket, at.prefix, true) {
-		t.Errorf("left over: %+v", u)
+	if left, err := blobtest.Unfinished(t.Context(), location); err != nil || len(left) > 0 {
+		t.Errorf("left over: %v, %v", left, err)
 	}
 }

@@ -5,9 +5,6 @@ import (
 	"strings"
 )
 
-// sniffLen is how many of the first bytes tell a file's type.
-const sniffLen = 512
-
 // magic is the table of signatures: bytes at an offset, and the form that they are of, by its name in forms.
 var magic = []struct {
 	at   int

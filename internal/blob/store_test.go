@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/blob/store"
 	"github.com/auroralocus/locus/repo/dagcbor"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -31,7 +32,7 @@ func TestLife(t *testing.T) {
 		b.wantRead(alice, data)
 		b.wantRead(alice, large)
 		b.wantGone(bob, data)
-		f, err := b.store.Open(t.Context(), b.schema, alice.AID, two.CID)
+		f, err := b.blobs.Open(t.Context(), b.schema, alice.AID, two.CID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,12 +81,12 @@ func TestLife(t *testing.T) {
 // lose deletes every object behind the store's back.
 func (b *bed) lose() {
 	b.t.Helper()
-	for _, p := range b.store.opened() {
+	for _, p := range b.blobs.Stores.set.All() {
 		var all []string
-		if err := p.list(b.t.Context(), b.schema.String(), func(f found) error { all = append(all, f.object); return nil }); err != nil {
+		if err := p.List(b.t.Context(), b.schema.String(), func(f store.Found) error { all = append(all, f.Object); return nil }); err != nil {
 			b.t.Fatal(err)
 		}
-		if bad := p.remove(b.t.Context(), all); len(bad) > 0 {
+		if bad := p.Remove(b.t.Context(), all); len(bad) > 0 {
 			b.t.Fatal(bad)
 		}
 	}
@@ -98,7 +99,7 @@ func TestTypeSaidLast(t *testing.T) {
 		words := []byte("WEBVTT, or is it?")
 		say := func(said, want string) (info Info) {
 			t.Helper()
-			info, err := b.store.Upload(t.Context(), Upload{Owner: alice, ContentType: said}, bytes.NewReader(words))
+			info, err := b.blobs.Upload(t.Context(), Upload{Owner: alice, ContentType: said}, bytes.NewReader(words))
 			if err != nil || info.MimeType != want {
 				t.Fatalf("%s: %v %v, want %s", said, info, err, want)
 			}
@@ -123,7 +124,7 @@ func TestManyAtOnce(t *testing.T) {
 				if i%3 > 0 {
 					data = random(500 + i)
 				}
-				if _, err := b.store.Upload(t.Context(), Upload{Owner: owners[i/20]}, bytes.NewReader(data)); err != nil {
+				if _, err := b.blobs.Upload(t.Context(), Upload{Owner: owners[i/20]}, bytes.NewReader(data)); err != nil {
 					t.Error(err)
 				}
 			})
@@ -147,7 +148,7 @@ func TestExpiry(t *testing.T) {
 		b.ahead.Add(int64(23 * time.Hour))
 		expire := func() {
 			t.Helper()
-			if err := b.store.Expire(t.Context(), b.schema, 24*time.Hour); err != nil {
+			if err := b.blobs.Expire(t.Context(), b.schema, 24*time.Hour); err != nil {
 				t.Fatal(err)
 			}
 			b.emptyTrash()
@@ -187,17 +188,17 @@ func TestAbortedUpload(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		alice := b.account()
 		for _, n := range []int{0, 1, 100_000, 30 << 20} {
-			if _, err := b.store.Upload(t.Context(), Upload{Owner: alice}, &broken{n}); !errors.Is(err, errBroken) {
+			if _, err := b.blobs.Upload(t.Context(), Upload{Owner: alice}, &broken{n}); !errors.Is(err, errBroken) {
 				t.Errorf("after %d bytes: %v", n, err)
 			}
 		}
-		if _, err := b.store.Upload(t.Context(), Upload{Owner: alice}, strings.NewReader("")); !errors.Is(err, ErrEmpty) {
+		if _, err := b.blobs.Upload(t.Context(), Upload{Owner: alice}, strings.NewReader("")); !errors.Is(err, ErrEmpty) {
 			t.Errorf("empty: %v", err)
 		}
 		if b.objects() != 0 || b.filesIn(b.dir) != 0 {
 			t.Errorf("%d objects, %d files", b.objects(), b.filesIn(b.dir))
 		}
-		if _, err := b.store.Upload(t.Context(), Upload{Owner: Owner{b.schema, 999, "did:plc:nobody"}}, strings.NewReader("x")); !errors.Is(err, ErrNoAccount) {
+		if _, err := b.blobs.Upload(t.Context(), Upload{Owner: Owner{b.schema, 999, "did:plc:nobody"}}, strings.NewReader("x")); !errors.Is(err, ErrNoAccount) {
 			t.Errorf("no account: %v", err)
 		}
 		b.ahead.Add(int64(3 * time.Hour))
@@ -212,7 +213,7 @@ func TestAbortedUpload(t *testing.T) {
 func (b *bed) filesIn(dir string) (n int) {
 	b.t.Helper()
 	err := filepath.WalkDir(dir, func(_ string, e os.DirEntry, err error) error {
-		if err == nil && !e.IsDir() && !strings.HasPrefix(e.Name(), labelPrefix) {
+		if err == nil && !e.IsDir() && !strings.HasPrefix(e.Name(), store.LabelPrefix) {
 			n++
 		}
 		return err
@@ -227,43 +228,43 @@ func (b *bed) filesIn(dir string) (n int) {
 func TestCrashes(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bed) {
 		alice := b.account()
-		to, id, err := b.store.current(t.Context(), b.schema, "")
+		to, id, err := b.blobs.Stores.current(t.Context(), b.schema, "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		spool := func(size int) *spool {
-			in := to.newSpool()
-			if err := in.fill(bytes.NewReader(random(size))); err != nil {
+		spool := func(size int) *store.Spool {
+			in := to.NewSpool()
+			if err := in.Fill(bytes.NewReader(random(size))); err != nil {
 				t.Fatal(err)
 			}
 			return in
 		}
 		spool(100_000) // received, and no more
 		announce := func(object string) {
-			if to.announced() {
+			if to.Announced() {
 				b.exec("INSERT INTO pds.blob_trash (store, object, due_at) VALUES ($1, $2, $3)", id, object, b.now().Add(announceTime))
 			}
 		}
 		in := spool(5000) // put, and no row
-		object := newObject(b.schema, alice.DID, in.cid)
+		object := store.NewObject(b.schema, alice.DID, in.CID)
 		announce(object)
-		if err := to.put(t.Context(), alice.AID, object, in); err != nil {
+		if err := to.Put(t.Context(), alice.AID, object, in); err != nil {
 			t.Fatal(err)
 		}
 		in = spool(200_000) // put, and a row, and not settled
-		object = newObject(b.schema, alice.DID, in.cid)
+		object = store.NewObject(b.schema, alice.DID, in.CID)
 		announce(object)
-		if err := to.put(t.Context(), alice.AID, object, in); err != nil {
+		if err := to.Put(t.Context(), alice.AID, object, in); err != nil {
 			t.Fatal(err)
 		}
-		a := &arrival{owner: alice, cid: in.cid.Bytes(), mime: "a/b", size: in.size, store: id, object: object, announced: to.announced()}
-		if err := b.store.arrive(a); err != nil || !a.row.Made {
+		a := &arrival{owner: alice, cid: in.CID.Bytes(), mime: "a/b", size: in.Size, store: id, object: object, announced: to.Announced()}
+		if err := b.blobs.arrive(a); err != nil || !a.row.Made {
 			t.Fatal(a.row, err)
 		}
 		sweep := func() {
 			t.Helper()
 			b.emptyTrash()
-			if err := to.sweep(t.Context(), b.now().Add(-staleUpload), b.store.referrer(to.location)); err != nil {
+			if err := to.SweepOld(t.Context(), b.now().Add(-staleUpload)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -279,43 +280,8 @@ func TestCrashes(t *testing.T) {
 		if sum := b.clean(); sum.Blobs != 1 || sum.Objects != 1 {
 			t.Errorf("%+v", sum)
 		}
-		if n := b.filesIn(filepath.Join(b.dir)); to.announced() && n != 0 || !to.announced() && n != 1 {
+		if n := b.filesIn(filepath.Join(b.dir)); to.Announced() && n != 0 || !to.Announced() && n != 1 {
 			t.Errorf("%d files", n)
 		}
 	})
-}
-
-func TestLocations(t *testing.T) {
-	for text, ok := range map[string]bool{
-		"data:": true, "disk:/var/blobs": true, "disk:blobs": false, "disk:": false, "": false, "/var/blobs": false,
-		"s3://bucket": true, "s3://bucket/a/b?endpoint=http://127.0.0.1:9&region=x&style=virtual": true,
-		"s3://b": false, "s3://user:pw@bucket": false, "s3://bucket?endpoint=ftp://x": false, "s3://bucket?style=odd": false,
-		"s3://bucket?secret=x": false, "s3://bucket/a/../b": false, "s3://bucket?endpoint=https://host/path": false,
-	} {
-		if err := CheckLocation(text); (err == nil) != ok || err != nil && !errors.Is(err, ErrLocation) {
-			t.Errorf("%q: %v", text, err)
-		}
-	}
-}
-
-func TestNames(t *testing.T) {
-	b := newBed(t, "")
-	for _, did := range []string{"did:plc:abc", "did:web:example.com%3A8080", "did:web:" + strings.Repeat("long.", 100), "did:x:../../etc", "did:x:a/b"} {
-		c := dagcbor.RawCID([]byte(did))
-		object := newObject(b.schema, did, c)
-		if parts := strings.Split(object, "/"); len(parts) != 4 || parts[2] == ".." || strings.Contains(parts[2], "..") && strings.HasPrefix(parts[2], "sha") {
-			t.Errorf("%s: %s", did, object)
-		}
-		if got, ok := cidOf(object); !ok || !got.Equals(c) {
-			t.Errorf("%s: %v", object, got)
-		}
-		if s, ok := schemaOf(object); !ok || s != b.schema {
-			t.Errorf("%s: %v", object, s)
-		}
-		d := disk{incoming: "/x"}
-		mark := filepath.Base(d.mark(7, object))
-		if aid, back, ok := parseMark(mark); !ok || aid != 7 || back != object || len(mark) > 255 {
-			t.Errorf("%s: %s", object, mark)
-		}
-	}
 }

@@ -30,15 +30,15 @@ const (
 // Sweeper does what is left to be done in the background: deletes objects that the trash names, temporary blobs that no
 // record came for, and what crashed uploads left. Any number of processes may run it at once.
 type Sweeper struct {
-	store   *Store
+	blobs   *Blobs
 	tenants *tenant.Registry
 	log     *slog.Logger
 	count   int // tenants, when last looked
 }
 
 // NewSweeper makes a sweeper.
-func NewSweeper(s *Store, tenants *tenant.Registry) *Sweeper {
-	return &Sweeper{store: s, tenants: tenants, log: s.log}
+func NewSweeper(b *Blobs, tenants *tenant.Registry) *Sweeper {
+	return &Sweeper{blobs: b, tenants: tenants, log: b.log}
 }
 
 // Run sweeps until the context ends.
@@ -66,18 +66,14 @@ func (w *Sweeper) Run(ctx context.Context) error {
 // Sweep does everything once.
 func (w *Sweeper) Sweep(ctx context.Context) error {
 	failed := []error{w.each(ctx, func(ctx context.Context, t *tenant.Tenant) error {
-		if err := w.store.learn(ctx, t.Schema); err != nil {
+		if err := w.blobs.Stores.learn(ctx, t.Schema); err != nil {
 			return err
 		}
-		return w.store.Expire(ctx, t.Schema, time.Duration(t.Settings.BlobTemporaryHours)*time.Hour)
+		return w.blobs.Expire(ctx, t.Schema, time.Duration(t.Settings.BlobTemporaryHours)*time.Hour)
 	})}
 	failed = append(failed, w.EmptyTrash(ctx))
-	for _, p := range w.store.opened() {
-		err := w.store.present(ctx, p)
-		if err == nil {
-			err = p.sweep(ctx, w.store.now().Add(-staleUpload), w.store.referrer(p.location))
-		}
-		if !errors.Is(err, ErrAway) { // that is said once
+	for _, at := range w.blobs.Stores.set.All() {
+		if err := at.SweepOld(ctx, w.blobs.now().Add(-staleUpload)); !errors.Is(err, ErrAway) { // that is said once
 			failed = append(failed, err)
 		}
 	}
@@ -87,8 +83,8 @@ func (w *Sweeper) Sweep(ctx context.Context) error {
 // EmptyTrash deletes what is due in every tenant, and moves what was taken down out of reach.
 func (w *Sweeper) EmptyTrash(ctx context.Context) error {
 	return w.each(ctx, func(ctx context.Context, t *tenant.Tenant) error {
-		_, failed := w.store.quarantine(ctx, t.Schema)
-		_, err := w.store.EmptyTrash(ctx, t.Schema)
+		_, failed := w.blobs.quarantine(ctx, t.Schema)
+		_, err := w.blobs.EmptyTrash(ctx, t.Schema)
 		return errors.Join(failed, err)
 	})
 }
@@ -114,22 +110,11 @@ func (w *Sweeper) each(ctx context.Context, do func(context.Context, *tenant.Ten
 	return errors.Join(failed...)
 }
 
-// opened are the places that this process has used.
-func (s *Store) opened() []*place {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []*place
-	for _, p := range s.places {
-		out = append(out, p)
-	}
-	return out
-}
-
 // Expire deletes temporary blobs that are older than age.
-func (s *Store) Expire(ctx context.Context, schema db.Schema, age time.Duration) error {
-	t := s.db.Tenant(schema)
+func (b *Blobs) Expire(ctx context.Context, schema db.Schema, age time.Duration) error {
+	t := b.db.Tenant(schema)
 	for {
-		before := s.now().Add(-age)
+		before := b.now().Add(-age)
 		owners, err := t.Q().ListExpiredBlobOwners(ctx, tenantdb.ListExpiredBlobOwnersParams{Before: before, MaxRows: expireSlice})
 		if err != nil || len(owners) == 0 {
 			return err
@@ -140,7 +125,7 @@ func (s *Store) Expire(ctx context.Context, schema db.Schema, age time.Duration)
 			if err := q.LockBlobOwners(ctx, owners); err != nil {
 				return err
 			}
-			n, err = q.DeleteExpiredBlobs(ctx, tenantdb.DeleteExpiredBlobsParams{Aids: owners, Before: before, Now: s.now()})
+			n, err = q.DeleteExpiredBlobs(ctx, tenantdb.DeleteExpiredBlobsParams{Aids: owners, Before: before, Now: b.now()})
 			return err
 		})
 		if err != nil {
@@ -154,11 +139,11 @@ func (s *Store) Expire(ctx context.Context, schema db.Schema, age time.Duration)
 
 // EmptyTrash deletes a tenant's objects that are due, and says how many. An object that cannot be deleted now is tried
 // again later, ever less often.
-func (s *Store) EmptyTrash(ctx context.Context, schema db.Schema) (int, error) {
-	q := s.db.Tenant(schema).Q()
+func (b *Blobs) EmptyTrash(ctx context.Context, schema db.Schema) (int, error) {
+	q := b.db.Tenant(schema).Q()
 	total := 0
 	for {
-		now := s.now()
+		now := b.now()
 		rows, err := q.UpdateBlobTrashClaimed(ctx, tenantdb.UpdateBlobTrashClaimedParams{Now: now, Until: now.Add(claimTime), MaxRows: trashSlice})
 		if err != nil {
 			return total, fmt.Errorf("read trash: %w", err)
@@ -166,7 +151,7 @@ func (s *Store) EmptyTrash(ctx context.Context, schema db.Schema) (int, error) {
 		if len(rows) == 0 {
 			return total, nil
 		}
-		n, err := s.removeClaimed(ctx, schema, rows)
+		n, err := b.removeClaimed(ctx, schema, rows)
 		total += n
 		if err != nil {
 			return total, err
@@ -174,8 +159,8 @@ func (s *Store) EmptyTrash(ctx context.Context, schema db.Schema) (int, error) {
 	}
 }
 
-func (s *Store) removeClaimed(ctx context.Context, schema db.Schema, rows []tenantdb.UpdateBlobTrashClaimedRow) (int, error) {
-	q := s.db.Tenant(schema).Q()
+func (b *Blobs) removeClaimed(ctx context.Context, schema db.Schema, rows []tenantdb.UpdateBlobTrashClaimedRow) (int, error) {
+	q := b.db.Tenant(schema).Q()
 	byStore := map[int16][]string{}
 	attempts := map[string]int32{}
 	for _, r := range rows {
@@ -186,10 +171,10 @@ func (s *Store) removeClaimed(ctx context.Context, schema db.Schema, rows []tena
 	var failed []error
 	for id, objects := range byStore {
 		var bad map[string]error
-		p, err := s.placeOf(ctx, schema, id)
+		p, err := b.Stores.at(ctx, schema, id)
 		if err == nil {
 			ctx, cancel := context.WithTimeout(ctx, claimTime/2)
-			bad = p.remove(ctx, objects)
+			bad = p.Remove(ctx, objects)
 			cancel()
 		}
 		for _, o := range objects {
@@ -212,7 +197,7 @@ func (s *Store) removeClaimed(ctx context.Context, schema db.Schema, rows []tena
 			if len(text) > 500 {
 				text = text[:500]
 			}
-			if err := q.UpdateBlobTrashFailed(ctx, tenantdb.UpdateBlobTrashFailedParams{Store: id, Object: o, DueAt: s.now().Add(wait), LastError: text}); err != nil {
+			if err := q.UpdateBlobTrashFailed(ctx, tenantdb.UpdateBlobTrashFailedParams{Store: id, Object: o, DueAt: b.now().Add(wait), LastError: text}); err != nil {
 				failed = append(failed, err)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/blob/store"
 )
 
 // Limits are what an account and a tenant may have, in bytes; 0: no limit.
@@ -22,7 +23,7 @@ type Limits struct {
 // Upload is what is known of an upload before its bytes.
 type Upload struct {
 	Owner
-	Location    string // the tenant's setting, "" for the deployment's store
+	Location    string // the tenant's setting, "" for the deployment's
 	ContentType string // what the client says
 	Limits      Limits
 	// ClearLocation removes the place where a picture was taken from its metadata, which makes it another blob.
@@ -44,30 +45,30 @@ type Info struct {
 //
 // Errors: those of r as they are; [ErrEmpty], [ErrTakendown], [ErrAccountQuota], [ErrTenantQuota], [ErrNoAccount],
 // [ErrNotAwaited], [ErrStoreFull], [ErrStoreTimeout], [ErrStore].
-func (s *Store) Upload(ctx context.Context, u Upload, r io.Reader) (Info, error) {
-	to, id, err := s.current(ctx, u.Schema, u.Location)
+func (b *Blobs) Upload(ctx context.Context, u Upload, r io.Reader) (Info, error) {
+	to, id, err := b.Stores.current(ctx, u.Schema, u.Location)
 	if err != nil {
 		return Info{}, err
 	}
-	in := to.newSpool()
-	defer in.drop()
-	if err := in.fill(r); err != nil {
+	in := to.NewSpool()
+	defer in.Drop()
+	if err := in.Fill(r); err != nil {
 		return Info{}, err
 	}
 	if u.ClearLocation {
-		if err := in.clearLocation(); err != nil {
+		if err := in.ClearLocation(); err != nil {
 			return Info{}, err
 		}
 	}
 	// What is here now is kept or cleared away, whether or not the client waits for it.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.storeTime(in.size))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.storeTime(in.Size))
 	defer cancel()
-	return s.keep(ctx, u, to, id, in)
+	return b.keep(ctx, u, to, id, in)
 }
 
 // Awaits says whether records of an account name blobs that are not there: it is moving here.
-func (s *Store) Awaits(ctx context.Context, o Owner) (bool, error) {
-	rows, err := s.db.Tenant(o.Schema).Q().ListMissingBlobs(ctx, tenantdb.ListMissingBlobsParams{AID: o.AID, After: []byte{}, MaxRows: 1})
+func (b *Blobs) Awaits(ctx context.Context, o Owner) (bool, error) {
+	rows, err := b.db.Tenant(o.Schema).Q().ListMissingBlobs(ctx, tenantdb.ListMissingBlobsParams{AID: o.AID, After: []byte{}, MaxRows: 1})
 	if err != nil {
 		return false, fmt.Errorf("look for missing blobs: %w", err)
 	}
@@ -75,18 +76,18 @@ func (s *Store) Awaits(ctx context.Context, o Owner) (bool, error) {
 }
 
 // storeTime is how long a store may take for so many bytes: at least a megabyte a second.
-func (s *Store) storeTime(size int64) time.Duration {
-	return s.cfg.StoreTime + time.Duration(size>>20)*time.Second
+func (b *Blobs) storeTime(size int64) time.Duration {
+	return b.cfg.StoreTime + time.Duration(size>>20)*time.Second
 }
 
 // keep gives a whole upload its object and its row.
-func (s *Store) keep(ctx context.Context, u Upload, to *place, id int16, in *spool) (Info, error) {
+func (b *Blobs) keep(ctx context.Context, u Upload, to *store.Store, id int16, in *store.Spool) (Info, error) {
 	a := &arrival{
-		owner: u.Owner, cid: in.cid.Bytes(), mime: typeOf(in.head, u.ContentType), size: in.size,
-		store: id, object: newObject(u.Schema, u.DID, in.cid), announced: to.announced(), limits: u.Limits,
+		owner: u.Owner, cid: in.CID.Bytes(), mime: typeOf(in.Head, u.ContentType), size: in.Size,
+		store: id, object: store.NewObject(u.Schema, u.DID, in.CID), announced: to.Announced(), limits: u.Limits,
 	}
 	if u.OnlyAwaited {
-		awaited, err := s.db.Tenant(u.Schema).Q().GetBlobAwaited(ctx, tenantdb.GetBlobAwaitedParams{AID: u.AID, CID: a.cid})
+		awaited, err := b.db.Tenant(u.Schema).Q().GetBlobAwaited(ctx, tenantdb.GetBlobAwaitedParams{AID: u.AID, CID: a.cid})
 		if err != nil {
 			return Info{}, fmt.Errorf("look who waits for an upload: %w", err)
 		}
@@ -96,110 +97,78 @@ func (s *Store) keep(ctx context.Context, u Upload, to *place, id int16, in *spo
 	}
 	if a.announced {
 		// Putting it costs more than looking whether it is there.
-		if info, ok, err := s.known(ctx, u.Owner, in.cid, a.mime); ok || err != nil {
+		if info, ok, err := b.known(ctx, u.Owner, in.CID, a.mime); ok || err != nil {
 			return info, err
 		}
-		err := s.db.Tenant(u.Schema).Q().InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{
-			Store: id, Object: a.object, DueAt: s.now().Add(announceTime + s.storeTime(in.size)),
+		err := b.db.Tenant(u.Schema).Q().InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{
+			Store: id, Object: a.object, DueAt: b.now().Add(announceTime + b.storeTime(in.Size)),
 		})
 		if err != nil {
 			return Info{}, fmt.Errorf("announce upload: %w", err)
 		}
 	}
-	if err := to.put(ctx, u.AID, a.object, in); err != nil {
+	if err := to.Put(ctx, u.AID, a.object, in); err != nil {
 		return Info{}, err
 	}
 	for range 3 {
-		info, again, err := s.record(ctx, u, to, in, a)
+		info, again, err := b.record(ctx, u, to, in, a)
 		if !again {
 			return info, err
 		}
 	}
-	to.discard(ctx, u.AID, a.object)
+	to.Discard(ctx, u.AID, a.object)
 	return Info{}, fmt.Errorf("%w: the same file is uploaded and deleted all the time", ErrStoreTimeout)
 }
 
 // record gives an object that was put its row and makes it durable, both at once. again: what was in its way is gone.
-func (s *Store) record(ctx context.Context, u Upload, to *place, in *spool, a *arrival) (info Info, again bool, err error) {
-	s.beginArrival(a)
-	unsafe := to.sync(a.object, in)
+func (b *Blobs) record(ctx context.Context, u Upload, to *store.Store, in *store.Spool, a *arrival) (info Info, again bool, err error) {
+	b.recorder.begin(a)
+	unsafe := to.Sync(a.object, in)
 	err = <-a.done
 	switch {
 	case errors.Is(err, db.ErrUnknownOutcome):
-		to.doubt(u.AID, a.object)
+		to.Doubt(u.AID, a.object)
 		return Info{}, false, err
 	case err != nil:
-		to.discard(ctx, u.AID, a.object)
+		to.Discard(ctx, u.AID, a.object)
 		return Info{}, false, err
 	case unsafe != nil:
-		if a.row.Made {
-			if err := s.disown(ctx, u.Schema, u.AID, in.cid, a.store, a.object); err != nil {
-				to.doubt(u.AID, a.object) // the sweep looks at the bytes
-				return Info{}, false, errors.Join(unsafe, err)
-			}
-		}
-		to.discard(ctx, u.AID, a.object)
-		return Info{}, false, unsafe
+		return Info{}, false, b.takeBack(ctx, u, to, in, a, unsafe)
 	case a.row.Made:
 		// Committed: records may refer to it.
-		if in.entry != nil {
-			to.settle(u.AID, a.object) // asks the disk for nothing
-		} else {
-			s.settle(to, u.AID, a.object)
-		}
-		return Info{CID: in.cid, MimeType: a.row.MimeType, Size: in.size, Awaited: a.row.Awaited}, false, nil
+		to.Settle(u.AID, a.object)
+		return Info{CID: in.CID, MimeType: a.row.MimeType, Size: in.Size, Awaited: a.row.Awaited}, false, nil
 	case a.row.Known && !a.row.Takendown:
-		return s.again(ctx, a, to, in.cid)
+		return b.again(ctx, a, to, in.CID)
 	}
-	to.discard(ctx, u.AID, a.object)
+	to.Discard(ctx, u.AID, a.object)
 	switch {
 	case a.row.Known:
 		return Info{}, false, ErrTakendown
 	case a.row.Refused:
-		return Info{}, false, s.whyRefused(ctx, u, in.size)
+		return Info{}, false, b.whyRefused(ctx, u, in.Size)
 	}
 	return Info{}, false, ErrNoAccount
 }
 
-// settle settles an object while its client hears of it already.
-func (s *Store) settle(at *place, aid int64, object string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed { // nobody waits for another goroutine any more
-		at.settle(aid, object)
-		return
-	}
-	s.settling = append(s.settling, func() { at.settle(aid, object) })
-	if !s.settles {
-		s.settles = true
-		s.running.Add(1)
-		go s.runSettle()
-	}
-}
-
-func (s *Store) runSettle() {
-	defer s.running.Done()
-	for {
-		s.mu.Lock()
-		all := s.settling
-		s.settling = nil
-		s.settles = len(all) > 0
-		s.mu.Unlock()
-		if len(all) == 0 {
-			return
-		}
-		for _, settle := range all {
-			settle()
+// takeBack removes an object that could not be made durable, and its row before it. It returns why.
+func (b *Blobs) takeBack(ctx context.Context, u Upload, to *store.Store, in *store.Spool, a *arrival, why error) error {
+	if a.row.Made {
+		if err := b.Stores.disown(ctx, u.Schema, u.AID, in.CID, a.store, a.object); err != nil {
+			to.Doubt(u.AID, a.object) // the sweep looks at the bytes
+			return errors.Join(why, err)
 		}
 	}
+	to.Discard(ctx, u.AID, a.object)
+	return why
 }
 
 // announceTime is how long an announced upload that never ended stays in its store.
 const announceTime = time.Hour
 
 // known is a blob that is there, whose time begins again.
-func (s *Store) known(ctx context.Context, o Owner, c cid.Cid, mime string) (Info, bool, error) {
-	row, err := s.db.Tenant(o.Schema).Q().UpdateBlobRenewed(ctx, tenantdb.UpdateBlobRenewedParams{AID: o.AID, CID: c.Bytes(), Now: s.now(), MimeType: mime})
+func (b *Blobs) known(ctx context.Context, o Owner, c cid.Cid, mime string) (Info, bool, error) {
+	row, err := b.db.Tenant(o.Schema).Q().UpdateBlobRenewed(ctx, tenantdb.UpdateBlobRenewedParams{AID: o.AID, CID: c.Bytes(), Now: b.now(), MimeType: mime})
 	switch {
 	case db.IsNoRows(err):
 		return Info{}, false, nil
@@ -208,11 +177,11 @@ func (s *Store) known(ctx context.Context, o Owner, c cid.Cid, mime string) (Inf
 	case row.TakedownRef != nil:
 		return Info{}, false, ErrTakendown
 	}
-	p, err := s.placeOf(ctx, o.Schema, row.Store)
+	p, err := b.Stores.at(ctx, o.Schema, row.Store)
 	if err != nil {
 		return Info{}, false, err
 	}
-	if _, err := p.stat(ctx, row.Object); err != nil {
+	if _, err := p.Stat(ctx, row.Object); err != nil {
 		return Info{}, false, nil // then it is put again, and heals
 	}
 	return Info{CID: c, MimeType: row.MimeType, Size: row.Size}, true, nil
@@ -220,8 +189,8 @@ func (s *Store) known(ctx context.Context, o Owner, c cid.Cid, mime string) (Inf
 
 // again ends the upload of a blob that was there: its object stays, unless it was lost, or nobody can say yet that it is
 // durable. retry: it was deleted in this moment.
-func (s *Store) again(ctx context.Context, a *arrival, to *place, c cid.Cid) (info Info, retry bool, err error) {
-	row, err := s.db.Tenant(a.owner.Schema).Q().UpdateBlobRenewed(ctx, tenantdb.UpdateBlobRenewedParams{AID: a.owner.AID, CID: a.cid, Now: s.now(), MimeType: a.mime})
+func (b *Blobs) again(ctx context.Context, a *arrival, to *store.Store, c cid.Cid) (info Info, retry bool, err error) {
+	row, err := b.db.Tenant(a.owner.Schema).Q().UpdateBlobRenewed(ctx, tenantdb.UpdateBlobRenewedParams{AID: a.owner.AID, CID: a.cid, Now: b.now(), MimeType: a.mime})
 	switch {
 	case db.IsNoRows(err):
 		return Info{}, true, nil
@@ -231,50 +200,39 @@ func (s *Store) again(ctx context.Context, a *arrival, to *place, c cid.Cid) (in
 		err = fmt.Errorf("renew blob: %w", err)
 	}
 	if err != nil {
-		to.discard(ctx, a.owner.AID, a.object)
+		to.Discard(ctx, a.owner.AID, a.object)
 		return Info{}, false, err
 	}
 	info = Info{CID: c, MimeType: row.MimeType, Size: row.Size}
-	old, err := s.placeOf(ctx, a.owner.Schema, row.Store)
+	old, err := b.Stores.at(ctx, a.owner.Schema, row.Store)
 	if err == nil {
-		err = old.confirm(ctx, a.owner.AID, row.Object)
+		err = old.Confirm(ctx, a.owner.AID, row.Object)
 	}
 	if err == nil {
-		to.discard(ctx, a.owner.AID, a.object)
+		to.Discard(ctx, a.owner.AID, a.object)
 		return info, false, nil
 	}
-	t := s.db.Tenant(a.owner.Schema)
-	var n int64
-	err = t.Tx(ctx, func(q *tenantdb.Queries) (err error) {
-		n, err = q.UpdateBlobObject(ctx, tenantdb.UpdateBlobObjectParams{
-			AID: a.owner.AID, CID: a.cid, Store: row.Store, Object: row.Object, NewStore: a.store, NewObject: a.object,
-		})
-		if err == nil && n > 0 && a.announced {
-			err = q.DeleteBlobTrash(ctx, tenantdb.DeleteBlobTrashParams{Stores: []int16{a.store}, Objects: []string{a.object}})
-		}
-		if err == nil && n > 0 {
-			err = q.InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{Store: row.Store, Object: row.Object, DueAt: s.now()})
-		}
-		return err
-	})
+	n, err := b.replace(ctx, a.owner.Schema, tenantdb.UpdateBlobObjectParams{
+		AID: a.owner.AID, CID: a.cid, Store: row.Store, Object: row.Object, NewStore: a.store, NewObject: a.object,
+	}, a.announced, b.now())
 	switch {
 	case errors.Is(err, db.ErrUnknownOutcome):
-		to.doubt(a.owner.AID, a.object)
+		to.Doubt(a.owner.AID, a.object)
 		return Info{}, false, err
 	case err != nil:
-		to.discard(ctx, a.owner.AID, a.object)
+		to.Discard(ctx, a.owner.AID, a.object)
 		return Info{}, false, fmt.Errorf("replace lost blob: %w", err)
 	case n == 0:
 		return Info{}, true, nil // moved, replaced or deleted in this moment
 	}
-	s.log.Warn("a blob that was lost came back", "schema", a.owner.Schema, "aid", a.owner.AID, "cid", c)
-	s.settle(to, a.owner.AID, a.object)
+	b.log.Warn("a blob that was lost came back", "schema", a.owner.Schema, "aid", a.owner.AID, "cid", c)
+	to.Settle(a.owner.AID, a.object)
 	return info, false, nil
 }
 
 // whyRefused says which limit an upload ran into.
-func (s *Store) whyRefused(ctx context.Context, u Upload, size int64) error {
-	c, err := s.db.Tenant(u.Schema).Q().CountBlobs(ctx, u.AID)
+func (b *Blobs) whyRefused(ctx context.Context, u Upload, size int64) error {
+	c, err := b.db.Tenant(u.Schema).Q().CountBlobs(ctx, u.AID)
 	if err != nil {
 		return fmt.Errorf("read usage: %w", err)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
-	"github.com/auroralocus/locus/repo/dagcbor"
+	"github.com/auroralocus/locus/internal/blob/store"
 )
 
 // Problem is something that verify found.
@@ -52,17 +52,17 @@ type Verified struct {
 //
 // Repairing: a row without its bytes goes, and listMissingBlobs tells the account; an object without a row goes to the
 // trash; references, states and counters become what records and rows say. What cannot be read stays as it is, and so
-// does the row of a blob that is taken down. When a place with blobs is not the one that the database knows, nothing is
+// does the row of a blob that is taken down. When a store with blobs is not the one that the database knows, nothing is
 // repaired.
-func (s *Store) Verify(ctx context.Context, schema db.Schema, o VerifyOptions, each func(Problem) error) (Verified, error) {
+func (b *Blobs) Verify(ctx context.Context, schema db.Schema, o VerifyOptions, each func(Problem) error) (Verified, error) {
 	if o.Young == 0 {
 		o.Young = staleUpload
 	}
-	v := &verifier{s: s, t: s.db.Tenant(schema), schema: schema, opts: o, each: each, away: map[int16]bool{}}
-	if err := s.learn(ctx, schema); err != nil {
+	v := &verifier{blobs: b, t: b.db.Tenant(schema), schema: schema, opts: o, each: each, away: map[int16]bool{}}
+	if err := b.Stores.learn(ctx, schema); err != nil {
 		return v.sum, err
 	}
-	if err := v.places(ctx); err != nil {
+	if err := v.stores(ctx); err != nil {
 		return v.sum, err
 	}
 	for _, step := range []func(context.Context) error{v.references, v.states, v.rows, v.misplaced, v.objects, v.trash, v.counters} {
@@ -74,7 +74,7 @@ func (s *Store) Verify(ctx context.Context, schema db.Schema, o VerifyOptions, e
 }
 
 type verifier struct {
-	s      *Store
+	blobs  *Blobs
 	t      *db.Tenant
 	schema db.Schema
 	opts   VerifyOptions
@@ -82,7 +82,7 @@ type verifier struct {
 	sum    Verified
 	failed int              // how many in a row could not be read
 	hashed map[string]int64 // accounts by folders that are not their DID: see owner
-	away   map[int16]bool   // places that are not the ones that the database knows
+	away   map[int16]bool   // stores that are not the ones that the database knows
 }
 
 // tell repairs, if that is wanted, and tells.
@@ -110,96 +110,6 @@ func (v *verifier) locked(ctx context.Context, aid int64, body func(q *tenantdb.
 
 const verifyPage = 500
 
-// references holds record_blob against the records, one account and one moment at a time.
-func (v *verifier) references(ctx context.Context) error {
-	after := int64(0)
-	for {
-		accounts, err := v.t.Q().ListBlobAccounts(ctx, tenantdb.ListBlobAccountsParams{AfterAID: after, MaxRows: verifyPage})
-		if err != nil || len(accounts) == 0 {
-			return err
-		}
-		for _, a := range accounts {
-			after = a.AID
-			v.progress()
-			if err := v.referencesOf(ctx, a.AID, a.DID); err != nil {
-				return fmt.Errorf("references of %s: %w", a.DID, err)
-			}
-		}
-	}
-}
-
-type reference struct{ path, cid string }
-
-func (v *verifier) referencesOf(ctx context.Context, aid int64, did string) error {
-	stored := map[reference]bool{} // true: the record says so too
-	want := map[reference]string{} // what is missing, and its type
-	var broken []Problem
-	err := v.t.ReadTx(ctx, func(tx *db.ReadTx) error {
-		err := tx.Stream(ctx, tenantdb.ListRecordBlobs, []any{aid}, func(raw [][]byte) error {
-			stored[reference{string(raw[0]), string(raw[1])}] = false
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		return tx.Stream(ctx, tenantdb.ListRecordsWithBlobs, []any{aid}, func(raw [][]byte) error {
-			refs, err := dagcbor.Blobs(raw[1])
-			path := string(raw[0])
-			if err != nil { // what it referred to is kept
-				broken = append(broken, Problem{Kind: "record", AID: aid, DID: did, Text: path + " cannot be read: " + err.Error()})
-				for k := range stored {
-					stored[k] = stored[k] || k.path == path
-				}
-				return nil
-			}
-			for _, r := range refs {
-				k := reference{path, r.CID.KeyString()}
-				if _, ok := stored[k]; ok {
-					stored[k] = true
-				} else {
-					want[k] = r.MimeType
-				}
-			}
-			return nil
-		})
-	})
-	if err != nil {
-		return err
-	}
-	v.sum.References += int64(len(stored))
-	for _, p := range broken {
-		if err := v.tell(p, nil); err != nil {
-			return err
-		}
-	}
-	for k, right := range stored {
-		if right {
-			continue
-		}
-		err := v.tell(Problem{Kind: "reference", AID: aid, DID: did, CID: cidText(k.cid), Text: "a reference of " + k.path + ", which has none"}, func() error {
-			return v.locked(ctx, aid, func(q *tenantdb.Queries) error {
-				return q.DeleteRecordBlob(ctx, tenantdb.DeleteRecordBlobParams{AID: aid, CID: []byte(k.cid), CIDText: cidText(k.cid), Path: k.path})
-			})
-		})
-		if err != nil {
-			return err
-		}
-	}
-	for k, mime := range want {
-		err := v.tell(Problem{Kind: "reference", AID: aid, DID: did, CID: cidText(k.cid), Text: k.path + " refers to it, and it is not noted"}, func() error {
-			return v.locked(ctx, aid, func(q *tenantdb.Queries) error {
-				return q.UpsertRecordBlobTrue(ctx, tenantdb.UpsertRecordBlobTrueParams{AID: aid, CID: []byte(k.cid), CIDText: cidText(k.cid), Path: k.path, MimeType: mime})
-			})
-		})
-		if err != nil {
-			return err
-		}
-	}
-	missing, err := v.t.Q().CountMissingBlobs(ctx, aid)
-	v.sum.Missing += missing
-	return err
-}
-
 // states holds each blob's state against its references: one statement, one moment.
 func (v *verifier) states(ctx context.Context) error {
 	rows, err := v.t.Q().ListBlobsWronglyKept(ctx, 10000)
@@ -213,7 +123,7 @@ func (v *verifier) states(ctx context.Context) error {
 		}
 		err := v.tell(Problem{Kind: "state", AID: r.AID, CID: cidText(string(r.CID)), Text: text}, func() error {
 			return v.locked(ctx, r.AID, func(q *tenantdb.Queries) error {
-				return q.UpdateBlobTemporaryTrue(ctx, tenantdb.UpdateBlobTemporaryTrueParams{AID: r.AID, CID: r.CID, Now: v.s.now()})
+				return q.UpdateBlobTemporaryTrue(ctx, tenantdb.UpdateBlobTemporaryTrueParams{AID: r.AID, CID: r.CID, Now: v.blobs.now()})
 			})
 		})
 		if err != nil {
@@ -291,7 +201,7 @@ func (v *verifier) row(ctx context.Context, r tenantdb.ListBlobsInRow) error {
 				if err != nil || n == 0 || kind == "lost" {
 					return err
 				}
-				return q.InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{Store: r.Store, Object: r.Object, DueAt: v.s.now()})
+				return q.InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{Store: r.Store, Object: r.Object, DueAt: v.blobs.now()})
 			})
 		})
 	}
@@ -299,35 +209,35 @@ func (v *verifier) row(ctx context.Context, r tenantdb.ListBlobsInRow) error {
 
 // bytes says what is wrong with a blob's object, "" when nothing.
 func (v *verifier) bytes(ctx context.Context, r tenantdb.ListBlobsInRow) (kind, text string, err error) {
-	p, err := v.s.placeOf(ctx, v.schema, r.Store)
+	at, err := v.blobs.Stores.at(ctx, v.schema, r.Store)
 	if err != nil {
 		return "", "", err
 	}
-	size, err := p.stat(ctx, r.Object)
+	size, err := at.Stat(ctx, r.Object)
 	switch {
-	case errors.Is(err, errMissing):
-		return "lost", "its bytes are not in " + p.location, v.s.surely(ctx, p)
+	case errors.Is(err, store.ErrMissing):
+		return "lost", "its bytes are not in " + at.Location, at.Surely(ctx)
 	case err != nil:
 		return "", "", err
 	case size != r.Size:
-		return "wrong", fmt.Sprintf("it has %d bytes in %s, not %d", size, p.location, r.Size), nil
+		return "wrong", fmt.Sprintf("it has %d bytes in %s, not %d", size, at.Location, r.Size), nil
 	case !v.opts.Deep:
 		return "", "", nil
 	}
-	f, _, err := p.open(ctx, r.Object)
-	if errors.Is(err, errMissing) {
-		return "lost", "its bytes are not in " + p.location, v.s.surely(ctx, p)
+	f, _, err := at.Open(ctx, r.Object)
+	if errors.Is(err, store.ErrMissing) {
+		return "lost", "its bytes are not in " + at.Location, at.Surely(ctx)
 	}
 	if err != nil {
 		return "", "", err
 	}
 	defer f.Close()
-	got, err := digest(f)
+	got, err := store.Digest(f)
 	if err != nil {
 		return "", "", err
 	}
 	if string(got.Bytes()) != string(r.CID) {
-		return "wrong", "its bytes in " + p.location + " are those of " + got.String(), nil
+		return "wrong", "its bytes in " + at.Location + " are those of " + got.String(), nil
 	}
 	return "", "", nil
 }

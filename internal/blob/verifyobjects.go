@@ -7,15 +7,16 @@ import (
 	"strings"
 
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/blob/store"
 )
 
 // objects looks for the row of every object in the tenant's stores.
 func (v *verifier) objects(ctx context.Context) error {
-	for _, k := range v.s.sites(v.schema) {
+	for _, k := range v.blobs.Stores.known(v.schema) {
 		if v.away[k.id] {
 			continue
 		}
-		p, err := v.s.placeOf(ctx, v.schema, k.id)
+		at, err := v.blobs.Stores.at(ctx, v.schema, k.id)
 		if unusable(err) {
 			if err := v.closed(ctx, k, err); err != nil {
 				return err
@@ -25,20 +26,20 @@ func (v *verifier) objects(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var page []found
+		var page []store.Found
 		folder := ""
 		flush := func() error {
-			err := v.folder(ctx, k.id, p, folder, page)
+			err := v.folder(ctx, k.id, at, folder, page)
 			page = page[:0]
 			return err
 		}
-		err = p.everything(ctx, v.schema, func(f found) error {
+		err = at.ListAll(ctx, v.schema.String(), func(f store.Found) error {
 			v.sum.Objects++
 			v.progress()
-			if v.s.now().Sub(f.modified) < v.opts.Young {
+			if v.blobs.now().Sub(f.Modified) < v.opts.Young {
 				v.sum.Young++ // taken back below when it has a row
 			}
-			dir := f.object[:strings.LastIndexByte(f.object, '/')+1]
+			dir := f.Object[:strings.LastIndexByte(f.Object, '/')+1]
 			if dir != folder || len(page) == verifyPage {
 				if err := flush(); err != nil {
 					return err
@@ -65,14 +66,14 @@ func (v *verifier) objects(ctx context.Context) error {
 	return nil
 }
 
-// unusable tells that it is the place that fails, not the database.
+// unusable tells that it is the store that fails, not the database.
 func unusable(err error) bool {
 	return errors.Is(err, ErrLocation) || errors.Is(err, ErrStore) || errors.Is(err, ErrStoreTimeout)
 }
 
-// closed is for a place that cannot be opened or listed. One that nothing is in, like a bucket that was given up after a move, is
-// nobody's concern.
-func (v *verifier) closed(ctx context.Context, k site, why error) error {
+// closed is for a store that cannot be opened or listed. One that nothing is in, like a bucket that was given up after a
+// move, is nobody's concern.
+func (v *verifier) closed(ctx context.Context, k storeRow, why error) error {
 	n, err := v.t.Q().CountBlobsIn(ctx, k.id)
 	if err != nil || n.Blobs == 0 {
 		return err
@@ -81,7 +82,7 @@ func (v *verifier) closed(ctx context.Context, k site, why error) error {
 }
 
 // folder holds objects of one account against its rows.
-func (v *verifier) folder(ctx context.Context, id int16, p *place, folder string, page []found) error {
+func (v *verifier) folder(ctx context.Context, id int16, at *store.Store, folder string, page []store.Found) error {
 	if len(page) == 0 {
 		return nil
 	}
@@ -89,59 +90,64 @@ func (v *verifier) folder(ctx context.Context, id int16, p *place, folder string
 	if err != nil {
 		return err
 	}
-	var cids [][]byte
-	var names []string
-	for _, f := range page {
-		if c, ok := cidOf(f.object); ok {
-			cids = append(cids, c.Bytes())
-		}
-		names = append(names, f.object)
-	}
-	// An account that was deleted a moment ago has its rows until the purge comes to them.
-	aids, err := v.t.Q().ListPurges(ctx, verifyPage)
+	expected, err := v.expected(ctx, id, aid, page)
 	if err != nil {
 		return err
-	}
-	rows, err := v.t.Q().ListBlobObjects(ctx, tenantdb.ListBlobObjectsParams{Aids: append(aids, aid), Cids: cids})
-	if err != nil {
-		return err
-	}
-	has := map[string]bool{}
-	for _, r := range rows {
-		if r.Store == id {
-			has[r.Object] = true
-		}
-	}
-	trashed, err := v.t.Q().ListBlobTrashed(ctx, tenantdb.ListBlobTrashedParams{Store: id, Objects: names})
-	if err != nil {
-		return err
-	}
-	inTrash := map[string]bool{}
-	for _, o := range trashed {
-		inTrash[o] = true
 	}
 	for _, f := range page {
-		young := v.s.now().Sub(f.modified) < v.opts.Young
-		if young && (has[f.object] || inTrash[f.object]) {
+		young := v.blobs.now().Sub(f.Modified) < v.opts.Young
+		if young && expected[f.Object] {
 			v.sum.Young--
 		}
-		if has[f.object] || inTrash[f.object] || young {
+		if young || expected[f.Object] {
 			continue
 		}
 		// It may have been deleted, trash entry and all, since it was listed.
-		if _, err := p.stat(ctx, f.object); errors.Is(err, errMissing) {
+		if _, err := at.Stat(ctx, f.Object); errors.Is(err, store.ErrMissing) {
 			continue
 		} else if err != nil {
 			return err
 		}
-		err := v.tell(Problem{Kind: "orphan", AID: aid, Object: f.object, Text: fmt.Sprintf("%d bytes in %s that no row knows of", f.size, p.location)}, func() error {
-			return v.t.Q().InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{Store: id, Object: f.object, DueAt: v.s.now()})
+		err := v.tell(Problem{Kind: "orphan", AID: aid, Object: f.Object, Text: fmt.Sprintf("%d bytes in %s that no row knows of", f.Size, at.Location)}, func() error {
+			return v.t.Q().InsertBlobTrash(ctx, tenantdb.InsertBlobTrashParams{Store: id, Object: f.Object, DueAt: v.blobs.now()})
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// expected says which of an account's objects have a row, or are in the trash.
+func (v *verifier) expected(ctx context.Context, id int16, aid int64, page []store.Found) (map[string]bool, error) {
+	var cids [][]byte
+	var names []string
+	for _, f := range page {
+		if c, ok := store.CIDOf(f.Object); ok {
+			cids = append(cids, c.Bytes())
+		}
+		names = append(names, f.Object)
+	}
+	// An account that was deleted a moment ago has its rows until the purge comes to them.
+	aids, err := v.t.Q().ListPurges(ctx, verifyPage)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := v.t.Q().ListBlobObjects(ctx, tenantdb.ListBlobObjectsParams{Aids: append(aids, aid), Cids: cids})
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for _, r := range rows {
+		if r.Store == id {
+			out[r.Object] = true
+		}
+	}
+	trashed, err := v.t.Q().ListBlobTrashed(ctx, tenantdb.ListBlobTrashedParams{Store: id, Objects: names})
+	for _, o := range trashed {
+		out[o] = true
+	}
+	return out, err
 }
 
 // owner is the account that a folder belongs to, 0 for one that is no more.
@@ -168,7 +174,7 @@ func (v *verifier) owner(ctx context.Context, folder string) (int64, error) {
 			}
 			for _, r := range rows {
 				after = r.AID
-				if f := didFolder(r.DID); f != r.DID {
+				if f := store.FolderOf(r.DID); f != r.DID {
 					v.hashed[f] = r.AID
 				}
 			}

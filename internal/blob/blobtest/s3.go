@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,14 +77,11 @@ func Start() (endpoint string, stop func(), err error) {
 
 // Bucket makes a bucket, and gives its location as --blob-store takes it.
 func Bucket(ctx context.Context, endpoint, name string) (location string, err error) {
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	c, err := minio.New(strings.TrimPrefix(endpoint, "http://"), &minio.Options{
-		Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Region: "us-east-1", Transport: transport,
-	})
+	c, end, err := client(endpoint)
 	if err != nil {
 		return "", err
 	}
+	defer end()
 	if err := c.MakeBucket(ctx, name, minio.MakeBucketOptions{}); err != nil {
 		return "", fmt.Errorf("make bucket %s: %w", name, err)
 	}
@@ -92,14 +90,11 @@ func Bucket(ctx context.Context, endpoint, name string) (location string, err er
 
 // Objects counts what is in all buckets of a server, halves of uploads included.
 func Objects(ctx context.Context, endpoint string) (n int, err error) {
-	transport := &http.Transport{}
-	defer transport.CloseIdleConnections()
-	c, err := minio.New(strings.TrimPrefix(endpoint, "http://"), &minio.Options{
-		Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Region: "us-east-1", Transport: transport,
-	})
+	c, end, err := client(endpoint)
 	if err != nil {
 		return 0, err
 	}
+	defer end()
 	buckets, err := c.ListBuckets(ctx)
 	if err != nil {
 		return 0, err
@@ -119,4 +114,32 @@ func Objects(ctx context.Context, endpoint string) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// Unfinished lists the objects of a bucket, given by its location, whose uploads were begun and not ended.
+func Unfinished(ctx context.Context, location string) (names []string, err error) {
+	u, err := url.Parse(location)
+	if err != nil {
+		return nil, err
+	}
+	c, end, err := client(u.Query().Get("endpoint"))
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	for o := range c.ListIncompleteUploads(ctx, u.Host, "", true) {
+		if o.Err != nil {
+			return nil, o.Err
+		}
+		names = append(names, o.Key)
+	}
+	return names, nil
+}
+
+func client(endpoint string) (c *minio.Client, end func(), err error) {
+	transport := &http.Transport{}
+	c, err = minio.New(strings.TrimPrefix(endpoint, "http://"), &minio.Options{
+		Creds: credentials.NewStaticV4(AccessKey, SecretKey, ""), Region: "us-east-1", Transport: transport,
+	})
+	return c, transport.CloseIdleConnections, err
 }

@@ -1,4 +1,4 @@
-package blob
+package store
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ const adoptPoll = 20 * time.Millisecond
 // until then a row may come, of a transaction that outlives its client.
 //
 // One process at a time does it, and others wait: whoever comes back from here may serve.
-func (d *disk) adopt(ctx context.Context, before time.Time, has referrer) error {
+func (d *disk) adopt(ctx context.Context, before time.Time, has Referrer) error {
 	paths, err := filepath.Glob(filepath.Join(d.incoming, journalPrefix+"*"))
 	if err != nil || len(paths) == 0 {
 		return err
@@ -61,7 +61,7 @@ func (d *disk) adopt(ctx context.Context, before time.Time, has referrer) error 
 	return errors.Join(failed...)
 }
 
-func (d *disk) adoptOne(ctx context.Context, path string, before time.Time, has referrer) error {
+func (d *disk) adoptOne(ctx context.Context, path string, before time.Time, has Referrer) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // ended meanwhile
@@ -108,19 +108,19 @@ func (d *disk) adoptOne(ctx context.Context, path string, before time.Time, has 
 	return nil
 }
 
-// restore has the disk hold an object that has a row; errMissing when the segment does not have it either.
+// restore has the disk hold an object that has a row; ErrMissing when the segment does not have it either.
 func (d *disk) restore(r journaled) error {
 	err := d.whole(r.object)
-	if !errors.Is(err, errMissing) {
+	if !errors.Is(err, ErrMissing) {
 		return err
 	}
-	want, _ := cidOf(r.object)
-	got, err := digest(bytes.NewReader(r.data))
+	want, _ := CIDOf(r.object)
+	got, err := Digest(bytes.NewReader(r.data))
 	if err != nil || !got.Equals(want) {
-		return errors.Join(err, errMissing)
+		return errors.Join(err, ErrMissing)
 	}
-	place := d.file(r.object)
-	if err := os.MkdirAll(filepath.Dir(place), 0o750); err != nil {
+	to := d.file(r.object)
+	if err := os.MkdirAll(filepath.Dir(to), 0o750); err != nil {
 		return storeError("restore upload", err)
 	}
 	f, err := os.CreateTemp(d.incoming, "upload-*")
@@ -132,13 +132,13 @@ func (d *disk) restore(r journaled) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), place)
+		err = os.Rename(f.Name(), to)
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
 		return storeError("restore upload", err)
 	}
-	if err := syncFolders(d.root, filepath.Dir(place)); err != nil {
+	if err := syncFolders(d.root, filepath.Dir(to)); err != nil {
 		return storeError("restore upload", err)
 	}
 	return nil
@@ -191,10 +191,10 @@ func readSegment(r io.ReaderAt, each func(journaled) error) error {
 // maxObjectName bounds the name of an object, in bytes.
 const maxObjectName = 1024
 
-// journalable says whether a name is one that newObject or newPlaceFor gave.
+// journalable says whether a name is one that NewObject or NewObjectFor gave.
 func journalable(object string) bool {
-	c, ok := cidOf(object)
-	_, ok2 := schemaOf(object)
+	c, ok := CIDOf(object)
+	_, ok2 := SchemaOf(object)
 	return ok && ok2 && c.Prefix().Codec == cid.Raw && filepath.IsLocal(filepath.FromSlash(object))
 }
 

@@ -1,4 +1,4 @@
-package blob
+package store
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func (d *disk) sweep(ctx context.Context, before time.Time, has referrer) error {
+func (d *disk) Sweep(ctx context.Context, before time.Time, has Referrer) error {
 	if err := d.there(); err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (d *disk) sweep(ctx context.Context, before time.Time, has referrer) error 
 	}
 }
 
-func (d *disk) sweepOne(ctx context.Context, name string, has referrer) error {
+func (d *disk) sweepOne(ctx context.Context, name string, has Referrer) error {
 	if err := d.there(); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package blob
+package store
 
 import (
 	"bytes"
@@ -15,22 +15,27 @@ import (
 	"github.com/auroralocus/locus/internal/picture"
 )
 
-// spool is an upload while it comes in. A small one is in memory, a larger one in a file that nobody sees.
-type spool struct {
+// Spool is an upload while it comes in. A small one is in memory, a larger one in a file that nobody sees.
+type Spool struct {
+	// What Fill found.
+	Size int64
+	CID  cid.Cid
+	Head []byte // the first bytes, up to HeadSize, until Drop
+
 	create func() (*os.File, string, error) // makes the file, and says its name
 
 	small []byte   // all of it, while there is no file
 	file  *os.File // nil: all of it is in small
 	path  string   // "" when the file has no name, or not any more
-	size  int64
-	cid   cid.Cid
-	head  []byte  // the first bytes
-	kept  *[]byte // the buffer of small, until drop
-	entry *entry  // of a small one that a disk keeps in its journal
+	kept  *[]byte  // the buffer of small, until Drop
+	entry *entry   // of a small one that a disk keeps in its journal
 
 	// bypass says that a large upload goes past the page cache: nobody reads it before its sync.
 	bypass bool
 }
+
+// HeadSize is how many of the first bytes a spool remembers: enough to tell a file's type.
+const HeadSize = 512
 
 const (
 	// pieceSize is up to where an upload stays in memory: a small one's file is made with one write, under its last name.
@@ -48,9 +53,9 @@ var (
 	blocks = sync.Pool{New: func() any { b := make([]byte, blockSize); return &b }}
 )
 
-// fill takes in what r reads, and hashes it. What is read is written before more is read: a slow disk slows the sender
-// down. r's errors are returned as they are; the file's name [ErrStoreFull] or [ErrStore].
-func (s *spool) fill(r io.Reader) error {
+// Fill takes in what r reads, and hashes it. What is read is written before more is read: a slow disk slows the sender
+// down. r's errors are returned as they are; the file's name [ErrFull] or [ErrFailed]; [ErrEmpty].
+func (s *Spool) Fill(r io.Reader) error {
 	first := pieces.Get().(*[]byte)
 	defer func() {
 		if s.small == nil {
@@ -65,13 +70,13 @@ func (s *spool) fill(r io.Reader) error {
 	case err != nil && err != io.EOF:
 		return err
 	}
-	s.head = buf[:min(n, sniffLen):sniffLen]
+	s.Head = buf[:min(n, HeadSize):HeadSize]
 	if err == io.EOF {
 		sum := sha256.Sum256(buf[:n])
-		s.small, s.kept, s.size, s.cid = buf[:n], first, int64(n), rawCID(sum[:])
+		s.small, s.kept, s.Size, s.CID = buf[:n], first, int64(n), rawCID(sum[:])
 		return nil
 	}
-	s.head = bytes.Clone(s.head) // the buffer is used again
+	s.Head = bytes.Clone(s.Head) // the buffer is used again
 	if s.file, s.path, err = s.create(); err != nil {
 		return storeError("begin upload", err)
 	}
@@ -79,7 +84,7 @@ func (s *spool) fill(r io.Reader) error {
 }
 
 // fillFile goes on behind first. What was read is hashed and written side by side, while more is read.
-func (s *spool) fillFile(r io.Reader, first []byte) error {
+func (s *Spool) fillFile(r io.Reader, first []byte) error {
 	h := sha256.New()
 	out := writer{file: s.file, direct: s.bypass && setDirect(s.file, true)}
 	hashed, written := relay(func(p []byte) error { _, err := h.Write(p); return err }), relay(out.write)
@@ -97,7 +102,7 @@ func (s *spool) fillFile(r io.Reader, first []byte) error {
 	for len(part) > 0 {
 		hashed.begin(part)
 		written.begin(part)
-		s.size += int64(len(part))
+		s.Size += int64(len(part))
 		n = 0
 		if err == nil {
 			n, err = readFull(r, next)
@@ -111,7 +116,7 @@ func (s *spool) fillFile(r io.Reader, first []byte) error {
 		}
 		part, next = next[:n], part[:cap(part)]
 	}
-	s.cid = rawCID(h.Sum(nil))
+	s.CID = rawCID(h.Sum(nil))
 	return nil
 }
 
@@ -153,22 +158,22 @@ func readFull(r io.Reader, buf []byte) (n int, err error) {
 }
 
 // reader reads what came in, from its beginning; any number at once.
-func (s *spool) reader() *io.SectionReader {
+func (s *Spool) reader() *io.SectionReader {
 	if s.file == nil {
-		return io.NewSectionReader(bytes.NewReader(s.small), 0, s.size)
+		return io.NewSectionReader(bytes.NewReader(s.small), 0, s.Size)
 	}
-	return io.NewSectionReader(s.file, 0, s.size)
+	return io.NewSectionReader(s.file, 0, s.Size)
 }
 
-// clearLocation takes the place out of a picture's metadata.
-func (s *spool) clearLocation() error {
+// ClearLocation takes the place where a picture was taken out of its metadata.
+func (s *Spool) ClearLocation() error {
 	var f picture.File = memory(s.small)
 	if s.file != nil {
 		f = s.file
 	}
-	changed, err := picture.ClearLocation(f, s.size)
+	changed, err := picture.ClearLocation(f, s.Size)
 	if err == nil && changed {
-		s.cid, err = digest(s.reader())
+		s.CID, err = Digest(s.reader())
 	}
 	if err != nil {
 		return storeError("change upload", err)
@@ -188,8 +193,8 @@ func (m memory) WriteAt(p []byte, at int64) (int, error) {
 	return copy(m[at:], p), nil
 }
 
-// digest is the CID of what r reads.
-func digest(r io.Reader) (cid.Cid, error) {
+// Digest is the CID of what r reads.
+func Digest(r io.Reader) (cid.Cid, error) {
 	h := sha256.New()
 	buf := pieces.Get().(*[]byte)
 	defer pieces.Put(buf)
@@ -199,8 +204,8 @@ func digest(r io.Reader) (cid.Cid, error) {
 	return rawCID(h.Sum(nil)), nil
 }
 
-// drop forgets an upload that came to nothing, or whose object has its name.
-func (s *spool) drop() {
+// Drop forgets an upload that came to nothing, or whose object has its name.
+func (s *Spool) Drop() {
 	if s.file != nil {
 		_ = s.file.Close()
 	}
@@ -210,14 +215,14 @@ func (s *spool) drop() {
 	if s.kept != nil {
 		pieces.Put(s.kept)
 	}
-	s.kept, s.small, s.head = nil, nil, nil
+	s.kept, s.small, s.Head = nil, nil, nil
 }
 
 // storeError names what a disk refused.
 func storeError(what string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
-		return fmt.Errorf("%s: %w: %w", what, ErrStoreFull, err)
+		return fmt.Errorf("%s: %w: %w", what, ErrFull, err)
 	}
-	return fmt.Errorf("%s: %w: %w", what, ErrStore, err)
+	return fmt.Errorf("%s: %w: %w", what, ErrFailed, err)
 }

@@ -1,4 +1,4 @@
-package blob
+package store
 
 import (
 	"context"
@@ -49,14 +49,15 @@ type disk struct {
 	incoming string
 	journal  *journal
 	label    atomic.Pointer[string] // the file that says that the folder is there
+	settling settling
 }
 
 const incomingFolder = ".incoming"
 
 // newDisk touches nothing: see prepare.
-func newDisk(root string) *disk {
+func newDisk(root string, cfg JournalConfig) *disk {
 	d := &disk{root: root, incoming: filepath.Join(root, incomingFolder)}
-	d.journal = newJournal(d.root, d.incoming)
+	d.journal = newJournal(d.root, d.incoming, cfg)
 	d.journal.there = d.there
 	return d
 }
@@ -78,10 +79,15 @@ func parseMark(name string) (aid int64, object string, ok bool) {
 	return aid, parts[0] + "/" + strings.ReplaceAll(parts[2], ",", "/"), err == nil
 }
 
-func (d *disk) announced() bool { return false }
+func (d *disk) Announced() bool { return false }
 
-func (d *disk) newSpool() *spool {
-	return &spool{bypass: true, create: func() (*os.File, string, error) {
+// Presign: nobody but this program serves a folder.
+func (d *disk) Presign(context.Context, string, string, string, time.Duration) (string, error) {
+	return "", nil
+}
+
+func (d *disk) NewSpool() *Spool {
+	return &Spool{bypass: true, create: func() (*os.File, string, error) {
 		f, err := os.CreateTemp(d.incoming, "upload-*")
 		if err != nil {
 			return nil, "", errors.Join(d.there(), err)
@@ -90,7 +96,7 @@ func (d *disk) newSpool() *spool {
 	}}
 }
 
-func (d *disk) put(_ context.Context, aid int64, object string, s *spool) error {
+func (d *disk) Put(_ context.Context, aid int64, object string, s *Spool) error {
 	if err := d.there(); err != nil {
 		return err
 	}
@@ -98,41 +104,41 @@ func (d *disk) put(_ context.Context, aid int64, object string, s *spool) error 
 		if s.entry = d.journal.append(aid, object, s.small); s.entry != nil {
 			err := d.writeNew(d.file(object), s.small)
 			if err != nil {
-				d.discard(context.Background(), aid, object)
+				d.Discard(context.Background(), aid, object)
 				return storeError("store upload", err)
 			}
 			return nil
 		}
 	}
-	mark, place := d.mark(aid, object), d.file(object)
+	mark, path := d.mark(aid, object), d.file(object)
 	if err := s.become(mark); err != nil {
 		return storeError("mark upload", err)
 	}
-	err := os.Link(mark, place)
+	err := os.Link(mark, path)
 	for range 10 { // another upload's end may take the empty folder away again
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
-		if err = d.makeFolder(filepath.Dir(place)); err == nil {
-			err = os.Link(mark, place)
+		if err = d.makeFolder(filepath.Dir(path)); err == nil {
+			err = os.Link(mark, path)
 		}
 	}
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported) {
 		// A file system without hard links: the object has one name at a time, and nothing says that it is doubtful. So
 		// it is made durable at once, and a crash in the next millisecond leaves an object that only verify finds.
-		if err = os.Rename(mark, place); err == nil {
-			err = d.sync(object, s)
+		if err = os.Rename(mark, path); err == nil {
+			err = d.Sync(object, s)
 		}
 	}
 	if err != nil {
-		d.discard(context.Background(), aid, object)
+		d.Discard(context.Background(), aid, object)
 		return storeError("store upload", err)
 	}
 	return nil
 }
 
 // become gives an upload its mark, in place of the name that it came in under, if it has a file already.
-func (s *spool) become(mark string) error {
+func (s *Spool) become(mark string) error {
 	if s.file != nil {
 		err := os.Rename(s.path, mark)
 		if err == nil {
@@ -172,7 +178,7 @@ func (d *disk) writeNew(path string, data []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-func (d *disk) sync(object string, s *spool) error {
+func (d *disk) Sync(object string, s *Spool) error {
 	var err error
 	if s.entry != nil {
 		if s.entry.wait() == nil {
@@ -188,18 +194,22 @@ func (d *disk) sync(object string, s *spool) error {
 	return d.there() // or it went into a folder that a disk will be mounted on
 }
 
-func (d *disk) settle(aid int64, object string) {
+// Settle takes a mark away while the client hears already that the upload is there.
+func (d *disk) Settle(aid int64, object string) {
 	if !d.journal.settle(object) {
+		mark := d.mark(aid, object)
+		d.settling.begin(func() { _ = os.Remove(mark) })
+	}
+}
+
+func (d *disk) Discard(_ context.Context, aid int64, object string) {
+	_ = os.Remove(d.file(object))
+	if !d.journal.settle(object) { // last: as long as it is not, the sweep comes back
 		_ = os.Remove(d.mark(aid, object))
 	}
 }
 
-func (d *disk) discard(_ context.Context, aid int64, object string) {
-	_ = os.Remove(d.file(object))
-	d.settle(aid, object) // last: as long as it is not, the sweep comes back
-}
-
-func (d *disk) doubt(aid int64, object string) {
+func (d *disk) Doubt(aid int64, object string) {
 	if d.journal.has(object) {
 		// Its segment will not last that long. Without the link (no room, say) only verify finds what is left over.
 		_ = os.Link(d.file(object), d.mark(aid, object))
@@ -207,23 +217,26 @@ func (d *disk) doubt(aid int64, object string) {
 	}
 }
 
-func (d *disk) recover(ctx context.Context, has referrer) error {
+func (d *disk) Recover(ctx context.Context, has Referrer) error {
 	return d.adopt(ctx, time.Time{}, has)
 }
 
-func (d *disk) close() { d.journal.close() }
+func (d *disk) close() {
+	d.settling.close()
+	d.journal.close()
+}
 
 // confirmWait is how long confirm waits for the end of an upload that goes on at this moment.
 const confirmWait = 500 * time.Millisecond
 
 // confirm reads and hashes: what a crash of the machine left of a file that nobody synced may have any length, or
 // another content. While there is a mark, the bytes are perhaps not durable yet.
-func (d *disk) confirm(ctx context.Context, aid int64, object string) error {
+func (d *disk) Confirm(ctx context.Context, aid int64, object string) error {
 	if err := d.there(); err != nil {
 		return err
 	}
 	if ended, err := d.journal.settledIn(ctx, object, confirmWait); err != nil || !ended {
-		return errors.Join(err, errMissing)
+		return errors.Join(err, ErrMissing)
 	}
 	mark := d.mark(aid, object)
 	for wait := time.Millisecond; ; wait *= 2 {
@@ -232,7 +245,7 @@ func (d *disk) confirm(ctx context.Context, aid int64, object string) error {
 			break
 		}
 		if err != nil || wait > confirmWait {
-			return errMissing
+			return ErrMissing
 		}
 		select {
 		case <-ctx.Done():
@@ -243,7 +256,7 @@ func (d *disk) confirm(ctx context.Context, aid int64, object string) error {
 	return d.whole(object)
 }
 
-// whole reads an object and syncs it; errMissing when it is not what its name says.
+// whole reads an object and syncs it; ErrMissing when it is not what its name says.
 func (d *disk) whole(object string) error {
 	f, err := os.Open(d.file(object))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -253,13 +266,13 @@ func (d *disk) whole(object string) error {
 		return storeError("open blob", err)
 	}
 	defer f.Close()
-	want, _ := cidOf(object)
-	got, err := digest(f)
+	want, _ := CIDOf(object)
+	got, err := Digest(f)
 	switch {
 	case err != nil:
 		return storeError("read blob", err)
 	case !got.Equals(want):
-		return errMissing
+		return ErrMissing
 	}
 	if err = f.Sync(); err == nil {
 		err = syncFolder(filepath.Dir(d.file(object)))
@@ -299,7 +312,7 @@ func syncFolder(path string) error {
 	return f.Sync()
 }
 
-func (d *disk) open(_ context.Context, object string) (io.ReadSeekCloser, int64, error) {
+func (d *disk) Open(_ context.Context, object string) (io.ReadSeekCloser, int64, error) {
 	f, err := os.Open(d.file(object))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, d.missing()
@@ -315,7 +328,7 @@ func (d *disk) open(_ context.Context, object string) (io.ReadSeekCloser, int64,
 	return f, info.Size(), nil
 }
 
-func (d *disk) stat(_ context.Context, object string) (int64, error) {
+func (d *disk) Stat(_ context.Context, object string) (int64, error) {
 	info, err := os.Stat(d.file(object))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, d.missing()
@@ -326,7 +339,7 @@ func (d *disk) stat(_ context.Context, object string) (int64, error) {
 	return info.Size(), nil
 }
 
-func (d *disk) remove(_ context.Context, objects []string) map[string]error {
+func (d *disk) Remove(_ context.Context, objects []string) map[string]error {
 	failed := map[string]error{}
 	for _, o := range objects {
 		err := d.there()
@@ -348,7 +361,7 @@ func (d *disk) remove(_ context.Context, objects []string) map[string]error {
 	return failed
 }
 
-func (d *disk) list(ctx context.Context, schema string, each func(found) error) error {
+func (d *disk) List(ctx context.Context, schema string, each func(Found) error) error {
 	root := filepath.Join(d.root, schema)
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -371,7 +384,7 @@ func (d *disk) list(ctx context.Context, schema string, each func(found) error) 
 		if err != nil {
 			return err
 		}
-		return each(found{filepath.ToSlash(rel), info.Size(), info.ModTime()})
+		return each(Found{filepath.ToSlash(rel), info.Size(), info.ModTime()})
 	})
 	if err != nil {
 		return fmt.Errorf("list blobs: %w", err)

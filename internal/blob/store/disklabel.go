@@ -1,4 +1,4 @@
-package blob
+package store
 
 import (
 	"context"
@@ -10,11 +10,11 @@ import (
 	"strings"
 )
 
-func (d *disk) where() string { return d.root }
+func (d *disk) Where() string { return d.root }
 
 func (d *disk) near() bool { return true }
 
-func (d *disk) labelFile(id string) string { return filepath.Join(d.root, labelPrefix+id) }
+func (d *disk) labelFile(id string) string { return filepath.Join(d.root, LabelPrefix+id) }
 
 func (d *disk) hasLabel(_ context.Context, id string) error {
 	_, err := os.Lstat(d.labelFile(id))
@@ -22,7 +22,7 @@ func (d *disk) hasLabel(_ context.Context, id string) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		return errMissing
+		return ErrMissing
 	}
 	return fmt.Errorf("%w: %w", ErrAway, err) // a disk that is gone, or a stale mount
 }
@@ -51,7 +51,7 @@ func (d *disk) offerLabel(_ context.Context, id string) error {
 func (d *disk) fixLabel(_ context.Context, id string) error {
 	err := os.Rename(d.labelFile(id)+labelOffer, d.labelFile(id))
 	if errors.Is(err, fs.ErrNotExist) {
-		return errMissing
+		return ErrMissing
 	}
 	if err == nil {
 		err = syncFolder(d.root)
@@ -64,11 +64,11 @@ func (d *disk) fixLabel(_ context.Context, id string) error {
 
 func (d *disk) dropLabel(_ context.Context, id string) { _ = os.Remove(d.labelFile(id) + labelOffer) }
 
-func (d *disk) labels(context.Context) ([]string, error) {
-	paths, err := filepath.Glob(filepath.Join(globQuoted(d.root), labelPrefix+"*"))
+func (d *disk) Labels(context.Context) ([]string, error) {
+	paths, err := filepath.Glob(filepath.Join(globQuoted(d.root), LabelPrefix+"*"))
 	var ids []string
 	for _, p := range paths {
-		if id := strings.TrimPrefix(filepath.Base(p), labelPrefix); !strings.HasSuffix(id, labelOffer) {
+		if id := strings.TrimPrefix(filepath.Base(p), LabelPrefix); !strings.HasSuffix(id, labelOffer) {
 			ids = append(ids, id)
 		}
 	}
@@ -109,5 +109,5 @@ func (d *disk) missing() error {
 	if err := d.there(); err != nil {
 		return err
 	}
-	return errMissing
+	return ErrMissing
 }

@@ -1,4 +1,4 @@
-package blob
+package store
 
 import (
 	"bytes"
@@ -22,24 +22,24 @@ func TestSpoolSizes(t *testing.T) {
 	all := make([]byte, 3*blockSize+2)
 	_, _ = random.Read(all)
 	for _, folder := range folders {
-		d := newDisk(folder)
+		d := newDisk(folder, JournalConfig{})
 		if err := d.prepare("x"); err != nil {
 			t.Fatal(err)
 		}
 		for _, around := range []int{2, directAlign, pieceSize, pieceSize + directAlign, blockSize, blockSize + directAlign, 2 * blockSize, 3 * blockSize} {
 			for _, size := range []int{around - 1, around, around + 1} {
 				for _, read := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.HalfReader, iotest.DataErrReader} {
-					s := d.newSpool()
+					s := d.NewSpool()
 					want := all[:size]
-					if err := s.fill(read(bytes.NewReader(want))); err != nil {
+					if err := s.Fill(read(bytes.NewReader(want))); err != nil {
 						t.Fatalf("%d bytes: %v", size, err)
 					}
 					sum := sha256.Sum256(want)
 					got, err := io.ReadAll(s.reader())
-					if err != nil || !bytes.Equal(got, want) || s.size != int64(size) || !s.cid.Equals(rawCID(sum[:])) || !bytes.HasPrefix(want, s.head) {
-						t.Errorf("%d bytes: %d came back, size %d, %v", size, len(got), s.size, err)
+					if err != nil || !bytes.Equal(got, want) || s.Size != int64(size) || !s.CID.Equals(rawCID(sum[:])) || !bytes.HasPrefix(want, s.Head) {
+						t.Errorf("%d bytes: %d came back, size %d, %v", size, len(got), s.Size, err)
 					}
-					s.drop()
+					s.Drop()
 				}
 			}
 		}

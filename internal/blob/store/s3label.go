@@ -1,4 +1,4 @@
-package blob
+package store
 
 import (
 	"context"
@@ -11,15 +11,15 @@ import (
 // not in it is called lost, and what nobody knows of an orphan.
 func (s *s3) near() bool { return false }
 
-func (s *s3) where() string { return "bucket " + s.bucket + " of " + s.core.EndpointURL().Host }
+func (s *s3) Where() string { return "bucket " + s.bucket + " of " + s.core.EndpointURL().Host }
 
 func (s *s3) hasLabel(ctx context.Context, id string) error {
-	_, err := s.stat(ctx, labelPrefix+id)
+	_, err := s.Stat(ctx, LabelPrefix+id)
 	return err
 }
 
 func (s *s3) offerLabel(ctx context.Context, id string) error {
-	return s.putLabel(ctx, labelPrefix+id+labelOffer)
+	return s.putLabel(ctx, LabelPrefix+id+labelOffer)
 }
 
 func (s *s3) putLabel(ctx context.Context, name string) error {
@@ -31,10 +31,10 @@ func (s *s3) putLabel(ctx context.Context, name string) error {
 }
 
 func (s *s3) fixLabel(ctx context.Context, id string) error {
-	if _, err := s.stat(ctx, labelPrefix+id+labelOffer); err != nil {
+	if _, err := s.Stat(ctx, LabelPrefix+id+labelOffer); err != nil {
 		return err
 	}
-	if err := s.putLabel(ctx, labelPrefix+id); err != nil {
+	if err := s.putLabel(ctx, LabelPrefix+id); err != nil {
 		return err
 	}
 	s.dropLabel(ctx, id)
@@ -42,10 +42,10 @@ func (s *s3) fixLabel(ctx context.Context, id string) error {
 }
 
 func (s *s3) dropLabel(ctx context.Context, id string) {
-	_ = s.core.RemoveObject(ctx, s.bucket, s.key(labelPrefix+id+labelOffer), minio.RemoveObjectOptions{})
+	_ = s.core.RemoveObject(ctx, s.bucket, s.key(LabelPrefix+id+labelOffer), minio.RemoveObjectOptions{})
 }
 
-// labels says nothing of strangers' labels: deployments may share a bucket, as long as their tenants' schemas differ.
-func (s *s3) labels(context.Context) ([]string, error) { return nil, nil }
+// Labels says nothing of strangers' labels: deployments may share a bucket, as long as their tenants' schemas differ.
+func (s *s3) Labels(context.Context) ([]string, error) { return nil, nil }
 
 func (s *s3) prepare(string) error { return nil }
