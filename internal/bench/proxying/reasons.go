@@ -28,7 +28,6 @@ var reasons = []reason{
 	{[]string{"post chunked"}, []string{"call1.header.content-length", "call1.header.transfer-encoding"}, "", "a body without a length is passed on without one, as it comes"},
 	{[]string{"timeline*", "feed.*", "actor.*", "preferences elsewhere"}, []string{"call1.header.accept-encoding"}, "", "the same is offered in other words"},
 	{[]string{"feed"}, []string{"call2.header.accept-encoding"}, "", "the same is offered in other words"},
-	{[]string{"timeline accepts *"}, everything, "", "what is passed on untouched is the service's to judge"},
 	{[]string{"timeline parameters", "profile without actor", "timeline post"}, everything, "", "the service judges its own parameters and verbs"},
 	{[]string{"empty values"}, []string{"call1.header.accept-encoding"}, "", "an empty header is passed on as it is; it means the same as identity"},
 
