@@ -12,7 +12,7 @@ import (
 )
 
 // createMovedAccount is createAccount for an account that moves here with its DID.
-// spec: account#account-migration
+// spec: account#pds-account-migration
 func (m serverMethods) createMovedAccount(ctx context.Context, c xrpc.OwnerCaller, in *serverCreateAccountInput) (*serverCreateAccountOutput, error) {
 	if in.Body.PlcOp != nil {
 		return nil, xrpc.Invalid("Unsupported input: plcOp")

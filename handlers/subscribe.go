@@ -22,7 +22,7 @@ var errBadOptions = errors.New("invalid options_update")
 const optionsLimit = 1 << 20
 
 // subscribe is the stream as JSON, in Jetstream's wire format.
-// spec: github.com/bluesky-social/jetstream#consuming-jetstream
+// spec: jetstream#consuming-jetstream
 func (m streamMethods) subscribe(v xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
 	if err := xrpc.UpgradeRequired(w, r); err != nil {
 		return err

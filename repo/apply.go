@@ -15,7 +15,7 @@ import (
 
 // Limits of one commit, which everybody who receives its event holds it to.
 //
-// spec: sync#commit-messages
+// spec: sync#commit-events
 const (
 	MaxOps    = 200
 	MaxBlocks = 2_000_000 // bytes of the event's archive, headers and CIDs included
@@ -315,7 +315,7 @@ func (c *Commit) CARLen() int {
 // AppendCAR appends the archive of the commit's event: the commit, the new nodes from the root down, the unchanged
 // nodes that undoing the ops needs, the records of creates and updates.
 //
-// spec: sync#commit-messages
+// spec: sync#commit-events
 func (c *Commit) AppendCAR(dst []byte) []byte {
 	dst = slices.Grow(dst, c.CARLen())
 	dst = car.AppendHeader(dst, c.Head.CID)

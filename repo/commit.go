@@ -149,7 +149,7 @@ func DecodeCommit(block []byte) (c SignedCommit, err error) {
 
 // plausibleDID is the general syntax of DIDs as atproto takes them.
 //
-// spec: did#at-protocol-did-identifier-syntax
+// spec: did#did-identifier-syntax
 func plausibleDID(s string) bool {
 	if len(s) < 7 || len(s) > maxDIDLen || s[:4] != "did:" {
 		return false

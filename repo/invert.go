@@ -15,7 +15,7 @@ var ErrInvert = errors.New("repo: ops do not fit the tree")
 // Invert undoes ops, the last one first, on a tree of which load may have only the event's nodes, and returns the root
 // before them: the event's prevData, if it is honest.
 //
-// spec: sync#commit-validation
+// spec: sync#message-validation-checklist
 func Invert(ops []Op, root cid.Cid, load mst.Loader) (cid.Cid, error) {
 	t := mst.Partial(root, load)
 	for i := len(ops) - 1; i >= 0; i-- {

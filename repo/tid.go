@@ -13,7 +13,7 @@ var ErrTID = errors.New("repo: invalid tid")
 // TID is a timestamp identifier: 53 bits of microseconds since 1970, then 10 bits that tell clocks apart. As an
 // integer it sorts like its text.
 //
-// spec: tid
+// spec: tid#tid-syntax
 type TID int64
 
 const (

@@ -83,7 +83,7 @@ const maxInvalid = 1000
 // Blocks that come in streaming order are not held; of others, memory is what
 // came too early (VerifyOptions.Buffer). An empty did takes any account's.
 //
-// spec: repository#car-file-serialization, sync#repo-export
+// spec: repository#car-file-serialization, sync#repository-exports
 func Verify(r io.Reader, did string, key atcrypto.PublicKey, opts VerifyOptions) (*Archive, error) {
 	if opts.RecordSize <= 0 {
 		opts.RecordSize = defaultRecordSize

@@ -55,7 +55,7 @@ func (r recordShape) batch() int {
 
 const tidAlphabet = "234567abcdefghijklmnopqrstuvwxyz"
 
-// tid encodes a time in microseconds and a clock number as a record key. spec: tid
+// tid encodes a time in microseconds and a clock number as a record key. spec: tid#tid-syntax
 func tid(micros int64, clock int) string {
 	v := uint64(micros)<<10 | uint64(clock&1023)
 	var b [13]byte

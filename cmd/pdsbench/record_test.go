@@ -23,7 +23,7 @@ func TestRecordsHaveTheSizeAskedFor(t *testing.T) {
 	}
 }
 
-// Time 0, the largest 53 bits, and the start of 2024. spec: tid
+// Time 0, the largest 53 bits, and the start of 2024. spec: tid#tid-syntax
 func TestTID(t *testing.T) {
 	for _, c := range []struct {
 		micros int64

@@ -131,7 +131,7 @@ func ByEmail(ctx context.Context, q *tenantdb.Queries, email string) (*Account, 
 
 // Identifier is what a person types to name an account, as it is stored: an address or handle in lower case, a DID as it
 // is, because its case means something.
-// spec: did#at-protocol-did-identifier-syntax
+// spec: did#did-identifier-syntax
 func Identifier(typed string) string {
 	typed = strings.TrimSpace(typed)
 	if strings.HasPrefix(typed, "did:") {

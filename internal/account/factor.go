@@ -234,7 +234,7 @@ func backupMAC(mac *keyring.MAC, aid int64, code string) []byte {
 	return mac.Sign([]byte("backup_code\x00" + strconv.FormatInt(aid, 10) + "\x00" + normalToken(code)))
 }
 
-// spec: RFC 6238, with the parameters that all authenticator apps take
+// spec: RFC 6238 (with the parameters that all authenticator apps take)
 const (
 	totpDigits = 6
 	totpStep   = 30

@@ -215,7 +215,7 @@ func Signer(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, sch
 // CheckDocument says whether a DID document leads to an account of this tenant with that signing key (did:key). It does
 // not ask for the tenant's rotation key: whoever holds all keys to a DID may have it hosted here. Errors:
 // [ErrDIDDocument].
-// spec: account#account-migration
+// spec: account#pds-account-migration
 func CheckDocument(doc *identity.Document, t *tenant.Tenant, signingKey string) error {
 	if doc.PDS() != t.PublicURL {
 		return fmt.Errorf("%w: its #%s service is not %s", ErrDIDDocument, identity.ServicePDS, t.PublicURL)

@@ -87,7 +87,7 @@ func (a *Acts) CreateAccount(ctx context.Context, t *tenant.Tenant, by Operator,
 // the DID may still live elsewhere. One transaction makes all of it. Where sign-ups are approved this one waits like
 // others, and brings nothing before: who has not been let in stores nothing.
 // Errors: those of [accounts.NewSignup] and [accounts.Signup], [auth.ErrServiceUsed], [ErrHandleElsewhere].
-// spec: account#account-migration
+// spec: account#pds-account-migration
 func (a *Acts) MoveIn(ctx context.Context, t *tenant.Tenant, proof auth.Service, v Visitor, req accounts.Request) (Arrival, error) {
 	s, err := a.newSignup(ctx, t, v.From, req)
 	if err != nil {

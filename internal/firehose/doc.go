@@ -19,7 +19,7 @@ import (
 
 // Limits of the protocol, in bytes and operations.
 //
-// spec: sync#commit-message
+// spec: sync#commit-events
 const (
 	MaxFrame  = 5_000_000
 	MaxBlocks = 2_000_000
@@ -92,7 +92,7 @@ func Splice(dst, payload []byte, off int, seq int64) []byte {
 
 // Account states that a frame may carry beside active=false.
 //
-// spec: account#status
+// spec: account#hosting-status
 const (
 	StatusTakendown   = "takendown"
 	StatusSuspended   = "suspended"

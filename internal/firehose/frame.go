@@ -31,7 +31,7 @@ func appendHeader(dst []byte, k Kind) []byte {
 // NewCommit builds the #commit event of c. The archive's size and the number of
 // operations are repo's to limit.
 //
-// spec: sync#commit-message
+// spec: sync#commit-events
 func NewCommit(aid int64, c *repo.Commit, at time.Time) Event {
 	// One buffer: the archive is written at its final place once its length is
 	// known, which costs a pass over the blocks' lengths and saves a copy.
@@ -110,7 +110,7 @@ func appendOp(dst []byte, op *repo.Op) []byte {
 // NewSync builds the #sync event of a repository whose newest commit is block:
 // "my state is now this; fetch the repository if you disagree".
 //
-// spec: sync#sync-message
+// spec: sync#sync-events
 func NewSync(aid int64, did string, rev repo.TID, commit cid.Cid, block []byte, at time.Time) Event {
 	blocks := car.HeaderLen(commit) + car.SectionLen(len(block))
 	dst := appendHeader(make([]byte, 0, blocks+200), KindSync)
@@ -133,7 +133,7 @@ func NewSync(aid int64, did string, rev repo.TID, commit cid.Cid, block []byte, 
 // NewIdentity builds the #identity event: "resolve this DID again". An empty
 // handle is left out.
 //
-// spec: sync#identity-message
+// spec: sync#identity-events
 func NewIdentity(aid int64, did, handle string, at time.Time) Event {
 	dst := appendHeader(make([]byte, 0, 160+len(handle)), KindIdentity)
 	n := 3
@@ -152,7 +152,7 @@ func NewIdentity(aid int64, did, handle string, at time.Time) Event {
 // NewAccount builds the #account event. status is one of the Status constants,
 // or empty if the account is active.
 //
-// spec: sync#account-message
+// spec: sync#account-events
 func NewAccount(aid int64, did string, active bool, status string, at time.Time) Event {
 	dst := appendHeader(make([]byte, 0, 192), KindAccount)
 	n := 4

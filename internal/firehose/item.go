@@ -97,7 +97,7 @@ const (
 // appendMessageHead appends the head of an unfragmented, unmasked message of n
 // bytes.
 //
-// spec: rfc6455#section-5.2
+// spec: RFC 6455 section 5.2
 func appendMessageHead(dst []byte, opcode byte, n int) []byte {
 	dst = append(dst, finalBit|opcode)
 	switch {

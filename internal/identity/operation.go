@@ -328,7 +328,7 @@ func CheckPLC(did string) error {
 }
 
 // ParseDID checks the syntax of any DID.
-// spec: did#at-protocol-did-identifier-syntax
+// spec: did#did-identifier-syntax
 func ParseDID(did string) error {
 	if !syntax.DID.Is(did) {
 		return ErrDIDSyntax

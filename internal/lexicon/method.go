@@ -17,7 +17,7 @@ type Method struct {
 
 // CheckBody judges a JSON body. An error of JSON itself is a *jsontext.SyntacticError; names given twice are left to
 // whoever reads the body next.
-// spec: lexicon#procedure
+// spec: lexicon#query-and-procedure-http-api
 func (m *Method) CheckBody(text []byte) error {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(text), lax...)
 	if err := m.input.json(dec); err != nil {

@@ -62,7 +62,7 @@ func every(s string, kind func(byte) bool) bool {
 }
 
 // isDID takes every method; "%" is not looked behind.
-// spec: did#at-protocol-did-identifier-syntax
+// spec: did#did-identifier-syntax
 func isDID(s string) bool {
 	rest, ok := strings.CutPrefix(s, "did:")
 	if !ok {

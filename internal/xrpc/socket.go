@@ -142,7 +142,7 @@ func (k *Socket) Flush() error {
 }
 
 // First bytes of control frames that are whole messages.
-// spec: rfc6455#section-5.2
+// spec: RFC 6455 section 5.2
 const (
 	pingOpcode = 0x89
 	pongOpcode = 0x8a

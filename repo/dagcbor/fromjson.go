@@ -360,7 +360,7 @@ func (p *parser) escape(i int, b *[]byte) (int, error) {
 			*b = utf8.AppendRune(*b, r)
 			return 6, nil
 		}
-		// spec: a surrogate alone is no character; a high one needs its low one
+		// A surrogate alone is no character; a high one needs its low one.
 		if r >= 0xdc00 || i+8 > len(p.in) || p.in[i+6] != '\\' || p.in[i+7] != 'u' {
 			return 0, ErrUTF8
 		}

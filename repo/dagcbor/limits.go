@@ -50,7 +50,7 @@ func (l *Limits) keptType(value []byte) bool {
 
 // MaxRecordSize is the largest record this server creates, in bytes of DAG-CBOR.
 //
-// spec: sync#limits
+// spec: sync#commit-events
 const MaxRecordSize = 1_000_000
 
 // MaxForeignSize is the largest record that is taken from another host: what

@@ -30,7 +30,7 @@ type digest = [32]byte
 
 // Fixed pieces of the encoding.
 //
-// spec: repository#mst-structure, data model (DAG-CBOR: shortest heads, fields by length, then bytes)
+// spec: repository#mst-structure, data-model#data-types (DAG-CBOR: shortest heads, fields by length, then bytes)
 const (
 	nodeHead  = "\xa2\x61e"                            // map of 2, "e"
 	entryHead = "\xa4\x61k"                            // map of 4, "k"

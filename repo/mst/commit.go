@@ -164,7 +164,7 @@ func (n *node) export() Node {
 // neighbours, for a deleted one the way to the gap, all in the new tree; for an update nothing. With the new nodes
 // this is enough for every order of undoing.
 //
-// spec: sync#commit-validation (operation inversion); the rule was found by trying all orders
+// spec: sync#message-validation-checklist (operation inversion; the rule was found by trying all orders)
 func (t *Tree) proof() (list []*node, err error) {
 	list = t.proven[:0]
 	from := t.root

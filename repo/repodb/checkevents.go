@@ -96,7 +96,7 @@ func (at *chain) followSync(f *firehose.Frame) error {
 
 // followCommit checks a #commit as a strict consumer does.
 //
-// spec: sync#commit-validation
+// spec: sync#message-validation-checklist
 func (at *chain) followCommit(f *firehose.Frame) error {
 	if len(f.Blocks) > firehose.MaxBlocks || len(f.Ops) > firehose.MaxOps {
 		return fmt.Errorf("%d ops, blocks of %d bytes", len(f.Ops), len(f.Blocks))

@@ -29,7 +29,7 @@ import (
 // Nothing is written when it fails before the first byte: ErrRepoNotFound,
 // ErrExportsBusy.
 //
-// spec: repository#streaming-car-block-ordering
+// spec: repository#streamable-car-block-ordering
 func (s *Store) Export(ctx context.Context, from fair.Path, schema db.Schema, aid int64, since repo.TID, w io.Writer) error {
 	fail := func(err error) error { return fmt.Errorf("export %s: %w", name(schema, aid), err) }
 	slot := s.spools.Try(from...)

@@ -45,7 +45,7 @@ const (
 // next commit would follow one they never saw. from is who takes part in what imports share: nothing is held but a place
 // in the spool until all of r has come. Errors: [ErrArchive], [ErrImportsBusy], [ErrRepoNotFound], [ErrRepoTakendown],
 // [ErrAccountQuota], [ErrTenantQuota], those of r.
-// spec: account#account-migration
+// spec: account#pds-account-migration
 func (s *Store) Import(ctx context.Context, from fair.Path, schema db.Schema, aid int64, did string, quota Quota, r io.Reader) error {
 	fail := func(err error) error { return fmt.Errorf("import of %s: %w", name(schema, aid), err) }
 	slot := s.spools.Try(from...)

@@ -8,7 +8,7 @@ import (
 )
 
 // def is one definition of a lexicon, any type: unused members stay zero.
-// spec: https://atproto.com/specs/lexicon
+// spec: lexicon#overview-of-types
 type def struct {
 	Type       string     `json:"type"`
 	Text       string     `json:"description"` // of our own documents
