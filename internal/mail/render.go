@@ -1,16 +1,18 @@
 package mail
 
 import (
+	"cmp"
 	"embed"
 	"encoding/json"
 	"fmt"
 	htmltemplate "html/template"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"text/template"
+
+	"golang.org/x/text/language"
 )
 
 //go:embed lang/*.json mail.html.tmpl mail.text.tmpl
@@ -57,29 +59,42 @@ func Languages() []string {
 	return out
 }
 
+// matcher knows the languages of the catalogues, in their order.
+var matcher = sync.OnceValues(func() (language.Matcher, []string) {
+	tags := []language.Tag{language.Und} // who wants none of the others gets this one
+	names := []string{""}
+	for _, name := range Languages() {
+		tags, names = append(tags, language.Make(name)), append(names, name)
+	}
+	return language.NewMatcher(tags), names
+})
+
 // Match picks a language for a person: the best of an Accept-Language header that there is a catalogue for, else
-// fallback, else English.
+// fallback, else English. What cannot be read is passed over.
+//
 // spec: RFC 9110 section 12.5.4
 func Match(acceptLanguage, fallback string) string {
-	best, most := "", 0.0
-	for part := range strings.SplitSeq(acceptLanguage, ",") {
-		tag, params, _ := strings.Cut(strings.TrimSpace(part), ";")
-		primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
-		weight := 1.0
-		if q, ok := strings.CutPrefix(strings.TrimSpace(params), "q="); ok {
-			weight, _ = strconv.ParseFloat(q, 64) // unreadable is 0: not wanted
+	m, names := matcher()
+	type wish struct {
+		tag    language.Tag
+		weight float32
+	}
+	var wishes []wish
+	for part := range strings.SplitSeq(acceptLanguage, ",") { // one by one: a tag that nobody knows spoils no other
+		if tags, weights, err := language.ParseAcceptLanguage(part); err == nil && len(tags) == 1 {
+			wishes = append(wishes, wish{tags[0], weights[0]})
 		}
-		if catalogues()[primary] != nil && weight > most {
-			best, most = primary, weight
+	}
+	slices.SortStableFunc(wishes, func(a, b wish) int { return cmp.Compare(b.weight, a.weight) })
+	for _, w := range wishes {
+		if _, i, sure := m.Match(w.tag); sure >= language.High && names[i] != "" {
+			return names[i]
 		}
 	}
-	if best == "" && catalogues()[fallback] != nil {
-		best = fallback
+	if catalogues()[fallback] != nil {
+		return fallback
 	}
-	if best == "" {
-		best = DefaultLang
-	}
-	return best
+	return DefaultLang
 }
 
 // page is what the two templates are filled with.
