@@ -64,6 +64,9 @@ type Deps struct {
 	// Merged are methods of the app view whose answers are completed here: each does the call.
 	Merged map[string]func(context.Context, *proxy.Call) (*proxy.Answer, error)
 
+	// Observe is told of every answer: xrpc.Config.Observe.
+	Observe func(method string, status int, took time.Duration)
+
 	refusedCaller func(http.ResponseWriter, *http.Request) // for tests
 }
 
@@ -95,7 +98,7 @@ func New(d Deps) *xrpc.Server { return assemble(d, namespaces) }
 
 func assemble(d Deps, register func(*xrpc.Group, Deps)) *xrpc.Server {
 	c := xrpc.Config{
-		Log: d.Log, Now: d.Now, ByHost: d.ByHost, Auth: d.Auth, Services: d.Services, Tenants: d.Tenants, Limits: d.Limits, Answers: d.Answers, Proxies: d.Proxies, RefusedCaller: d.refusedCaller,
+		Log: d.Log, Now: d.Now, ByHost: d.ByHost, Auth: d.Auth, Services: d.Services, Tenants: d.Tenants, Limits: d.Limits, Answers: d.Answers, Proxies: d.Proxies, Observe: d.Observe, RefusedCaller: d.refusedCaller,
 		Tables: xrpc.Tables{Lexicons: lexicons, Limits: limitRules, Errors: moreErrors, Summaries: summaries, Words: documentWords, Translations: translations},
 	}
 	if sa, ok := d.Auth.(xrpc.ServiceAuthenticator); ok && c.Services == nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
+	"github.com/auroralocus/locus/internal/metrics"
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/proxy/afterwrite"
@@ -45,6 +46,9 @@ type app struct {
 	blobs     *blob.Blobs
 	limits    *limit.Counter
 	acts      *act.Acts
+	memory    *fair.Bytes // of answers
+	passwords *account.Passwords
+	metrics   *metrics.Metrics
 	server    *xrpc.Server
 }
 
@@ -64,6 +68,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	documents := identity.NewResolver(resolver)
 	mails := outbox.New(d, keys, tenants, post, now, log)
 	limits := limit.New(d, now, log)
+	numbers := metrics.New(version())
 	passwords := account.NewPasswords(account.PasswordConfig{}, now)
 	acts = act.New(act.Parts{
 		DB: d, Tenants: tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: actors, Directory: resolver.PLC,
@@ -91,13 +96,15 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		DB: d, Tenants: tenants, Keys: keys, Actors: actors,
 		Acts:  acts,
 		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.Stores.DataDir, "pictures")}), Streams: streams, Documents: documents,
-		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere, Merged: merged,
+		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere, Merged: merged, Observe: numbers.Observe,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
-	return &app{
+	a := &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
-		outbox: mails, blobs: blobs, limits: limits, acts: acts, server: server,
+		outbox: mails, blobs: blobs, limits: limits, acts: acts, memory: answers, passwords: passwords, metrics: numbers, server: server,
 	}
+	a.show(numbers)
+	return a
 }
 
 // close waits for writes that are on their way.

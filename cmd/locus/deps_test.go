@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 
 	"internal/fair":          {}, // places and memory, shared: it knows names only
 	"internal/mail":          {},
+	"internal/metrics":       {}, // numbers: who starts a server says where they are
 	"internal/mail/mailtest": {}, // for tests: an SMTP server
 	"internal/vectors":       {}, // for tests: where the interop vectors are
 
@@ -94,6 +95,7 @@ var onlyIn = map[string][]string{
 	"github.com/coder/websocket":           {"internal/xrpc", "cmd/pdsbench"},
 	"github.com/wneessen/go-mail":          {"internal/mail"},
 	"net/http/pprof":                       {"cmd/locus"},
+	"github.com/prometheus/client_golang":  {"internal/metrics"},
 	"github.com/clipperhouse/uax29/v2":     {"internal/syntax"},
 	"github.com/bluesky-social/indigo/mst": {}, // an oracle, for tests
 

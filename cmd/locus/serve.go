@@ -46,6 +46,7 @@ type serveCmd struct {
 	Listen        string `placeholder:"ADDR" help:"Address to listen on; default: ${default}." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
 	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
 	DebugListen   string `placeholder:"ADDR" help:"Address of Go's profiler, /debug/pprof/, on loopback only; off by default." env:"LOCUS_DEBUG_LISTEN"`
+	AdminListen   string `placeholder:"ADDR" help:"Address of what machines ask about this process: /livez, /readyz and, for Prometheus, /metrics. Nobody is asked for a password there, so keep it off the internet; off by default." env:"LOCUS_ADMIN_LISTEN"`
 	Connections   int    `placeholder:"N" help:"Connections that may be open at once. Beyond it those that are idle are closed, the longest idle first, and only then new ones refused; default: ${default}." default:"10000" env:"LOCUS_CONNECTIONS"`
 	PerAddress    int    `name:"connections-per-address" placeholder:"N" help:"Of them, those of one address (of IPv6: one /64). Trusted proxies and WebSockets do not count; default: ${default}." default:"500" env:"LOCUS_CONNECTIONS_PER_ADDRESS"`
 	AnswerMemory  int64  `placeholder:"MIB" help:"Memory for the answers that are being made and read, of all together. Beyond it a call waits, and is then refused with 503; tenants and addresses share it; default: ${default}." default:"256" env:"LOCUS_ANSWER_MEMORY"`
@@ -111,9 +112,10 @@ func (c *serveCmd) check() (inbound.Proxies, error) {
 
 // listeners are where a process listens. Those that are not wanted are nil.
 type listeners struct {
-	web   net.Listener
-	plc   net.Listener // the face of the built-in PLC directory
-	debug net.Listener // the profiler
+	web      net.Listener
+	plc      net.Listener // the face of the built-in PLC directory
+	machines net.Listener // health and numbers
+	debug    net.Listener // the profiler
 }
 
 // listen opens them; what is open is given with an error, too.
@@ -127,6 +129,11 @@ func (c *serveCmd) listen() (at listeners, err error) {
 		}
 		c.PLCListen = at.plc.Addr().String()
 	}
+	if c.AdminListen != "" {
+		if at.machines, err = net.Listen("tcp", c.AdminListen); err != nil {
+			return at, fmt.Errorf("listen for health and metrics: %w (--admin-listen chooses another address)", err)
+		}
+	}
 	if c.DebugListen != "" {
 		if at.debug, err = net.Listen("tcp", c.DebugListen); err != nil {
 			return at, fmt.Errorf("listen for the profiler: %w (--debug-listen chooses another address)", err)
@@ -136,7 +143,7 @@ func (c *serveCmd) listen() (at listeners, err error) {
 }
 
 func (at listeners) close() {
-	for _, l := range []net.Listener{at.web, at.plc, at.debug} {
+	for _, l := range []net.Listener{at.web, at.plc, at.machines, at.debug} {
 		if l != nil {
 			_ = l.Close()
 		}
@@ -230,6 +237,10 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 		group.Go(func() error {
 			return serveHTTP(ctx, s.plc, inbound.Config{}, s.outside.builtIn.Handler(version(), log), log)
 		})
+	}
+	if s.machines != nil {
+		face := adminFace(a.metrics, &readiness{ping: s.db.Ping})
+		group.Go(func() error { return serveHTTP(ctx, s.machines, inbound.Config{}, face, log) })
 	}
 	if s.debug != nil {
 		group.Go(func() error { return serveHTTP(ctx, s.debug, inbound.Config{}, profiler(), log) })

@@ -64,6 +64,9 @@ type Passwords struct {
 	done  atomic.Int64 // hashes so far
 }
 
+// Hashes is how many passwords were hashed or compared so far.
+func (p *Passwords) Hashes() int64 { return p.done.Load() }
+
 // NewPasswords makes the one part of a process that hashes passwords.
 func NewPasswords(cfg PasswordConfig, now func() time.Time) *Passwords {
 	if cfg.Cost == (Cost{}) {

@@ -89,6 +89,7 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 			WriteError(w, internalError())
 		}
 		st.logRequest()
+		s.seen(st, r)
 	}()
 	if !cors(w, r) {
 		return

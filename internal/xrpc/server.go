@@ -34,6 +34,9 @@ type Config struct {
 	Proxies  inbound.Proxies      // whose X-Forwarded-For is believed
 	Tables   Tables
 
+	// Observe is told of every answer: the method's name, "other" or "page"; the status, 0 for an answer that never
+	// began; the time it took, negative for a stream. nil: nobody is.
+	Observe func(method string, status int, took time.Duration)
 	// RefusedCaller hears of callers that were refused before their body was read. nil: nobody does.
 	RefusedCaller func(http.ResponseWriter, *http.Request)
 	// RefusedAct writes down that an operator's procedure was tried and did not happen; in is its input, nil when the
@@ -75,13 +78,14 @@ type Server struct {
 	tables     Tables
 	document   func() []byte
 	others     Others
+	observe    func(method string, status int, took time.Duration)
 }
 
 // New makes a server of the methods and pages that register puts on its group.
 func New(c Config, register func(*Group)) *Server {
 	s := &Server{
 		Log: c.Log, now: c.Now, limits: c.Limits, proxies: c.Proxies, byHost: c.ByHost, mux: http.NewServeMux(), Operations: map[string]*Operation{},
-		answers: c.Answers, sockets: newSockets(c.Tenants, c.Proxies, c.Now), tables: c.Tables,
+		answers: c.Answers, sockets: newSockets(c.Tenants, c.Proxies, c.Now), tables: c.Tables, observe: c.Observe,
 	}
 	s.compressed = compressor(s.mux)
 	if s.answers == nil {

@@ -191,6 +191,7 @@ func (s *Store) sendGroup(tenant *db.Tenant, group []*pending) (seqs map[int64]i
 		err := b.Send(ctx)
 		// Committed: subscribers will see this.
 		if err == nil {
+			s.counts.committed(len(group), len(seqs))
 			return seqs, total, nil
 		}
 		if try == 5 || !db.IsRetryable(err) {

@@ -79,6 +79,8 @@ type Store struct {
 	importing *fair.Places // a processor and memory to check an archive
 	spools    *fair.Places
 	disk      *fair.Bytes // of all spools
+
+	counts counts
 }
 
 // New makes a store. Close it before the database.

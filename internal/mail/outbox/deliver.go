@@ -70,14 +70,17 @@ func (o *Outbox) session(ctx context.Context, t *tenant.Tenant, claimed []tenant
 		o.tried(row.MailID)
 		switch {
 		case err == nil:
+			o.counts.sent.Add(1)
 			err = s.sent(ctx, row)
 		case errors.Is(err, errClaimLost):
 			o.log.Warn("mail was taken over by another process", "tenant", t.Hostname, "mail", row.MailID)
 			continue
 		case errors.Is(err, mail.ErrRefused), errors.Is(err, mail.ErrKind), errors.Is(err, errExpired):
+			o.counts.givenUp.Add(1)
 			o.log.Warn("mail given up", "tenant", t.Hostname, "mail", row.MailID, "attempts", row.Attempts, "err", err)
 			_, err = s.q.UpdateMailGivenUp(ctx, tenantdb.UpdateMailGivenUpParams{MailID: row.MailID, Attempts: row.Attempts, LastError: short(err)})
 		default:
+			o.counts.retried.Add(1)
 			o.log.Warn("mail could not be sent, trying again", "tenant", t.Hostname, "mail", row.MailID, "attempts", row.Attempts, "err", err)
 			_, err = s.q.UpdateMailWaiting(ctx, tenantdb.UpdateMailWaitingParams{
 				MailID: row.MailID, Attempts: row.Attempts, DueAt: o.now().Add(retryAfter(int(row.Attempts))), LastError: short(err)})

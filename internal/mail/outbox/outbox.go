@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -46,6 +47,16 @@ type Outbox struct {
 	servers map[int64]server         // by tenant id
 	waiting map[string]chan struct{} // by message: closed when its first attempt ended
 	running int                      // calls of Run
+
+	counts struct{ sent, retried, givenUp atomic.Int64 }
+}
+
+// Stats say what became of mail that this process tried to send, in attempts since it started.
+type Stats struct{ Sent, Retried, GivenUp int64 }
+
+// Stats asks the database nothing.
+func (o *Outbox) Stats() Stats {
+	return Stats{o.counts.sent.Load(), o.counts.retried.Load(), o.counts.givenUp.Load()}
 }
 
 // server is a tenant's own mail server at one revision of the tenant.

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/metrics"
+)
+
+// readyWithin is how long readiness waits for the database, and readyFor how long an answer of it holds: those who look
+// cost nothing, however often they do.
+const (
+	readyWithin = 2 * time.Second
+	readyFor    = time.Second
+)
+
+// adminFace is what the machines that look after a process ask it, on a listener of its own: whether it lives, whether
+// it should get requests, and its numbers. It says nothing of tenants and accounts.
+func adminFace(m *metrics.Metrics, ready *readiness) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok", "") })
+	mux.HandleFunc("GET /readyz", ready.serve)
+	mux.Handle("GET /metrics", m.Handler())
+	return mux
+}
+
+// readiness says whether a process can do what it is asked. A tenant's state is not part of it: the others are
+// served. A process that is being stopped takes no connections here.
+type readiness struct {
+	ping func(context.Context) error
+
+	mu    sync.Mutex // held while one asks: the others wait for the answer
+	asked time.Time
+	err   error
+}
+
+func (r *readiness) serve(w http.ResponseWriter, req *http.Request) {
+	if err := r.look(req.Context()); err != nil {
+		say(w, http.StatusServiceUnavailable, "unready", "the database does not answer")
+		return
+	}
+	say(w, http.StatusOK, "ok", "")
+}
+
+func (r *readiness) look(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.asked) < readyFor {
+		return r.err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyWithin)
+	defer cancel()
+	r.err = r.ping(ctx)
+	r.asked = time.Now()
+	return r.err
+}
+
+func say(w http.ResponseWriter, code int, status, why string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(struct { // a reader that has gone
+		Status string `json:"status"`
+		Reason string `json:"reason,omitempty"`
+	}{status, why})
+}
+
+// show says where each number is.
+func (a *app) show(m *metrics.Metrics) {
+	number := func(n int) float64 { return float64(n) }
+	for _, name := range db.Pools {
+		of, stats := m.Of("pool", name), func() db.PoolStats { return a.db.Stats(name) }
+		of.Gauge("postgres_connections", "Connections to Postgres that are open, by pool.", func() float64 { return number(stats().Open) })
+		of.Gauge("postgres_connections_in_use", "Of them, those that work.", func() float64 { return number(stats().InUse) })
+		of.Gauge("postgres_connections_most", "How many there may be.", func() float64 { return number(stats().Most) })
+		of.Counter("postgres_connection_waits_total", "How often no connection was idle.", func() float64 { return float64(stats().Waits) })
+		of.Counter("postgres_connection_wait_seconds_total", "Time waited for connections.", func() float64 { return stats().Waited.Seconds() })
+	}
+	m.Gauge("postgres_up", "1, or 0 while Postgres does not answer requests.", func() float64 {
+		if a.db.Answers() {
+			return 1
+		}
+		return 0
+	})
+	m.Counter("commits_total", "Commits of repositories.", func() float64 { return float64(a.repos.Stats().Commits) })
+	m.Counter("commit_groups_total", "Transactions that these commits were folded into.", func() float64 { return float64(a.repos.Stats().Groups) })
+	m.Counter("commits_lost_total", "Commits built again because another process had changed the repository.", func() float64 { return float64(a.repos.Stats().Lost) })
+	m.Gauge("commits_waiting", "Commits that wait for their group.", func() float64 { return number(a.repos.Stats().Waiting) })
+	m.Gauge("repository_cache_bytes", "Memory of the repositories' heads and nodes that are remembered.", func() float64 { return float64(a.repos.Stats().Cached) })
+	m.Gauge("stream_subscribers", "Consumers of the streams of events.", func() float64 { return number(a.streams.Stats().Subscribers) })
+	m.Gauge("stream_tenants", "Tenants whose events are kept in memory for consumers.", func() float64 { return number(a.streams.Stats().Tenants) })
+	m.Gauge("answer_memory_bytes", "Memory of the answers that are being made and read.", func() float64 { return float64(a.memory.Used()) })
+	m.Counter("password_hashes_total", "Passwords hashed or compared.", func() float64 { return float64(a.passwords.Hashes()) })
+	for name, read := range map[string]func() int64{
+		"sent":     func() int64 { return a.outbox.Stats().Sent },
+		"retried":  func() int64 { return a.outbox.Stats().Retried },
+		"given_up": func() int64 { return a.outbox.Stats().GivenUp },
+	} {
+		m.Of("outcome", name).Counter("mail_attempts_total", "Attempts to send a message, by what came of them.", func() float64 { return float64(read()) })
+	}
+}

@@ -1,0 +1,57 @@
+package db
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// PoolStats says how a pool of connections is used.
+type PoolStats struct {
+	Open, InUse, Most int           // connections now, those that work, and how many there may be
+	Waits             int64         // how often none was idle
+	Waited            time.Duration // for connections, in all
+}
+
+// Names of pools, as Stats is asked for them.
+const (
+	PoolControl = "control"
+	PoolTenants = "tenants" // all sub-pools together
+	PoolStreams = "streams"
+	PoolAdmin   = "admin"
+)
+
+// Pools are the names of all pools.
+var Pools = []string{PoolControl, PoolTenants, PoolStreams, PoolAdmin}
+
+// Stats is how the named pool is used since the start; of another name all is zero. It asks the server nothing.
+func (d *DB) Stats(name string) PoolStats {
+	var pools []*pool
+	switch name {
+	case PoolControl:
+		pools = []*pool{d.control}
+	case PoolTenants:
+		pools = d.tenants
+	case PoolStreams:
+		pools = []*pool{d.streams}
+	case PoolAdmin:
+		pools = []*pool{d.admin}
+	}
+	var sum PoolStats
+	for _, p := range pools {
+		sum.add(p.Stat())
+	}
+	return sum
+}
+
+func (s *PoolStats) add(p *pgxpool.Stat) {
+	s.Open += int(p.TotalConns())
+	s.InUse += int(p.AcquiredConns())
+	s.Most += int(p.MaxConns())
+	s.Waits += p.EmptyAcquireCount()
+	s.Waited += p.EmptyAcquireWaitTime()
+}
+
+// Answers is false from the first request that the server did not answer until one that it did: what the log tells as
+// an outage. It asks the server nothing.
+func (d *DB) Answers() bool { return !d.health.reach.on.Load() }
