@@ -26,16 +26,16 @@ var generalErrors = []xrpc.ErrorKind{
 	xrpc.ErrorOf(http.StatusServiceUnavailable, "HostSuspended"),
 }
 
-// sessionErrors and serviceErrors are of tokens.
+// tokenErrors, sessionErrors and serviceErrors are of tokens.
 var (
-	sessionErrors = []xrpc.ErrorKind{
+	tokenErrors = []xrpc.ErrorKind{
 		xrpc.ErrorOf(http.StatusUnauthorized, "AuthMissing"),
 		xrpc.ErrorOf(http.StatusBadRequest, "InvalidToken"),
 		xrpc.ErrorOf(http.StatusBadRequest, "ExpiredToken"),
 		xrpc.ErrorOf(http.StatusForbidden, "AccountNotFound"),
 		xrpc.ErrorOf(http.StatusUnauthorized, "AccountTakedown"),
-		xrpc.ErrorOf(http.StatusUnauthorized, "AccountDeactivated"),
 	}
+	sessionErrors = kinds(tokenErrors, []xrpc.ErrorKind{xrpc.ErrorOf(http.StatusUnauthorized, "AccountDeactivated")})
 	serviceErrors = []xrpc.ErrorKind{
 		xrpc.ErrorOf(http.StatusUnauthorized, "BadJwt"),
 		xrpc.ErrorOf(http.StatusUnauthorized, "BadJwtType"),
@@ -50,7 +50,7 @@ var (
 // gateErrors are what a credential may be refused with, by the class of the method.
 var gateErrors = map[string][]xrpc.ErrorKind{
 	"account":  sessionErrors,
-	"overseen": sessionErrors,
+	"overseen": tokenErrors, // deactivated accounts are served
 	"viewer": {
 		xrpc.ErrorOf(http.StatusUnauthorized, "AuthenticationRequired"),
 		xrpc.ErrorOf(http.StatusBadRequest, "ExpiredToken"),
