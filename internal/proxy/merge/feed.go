@@ -138,7 +138,7 @@ func sortedBy(item view.FeedFeedViewPost) time.Time {
 func (m *merging) touchFeed(f feed, drop func(view.FeedFeedViewPost) bool) {
 	for item := range f.Views {
 		post := item.Post()
-		if m.own.gone[post.URI()] || drop != nil && len(m.own.gone) > 0 && drop(item) {
+		if len(m.own.gone) > 0 && (m.own.gone[post.URI()] || drop != nil && drop(item)) {
 			item.Remove()
 			continue
 		}
@@ -156,9 +156,11 @@ func (m *merging) touchFeed(f feed, drop func(view.FeedFeedViewPost) bool) {
 
 // postOrGone brings a post up to date that others hang from: one that is deleted leaves its place empty.
 func (m *merging) postOrGone(p view.FeedPostView) {
-	if uri := p.URI(); m.own.gone[uri] {
-		p.Replace(notFound(uri))
-		return
+	if len(m.own.gone) > 0 {
+		if uri := p.URI(); m.own.gone[uri] {
+			p.Replace(notFound(uri))
+			return
+		}
 	}
 	m.post(p)
 }
