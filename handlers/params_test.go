@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -82,6 +84,12 @@ func (h *house) param(name string, required bool, s *huma.Schema) param {
 func (p param) good() any {
 	if len(p.schema.Enum) > 0 {
 		return p.schema.Enum[0]
+	}
+	if d := p.schema.Discriminator; d != nil { // a union: what each of its variants may ask for
+		return obj{
+			"$type": slices.Sorted(maps.Keys(d.Mapping))[0], "did": "did:plc:ewvi7nxzyoun6zhxrhs64oiz",
+			"uri": "at://did:plc:ewvi7nxzyoun6zhxrhs64oiz/" + custom + "/self", "cid": "bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a",
+		}
 	}
 	switch p.schema.Type {
 	case huma.TypeInteger:
