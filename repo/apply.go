@@ -59,8 +59,8 @@ func (a Action) String() string {
 	return fmt.Sprintf("action %d", uint8(a))
 }
 
-// Write is one wish of a client. Record is canonical DAG-CBOR, nil for a delete. Path and Record may be filled in by hand;
-// what [Record] and [Path] make needs no more checking.
+// Write is one wish of a client. Record is canonical DAG-CBOR, nil for a delete. Path and Record may be filled in by
+// hand; what [Record] and [Path] make needs no more checking.
 type Write struct {
 	Action Action
 	Path   string
@@ -94,10 +94,10 @@ type Commit struct {
 	Tree     *mst.Tree     // the tree in the new state, to Apply the next commit to once this one is stored
 }
 
-// Apply makes the commit that does these writes, reading only the nodes on the ways it changes. Writes to one path
-// are taken in their order and come out as one op; an update to what is there already is no op, and when nothing is
-// left the error is ErrNoChange. Nothing is checked about a record but its size; that an update above MaxRecord is one of
-// a record that was as large is its maker's to see.
+// Apply makes the commit that does these writes, reading only the nodes on the ways it changes. Writes to one path are
+// taken in their order and come out as one op; an update to what is there already is no op, and when nothing is left
+// the error is ErrNoChange. Nothing is checked about a record but its size; that an update above MaxRecord is one of a
+// record that was as large is its maker's to see.
 func Apply(head Head, writes []Write, load mst.Loader, rev TID, signer Signer) (*Commit, error) {
 	if !head.CID.Defined() {
 		head.Data = mst.EmptyRoot
@@ -282,8 +282,8 @@ func Init(did string, rev TID, signer Signer) (*Commit, error) {
 	}, nil
 }
 
-// Resign is a commit that changes nothing but rev and signature: after the account's key was changed, or its
-// repository brought here.
+// Resign is a commit that changes nothing but rev and signature: after the account's key was changed, or its repository
+// brought here.
 //
 // spec: repository#commit-objects
 func Resign(head Head, rev TID, signer Signer) (*Commit, error) {

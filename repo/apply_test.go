@@ -393,8 +393,8 @@ func TestInvertRefuses(t *testing.T) {
 	}
 }
 
-// TestReadyRecord: what was checked before makes the same commit as what is checked now, and what somebody changed after
-// it was checked is checked again.
+// TestReadyRecord: what was checked before makes the same commit as what is checked now, and what somebody changed
+// after it was checked is checked again.
 func TestReadyRecord(t *testing.T) {
 	path, err := repo.NewPath("com.example.record", "self")
 	if err != nil || path.String() != "com.example.record/self" {

@@ -72,8 +72,8 @@ func (c SignedCommit) append(b []byte, fields int) []byte {
 	return dagcbor.AppendInt(dagcbor.AppendText(b, "version"), version)
 }
 
-// DecodeCommit reads a commit block strictly: all six fields in their order and nothing else, so that the block is
-// byte for byte what Block gives. The signature is Verify's to check.
+// DecodeCommit reads a commit block strictly: all six fields in their order and nothing else, so that the block is byte
+// for byte what Block gives. The signature is Verify's to check.
 func DecodeCommit(block []byte) (c SignedCommit, err error) {
 	r := dagcbor.NewReader(block)
 	if n, err := r.Map(); err != nil || n != 6 {

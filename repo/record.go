@@ -30,8 +30,8 @@ func (p Path) Delete() Write {
 	return Write{Action: ActionDelete, Path: p.text, ready: &Record{path: p}}
 }
 
-// Record is canonical DAG-CBOR with its path and its CID. Its path was checked and its block hashed when it was made, so
-// Apply does neither again.
+// Record is canonical DAG-CBOR with its path and its CID. Its path was checked and its block hashed when it was made,
+// so Apply does neither again.
 type Record struct {
 	path  Path
 	block []byte

@@ -9,10 +9,9 @@ import (
 	"github.com/auroralocus/locus/repo/dagcbor"
 )
 
-// A source gives the blocks of an archive as they are asked for. When the next
-// block is the one that is asked for, it is handed on; what comes before it is
-// stored until it is. Digests are computed on another goroutine, one batch
-// behind the reading and one ahead of the asking.
+// A source gives the blocks of an archive as they are asked for. When the next block is the one that is asked for, it
+// is handed on; what comes before it is stored until it is. Digests are computed on another goroutine, one batch behind
+// the reading and one ahead of the asking.
 type source struct {
 	r      *car.Reader
 	budget int64 // what may still be stored
@@ -42,9 +41,8 @@ const (
 	batchBlocks = 1024
 )
 
-// keepBytes bounds the records that are remembered because another path may
-// have the same one. In streaming order a block comes again at every use, but a
-// writer may have put it once.
+// keepBytes bounds the records that are remembered because another path may have the same one. In streaming order a
+// block comes again at every use, but a writer may have put it once.
 const keepBytes = 32 << 20
 
 func newSource(r *car.Reader, budget int64) *source {
@@ -96,8 +94,7 @@ func (s *source) readAhead() {
 	}
 }
 
-// more makes the next block s.batch[s.next]. At the end of the archive the error
-// is io.EOF.
+// more makes the next block s.batch[s.next]. At the end of the archive the error is io.EOF.
 func (s *source) more() error {
 	for s.next == len(s.batch) {
 		if s.failed != nil {

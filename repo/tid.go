@@ -10,8 +10,8 @@ import (
 // ErrTID says that a text is no TID.
 var ErrTID = errors.New("repo: invalid tid")
 
-// TID is a timestamp identifier: 53 bits of microseconds since 1970, then 10 bits that tell clocks apart. As an
-// integer it sorts like its text.
+// TID is a timestamp identifier: 53 bits of microseconds since 1970, then 10 bits that tell clocks apart. As an integer
+// it sorts like its text.
 //
 // spec: tid#tid-syntax
 type TID int64

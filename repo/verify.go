@@ -12,8 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
-// Why Verify refuses an archive, beside the errors of car, mst, DecodeCommit,
-// the signature and ParsePath.
+// Why Verify refuses an archive, beside the errors of car, mst, DecodeCommit, the signature and ParsePath.
 var (
 	ErrNoRoot         = errors.New("repo: archive names no root")
 	ErrIncomplete     = errors.New("repo: archive lacks a block")
@@ -22,8 +21,7 @@ var (
 	ErrOutOfOrder     = errors.New("repo: archive is out of order and too large to sort in memory")
 )
 
-// ErrRecord says why a record of an archive is none. The archive is valid
-// without it.
+// ErrRecord says why a record of an archive is none. The archive is valid without it.
 var ErrRecord = errors.New("repo: invalid record")
 
 // ImportedRecord is a record of an archive.
@@ -34,18 +32,17 @@ type ImportedRecord struct {
 	Err   error // ErrRecord: the block is no record; its path stands in the tree all the same
 }
 
-// VerifyOptions bound what Verify takes and say where it goes. The zero value
-// has the defaults and collects the records.
+// VerifyOptions bound what Verify takes and say where it goes. The zero value has the defaults and collects the
+// records.
 type VerifyOptions struct {
 	Archive    car.Limits
 	RecordSize int   // bytes of one record; default 1 MiB, what other hosts allow
 	Records    int   // number of records; default 10 million
 	Buffer     int64 // bytes of blocks that may come before they are needed; default 1 GiB
 
-	// Record gets each record, in the order of paths, and Node each node of
-	// the tree before what is in it, while the archive is being read: only
-	// when Verify returns without an error is any of it proven. An error of
-	// theirs ends Verify. Without Record the records are in Archive.Records.
+	// Record gets each record, in the order of paths, and Node each node of the tree before what is in it, while the
+	// archive is being read: only when Verify returns without an error is any of it proven. An error of theirs ends
+	// Verify. Without Record the records are in Archive.Records.
 	Record func(ImportedRecord) error
 	Node   func(mst.Node) error
 }
@@ -72,16 +69,14 @@ type Archive struct {
 // maxInvalid bounds Archive.Invalid.
 const maxInvalid = 1000
 
-// Verify reads a whole repository from an archive and checks it: every block
-// against its CID, the commit (the block of the first root; more roots are legal
-// and ignored) for its form and its DID, the signature if a key is given, the
-// tree for all rules of its form, every node and record for being there, every
-// path for its syntax, every record for being canonical DAG-CBOR. A record that
-// is not is refused alone. Blocks may come in any order and more than once;
-// those that nothing links are ignored.
+// Verify reads a whole repository from an archive and checks it: every block against its CID, the commit (the block of
+// the first root; more roots are legal and ignored) for its form and its DID, the signature if a key is given, the tree
+// for all rules of its form, every node and record for being there, every path for its syntax, every record for being
+// canonical DAG-CBOR. A record that is not is refused alone. Blocks may come in any order and more than once; those
+// that nothing links are ignored.
 //
-// Blocks that come in streaming order are not held; of others, memory is what
-// came too early (VerifyOptions.Buffer). An empty did takes any account's.
+// Blocks that come in streaming order are not held; of others, memory is what came too early (VerifyOptions.Buffer). An
+// empty did takes any account's.
 //
 // spec: repository#car-file-serialization, sync#repository-exports
 func Verify(r io.Reader, did string, key atcrypto.PublicKey, opts VerifyOptions) (*Archive, error) {
@@ -193,8 +188,7 @@ func (v *verifier) record(path string, c cid.Cid) error {
 	}
 	raw, ok := rawCID(c)
 	if !ok {
-		// A link may be of any kind, but no block of another can be in an
-		// archive that was read this far.
+		// A link may be of any kind, but no block of another can be in an archive that was read this far.
 		return fmt.Errorf("record %s: %s: %w", path, c, ErrIncomplete)
 	}
 	block, err := v.src.needShared(raw)

@@ -255,8 +255,7 @@ func TestWriter(t *testing.T) {
 	}
 }
 
-// FuzzCAR: no input crashes the reader or makes it allocate much; what it takes
-// is written again byte for byte.
+// FuzzCAR: no input crashes the reader or makes it allocate much; what it takes is written again byte for byte.
 func FuzzCAR(f *testing.F) {
 	data := []byte("\xa1\x61a\x01")
 	c := dagcbor.CID(data)

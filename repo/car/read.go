@@ -60,8 +60,8 @@ type Reader struct {
 	err   error // sticky
 }
 
-// slabSize is what small blocks are carved from: one allocation for hundreds of
-// them. A block that is kept keeps its slab alive.
+// slabSize is what small blocks are carved from: one allocation for hundreds of them. A block that is kept keeps its
+// slab alive.
 const slabSize = 64 << 10
 
 // NewReader reads the header.
@@ -134,8 +134,8 @@ func (r *Reader) Roots() []cid.Cid { return r.roots }
 // Offset is the number of bytes read so far.
 func (r *Reader) Offset() int64 { return r.read }
 
-// Next reads the next block and checks its digest. At the end the error is
-// io.EOF; every other error is final. The bytes are the caller's to keep.
+// Next reads the next block and checks its digest. At the end the error is io.EOF; every other error is final. The
+// bytes are the caller's to keep.
 func (r *Reader) Next() (cid.Cid, []byte, error) {
 	raw, data, err := r.NextRaw()
 	if err != nil {
@@ -148,8 +148,7 @@ func (r *Reader) Next() (cid.Cid, []byte, error) {
 	return c, data, nil
 }
 
-// NextRaw is Next with the CID in its binary form: 01, the codec (71 dag-cbor or
-// 55 raw), 12 20, the digest.
+// NextRaw is Next with the CID in its binary form: 01, the codec (71 dag-cbor or 55 raw), 12 20, the digest.
 func (r *Reader) NextRaw() (raw [dagcbor.CIDLen]byte, data []byte, err error) {
 	raw, data, err = r.next()
 	if err != nil {
@@ -161,8 +160,8 @@ func (r *Reader) NextRaw() (raw [dagcbor.CIDLen]byte, data []byte, err error) {
 	return raw, data, nil
 }
 
-// NextUnchecked is NextRaw without the digest, for a caller that computes the
-// digests elsewhere (see repo.Verify, which does so on another core).
+// NextUnchecked is NextRaw without the digest, for a caller that computes the digests elsewhere (see repo.Verify, which
+// does so on another core).
 func (r *Reader) NextUnchecked() (raw [dagcbor.CIDLen]byte, data []byte, err error) {
 	return r.next()
 }
@@ -181,8 +180,7 @@ func (r *Reader) next() (raw [dagcbor.CIDLen]byte, data []byte, err error) {
 	}
 	switch {
 	case n < dagcbor.CIDLen:
-		// Another kind of CID could be shorter, but no section may be empty
-		// and no block of a repository has one.
+		// Another kind of CID could be shorter, but no section may be empty and no block of a repository has one.
 		if n < 4 {
 			return raw, nil, r.fail(ErrSection)
 		}
@@ -245,8 +243,7 @@ func (r *Reader) uvarint() (uint64, error) {
 	return 0, ErrVarint
 }
 
-// take reads n bytes into memory of their own. A large length is believed only
-// as far as bytes really come.
+// take reads n bytes into memory of their own. A large length is believed only as far as bytes really come.
 func (r *Reader) take(n int) ([]byte, error) {
 	if n > slabSize/4 {
 		return r.takeLarge(n)

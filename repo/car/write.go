@@ -23,8 +23,8 @@ func uvarintLen(v uint64) int {
 	return n
 }
 
-// AppendHeader appends the header of an archive with these roots, in this order.
-// No root at all is legal (getBlocks answers so).
+// AppendHeader appends the header of an archive with these roots, in this order. No root at all is legal (getBlocks
+// answers so).
 func AppendHeader(dst []byte, roots ...cid.Cid) []byte {
 	dst = binary.AppendUvarint(dst, uint64(headerLen(roots)))
 	dst = dagcbor.AppendMapHead(dst, 2)
@@ -65,29 +65,26 @@ func AppendSectionRaw(dst, rawCID, data []byte) []byte {
 	return append(append(dst, rawCID...), data...)
 }
 
-// AppendSectionDigest is AppendSection for the DAG-CBOR block with the SHA-256
-// digest d.
+// AppendSectionDigest is AppendSection for the DAG-CBOR block with the SHA-256 digest d.
 func AppendSectionDigest(dst []byte, d *[32]byte, data []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(dagcbor.CIDLen+len(data)))
 	return append(dagcbor.AppendCID(dst, d), data...)
 }
 
-// SectionLen is the length of a section with a CID of 36 bytes and a block of
-// dataLen bytes, its varint included.
+// SectionLen is the length of a section with a CID of 36 bytes and a block of dataLen bytes, its varint included.
 func SectionLen(dataLen int) int {
 	n := dagcbor.CIDLen + dataLen
 	return uvarintLen(uint64(n)) + n
 }
 
-// A Writer writes an archive block by block. It does one Write per block of
-// ordinary size and none later: there is nothing to flush or close.
+// A Writer writes an archive block by block. It does one Write per block of ordinary size and none later: there is
+// nothing to flush or close.
 type Writer struct {
 	w   io.Writer
 	buf []byte
 }
 
-// onePiece is the largest block that is copied together with its head so that
-// it costs one Write.
+// onePiece is the largest block that is copied together with its head so that it costs one Write.
 const onePiece = 16 << 10
 
 // NewWriter writes the header.

@@ -24,8 +24,7 @@ const (
 	byteNull  = 0xf6
 )
 
-// linkHead opens every link to a CID of 36 bytes: tag 42, a byte string of 37,
-// and the multibase identity prefix.
+// linkHead opens every link to a CID of 36 bytes: tag 42, a byte string of 37, and the multibase identity prefix.
 const linkHead = "\xd8\x2a\x58\x25\x00"
 
 // LinkLen is the length of an encoded link to a CID of 36 bytes.
@@ -62,8 +61,7 @@ func HeadLen(n uint64) int {
 	return 9
 }
 
-// AppendMapHead opens a map of n pairs. The caller appends the keys in canonical
-// order: shorter first, then bytewise.
+// AppendMapHead opens a map of n pairs. The caller appends the keys in canonical order: shorter first, then bytewise.
 func AppendMapHead(dst []byte, n int) []byte { return AppendHead(dst, MajorMap, uint64(n)) }
 
 // AppendArrayHead opens an array of n items.

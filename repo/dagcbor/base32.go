@@ -51,8 +51,8 @@ func AppendCIDText(dst, raw []byte) []byte {
 // maxCIDText bounds a CID's text in any base but binary.
 const maxCIDText = 2*MaxCIDLen + 1
 
-// decodeBase32 appends what s means: lower case only, no padding, no needless
-// digit, spare bits zero. A CID has one text form.
+// decodeBase32 appends what s means: lower case only, no padding, no needless digit, spare bits zero. A CID has one
+// text form.
 func decodeBase32(dst, s []byte) ([]byte, bool) {
 	var v, bits uint
 	for _, c := range s {

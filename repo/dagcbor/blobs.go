@@ -8,9 +8,8 @@ type BlobShape uint8
 const (
 	// BlobToday is $type, ref, mimeType and size, and nothing else.
 	BlobToday BlobShape = iota
-	// BlobOld is {cid, mimeType}, or today's fields with one that is absent or of
-	// an older form: no size or -1, no mimeType, a ref that is text or a map with
-	// $link. [RenewBlobs] can bring it into today's shape.
+	// BlobOld is {cid, mimeType}, or today's fields with one that is absent or of an older form: no size or -1, no
+	// mimeType, a ref that is text or a map with $link. [RenewBlobs] can bring it into today's shape.
 	BlobOld
 	// BlobOdd calls itself a blob, names one, and has fields that blobs have not.
 	BlobOdd
@@ -24,9 +23,8 @@ type BlobRef struct {
 	Shape    BlobShape
 }
 
-// Blobs gives the blobs a record speaks of in any shape, in the order they stand
-// in the block, repeated ones repeated. The block is checked as [ValidateForeign]
-// does. A map that calls itself a blob and names none is none.
+// Blobs gives the blobs a record speaks of in any shape, in the order they stand in the block, repeated ones repeated.
+// The block is checked as [ValidateForeign] does. A map that calls itself a blob and names none is none.
 func Blobs(cbor []byte) ([]BlobRef, error) {
 	found, err := blobsIn(cbor)
 	if err != nil || len(found) == 0 {
@@ -39,9 +37,8 @@ func Blobs(cbor []byte) ([]BlobRef, error) {
 	return out, nil
 }
 
-// RenewBlobs gives the record with its blobs of the shape BlobOld in today's
-// shape, with the type and the size that known has for them; those it does not
-// know stay as they are. renewed says how many are not any more.
+// RenewBlobs gives the record with its blobs of the shape BlobOld in today's shape, with the type and the size that
+// known has for them; those it does not know stay as they are. renewed says how many are not any more.
 //
 // spec: data-model#blob-type
 func RenewBlobs(cbor []byte, known func(BlobRef) (mimeType string, size int64, ok bool)) (out []byte, renewed int, err error) {
@@ -166,8 +163,7 @@ func findBlobsInMap(r *Reader, found *[]foundBlob) error {
 	return nil
 }
 
-// blobLink reads what a blob's ref may be: a link, which alone is today's, or a
-// CID as text or as {"$link": text}.
+// blobLink reads what a blob's ref may be: a link, which alone is today's, or a CID as text or as {"$link": text}.
 func (r *Reader) blobLink() (c cid.Cid, today bool) {
 	switch r.Major() {
 	case MajorTag:

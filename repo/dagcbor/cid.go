@@ -7,8 +7,7 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
-// CIDLen is the length of the binary form of every CID this server writes:
-// version 1, codec, SHA-256, 32 bytes.
+// CIDLen is the length of the binary form of every CID this server writes: version 1, codec, SHA-256, 32 bytes.
 const CIDLen = 36
 
 // MaxCIDLen bounds the binary form of a CID in somebody else's record.
@@ -62,8 +61,7 @@ func AppendCID(dst []byte, d *[32]byte) []byte {
 	return append(append(dst, cborPrefix...), d[:]...)
 }
 
-// Digest gives the digest of a CID of the one form blocks of a repository have:
-// version 1, dag-cbor, SHA-256.
+// Digest gives the digest of a CID of the one form blocks of a repository have: version 1, dag-cbor, SHA-256.
 func Digest(c cid.Cid) (d [32]byte, err error) {
 	s := c.KeyString()
 	if len(s) != CIDLen || s[:4] != cborPrefix {
@@ -82,15 +80,14 @@ func RawDigest(raw []byte) (d [32]byte, ok bool) {
 	return d, true
 }
 
-// drislCID tells whether raw is a CID a DRISL document may hold: version 1, raw
-// or dag-cbor, SHA-256.
+// drislCID tells whether raw is a CID a DRISL document may hold: version 1, raw or dag-cbor, SHA-256.
 func drislCID(raw []byte) bool {
 	return len(raw) == CIDLen && raw[0] == 1 && (raw[1] == codecCBOR || raw[1] == codecRaw) &&
 		raw[2] == 0x12 && raw[3] == 0x20
 }
 
-// foreignCID tells whether raw is any well-formed CID: version 0, or version 1
-// with a codec, a hash function and a digest of the stated, non-zero length.
+// foreignCID tells whether raw is any well-formed CID: version 0, or version 1 with a codec, a hash function and a
+// digest of the stated, non-zero length.
 func foreignCID(raw []byte) bool {
 	if drislCID(raw) {
 		return true
@@ -116,13 +113,11 @@ func foreignCID(raw []byte) bool {
 	if n == 0 {
 		return false
 	}
-	// The identity hash may be empty by its own rules; an empty digest of
-	// anything else names nothing.
+	// The identity hash may be empty by its own rules; an empty digest of anything else names nothing.
 	return uint64(len(raw)-i-n) == size && (size > 0 || raw[len(raw)-2] == 0)
 }
 
-// uvarint reads an unsigned varint of at most nine bytes in its shortest form;
-// n is 0 if there is none.
+// uvarint reads an unsigned varint of at most nine bytes in its shortest form; n is 0 if there is none.
 func uvarint(b []byte) (v uint64, n int) {
 	for i := 0; i < len(b) && i < 9; i++ {
 		v |= uint64(b[i]&0x7f) << (7 * i)

@@ -7,8 +7,7 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
-// A Link is a CID in a struct that goes through [Marshal] and [Unmarshal]; an
-// undefined one is null.
+// A Link is a CID in a struct that goes through [Marshal] and [Unmarshal]; an undefined one is null.
 type Link struct{ cid.Cid }
 
 // MarshalCBOR implements cbor.Marshaler.
@@ -60,9 +59,8 @@ var decMode = func() cbor.DecMode {
 	return m
 }()
 
-// Marshal encodes a struct whose fields carry cbor tags. It is for what is not
-// hot; tree nodes, commits and frames have codecs of their own. The result is
-// checked: a float or a foreign tag in v is an error here and not at a reader.
+// Marshal encodes a struct whose fields carry cbor tags. It is for what is not hot; tree nodes, commits and frames have
+// codecs of their own. The result is checked: a float or a foreign tag in v is an error here and not at a reader.
 func Marshal(v any) ([]byte, error) {
 	b, err := encMode.Marshal(v)
 	if err != nil {
@@ -74,8 +72,8 @@ func Marshal(v any) ([]byte, error) {
 	return b, nil
 }
 
-// Unmarshal decodes a block into a struct whose fields carry cbor tags, after
-// the strict scan. A field that the struct does not have is an error.
+// Unmarshal decodes a block into a struct whose fields carry cbor tags, after the strict scan. A field that the struct
+// does not have is an error.
 func Unmarshal(b []byte, v any) error {
 	if err := validate(b, true); err != nil {
 		return err

@@ -5,8 +5,7 @@ import (
 	"strconv"
 )
 
-// Why a block or a JSON text is not a value of the data model. Every error of
-// this package wraps exactly one of them.
+// Why a block or a JSON text is not a value of the data model. Every error of this package wraps exactly one of them.
 var (
 	ErrTruncated  = errors.New("dagcbor: input ends inside an item")
 	ErrTrailing   = errors.New("dagcbor: bytes after the item")
@@ -37,8 +36,7 @@ var (
 	ErrLegacyBlob = errors.New("dagcbor: legacy blobs are not allowed")
 )
 
-// Error says where in the input a rule was broken. It never repeats the input
-// beyond a short, quoted field path.
+// Error says where in the input a rule was broken. It never repeats the input beyond a short, quoted field path.
 type Error struct {
 	Err    error  // one of the sentinels of this package
 	Offset int    // byte offset in the input

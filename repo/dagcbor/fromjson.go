@@ -9,12 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// FromJSON turns a record's JSON into its canonical block, in one pass and
-// without a tree in between. It is strict where encoding/json is not: a key must
-// not occur twice, text must be valid UTF-8 without lone surrogates, numbers
-// must be integers of 64 signed bits (123.0 and 1e3 are integers, 123.5 is not),
-// and they are exact. The objects that stand for something else ($link, $bytes,
-// blobs) must have exactly their form; other fields that begin with $ are
+// FromJSON turns a record's JSON into its canonical block, in one pass and without a tree in between. It is strict
+// where encoding/json is not: a key must not occur twice, text must be valid UTF-8 without lone surrogates, numbers
+// must be integers of 64 signed bits (123.0 and 1e3 are integers, 123.5 is not), and they are exact. The objects that
+// stand for something else ($link, $bytes, blobs) must have exactly their form; other fields that begin with $ are
 // nothing special.
 //
 // Errors are [*Error] with the field's path, or [*TypeError].
@@ -265,8 +263,8 @@ func (p *parser) compare(a, b pair) int {
 	return bytes.Compare(p.out[a.text:a.val], p.out[b.text:b.val])
 }
 
-// sort brings the pairs of an object into canonical order; start is where the
-// first one's key lies. It tells whether the keys are distinct.
+// sort brings the pairs of an object into canonical order; start is where the first one's key lies. It tells whether
+// the keys are distinct.
 func (p *parser) sort(start, base int) bool {
 	pairs := p.pairs[base:]
 	slices.SortFunc(pairs, p.compare)
@@ -284,8 +282,8 @@ func (p *parser) sort(start, base int) bool {
 	return true
 }
 
-// text reads a string behind its opening quote. The result points into the input
-// or the scratch buffer and lives until the next call.
+// text reads a string behind its opening quote. The result points into the input or the scratch buffer and lives until
+// the next call.
 func (p *parser) text() ([]byte, error) {
 	start := p.i
 	end, high := plainText(p.in, start)
@@ -400,9 +398,8 @@ func hex4(b []byte, i int) (rune, bool) {
 	return r, true
 }
 
-// plainText gives the offset, from i, of the first byte that ends or breaks a
-// run of plain JSON text: a quote, a backslash, a control character; high tells
-// whether a byte before it is not ASCII. Eight bytes at a time.
+// plainText gives the offset, from i, of the first byte that ends or breaks a run of plain JSON text: a quote, a
+// backslash, a control character; high tells whether a byte before it is not ASCII. Eight bytes at a time.
 func plainText(b []byte, i int) (end int, high bool) {
 	const (
 		ones  = 0x0101010101010101

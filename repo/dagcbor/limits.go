@@ -5,31 +5,25 @@ import (
 	"strconv"
 )
 
-// Limits say what a record written as JSON may be. A field that is zero has the
-// default.
+// Limits say what a record written as JSON may be. A field that is zero has the default.
 type Limits struct {
 	Depth int // containers inside containers; default MaxDepth
 	Size  int // bytes of the resulting block; default MaxRecordSize
 
-	// Type, if not empty, is what the record's $type must be; it is added where
-	// it is absent.
+	// Type, if not empty, is what the record's $type must be; it is added where it is absent.
 	Type string
 
-	// Foreign takes what other hosts' records may hold: links with any
-	// well-formed CID, blobs in old shapes, and objects that look like something
-	// special and are not, which stay objects.
+	// Foreign takes what other hosts' records may hold: links with any well-formed CID, blobs in old shapes, and
+	// objects that look like something special and are not, which stay objects.
 	Foreign bool
 
-	// Kept is the block of the record that this one replaces. What Foreign
-	// allows, and another $type than Type, may be said again as that record
-	// says it; and if that one is larger than MaxRecordSize, the new one may be of
-	// MaxForeignSize. Nothing else changes, so what came from elsewhere can be
-	// edited, and new records stay as strict.
+	// Kept is the block of the record that this one replaces. What Foreign allows, and another $type than Type, may be
+	// said again as that record says it; and if that one is larger than MaxRecordSize, the new one may be of
+	// MaxForeignSize. Nothing else changes, so what came from elsewhere can be edited, and new records stay as strict.
 	Kept []byte
 }
 
-// keptType tells whether value is what the record that is replaced has for its
-// own $type.
+// keptType tells whether value is what the record that is replaced has for its own $type.
 func (l *Limits) keptType(value []byte) bool {
 	if len(l.Kept) == 0 {
 		return false
@@ -53,12 +47,11 @@ func (l *Limits) keptType(value []byte) bool {
 // spec: sync#commit-events
 const MaxRecordSize = 1_000_000
 
-// MaxForeignSize is the largest record that is taken from another host: what
-// others allow.
+// MaxForeignSize is the largest record that is taken from another host: what others allow.
 const MaxForeignSize = 1 << 20
 
-// maxJSON bounds the text so that offsets fit 32 bits. DAG-CBOR is never much
-// longer than its JSON, so nothing legal comes near.
+// maxJSON bounds the text so that offsets fit 32 bits. DAG-CBOR is never much longer than its JSON, so nothing legal
+// comes near.
 const maxJSON = 64 << 20
 
 func (l Limits) withDefaults() Limits {
@@ -89,8 +82,7 @@ func (l *Limits) takes(encoded []byte) bool {
 	return l.Foreign || len(l.Kept) > 0 && bytes.Contains(l.Kept, encoded)
 }
 
-// A TypeError says that a record's $type is not its collection. It wraps
-// ErrType.
+// A TypeError says that a record's $type is not its collection. It wraps ErrType.
 type TypeError struct {
 	Want string
 	Got  string // at most 64 bytes of it

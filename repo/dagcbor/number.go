@@ -1,8 +1,7 @@
 package dagcbor
 
-// number reads a JSON number, which must be an integer of 64 signed bits by
-// value: 123, 123.0 and 1.23e2 are the same one. No float is involved, so every
-// digit counts.
+// number reads a JSON number, which must be an integer of 64 signed bits by value: 123, 123.0 and 1.23e2 are the same
+// one. No float is involved, so every digit counts.
 func (p *parser) number() error {
 	in, start := p.in, p.i
 	i := start
@@ -54,14 +53,12 @@ func push(u uint64, digit byte, over bool) (uint64, bool) {
 	return u*10 + uint64(digit), over
 }
 
-// scaled reads digits with a fraction or an exponent (the sign is read, the
-// integer part is known to be well formed) and gives the value if it is a whole
-// number.
+// scaled reads digits with a fraction or an exponent (the sign is read, the integer part is known to be well formed)
+// and gives the value if it is a whole number.
 func scaled(in []byte, i int) (u uint64, end, faulty int, err error) {
 	first := i
 	var over bool
-	// Zeros are only counted until a digit follows: 1.5000 and 1000e-3 must
-	// not overflow, however many there are.
+	// Zeros are only counted until a digit follows: 1.5000 and 1000e-3 must not overflow, however many there are.
 	var zeros, fraction int64
 	digits, inFraction := 0, false
 	for ; i < len(in); i++ {
@@ -115,8 +112,7 @@ func scaled(in []byte, i int) (u uint64, end, faulty int, err error) {
 	return u, i, 0, nil
 }
 
-// exponent reads what follows e. Its size is capped far beyond any input's
-// length, so that no sum of it overflows.
+// exponent reads what follows e. Its size is capped far beyond any input's length, so that no sum of it overflows.
 func exponent(in []byte, i int) (exp int64, end int, err error) {
 	neg := false
 	if i < len(in) && (in[i] == '+' || in[i] == '-') {

@@ -6,9 +6,8 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
-// A Reader is a cursor over one block, for hand-written decoders. Every method
-// checks the shortest head and the kind; key order is the caller's, who asks for
-// the fields in the order they must have (or calls [Validate] first). What it
+// A Reader is a cursor over one block, for hand-written decoders. Every method checks the shortest head and the kind;
+// key order is the caller's, who asks for the fields in the order they must have (or calls [Validate] first). What it
 // returns as []byte points into the block.
 //
 // The zero Reader is at the end of nothing; use NewReader.
@@ -66,8 +65,7 @@ func (r *Reader) Map() (int, error) { return r.count(MajorMap, 2) }
 // Array reads the head of an array and gives the number of its items.
 func (r *Reader) Array() (int, error) { return r.count(MajorArray, 1) }
 
-// count bounds the number by the bytes that are left, so that a caller may
-// allocate for it.
+// count bounds the number by the bytes that are left, so that a caller may allocate for it.
 func (r *Reader) count(major byte, min uint64) (int, error) {
 	start := r.i
 	n, err := r.head(major)
@@ -178,8 +176,7 @@ func (r *Reader) Null() bool {
 	return false
 }
 
-// LinkRaw reads a link and gives the binary form of its CID, which is well
-// formed but may be of any codec and hash.
+// LinkRaw reads a link and gives the binary form of its CID, which is well formed but may be of any codec and hash.
 func (r *Reader) LinkRaw() ([]byte, error) {
 	b, i := r.b, r.i
 	if i+LinkLen <= len(b) && string(b[i:i+5]) == linkHead && drislCID(b[i+5:i+LinkLen]) {
@@ -221,8 +218,7 @@ func (r *Reader) Link() (cid.Cid, error) {
 	return c, nil
 }
 
-// Digest reads a link to a block of a repository (CIDv1, dag-cbor, SHA-256) and
-// gives the digest.
+// Digest reads a link to a block of a repository (CIDv1, dag-cbor, SHA-256) and gives the digest.
 func (r *Reader) Digest() (*[32]byte, error) {
 	start := r.i
 	raw, err := r.LinkRaw()
@@ -236,8 +232,7 @@ func (r *Reader) Digest() (*[32]byte, error) {
 	return (*[32]byte)(raw[4:]), nil
 }
 
-// Skip reads any one item, checked as [ValidateForeign] does, and gives its
-// bytes.
+// Skip reads any one item, checked as [ValidateForeign] does, and gives its bytes.
 func (r *Reader) Skip() ([]byte, error) {
 	s := scanner{b: r.b, foreign: true}
 	end, err := s.item(r.i, MaxDepth)
@@ -274,8 +269,8 @@ func (r *Reader) Pass() error {
 	return nil
 }
 
-// Type is the $type of the map that is the next item, "" if it has none that is text, or is no map. The block is taken as
-// checked. Nothing is read.
+// Type is the $type of the map that is the next item, "" if it has none that is text, or is no map. The block is taken
+// as checked. Nothing is read.
 func (r *Reader) Type() string {
 	at := *r
 	n, err := at.Map()

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// What a single item may have at most. These bound other people's blocks; what
-// a client writes is bounded by [Limits] as well.
+// What a single item may have at most. These bound other people's blocks; what a client writes is bounded by [Limits]
+// as well.
 const (
 	MaxDepth    = 128       // containers inside containers
 	MaxItemSize = 5 << 20   // bytes of one block, of any kind
@@ -14,13 +14,12 @@ const (
 	MaxKeyLen   = 8 << 10   // bytes of a map key
 )
 
-// Validate checks that b is exactly one canonical item whose links are all of
-// the form this server writes (CIDv1, raw or dag-cbor, SHA-256). It allocates
-// nothing unless it fails; the error is an [*Error].
+// Validate checks that b is exactly one canonical item whose links are all of the form this server writes (CIDv1, raw
+// or dag-cbor, SHA-256). It allocates nothing unless it fails; the error is an [*Error].
 func Validate(b []byte) error { return validate(b, false) }
 
-// ValidateForeign is Validate for records of other hosts: a link may hold any
-// well-formed CID of at most MaxCIDLen bytes.
+// ValidateForeign is Validate for records of other hosts: a link may hold any well-formed CID of at most MaxCIDLen
+// bytes.
 //
 // spec: data-model#link-and-cid-formats (tolerance towards other CIDs)
 func ValidateForeign(b []byte) error { return validate(b, true) }
@@ -56,8 +55,8 @@ type scanner struct {
 	foreign bool
 }
 
-// item checks the item at i and gives the offset behind it. depth is how many
-// containers may still be opened. On an error the offset is that of the fault.
+// item checks the item at i and gives the offset behind it. depth is how many containers may still be opened. On an
+// error the offset is that of the fault.
 func (s *scanner) item(i, depth int) (int, error) {
 	b := s.b
 	if i >= len(b) {
@@ -190,8 +189,7 @@ func keyOrder(a, b []byte) error {
 	return ErrKeyOrder
 }
 
-// container refuses a count that cannot be true before anyone loops over it:
-// every element takes at least min bytes.
+// container refuses a count that cannot be true before anyone loops over it: every element takes at least min bytes.
 func (s *scanner) container(i int, n uint64, depth int, min uint64) error {
 	switch {
 	case depth <= 0:
@@ -237,8 +235,8 @@ func (s *scanner) link(start, i int) (int, error) {
 	return i + int(n), nil
 }
 
-// longHead reads the argument of a head whose short part says that it follows;
-// i is the offset behind that first byte. The shortest form is required.
+// longHead reads the argument of a head whose short part says that it follows; i is the offset behind that first byte.
+// The shortest form is required.
 func longHead(b []byte, i int) (n uint64, next int, err error) {
 	rest := b[i:]
 	switch ai := b[i-1] & 31; ai {

@@ -15,8 +15,7 @@ const (
 	replaced
 )
 
-// typed makes sure that the outermost object has the wanted $type, and tells
-// whether it had to be added.
+// typed makes sure that the outermost object has the wanted $type, and tells whether it had to be added.
 func (p *parser) typed(base int) (added bool, err error) {
 	for _, e := range p.pairs[base:] {
 		if string(p.out[e.text:e.val]) != "$type" {
@@ -46,8 +45,8 @@ func (p *parser) typed(base int) (added bool, err error) {
 	return true, nil
 }
 
-// special looks at an object whose pairs are in canonical order: a link or a
-// byte string takes its place, a blob is checked, a legacy blob refused.
+// special looks at an object whose pairs are in canonical order: a link or a byte string takes its place, a blob is
+// checked, a legacy blob refused.
 func (p *parser) special(start, base int) (objectKind, error) {
 	pairs := p.pairs[base:]
 	blob := false
@@ -122,8 +121,7 @@ func (p *parser) bytes(start int, e pair) bool {
 	return true
 }
 
-// blob tells whether the pairs are those of a blob: exactly four fields, whose
-// canonical order is known.
+// blob tells whether the pairs are those of a blob: exactly four fields, whose canonical order is known.
 //
 // spec: data-model#blob-type
 func (p *parser) blob(pairs []pair) bool {

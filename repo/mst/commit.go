@@ -161,8 +161,8 @@ func (n *node) export() Node {
 }
 
 // proof lists the nodes that undoing the ops reads, each once: for a created key the way to it and to both its
-// neighbours, for a deleted one the way to the gap, all in the new tree; for an update nothing. With the new nodes
-// this is enough for every order of undoing.
+// neighbours, for a deleted one the way to the gap, all in the new tree; for an update nothing. With the new nodes this
+// is enough for every order of undoing.
 //
 // spec: sync#message-validation-checklist (operation inversion; the rule was found by trying all orders)
 func (t *Tree) proof() (list []*node, err error) {

@@ -7,8 +7,8 @@ import (
 	"math/bits"
 )
 
-// MaxKeyLen is the longest key in bytes that a tree takes. A repository path is at most 830 long; other
-// implementations accept 1024.
+// MaxKeyLen is the longest key in bytes that a tree takes. A repository path is at most 830 long; other implementations
+// accept 1024.
 const MaxKeyLen = 1024
 
 // ErrKey refuses an empty or overlong key.

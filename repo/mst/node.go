@@ -7,8 +7,8 @@ import (
 
 const nearKids = 7
 
-// node is one node in memory. Slots number its children: slot 0 stands before the first key, slot i after the i-th.
-// A clean node is shared by clones and never changes, but for children that get loaded or forgotten.
+// node is one node in memory. Slots number its children: slot 0 stands before the first key, slot i after the i-th. A
+// clean node is shared by clones and never changes, but for children that get loaded or forgotten.
 type node struct {
 	block   []byte // canonical; the digest of a dirty child is out of date until seal
 	sum     digest // of block, once sealed

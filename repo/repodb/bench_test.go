@@ -22,8 +22,8 @@ import (
 	"github.com/auroralocus/locus/repo"
 )
 
-// benchServer is a Postgres of the benchmark's own with the settings of the
-// embedded one: fsync, full_page_writes and synchronous_commit are on.
+// benchServer is a Postgres of the benchmark's own with the settings of the embedded one: fsync, full_page_writes and
+// synchronous_commit are on.
 func benchServer(b testing.TB, opts ...embedded.Option) *embedded.Server {
 	b.Helper()
 	dir, err := os.MkdirTemp("", "locus-bench-")
@@ -65,8 +65,7 @@ func populate(b testing.TB, s *Store, schema db.Schema, aid int64, n int) {
 	}
 }
 
-// processCPU is the CPU time that the processes of a Postgres have used so far,
-// dead ones too.
+// processCPU is the CPU time that the processes of a Postgres have used so far, dead ones too.
 func processCPU(postmaster int) time.Duration {
 	ticks := 0
 	add := func(pid string, fields ...int) {
@@ -102,9 +101,8 @@ func ownCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkCreate is one createRecord after another on repositories of several
-// sizes, in turn so that the machine's moods hit all alike. The figure to hold is
-// the ratio of the medians, at most 1.5.
+// BenchmarkCreate is one createRecord after another on repositories of several sizes, in turn so that the machine's
+// moods hit all alike. The figure to hold is the ratio of the medians, at most 1.5.
 func BenchmarkCreate(b *testing.B) {
 	s, schema := benchStore(b, Config{})
 	sizes := []int{0, 10_000, 100_000}

@@ -77,9 +77,9 @@ func blobsOf(path string, record []byte) ([]blobRef, error) {
 // checkBlobs finds out what the writes refer to and whether it holds: one statement, and none without references. It
 // gives the reasons; that they still hold when the commit happens is UpdateRepoHeadsWithBlobs's to see.
 //
-// A reference that the record has already, with the same type and size, may stay whatever it says: a repository that moved here may
-// name files that are not here (yet), or of which its records say different things. Those are kept, and nobody looks for
-// them again; only what is taken down is named by no new version.
+// A reference that the record has already, with the same type and size, may stay whatever it says: a repository that
+// moved here may name files that are not here (yet), or of which its records say different things. Those are kept, and
+// nobody looks for them again; only what is taken down is named by no new version.
 func checkBlobs(ctx context.Context, q *tenantdb.Queries, aid int64, writes []repo.Write) (any bool, kept map[blobRef]bool, err error) {
 	var refs []blobRef
 	for i := range writes {
@@ -151,7 +151,8 @@ func (r *blobRef) against(row *tenantdb.ListBlobsForWriteRow) error {
 	return nil
 }
 
-// addRefs adds what the record at a path refers to now. Should it change before the commit, the compare-and-set is lost.
+// addRefs adds what the record at a path refers to now. Should it change before the commit, the compare-and-set is
+// lost.
 func addRefs(ctx context.Context, q *tenantdb.Queries, aid int64, path string, to map[blobRef]bool) (map[blobRef]bool, error) {
 	if to == nil {
 		to = map[blobRef]bool{}

@@ -18,8 +18,7 @@ import (
 	"github.com/auroralocus/locus/repo/mst"
 )
 
-// maxProblems bounds what a report lists: a repository that is broken is often
-// broken everywhere.
+// maxProblems bounds what a report lists: a repository that is broken is often broken everywhere.
 const maxProblems = 50
 
 // Report is what a check found.
@@ -43,12 +42,10 @@ func (r *Report) problem(format string, args ...any) {
 	}
 }
 
-// Check proves one repository at one moment: the tree rebuilt from the records
-// has the signed root, and its nodes are the stored ones, position by position
-// and no more; every block has its CID; the newest commit is signed with the
-// account's key; backlinks are those of the records; the counters are right; and the events kept form a
-// chain, each of which can be undone to the state before from its own blocks,
-// up to the newest commit.
+// Check proves one repository at one moment: the tree rebuilt from the records has the signed root, and its nodes are
+// the stored ones, position by position and no more; every block has its CID; the newest commit is signed with the
+// account's key; backlinks are those of the records; the counters are right; and the events kept form a chain, each of
+// which can be undone to the state before from its own blocks, up to the newest commit.
 //
 // The error is of reading; what is wrong is in the report.
 func (s *Store) Check(ctx context.Context, schema db.Schema, aid int64) (Report, error) {
@@ -62,9 +59,8 @@ func (s *Store) Check(ctx context.Context, schema db.Schema, aid int64) (Report,
 	return r, nil
 }
 
-// CheckTenant checks every repository of a tenant, and that no event is missing
-// between the oldest kept and the newest. each is called for every repository;
-// its error ends the check. The last report, with AID 0, is of the stream.
+// CheckTenant checks every repository of a tenant, and that no event is missing between the oldest kept and the newest.
+// each is called for every repository; its error ends the check. The last report, with AID 0, is of the stream.
 func (s *Store) CheckTenant(ctx context.Context, schema db.Schema, each func(Report) error) error {
 	for after := int64(0); ; {
 		page, err := s.ListRepos(ctx, schema, after, 500)
@@ -158,8 +154,7 @@ func checkCounts(ctx context.Context, tx *db.ReadTx, r *Report) error {
 	return nil
 }
 
-// checkTree rebuilds the tree from the record rows and takes away each stored
-// node that it finds.
+// checkTree rebuilds the tree from the record rows and takes away each stored node that it finds.
 func checkTree(ctx context.Context, tx *db.ReadTx, r *Report, head repo.Head) error {
 	nodes, err := readNodes(ctx, tx, r, head)
 	if err != nil {

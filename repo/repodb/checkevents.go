@@ -16,8 +16,8 @@ import (
 	"github.com/auroralocus/locus/repo/mst"
 )
 
-// chain is the state that the events read so far lead to. Before the first
-// commit or sync nothing is known: retention may have cut the beginning.
+// chain is the state that the events read so far lead to. Before the first commit or sync nothing is known: retention
+// may have cut the beginning.
 type chain struct {
 	known  bool
 	rev    repo.TID

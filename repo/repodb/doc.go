@@ -28,8 +28,8 @@ import (
 	"github.com/auroralocus/locus/db"
 )
 
-// Errors of this package. Refusals of the pure part (repo.ErrRecordExists and so
-// on) and db.ErrUnavailable pass through.
+// Errors of this package. Refusals of the pure part (repo.ErrRecordExists and so on) and db.ErrUnavailable pass
+// through.
 var (
 	// ErrSwapCommit: the repository's newest commit is not the one named.
 	ErrSwapCommit = errors.New("commit was at another cid")
@@ -45,8 +45,7 @@ var (
 	ErrRecordNotFound = errors.New("record not found")
 	// ErrBlocksNotFound: a *MissingBlocks says which.
 	ErrBlocksNotFound = errors.New("blocks not found")
-	// ErrBlocksTooLarge: the blocks that were asked for are too many bytes for one
-	// answer.
+	// ErrBlocksTooLarge: the blocks that were asked for are too many bytes for one answer.
 	ErrBlocksTooLarge = errors.New("the blocks are too large together: ask for fewer at once")
 	// ErrExportsBusy: as many exports of this tenant run as may.
 	ErrExportsBusy = errors.New("too many exports at once")

@@ -15,19 +15,14 @@ import (
 	"github.com/auroralocus/locus/repo/car"
 )
 
-// Export writes the whole repository as an archive in streaming order: the
-// commit, then each node before what hangs under it, each record at its key.
-// With since it writes only what was stored behind that revision; the commit
-// always.
+// Export writes the whole repository as an archive in streaming order: the commit, then each node before what hangs
+// under it, each record at its key. With since it writes only what was stored behind that revision; the commit always.
 //
-// It reads in one transaction, as fast as the database gives; what the reader
-// does not take at once waits in memory, then in a file, so that a slow one
-// holds neither a connection nor old row versions, nor the place of another
-// export. Rows pass through undecoded. from is who takes part in what exports
-// share.
+// It reads in one transaction, as fast as the database gives; what the reader does not take at once waits in memory,
+// then in a file, so that a slow one holds neither a connection nor old row versions, nor the place of another export.
+// Rows pass through undecoded. from is who takes part in what exports share.
 //
-// Nothing is written when it fails before the first byte: ErrRepoNotFound,
-// ErrExportsBusy.
+// Nothing is written when it fails before the first byte: ErrRepoNotFound, ErrExportsBusy.
 //
 // spec: repository#streamable-car-block-ordering
 func (s *Store) Export(ctx context.Context, from fair.Path, schema db.Schema, aid int64, since repo.TID, w io.Writer) error {
@@ -87,8 +82,8 @@ func exportTx(ctx context.Context, tx *db.ReadTx, aid int64, since repo.TID, sp 
 	return o.flush()
 }
 
-// ordered brings rows of equal key into pre-order: the record, then the nodes
-// that hang after it by falling level. There are rarely more than a handful.
+// ordered brings rows of equal key into pre-order: the record, then the nodes that hang after it by falling level.
+// There are rarely more than a handful.
 type ordered struct {
 	sp    *spool
 	key   []byte

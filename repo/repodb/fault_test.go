@@ -30,9 +30,8 @@ func checkAll(t testing.TB, s *Store, schema db.Schema) {
 	}
 }
 
-// TestRoundTrips counts them: a write by a process that remembers the account
-// costs one, whatever the size of the repository; by one that knows nothing,
-// three: the head, the paths, the commit.
+// TestRoundTrips counts them: a write by a process that remembers the account costs one, whatever the size of the
+// repository; by one that knows nothing, three: the head, the paths, the commit.
 func TestRoundTrips(t *testing.T) {
 	url := dbtest.URL(t)
 	p := dbtest.NewProxy(t, url)
@@ -99,8 +98,8 @@ func TestRoundTrips(t *testing.T) {
 	checkAll(t, warm, schema)
 }
 
-// TestTwoProcessesOnOneRepository races two stores for the same repositories:
-// every write goes through once, and no number is lost.
+// TestTwoProcessesOnOneRepository races two stores for the same repositories: every write goes through once, and no
+// number is lost.
 func TestTwoProcessesOnOneRepository(t *testing.T) {
 	url := dbtest.URL(t)
 	keys := newKeys(t)
@@ -138,8 +137,7 @@ func TestTwoProcessesOnOneRepository(t *testing.T) {
 	}
 }
 
-// TestSwapCommitOfTwoProcesses: of writes that name the same commit exactly one
-// goes through.
+// TestSwapCommitOfTwoProcesses: of writes that name the same commit exactly one goes through.
 func TestSwapCommitOfTwoProcesses(t *testing.T) {
 	url := dbtest.URL(t)
 	keys := newKeys(t)
@@ -173,8 +171,7 @@ func TestSwapCommitOfTwoProcesses(t *testing.T) {
 	checkAll(t, stores[0], schema)
 }
 
-// TestBadMember: rows that Postgres refuses fail their own commit, not the
-// group's others.
+// TestBadMember: rows that Postgres refuses fail their own commit, not the group's others.
 func TestBadMember(t *testing.T) {
 	s, schema := testStore(t, Config{})
 	var group []*pending
@@ -208,8 +205,7 @@ func TestBadMember(t *testing.T) {
 	checkAll(t, s, schema)
 }
 
-// TestInactiveAccounts: status is found out however well the repository is
-// remembered.
+// TestInactiveAccounts: status is found out however well the repository is remembered.
 func TestInactiveAccounts(t *testing.T) {
 	url := dbtest.URL(t)
 	d := dbtest.Open(t, url)
@@ -239,8 +235,8 @@ func TestInactiveAccounts(t *testing.T) {
 	checkAll(t, s, schema)
 }
 
-// TestServerKilled kills Postgres under load, several times: what was
-// acknowledged is there, what was refused is not, and writing goes on.
+// TestServerKilled kills Postgres under load, several times: what was acknowledged is there, what was refused is not,
+// and writing goes on.
 func TestServerKilled(t *testing.T) {
 	server := dbtest.Durable(t)
 	d := dbtest.Open(t, server.URL())

@@ -87,8 +87,7 @@ func (p *pending) fill(writes []repo.Write) {
 	}
 }
 
-// committer folds a tenant's waiting commits into groups. It runs while there is
-// something to do.
+// committer folds a tenant's waiting commits into groups. It runs while there is something to do.
 type committer struct {
 	tenant  *db.Tenant
 	queue   []*pending // under Store.mu
@@ -97,8 +96,8 @@ type committer struct {
 
 // commit hands p to its tenant's committer and waits for what came of it.
 //
-// It does not end early: a commit on its way cannot be called back, and the next
-// write of the repository has to know.
+// It does not end early. A commit on its way cannot be called back, and the next write of the repository has to know
+// what became of it.
 func (s *Store) commit(schema db.Schema, p *pending) (seq int64, err error) {
 	s.mu.Lock()
 	if s.closed {
@@ -121,14 +120,13 @@ func (s *Store) commit(schema db.Schema, p *pending) (seq int64, err error) {
 	return o.seq, o.err
 }
 
-// runCommitter takes what is waiting, never more than one group at a time: the
-// groups of a tenant follow each other anyway, for its stream_head. Two at once
-// were measured: no more commits a second, more CPU each (docs/storage.md).
+// runCommitter takes what is waiting, never more than one group at a time: the groups of a tenant follow each other
+// anyway, for its stream_head. Two at once were measured: no more commits a second, more CPU each (docs/storage.md).
 func (s *Store) runCommitter(c *committer) {
 	defer s.running.Done()
 	for {
-		// Those whom the last group has just woken get to queue their next
-		// commits: larger groups, less CPU a commit, and no wait.
+		// The writers that the last group has woken queue their next commits first. That makes larger groups and less
+		// CPU a commit, and nobody waits for it.
 		runtime.Gosched()
 		s.mu.Lock()
 		n := min(len(c.queue), s.cfg.MaxGroup)
@@ -147,8 +145,8 @@ func (s *Store) runCommitter(c *committer) {
 	}
 }
 
-// commitGroup commits the group and tells its members. A member whose rows
-// Postgres refuses must not take the others with it: then each goes alone.
+// commitGroup commits the group and tells its members. When Postgres refuses the group, because of the rows of one
+// member, each member is committed by itself.
 func (s *Store) commitGroup(tenant *db.Tenant, group []*pending) {
 	// By account, so that two processes' groups lock the same rows in one order.
 	slices.SortFunc(group, func(a, b *pending) int { return cmp.Compare(a.aid, b.aid) })
@@ -178,9 +176,8 @@ func (s *Store) commitGroup(tenant *db.Tenant, group []*pending) {
 	}
 }
 
-// sendGroup runs one transaction, again after a deadlock: that took everything
-// back. It returns the event's number of each account that won, and what the
-// tenant's records take then.
+// sendGroup runs one transaction, again after a deadlock: that took everything back. It returns the event's number of
+// each account that won, and what the tenant's records take then.
 func (s *Store) sendGroup(tenant *db.Tenant, group []*pending) (seqs map[int64]int64, total Sum, err error) {
 	ctx, cancel := context.WithTimeout(s.life, s.cfg.CommitTime)
 	defer cancel()
@@ -201,8 +198,8 @@ func (s *Store) sendGroup(tenant *db.Tenant, group []*pending) (seqs map[int64]i
 	}
 }
 
-// queueGroup queues the statements of a group in their order: heads first, the
-// sequence last. What a group has nothing for is left out.
+// queueGroup queues the statements of a group in their order: heads first, the sequence last. What a group has nothing
+// for is left out.
 func queueGroup(b *db.Batch, group []*pending, won func(aid, seq int64, total Sum)) {
 	var (
 		heads   tenantdb.UpdateRepoHeadsReplacingParams

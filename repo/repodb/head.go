@@ -22,8 +22,7 @@ type head struct {
 	usage  usage
 }
 
-// loadHead reads a repository's head and key, and refuses accounts that cannot
-// be written to.
+// loadHead reads a repository's head and key, and refuses accounts that cannot be written to.
 func (s *Store) loadHead(ctx context.Context, key repoKey) (*head, error) {
 	row, err := s.db.Tenant(key.schema).Q().GetRepoHead(ctx, key.aid)
 	if db.IsNoRows(err) {
@@ -48,8 +47,7 @@ func (s *Store) loadHead(ctx context.Context, key repoKey) (*head, error) {
 	return h, nil
 }
 
-// writable names what keeps an account from being written to. A takedown
-// outranks a deactivation.
+// writable names what keeps an account from being written to. A takedown outranks a deactivation.
 func writable(creating, deactivated *time.Time, takedown *string, headCID []byte) error {
 	switch {
 	case creating != nil || headCID == nil:
@@ -80,16 +78,14 @@ func (st *state) know(h *head) {
 	st.head, st.tree = h, mst.OpenRef(h.Data, noNodes)
 }
 
-// noNodes is the loader of a tree that is only remembered: each use brings its
-// own, which ends with it.
+// noNodes is the loader of a tree that is only remembered: each use brings its own, which ends with it.
 func noNodes(mst.Ref) ([]byte, error) { return nil, mst.ErrNotFound }
 
 // forget makes st remember nothing.
 func (st *state) forget() { st.head, st.tree = nil, nil }
 
-// InsertRepo makes the first commit of a new account, of an empty tree, inside
-// the transaction that made its actor row. The events are the caller's to append
-// (firehose.NewCommit), when the account is to be seen.
+// InsertRepo makes the first commit of a new account, of an empty tree, inside the transaction that made its actor row.
+// The events are the caller's to append (firehose.NewCommit), when the account is to be seen.
 func InsertRepo(ctx context.Context, q *tenantdb.Queries, aid int64, did string, signer repo.Signer, now time.Time) (*repo.Commit, error) {
 	c, err := repo.Init(did, repo.NextRev(0, now), signer)
 	if err != nil {

@@ -26,8 +26,8 @@ var ErrArchive = errors.New("the archive cannot be imported")
 var ErrImportsBusy = errors.New("too many imports at once")
 
 const (
-	// importBuffer is how much of an archive whose blocks are out of order is held in memory; imports is how many may be
-	// checked at once, once all of the archive is here, and importWait how long one waits for that.
+	// importBuffer is how much of an archive whose blocks are out of order is held in memory; imports is how many may
+	// be checked at once, once all of the archive is here, and importWait how long one waits for that.
 	importBuffer = 256 << 20
 	imports      = 3
 	importWait   = 2 * time.Minute
@@ -42,9 +42,9 @@ const (
 // made with is the old host's affair and what is stored is signed by ours. One transaction changes everything.
 //
 // A deactivated account's import says nothing. An active one's tells subscribers to fetch the repository again, or the
-// next commit would follow one they never saw. from is who takes part in what imports share: nothing is held but a place
-// in the spool until all of r has come. Errors: [ErrArchive], [ErrImportsBusy], [ErrRepoNotFound], [ErrRepoTakendown],
-// [ErrAccountQuota], [ErrTenantQuota], those of r.
+// next commit would follow one they never saw. from is who takes part in what imports share: nothing is held but a
+// place in the spool until all of r has come. Errors: [ErrArchive], [ErrImportsBusy], [ErrRepoNotFound],
+// [ErrRepoTakendown], [ErrAccountQuota], [ErrTenantQuota], those of r.
 // spec: account#pds-account-migration
 func (s *Store) Import(ctx context.Context, from fair.Path, schema db.Schema, aid int64, did string, quota Quota, r io.Reader) error {
 	fail := func(err error) error { return fmt.Errorf("import of %s: %w", name(schema, aid), err) }
@@ -114,7 +114,8 @@ func (b received) Close() error {
 	return b.File.Close()
 }
 
-// receive takes the archive in. It is counted twice on the disk: what is in it is written again in the order of the tree.
+// receive takes the archive in. It is counted twice on the disk: what is in it is written again in the order of the
+// tree.
 func (s *Store) receive(from fair.Path, r io.Reader) (_ received, err error) {
 	b := received{room: s.disk.Try(diskStep, from...)}
 	if b.room == nil {

@@ -28,7 +28,8 @@ type merge struct {
 
 	nodes []*item
 	puts  []*item
-	// What goes waits for the end: a blob that moves from one record to another must not be without a reference in between.
+	// What goes waits for the end: a blob that moves from one record to another must not be without a reference in
+	// between.
 	deletes  []string
 	replaced []string
 }

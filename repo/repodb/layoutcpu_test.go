@@ -16,10 +16,9 @@ import (
 	"github.com/auroralocus/locus/db/embedded"
 )
 
-// BenchmarkLayoutCPU compares the CPU of layouts on a machine that does other
-// things too: they take turns on one server, a few commits each, and what counts
-// is the CPU time of each one's own backend. Vacuums are run by hand, five times
-// on the way, on backends of their own.
+// BenchmarkLayoutCPU compares the CPU of layouts on a machine that does other things too: they take turns on one
+// server, a few commits each, and what counts is the CPU time of each one's own backend. Vacuums are run by hand, five
+// times on the way, on backends of their own.
 func BenchmarkLayoutCPU(b *testing.B) {
 	repos, commits := layoutSize()
 	sim := simulate(b, repos, commits, layoutGroup)

@@ -62,8 +62,7 @@ func (m *meter) phase(prefix string, groups [][]*pending) {
 	m.report(prefix+"commits/s", commits/took.Seconds())
 }
 
-// vacuumed waits until autovacuum has caught up, as it does where commits come
-// slower.
+// vacuumed waits until autovacuum has caught up, as it does where commits come slower.
 func (m *meter) vacuumed() {
 	if m.l.table == "" {
 		return
@@ -105,8 +104,8 @@ func (sim *simulation) largest() (out []*simRepo) {
 	return out
 }
 
-// export streams the large repositories, as the layout gives them: by position
-// in streaming order, by CID nodes before records.
+// export streams the large repositories, as the layout gives them: by position in streaming order, by CID nodes before
+// records.
 func (m *meter) export(name string, sim *simulation) {
 	d, err := db.Open(m.b.Context(), db.Config{URL: m.url})
 	if err != nil {
@@ -162,8 +161,8 @@ func (m *meter) export(name string, sim *simulation) {
 	}
 }
 
-// cold counts the pages read from disk (or the system's cache) by the first read
-// of a path after a restart, and by the export of a repository.
+// cold counts the pages read from disk (or the system's cache) by the first read of a path after a restart, and by the
+// export of a repository.
 func (m *meter) cold(sim *simulation) {
 	ctx := m.b.Context()
 	conn, err := pgx.Connect(ctx, m.url)

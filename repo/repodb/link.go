@@ -7,8 +7,8 @@ import (
 	"github.com/auroralocus/locus/repo/dagcbor"
 )
 
-// maxLink is the longest subject that is indexed: an index row must fit a third
-// of a page. Longer ones are legal and merely not found as duplicates.
+// maxLink is the longest subject that is indexed: an index row must fit a third of a page. Longer ones are legal and
+// merely not found as duplicates.
 const maxLink = 1024
 
 // What the records of a collection point at.
@@ -32,8 +32,8 @@ func linkKind(path string) int {
 // linked tells whether records at path may have a backlink.
 func linked(path string) bool { return linkKind(path) != linkNone }
 
-// LinkOf is what a follow, block, like or repost points at: the subject's DID or
-// URI. False for other collections, and for subjects that are no such thing.
+// LinkOf is what a follow, block, like or repost points at: the subject's DID or URI. False for other collections, and
+// for subjects that are no such thing.
 func LinkOf(path string, record []byte) (string, bool) {
 	kind := linkKind(path)
 	if kind == linkNone {

@@ -12,12 +12,11 @@ import (
 	"github.com/auroralocus/locus/repo/mst"
 )
 
-// nodeLoader gives a tree the nodes it asks for. The first one that is missing
-// fetches, in one statement, everything that any operation on the keys it was
-// told of can need; a node beyond that is fetched by its position.
+// nodeLoader gives a tree the nodes it asks for. The first one that is missing fetches, in one statement, everything
+// that any operation on the keys it was told of can need; a node beyond that is fetched by its position.
 //
-// Nodes are checked by digest, so one that another process has changed since the
-// head was read is noticed here: errStale.
+// Nodes are checked by digest, so one that another process has changed since the head was read is noticed here:
+// errStale.
 type nodeLoader struct {
 	ctx  context.Context
 	q    *tenantdb.Queries
@@ -51,8 +50,7 @@ func (l *nodeLoader) load(r mst.Ref) ([]byte, error) {
 	return l.fetchOne(r)
 }
 
-// byCID is a loader for reads that follow one wanted key's path, which one fetch
-// has all of.
+// byCID is a loader for reads that follow one wanted key's path, which one fetch has all of.
 func (l *nodeLoader) byCID(c cid.Cid) ([]byte, error) {
 	d, err := dagcbor.Digest(c)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/auroralocus/locus/repo/mst"
 )
 
-// MaxBlocks bounds one Blocks call, and MaxBlocksBytes what it reads: the blocks
-// may be that long together, or one of them longer.
+// MaxBlocks bounds one Blocks call, and MaxBlocksBytes what it reads: the blocks may be that long together, or one of
+// them longer.
 const (
 	MaxBlocks      = 1000
 	MaxBlocksBytes = 3 << 20
@@ -56,8 +56,7 @@ func (a *Archive) Write(w io.Writer) error {
 	return nil
 }
 
-// MissingBlocks says which blocks a repository does not have. It is an
-// ErrBlocksNotFound.
+// MissingBlocks says which blocks a repository does not have. It is an ErrBlocksNotFound.
 type MissingBlocks struct{ CIDs []cid.Cid }
 
 func (e *MissingBlocks) Error() string {
@@ -71,9 +70,8 @@ func (e *MissingBlocks) Error() string {
 // Unwrap makes it an ErrBlocksNotFound.
 func (e *MissingBlocks) Unwrap() error { return ErrBlocksNotFound }
 
-// Proof gives the archive that proves what stands at path, or that nothing
-// does: the commit, the nodes from the root down to the key or all the way to
-// the gap, and the record if there is one.
+// Proof gives the archive that proves what stands at path, or that nothing does: the commit, the nodes from the root
+// down to the key or all the way to the gap, and the record if there is one.
 func (s *Store) Proof(ctx context.Context, schema db.Schema, aid int64, path string) (*Archive, error) {
 	fail := func(err error) error { return fmt.Errorf("proof of %s in %s: %w", path, name(schema, aid), err) }
 	var (
@@ -110,13 +108,11 @@ func (s *Store) Proof(ctx context.Context, schema db.Schema, aid int64, path str
 	return a, nil
 }
 
-// Blocks gives an archive without roots of these blocks: the newest commit,
-// current nodes and current records. Repeated CIDs come once. If any is missing
-// the error is a *MissingBlocks; if together they are longer than
-// MaxBlocksBytes, ErrBlocksTooLarge.
+// Blocks gives an archive without roots of these blocks: the newest commit, current nodes and current records. Repeated
+// CIDs come once. If any is missing the error is a *MissingBlocks; if together they are longer than MaxBlocksBytes,
+// ErrBlocksTooLarge.
 //
-// There is no index by CID: it reads through the repository. Callers bound how
-// often.
+// There is no index by CID: it reads through the repository. Callers bound how often.
 func (s *Store) Blocks(ctx context.Context, schema db.Schema, aid int64, cids []cid.Cid) (*Archive, error) {
 	fail := func(err error) error { return fmt.Errorf("blocks of %s: %w", name(schema, aid), err) }
 	found := make(map[string][]byte, len(cids))

@@ -41,8 +41,8 @@ func (e *QuotaError) Unwrap() error { return e.Kind }
 // Sum is a number of records and what their blocks take.
 type Sum struct{ Records, Bytes int64 }
 
-// Quota is what records may be and take: of an account without limits of its own,
-// and of all accounts of the tenant together. 0 is no limit.
+// Quota is what records may be and take: of an account without limits of its own, and of all accounts of the tenant
+// together. 0 is no limit.
 type Quota struct{ Account, Tenant Sum }
 
 // usage is what the head row says of an account's records.
@@ -56,8 +56,8 @@ type usage struct {
 // limits are those that hold for the account.
 func (u *usage) limits(q Quota) Sum { return LimitsOf(u.own[0], u.own[1], q.Account) }
 
-// LimitsOf is what an account's records may be and take: limits of its own, or
-// where there is none (nil) the tenant's setting. 0 is no limit.
+// LimitsOf is what an account's records may be and take: limits of its own, or where there is none (nil) the tenant's
+// setting. 0 is no limit.
 func LimitsOf(records, bytes *int64, setting Sum) Sum {
 	if records != nil {
 		setting.Records = *records
@@ -68,8 +68,7 @@ func LimitsOf(records, bytes *int64, setting Sum) Sum {
 	return setting
 }
 
-// refuse says whether more would be beyond the limits. What is beyond already and
-// does not grow is nobody's business.
+// refuse says whether more would be beyond the limits. What is beyond already and does not grow is nobody's business.
 func (limit Sum) refuse(kind error, have, more Sum) error {
 	if want := have.Records + more.Records; limit.Records > 0 && more.Records > 0 && want > limit.Records {
 		return &QuotaError{kind, "records", limit.Records, want}
@@ -80,11 +79,10 @@ func (limit Sum) refuse(kind error, have, more Sum) error {
 	return nil
 }
 
-// checkQuota says whether the commit is within the quotas. It asks the database
-// only when what the process knows may be too much: of the account it knows the
-// records exactly and of the bytes an upper bound, of the tenant what its own last
-// group left. An account's quota is exact: what there is belongs to the head that
-// the commit is built on. A tenant's may be exceeded by what is on its way.
+// checkQuota says whether the commit is within the quotas. It asks the database only when what the process knows may be
+// too much: of the account it knows the records exactly and of the bytes an upper bound, of the tenant what its own
+// last group left. An account's quota is exact: what there is belongs to the head that the commit is built on. A
+// tenant's may be exceeded by what is on its way.
 func (s *Store) checkQuota(ctx context.Context, st *state, quota Quota, p *pending) error {
 	u, more := &st.head.usage, Sum{int64(p.records), p.bytes}
 	if more.Records <= 0 && more.Bytes == 0 {
@@ -132,9 +130,8 @@ func (s *Store) learnTotal(schema db.Schema, total Sum) {
 	s.totals[schema] = total
 }
 
-// Recount counts an account's records by reading them, inside a transaction of its
-// own, and tells what was counted before; nil: it had not been counted. No commit
-// happens meanwhile. Errors: [ErrRepoNotFound].
+// Recount counts an account's records by reading them, inside a transaction of its own, and tells what was counted
+// before; nil: it had not been counted. No commit happens meanwhile. Errors: [ErrRepoNotFound].
 func Recount(ctx context.Context, q *tenantdb.Queries, aid int64) (is Sum, was *Sum, err error) {
 	old, err := q.LockRecordCounts(ctx, aid)
 	if db.IsNoRows(err) {
@@ -157,8 +154,7 @@ func Recount(ctx context.Context, q *tenantdb.Queries, aid int64) (is Sum, was *
 	return is, was, nil
 }
 
-// setCounts writes what an account has, behind a lock of its row; before is what
-// the tenant's sum has of it.
+// setCounts writes what an account has, behind a lock of its row; before is what the tenant's sum has of it.
 func setCounts(ctx context.Context, q *tenantdb.Queries, aid int64, is, before Sum, counted bool) error {
 	if counted && is == before {
 		return nil

@@ -28,10 +28,9 @@ type Record struct {
 	Takendown bool
 }
 
-// GetRecord reads a record of the account with this DID or handle, and the
-// account, in one statement. No such account: ErrRepoNotFound; no such record:
-// ErrRecordNotFound, with the account. Whether a record of an account or one
-// that is taken down is shown is the caller's to decide.
+// GetRecord reads a record of the account with this DID or handle, and the account, in one statement. No such account:
+// ErrRepoNotFound; no such record: ErrRecordNotFound, with the account. Whether a record of an account or one that is
+// taken down is shown is the caller's to decide.
 func (s *Store) GetRecord(ctx context.Context, schema db.Schema, didOrHandle, path string) (Account, Record, error) {
 	q := s.db.Tenant(schema).Q()
 	var row tenantdb.GetRecordByDIDRow
@@ -63,9 +62,8 @@ func (s *Store) GetRecord(ctx context.Context, schema db.Schema, didOrHandle, pa
 	return a, Record{Path: path, CID: c, Value: row.Value, Takendown: row.RecordTakedownRef != nil}, nil
 }
 
-// ListRecords lists a collection by record key, falling unless reverse, without
-// what is taken down. after is the record key of the last page's last record, or
-// empty. The page also ends with the record that makes it maxBytes or more.
+// ListRecords lists a collection by record key, falling unless reverse, without what is taken down. after is the record
+// key of the last page's last record, or empty. The page also ends with the record that makes it maxBytes or more.
 func (s *Store) ListRecords(ctx context.Context, schema db.Schema, aid int64, collection, after string, limit int, maxBytes int64, reverse bool) ([]Record, error) {
 	q := s.db.Tenant(schema).Q()
 	lo, hi := collection+"/", collection+"0" // '0' follows '/'
@@ -124,8 +122,7 @@ func recordsOf[R recordRow](rows []R, err error) (out []Record, cut bool, _ erro
 // maxCollections bounds the collections of an account that are listed.
 const maxCollections = 10_000
 
-// Collections lists the collections that have records, in byte order of their
-// paths.
+// Collections lists the collections that have records, in byte order of their paths.
 func (s *Store) Collections(ctx context.Context, schema db.Schema, aid int64) ([]string, error) {
 	list, err := s.db.Tenant(schema).Q().ListCollections(ctx, tenantdb.ListCollectionsParams{AID: aid, MaxRows: maxCollections})
 	if err != nil {
@@ -143,8 +140,7 @@ type Status struct {
 	Takendown   bool
 }
 
-// Head reads the newest commit. ErrRepoNotFound also if the sign-up has not
-// finished.
+// Head reads the newest commit. ErrRepoNotFound also if the sign-up has not finished.
 func (s *Store) Head(ctx context.Context, schema db.Schema, aid int64) (Status, error) {
 	st, _, err := readHead(ctx, s.db.Tenant(schema).Q(), aid)
 	if err != nil {

@@ -123,8 +123,7 @@ func TestTakenDownRecord(t *testing.T) {
 	checkAll(t, s, schema)
 }
 
-// TestExport compares exports of several sizes with the tree's own walk: the
-// same blocks in pre-order.
+// TestExport compares exports of several sizes with the tree's own walk: the same blocks in pre-order.
 func TestExport(t *testing.T) {
 	s, schema := testStore(t, Config{})
 	for _, n := range []int{0, 1, 30, 1000} {
@@ -249,9 +248,8 @@ func (w *brokenWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestSlowReaders: an export to a slow reader frees its connection long before
-// the reader has everything, whether memory is enough or not, and one that goes
-// away ends the export.
+// TestSlowReaders: an export to a slow reader frees its connection long before the reader has everything, whether
+// memory is enough or not, and one that goes away ends the export.
 func TestSlowReaders(t *testing.T) {
 	s, schema := testStore(t, Config{SpoolDir: t.TempDir()})
 	aid, did := newRepo(t, s.db, s.keys, schema)
@@ -330,7 +328,8 @@ func (w waitWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestImportsDoNotHoldEachOther: who has announced an archive and sends nothing holds no place of the few that check one.
+// TestImportsDoNotHoldEachOther: who has announced an archive and sends nothing holds no place of the few that check
+// one.
 func TestImportsDoNotHoldEachOther(t *testing.T) {
 	s, schema := testStore(t, Config{SpoolDir: t.TempDir()})
 	aid, did := newRepo(t, s.db, s.keys, schema)
@@ -362,8 +361,7 @@ func TestImportsDoNotHoldEachOther(t *testing.T) {
 	}
 }
 
-// TestProof: an archive of a few blocks proves what stands at a path, to a
-// reader that has nothing else.
+// TestProof: an archive of a few blocks proves what stands at a path, to a reader that has nothing else.
 func TestProof(t *testing.T) {
 	s, schema := testStore(t, Config{})
 	for _, n := range []int{0, 1, 1000} {

@@ -20,11 +20,11 @@ import (
 )
 
 // What a process remembers of an account's newest changes. An app view that is asked in an account's name says which
-// revision it has seen; what is behind it is put into its answer. Nearly always that is nothing, and then no statement is
-// needed to know it.
+// revision it has seen; what is behind it is put into its answer. Nearly always that is nothing, and then no statement
+// is needed to know it.
 //
-// This process's own writes are remembered as they are made. Whether there are others' the caller says, by a head that it
-// knows. The changes come from the account's events then, which have the deletes as well, and an index by account.
+// This process's own writes are remembered as they are made. Whether there are others' the caller says, by a head that
+// it knows. The changes come from the account's events then, which have the deletes as well, and an index by account.
 
 const (
 	// recentCommits and recentBytes bound what is remembered of one account; older changes than these count as seen.

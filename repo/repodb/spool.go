@@ -25,9 +25,8 @@ var errSpoolFull = fmt.Errorf("%w: no room in the spool", ErrExportsBusy)
 // errAbandoned tells the writing side that nobody reads any more.
 var errAbandoned = errors.New("spool abandoned")
 
-// A spool stands between a fast writer and a slow reader: what is not read yet
-// is kept in memory up to spoolMemory, then in a file up to a limit, and only
-// then the writer waits.
+// A spool stands between a fast writer and a slow reader: what is not read yet is kept in memory up to spoolMemory,
+// then in a file up to a limit, and only then the writer waits.
 type spool struct {
 	dir   string
 	limit int64
@@ -93,8 +92,7 @@ func (s *spool) push() error {
 	}
 }
 
-// pushFile appends the open chunk to the file. Under the lock: the disk is
-// faster than the reader, or we were not here.
+// pushFile appends the open chunk to the file. Under the lock: the disk is faster than the reader, or we were not here.
 func (s *spool) pushFile() error {
 	if s.room == nil {
 		if s.room = s.disk.Try(diskStep, s.from...); s.room == nil {
@@ -148,8 +146,8 @@ func (s *spool) close() {
 	s.room.Release()
 }
 
-// copyTo writes everything to w as it comes. It fails with w's error, or with
-// the writing side's once all that it gave is written.
+// copyTo writes everything to w as it comes. It fails with w's error, or with the writing side's once all that it gave
+// is written.
 func (s *spool) copyTo(w io.Writer) error {
 	var chunk []byte
 	for {

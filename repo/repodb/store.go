@@ -18,33 +18,28 @@ import (
 
 // Config bounds a Store. Zero values take the defaults.
 type Config struct {
-	// CacheBytes is about how much memory remembered heads and nodes may take.
-	// Default 256 MiB: some 10,000 accounts that write.
+	// CacheBytes is about how much memory remembered heads and nodes may take. Default 256 MiB: some 10,000 accounts
+	// that write.
 	CacheBytes int
-	// RecentBytes is about how much memory the newest changes of accounts may take
-	// (Store.Since). Default 32 MiB.
+	// RecentBytes is about how much memory the newest changes of accounts may take (Store.Since). Default 32 MiB.
 	RecentBytes int
-	// KeepCommits is for how many commits of its repository a node is remembered
-	// after it was last touched. Default 16.
+	// KeepCommits is for how many commits of its repository a node is remembered after it was last touched. Default 16.
 	KeepCommits int
 	// MaxGroup is how many commits one transaction takes. Default 64.
 	MaxGroup int
-	// CommitTime bounds one transaction of commits, the wait for a synchronous
-	// standby included, which the server's statement timeout (shorter) does not
-	// bound. Default 40 s.
+	// CommitTime bounds one transaction of commits, the wait for a synchronous standby included, which the server's
+	// statement timeout (shorter) does not bound. Default 40 s.
 	CommitTime time.Duration
-	// ReadBack is how long a commit whose answer is missing is looked for, and how
-	// long what was found may take to be durable. Default 15 s.
+	// ReadBack is how long a commit whose answer is missing is looked for, and how long what was found may take to be
+	// durable. Default 15 s.
 	ReadBack time.Duration
-	// Exports is how many repositories may be read from the database at once;
-	// what a reader has not taken by then waits in a spool. Default: all but one
-	// of the connections that the database gives for long reads.
+	// Exports is how many repositories may be read from the database at once; what a reader has not taken by then waits
+	// in a spool. Default: all but one of the connections that the database gives for long reads.
 	Exports int
 	// Spools is how many exports and imports may have a spool. Default 256.
 	Spools int
-	// SpoolDir is where exports to slow readers wait, and archives that come in.
-	// SpoolBytes is how much of one may, SpoolTotal of all. Defaults: the system's, 8 GiB,
-	// 32 GiB.
+	// SpoolDir is where exports to slow readers wait, and archives that come in. SpoolBytes is how much of one may,
+	// SpoolTotal of all. Defaults: the system's, 8 GiB, 32 GiB.
 	SpoolDir   string
 	SpoolBytes int64
 	SpoolTotal int64
@@ -52,8 +47,8 @@ type Config struct {
 	Hub *firehose.Hub
 }
 
-// A Store writes and reads the repositories of a deployment. It keeps caches,
-// never truth: any number of processes may have one on the same database.
+// A Store writes and reads the repositories of a deployment. It keeps caches, never truth: any number of processes may
+// have one on the same database.
 type Store struct {
 	db   *db.DB
 	keys *keyring.Keyring
@@ -144,8 +139,8 @@ func (s *Store) Close() {
 	s.stop()
 }
 
-// nextRev is the revision of a commit made now behind prev. Processes tell their
-// clocks apart, so that two who race for one repository differ in rev as well.
+// nextRev is the revision of a commit that is made now and follows prev. Each process has a number of its own in it, so
+// that two processes that race for one repository never make the same revision.
 func (s *Store) nextRev(prev repo.TID, now time.Time) repo.TID {
 	return repo.NextRev(prev, now)&^(1<<10-1) | s.id
 }
@@ -155,8 +150,7 @@ type repoKey struct {
 	aid    int64
 }
 
-// state is what the process remembers of one repository. The fields below turn
-// belong to who holds the turn.
+// state is what the process remembers of one repository. Only who holds the turn may use the fields below it.
 type state struct {
 	key  repoKey
 	refs int // holder and waiters, under Store.mu; above 0 it stays
@@ -170,8 +164,7 @@ type state struct {
 // stateBytes is what a remembered repository takes besides its nodes.
 const stateBytes = 1200
 
-// acquire takes the repository's turn: writes to one repository follow each
-// other.
+// acquire takes the repository's turn: writes to one repository follow each other.
 func (s *Store) acquire(ctx context.Context, key repoKey) (*state, error) {
 	s.mu.Lock()
 	if s.closed {
@@ -199,8 +192,8 @@ func (s *Store) acquire(ctx context.Context, key repoKey) (*state, error) {
 	}
 }
 
-// release passes the turn on and, if there are too many, forgets the repositories
-// that were used longest ago of the tenant that has most.
+// release passes the turn on and, if there are too many, forgets the repositories that were used longest ago of the
+// tenant that has most.
 func (s *Store) release(st *state) {
 	size := stateBytes
 	if st.tree != nil {
@@ -218,8 +211,8 @@ func (s *Store) release(st *state) {
 	s.repos.Put(st.key.schema.String(), st.key, st, int64(size))
 }
 
-// Forget drops what is remembered of an account: it was deleted, or its signing
-// key changed. What is remembered of others' changes is found out by itself.
+// Forget drops what is remembered of an account: it was deleted, or its signing key changed. What is remembered of
+// others' changes is found out by itself.
 func (s *Store) Forget(ctx context.Context, schema db.Schema, aid int64) error {
 	st, err := s.acquire(ctx, repoKey{schema, aid})
 	if err != nil {

@@ -12,12 +12,10 @@ import (
 	"github.com/auroralocus/locus/repo/mst"
 )
 
-// maxDuplicates bounds the older records that one create removes; others go with
-// the next one.
+// maxDuplicates bounds the older records that one create removes; others go with the next one.
 const maxDuplicates = 100
 
-// View is the repository as a write finds it. It is valid during one call of the
-// build function.
+// View is the repository as a write finds it. It is valid during one call of the build function.
 type View struct {
 	ctx    context.Context
 	q      *tenantdb.Queries
@@ -30,15 +28,14 @@ type View struct {
 // Head is the newest commit.
 func (v *View) Head() repo.Head { return v.head.Head }
 
-// Get is the CID of the record at path; false if there is none. It costs no
-// statement when the path's nodes are remembered, one otherwise.
+// Get is the CID of the record at path; false if there is none. It costs no statement when the path's nodes are
+// remembered, one otherwise.
 func (v *View) Get(path string) (c cid.Cid, exists bool, err error) {
 	v.loader.want(path)
 	return v.tree.Get(path)
 }
 
-// Record is the block of the record at path, nil if there is none. One
-// statement.
+// Record is the block of the record at path, nil if there is none. One statement.
 func (v *View) Record(path string) ([]byte, error) {
 	c, ok, err := v.Get(path)
 	if err != nil || !ok {
@@ -54,9 +51,8 @@ func (v *View) Record(path string) ([]byte, error) {
 	return rows[0].Value, nil
 }
 
-// Backlinks lists up to 100 paths of the records of a collection that point at
-// linkTo: the subject of a follow, block, like or repost, as LinkOf gives it.
-// One statement.
+// Backlinks lists up to 100 paths of the records of a collection that point at linkTo: the subject of a follow, block,
+// like or repost, as LinkOf gives it. One statement.
 func (v *View) Backlinks(linkTo, collection string) ([]string, error) {
 	paths, err := v.q.ListBacklinks(v.ctx, tenantdb.ListBacklinksParams{
 		AID: v.aid, LinkTo: linkTo, Lo: collection + "/", Hi: collection + "0", MaxRows: maxDuplicates,
@@ -67,8 +63,8 @@ func (v *View) Backlinks(linkTo, collection string) ([]string, error) {
 	return paths, nil
 }
 
-// Duplicates lists the deletes that make a new record at path the only one of
-// its collection with its subject; none for collections without that rule.
+// Duplicates lists the deletes that make a new record at path the only one of its collection with its subject; none for
+// collections without that rule.
 func (v *View) Duplicates(path string, record []byte) ([]repo.Write, error) {
 	link, ok := LinkOf(path, record)
 	if !ok {

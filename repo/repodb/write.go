@@ -15,8 +15,8 @@ import (
 	"github.com/auroralocus/locus/repo"
 )
 
-// maxTries bounds how often one write is built. Each lost race means that
-// somebody else's write went through, so even two are rare.
+// maxTries bounds how often one write is built. Each lost race means that somebody else's write went through, so even
+// two are rare.
 const maxTries = 20
 
 // Options of a write.
@@ -36,19 +36,16 @@ type Result struct {
 	Changed bool      // false: there was nothing to do, and no commit
 }
 
-// Write commits what build asks for, all or nothing, and returns when the commit
-// and its event are durable.
+// Write commits what build asks for, all or nothing, and returns when the commit and its event are durable.
 //
-// build is called with the repository as it is; no writes mean no commit. It is
-// called again if the repository turns out to have changed meanwhile, so it must
-// do nothing but look and decide. Its errors are returned as they are, once the
-// repository they were decided on is known to be the newest. It runs in no
-// transaction: it may take its time, but other writes to the repository wait.
+// build is called with the repository as it is; no writes mean no commit. It is called again if the repository turns
+// out to have changed meanwhile, so it must do nothing but look and decide. Its errors are returned as they are, once
+// the repository they were decided on is known to be the newest. It runs in no transaction: it may take its time, but
+// other writes to the repository wait.
 //
-// Errors: ErrSwapCommit, ErrRepoNotFound, ErrRepoDeactivated, ErrRepoTakendown,
-// ErrAccountQuota, ErrTenantQuota, those of repo.Apply and build; db.ErrUnavailable: nothing was written;
-// db.ErrUnknownOutcome: the database went away and did not come back in time to
-// tell whether the write happened.
+// Errors: ErrSwapCommit, ErrRepoNotFound, ErrRepoDeactivated, ErrRepoTakendown, ErrAccountQuota, ErrTenantQuota, those
+// of repo.Apply and build; db.ErrUnavailable: nothing was written; db.ErrUnknownOutcome: the database went away and did
+// not come back in time to tell whether the write happened.
 func (s *Store) Write(ctx context.Context, schema db.Schema, aid int64, opts Options, build func(v *View) ([]repo.Write, error)) (Result, error) {
 	st, err := s.acquire(ctx, repoKey{schema, aid})
 	if err != nil {
@@ -102,8 +99,8 @@ func (s *Store) write(ctx context.Context, st *state, opts Options, build func(v
 	return Result{}, w.certain(ErrContention)
 }
 
-// certain is the error of a write: "it did not happen" may only be said when none of its commits can still happen in the
-// server.
+// certain is the error of a write: "it did not happen" may only be said when none of its commits can still happen in
+// the server.
 func (w *writing) certain(err error) error {
 	if err != nil && len(w.limbo) > 0 && !errors.Is(err, db.ErrUnknownOutcome) {
 		return fmt.Errorf("%w: %w", db.ErrUnknownOutcome, err)
@@ -129,8 +126,8 @@ func (w *writing) attempt(ctx context.Context) (Result, verdict, error) {
 	remembered := w.st.head != nil
 	if !remembered {
 		h, err := w.s.loadHead(ctx, w.st.key)
-		// Asked after the head was read: a commit in limbo either shows in what we build on, and is found here, or needs
-		// the head we build on and is found out by the compare-and-set.
+		// Asked after the head was read: a commit in limbo either shows in what we build on, and is found here, or
+		// needs the head we build on and is found out by the compare-and-set.
 		switch found, seq, err := w.find(ctx); {
 		case err != nil:
 			return Result{}, settled, err
@@ -290,13 +287,11 @@ func (s *Store) confirm(ctx context.Context, st *state) (newest bool, err error)
 	return false, nil
 }
 
-// outcome finds out about a commit that was sent and not answered: the number of
-// its event, or 0 if it did not happen (yet). A commit that is still on its way
-// in the server needs the head it was built on, so once another took that it is
-// dead. One that is found is durable.
+// outcome finds out about a commit that was sent and not answered: the number of its event, or 0 if it did not happen
+// (yet). A commit that is still on its way in the server needs the head it was built on, so once another took that it
+// is dead. One that is found is durable.
 func (s *Store) outcome(ctx context.Context, key repoKey, p *pending) (int64, error) {
-	// A client that went away must not leave its own write unknown to us; the
-	// database gets a while to come back.
+	// A client that went away must not leave its own write unknown to us; the database gets a while to come back.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.ReadBack)
 	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
@@ -326,8 +321,7 @@ func (s *Store) outcome(ctx context.Context, key repoKey, p *pending) (int64, er
 	}
 }
 
-// confirmed returns when what was read back is durable; ErrUnknownOutcome: that is
-// not known.
+// confirmed returns when what was read back is durable; ErrUnknownOutcome: that is not known.
 func (s *Store) confirmed(ctx context.Context, schema db.Schema) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadBack)
 	defer cancel()

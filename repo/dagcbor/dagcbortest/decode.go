@@ -9,8 +9,8 @@ import (
 )
 
 // Decode gives the generic tree of a block, in the types of indigo: map[string]any, []any, string, int64, bool, nil,
-// [atdata.Bytes], [atdata.CIDLink], and [atdata.Blob] for maps in the exact form of a blob (Size is -1 for a legacy one).
-// The block is checked as [dagcbor.ValidateForeign] does. The tree holds no part of b.
+// [atdata.Bytes], [atdata.CIDLink], and [atdata.Blob] for maps in the exact form of a blob (Size is -1 for a legacy
+// one). The block is checked as [dagcbor.ValidateForeign] does. The tree holds no part of b.
 func Decode(b []byte) (any, error) {
 	if err := dagcbor.ValidateForeign(b); err != nil {
 		return nil, err
