@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// How long a connection is waited for: when all are stuck, requests behind them are refused. Exports and migrations keep
-// theirs for long.
+// How long a connection is waited for: when all are stuck, requests behind them are refused. Exports and migrations
+// keep theirs for long.
 const (
 	acquireTime     = 15 * time.Second
 	acquireLongTime = 2 * time.Minute
@@ -36,8 +36,8 @@ func (l *lease) Release() {
 	l.place.Release()
 }
 
-// acquire waits for the tenant's turn and a connection, and passes over those that died while they were idle. Finding that
-// out before a statement is sent is what keeps a restarted server from looking like an unknown outcome.
+// acquire waits for the tenant's turn and a connection, and passes over those that died while they were idle. Finding
+// that out before a statement is sent is what keeps a restarted server from looking like an unknown outcome.
 func acquire(ctx context.Context, pool *pool) (l *lease, err error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc

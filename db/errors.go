@@ -12,14 +12,14 @@ import (
 )
 
 var (
-	// ErrUnknownOutcome means that the connection died after the statements were sent and before the answer came, or that
-	// the server stopped waiting for its standby: they may have been committed or not. Read back before any retry, and
-	// acknowledge what is found behind [Tenant.Confirm] only.
+	// ErrUnknownOutcome means that the connection died after the statements were sent and before the answer came, or
+	// that the server stopped waiting for its standby: they may have been committed or not. Read back before any retry,
+	// and acknowledge what is found behind [Tenant.Confirm] only.
 	ErrUnknownOutcome = errors.New("database outcome unknown")
 	// ErrFull means that the server has no room on its disk: nothing was written. It is an ErrUnavailable.
 	ErrFull = fmt.Errorf("%w: no room on its disk", ErrUnavailable)
-	// ErrSlow means that the server ended a statement because it took too long, or somebody did: nothing was written. It is
-	// an ErrUnavailable.
+	// ErrSlow means that the server ended a statement because it took too long, or somebody did: nothing was written.
+	// It is an ErrUnavailable.
 	ErrSlow = fmt.Errorf("%w: the statement took too long", ErrUnavailable)
 	// ErrGivenUp means that the process ends and waits for the database no longer. It is an ErrUnavailable.
 	ErrGivenUp = fmt.Errorf("%w: the process ends", ErrUnavailable)
@@ -45,8 +45,8 @@ func IsUndefined(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000")
 }
 
-// IsUnavailable tells whether the database could not be asked, or could not answer: down, starting, out of
-// connections, full, too slow. ErrUnknownOutcome is not among these: what was asked may have happened.
+// IsUnavailable tells whether the database could not be asked, or could not answer: down, starting, out of connections,
+// full, too slow. ErrUnknownOutcome is not among these: what was asked may have happened.
 func IsUnavailable(err error) bool {
 	return errors.Is(err, ErrUnavailable)
 }

@@ -10,8 +10,9 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 )
 
-// TestWaitForStandbyCanceled: a commit whose wait for the synchronous standby was cancelled is answered with success and
-// a warning. Every way to commit says that its outcome is unknown, and Confirm that what can be read is not durable.
+// TestWaitForStandbyCanceled: a commit whose wait for the synchronous standby was cancelled is answered with success
+// and a warning. Every way to commit says that its outcome is unknown, and Confirm that what can be read is not
+// durable.
 func TestWaitForStandbyCanceled(t *testing.T) {
 	cluster := dbtest.NewCluster(t)
 	d := dbtest.Open(t, cluster.URL())

@@ -30,8 +30,8 @@ func (t *Tenant) Q() *tenantdb.Queries {
 	return tenantdb.New(runner{pool: t.pool, scope: t.scope})
 }
 
-// Tx runs body in one transaction (read committed). It runs it again when Postgres reports a serialization failure or
-// a deadlock, so body changes nothing but the database. ErrUnknownOutcome: the answer to COMMIT is missing.
+// Tx runs body in one transaction (read committed). It runs it again when Postgres reports a serialization failure or a
+// deadlock, so body changes nothing but the database. ErrUnknownOutcome: the answer to COMMIT is missing.
 func (t *Tenant) Tx(ctx context.Context, body func(q *tenantdb.Queries) error) error {
 	if t.schema.IsZero() {
 		return ErrNoSchema
@@ -73,8 +73,9 @@ func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) error 
 func (r *ReadTx) Q() *tenantdb.Queries { return tenantdb.New(r.runner) }
 
 // Stream runs one statement and hands its rows to each as they arrive, undecoded: raw holds the columns in Postgres's
-// binary format, which for bytea is the bytes themselves, for text the UTF-8, for bigint 8 bytes big-endian, and nil for
-// null. raw and what it points to are valid only until each returns. An error of each ends the stream and is returned.
+// binary format, which for bytea is the bytes themselves, for text the UTF-8, for bigint 8 bytes big-endian, and nil
+// for null. raw and what it points to are valid only until each returns. An error of each ends the stream and is
+// returned.
 //
 // sql is an exported constant of tenantdb.
 func (r *ReadTx) Stream(ctx context.Context, sql string, args []any, each func(raw [][]byte) error) error {

@@ -16,8 +16,8 @@ import (
 	"github.com/auroralocus/locus/db/embedded"
 )
 
-// Cluster is a primary with two streaming standbys, of one test's own: Sync is one that commits can be made to wait for,
-// Async never is.
+// Cluster is a primary with two streaming standbys, of one test's own: Sync is one that commits can be made to wait
+// for, Async never is.
 type Cluster struct {
 	t                    testing.TB
 	dir                  string

@@ -149,8 +149,8 @@ func (p *Proxy) Down(down bool) {
 	}
 }
 
-// BlackHole swallows everything from now on, without a word to either side, until it is called with false: a network that
-// drops all packets. What was swallowed never arrives.
+// BlackHole swallows everything from now on, without a word to either side, until it is called with false: a network
+// that drops all packets. What was swallowed never arrives.
 func (p *Proxy) BlackHole(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

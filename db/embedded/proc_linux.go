@@ -21,8 +21,8 @@ func enterNamespace(a *syscall.SysProcAttr) {
 // dieWithParent asks for a fast shutdown when we end without stopping the server.
 func dieWithParent(a *syscall.SysProcAttr) { a.Pdeathsig = syscall.SIGINT }
 
-// running lists the server processes that work in the data folder: postmaster and backends all have it as their
-// working folder.
+// running lists the server processes that work in the data folder: postmaster and backends all have it as their working
+// folder.
 func running(_ int, data string) []int {
 	procs, _ := filepath.Glob("/proc/[0-9]*/cwd")
 	var pids []int

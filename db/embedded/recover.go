@@ -40,8 +40,8 @@ func lockFolder(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// removeOrphan ends what outlived the process that started it: a whole server, or the last backends of a killed one.
-// We hold the folder's lock, so whatever runs in it is nobody's.
+// removeOrphan ends what outlived the process that started it: a whole server, or the last backends of a killed one. We
+// hold the folder's lock, so whatever runs in it is nobody's.
 //
 // The pid file of a dead server stays, since Postgres finds with it the shared memory of backends that we may have
 // missed. It goes only when its number belongs to an unrelated process by now: then Postgres would refuse to start.
