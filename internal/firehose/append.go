@@ -8,10 +8,9 @@ import (
 	"github.com/auroralocus/locus/repo"
 )
 
-// Append numbers the events and inserts them inside the caller's transaction,
-// and returns the last number. It takes the tenant's one hot row, so it is the
-// last thing the transaction does; the numbers are consecutive and in the order
-// of visibility. After the commit, tell the Hub.
+// Append numbers the events and inserts them inside the caller's transaction, and returns the last number. It takes the
+// tenant's one hot row, so it is the last thing the transaction does; the numbers are consecutive and in the order of
+// visibility. After the commit, tell the Hub.
 func Append(ctx context.Context, q *tenantdb.Queries, events ...Event) (last int64, err error) {
 	if len(events) == 0 {
 		return 0, nil
@@ -43,10 +42,9 @@ func Append(ctx context.Context, q *tenantdb.Queries, events ...Event) (last int
 	return head.LastSeq, nil
 }
 
-// ListEvents reads events behind seq, in order: up to limit, and no more than fit
-// in maxBytes of payload, but at least one. Events of KindNothing are among them.
-// A number that is missing at the front was cut off by retention; there are no
-// other holes.
+// ListEvents reads events behind seq, in order: up to limit, and no more than fit in maxBytes of payload, but at least
+// one. Events of KindNothing are among them. A number that is missing at the front was cut off by retention; there are
+// no other holes.
 func ListEvents(ctx context.Context, q *tenantdb.Queries, seq int64, limit, maxBytes int) ([]Stored, error) {
 	rows, err := q.ListEvents(ctx, tenantdb.ListEventsParams{AfterSeq: seq, MaxRows: int32(limit), MaxBytes: int64(maxBytes)})
 	if err != nil {
@@ -64,8 +62,8 @@ func ListEventsOf(ctx context.Context, q *tenantdb.Queries, aid, seq int64, limi
 	return storedOf(rows), nil
 }
 
-// ListNewestOf lists one account's commits and syncs behind a revision, the newest first: of the last limit of them, and
-// no more than fit in maxBytes of payload.
+// ListNewestOf lists one account's commits and syncs behind a revision, the newest first: of the last limit of them,
+// and no more than fit in maxBytes of payload.
 func ListNewestOf(ctx context.Context, q *tenantdb.Queries, aid int64, rev repo.TID, limit, maxBytes int) ([]Stored, error) {
 	rows, err := q.ListNewestEventsOf(ctx, tenantdb.ListNewestEventsOfParams{AID: aid, Rev: int64(rev), MaxRows: int32(limit), MaxBytes: int64(maxBytes)})
 	if err != nil {

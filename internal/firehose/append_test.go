@@ -15,8 +15,8 @@ import (
 
 const did = "did:plc:abcdefghijklmnopqrstuvwx"
 
-// TestAppend: concurrent transactions, some of which fail, give numbers without
-// holes in the order in which they became visible.
+// TestAppend: concurrent transactions, some of which fail, give numbers without holes in the order in which they became
+// visible.
 func TestAppend(t *testing.T) {
 	d := dbtest.New(t)
 	schema := dbtest.Tenant(t, d)

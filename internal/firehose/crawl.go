@@ -18,8 +18,8 @@ import (
 const (
 	// crawlRound is how often it is looked for tenants whose relays may be told again.
 	crawlRound = 15 * time.Second
-	// crawlSweep is how often all tenants are looked at: what another node left
-	// untold when it died, or a relay that is new in the settings.
+	// crawlSweep is how often all tenants are looked at: what another node left untold when it died, or a relay that is
+	// new in the settings.
 	crawlSweep   = 10 * time.Minute
 	crawlTimeout = 20 * time.Second
 	crawlAnswer  = 64 << 10 // bytes of a relay's answer that are read
@@ -28,8 +28,8 @@ const (
 // errRelay: a relay did not take the request.
 var errRelay = errors.New("relay refused")
 
-// runCrawls tells relays of tenants with news: at once, and then no more than once
-// in CrawlEvery, with one call at the end if there were events in between.
+// runCrawls tells relays of tenants with news: at once, and then no more than once in CrawlEvery, with one call at the
+// end if there were events in between.
 func (k *Keeper) runCrawls(ctx context.Context) {
 	var swept time.Time
 	for {
@@ -89,8 +89,8 @@ func (k *Keeper) crawlRound(ctx context.Context, all bool) error {
 	return nil
 }
 
-// Announce tells the relays of a tenant that there is news, those whose turn it
-// is. again: there is something left to tell later.
+// Announce tells the relays of a tenant that there is news, those whose turn it is. again: there is something left to
+// tell later.
 func (k *Keeper) Announce(ctx context.Context, s Site) (again bool, err error) {
 	q := k.db.Tenant(s.Schema).Q()
 	last, err := q.GetLastSeq(ctx)

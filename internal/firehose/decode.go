@@ -26,8 +26,8 @@ type Frame struct {
 	Status   string
 }
 
-// Decode reads a frame of this server strictly: every field in its place, in
-// canonical form, nothing more. It is for checks, not for others' streams.
+// Decode reads a frame of this server strictly: every field in its place, in canonical form, nothing more. It is for
+// checks, not for others' streams.
 func Decode(frame []byte) (*Frame, error) {
 	d := decoder{r: dagcbor.NewReader(frame)}
 	f := &Frame{}

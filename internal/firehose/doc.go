@@ -1,12 +1,9 @@
-// Package firehose owns a tenant's event stream: building the frames, appending
-// them inside a caller's transaction, numbering, listing, and waking those who
-// wait for news.
+// Package firehose owns a tenant's event stream: building the frames, appending them inside a caller's transaction,
+// numbering, listing, and waking those who wait for news.
 //
-// An event is stored finished: header and body as they go over the wire, except
-// for the value of seq, which is not known before the last statement of the
-// transaction and is spliced in while the frame is read ([Splice]). DAG-CBOR
-// sorts a map's keys by length first, so seq never opens or ends a body and its
-// place is an offset into the payload.
+// An event is stored finished: header and body as they go over the wire, except for the value of seq, which is not
+// known before the last statement of the transaction and is spliced in while the frame is read ([Splice]). DAG-CBOR
+// sorts a map's keys by length first, so seq never opens or ends a body and its place is an offset into the payload.
 package firehose
 
 import (
@@ -34,8 +31,8 @@ var ErrFrame = errors.New("malformed frame")
 type Kind int16
 
 const (
-	// KindNothing stands for numbers without an event: those of an account that
-	// was deleted, or passed over on purpose. Rev is the number before the first.
+	// KindNothing stands for numbers without an event: those of an account that was deleted, or passed over on purpose.
+	// Rev is the number before the first.
 	KindNothing  Kind = 0
 	KindCommit   Kind = 1
 	KindSync     Kind = 2
@@ -68,9 +65,8 @@ type Event struct {
 	Payload []byte    // header and body without the value of seq
 }
 
-// OpTimes is how far apart the times of two events are at least, in
-// microseconds: each of a commit's operations can have one of its own. The
-// statements in queries/tenant/ know it too.
+// OpTimes is how far apart the times of two events are at least, in microseconds: each of a commit's operations can
+// have one of its own. The statements in queries/tenant/ know it too.
 const OpTimes = MaxOps
 
 // Stored is an event with its number.

@@ -161,8 +161,8 @@ func TestPromotedAsync(t *testing.T) {
 	}
 }
 
-// agree compares what a subscriber got with the table. An account of which they have different events must have been told
-// anew behind the last of these, with a revision newer than any of them. It counts what the table lacks.
+// agree compares what a subscriber got with the table. An account of which they have different events must have been
+// told anew behind the last of these, with a revision newer than any of them. It counts what the table lacks.
 func agree(t *testing.T, who string, got []seen, all []firehose.Stored) (ghosts int) {
 	t.Helper()
 	frames := map[int64][]byte{}

@@ -26,8 +26,7 @@ type Filter struct {
 	maxSize     int
 }
 
-// NewFilter reads a filter: NSIDs or prefixes of them that end in ".*", DIDs, and
-// the longest text in bytes (0: any).
+// NewFilter reads a filter: NSIDs or prefixes of them that end in ".*", DIDs, and the longest text in bytes (0: any).
 func NewFilter(collections, dids []string, maxSize int) (*Filter, error) {
 	f := &Filter{maxSize: max(maxSize, 0)}
 	if len(collections) > MaxWantedCollections {
@@ -67,8 +66,7 @@ func NewFilter(collections, dids []string, maxSize int) (*Filter, error) {
 // WantsDID tells whether anything of an account may be wanted.
 func (f *Filter) WantsDID(did string) bool { return f.dids == nil || f.dids[did] }
 
-// Wants tells whether a message of a wanted account is wanted. Those that are of
-// no collection always are.
+// Wants tells whether a message of a wanted account is wanted. Those that are of no collection always are.
 func (f *Filter) Wants(m *Message) bool {
 	if f.maxSize > 0 && m.Size() > f.maxSize {
 		return false

@@ -28,13 +28,12 @@ func appendHeader(dst []byte, k Kind) []byte {
 	return dagcbor.AppendInt(dst, 1)
 }
 
-// NewCommit builds the #commit event of c. The archive's size and the number of
-// operations are repo's to limit.
+// NewCommit builds the #commit event of c. The archive's size and the number of operations are repo's to limit.
 //
 // spec: sync#commit-events
 func NewCommit(aid int64, c *repo.Commit, at time.Time) Event {
-	// One buffer: the archive is written at its final place once its length is
-	// known, which costs a pass over the blocks' lengths and saves a copy.
+	// One buffer: the archive is written at its final place once its length is known, which costs a pass over the
+	// blocks' lengths and saves a copy.
 	blocks := c.CARLen()
 	size := blocks + 400
 	for i := range c.Ops {
@@ -107,8 +106,8 @@ func appendOp(dst []byte, op *repo.Op) []byte {
 	return dagcbor.AppendText(dst, op.Action.String())
 }
 
-// NewSync builds the #sync event of a repository whose newest commit is block:
-// "my state is now this; fetch the repository if you disagree".
+// NewSync builds the #sync event of a repository whose newest commit is block: "my state is now this; fetch the
+// repository if you disagree".
 //
 // spec: sync#sync-events
 func NewSync(aid int64, did string, rev repo.TID, commit cid.Cid, block []byte, at time.Time) Event {
@@ -130,8 +129,7 @@ func NewSync(aid int64, did string, rev repo.TID, commit cid.Cid, block []byte, 
 	return Event{AID: aid, Kind: KindSync, Time: at, Rev: rev, SeqOff: seqOff, Payload: dst}
 }
 
-// NewIdentity builds the #identity event: "resolve this DID again". An empty
-// handle is left out.
+// NewIdentity builds the #identity event: "resolve this DID again". An empty handle is left out.
 //
 // spec: sync#identity-events
 func NewIdentity(aid int64, did, handle string, at time.Time) Event {
@@ -149,8 +147,7 @@ func NewIdentity(aid int64, did, handle string, at time.Time) Event {
 	return Event{AID: aid, Kind: KindIdentity, Time: at, SeqOff: seqOff, Payload: dst}
 }
 
-// NewAccount builds the #account event. status is one of the Status constants,
-// or empty if the account is active.
+// NewAccount builds the #account event. status is one of the Status constants, or empty if the account is active.
 //
 // spec: sync#account-events
 func NewAccount(aid int64, did string, active bool, status string, at time.Time) Event {
@@ -170,8 +167,7 @@ func NewAccount(aid int64, did string, active bool, status string, at time.Time)
 	return Event{AID: aid, Kind: KindAccount, Time: at, SeqOff: seqOff, Payload: dst}
 }
 
-// appendAccountStart appends did, seq's key and time; seqOff is where its value
-// belongs.
+// appendAccountStart appends did, seq's key and time; seqOff is where its value belongs.
 func appendAccountStart(dst []byte, did string, at time.Time) (out []byte, seqOff int) {
 	dst = dagcbor.AppendText(dst, "did")
 	dst = dagcbor.AppendText(dst, did)

@@ -82,8 +82,7 @@ func all(t testing.TB) []Event {
 
 var seqs = []int64{1, 23, 24, 255, 256, 65536, 1 << 32, 1<<53 - 1}
 
-// TestFramesAreCanonical: each frame is two strict DAG-CBOR items, whatever the
-// length of the number.
+// TestFramesAreCanonical: each frame is two strict DAG-CBOR items, whatever the length of the number.
 func TestFramesAreCanonical(t *testing.T) {
 	for i, e := range all(t) {
 		for _, seq := range seqs {
@@ -124,8 +123,7 @@ func indigoType(k Kind) message {
 // header is what NewX put before the body.
 func header(k Kind) []byte { return appendHeader(nil, k) }
 
-// TestFramesReadByOthers decodes frames with indigo's own types and writes them
-// again: the same bytes.
+// TestFramesReadByOthers decodes frames with indigo's own types and writes them again: the same bytes.
 func TestFramesReadByOthers(t *testing.T) {
 	for i, e := range all(t) {
 		for _, seq := range seqs {
@@ -152,8 +150,7 @@ func TestFramesReadByOthers(t *testing.T) {
 	}
 }
 
-// TestCommitFields looks at what stands in a commit's frame, with a decoder that
-// knows nothing of us.
+// TestCommitFields looks at what stands in a commit's frame, with a decoder that knows nothing of us.
 func TestCommitFields(t *testing.T) {
 	c := commits(t)
 	for i, c := range c {
@@ -243,8 +240,8 @@ func TestAccountAndIdentity(t *testing.T) {
 	}
 }
 
-// TestDecode reads back what was built, and refuses every change of a byte that
-// indigo would not call another valid frame, and every cut.
+// TestDecode reads back what was built, and refuses every change of a byte that indigo would not call another valid
+// frame, and every cut.
 func TestDecode(t *testing.T) {
 	for i, e := range all(t) {
 		frame := Splice(nil, e.Payload, e.SeqOff, 1000)

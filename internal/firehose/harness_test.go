@@ -232,8 +232,8 @@ type seen struct {
 	frame []byte
 }
 
-// follow subscribes and keeps everything up to the number that last gives, once it is known (0: not yet). It
-// reconnects with its cursor whenever the stream ends, and after every reconnect-th event if that is not 0.
+// follow subscribes and keeps everything up to the number that last gives, once it is known (0: not yet). It reconnects
+// with its cursor whenever the stream ends, and after every reconnect-th event if that is not 0.
 func (n *node) follow(t testing.TB, schema db.Schema, cursor int64, reconnect int, last func() int64) []seen {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

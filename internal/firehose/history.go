@@ -15,11 +15,12 @@ import (
 // A database may lack events that were sent: a standby was promoted that had not received them, or a backup was
 // restored. Then the numbers behind the last one it has would be given out again, for other events.
 //
-// Two things keep that from consumers. Whoever takes a number on another timeline of the server than the last one passes
-// over JumpBy numbers in the same statement (queries/tenant/stream_head.sql), so a promotion cannot give any out twice,
-// whether or not somebody is looking. And each process compares the newest event it has seen with the one the database
-// has under this number, at every look and for every cursor. When that is another one it finds out which events are
-// gone, takes them out of memory, passes over all numbers that were seen, and has the accounts concerned told anew.
+// Two things keep that from consumers. Whoever takes a number on another timeline of the server than the last one
+// passes over JumpBy numbers in the same statement (queries/tenant/stream_head.sql), so a promotion cannot give any out
+// twice, whether or not somebody is looking. And each process compares the newest event it has seen with the one the
+// database has under this number, at every look and for every cursor. When that is another one it finds out which
+// events are gone, takes them out of memory, passes over all numbers that were seen, and has the accounts concerned
+// told anew.
 
 // JumpBy is how many numbers are passed over when the history changed: more than can be under way to a standby. The
 // statements in queries/tenant/ know it too.

@@ -9,8 +9,8 @@ import (
 	"github.com/auroralocus/locus/repo"
 )
 
-// Hub wakes those in this process who want to know of a tenant's next event. It is
-// a hint: events of other processes are found by reading stream_head.
+// Hub wakes those in this process who want to know of a tenant's next event. It is a hint: events of other processes
+// are found by reading stream_head.
 type Hub struct {
 	mu      sync.Mutex
 	watches map[db.Schema][]*Watch
@@ -24,12 +24,11 @@ func NewHub() *Hub {
 	return &Hub{watches: map[db.Schema][]*Watch{}, high: map[db.Schema]int64{}, wrote: map[db.Schema][]mark{}}
 }
 
-// OnChange sets what is told of every event of every tenant. It must not block,
-// and it is set before anything is written.
+// OnChange sets what is told of every event of every tenant. It must not block, and it is set before anything is
+// written.
 func (h *Hub) OnChange(f func(s db.Schema, seq int64)) { h.changed = f }
 
-// Watch has something in C when there were events since it was last received
-// from.
+// Watch has something in C when there were events since it was last received from.
 type Watch struct {
 	C      <-chan struct{}
 	c      chan struct{}

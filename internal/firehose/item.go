@@ -9,8 +9,8 @@ import (
 	"github.com/auroralocus/locus/repo/dagcbor"
 )
 
-// Item is an event on its way to the subscribers of this process: one value for
-// all of them, made once and never changed.
+// Item is an event on its way to the subscribers of this process: one value for all of them, made once and never
+// changed.
 type Item struct {
 	Seq    int64
 	AID    int64
@@ -67,8 +67,7 @@ func (it *Item) made() int {
 	return int(it.extra)
 }
 
-// Wire is the event as a whole WebSocket message of a server, shared by all who
-// send it.
+// Wire is the event as a whole WebSocket message of a server, shared by all who send it.
 func (it *Item) Wire() []byte { return it.wire }
 
 // Frame is the event's two DAG-CBOR items.
@@ -83,8 +82,8 @@ func newItem(s *Stored, known time.Time) *Item {
 	return it
 }
 
-// The parts of RFC 6455 that a server needs to write whole messages: they are not
-// masked, so that one message in memory serves every connection.
+// The parts of RFC 6455 that a server needs to write whole messages: they are not masked, so that one message in memory
+// serves every connection.
 const (
 	opcodeText     = 0x1
 	opcodeBinary   = 0x2
@@ -94,8 +93,7 @@ const (
 	maxMessageHead = 10
 )
 
-// appendMessageHead appends the head of an unfragmented, unmasked message of n
-// bytes.
+// appendMessageHead appends the head of an unfragmented, unmasked message of n bytes.
 //
 // spec: RFC 6455 section 5.2
 func appendMessageHead(dst []byte, opcode byte, n int) []byte {
@@ -116,8 +114,7 @@ const (
 	OutdatedCursor  = "OutdatedCursor"
 )
 
-// ErrorWire is an error frame in a WebSocket message. The connection is closed
-// after it.
+// ErrorWire is an error frame in a WebSocket message. The connection is closed after it.
 //
 // spec: event-stream#framing
 func ErrorWire(name, message string) []byte {

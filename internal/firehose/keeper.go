@@ -23,25 +23,21 @@ type Site struct {
 type KeeperConfig struct {
 	// Sites lists the tenants that are served.
 	Sites func(context.Context) ([]Site, error)
-	// Ready tells whether a tenant answers describeServer. Relays ask it as soon
-	// as they are told, so they are told nothing before.
+	// Ready tells whether a tenant answers describeServer. Relays ask it as soon as they are told, so they are told
+	// nothing before.
 	Ready func(ctx context.Context, hostname string) error
 	// Client calls the relays.
 	Client *http.Client
-	// Every is how often one tenant's old events are looked for, by any node.
-	// Default 10 minutes.
+	// Every is how often one tenant's old events are looked for, by any node. Default 10 minutes.
 	Every time.Duration
-	// CrawlEvery is how often a relay is told of one tenant at most. Default 20
-	// minutes.
+	// CrawlEvery is how often a relay is told of one tenant at most. Default 20 minutes.
 	CrawlEvery time.Duration
-	// CrawlRetry is when it is told again after it did not listen. Default 2
-	// minutes, doubling up to CrawlEvery.
+	// CrawlRetry is when it is told again after it did not listen. Default 2 minutes, doubling up to CrawlEvery.
 	CrawlRetry time.Duration
 }
 
-// Keeper does what a stream needs besides being read: it drops events that are
-// older than the window, and tells relays of new ones. Every node runs one; they
-// agree in the tenant's schema on who does what.
+// Keeper does what a stream needs besides being read: it drops events that are older than the window, and tells relays
+// of new ones. Every node runs one; they agree in the tenant's schema on who does what.
 type Keeper struct {
 	db  *db.DB
 	now func() time.Time
@@ -116,8 +112,7 @@ func (k *Keeper) dropAll(ctx context.Context) {
 	}
 }
 
-// DropOld drops a tenant's events behind its window if there are any and no other
-// node did so a moment ago.
+// DropOld drops a tenant's events behind its window if there are any and no other node did so a moment ago.
 func (k *Keeper) DropOld(ctx context.Context, s Site) (int64, error) {
 	if s.Window <= 0 {
 		return 0, nil

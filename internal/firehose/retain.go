@@ -9,10 +9,9 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 )
 
-// DeleteEventsOf empties up to limit events of an account that was deleted, the
-// oldest first, all but its last one, which tells of the deletion. Their numbers
-// stay, so that a missing one remains a sign of corruption. It answers how many
-// it did: fewer than limit, and there are no more.
+// DeleteEventsOf empties up to limit events of an account that was deleted, the oldest first, all but its last one,
+// which tells of the deletion. Their numbers stay, so that a missing one remains a sign of corruption. It answers how
+// many it did: fewer than limit, and there are no more.
 func DeleteEventsOf(ctx context.Context, q *tenantdb.Queries, aid int64, limit int) (int64, error) {
 	n, err := q.UpdateEventsToNothing(ctx, tenantdb.UpdateEventsToNothingParams{AID: aid, MaxRows: int32(limit)})
 	if err != nil {
@@ -21,11 +20,10 @@ func DeleteEventsOf(ctx context.Context, q *tenantdb.Queries, aid int64, limit i
 	return n, nil
 }
 
-// Jump passes over the next by numbers, and as many account keys, for a tenant
-// that was restored from a backup: consumers have numbers the backup does not, and
-// must not get them again with other content. It answers the last number passed
-// over, inside the caller's transaction. The tenant may be served meanwhile: a
-// process that has seen more jumps behind that by itself.
+// Jump passes over the next by numbers, and as many account keys, for a tenant that was restored from a backup:
+// consumers have numbers the backup does not, and must not get them again with other content. It answers the last
+// number passed over, inside the caller's transaction. The tenant may be served meanwhile: a process that has seen more
+// jumps behind that by itself.
 func Jump(ctx context.Context, q *tenantdb.Queries, by int64, at time.Time) (last int64, err error) {
 	if by < 1 {
 		return 0, fmt.Errorf("jump by %d: not forward", by)
@@ -43,8 +41,8 @@ const (
 	dropPause = 20 * time.Millisecond
 )
 
-// Drop deletes the events that are older than cut, in small transactions, and
-// answers how many. It is for one caller at a time; more do no harm.
+// Drop deletes the events that are older than cut, in small transactions, and answers how many. It is for one caller at
+// a time; more do no harm.
 func Drop(ctx context.Context, t *db.Tenant, cut time.Time) (dropped int64, err error) {
 	q := t.Q()
 	first, err := q.GetEventAfter(ctx, 0)

@@ -13,12 +13,10 @@ import (
 
 // From says where a subscription begins. The zero value is the live end.
 type From struct {
-	// Seq, if HasSeq, is the last number the subscriber has; 0 is before
-	// everything that is kept.
+	// Seq, if HasSeq, is the last number the subscriber has; 0 is before everything that is kept.
 	Seq    int64
 	HasSeq bool
-	// TimeUS, if HasTime, is the time of the first event wanted. One in the future
-	// is the live end.
+	// TimeUS, if HasTime, is the time of the first event wanted. One in the future is the live end.
 	TimeUS  int64
 	HasTime bool
 	// Window is how far back events are given out; 0: as far as they are kept.
@@ -27,8 +25,7 @@ type From struct {
 	For fair.Path
 }
 
-// Subscription hands out a tenant's events one after the other. It belongs to one
-// goroutine.
+// Subscription hands out a tenant's events one after the other. It belongs to one goroutine.
 type Subscription struct {
 	tail     *tail
 	pos      int64 // the number handed out last, or passed over
@@ -129,8 +126,8 @@ func (s *Subscription) beginAt(ctx context.Context, from From) error {
 	return err
 }
 
-// beforeTime finds the number before the first event whose time is us or later:
-// the newest, if there is none. Times rise with numbers, so it halves.
+// beforeTime finds the number before the first event whose time is us or later: the newest, if there is none. Times
+// rise with numbers, so it halves.
 func beforeTime(ctx context.Context, q *tenantdb.Queries, us int64) (int64, error) {
 	last, err := q.GetLastSeq(ctx)
 	if err != nil {
@@ -168,8 +165,8 @@ const (
 	maxBatchBytes = 1 << 20 // one event may be longer
 )
 
-// Next hands out the next events, waiting for one. It returns none when kick has
-// something, or may have. The slice is the caller's to read until the next call.
+// Next hands out the next events, waiting for one. It returns none when kick has something, or may have. The slice is
+// the caller's to read until the next call.
 //
 // Errors: ErrTooSlow, ErrClosed, ctx's.
 func (s *Subscription) Next(ctx context.Context, kick <-chan struct{}) ([]*Item, error) {
@@ -214,8 +211,8 @@ func (s *Subscription) Next(ctx context.Context, kick <-chan struct{}) ([]*Item,
 	}
 }
 
-// readPage reads what follows from the table. A subscriber that far behind waits
-// its turn, and those who are live must not feel it. ErrNoPlace: it may ask again.
+// readPage reads what follows from the table. A subscriber that far behind waits its turn, and those who are live must
+// not feel it. ErrNoPlace: it may ask again.
 func (s *Subscription) readPage(ctx context.Context) error {
 	t := s.tail.tails
 	turn, err := t.readers.Take(ctx, s.path...)

@@ -32,7 +32,7 @@ type tail struct {
 	decoded   atomic.Int64 // what the JSON takes that was made of the ring's events
 	told      atomic.Bool  // that a consumer has a number that was passed over
 
-	// Of run alone.
+	// Only run uses these.
 	bytes    int
 	trail    []mark    // the newest events, those of no account too
 	checked  time.Time // when the history was looked at last
@@ -41,8 +41,8 @@ type tail struct {
 	failing  bool
 }
 
-// ring is what subscribers see: the events from first to last that are not
-// nothing. It is never changed; the next one shares its memory.
+// ring is what subscribers see: the events from first to last that are not nothing. It is never changed; the next one
+// shares its memory.
 type ring struct {
 	items []*Item
 	first int64 // all events from here on are in items
@@ -168,8 +168,7 @@ func (tl *tail) begin(ctx context.Context) bool {
 	}
 }
 
-// look reads what is new. With a hint that there is something it spares the
-// question.
+// look reads what is new. With a hint that there is something it spares the question.
 func (tl *tail) look(ctx context.Context, hinted bool) error {
 	r := tl.ring.Load()
 	last, head := r.last, r.last
@@ -236,9 +235,8 @@ func (s *Stored) before() int64 {
 	return s.Seq - 1
 }
 
-// pass decides on a hole. Numbers become visible in their order, so there is
-// none unless something is badly wrong; it gets a while to fill, is reported
-// either way, and then the stream goes on: consumers see the jump of seq, and the
+// pass decides on a hole. Numbers become visible in their order, so there is none unless something is badly wrong; it
+// gets a while to fill, is reported either way, and then the stream goes on: consumers see the jump of seq, and the
 // missing commit in the next one's since.
 func (tl *tail) pass(from, to int64, now time.Time) bool {
 	log := tl.tails.log.With("schema", tl.tenant.Schema(), "from", from+1, "to", to)
@@ -272,8 +270,7 @@ func (tl *tail) extend(fresh []*Item, upTo int64) {
 	tl.publish(next)
 }
 
-// forget takes the earlier events of an account that was deleted out of the ring,
-// as they are out of the table.
+// forget takes the earlier events of an account that was deleted out of the ring, as they are out of the table.
 func (tl *tail) forget(r *ring, it *Item) *ring {
 	f, err := Decode(it.Frame())
 	if err != nil || f.Active || f.Status != StatusDeleted {
@@ -291,8 +288,8 @@ func (tl *tail) forget(r *ring, it *Item) *ring {
 	return &ring{items: kept, first: r.first, last: r.last, mark: r.mark}
 }
 
-// excess is how many of the oldest events the ring has to let go. Over the limit
-// it is an eighth more, so that it is not done again for the next event.
+// excess is how many of the oldest events the ring has to let go. Over the limit it is an eighth more, so that it is
+// not done again for the next event.
 func (tl *tail) excess(r *ring) int {
 	c := &tl.tails.cfg
 	share, most, bytes, n := tl.tails.share(), c.RingEvents, tl.bytes+int(tl.decoded.Load()), len(r.items)
@@ -308,8 +305,7 @@ func (tl *tail) excess(r *ring) int {
 	return drop
 }
 
-// shorter is the ring without its excess. Subscribers that were still there are
-// too slow.
+// shorter is the ring without its excess. Subscribers that were still there are too slow.
 func (tl *tail) shorter(r *ring) *ring {
 	drop := tl.excess(r)
 	next := &ring{first: r.first, last: r.last, mark: r.mark, items: slices.Clone(r.items[drop:])}

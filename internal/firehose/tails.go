@@ -23,33 +23,30 @@ var (
 
 // Config bounds the streams of a process. Zero values take the defaults.
 type Config struct {
-	// Poll is how often the number of the newest event is read while a tenant is
-	// followed: events of other processes are found by it. A stream that has been
-	// quiet for some seconds is looked at every QuietPoll. Defaults: 25 ms, 250 ms.
+	// Poll is how often the number of the newest event is read while a tenant is followed: events of other processes
+	// are found by it. A stream that has been quiet for some seconds is looked at every QuietPoll. Defaults: 25 ms, 250
+	// ms.
 	Poll, QuietPoll time.Duration
-	// RingEvents, RingBytes and RingAge bound the events that are kept in memory
-	// for one tenant, and so how far a subscriber may fall behind.
-	// Defaults: 32,768; 32 MiB; a minute.
+	// RingEvents, RingBytes and RingAge bound the events that are kept in memory for one tenant, and so how far a
+	// subscriber may fall behind. Defaults: 32,768; 32 MiB; a minute.
 	RingEvents int
 	RingBytes  int
 	RingAge    time.Duration
-	// TotalBytes bounds them for all tenants of the process: each ring then has
-	// its equal share, 1 MiB at least. Default 512 MiB.
+	// TotalBytes bounds them for all tenants of the process: each ring then has its equal share, 1 MiB at least.
+	// Default 512 MiB.
 	TotalBytes int
-	// PageEvents and PageBytes bound what a subscriber that is behind the ring
-	// reads from the table at once. Defaults: 500; 128 KiB.
+	// PageEvents and PageBytes bound what a subscriber that is behind the ring reads from the table at once. Defaults:
+	// 500; 128 KiB.
 	PageEvents, PageBytes int
-	// Readers is how many such pages are read at the same time, by turns of tenants and
-	// of addresses at them. Default 3.
+	// Readers is how many such pages are read at the same time, by turns of tenants and of addresses at them. Default
+	// 3.
 	Readers int
-	// Linger is how long a stream is followed after its last subscriber left.
-	// Default 5 s.
+	// Linger is how long a stream is followed after its last subscriber left. Default 5 s.
 	Linger time.Duration
 	// HoleWait is how long a number without an event is waited for. Default 3 s.
 	HoleWait time.Duration
-	// StepBack is told of events that were sent and are not in the database any
-	// more, and tells the accounts concerned anew. It is called again after an
-	// error, and by each process that has seen any.
+	// StepBack is told of events that were sent and are not in the database any more, and tells the accounts concerned
+	// anew. It is called again after an error, and by each process that has seen any.
 	StepBack func(context.Context, Lost) error
 }
 
@@ -88,9 +85,8 @@ const (
 // minRing is a ring's share when very many tenants are followed.
 const minRing = 1 << 20
 
-// Tails follows the streams of tenants that have subscribers in this process:
-// one reader for each, however many they are. Tenants nobody listens to cost
-// nothing.
+// Tails follows the streams of tenants that have subscribers in this process: one reader for each, however many they
+// are. Tenants nobody listens to cost nothing.
 type Tails struct {
 	db  *db.DB
 	hub *Hub
@@ -132,8 +128,7 @@ func (t *Tails) Followed() int {
 	return len(t.tails)
 }
 
-// follow gives the tenant's tail, with one more subscriber, once it knows where
-// the stream is.
+// follow gives the tenant's tail, with one more subscriber, once it knows where the stream is.
 func (t *Tails) follow(ctx context.Context, s db.Schema) (*tail, error) {
 	t.mu.Lock()
 	if t.closed {
@@ -160,8 +155,7 @@ func (t *Tails) follow(ctx context.Context, s db.Schema) (*tail, error) {
 	}
 }
 
-// leave takes a subscriber away. Somebody may come back at once, so the tail
-// lingers.
+// leave takes a subscriber away. Somebody may come back at once, so the tail lingers.
 func (t *Tails) leave(tl *tail) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -170,8 +164,7 @@ func (t *Tails) leave(tl *tail) {
 	}
 }
 
-// abandoned takes a tail out if nobody has listened to it for a while. It is
-// asked by the tail itself.
+// abandoned takes a tail out if nobody has listened to it for a while. It is asked by the tail itself.
 func (t *Tails) abandoned(tl *tail) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"github.com/auroralocus/locus/internal/firehose"
 )
 
-// TestOldEventsTakeTurns: many subscribers at one tenant read all it has again and again. One at another tenant, or from
-// another address, waits for the pages being read, not for all of theirs. Counted in pages, not in time.
+// TestOldEventsTakeTurns: many subscribers at one tenant read all it has again and again. One at another tenant, or
+// from another address, waits for the pages being read, not for all of theirs. Counted in pages, not in time.
 func TestOldEventsTakeTurns(t *testing.T) {
 	d := dbtest.New(t)
 	crowded, other := dbtest.Tenant(t, d), dbtest.Tenant(t, d)
