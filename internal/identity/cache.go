@@ -8,18 +8,15 @@ import (
 	"github.com/auroralocus/locus/internal/cache"
 )
 
-// How long a resolved document is good for: fresh, then given out while a newer
-// one is fetched, then dropped.
+// How long a resolved document is good for: fresh, then given out while a newer one is fetched, then dropped.
 const (
 	cacheFresh = time.Hour
 	cacheMax   = 24 * time.Hour
 	cacheRetry = time.Minute // between attempts to replace a document that is no longer fresh
-	// failKept is how long it is remembered that a DID has no document, and
-	// awayKept that nobody could be asked for it.
+	// failKept is how long it is remembered that a DID has no document, and awayKept that nobody could be asked for it.
 	failKept = 10 * time.Second
 	awayKept = 5 * time.Second
-	// handleKept is how long it is remembered where a handle leads, or that it
-	// leads nowhere.
+	// handleKept is how long it is remembered where a handle leads, or that it leads nowhere.
 	handleKept = 30 * time.Second
 )
 
@@ -70,8 +67,8 @@ func (c *docCache) within(did string, now time.Time, age time.Duration) *Documen
 	return hit.doc
 }
 
-// get returns nil when there is nothing usable, and whether the caller should
-// fetch anew what it returns; or why there was no document a moment ago.
+// get returns nil when there is nothing usable, and whether the caller should fetch anew what it returns; or why there
+// was no document a moment ago.
 func (c *docCache) get(did string, now time.Time) (doc *Document, refetch bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -94,8 +91,8 @@ func (c *docCache) get(did string, now time.Time) (doc *Document, refetch bool, 
 	return hit.doc, true, nil
 }
 
-// put keeps a document. order rises with the fetches' beginnings: an answer that
-// was overtaken by a newer one's is passed over.
+// put keeps a document. order rises with the fetches' beginnings: an answer that was overtaken by a newer one's is
+// passed over.
 func (c *docCache) put(scope, did string, doc *Document, now time.Time, order uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,8 +108,7 @@ func (c *docCache) keep(did string, d cachedDoc) {
 	c.docs.Put(d.scope, did, d, itself+d.doc.bytes())
 }
 
-// fail remembers that there was no document. An answer ends what was known: the
-// old document is wrong now.
+// fail remembers that there was no document. An answer ends what was known: the old document is wrong now.
 func (c *docCache) fail(scope, did string, err error, now time.Time) {
 	kept, kind := failKept, error(nil)
 	for _, sentinel := range []error{ErrDIDNotFound, ErrDIDTombstoned, ErrDocument, ErrDIDUnavailable} {

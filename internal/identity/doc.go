@@ -1,8 +1,8 @@
 // Package identity deals with DIDs and handles: their rules, their resolution over the network, DID documents, and the
 // operations that make and change a did:plc.
 //
-// It knows no tenant and no database. Private keys are reached only through [Signer]. The PLC directory is a [Directory]:
-// the remote one is here, the one of development servers in identity/plcdir.
+// It knows no tenant and no database. Private keys are reached only through [Signer]. The PLC directory is a
+// [Directory]: the remote one is here, the one of development servers in identity/plcdir.
 package identity
 
 import "errors"
@@ -30,8 +30,7 @@ var (
 	// ErrHandleMismatch: handle and DID do not name each other.
 	ErrHandleMismatch = errors.New("handle and DID do not point at each other")
 
-	// ErrOperation: a PLC operation is malformed, or not acceptable. The text
-	// after it may be shown to the client.
+	// ErrOperation: a PLC operation is malformed, or not acceptable. The text after it may be shown to the client.
 	ErrOperation = errors.New("invalid PLC operation")
 	// ErrOperationConflict: the operation does not follow the newest one.
 	ErrOperationConflict = errors.New("PLC operation does not follow the current one")

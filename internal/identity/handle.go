@@ -31,8 +31,7 @@ type HandleKind uint8
 
 // Kinds of handles.
 const (
-	// HandleHosted: under one of the tenant's service domains; the tenant itself
-	// says whose it is.
+	// HandleHosted: under one of the tenant's service domains; the tenant itself says whose it is.
 	HandleHosted HandleKind = iota + 1
 	// HandleExternal: anywhere else; it must resolve to the account's DID.
 	HandleExternal
@@ -56,8 +55,7 @@ type HandlePolicy struct {
 	Dev bool
 }
 
-// NormalizeHandle checks the syntax and returns the handle in lower case.
-// Errors: [ErrHandleSyntax].
+// NormalizeHandle checks the syntax and returns the handle in lower case. Errors: [ErrHandleSyntax].
 // spec: handle#handle-identifier-syntax
 func NormalizeHandle(handle string) (string, error) {
 	if !syntax.Handle.Is(handle) {
@@ -66,10 +64,9 @@ func NormalizeHandle(handle string) (string, error) {
 	return strings.ToLower(handle), nil
 }
 
-// Check applies the policy to a handle that an account wants and returns it in
-// lower case. Operators may hand out reserved and refused names, other lengths,
-// and the bare service domain. It does not say whether the handle is taken, nor
-// whether an external one resolves.
+// Check applies the policy to a handle that an account wants and returns it in lower case. Operators may hand out
+// reserved and refused names, other lengths, and the bare service domain. It does not say whether the handle is taken,
+// nor whether an external one resolves.
 func (p HandlePolicy) Check(handle string, byOperator bool) (string, HandleKind, error) {
 	h, err := NormalizeHandle(handle)
 	if err != nil {
@@ -110,9 +107,8 @@ func (p HandlePolicy) Check(handle string, byOperator bool) (string, HandleKind,
 	return h, HandleHosted, nil
 }
 
-// Hosted splits a handle in lower case into what stands in front of a service
-// domain and whether there is one; the bare domain gives "" and true. The
-// longest domain counts.
+// Hosted splits a handle in lower case into what stands in front of a service domain and whether there is one; the bare
+// domain gives "" and true. The longest domain counts.
 func (p HandlePolicy) Hosted(handle string) (label string, ok bool) {
 	best := -1
 	for _, d := range p.Domains {
@@ -159,8 +155,7 @@ func HandleError(err error) bool {
 	return false
 }
 
-// parseHandleAnswer takes the DID out of what a host serves at
-// /.well-known/atproto-did: the first line, trimmed.
+// parseHandleAnswer takes the DID out of what a host serves at /.well-known/atproto-did: the first line, trimmed.
 // spec: handle#https-well-known-method
 func parseHandleAnswer(body []byte) (string, error) {
 	line, _, _ := strings.Cut(string(body), "\n")
@@ -171,8 +166,8 @@ func parseHandleAnswer(body []byte) (string, error) {
 	return did, nil
 }
 
-// parseHandleTXT takes the DID out of TXT records: exactly one did= value;
-// different ones mean that the owner has not decided.
+// parseHandleTXT takes the DID out of TXT records: exactly one did= value; different ones mean that the owner has not
+// decided.
 // spec: handle#dns-txt-method
 func parseHandleTXT(records []string) (string, error) {
 	found := ""

@@ -14,19 +14,16 @@ import (
 	"github.com/did-method-plc/go-didplc"
 )
 
-// Directory is a PLC directory: the remote one of [NewPLCClient], or the
-// built-in one of identity/plcdir.
+// Directory is a PLC directory: the remote one of [NewPLCClient], or the built-in one of identity/plcdir.
 type Directory interface {
-	// Resolve returns the DID's document.
-	// Errors: ErrDIDSyntax, ErrDIDNotFound, ErrDIDTombstoned, ErrDIDUnavailable.
+	// Resolve returns the DID's document. Errors: ErrDIDSyntax, ErrDIDNotFound, ErrDIDTombstoned, ErrDIDUnavailable.
 	Resolve(ctx context.Context, did string) (*Document, error)
-	// Last returns the newest operation that counts, a tombstone included.
-	// Errors: ErrDIDSyntax, ErrDIDNotFound, ErrDIDUnavailable.
+	// Last returns the newest operation that counts, a tombstone included. Errors: ErrDIDSyntax, ErrDIDNotFound,
+	// ErrDIDUnavailable.
 	Last(ctx context.Context, did string) (didplc.Operation, error)
-	// Submit offers a signed operation. It is idempotent: one that is already
-	// the newest is accepted again.
-	// Errors: ErrOperation, ErrOperationConflict, ErrOperationRate, and
-	// ErrDIDUnavailable when nothing is known about what happened.
+	// Submit offers a signed operation. It is idempotent: one that is already the newest is accepted again. Errors:
+	// ErrOperation, ErrOperationConflict, ErrOperationRate, and ErrDIDUnavailable when nothing is known about what
+	// happened.
 	Submit(ctx context.Context, did string, op didplc.Operation) error
 }
 
@@ -44,9 +41,8 @@ var _ Directory = (*PLCClient)(nil)
 // ErrDirectoryURL: that cannot be the URL of a directory.
 var ErrDirectoryURL = errors.New("not the URL of a PLC directory, as https://plc.directory")
 
-// ParseDirectoryURL brings an operator's text to the form that is stored and
-// compared: scheme and host in lower case, no slash at the end.
-// Errors: [ErrDirectoryURL].
+// ParseDirectoryURL brings an operator's text to the form that is stored and compared: scheme and host in lower case,
+// no slash at the end. Errors: [ErrDirectoryURL].
 func ParseDirectoryURL(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -67,9 +63,8 @@ func ParseDirectoryURL(text string) (string, error) {
 	return strings.TrimRight(u.Scheme+"://"+u.Host+u.EscapedPath(), "/"), nil
 }
 
-// DialPLC makes a client for the directory at a URL that the operator named: it
-// reaches that origin and no other, also at a private address, which no stranger
-// can make the process ask. Errors: [ErrDirectoryURL].
+// DialPLC makes a client for the directory at a URL that the operator named: it reaches that origin and no other, also
+// at a private address, which no stranger can make the process ask. Errors: [ErrDirectoryURL].
 func DialPLC(directory string) (*PLCClient, error) {
 	clean, err := ParseDirectoryURL(directory)
 	if err != nil {
@@ -91,8 +86,7 @@ func (p *PLCClient) Ping(ctx context.Context) error {
 // Close ends connections that wait for the next request.
 func (p *PLCClient) Close() { p.http.CloseIdleConnections() }
 
-// NewPLCClient makes a client for the directory at url (https://plc.directory),
-// which gets no more than c allows.
+// NewPLCClient makes a client for the directory at url (https://plc.directory), which gets no more than c allows.
 func NewPLCClient(url string, c *http.Client) *PLCClient {
 	return &PLCClient{strings.TrimRight(url, "/"), c}
 }
@@ -172,8 +166,8 @@ func (p *PLCClient) Submit(ctx context.Context, did string, op didplc.Operation)
 	return p.refusal(ctx, did, op, resp.StatusCode, answer)
 }
 
-// refusal turns the directory's answer into an error. An operation that is
-// already there (an answer got lost, and it was sent again) is no error.
+// refusal turns the directory's answer into an error. An operation that is already there (an answer got lost, and it
+// was sent again) is no error.
 func (p *PLCClient) refusal(ctx context.Context, did string, op didplc.Operation, status int, answer []byte) error {
 	var told struct {
 		Message string `json:"message"`

@@ -2,10 +2,9 @@ package identity
 
 import "strings"
 
-// reservedNames are labels nobody gets under a service domain by signing up:
-// host names that mail, certificate and web software treat specially (RFC 2142
-// and habit), words that would pass for the service itself, and a few that make
-// bad URLs. A tenant changes the list by its policy; operators pass it over.
+// reservedNames are labels nobody gets under a service domain by signing up: host names that mail, certificate and web
+// software treat specially (RFC 2142 and habit), words that would pass for the service itself, and a few that make bad
+// URLs. A tenant changes the list by its policy; operators pass it over.
 var reservedNames = func() map[string]bool {
 	m := map[string]bool{}
 	for _, name := range strings.Fields(reservedList) {

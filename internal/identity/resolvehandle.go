@@ -10,8 +10,8 @@ import (
 	"github.com/auroralocus/locus/internal/outbound"
 )
 
-// ResolveHandle finds the DID a handle leads to. The answer may be half a minute
-// old. Errors: ErrHandleSyntax, ErrHandleNotFound, and the asker's.
+// ResolveHandle finds the DID a handle leads to. The answer may be half a minute old. Errors: ErrHandleSyntax,
+// ErrHandleNotFound, and the asker's.
 func (r *Resolver) ResolveHandle(ctx context.Context, who Asker, handle string) (string, error) {
 	h, err := NormalizeHandle(handle)
 	if err != nil {
@@ -26,8 +26,8 @@ func (r *Resolver) ResolveHandle(ctx context.Context, who Asker, handle string) 
 	return r.RefreshHandle(ctx, who, h)
 }
 
-// RefreshHandle is ResolveHandle that asks now, for who has just set a handle up.
-// It asks DNS and the host itself at once; DNS has precedence.
+// RefreshHandle is ResolveHandle that asks now, for who has just set a handle up. It asks DNS and the host itself at
+// once; DNS has precedence.
 // spec: handle#handle-resolution
 func (r *Resolver) RefreshHandle(ctx context.Context, who Asker, handle string) (string, error) {
 	h, err := NormalizeHandle(handle)
@@ -107,10 +107,9 @@ func (r *Resolver) handleByHTTP(ctx context.Context, h string) (string, error) {
 	return parseHandleAnswer(body)
 }
 
-// VerifyHandle says whether the handle leads to the DID and the DID's document
-// names the handle. lookup finds handles the caller answers for itself (a
-// tenant's own); nil, or an ErrHandleNotFound from it, means the network.
-// Errors: ErrHandleMismatch, and those of the two look-ups.
+// VerifyHandle says whether the handle leads to the DID and the DID's document names the handle. lookup finds handles
+// the caller answers for itself (a tenant's own); nil, or an ErrHandleNotFound from it, means the network. Errors:
+// ErrHandleMismatch, and those of the two look-ups.
 // spec: handle#handle-resolution
 func (r *Resolver) VerifyHandle(ctx context.Context, who Asker, handle, did string, lookup func(context.Context, string) (string, error)) error {
 	h, err := NormalizeHandle(handle)
@@ -140,8 +139,8 @@ func (r *Resolver) VerifyHandle(ctx context.Context, who Asker, handle, did stri
 	return nil
 }
 
-// VerifiedHandle returns the handle of a DID when both point at each other, and
-// "handle.invalid" when they do not or the handle cannot be looked up.
+// VerifiedHandle returns the handle of a DID when both point at each other, and "handle.invalid" when they do not or
+// the handle cannot be looked up.
 func (r *Resolver) VerifiedHandle(ctx context.Context, who Asker, doc *Document) string {
 	h := doc.Handle()
 	if h == "" {

@@ -33,9 +33,8 @@ type ResolverConfig struct {
 	Log  *slog.Logger     // told about failed background refreshes
 	// CacheBytes bounds the documents kept; 0 means [DefaultCacheBytes].
 	CacheBytes int64
-	// DevHost, when set (127.0.0.1:2583), is for development: handles under
-	// .test and .localhost are asked there, over plain http with the handle as
-	// Host, and did:web:localhost%3A<port> is allowed.
+	// DevHost, when set (127.0.0.1:2583), is for development: handles under .test and .localhost are asked there, over
+	// plain http with the handle as Host, and did:web:localhost%3A<port> is allowed.
 	DevHost string
 }
 
@@ -54,8 +53,8 @@ func (a Asker) charge() error {
 	return a.Charge()
 }
 
-// Resolver looks up DIDs and handles. It is safe for concurrent use; one serves
-// all tenants, because all it knows is public.
+// Resolver looks up DIDs and handles. It is safe for concurrent use; one serves all tenants, because all it knows is
+// public.
 type Resolver struct {
 	cfg     ResolverConfig
 	cache   *docCache
@@ -99,11 +98,9 @@ func (r *Resolver) Close() {
 	r.wg.Wait()
 }
 
-// Resolve returns the DID's document, of a large one what is used here. It may be
-// up to an hour old; up to a day when the directory cannot be asked, or while it
-// is being asked. That there was none is remembered for a moment.
-// Errors: ErrDIDSyntax, ErrDIDMethod, ErrDIDNotFound, ErrDIDTombstoned,
-// ErrDIDUnavailable, ErrDocument, and the asker's.
+// Resolve returns the DID's document, of a large one what is used here. It may be up to an hour old; up to a day when
+// the directory cannot be asked, or while it is being asked. That there was none is remembered for a moment. Errors:
+// ErrDIDSyntax, ErrDIDMethod, ErrDIDNotFound, ErrDIDTombstoned, ErrDIDUnavailable, ErrDocument, and the asker's.
 func (r *Resolver) Resolve(ctx context.Context, who Asker, did string) (*Document, error) {
 	doc, stale, err := r.cache.get(did, r.cfg.Now())
 	switch {
@@ -126,8 +123,8 @@ func (r *Resolver) ResolveWhole(ctx context.Context, who Asker, did string) (*Do
 	return r.load(ctx, who, did)
 }
 
-// ResolveWithin is Resolve for who needs a document that was fetched less than
-// age ago. When that cannot be had an older one does not do.
+// ResolveWithin is Resolve for who needs a document that was fetched less than age ago. When that cannot be had an
+// older one does not do.
 func (r *Resolver) ResolveWithin(ctx context.Context, who Asker, did string, age time.Duration) (*Document, error) {
 	if doc := r.cache.within(did, r.cfg.Now(), age); doc != nil {
 		return doc, nil
@@ -135,9 +132,8 @@ func (r *Resolver) ResolveWithin(ctx context.Context, who Asker, did string, age
 	return r.load(ctx, who, did)
 }
 
-// Refresh fetches the document now, for callers that have reason to distrust
-// the cached one: an operation was submitted, a signature did not verify. It
-// never returns what was asked for before the call.
+// Refresh fetches the document now, for callers that have reason to distrust the cached one: an operation was
+// submitted, a signature did not verify. It never returns what was asked for before the call.
 func (r *Resolver) Refresh(ctx context.Context, who Asker, did string) (*Document, error) {
 	if err := who.charge(); err != nil {
 		return nil, err
@@ -146,8 +142,8 @@ func (r *Resolver) Refresh(ctx context.Context, who Asker, did string) (*Documen
 	return r.load(ctx, Asker{Scope: who.Scope}, did)
 }
 
-// load fetches the document, or waits for a fetch that is on its way. The fetch
-// is not the first caller's alone: it goes on when that one leaves.
+// load fetches the document, or waits for a fetch that is on its way. The fetch is not the first caller's alone: it
+// goes on when that one leaves.
 func (r *Resolver) load(ctx context.Context, who Asker, did string) (*Document, error) {
 	if err := who.charge(); err != nil {
 		return nil, err
@@ -237,9 +233,8 @@ func (r *Resolver) askWeb(ctx context.Context, did string) (*Document, error) {
 	return nil, fmt.Errorf("%s: %w: %w", did, ErrDIDUnavailable, err)
 }
 
-// WebURL returns the URL of a did:web's host. atproto knows host-level ones
-// only, without path or port; dev allows localhost (and names under it) with a
-// port, over plain http.
+// WebURL returns the URL of a did:web's host. atproto knows host-level ones only, without path or port; dev allows
+// localhost (and names under it) with a port, over plain http.
 // spec: did#blessed-did-methods
 func WebURL(did string, dev bool) (string, error) {
 	host, ok := strings.CutPrefix(did, "did:web:")

@@ -19,8 +19,8 @@ import (
 	"github.com/did-method-plc/go-didplc"
 )
 
-// world is a small internet on loopback: a PLC directory over HTTP that can be
-// told to fail, web hosts by name, and a name server.
+// world is a small internet on loopback: a PLC directory over HTTP that can be told to fail, web hosts by name, and a
+// name server.
 type world struct {
 	mu     sync.Mutex
 	now    time.Time
@@ -151,8 +151,8 @@ func TestCacheAges(t *testing.T) {
 		t.Fatalf("asked %d times", n)
 	}
 
-	// The directory fails: the old document is good for a day, and the directory
-	// is asked once a minute, not at every call.
+	// The directory fails: the old document is good for a day, and the directory is asked once a minute, not at every
+	// call.
 	w.set(func() { w.status = http.StatusInternalServerError })
 	at(3 * time.Hour)
 	for range 20 {
@@ -180,8 +180,8 @@ func TestCacheAges(t *testing.T) {
 	}
 }
 
-// A forced refresh does not settle for an answer that was on its way already,
-// and that answer does not come back over the newer one.
+// A forced refresh does not settle for an answer that was on its way already, and that answer does not come back over
+// the newer one.
 func TestRefreshOvertakes(t *testing.T) {
 	w := newWorld(t, nil)
 	const did = exampleDID
@@ -327,10 +327,9 @@ func TestResolveHandle(t *testing.T) {
 	}
 }
 
-// Over https, with the name server and the host both answering: DNS has
-// precedence, and the host is asked when DNS says nothing. The transport is a
-// plain one that trusts the test's certificate, because the guard lets nobody
-// connect to loopback under a public name.
+// Over https, with the name server and the host both answering: DNS has precedence, and the host is asked when DNS says
+// nothing. The transport is a plain one that trusts the test's certificate, because the guard lets nobody connect to
+// loopback under a public name.
 func TestDNSHasPrecedence(t *testing.T) {
 	const byDNS, byWeb = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa", "did:plc:bbbbbbbbbbbbbbbbbbbbbbbb"
 	web := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

@@ -35,8 +35,7 @@ var rateLimits = []struct {
 	{7 * 24 * time.Hour, 100, "week"},
 }
 
-// refusal is why an operation is not accepted: what the client reads, and the
-// error of package identity it is.
+// refusal is why an operation is not accepted: what the client reads, and the error of package identity it is.
 type refusal struct {
 	text string
 	kind error
@@ -70,8 +69,8 @@ func active(log []entry) []entry {
 	return out
 }
 
-// checkForm holds the limits for new operations. Legacy ones are read where
-// they are in a log already, but no longer accepted.
+// checkForm holds the limits for new operations. Legacy ones are read where they are in a log already, but no longer
+// accepted.
 func checkForm(op didplc.Operation) error {
 	if _, legacy := op.(*didplc.LegacyOp); legacy {
 		return invalid("Not a valid operation: legacy create operations are no longer accepted")
@@ -146,9 +145,8 @@ func isDIDKey(key string) bool {
 	return err == nil && len(b) > 0
 }
 
-// checkNext decides whether op may follow, given the DID's active entries, and
-// returns the CIDs it nullifies: what comes after its prev, when a key ranking
-// above the one that signed the first of these takes it back in time.
+// checkNext decides whether op may follow, given the DID's active entries, and returns the CIDs it nullifies: what
+// comes after its prev, when a key ranking above the one that signed the first of these takes it back in time.
 // spec: did-plc#key-rotation--account-recovery
 func checkNext(did string, log []entry, op didplc.Operation, at time.Time) (nullified []string, err error) {
 	if len(log) == 0 {
@@ -210,8 +208,7 @@ func checkGenesis(did string, op didplc.Operation) error {
 	return nil
 }
 
-// checkRate counts the active entries. Recovery is never held up by it: an
-// attacker could otherwise use the limit up.
+// checkRate counts the active entries. Recovery is never held up by it: an attacker could otherwise use the limit up.
 func checkRate(log []entry, at time.Time) error {
 	for _, limit := range rateLimits {
 		n := 0
