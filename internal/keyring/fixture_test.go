@@ -9,8 +9,7 @@ import (
 	"github.com/auroralocus/locus/internal/vectors"
 )
 
-// w3cKeys are two of the did:key test vectors; all are run when the
-// interop vectors are there.
+// w3cKeys are two of the did:key test vectors; all are run when the interop vectors are there.
 var w3cKeys = []w3cKey{
 	{"9085d2bef69286a6cbb51623c8fa258629945cd55ca705cc4e66700396894e0c", "did:key:zQ3shokFTS3brHcDQrn82RUDfCZESWL1ZdCEJwekUDPQiYBme"},
 	{"f0f4df55a2b3ff13051ea814a8f24ad00f2e469af73c363ac7e9fb999a9072ed", "did:key:zQ3shtxV1FrJfhqE1dvxYRcCknWNjHc3c5X1y3ZSoPDi2aur2"},

@@ -13,12 +13,11 @@ import (
 	"github.com/auroralocus/locus/internal/cache"
 )
 
-// DefaultCacheBytes bounds the parsed signing keys that a keyring keeps, some
-// 20,000: opening and parsing one costs about as much as a signature.
+// DefaultCacheBytes bounds the parsed signing keys that a keyring keeps, some 20,000: opening and parsing one costs
+// about as much as a signature.
 const DefaultCacheBytes = 16 << 20
 
-// Keyring opens and makes the secrets of all tenants. It is safe for concurrent
-// use.
+// Keyring opens and makes the secrets of all tenants. It is safe for concurrent use.
 type Keyring struct {
 	hidden
 	current byte
@@ -26,8 +25,7 @@ type Keyring struct {
 	cache   *signerCache
 }
 
-// New makes a keyring. cacheBytes bounds the parsed keys kept; 0 means
-// [DefaultCacheBytes].
+// New makes a keyring. cacheBytes bounds the parsed keys kept; 0 means [DefaultCacheBytes].
 func New(m *Master, cacheBytes int64) (*Keyring, error) {
 	if m == nil || m.keys == nil {
 		return nil, fmt.Errorf("%w: it is empty", ErrMaster)
@@ -61,9 +59,8 @@ func RotationKeyBinding(schema string) Binding {
 	return Binding{Schema: schema, Purpose: PurposePLCRotation}
 }
 
-// GenerateSigningKey makes a K-256 key. It is not stored anywhere yet: sign the
-// genesis operation's facts with it, and seal it with [Keyring.SealSigningKey]
-// as soon as the account has its aid.
+// GenerateSigningKey makes a K-256 key. It is not stored anywhere yet: sign the genesis operation's facts with it, and
+// seal it with [Keyring.SealSigningKey] as soon as the account has its aid.
 func (k *Keyring) GenerateSigningKey() (*Signer, error) { return generateSigner() }
 
 // SealSigningKey seals an account's signing key for the database.
@@ -71,9 +68,8 @@ func (k *Keyring) SealSigningKey(schema string, aid int64, s *Signer) ([]byte, e
 	return k.sealSigner(SigningKeyBinding(schema, aid), s)
 }
 
-// Signer opens an account's signing key. The parsed key is kept and used again
-// as long as the same sealed bytes are given: a key replaced in the database
-// takes effect with the next call.
+// Signer opens an account's signing key. The parsed key is kept and used again as long as the same sealed bytes are
+// given: a key replaced in the database takes effect with the next call.
 func (k *Keyring) Signer(schema string, aid int64, sealed []byte) (*Signer, error) {
 	return k.signer(SigningKeyBinding(schema, aid), sealed)
 }
@@ -95,8 +91,7 @@ func (k *Keyring) RotationSigner(schema string, sealed []byte) (*Signer, error) 
 	return k.signer(RotationKeyBinding(schema), sealed)
 }
 
-// Forget drops an account's parsed key from memory, for deletion. Correctness
-// never needs it.
+// Forget drops an account's parsed key from memory, for deletion. Correctness never needs it.
 func (k *Keyring) Forget(schema string, aid int64) {
 	k.cache.remove(SigningKeyBinding(schema, aid))
 }
@@ -131,8 +126,7 @@ func (k *Keyring) signer(b Binding, sealed []byte) (*Signer, error) {
 	return s, nil
 }
 
-// signerCache keeps parsed keys. One lock is enough: a signature takes a hundred
-// times longer than the look-up.
+// signerCache keeps parsed keys. One lock is enough: a signature takes a hundred times longer than the look-up.
 type signerCache struct {
 	mu   sync.Mutex
 	kept *cache.Cache[Binding, cachedSigner]

@@ -73,8 +73,8 @@ func TestSigningKeyRoundTrip(t *testing.T) {
 	}
 }
 
-// A sealed secret opens only where it was sealed: not for another account, not
-// for another tenant, not as another kind of key, and not with a bit changed.
+// A sealed secret opens only where it was sealed: not for another account, not for another tenant, not as another kind
+// of key, and not with a bit changed.
 func TestBinding(t *testing.T) {
 	k := newRing(t, keyring.GenerateMaster())
 	s, _ := k.GenerateSigningKey()

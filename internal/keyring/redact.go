@@ -8,14 +8,12 @@ import (
 
 const redacted = "redacted"
 
-// hidden is embedded in every type of this package that reaches a key. Its
-// methods have value receivers, so that copies and dereferenced pointers are
-// covered as well; Format covers the verbs (%x, %d, %#v …) that would otherwise
-// walk the fields.
+// hidden is embedded in every type of this package that reaches a key. Its methods have value receivers, so that copies
+// and dereferenced pointers are covered as well; Format covers the verbs (%x, %d, %#v …) that would otherwise walk the
+// fields.
 //
-// fmt calls no methods on the unexported fields of a struct around such a value
-// and may follow a pointer there (a wrong verb does), so keys are held behind
-// functions: those print as an address.
+// fmt calls no methods on the unexported fields of a struct around such a value and may follow a pointer there (a wrong
+// verb does), so keys are held behind functions: those print as an address.
 type hidden struct{}
 
 func (hidden) String() string                 { return redacted }

@@ -9,8 +9,7 @@ import (
 	"fmt"
 )
 
-// A sealed secret is: version (1 byte), master key id (1 byte), nonce (12),
-// ciphertext, tag (16).
+// A sealed secret is: version (1 byte), master key id (1 byte), nonce (12), ciphertext, tag (16).
 const (
 	sealVersion = 1
 	sealHead    = 2
@@ -19,8 +18,8 @@ const (
 	maxName     = 255
 )
 
-// Purposes of the secrets that never leave the keyring. [Keyring.Open] refuses
-// them; tenant code names its own purposes for anything else it wants sealed.
+// Purposes of the secrets that never leave the keyring. [Keyring.Open] refuses them; tenant code names its own purposes
+// for anything else it wants sealed.
 const (
 	PurposeSigningKey  = "signing_key"
 	PurposePLCRotation = "plc_rotation"
@@ -28,8 +27,7 @@ const (
 	purposeMAC = "mac:"
 )
 
-// Binding names whose secret it is. All three parts are authenticated, so a
-// sealed value opens only in its own place.
+// Binding names whose secret it is. All three parts are authenticated, so a sealed value opens only in its own place.
 type Binding struct {
 	Schema  string // the tenant's schema
 	Owner   string // the account's aid in decimal, or "" for the tenant itself
@@ -53,9 +51,8 @@ func (b Binding) additional(head []byte) []byte {
 	return out
 }
 
-// Seal encrypts a secret that other packages need back in the clear (a mail
-// password, a TOTP seed) under the current master key. Keys have their own
-// functions. The result is 30 bytes longer than the secret.
+// Seal encrypts a secret that other packages need back in the clear (a mail password, a TOTP seed) under the current
+// master key. Keys have their own functions. The result is 30 bytes longer than the secret.
 func (k *Keyring) Seal(b Binding, secret []byte) ([]byte, error) {
 	if keyPurpose(b.Purpose) {
 		return nil, fmt.Errorf("%w: %s", ErrKeyPurpose, b.Purpose)
@@ -63,8 +60,7 @@ func (k *Keyring) Seal(b Binding, secret []byte) ([]byte, error) {
 	return k.seal(b, secret)
 }
 
-// Open decrypts what [Keyring.Seal] made. Secrets with a purpose of this
-// package are refused with [ErrKeyPurpose].
+// Open decrypts what [Keyring.Seal] made. Secrets with a purpose of this package are refused with [ErrKeyPurpose].
 func (k *Keyring) Open(b Binding, sealed []byte) ([]byte, error) {
 	if keyPurpose(b.Purpose) {
 		return nil, fmt.Errorf("%w: %s", ErrKeyPurpose, b.Purpose)
@@ -72,9 +68,8 @@ func (k *Keyring) Open(b Binding, sealed []byte) ([]byte, error) {
 	return k.open(b, sealed)
 }
 
-// Reseal returns the secret sealed under the current master key, for the tool
-// that replaces master keys; changed is false, and the bytes are the given
-// ones, when it already was. Works for keys as well: nothing is shown.
+// Reseal returns the secret sealed under the current master key, for the tool that replaces master keys; changed is
+// false, and the bytes are the given ones, when it already was. Works for keys as well: nothing is shown.
 func (k *Keyring) Reseal(b Binding, sealed []byte) (out []byte, changed bool, err error) {
 	secret, err := k.open(b, sealed)
 	if err != nil {
@@ -88,8 +83,8 @@ func (k *Keyring) Reseal(b Binding, sealed []byte) (out []byte, changed bool, er
 	return out, err == nil, err
 }
 
-// MACBinding is what a tenant's MAC key is bound to; with [SigningKeyBinding]
-// and [RotationKeyBinding] it names a secret for [Keyring.Reseal].
+// MACBinding is what a tenant's MAC key is bound to; with [SigningKeyBinding] and [RotationKeyBinding] it names a
+// secret for [Keyring.Reseal].
 func MACBinding(schema, purpose string) Binding {
 	return Binding{Schema: schema, Purpose: purposeMAC + purpose}
 }
@@ -128,8 +123,8 @@ func (k *Keyring) open(b Binding, sealed []byte) ([]byte, error) {
 	return secret, nil
 }
 
-// aead derives the tenant's own key: nonces are random, and the 2^32 messages
-// that are safe under one GCM key then count per tenant, not per deployment.
+// aead derives the tenant's own key: nonces are random, and the 2^32 messages that are safe under one GCM key then
+// count per tenant, not per deployment.
 func (k *Keyring) aead(id byte, schema string) (cipher.AEAD, error) {
 	master, ok := k.masters()[id]
 	if !ok {

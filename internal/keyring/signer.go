@@ -9,12 +9,11 @@ import (
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
 )
 
-// Signer signs with one K-256 key: an account's commits and service tokens, or
-// a tenant's PLC operations. It is safe for concurrent use.
+// Signer signs with one K-256 key: an account's commits and service tokens, or a tenant's PLC operations. It is safe
+// for concurrent use.
 //
-// The implementation underneath (secp256k1-voi, by way of indigo's atcrypto)
-// works in constant time, which matters here: these keys sign data chosen by
-// strangers. A signature takes about 30 µs.
+// The implementation underneath (secp256k1-voi, by way of indigo's atcrypto) works in constant time, which matters
+// here: these keys sign data chosen by strangers. A signature takes about 30 µs.
 type Signer struct {
 	hidden
 	key    func() *atcrypto.PrivateKeyK256
@@ -37,8 +36,7 @@ func newSigner(key *atcrypto.PrivateKeyK256) (*Signer, error) {
 	return &Signer{key: func() *atcrypto.PrivateKeyK256 { return key }, didKey: pub.DIDKey()}, nil
 }
 
-// Sign returns the 64-byte r‖s signature over SHA-256(msg), with the low s that
-// atproto demands.
+// Sign returns the 64-byte r‖s signature over SHA-256(msg), with the low s that atproto demands.
 // spec: cryptography#ecdsa-signature-malleability
 func (s *Signer) Sign(msg []byte) ([]byte, error) {
 	sig, err := s.key().HashAndSign(msg)
@@ -51,8 +49,7 @@ func (s *Signer) Sign(msg []byte) ([]byte, error) {
 // PublicDIDKey is the public half as did:key:zQ3s….
 func (s *Signer) PublicDIDKey() string { return s.didKey }
 
-// MAC authenticates with one secret of a tenant: HMAC-SHA256, as HS256 tokens
-// need it. It is safe for concurrent use.
+// MAC authenticates with one secret of a tenant: HMAC-SHA256, as HS256 tokens need it. It is safe for concurrent use.
 type MAC struct {
 	hidden
 	key func() []byte
@@ -60,8 +57,8 @@ type MAC struct {
 
 const macKeySize = 32
 
-// GenerateMACKey makes a random 32-byte secret for the tenant, sealed. purpose
-// is the caller's name for it ("jwt", "dpop").
+// GenerateMACKey makes a random 32-byte secret for the tenant, sealed. purpose is the caller's name for it ("jwt",
+// "dpop").
 func (k *Keyring) GenerateMACKey(schema, purpose string) ([]byte, error) {
 	var key [macKeySize]byte
 	_, _ = rand.Read(key[:]) // never fails: the runtime ends the process instead
@@ -69,8 +66,8 @@ func (k *Keyring) GenerateMACKey(schema, purpose string) ([]byte, error) {
 	return k.seal(MACBinding(schema, purpose), key[:])
 }
 
-// MAC opens a tenant's secret. Tenants are few and kept whole in memory by
-// their registry, so the keyring does not cache these.
+// MAC opens a tenant's secret. Tenants are few and kept whole in memory by their registry, so the keyring does not
+// cache these.
 func (k *Keyring) MAC(schema, purpose string, sealed []byte) (*MAC, error) {
 	raw, err := k.open(MACBinding(schema, purpose), sealed)
 	if err != nil {
