@@ -1,7 +1,6 @@
 package limit
 
-// MaxEntries is for tests.
-// MaxEntries is how many keys of a short address fit.
+// MaxEntries is for tests. MaxEntries is how many keys of a short address fit.
 const MaxEntries = maxBytes / (entryBytes + len("1.2.3.4"))
 
 // Remembered is how many keys are in memory, and how many of them wait to be told.

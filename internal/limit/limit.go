@@ -25,8 +25,8 @@ import (
 const (
 	// FlushEvery is how often the processes tell each other.
 	FlushEvery = time.Second
-	// maxBytes bounds what is remembered, whatever strangers do: some 200,000 keys. Beyond it the least used are forgotten:
-	// their counts are in the table, and come back with their next use.
+	// maxBytes bounds what is remembered, whatever strangers do: some 200,000 keys. Beyond it the least used are
+	// forgotten: their counts are in the table, and come back with their next use.
 	maxBytes = 64 << 20
 	// entryBytes is what a key takes besides its text.
 	entryBytes = 300

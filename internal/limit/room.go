@@ -8,9 +8,9 @@ import (
 )
 
 // makeRoom forgets windows that have ended, and then, of the tenants that hold most, as much as leaves a tenth free: of
-// each those first of whose limit the least is used, and of like ones those that the table has been told of. Untold ones
-// are lost, but few points are: keeping them would let a stranger with many addresses fill the memory, sooner still while
-// the database is away.
+// each those first of whose limit the least is used, and of like ones those that the table has been told of. Untold
+// ones are lost, but few points are: keeping them would let a stranger with many addresses fill the memory, sooner
+// still while the database is away.
 func (c *Counter) makeRoom(now time.Time) {
 	held := map[db.Schema]*ranked{}
 	for k, e := range c.entries {
