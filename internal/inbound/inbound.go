@@ -2,8 +2,8 @@
 // slowly an answer may be read. What a request's body may take is the business of the code that serves it.
 //
 // A connection is quiet while no request of it is being served: it is new and has not sent one whole, or it is kept for
-// the next. When a limit is met, the connection that has been quiet for longest is closed for the one that comes; only if
-// there is none, the one that comes is refused.
+// the next. When a limit is met, the connection that has been quiet for longest is closed for the one that comes; only
+// if there is none, the one that comes is refused.
 package inbound
 
 import (

@@ -90,7 +90,8 @@ func get(t *testing.T, c net.Conn, path string) string {
 
 func ok(w http.ResponseWriter, r *http.Request) {}
 
-// TestLongestQuietGoes: beyond a limit the connection that has been quiet for longest makes room, and none that is at work.
+// TestLongestQuietGoes: beyond a limit the connection that has been quiet for longest makes room, and none that is at
+// work.
 func TestLongestQuietGoes(t *testing.T) {
 	for name, cfg := range map[string]Config{"in all": {Open: 3}, "per address": {PerAddress: 3}} {
 		t.Run(name, func(t *testing.T) {

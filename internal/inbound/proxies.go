@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Proxies are the addresses that are believed when they say, in X-Forwarded-For, whom a request comes from. The zero value
-// is [DefaultProxies].
+// Proxies are the addresses that are believed when they say, in X-Forwarded-For, whom a request comes from. The zero
+// value is [DefaultProxies].
 type Proxies struct{ nets []netip.Prefix } // nil: the default; empty: nobody
 
 // DefaultProxies is how [ParseProxies] is told the default: what stands in front of a server at home.

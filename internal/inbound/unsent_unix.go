@@ -10,8 +10,8 @@ import (
 )
 
 // lessUnsent bounds what the kernel takes for a connection before the network does. Without it a write may end at once
-// for megabytes that nobody reads, and the next one wait for minutes. What is on its way to the client is not bounded by
-// it, so a fast one far away stays fast.
+// for megabytes that nobody reads, and the next one wait for minutes. What is on its way to the client is not bounded
+// by it, so a fast one far away stays fast.
 func lessUnsent(c net.Conn) {
 	raw, ok := c.(syscall.Conn)
 	if !ok {
