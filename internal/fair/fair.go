@@ -1,6 +1,6 @@
-// Package fair shares what a process has once among all whom it serves: places for things that few may do at a time, and
-// memory. Whatever is shared is fair by tenant, then by network and address; it is taken late and given back early, and
-// no tenant ever holds the last of it.
+// Package fair shares what a process has once among all whom it serves: places for things that few may do at a time,
+// and memory. Whatever is shared is fair by tenant, then by network and address; it is taken late and given back early,
+// and no tenant ever holds the last of it.
 package fair
 
 import (
@@ -34,7 +34,8 @@ func PathOf(tenant string, a netip.Addr) Path {
 	return p
 }
 
-// Networks are what an address is counted in, the widest first: of IPv6 its networks of 48 and of 64 bits, of IPv4 itself.
+// Networks are what an address is counted in, the widest first: of IPv6 its networks of 48 and of 64 bits, of IPv4
+// itself.
 func Networks(a netip.Addr) []netip.Prefix {
 	a = a.Unmap().WithZone("")
 	switch {
@@ -110,10 +111,10 @@ func (p *Places) Try(path ...string) *Hold { return p.try(1, path) }
 // shared is an amount that many share fairly by a path of scopes: a tenant, at it a network, in it an address.
 //
 // No scope ever takes the last of what its parent has: what it holds may be at most as much as what is left to its
-// siblings. So one tenant alone has half of all, two have a third each, and whoever comes finds as much as each of those
-// has that are there; the same inside a tenant. Of those who wait the one goes first whose tenant holds least, then whose
-// tenant was served longest ago, and so on down the path: who comes to an amount that one tenant wants all of is next,
-// however many of that tenant's wait.
+// siblings. So one tenant alone has half of all, two have a third each, and whoever comes finds as much as each of
+// those has that are there; the same inside a tenant. Of those who wait the one goes first whose tenant holds least,
+// then whose tenant was served longest ago, and so on down the path: who comes to an amount that one tenant wants all
+// of is next, however many of that tenant's wait.
 type shared struct {
 	size  int64
 	wait  Waiting
@@ -344,8 +345,8 @@ func (b *shared) wake() {
 	}
 }
 
-// next is who of a scope is to be served, nil if there is nothing for any of them. Of its scopes the one goes first that
-// holds less, or else was served longer ago. It costs as much as scopes wait, however many wait in each.
+// next is who of a scope is to be served, nil if there is nothing for any of them. Of its scopes the one goes first
+// that holds less, or else was served longer ago. It costs as much as scopes wait, however many wait in each.
 func (b *shared) next(s *share) *waiter {
 	if room, ok := b.room(s); !ok || room <= 0 {
 		return nil
