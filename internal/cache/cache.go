@@ -14,8 +14,8 @@ const Unused = 10 * time.Minute
 // Overhead is what an entry takes besides its key and value: its place in the map, in two lists, and itself.
 const Overhead = 160
 
-// Cache is a map of bounded size. It is not safe for concurrent use: its owner has a lock already, for what else belongs
-// to an entry.
+// Cache is a map of bounded size. It is not safe for concurrent use: its owner has a lock already, for what else
+// belongs to an entry.
 type Cache[K comparable, V any] struct {
 	// Busy, if set, tells entries that are not given up now: somebody works with them.
 	Busy func(V) bool
