@@ -82,8 +82,8 @@ func TestPolyglot(t *testing.T) {
 	}
 }
 
-// TestEndless: a picture of a few kilobytes that says in thousands of scans that nothing changes is refused; one that takes
-// too long, and a file that never comes, are given up in time, and the first is not begun again.
+// TestEndless: a picture of a few kilobytes that says in thousands of scans that nothing changes is refused; one that
+// takes too long, and a file that never comes, are given up in time, and the first is not begun again.
 func TestEndless(t *testing.T) {
 	m := newMaker(t, Config{Time: 100 * time.Millisecond, Parallel: 1})
 	begun := time.Now()

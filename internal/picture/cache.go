@@ -69,8 +69,8 @@ type copied struct {
 }
 
 // evict counts what is there, and deletes what was not used for weeks (nobody asks any more for copies of what was
-// deleted), and of the scopes that have most what was used longest ago, until a fifth is free; keep was made this moment.
-// Processes that share the folder each do so: what one deletes the other does not count. Under m.mu.
+// deleted), and of the scopes that have most what was used longest ago, until a fifth is free; keep was made this
+// moment. Processes that share the folder each do so: what one deletes the other does not count. Under m.mu.
 func (m *Maker) evict(keep string) {
 	var all []copied
 	total, held := int64(0), map[string]int64{}

@@ -125,7 +125,8 @@ func dressed(t testing.TB, o int, icc []byte) map[string][]byte {
 	}
 }
 
-// TestMetadata: copies of every format stand upright for all eight orientations, keep the colour profile, and nothing else.
+// TestMetadata: copies of every format stand upright for all eight orientations, keep the colour profile, and nothing
+// else.
 func TestMetadata(t *testing.T) {
 	m := newMaker(t, Config{})
 	icc := profile("RGB ", "Display P3 of a telephone")

@@ -45,8 +45,8 @@ func scanJPEG(r io.Reader) jpegHead {
 	return h
 }
 
-// A decoder goes over the whole picture once for each scan, however few bytes that has. Cameras and programs write up to
-// fourteen.
+// A decoder goes over the whole picture once for each scan, however few bytes that has. Cameras and programs write up
+// to fourteen.
 const (
 	maxScans   = 1000
 	maxScanned = 1_000_000_000 // pixels, all scans together
@@ -93,8 +93,8 @@ var (
 	adobeMark   = []byte("Photoshop 3.0\x00")
 )
 
-// segments calls each for every segment: its marker, where its payload stands, and the payload, which is valid until the
-// next call. Unless whole, it ends before the first scan. Otherwise it goes on through the scans, and into pictures
+// segments calls each for every segment: its marker, where its payload stands, and the payload, which is valid until
+// the next call. Unless whole, it ends before the first scan. Otherwise it goes on through the scans, and into pictures
 // that follow the first (telephones append another exposure, with metadata of its own). An error means that there is no
 // scan to come to.
 func segments(r *bufio.Reader, whole bool, each func(marker byte, at int64, payload []byte) bool) error {

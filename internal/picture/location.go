@@ -22,8 +22,8 @@ type File interface {
 }
 
 // ClearLocation removes what the metadata of a JPEG, PNG or WebP tells of the place it was taken at: EXIF's GPS
-// directory, and the places of XMP and IPTC. The file keeps its length, its pixels and the rest of its metadata. changed
-// is false for files that name none, and for those that are not what they begin as: they stay as they are.
+// directory, and the places of XMP and IPTC. The file keeps its length, its pixels and the rest of its metadata.
+// changed is false for files that name none, and for those that are not what they begin as: they stay as they are.
 func ClearLocation(f File, size int64) (changed bool, err error) {
 	first := make([]byte, 12)
 	if _, err := f.ReadAt(first, 0); err != nil {

@@ -70,8 +70,8 @@ func flatJPEG(w, h int, progressive bool, scans int, values ...int) []byte {
 		frame = append(frame, byte(i+1), 0x11, 0)
 		scan = append(scan, byte(i+1), 0)
 	}
-	// Means: 0 is "nothing", 10 is "seven bits follow". The rest: 0 is "nothing more", 10 (progressive) is "nothing more
-	// in 16,384 blocks and as many as 14 bits say".
+	// Means: 0 is "nothing", 10 is "seven bits follow". The rest: 0 is "nothing more", 10 (progressive) is "nothing
+	// more in 16,384 blocks and as many as 14 bits say".
 	means := append([]byte{0x00, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0, 7)
 	rest := append([]byte{0x10, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0, 0xe0)
 	kind, last := byte(0xc0), byte(63)

@@ -89,9 +89,9 @@ func NewMaker(cfg Config) *Maker {
 	return &Maker{cfg: cfg, slots: semaphore.NewWeighted(int64(cfg.Parallel)), memory: semaphore.NewWeighted(max(cfg.Memory, maxMemory)), scopes: map[string]*scope{}, refused: cache.New[string, refusal](refusedBytes, time.Now)}
 }
 
-// Open gives the copy of the file whose CID is key, in a scope, which is a folder's name. open is called when it has to be
-// made; what it gives is read from where it is when it is a file of this machine ([fs.File]), and else taken in before.
-// Errors: [ErrFormat], [ErrTooLarge], [ErrBusy], [ErrTimeout], and open's and its file's.
+// Open gives the copy of the file whose CID is key, in a scope, which is a folder's name. open is called when it has to
+// be made; what it gives is read from where it is when it is a file of this machine ([fs.File]), and else taken in
+// before. Errors: [ErrFormat], [ErrTooLarge], [ErrBusy], [ErrTimeout], and open's and its file's.
 func (m *Maker) Open(ctx context.Context, in, key string, p Preset, f Format, open func(context.Context) (io.ReadSeekCloser, error)) (io.ReadSeekCloser, error) {
 	name := key + "." + p.Name + "." + string(f)
 	path := filepath.Join(m.cfg.Dir, in, key[len(key)-2:], name)

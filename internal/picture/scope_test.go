@@ -116,7 +116,8 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestScopes: what one tenant's store gives for a CID is nobody else's picture, and what it refuses nobody else's refusal.
+// TestScopes: what one tenant's store gives for a CID is nobody else's picture, and what it refuses nobody else's
+// refusal.
 func TestScopes(t *testing.T) {
 	m := newMaker(t, Config{})
 	p, _ := FindPreset("feed")

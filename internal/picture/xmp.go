@@ -40,8 +40,8 @@ func blank(b []byte) bool {
 	return changed
 }
 
-// clearXMP overwrites the attributes and elements that name a place with blanks, which XML does not mind. What could name
-// one and is no XML that can be followed goes as a whole.
+// clearXMP overwrites the attributes and elements that name a place with blanks, which XML does not mind. What could
+// name one and is no XML that can be followed goes as a whole.
 func clearXMP(xmp []byte) bool {
 	if !namesPlace(xmp) {
 		return false
