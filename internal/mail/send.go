@@ -34,8 +34,8 @@ type Server struct {
 }
 
 // ParseServer reads smtp://user:password@host:port or smtps://…. smtps speaks TLS from the start (port 465); smtp goes
-// over to it by STARTTLS (port 587): always where a password is sent to another machine, otherwise if the server
-// offers it. ?tls=required, optional or none says otherwise. Errors: [ErrServer].
+// over to it by STARTTLS (port 587): always where a password is sent to another machine, otherwise if the server offers
+// it. ?tls=required, optional or none says otherwise. Errors: [ErrServer].
 func ParseServer(text string) (Server, error) {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -149,8 +149,8 @@ func (c *Conn) Send(e Envelope, m Message, handOver func() error) error {
 		return fmt.Errorf("send mail: %w", err)
 	}
 	if err := c.client.Mail("<" + e.From + ">"); err != nil {
-		// Whatever the code: it is about us (no relaying without a password, a sender that may not), and the operator can
-		// mend it while the message is worth sending.
+		// Whatever the code: it is about us (no relaying without a password, a sender that may not), and the operator
+		// can mend it while the message is worth sending.
 		return fmt.Errorf("send mail: sender: %w", err)
 	}
 	if err := c.client.Rcpt("<" + e.To + ">"); err != nil {

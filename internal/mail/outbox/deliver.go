@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// claimTime is how long a process has for what it claimed. It is longer than a session with a mail server can take to
-	// hand one message over; a message that comes to its turn later than that is left to the next claim.
+	// claimTime is how long a process has for what it claimed. It is longer than a session with a mail server can take
+	// to hand one message over; a message that comes to its turn later than that is left to the next claim.
 	claimTime = 2 * time.Minute
 	// claimSize is how many messages share a session.
 	claimSize = 10
@@ -166,8 +166,8 @@ func (s *sending) one(ctx context.Context, row *tenantdb.LockDueMailRow) error {
 	return nil
 }
 
-// sent notes that the server has the message. Until that is noted it would be sent again, so it is tried as long as
-// the claim holds.
+// sent notes that the server has the message. Until that is noted it would be sent again, so it is tried as long as the
+// claim holds.
 func (s *sending) sent(ctx context.Context, row *tenantdb.LockDueMailRow) error {
 	ctx, cancel := context.WithTimeout(ctx, claimTime/2)
 	defer cancel()

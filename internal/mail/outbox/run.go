@@ -13,8 +13,8 @@ const (
 	// roundEvery is how often all tenants are looked at: for mail whose process died before it could send it.
 	roundEvery = 30 * time.Second
 	// sharedSenders is how many tenants' mail a process hands to the deployment's server at once, ownSenders how many
-	// tenants' own servers it speaks to. They are counted apart and the latter are many: servers that do not answer, each
-	// for as long as a session may take, hold up neither the deployment's nor each other's tenants.
+	// tenants' own servers it speaks to. They are counted apart and the latter are many: servers that do not answer,
+	// each for as long as a session may take, hold up neither the deployment's nor each other's tenants.
 	sharedSenders = 8
 	ownSenders    = 64
 )

@@ -11,8 +11,8 @@ import (
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// As many tenants as may speak to the deployment's server at once have much to send. A tenant with one message waits for
-// their sessions, not for all they have: counted in messages, not in time.
+// As many tenants as may speak to the deployment's server at once have much to send. A tenant with one message waits
+// for their sessions, not for all they have: counted in messages, not in time.
 func TestMailTakesTurns(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
