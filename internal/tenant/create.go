@@ -216,8 +216,8 @@ func (r *Registry) taken(err error, name string) error {
 // errSchemaInUse: the next free id has a schema with somebody's data in it, as after restoring an old control schema.
 var errSchemaInUse = errors.New("the schema is there already and not empty")
 
-// makeSchema makes the schema, or takes over what an earlier call made: it came into being in one transaction, so it
-// is whole. One that was ever used is nobody's to take over.
+// makeSchema makes the schema, or takes over what an earlier call made: it came into being in one transaction, so it is
+// whole. One that was ever used is nobody's to take over.
 func (r *Registry) makeSchema(ctx context.Context, schema db.Schema) error {
 	err := r.db.CreateTenantSchema(ctx, schema)
 	if !errors.Is(err, db.ErrSchemaExists) {

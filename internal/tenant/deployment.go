@@ -56,7 +56,8 @@ func ReadDeployment(ctx context.Context, d *db.DB) (_ Deployment, found bool, er
 	return Deployment{row.Development, row.Scheme, int(row.Port), row.PlcUrl}, true, nil
 }
 
-// NoteDeployment writes the facts where there are none, and gives those that count: of two first starts at once one wins.
+// NoteDeployment writes the facts where there are none, and gives those that count: of two first starts at once one
+// wins.
 func NoteDeployment(ctx context.Context, d *db.DB, facts Deployment, now time.Time) (Deployment, error) {
 	if err := facts.Check(); err != nil {
 		return Deployment{}, err

@@ -15,10 +15,10 @@ import (
 // ErrHandlesExist: names cannot change hands while accounts have handles under them. The text says how many, and where.
 var ErrHandlesExist = errors.New("accounts have handles there")
 
-// Who has a name decides what a handle under it means. A name that changes hands while accounts have handles under it would
-// give two accounts one handle, one at each tenant. So it does not: whoever gives a name away, or takes one, looks for
-// handles first. Giving away is exact, however many processes serve the tenant: the tenant's guard, which everybody who
-// sets a handle holds, refuses the name before the look, and goes on refusing it afterwards.
+// Who has a name decides what a handle under it means. A name that changes hands while accounts have handles under it
+// would give two accounts one handle, one at each tenant. So it does not: whoever gives a name away, or takes one,
+// looks for handles first. Giving away is exact, however many processes serve the tenant: the tenant's guard, which
+// everybody who sets a handle holds, refuses the name before the look, and goes on refusing it afterwards.
 
 // anyLabel stands for whatever handle under a domain.
 const anyLabel = "whoever-answers-here."
@@ -96,8 +96,8 @@ func (r *Registry) handOver(ctx context.Context, t *Tenant, names map[string]int
 				err = refuse(other, given, true)
 			}
 		case !taken.empty():
-			// Who answers for the names now may get more handles there at this moment; others have none but those that a name
-			// outside led to.
+			// Who answers for the names now may get more handles there at this moment; others have none but those that
+			// a name outside led to.
 			err = refuse(other, taken, slices.ContainsFunc(taken.all(), func(name string) bool { m, ok := ix.match(anyLabel + name); return ok && m.ID == other.ID }))
 		}
 		if err != nil {
@@ -109,7 +109,8 @@ func (r *Registry) handOver(ctx context.Context, t *Tenant, names map[string]int
 		if err != nil {
 			return err
 		}
-		// What it has again, it may use again; what it gave up is whose it was before, if the name lies under another's.
+		// What it has again, it may use again; what it gave up is whose it was before, if the name lies under
+		// another's.
 		if err := r.free(ctx, now, taken.all()); err != nil {
 			return err
 		}
@@ -140,8 +141,8 @@ func hostnameOf(t *Tenant, names map[string]int16) string {
 // errHandles takes the guard's change back.
 var errHandles = errors.New("there are handles")
 
-// cede has a tenant's guard refuse the names, if guard says so, and counts the handles there. With any the guard stays as
-// it was.
+// cede has a tenant's guard refuse the names, if guard says so, and counts the handles there. With any the guard stays
+// as it was.
 func (r *Registry) cede(ctx context.Context, t *Tenant, c cession, guard bool) (n int64, err error) {
 	err = r.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
 		if guard {

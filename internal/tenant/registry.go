@@ -21,8 +21,8 @@ import (
 const (
 	// pollEvery is how often a process asks what changed: one indexed query, whatever the number of tenants.
 	pollEvery = time.Second
-	// strangerEvery bounds the extra looks that hosts nobody knows cause, for the whole process: a tenant made by another
-	// process a moment ago answers here at once, and a flood of invented names costs four queries a second.
+	// strangerEvery bounds the extra looks that hosts nobody knows cause, for the whole process: a tenant made by
+	// another process a moment ago answers here at once, and a flood of invented names costs four queries a second.
 	strangerEvery = 250 * time.Millisecond
 	tenantPage    = 500
 	// maxNames bounds the names of one tenant.

@@ -285,8 +285,8 @@ func TestUnknownHostsAreBounded(t *testing.T) {
 		}
 		return n
 	}
-	// A connection tells its statistics with the first statement a second after the last: those of create, which are not
-	// what is counted here, are told by this one.
+	// A connection tells its statistics with the first statement a second after the last: those of create, which are
+	// not what is counted here, are told by this one.
 	time.Sleep(1100 * time.Millisecond)
 	if err := r.Refresh(t.Context()); err != nil {
 		t.Fatal(err)

@@ -16,8 +16,8 @@ import (
 	"github.com/auroralocus/locus/internal/keyring"
 )
 
-// Set changes a tenant: the keys of [Fields], each with its value as text; an empty value goes back to the default.
-// All of it happens or none. Errors: [ErrNotFound], [ErrBadSetting], [ErrBadHostname], [ErrHostnameTaken],
+// Set changes a tenant: the keys of [Fields], each with its value as text; an empty value goes back to the default. All
+// of it happens or none. Errors: [ErrNotFound], [ErrBadSetting], [ErrBadHostname], [ErrHostnameTaken],
 // [ErrHandlesExist].
 func (r *Registry) Set(ctx context.Context, hostname string, patch map[string]string) (*Tenant, error) {
 	old, err := r.usable(ctx, hostname)

@@ -22,8 +22,8 @@ const (
 	SignupApproval Signup = "approval"
 )
 
-// Settings are what an operator may choose for one tenant, defaults filled in. In control.tenant.settings only what
-// was chosen is stored, so a better default reaches everyone. [Fields] documents each.
+// Settings are what an operator may choose for one tenant, defaults filled in. In control.tenant.settings only what was
+// chosen is stored, so a better default reaches everyone. [Fields] documents each.
 type Settings struct {
 	DisplayName string
 	Signup      Signup

@@ -45,8 +45,8 @@ const (
 	Suspended    State = 3 // switched off by the operator
 	Deleting     State = 4
 
-	// TooNew is never stored: a newer program has migrated the schema, and this process leaves the tenant alone. A process
-	// that serves a tenant while that is done goes on, for migrations only add while two versions run.
+	// TooNew is never stored: a newer program has migrated the schema, and this process leaves the tenant alone. A
+	// process that serves a tenant while that is done goes on, for migrations only add while two versions run.
 	TooNew State = 100
 )
 
