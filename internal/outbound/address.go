@@ -17,16 +17,17 @@ var notPublic = append(prefixes(
 	"2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
 ), never...)
 
-// never are addresses that no service has, so that the operator's list cannot open them either: this network, multicast,
-// link-local, and where clouds tell a machine its secrets. Some of the latter look public or lie in private networks.
+// never are addresses that no service has, so that the operator's list cannot open them either: this network,
+// multicast, link-local, and where clouds tell a machine its secrets. Some of the latter look public or lie in private
+// networks.
 var never = prefixes(
 	"0.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "169.254.0.0/16",
 	"100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32",
 	"::/128", "ff00::/8", "fe80::/10", "fd00:ec2::/32", "fd20:ce::254/128",
 )
 
-// globalV6 is all of IPv6 that is public today. Loopback, link-local, unique local, NAT64 (64:ff9b::), and IPv4 addresses
-// mapped into IPv6 or compatible with it lie outside.
+// globalV6 is all of IPv6 that is public today. Loopback, link-local, unique local, NAT64 (64:ff9b::), and IPv4
+// addresses mapped into IPv6 or compatible with it lie outside.
 var globalV6 = netip.MustParsePrefix("2000::/3")
 
 func prefixes(list ...string) []netip.Prefix {
@@ -41,14 +42,15 @@ func within(addr netip.Addr, nets []netip.Prefix) bool {
 	return slices.ContainsFunc(nets, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// isNever tells whether nothing may connect there. A zone belongs to a link, so an address with one is never a service's.
+// isNever tells whether nothing may connect there. A zone belongs to a link, so an address with one is never a
+// service's.
 func isNever(addr netip.Addr) bool {
 	return !addr.IsValid() || addr.Zone() != "" || within(addr.Unmap(), never)
 }
 
-// IsPublicUnicast says whether an address belongs to one host on the public internet. An IPv4 address that is mapped into
-// IPv6 does not: nobody has reason to write it like that. (A name that has one as its AAAA record is connected to by
-// IPv4, and that address counts.)
+// IsPublicUnicast says whether an address belongs to one host on the public internet. An IPv4 address that is mapped
+// into IPv6 does not: nobody has reason to write it like that. (A name that has one as its AAAA record is connected to
+// by IPv4, and that address counts.)
 func IsPublicUnicast(addr netip.Addr) bool {
 	if !addr.IsValid() || addr.Zone() != "" || addr.Is6() && !globalV6.Contains(addr) {
 		return false

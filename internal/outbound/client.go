@@ -27,11 +27,11 @@ type Policy struct {
 	// Refuse names more networks that must not be reached, whoever allows them: the deployment's own public addresses
 	// whose inside listens to its neighbours, for example.
 	Refuse []netip.Prefix
-	// Only is the one origin that requests may go to: named by the operator, never by a stranger, so it may be http, and
-	// at any address and port.
+	// Only is the one origin that requests may go to: named by the operator, never by a stranger, so it may be http,
+	// and at any address and port.
 	Only *url.URL
-	// Timeout bounds a whole request, its body included; 0 means 10 s, and negative none (a caller that streams sets its
-	// own deadline).
+	// Timeout bounds a whole request, its body included; 0 means 10 s, and negative none (a caller that streams sets
+	// its own deadline).
 	Timeout time.Duration
 	// HeaderTimeout bounds the wait for the response's head; 0 means 10 s, and negative none.
 	HeaderTimeout time.Duration
@@ -53,10 +53,10 @@ const (
 	maxResponseHeaders = 64 << 10
 )
 
-// New makes a client for URLs that strangers choose: did:web, handles, client metadata, proxied services. Each address is
-// checked when the connection is made, after the name was resolved, so a name that changes its mind between look-up and
-// connect gains nothing. Redirects are handed back unfollowed ([Following] is for who wants them), no proxy from the
-// environment is used, no cookies are kept.
+// New makes a client for URLs that strangers choose: did:web, handles, client metadata, proxied services. Each address
+// is checked when the connection is made, after the name was resolved, so a name that changes its mind between look-up
+// and connect gains nothing. Redirects are handed back unfollowed ([Following] is for who wants them), no proxy from
+// the environment is used, no cookies are kept.
 //
 // Call CloseIdleConnections when done with it.
 func New(p Policy) *http.Client {

@@ -26,8 +26,7 @@ func client(t *testing.T, p Policy) *http.Client {
 	return c
 }
 
-// Requests that must not leave the machine, and do not: the server that
-// listens there hears nothing.
+// Requests that must not leave the machine, and do not: the server that listens there hears nothing.
 func TestUnsafeRequests(t *testing.T) {
 	var heard atomic.Int64
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -69,8 +68,8 @@ func TestUnsafeRequests(t *testing.T) {
 	}
 }
 
-// A name that is public when it is looked up and private when it is connected
-// to: the address that counts is the one connected to.
+// A name that is public when it is looked up and private when it is connected to: the address that counts is the one
+// connected to.
 func TestDNSRebinding(t *testing.T) {
 	var heard atomic.Int64
 	srv := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { heard.Add(1) }))

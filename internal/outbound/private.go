@@ -16,8 +16,8 @@ type Private struct {
 	nets  []netip.Prefix  // https on any port of these addresses
 }
 
-// ParsePrivate reads the operator's list, separated by commas or spaces: HOST:PORT, which allows http and https there, or
-// a network (10.1.0.0/16, fd12::/64), which allows https on any port of its addresses. The empty text is nothing.
+// ParsePrivate reads the operator's list, separated by commas or spaces: HOST:PORT, which allows http and https there,
+// or a network (10.1.0.0/16, fd12::/64), which allows https on any port of its addresses. The empty text is nothing.
 // Errors: [ErrPrivate].
 func ParsePrivate(text string) (Private, error) {
 	out := Private{hosts: map[string]bool{}}

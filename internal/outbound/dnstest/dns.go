@@ -15,8 +15,8 @@ const (
 	TypeTXT = 16
 )
 
-// New runs a name server on loopback and returns a resolver that asks it. answer gives the record data for a name (lower
-// case, without the final dot); nil means that there is no such name.
+// New runs a name server on loopback and returns a resolver that asks it. answer gives the record data for a name
+// (lower case, without the final dot); nil means that there is no such name.
 func New(t testing.TB, answer func(name string, qtype uint16) [][]byte) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
