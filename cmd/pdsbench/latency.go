@@ -5,10 +5,12 @@ import (
 	"time"
 )
 
-// subBits sets the precision of a latencies: 128 steps in every power of two, so a percentile is at most 0.8 % too high.
+// subBits sets the precision of a latencies: 128 steps in every power of two, so a percentile is at most 0.8 % too
+// high.
 const subBits = 7
 
-// latencies counts durations in logarithmic steps of constant size; it needs no memory per sample and adds up over clients.
+// latencies counts durations in logarithmic steps of constant size; it needs no memory per sample and adds up over
+// clients.
 type latencies struct {
 	counts   [64 << subBits]uint32
 	n        int64

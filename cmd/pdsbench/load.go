@@ -63,8 +63,8 @@ func (t *tally) fail(name, message string) {
 	}
 }
 
-// A window is the measured part of a run: operations that end inside it count, whenever they began. So what is under way at its start and
-// at its end cancels out, also when one operation takes long.
+// A window is the measured part of a run: operations that end inside it count, whenever they began. So what is under
+// way at its start and at its end cancels out, also when one operation takes long.
 type window struct{ from, to time.Time }
 
 func (w window) holds(t time.Time) bool { return !t.Before(w.from) && !t.After(w.to) }

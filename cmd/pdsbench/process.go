@@ -80,8 +80,8 @@ func (fs procfs) all() (map[int]process, error) {
 	return all, nil
 }
 
-// trees are the processes under each root, the root first. A process under several roots belongs to the nearest: of a server that runs
-// its own Postgres, the server and the postmaster can both be named and are told apart.
+// trees are the processes under each root, the root first. A process under several roots belongs to the nearest: of a
+// server that runs its own Postgres, the server and the postmaster can both be named and are told apart.
 func trees(all map[int]process, roots []int) ([][]process, error) {
 	children := map[int][]int{}
 	for _, p := range all {
@@ -145,8 +145,8 @@ func (fs procfs) usage(roots []int) (usage, error) {
 	return u, nil
 }
 
-// pss adds up the proportional set sizes of the trees in bytes: pages shared by n processes count 1/n in each, so Postgres' shared
-// buffers count once. 0 when the kernel does not say or the processes are someone else's.
+// pss adds up the proportional set sizes of the trees in bytes: pages shared by n processes count 1/n in each, so
+// Postgres' shared buffers count once. 0 when the kernel does not say or the processes are someone else's.
 func (fs procfs) pss(roots []int) int64 {
 	all, err := fs.all()
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// ErrRemote refuses a target that is not on this machine, because a load generator pointed at somebody else's server is an attack.
+// ErrRemote refuses a target that is not on this machine, because a load generator pointed at somebody else's server is
+// an attack.
 var ErrRemote = errors.New("the target is not a loopback address (--allow-remote lifts this)")
 
 // A target is the server under load: where to dial it and what to call it.
@@ -25,8 +26,8 @@ type target struct {
 	timeout time.Duration
 }
 
-// newTarget reads a URL such as http://localhost:2583. Names under localhost are loopback by definition (spec: RFC 6761 section 6.3),
-// whether or not this machine's resolver knows it. host replaces the Host header when it is not empty.
+// newTarget reads a URL such as http://localhost:2583. Names under localhost are loopback by definition (spec: RFC 6761
+// section 6.3), whether or not this machine's resolver knows it. host replaces the Host header when it is not empty.
 func newTarget(ctx context.Context, raw, host string, allowRemote bool, timeout time.Duration) (*target, error) {
 	if !strings.Contains(raw, "://") {
 		raw = "http://" + raw

@@ -21,7 +21,8 @@ const (
 	keyMark     = "2kkeykkeykkey"
 )
 
-// newTemplate finds the marks. numbers and keys are how many of each there must be; anything else is a bug in the workload.
+// newTemplate finds the marks. numbers and keys are how many of each there must be; anything else is a bug in the
+// workload.
 func newTemplate(raw []byte, account, numbers, keys int) (*template, error) {
 	t := &template{raw: raw, account: account, numbers: find(raw, numberMark), keys: find(raw, keyMark)}
 	if len(t.numbers) != numbers || len(t.keys) != keys {
