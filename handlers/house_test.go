@@ -193,10 +193,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	services := outbound.New(outbound.Policy{AllowLoopback: true, AsSent: true, Timeout: -1, HeaderTimeout: o.patience, IdlePerHost: 64})
 	h.proxy = proxy.New(proxy.Config{
 		Public: services.Transport, Named: services.Transport, Documents: h.documents, Memory: fair.NewBytes(xrpc.DefaultAnswerMemory), Now: h.clock.Now,
-		Signer: func(ctx context.Context, schema db.Schema, aid int64) (proxy.Signer, error) {
-			key, err := account.Signer(ctx, h.db.Tenant(schema).Q(), keys, schema, aid)
-			return key, act.Gone(err)
-		},
+		Signer:   h.signer,
 		Progress: o.patience, Calls: o.calls,
 	})
 	h.server = New(Deps{
@@ -256,6 +253,12 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		}
 	}
 	return h
+}
+
+// signer is an account's key, as cmd/locus gives it.
+func (h *house) signer(ctx context.Context, schema db.Schema, aid int64) (proxy.Signer, error) {
+	key, err := account.Signer(ctx, h.db.Tenant(schema).Q(), h.keys, schema, aid)
+	return key, act.Gone(err)
 }
 
 // check proves every repository of both tenants, and their streams.

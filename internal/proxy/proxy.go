@@ -48,8 +48,8 @@ var (
 const (
 	// AccountCalls is how many calls of one account may be under way.
 	AccountCalls = 64
-	// ProcessCalls is how many of all may be. The tenants share it ([fair.Places]): one alone has half, and one host of
-	// it half of that.
+	// ProcessCalls is how many of all may be. The tenants share it ([fair.Places]): one alone has half, one host
+	// of it a third, one account a quarter.
 	ProcessCalls = 4096
 	// MaxAnswer is the longest answer, in bytes on the wire, and MaxError the longest error that is read, decoded too.
 	MaxAnswer = 10 << 20
