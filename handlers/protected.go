@@ -5,6 +5,7 @@ import (
 
 	"github.com/auroralocus/locus/internal/xrpc"
 
+	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -64,7 +65,7 @@ var moderationMethods = lowerSet("app.bsky.actor.getPreferences")
 // moderates says whether a token of the account for a method, to this server, would be its moderation service's.
 func moderates(t *tenant.Tenant, did, aud, nsid string) bool {
 	service, _, _ := strings.Cut(t.Settings.ModServiceDID, "#")
-	return did == service && aud == t.ServiceDID && (nsid == "" || moderationMethods[strings.ToLower(nsid)])
+	return did == service && auth.ForUs(t, aud) && (nsid == "" || moderationMethods[strings.ToLower(nsid)])
 }
 
 // isPrivileged says whether a method needs the main password or a privileged app password, wherever it is called: private

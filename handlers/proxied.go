@@ -145,6 +145,10 @@ func (p *proxied) admit(v xrpc.Visitor, w http.ResponseWriter, r *http.Request, 
 	if err := mayCall(account, wish.Reference(), scopesOf(nsid)...); err != nil {
 		return a, err
 	}
+	// A call of this server by itself must not do what getServiceAuth gives no token for.
+	if service, _, _ := strings.Cut(wish.Reference(), "#"); account.Scope.App() && moderates(v.Tenant, account.DID, service, nsid) {
+		return a, xrpc.Refuse(http.StatusBadRequest, "InvalidToken", "Bad token method")
+	}
 	a.target, err = p.proxy.Find(r.Context(), v.Asker(), wish)
 	return a, err
 }

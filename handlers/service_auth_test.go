@@ -275,7 +275,7 @@ func TestServiceTokens(t *testing.T) {
 		{"a refresh token", forge(t, p256, obj{"typ": "refresh+jwt", "alg": "ES256"}, claims()), "BadJwtType"},
 		{"a DPoP proof", forge(t, p256, obj{"typ": "dpop+jwt", "alg": "ES256"}, claims()), "BadJwtType"},
 		{"for another tenant", forge(t, p256, head, claims("aud", h.b.ServiceDID)), "BadJwtAudience"},
-		{"for a fragment of ours", forge(t, p256, head, claims("aud", h.a.ServiceDID+"#atproto_pds")), "BadJwtAudience"},
+		{"for another fragment of ours", forge(t, p256, head, claims("aud", h.a.ServiceDID+"#atproto_labeler")), "BadJwtAudience"},
 		{"for no method", forge(t, p256, head, obj{"iss": u.did, "aud": h.a.ServiceDID, "exp": h.clock.Now().Add(time.Minute).Unix()}), "BadJwtLexiconMethod"},
 		{"expired", forge(t, p256, head, claims("exp", 1)), "JwtExpired"},
 		{"without exp", forge(t, p256, head, obj{"iss": u.did, "aud": h.a.ServiceDID, "lxm": method}), "BadJwt"},

@@ -24,7 +24,7 @@ func TestPowerTakesTheMainPassword(t *testing.T) {
 		"com.atproto.admin.updateSubjectStatus", "com.atproto.ADMIN.getAccountInfo", "com.atproto.admin.deleteAccount",
 		"tools.ozone.moderation.emitEvent", "Tools.Ozone.team.addMember", "chat.bsky.moderation.updateActorAccess",
 	} {
-		for _, aud := range []string{here, ozone} {
+		for _, aud := range []string{here, here + "#atproto_pds", ozone} {
 			for _, app := range apps {
 				app.ask(serviceAuth, "aud", aud, "lxm", lxm).fails(400, "InvalidRequest", "insufficient access")
 			}
@@ -35,6 +35,7 @@ func TestPowerTakesTheMainPassword(t *testing.T) {
 	const preferences = "app.bsky.actor.getPreferences"
 	for _, app := range apps {
 		app.ask(serviceAuth, "aud", here, "lxm", preferences).fails(400, "InvalidRequest", "insufficient access")
+		h.raw("GET", hostA, "/xrpc/"+preferences+"?did="+bob.did, nil, bearer(app.access), "Atproto-Proxy: "+here+"#atproto_pds").fails(400, "InvalidToken", "Bad token method")
 		app.ask(serviceAuth, "aud", here).fails(400, "InvalidRequest", "insufficient access")
 		app.ask(serviceAuth, "aud", "did:web:appview.example.com", "lxm", preferences).ok()
 		app.ask(serviceAuth, "aud", here, "lxm", "com.atproto.repo.uploadBlob").ok()

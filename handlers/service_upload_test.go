@@ -42,6 +42,9 @@ func TestServiceUpload(t *testing.T) {
 	if n := query64(t, h.url, "SELECT count(*) FROM "+h.b.Schema.String()+".blob")[0]; n != 0 {
 		t.Errorf("%d blobs of the other tenant", n)
 	}
+	// Its audience may say which service of this server is meant: there is one.
+	upload(hostA, h.serviceTokens(alice)(h.a.ServiceDID+"#atproto_pds", uploadBlobMethod), "more").ok()
+	upload(hostA, h.serviceTokens(alice)(h.a.ServiceDID+"#atproto_pds2", uploadBlobMethod), "more").fails(401, "BadJwtAudience", "")
 	// What a token is for.
 	upload(hostB, token, "x").fails(401, "BadJwtAudience", "")
 	upload(hostA, h.serviceTokens(bob)(h.a.ServiceDID, uploadBlobMethod), "x").fails(403, "AccountNotFound", "")

@@ -172,7 +172,7 @@ func (s *Services) Read(t *tenant.Tenant, authorization, method string) (Claim, 
 		return Claim{}, ErrServiceExpired
 	case c.Exp > latest+ServiceLife.Seconds(), c.Iat > latest, c.Nbf > latest, c.Iat < 0, c.Iat > c.Exp:
 		return Claim{}, ErrServiceTime
-	case c.Aud != t.ServiceDID:
+	case !ForUs(t, c.Aud):
 		return Claim{}, ErrServiceAudience
 	case c.Lxm != method:
 		return Claim{}, ErrServiceMethod
@@ -185,6 +185,13 @@ func (s *Services) Read(t *tenant.Tenant, authorization, method string) (Claim, 
 	return Claim{Issuer: c.Iss, did: did, key: name, service: Service{
 		Issuer: c.Iss, Method: c.Lxm, nonce: nonceOf(c, j.signed), expires: time.Unix(int64(c.Exp)+1, 0),
 	}, jws: j}, nil
+}
+
+// ForUs says whether an audience is this server: its DID alone, or with the name of its one entry.
+// spec: xrpc#inter-service-authentication-jwt
+func ForUs(t *tenant.Tenant, aud string) bool {
+	rest, ok := strings.CutPrefix(aud, t.ServiceDID)
+	return ok && (rest == "" || rest == "#"+identity.ServicePDS)
 }
 
 // Prove checks the signature with the key in the issuer's document. When the known document does not verify the token,
