@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-const timeline = "app.bsky.feed.getTimeline"
+// timeline is a list of the app view that nothing is merged into.
+const timeline = "app.bsky.feed.getListFeed"
 
 // TestProxyHeaders: exactly the headers of the lists go and come back, and path, query and bodies are as they were sent.
 func TestProxyHeaders(t *testing.T) {

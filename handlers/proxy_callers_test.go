@@ -58,7 +58,7 @@ func TestProxyCallers(t *testing.T) {
 	for _, verb := range []string{"PUT", "DELETE", "PATCH"} {
 		h.raw(verb, hostA, "/xrpc/"+timeline, nil, bearer(alice.access)).fails(400, "InvalidRequest", "XRPC requests only supports GET and POST")
 	}
-	for _, path := range []string{"app%2Ebsky.feed.getTimeline", "app.bsky.feed.getTimeline%20", "app..bsky"} {
+	for _, path := range []string{"app%2Ebsky.feed.getListFeed", "app.bsky.feed.getListFeed%20", "app..bsky"} {
 		h.raw("GET", hostA, "/xrpc/"+path, nil, bearer(alice.access)).fails(400, "InvalidRequest", "invalid xrpc path")
 	}
 	// The other tenant's account is nobody here.
@@ -93,9 +93,9 @@ func TestProxyCallers(t *testing.T) {
 	u.will(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(400)
-		fmt.Fprint(w, `{"error":"AlreadyAppealed","message":"once is enough"}`)
+		fmt.Fprint(w, `{"error":"InvalidRequest","message":"once is enough"}`)
 	})
-	down.call(methodCreateReport, appeal).fails(400, "AlreadyAppealed", "once is enough")
+	down.call(methodCreateReport, appeal).fails(400, "InvalidRequest", "once is enough")
 }
 
 // TestMayCallFailsClosed: a credential that the one place does not know may nothing.
