@@ -1,17 +1,23 @@
-// Package openapi holds the interface's document as it is committed, and the page that shows it. The document
+// Package openapi holds the interface's document as it is committed, and the pages that show it. The document
 // is made from the methods registered in handlers: the test there writes it with -update.
 package openapi
 
-import _ "embed"
+import "embed"
 
 //go:embed openapi.yaml
 var yaml []byte
 
-//go:embed docs.html
-var page []byte
+//go:embed docs/index.html docs/start.js docs/redoc.standalone.js
+var docs embed.FS
 
 // YAML is the committed document.
 func YAML() []byte { return yaml }
 
-// Page is the documentation page: one file, nothing loaded from elsewhere but /openapi.json of the same host.
-func Page() []byte { return page }
+// Docs is a file of the documentation: index.html, start.js or redoc.standalone.js. They load nothing from other hosts.
+func Docs(name string) []byte {
+	b, err := docs.ReadFile("docs/" + name)
+	if err != nil {
+		panic("openapi: " + err.Error()) // the names are constants
+	}
+	return b
+}

@@ -129,6 +129,31 @@ func (a Accept) String() string {
 	return out
 }
 
+// Sentence says the same to people, for the document.
+func (a Accept) Sentence() string {
+	out := "For signed-in accounts"
+	switch {
+	case a&acceptAppPass != 0:
+	case a&acceptPrivileged != 0:
+		out += "; a session of an app password must be a privileged one"
+	case a&acceptAccess != 0:
+		out += "; a session of an app password does not do"
+	}
+	out += "."
+	switch {
+	case a&acceptTakendown != 0:
+		out += " Taken-down accounts may call it too."
+	case a&refuseTakendown != 0 && a&refuseDeactivated != 0:
+		out += " Taken-down and deactivated accounts are refused."
+	case a&refuseTakendown != 0:
+		out += " Taken-down accounts are refused."
+	}
+	if a&acceptQueued != 0 {
+		out += " Accounts that wait for approval may call it too."
+	}
+	return out
+}
+
 // Account is a caller with a session: an account of this tenant, established by its access token.
 type Account struct {
 	AID         int64

@@ -106,11 +106,11 @@ func (op *Operation) describe() string {
 	case "viewer":
 		s = "Anybody may call this; the account concerned and the operator see more."
 	case "account":
-		s = "For signed-in accounts (" + op.Accept.String() + ")."
+		s = op.Accept.Sentence()
 	case "refresh":
 		s = "Takes the refresh token in place of the access token."
 	case "overseen":
-		s = "For signed-in accounts (" + op.Accept.String() + "), and for the moderation service of this server, which names an account with the parameter did."
+		s = op.Accept.Sentence() + " The moderation service of this server may call it with its own token, and names an account with the parameter did."
 	case "newcomer":
 		s = "Anybody may call this. Who brings a DID proves to have it with a service token, signed by its key for this method."
 	case "operator":

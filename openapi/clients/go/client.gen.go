@@ -3319,14 +3319,14 @@ type ClientInterface interface {
 
 	// AppBskyActorGetPreferences The account's private preferences.
 	//
-	// For signed-in accounts (std+td), and for the moderation service of this server, which names an account with the parameter did.
+	// For signed-in accounts. Taken-down accounts may call it too. The moderation service of this server may call it with its own token, and names an account with the parameter did.
 	//
 	// Corresponds with GET /xrpc/app.bsky.actor.getPreferences (the `AppBskyActorGetPreferences` operationId).
 	AppBskyActorGetPreferences(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AppBskyActorPutPreferencesWithBody Replace the account's private preferences.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3335,7 +3335,7 @@ type ClientInterface interface {
 
 	// AppBskyActorPutPreferences Replace the account's private preferences.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3559,7 +3559,7 @@ type ClientInterface interface {
 
 	// ComAtprotoIdentityGetRecommendedDidCredentials What an account's DID document should hold to be hosted here.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Corresponds with GET /xrpc/com.atproto.identity.getRecommendedDidCredentials (the `ComAtprotoIdentityGetRecommendedDidCredentials` operationId).
 	ComAtprotoIdentityGetRecommendedDidCredentials(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3584,7 +3584,7 @@ type ClientInterface interface {
 
 	// ComAtprotoIdentityRequestPlcOperationSignature Ask for the mailed token that signPlcOperation needs.
 	//
-	// For signed-in accounts (full+td).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 	//
 	// Corresponds with POST /xrpc/com.atproto.identity.requestPlcOperationSignature (the `ComAtprotoIdentityRequestPlcOperationSignature` operationId).
 	ComAtprotoIdentityRequestPlcOperationSignature(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3612,7 +3612,7 @@ type ClientInterface interface {
 
 	// ComAtprotoIdentitySignPlcOperationWithBody Sign a change of the account's DID document.
 	//
-	// For signed-in accounts (full+td).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3621,7 +3621,7 @@ type ClientInterface interface {
 
 	// ComAtprotoIdentitySignPlcOperation Sign a change of the account's DID document.
 	//
-	// For signed-in accounts (full+td).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3630,7 +3630,7 @@ type ClientInterface interface {
 
 	// ComAtprotoIdentitySubmitPlcOperationWithBody Send a signed change to the DID's directory, after checking it.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3639,7 +3639,7 @@ type ClientInterface interface {
 
 	// ComAtprotoIdentitySubmitPlcOperation Send a signed change to the DID's directory, after checking it.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3648,7 +3648,7 @@ type ClientInterface interface {
 
 	// ComAtprotoIdentityUpdateHandleWithBody Change the account's handle.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3657,7 +3657,7 @@ type ClientInterface interface {
 
 	// ComAtprotoIdentityUpdateHandle Change the account's handle.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3666,7 +3666,7 @@ type ClientInterface interface {
 
 	// ComAtprotoModerationCreateReportWithBody Report an account or a record to moderators.
 	//
-	// For signed-in accounts (std+td).
+	// For signed-in accounts. Taken-down accounts may call it too.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3675,7 +3675,7 @@ type ClientInterface interface {
 
 	// ComAtprotoModerationCreateReport Report an account or a record to moderators.
 	//
-	// For signed-in accounts (std+td).
+	// For signed-in accounts. Taken-down accounts may call it too.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3684,7 +3684,7 @@ type ClientInterface interface {
 
 	// ComAtprotoRepoApplyWritesWithBody Create, update and delete several records in one commit.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3693,7 +3693,7 @@ type ClientInterface interface {
 
 	// ComAtprotoRepoApplyWrites Create, update and delete several records in one commit.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3702,7 +3702,7 @@ type ClientInterface interface {
 
 	// ComAtprotoRepoCreateRecordWithBody Create a record.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3711,7 +3711,7 @@ type ClientInterface interface {
 
 	// ComAtprotoRepoCreateRecord Create a record.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3720,7 +3720,7 @@ type ClientInterface interface {
 
 	// ComAtprotoRepoDeleteRecordWithBody Delete a record; no error when there is none.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3729,7 +3729,7 @@ type ClientInterface interface {
 
 	// ComAtprotoRepoDeleteRecord Delete a record; no error when there is none.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3752,7 +3752,7 @@ type ClientInterface interface {
 
 	// ComAtprotoRepoImportRepoWithBody Replace the repository by that of an archive, to move an account here.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3761,7 +3761,7 @@ type ClientInterface interface {
 
 	// ComAtprotoRepoListMissingBlobs Blobs that records name and the server does not have.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Corresponds with GET /xrpc/com.atproto.repo.listMissingBlobs (the `ComAtprotoRepoListMissingBlobs` operationId).
 	ComAtprotoRepoListMissingBlobs(ctx context.Context, params *ComAtprotoRepoListMissingBlobsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3775,7 +3775,7 @@ type ClientInterface interface {
 
 	// ComAtprotoRepoPutRecordWithBody Create a record or replace it.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3784,7 +3784,7 @@ type ClientInterface interface {
 
 	// ComAtprotoRepoPutRecord Create a record or replace it.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3793,7 +3793,7 @@ type ClientInterface interface {
 
 	// ComAtprotoRepoUploadBlobWithBody Upload a file, to be named by a record soon after.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3802,21 +3802,21 @@ type ClientInterface interface {
 
 	// ComAtprotoServerActivateAccount Activate an account that was deactivated or moved here.
 	//
-	// For signed-in accounts (full).
+	// For signed-in accounts; a session of an app password does not do.
 	//
 	// Corresponds with POST /xrpc/com.atproto.server.activateAccount (the `ComAtprotoServerActivateAccount` operationId).
 	ComAtprotoServerActivateAccount(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoServerCheckAccountStatus How far a moving account is complete.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Corresponds with GET /xrpc/com.atproto.server.checkAccountStatus (the `ComAtprotoServerCheckAccountStatus` operationId).
 	ComAtprotoServerCheckAccountStatus(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoServerConfirmEmailWithBody Confirm the e-mail address by the mailed token.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3825,7 +3825,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerConfirmEmail Confirm the e-mail address by the mailed token.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3852,7 +3852,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerCreateAppPasswordWithBody Make a password for one app.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3861,7 +3861,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerCreateAppPassword Make a password for one app.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3924,7 +3924,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerDeactivateAccountWithBody Deactivate the account: nothing of it is shown until it is activated.
 	//
-	// For signed-in accounts (full+td).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3933,7 +3933,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerDeactivateAccount Deactivate the account: nothing of it is shown until it is activated.
 	//
-	// For signed-in accounts (full+td).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3974,28 +3974,28 @@ type ClientInterface interface {
 
 	// ComAtprotoServerGetAccountInviteCodes The account's invite codes.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Corresponds with GET /xrpc/com.atproto.server.getAccountInviteCodes (the `ComAtprotoServerGetAccountInviteCodes` operationId).
 	ComAtprotoServerGetAccountInviteCodes(ctx context.Context, params *ComAtprotoServerGetAccountInviteCodesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoServerGetServiceAuth A token to call another service in the account's name.
 	//
-	// For signed-in accounts (std+td).
+	// For signed-in accounts. Taken-down accounts may call it too.
 	//
 	// Corresponds with GET /xrpc/com.atproto.server.getServiceAuth (the `ComAtprotoServerGetServiceAuth` operationId).
 	ComAtprotoServerGetServiceAuth(ctx context.Context, params *ComAtprotoServerGetServiceAuthParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoServerGetSession Who is signed in.
 	//
-	// For signed-in accounts (std+queue).
+	// For signed-in accounts. Accounts that wait for approval may call it too.
 	//
 	// Corresponds with GET /xrpc/com.atproto.server.getSession (the `ComAtprotoServerGetSession` operationId).
 	ComAtprotoServerGetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoServerListAppPasswords The account's app passwords, by name.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Corresponds with GET /xrpc/com.atproto.server.listAppPasswords (the `ComAtprotoServerListAppPasswords` operationId).
 	ComAtprotoServerListAppPasswords(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4009,21 +4009,21 @@ type ClientInterface interface {
 
 	// ComAtprotoServerRequestAccountDelete Ask for the mailed token that deleteAccount needs.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Corresponds with POST /xrpc/com.atproto.server.requestAccountDelete (the `ComAtprotoServerRequestAccountDelete` operationId).
 	ComAtprotoServerRequestAccountDelete(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoServerRequestEmailConfirmation Ask for the mailed token that confirmEmail needs.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Corresponds with POST /xrpc/com.atproto.server.requestEmailConfirmation (the `ComAtprotoServerRequestEmailConfirmation` operationId).
 	ComAtprotoServerRequestEmailConfirmation(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ComAtprotoServerRequestEmailUpdate Ask for the mailed token that updateEmail needs.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Corresponds with POST /xrpc/com.atproto.server.requestEmailUpdate (the `ComAtprotoServerRequestEmailUpdate` operationId).
 	ComAtprotoServerRequestEmailUpdate(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4084,7 +4084,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerRevokeAppPasswordWithBody Delete an app password and its sessions.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4093,7 +4093,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerRevokeAppPassword Delete an app password and its sessions.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4102,7 +4102,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerUpdateEmailWithBody Change the account's e-mail address.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4111,7 +4111,7 @@ type ClientInterface interface {
 
 	// ComAtprotoServerUpdateEmail Change the account's e-mail address.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4218,7 +4218,7 @@ type ClientInterface interface {
 
 	// ComAtprotoTempCheckSignupQueue Where a queued sign-up stands.
 	//
-	// For signed-in accounts (std+queue).
+	// For signed-in accounts. Accounts that wait for approval may call it too.
 	//
 	// Corresponds with GET /xrpc/com.atproto.temp.checkSignupQueue (the `ComAtprotoTempCheckSignupQueue` operationId).
 	ComAtprotoTempCheckSignupQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4289,7 +4289,7 @@ type ClientInterface interface {
 
 	// OrgAuroralocusServerBeginAuthenticatorWithBody Draw the secret of an authenticator app.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4298,7 +4298,7 @@ type ClientInterface interface {
 
 	// OrgAuroralocusServerBeginAuthenticator Draw the secret of an authenticator app.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4307,7 +4307,7 @@ type ClientInterface interface {
 
 	// OrgAuroralocusServerConfirmAuthenticatorWithBody Switch the authenticator app on, by a code of it.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4316,7 +4316,7 @@ type ClientInterface interface {
 
 	// OrgAuroralocusServerConfirmAuthenticator Switch the authenticator app on, by a code of it.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4325,7 +4325,7 @@ type ClientInterface interface {
 
 	// OrgAuroralocusServerConfirmSessionWithBody Show a second factor again, before app passwords or the address are changed.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4334,7 +4334,7 @@ type ClientInterface interface {
 
 	// OrgAuroralocusServerConfirmSession Show a second factor again, before app passwords or the address are changed.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4343,7 +4343,7 @@ type ClientInterface interface {
 
 	// OrgAuroralocusServerCreateBackupCodesWithBody Draw new backup codes.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4352,7 +4352,7 @@ type ClientInterface interface {
 
 	// OrgAuroralocusServerCreateBackupCodes Draw new backup codes.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4361,7 +4361,7 @@ type ClientInterface interface {
 
 	// OrgAuroralocusServerDisableAuthenticatorWithBody Switch the authenticator app off.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4370,7 +4370,7 @@ type ClientInterface interface {
 
 	// OrgAuroralocusServerDisableAuthenticator Switch the authenticator app off.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4379,21 +4379,21 @@ type ClientInterface interface {
 
 	// OrgAuroralocusServerGetSecondFactor Which second factors the account asks for.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Corresponds with GET /xrpc/org.auroralocus.server.getSecondFactor (the `OrgAuroralocusServerGetSecondFactor` operationId).
 	OrgAuroralocusServerGetSecondFactor(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// OrgAuroralocusServerGetUsage What the account's files take.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Corresponds with GET /xrpc/org.auroralocus.server.getUsage (the `OrgAuroralocusServerGetUsage` operationId).
 	OrgAuroralocusServerGetUsage(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// OrgAuroralocusServerSetEmailFactorWithBody Switch mailed codes at sign-in on or off.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4402,7 +4402,7 @@ type ClientInterface interface {
 
 	// OrgAuroralocusServerSetEmailFactor Switch mailed codes at sign-in on or off.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4412,7 +4412,7 @@ type ClientInterface interface {
 
 // AppBskyActorGetPreferences The account's private preferences.
 //
-// For signed-in accounts (std+td), and for the moderation service of this server, which names an account with the parameter did.
+// For signed-in accounts. Taken-down accounts may call it too. The moderation service of this server may call it with its own token, and names an account with the parameter did.
 //
 // Corresponds with GET /xrpc/app.bsky.actor.getPreferences (the `AppBskyActorGetPreferences` operationId).
 func (c *Client) AppBskyActorGetPreferences(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4429,7 +4429,7 @@ func (c *Client) AppBskyActorGetPreferences(ctx context.Context, reqEditors ...R
 
 // AppBskyActorPutPreferencesWithBody Replace the account's private preferences.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4448,7 +4448,7 @@ func (c *Client) AppBskyActorPutPreferencesWithBody(ctx context.Context, content
 
 // AppBskyActorPutPreferences Replace the account's private preferences.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4932,7 +4932,7 @@ func (c *Client) ComAtprotoAdminUpdateSubjectStatus(ctx context.Context, body Co
 
 // ComAtprotoIdentityGetRecommendedDidCredentials What an account's DID document should hold to be hosted here.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Corresponds with GET /xrpc/com.atproto.identity.getRecommendedDidCredentials (the `ComAtprotoIdentityGetRecommendedDidCredentials` operationId).
 func (c *Client) ComAtprotoIdentityGetRecommendedDidCredentials(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4987,7 +4987,7 @@ func (c *Client) ComAtprotoIdentityRefreshIdentity(ctx context.Context, body Com
 
 // ComAtprotoIdentityRequestPlcOperationSignature Ask for the mailed token that signPlcOperation needs.
 //
-// For signed-in accounts (full+td).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 //
 // Corresponds with POST /xrpc/com.atproto.identity.requestPlcOperationSignature (the `ComAtprotoIdentityRequestPlcOperationSignature` operationId).
 func (c *Client) ComAtprotoIdentityRequestPlcOperationSignature(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5055,7 +5055,7 @@ func (c *Client) ComAtprotoIdentityResolveIdentity(ctx context.Context, params *
 
 // ComAtprotoIdentitySignPlcOperationWithBody Sign a change of the account's DID document.
 //
-// For signed-in accounts (full+td).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5074,7 +5074,7 @@ func (c *Client) ComAtprotoIdentitySignPlcOperationWithBody(ctx context.Context,
 
 // ComAtprotoIdentitySignPlcOperation Sign a change of the account's DID document.
 //
-// For signed-in accounts (full+td).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5093,7 +5093,7 @@ func (c *Client) ComAtprotoIdentitySignPlcOperation(ctx context.Context, body Co
 
 // ComAtprotoIdentitySubmitPlcOperationWithBody Send a signed change to the DID's directory, after checking it.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5112,7 +5112,7 @@ func (c *Client) ComAtprotoIdentitySubmitPlcOperationWithBody(ctx context.Contex
 
 // ComAtprotoIdentitySubmitPlcOperation Send a signed change to the DID's directory, after checking it.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5131,7 +5131,7 @@ func (c *Client) ComAtprotoIdentitySubmitPlcOperation(ctx context.Context, body 
 
 // ComAtprotoIdentityUpdateHandleWithBody Change the account's handle.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5150,7 +5150,7 @@ func (c *Client) ComAtprotoIdentityUpdateHandleWithBody(ctx context.Context, con
 
 // ComAtprotoIdentityUpdateHandle Change the account's handle.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5169,7 +5169,7 @@ func (c *Client) ComAtprotoIdentityUpdateHandle(ctx context.Context, body ComAtp
 
 // ComAtprotoModerationCreateReportWithBody Report an account or a record to moderators.
 //
-// For signed-in accounts (std+td).
+// For signed-in accounts. Taken-down accounts may call it too.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5188,7 +5188,7 @@ func (c *Client) ComAtprotoModerationCreateReportWithBody(ctx context.Context, c
 
 // ComAtprotoModerationCreateReport Report an account or a record to moderators.
 //
-// For signed-in accounts (std+td).
+// For signed-in accounts. Taken-down accounts may call it too.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5207,7 +5207,7 @@ func (c *Client) ComAtprotoModerationCreateReport(ctx context.Context, body ComA
 
 // ComAtprotoRepoApplyWritesWithBody Create, update and delete several records in one commit.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5226,7 +5226,7 @@ func (c *Client) ComAtprotoRepoApplyWritesWithBody(ctx context.Context, contentT
 
 // ComAtprotoRepoApplyWrites Create, update and delete several records in one commit.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5245,7 +5245,7 @@ func (c *Client) ComAtprotoRepoApplyWrites(ctx context.Context, body ComAtprotoR
 
 // ComAtprotoRepoCreateRecordWithBody Create a record.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5264,7 +5264,7 @@ func (c *Client) ComAtprotoRepoCreateRecordWithBody(ctx context.Context, content
 
 // ComAtprotoRepoCreateRecord Create a record.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5283,7 +5283,7 @@ func (c *Client) ComAtprotoRepoCreateRecord(ctx context.Context, body ComAtproto
 
 // ComAtprotoRepoDeleteRecordWithBody Delete a record; no error when there is none.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5302,7 +5302,7 @@ func (c *Client) ComAtprotoRepoDeleteRecordWithBody(ctx context.Context, content
 
 // ComAtprotoRepoDeleteRecord Delete a record; no error when there is none.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5355,7 +5355,7 @@ func (c *Client) ComAtprotoRepoGetRecord(ctx context.Context, params *ComAtproto
 
 // ComAtprotoRepoImportRepoWithBody Replace the repository by that of an archive, to move an account here.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5374,7 +5374,7 @@ func (c *Client) ComAtprotoRepoImportRepoWithBody(ctx context.Context, contentTy
 
 // ComAtprotoRepoListMissingBlobs Blobs that records name and the server does not have.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Corresponds with GET /xrpc/com.atproto.repo.listMissingBlobs (the `ComAtprotoRepoListMissingBlobs` operationId).
 func (c *Client) ComAtprotoRepoListMissingBlobs(ctx context.Context, params *ComAtprotoRepoListMissingBlobsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5408,7 +5408,7 @@ func (c *Client) ComAtprotoRepoListRecords(ctx context.Context, params *ComAtpro
 
 // ComAtprotoRepoPutRecordWithBody Create a record or replace it.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5427,7 +5427,7 @@ func (c *Client) ComAtprotoRepoPutRecordWithBody(ctx context.Context, contentTyp
 
 // ComAtprotoRepoPutRecord Create a record or replace it.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5446,7 +5446,7 @@ func (c *Client) ComAtprotoRepoPutRecord(ctx context.Context, body ComAtprotoRep
 
 // ComAtprotoRepoUploadBlobWithBody Upload a file, to be named by a record soon after.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5465,7 +5465,7 @@ func (c *Client) ComAtprotoRepoUploadBlobWithBody(ctx context.Context, contentTy
 
 // ComAtprotoServerActivateAccount Activate an account that was deactivated or moved here.
 //
-// For signed-in accounts (full).
+// For signed-in accounts; a session of an app password does not do.
 //
 // Corresponds with POST /xrpc/com.atproto.server.activateAccount (the `ComAtprotoServerActivateAccount` operationId).
 func (c *Client) ComAtprotoServerActivateAccount(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5482,7 +5482,7 @@ func (c *Client) ComAtprotoServerActivateAccount(ctx context.Context, reqEditors
 
 // ComAtprotoServerCheckAccountStatus How far a moving account is complete.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Corresponds with GET /xrpc/com.atproto.server.checkAccountStatus (the `ComAtprotoServerCheckAccountStatus` operationId).
 func (c *Client) ComAtprotoServerCheckAccountStatus(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5499,7 +5499,7 @@ func (c *Client) ComAtprotoServerCheckAccountStatus(ctx context.Context, reqEdit
 
 // ComAtprotoServerConfirmEmailWithBody Confirm the e-mail address by the mailed token.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5518,7 +5518,7 @@ func (c *Client) ComAtprotoServerConfirmEmailWithBody(ctx context.Context, conte
 
 // ComAtprotoServerConfirmEmail Confirm the e-mail address by the mailed token.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5575,7 +5575,7 @@ func (c *Client) ComAtprotoServerCreateAccount(ctx context.Context, body ComAtpr
 
 // ComAtprotoServerCreateAppPasswordWithBody Make a password for one app.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5594,7 +5594,7 @@ func (c *Client) ComAtprotoServerCreateAppPasswordWithBody(ctx context.Context, 
 
 // ComAtprotoServerCreateAppPassword Make a password for one app.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5727,7 +5727,7 @@ func (c *Client) ComAtprotoServerCreateSession(ctx context.Context, body ComAtpr
 
 // ComAtprotoServerDeactivateAccountWithBody Deactivate the account: nothing of it is shown until it is activated.
 //
-// For signed-in accounts (full+td).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5746,7 +5746,7 @@ func (c *Client) ComAtprotoServerDeactivateAccountWithBody(ctx context.Context, 
 
 // ComAtprotoServerDeactivateAccount Deactivate the account: nothing of it is shown until it is activated.
 //
-// For signed-in accounts (full+td).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5837,7 +5837,7 @@ func (c *Client) ComAtprotoServerDescribeServer(ctx context.Context, reqEditors 
 
 // ComAtprotoServerGetAccountInviteCodes The account's invite codes.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Corresponds with GET /xrpc/com.atproto.server.getAccountInviteCodes (the `ComAtprotoServerGetAccountInviteCodes` operationId).
 func (c *Client) ComAtprotoServerGetAccountInviteCodes(ctx context.Context, params *ComAtprotoServerGetAccountInviteCodesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5854,7 +5854,7 @@ func (c *Client) ComAtprotoServerGetAccountInviteCodes(ctx context.Context, para
 
 // ComAtprotoServerGetServiceAuth A token to call another service in the account's name.
 //
-// For signed-in accounts (std+td).
+// For signed-in accounts. Taken-down accounts may call it too.
 //
 // Corresponds with GET /xrpc/com.atproto.server.getServiceAuth (the `ComAtprotoServerGetServiceAuth` operationId).
 func (c *Client) ComAtprotoServerGetServiceAuth(ctx context.Context, params *ComAtprotoServerGetServiceAuthParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5871,7 +5871,7 @@ func (c *Client) ComAtprotoServerGetServiceAuth(ctx context.Context, params *Com
 
 // ComAtprotoServerGetSession Who is signed in.
 //
-// For signed-in accounts (std+queue).
+// For signed-in accounts. Accounts that wait for approval may call it too.
 //
 // Corresponds with GET /xrpc/com.atproto.server.getSession (the `ComAtprotoServerGetSession` operationId).
 func (c *Client) ComAtprotoServerGetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5888,7 +5888,7 @@ func (c *Client) ComAtprotoServerGetSession(ctx context.Context, reqEditors ...R
 
 // ComAtprotoServerListAppPasswords The account's app passwords, by name.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Corresponds with GET /xrpc/com.atproto.server.listAppPasswords (the `ComAtprotoServerListAppPasswords` operationId).
 func (c *Client) ComAtprotoServerListAppPasswords(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5922,7 +5922,7 @@ func (c *Client) ComAtprotoServerRefreshSession(ctx context.Context, reqEditors 
 
 // ComAtprotoServerRequestAccountDelete Ask for the mailed token that deleteAccount needs.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Corresponds with POST /xrpc/com.atproto.server.requestAccountDelete (the `ComAtprotoServerRequestAccountDelete` operationId).
 func (c *Client) ComAtprotoServerRequestAccountDelete(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5939,7 +5939,7 @@ func (c *Client) ComAtprotoServerRequestAccountDelete(ctx context.Context, reqEd
 
 // ComAtprotoServerRequestEmailConfirmation Ask for the mailed token that confirmEmail needs.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Corresponds with POST /xrpc/com.atproto.server.requestEmailConfirmation (the `ComAtprotoServerRequestEmailConfirmation` operationId).
 func (c *Client) ComAtprotoServerRequestEmailConfirmation(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5956,7 +5956,7 @@ func (c *Client) ComAtprotoServerRequestEmailConfirmation(ctx context.Context, r
 
 // ComAtprotoServerRequestEmailUpdate Ask for the mailed token that updateEmail needs.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Corresponds with POST /xrpc/com.atproto.server.requestEmailUpdate (the `ComAtprotoServerRequestEmailUpdate` operationId).
 func (c *Client) ComAtprotoServerRequestEmailUpdate(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6087,7 +6087,7 @@ func (c *Client) ComAtprotoServerResetPassword(ctx context.Context, body ComAtpr
 
 // ComAtprotoServerRevokeAppPasswordWithBody Delete an app password and its sessions.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Takes any type of body and a specified content type.
 //
@@ -6106,7 +6106,7 @@ func (c *Client) ComAtprotoServerRevokeAppPasswordWithBody(ctx context.Context, 
 
 // ComAtprotoServerRevokeAppPassword Delete an app password and its sessions.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6125,7 +6125,7 @@ func (c *Client) ComAtprotoServerRevokeAppPassword(ctx context.Context, body Com
 
 // ComAtprotoServerUpdateEmailWithBody Change the account's e-mail address.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -6144,7 +6144,7 @@ func (c *Client) ComAtprotoServerUpdateEmailWithBody(ctx context.Context, conten
 
 // ComAtprotoServerUpdateEmail Change the account's e-mail address.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6401,7 +6401,7 @@ func (c *Client) ComAtprotoSyncSubscribeRepos(ctx context.Context, params *ComAt
 
 // ComAtprotoTempCheckSignupQueue Where a queued sign-up stands.
 //
-// For signed-in accounts (std+queue).
+// For signed-in accounts. Accounts that wait for approval may call it too.
 //
 // Corresponds with GET /xrpc/com.atproto.temp.checkSignupQueue (the `ComAtprotoTempCheckSignupQueue` operationId).
 func (c *Client) ComAtprotoTempCheckSignupQueue(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6562,7 +6562,7 @@ func (c *Client) OrgAuroralocusAdminSetRecordLimits(ctx context.Context, body Or
 
 // OrgAuroralocusServerBeginAuthenticatorWithBody Draw the secret of an authenticator app.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -6581,7 +6581,7 @@ func (c *Client) OrgAuroralocusServerBeginAuthenticatorWithBody(ctx context.Cont
 
 // OrgAuroralocusServerBeginAuthenticator Draw the secret of an authenticator app.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6600,7 +6600,7 @@ func (c *Client) OrgAuroralocusServerBeginAuthenticator(ctx context.Context, bod
 
 // OrgAuroralocusServerConfirmAuthenticatorWithBody Switch the authenticator app on, by a code of it.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -6619,7 +6619,7 @@ func (c *Client) OrgAuroralocusServerConfirmAuthenticatorWithBody(ctx context.Co
 
 // OrgAuroralocusServerConfirmAuthenticator Switch the authenticator app on, by a code of it.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6638,7 +6638,7 @@ func (c *Client) OrgAuroralocusServerConfirmAuthenticator(ctx context.Context, b
 
 // OrgAuroralocusServerConfirmSessionWithBody Show a second factor again, before app passwords or the address are changed.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -6657,7 +6657,7 @@ func (c *Client) OrgAuroralocusServerConfirmSessionWithBody(ctx context.Context,
 
 // OrgAuroralocusServerConfirmSession Show a second factor again, before app passwords or the address are changed.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6676,7 +6676,7 @@ func (c *Client) OrgAuroralocusServerConfirmSession(ctx context.Context, body Or
 
 // OrgAuroralocusServerCreateBackupCodesWithBody Draw new backup codes.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -6695,7 +6695,7 @@ func (c *Client) OrgAuroralocusServerCreateBackupCodesWithBody(ctx context.Conte
 
 // OrgAuroralocusServerCreateBackupCodes Draw new backup codes.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6714,7 +6714,7 @@ func (c *Client) OrgAuroralocusServerCreateBackupCodes(ctx context.Context, body
 
 // OrgAuroralocusServerDisableAuthenticatorWithBody Switch the authenticator app off.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -6733,7 +6733,7 @@ func (c *Client) OrgAuroralocusServerDisableAuthenticatorWithBody(ctx context.Co
 
 // OrgAuroralocusServerDisableAuthenticator Switch the authenticator app off.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6752,7 +6752,7 @@ func (c *Client) OrgAuroralocusServerDisableAuthenticator(ctx context.Context, b
 
 // OrgAuroralocusServerGetSecondFactor Which second factors the account asks for.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Corresponds with GET /xrpc/org.auroralocus.server.getSecondFactor (the `OrgAuroralocusServerGetSecondFactor` operationId).
 func (c *Client) OrgAuroralocusServerGetSecondFactor(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6769,7 +6769,7 @@ func (c *Client) OrgAuroralocusServerGetSecondFactor(ctx context.Context, reqEdi
 
 // OrgAuroralocusServerGetUsage What the account's files take.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Corresponds with GET /xrpc/org.auroralocus.server.getUsage (the `OrgAuroralocusServerGetUsage` operationId).
 func (c *Client) OrgAuroralocusServerGetUsage(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6786,7 +6786,7 @@ func (c *Client) OrgAuroralocusServerGetUsage(ctx context.Context, reqEditors ..
 
 // OrgAuroralocusServerSetEmailFactorWithBody Switch mailed codes at sign-in on or off.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -6805,7 +6805,7 @@ func (c *Client) OrgAuroralocusServerSetEmailFactorWithBody(ctx context.Context,
 
 // OrgAuroralocusServerSetEmailFactor Switch mailed codes at sign-in on or off.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -11103,7 +11103,7 @@ type ClientWithResponsesInterface interface {
 
 	// AppBskyActorGetPreferencesWithResponse The account's private preferences.
 	//
-	// For signed-in accounts (std+td), and for the moderation service of this server, which names an account with the parameter did.
+	// For signed-in accounts. Taken-down accounts may call it too. The moderation service of this server may call it with its own token, and names an account with the parameter did.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11112,7 +11112,7 @@ type ClientWithResponsesInterface interface {
 
 	// AppBskyActorPutPreferencesWithBodyWithResponse Replace the account's private preferences.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11121,7 +11121,7 @@ type ClientWithResponsesInterface interface {
 
 	// AppBskyActorPutPreferencesWithResponse Replace the account's private preferences.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11355,7 +11355,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoIdentityGetRecommendedDidCredentialsWithResponse What an account's DID document should hold to be hosted here.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11382,7 +11382,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoIdentityRequestPlcOperationSignatureWithResponse Ask for the mailed token that signPlcOperation needs.
 	//
-	// For signed-in accounts (full+td).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11418,7 +11418,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoIdentitySignPlcOperationWithBodyWithResponse Sign a change of the account's DID document.
 	//
-	// For signed-in accounts (full+td).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11427,7 +11427,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoIdentitySignPlcOperationWithResponse Sign a change of the account's DID document.
 	//
-	// For signed-in accounts (full+td).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11436,7 +11436,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoIdentitySubmitPlcOperationWithBodyWithResponse Send a signed change to the DID's directory, after checking it.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11445,7 +11445,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoIdentitySubmitPlcOperationWithResponse Send a signed change to the DID's directory, after checking it.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11454,7 +11454,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoIdentityUpdateHandleWithBodyWithResponse Change the account's handle.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11463,7 +11463,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoIdentityUpdateHandleWithResponse Change the account's handle.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11472,7 +11472,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoModerationCreateReportWithBodyWithResponse Report an account or a record to moderators.
 	//
-	// For signed-in accounts (std+td).
+	// For signed-in accounts. Taken-down accounts may call it too.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11481,7 +11481,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoModerationCreateReportWithResponse Report an account or a record to moderators.
 	//
-	// For signed-in accounts (std+td).
+	// For signed-in accounts. Taken-down accounts may call it too.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11490,7 +11490,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoRepoApplyWritesWithBodyWithResponse Create, update and delete several records in one commit.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11499,7 +11499,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoRepoApplyWritesWithResponse Create, update and delete several records in one commit.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11508,7 +11508,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoRepoCreateRecordWithBodyWithResponse Create a record.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11517,7 +11517,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoRepoCreateRecordWithResponse Create a record.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11526,7 +11526,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoRepoDeleteRecordWithBodyWithResponse Delete a record; no error when there is none.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11535,7 +11535,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoRepoDeleteRecordWithResponse Delete a record; no error when there is none.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11562,7 +11562,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoRepoImportRepoWithBodyWithResponse Replace the repository by that of an archive, to move an account here.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11571,7 +11571,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoRepoListMissingBlobsWithResponse Blobs that records name and the server does not have.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11589,7 +11589,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoRepoPutRecordWithBodyWithResponse Create a record or replace it.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11598,7 +11598,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoRepoPutRecordWithResponse Create a record or replace it.
 	//
-	// For signed-in accounts (std noTD noDeact).
+	// For signed-in accounts. Taken-down and deactivated accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11607,7 +11607,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoRepoUploadBlobWithBodyWithResponse Upload a file, to be named by a record soon after.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11616,7 +11616,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerActivateAccountWithResponse Activate an account that was deactivated or moved here.
 	//
-	// For signed-in accounts (full).
+	// For signed-in accounts; a session of an app password does not do.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11625,7 +11625,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerCheckAccountStatusWithResponse How far a moving account is complete.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11634,7 +11634,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerConfirmEmailWithBodyWithResponse Confirm the e-mail address by the mailed token.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11643,7 +11643,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerConfirmEmailWithResponse Confirm the e-mail address by the mailed token.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11670,7 +11670,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerCreateAppPasswordWithBodyWithResponse Make a password for one app.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11679,7 +11679,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerCreateAppPasswordWithResponse Make a password for one app.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11742,7 +11742,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerDeactivateAccountWithBodyWithResponse Deactivate the account: nothing of it is shown until it is activated.
 	//
-	// For signed-in accounts (full+td).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11751,7 +11751,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerDeactivateAccountWithResponse Deactivate the account: nothing of it is shown until it is activated.
 	//
-	// For signed-in accounts (full+td).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11796,7 +11796,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerGetAccountInviteCodesWithResponse The account's invite codes.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11805,7 +11805,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerGetServiceAuthWithResponse A token to call another service in the account's name.
 	//
-	// For signed-in accounts (std+td).
+	// For signed-in accounts. Taken-down accounts may call it too.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11814,7 +11814,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerGetSessionWithResponse Who is signed in.
 	//
-	// For signed-in accounts (std+queue).
+	// For signed-in accounts. Accounts that wait for approval may call it too.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11823,7 +11823,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerListAppPasswordsWithResponse The account's app passwords, by name.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11841,7 +11841,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerRequestAccountDeleteWithResponse Ask for the mailed token that deleteAccount needs.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11850,7 +11850,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerRequestEmailConfirmationWithResponse Ask for the mailed token that confirmEmail needs.
 	//
-	// For signed-in accounts (std noTD).
+	// For signed-in accounts. Taken-down accounts are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11859,7 +11859,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerRequestEmailUpdateWithResponse Ask for the mailed token that updateEmail needs.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11922,7 +11922,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerRevokeAppPasswordWithBodyWithResponse Delete an app password and its sessions.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11931,7 +11931,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerRevokeAppPasswordWithResponse Delete an app password and its sessions.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11940,7 +11940,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerUpdateEmailWithBodyWithResponse Change the account's e-mail address.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11949,7 +11949,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoServerUpdateEmailWithResponse Change the account's e-mail address.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12084,7 +12084,7 @@ type ClientWithResponsesInterface interface {
 
 	// ComAtprotoTempCheckSignupQueueWithResponse Where a queued sign-up stands.
 	//
-	// For signed-in accounts (std+queue).
+	// For signed-in accounts. Accounts that wait for approval may call it too.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12165,7 +12165,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerBeginAuthenticatorWithBodyWithResponse Draw the secret of an authenticator app.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12174,7 +12174,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerBeginAuthenticatorWithResponse Draw the secret of an authenticator app.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12183,7 +12183,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerConfirmAuthenticatorWithBodyWithResponse Switch the authenticator app on, by a code of it.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12192,7 +12192,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerConfirmAuthenticatorWithResponse Switch the authenticator app on, by a code of it.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12201,7 +12201,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerConfirmSessionWithBodyWithResponse Show a second factor again, before app passwords or the address are changed.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12210,7 +12210,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerConfirmSessionWithResponse Show a second factor again, before app passwords or the address are changed.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12219,7 +12219,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerCreateBackupCodesWithBodyWithResponse Draw new backup codes.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12228,7 +12228,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerCreateBackupCodesWithResponse Draw new backup codes.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12237,7 +12237,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerDisableAuthenticatorWithBodyWithResponse Switch the authenticator app off.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12246,7 +12246,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerDisableAuthenticatorWithResponse Switch the authenticator app off.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12255,7 +12255,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerGetSecondFactorWithResponse Which second factors the account asks for.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12264,7 +12264,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerGetUsageWithResponse What the account's files take.
 	//
-	// For signed-in accounts (std).
+	// For signed-in accounts.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12273,7 +12273,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerSetEmailFactorWithBodyWithResponse Switch mailed codes at sign-in on or off.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12282,7 +12282,7 @@ type ClientWithResponsesInterface interface {
 
 	// OrgAuroralocusServerSetEmailFactorWithResponse Switch mailed codes at sign-in on or off.
 	//
-	// For signed-in accounts (full noTD).
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -17073,7 +17073,7 @@ func (r OrgAuroralocusServerSetEmailFactorResponse) ContentType() string {
 
 // AppBskyActorGetPreferencesWithResponse The account's private preferences.
 //
-// For signed-in accounts (std+td), and for the moderation service of this server, which names an account with the parameter did.
+// For signed-in accounts. Taken-down accounts may call it too. The moderation service of this server may call it with its own token, and names an account with the parameter did.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -17088,7 +17088,7 @@ func (c *ClientWithResponses) AppBskyActorGetPreferencesWithResponse(ctx context
 
 // AppBskyActorPutPreferencesWithBodyWithResponse Replace the account's private preferences.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17103,7 +17103,7 @@ func (c *ClientWithResponses) AppBskyActorPutPreferencesWithBodyWithResponse(ctx
 
 // AppBskyActorPutPreferencesWithResponse Replace the account's private preferences.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17493,7 +17493,7 @@ func (c *ClientWithResponses) ComAtprotoAdminUpdateSubjectStatusWithResponse(ctx
 
 // ComAtprotoIdentityGetRecommendedDidCredentialsWithResponse What an account's DID document should hold to be hosted here.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -17538,7 +17538,7 @@ func (c *ClientWithResponses) ComAtprotoIdentityRefreshIdentityWithResponse(ctx 
 
 // ComAtprotoIdentityRequestPlcOperationSignatureWithResponse Ask for the mailed token that signPlcOperation needs.
 //
-// For signed-in accounts (full+td).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -17598,7 +17598,7 @@ func (c *ClientWithResponses) ComAtprotoIdentityResolveIdentityWithResponse(ctx 
 
 // ComAtprotoIdentitySignPlcOperationWithBodyWithResponse Sign a change of the account's DID document.
 //
-// For signed-in accounts (full+td).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17613,7 +17613,7 @@ func (c *ClientWithResponses) ComAtprotoIdentitySignPlcOperationWithBodyWithResp
 
 // ComAtprotoIdentitySignPlcOperationWithResponse Sign a change of the account's DID document.
 //
-// For signed-in accounts (full+td).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17628,7 +17628,7 @@ func (c *ClientWithResponses) ComAtprotoIdentitySignPlcOperationWithResponse(ctx
 
 // ComAtprotoIdentitySubmitPlcOperationWithBodyWithResponse Send a signed change to the DID's directory, after checking it.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17643,7 +17643,7 @@ func (c *ClientWithResponses) ComAtprotoIdentitySubmitPlcOperationWithBodyWithRe
 
 // ComAtprotoIdentitySubmitPlcOperationWithResponse Send a signed change to the DID's directory, after checking it.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17658,7 +17658,7 @@ func (c *ClientWithResponses) ComAtprotoIdentitySubmitPlcOperationWithResponse(c
 
 // ComAtprotoIdentityUpdateHandleWithBodyWithResponse Change the account's handle.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17673,7 +17673,7 @@ func (c *ClientWithResponses) ComAtprotoIdentityUpdateHandleWithBodyWithResponse
 
 // ComAtprotoIdentityUpdateHandleWithResponse Change the account's handle.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17688,7 +17688,7 @@ func (c *ClientWithResponses) ComAtprotoIdentityUpdateHandleWithResponse(ctx con
 
 // ComAtprotoModerationCreateReportWithBodyWithResponse Report an account or a record to moderators.
 //
-// For signed-in accounts (std+td).
+// For signed-in accounts. Taken-down accounts may call it too.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17703,7 +17703,7 @@ func (c *ClientWithResponses) ComAtprotoModerationCreateReportWithBodyWithRespon
 
 // ComAtprotoModerationCreateReportWithResponse Report an account or a record to moderators.
 //
-// For signed-in accounts (std+td).
+// For signed-in accounts. Taken-down accounts may call it too.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17718,7 +17718,7 @@ func (c *ClientWithResponses) ComAtprotoModerationCreateReportWithResponse(ctx c
 
 // ComAtprotoRepoApplyWritesWithBodyWithResponse Create, update and delete several records in one commit.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17733,7 +17733,7 @@ func (c *ClientWithResponses) ComAtprotoRepoApplyWritesWithBodyWithResponse(ctx 
 
 // ComAtprotoRepoApplyWritesWithResponse Create, update and delete several records in one commit.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17748,7 +17748,7 @@ func (c *ClientWithResponses) ComAtprotoRepoApplyWritesWithResponse(ctx context.
 
 // ComAtprotoRepoCreateRecordWithBodyWithResponse Create a record.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17763,7 +17763,7 @@ func (c *ClientWithResponses) ComAtprotoRepoCreateRecordWithBodyWithResponse(ctx
 
 // ComAtprotoRepoCreateRecordWithResponse Create a record.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17778,7 +17778,7 @@ func (c *ClientWithResponses) ComAtprotoRepoCreateRecordWithResponse(ctx context
 
 // ComAtprotoRepoDeleteRecordWithBodyWithResponse Delete a record; no error when there is none.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17793,7 +17793,7 @@ func (c *ClientWithResponses) ComAtprotoRepoDeleteRecordWithBodyWithResponse(ctx
 
 // ComAtprotoRepoDeleteRecordWithResponse Delete a record; no error when there is none.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17838,7 +17838,7 @@ func (c *ClientWithResponses) ComAtprotoRepoGetRecordWithResponse(ctx context.Co
 
 // ComAtprotoRepoImportRepoWithBodyWithResponse Replace the repository by that of an archive, to move an account here.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17853,7 +17853,7 @@ func (c *ClientWithResponses) ComAtprotoRepoImportRepoWithBodyWithResponse(ctx c
 
 // ComAtprotoRepoListMissingBlobsWithResponse Blobs that records name and the server does not have.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -17883,7 +17883,7 @@ func (c *ClientWithResponses) ComAtprotoRepoListRecordsWithResponse(ctx context.
 
 // ComAtprotoRepoPutRecordWithBodyWithResponse Create a record or replace it.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17898,7 +17898,7 @@ func (c *ClientWithResponses) ComAtprotoRepoPutRecordWithBodyWithResponse(ctx co
 
 // ComAtprotoRepoPutRecordWithResponse Create a record or replace it.
 //
-// For signed-in accounts (std noTD noDeact).
+// For signed-in accounts. Taken-down and deactivated accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17913,7 +17913,7 @@ func (c *ClientWithResponses) ComAtprotoRepoPutRecordWithResponse(ctx context.Co
 
 // ComAtprotoRepoUploadBlobWithBodyWithResponse Upload a file, to be named by a record soon after.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17928,7 +17928,7 @@ func (c *ClientWithResponses) ComAtprotoRepoUploadBlobWithBodyWithResponse(ctx c
 
 // ComAtprotoServerActivateAccountWithResponse Activate an account that was deactivated or moved here.
 //
-// For signed-in accounts (full).
+// For signed-in accounts; a session of an app password does not do.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -17943,7 +17943,7 @@ func (c *ClientWithResponses) ComAtprotoServerActivateAccountWithResponse(ctx co
 
 // ComAtprotoServerCheckAccountStatusWithResponse How far a moving account is complete.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -17958,7 +17958,7 @@ func (c *ClientWithResponses) ComAtprotoServerCheckAccountStatusWithResponse(ctx
 
 // ComAtprotoServerConfirmEmailWithBodyWithResponse Confirm the e-mail address by the mailed token.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -17973,7 +17973,7 @@ func (c *ClientWithResponses) ComAtprotoServerConfirmEmailWithBodyWithResponse(c
 
 // ComAtprotoServerConfirmEmailWithResponse Confirm the e-mail address by the mailed token.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18018,7 +18018,7 @@ func (c *ClientWithResponses) ComAtprotoServerCreateAccountWithResponse(ctx cont
 
 // ComAtprotoServerCreateAppPasswordWithBodyWithResponse Make a password for one app.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18033,7 +18033,7 @@ func (c *ClientWithResponses) ComAtprotoServerCreateAppPasswordWithBodyWithRespo
 
 // ComAtprotoServerCreateAppPasswordWithResponse Make a password for one app.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18138,7 +18138,7 @@ func (c *ClientWithResponses) ComAtprotoServerCreateSessionWithResponse(ctx cont
 
 // ComAtprotoServerDeactivateAccountWithBodyWithResponse Deactivate the account: nothing of it is shown until it is activated.
 //
-// For signed-in accounts (full+td).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18153,7 +18153,7 @@ func (c *ClientWithResponses) ComAtprotoServerDeactivateAccountWithBodyWithRespo
 
 // ComAtprotoServerDeactivateAccountWithResponse Deactivate the account: nothing of it is shown until it is activated.
 //
-// For signed-in accounts (full+td).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts may call it too.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18228,7 +18228,7 @@ func (c *ClientWithResponses) ComAtprotoServerDescribeServerWithResponse(ctx con
 
 // ComAtprotoServerGetAccountInviteCodesWithResponse The account's invite codes.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18243,7 +18243,7 @@ func (c *ClientWithResponses) ComAtprotoServerGetAccountInviteCodesWithResponse(
 
 // ComAtprotoServerGetServiceAuthWithResponse A token to call another service in the account's name.
 //
-// For signed-in accounts (std+td).
+// For signed-in accounts. Taken-down accounts may call it too.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18258,7 +18258,7 @@ func (c *ClientWithResponses) ComAtprotoServerGetServiceAuthWithResponse(ctx con
 
 // ComAtprotoServerGetSessionWithResponse Who is signed in.
 //
-// For signed-in accounts (std+queue).
+// For signed-in accounts. Accounts that wait for approval may call it too.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18273,7 +18273,7 @@ func (c *ClientWithResponses) ComAtprotoServerGetSessionWithResponse(ctx context
 
 // ComAtprotoServerListAppPasswordsWithResponse The account's app passwords, by name.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18303,7 +18303,7 @@ func (c *ClientWithResponses) ComAtprotoServerRefreshSessionWithResponse(ctx con
 
 // ComAtprotoServerRequestAccountDeleteWithResponse Ask for the mailed token that deleteAccount needs.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18318,7 +18318,7 @@ func (c *ClientWithResponses) ComAtprotoServerRequestAccountDeleteWithResponse(c
 
 // ComAtprotoServerRequestEmailConfirmationWithResponse Ask for the mailed token that confirmEmail needs.
 //
-// For signed-in accounts (std noTD).
+// For signed-in accounts. Taken-down accounts are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18333,7 +18333,7 @@ func (c *ClientWithResponses) ComAtprotoServerRequestEmailConfirmationWithRespon
 
 // ComAtprotoServerRequestEmailUpdateWithResponse Ask for the mailed token that updateEmail needs.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18438,7 +18438,7 @@ func (c *ClientWithResponses) ComAtprotoServerResetPasswordWithResponse(ctx cont
 
 // ComAtprotoServerRevokeAppPasswordWithBodyWithResponse Delete an app password and its sessions.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18453,7 +18453,7 @@ func (c *ClientWithResponses) ComAtprotoServerRevokeAppPasswordWithBodyWithRespo
 
 // ComAtprotoServerRevokeAppPasswordWithResponse Delete an app password and its sessions.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18468,7 +18468,7 @@ func (c *ClientWithResponses) ComAtprotoServerRevokeAppPasswordWithResponse(ctx 
 
 // ComAtprotoServerUpdateEmailWithBodyWithResponse Change the account's e-mail address.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18483,7 +18483,7 @@ func (c *ClientWithResponses) ComAtprotoServerUpdateEmailWithBodyWithResponse(ct
 
 // ComAtprotoServerUpdateEmailWithResponse Change the account's e-mail address.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18708,7 +18708,7 @@ func (c *ClientWithResponses) ComAtprotoSyncSubscribeReposWithResponse(ctx conte
 
 // ComAtprotoTempCheckSignupQueueWithResponse Where a queued sign-up stands.
 //
-// For signed-in accounts (std+queue).
+// For signed-in accounts. Accounts that wait for approval may call it too.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18843,7 +18843,7 @@ func (c *ClientWithResponses) OrgAuroralocusAdminSetRecordLimitsWithResponse(ctx
 
 // OrgAuroralocusServerBeginAuthenticatorWithBodyWithResponse Draw the secret of an authenticator app.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18858,7 +18858,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerBeginAuthenticatorWithBodyWith
 
 // OrgAuroralocusServerBeginAuthenticatorWithResponse Draw the secret of an authenticator app.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18873,7 +18873,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerBeginAuthenticatorWithResponse
 
 // OrgAuroralocusServerConfirmAuthenticatorWithBodyWithResponse Switch the authenticator app on, by a code of it.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18888,7 +18888,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerConfirmAuthenticatorWithBodyWi
 
 // OrgAuroralocusServerConfirmAuthenticatorWithResponse Switch the authenticator app on, by a code of it.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18903,7 +18903,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerConfirmAuthenticatorWithRespon
 
 // OrgAuroralocusServerConfirmSessionWithBodyWithResponse Show a second factor again, before app passwords or the address are changed.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18918,7 +18918,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerConfirmSessionWithBodyWithResp
 
 // OrgAuroralocusServerConfirmSessionWithResponse Show a second factor again, before app passwords or the address are changed.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18933,7 +18933,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerConfirmSessionWithResponse(ctx
 
 // OrgAuroralocusServerCreateBackupCodesWithBodyWithResponse Draw new backup codes.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18948,7 +18948,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerCreateBackupCodesWithBodyWithR
 
 // OrgAuroralocusServerCreateBackupCodesWithResponse Draw new backup codes.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18963,7 +18963,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerCreateBackupCodesWithResponse(
 
 // OrgAuroralocusServerDisableAuthenticatorWithBodyWithResponse Switch the authenticator app off.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18978,7 +18978,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerDisableAuthenticatorWithBodyWi
 
 // OrgAuroralocusServerDisableAuthenticatorWithResponse Switch the authenticator app off.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18993,7 +18993,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerDisableAuthenticatorWithRespon
 
 // OrgAuroralocusServerGetSecondFactorWithResponse Which second factors the account asks for.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19008,7 +19008,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerGetSecondFactorWithResponse(ct
 
 // OrgAuroralocusServerGetUsageWithResponse What the account's files take.
 //
-// For signed-in accounts (std).
+// For signed-in accounts.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19023,7 +19023,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerGetUsageWithResponse(ctx conte
 
 // OrgAuroralocusServerSetEmailFactorWithBodyWithResponse Switch mailed codes at sign-in on or off.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -19038,7 +19038,7 @@ func (c *ClientWithResponses) OrgAuroralocusServerSetEmailFactorWithBodyWithResp
 
 // OrgAuroralocusServerSetEmailFactorWithResponse Switch mailed codes at sign-in on or off.
 //
-// For signed-in accounts (full noTD).
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
