@@ -2,10 +2,8 @@ package main
 
 // Patterns of what a request's call is made of, and its answer.
 var (
-	wholeCall   = []string{"calls", "call1.*"}
-	wholeAnswer = []string{"answer.*"}
-	everything  = []string{"calls", "call1.*", "call2.*", "answer.*"}
-	refused     = []string{"answer.status", "answer.error", "answer.message"}
+	everything = []string{"calls", "call1.*", "call2.*", "answer.*"}
+	refused    = []string{"answer.status", "answer.error", "answer.message"}
 )
 
 // reasons are why ours differs; docs/compatibility.md tells them to those who write clients.
