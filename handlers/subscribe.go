@@ -27,26 +27,12 @@ func (m streamMethods) subscribe(v xrpc.Visitor, w http.ResponseWriter, r *http.
 	if err := xrpc.UpgradeRequired(w, r); err != nil {
 		return err
 	}
-	q := r.URL.Query()
-	maxSize, err := strconv.Atoi(q.Get("maxMessageSizeBytes"))
-	if err != nil && q.Get("maxMessageSizeBytes") != "" {
-		return xrpc.Invalid("Invalid maxMessageSizeBytes: must be an integer")
-	}
-	filter, err := firehose.NewFilter(q["wantedCollections"], q["wantedDids"], maxSize)
+	from, filter, err := subscription(r)
 	if err != nil {
-		return xrpc.Invalid("%s", xrpc.Said(err, nil))
+		return err
 	}
-	if q.Get("compress") == "true" || r.Header.Get("Socket-Encoding") == "zstd" {
-		return xrpc.Invalid("Compression is not offered here: leave out compress and Socket-Encoding")
-	}
-	from := firehose.From{Window: time.Duration(v.Tenant.Settings.FirehoseRetentionHours) * time.Hour}
-	if text := q.Get("cursor"); text != "" {
-		if from.TimeUS, err = strconv.ParseInt(text, 10, 64); err != nil {
-			return xrpc.Invalid("Invalid cursor: must be a time in microseconds")
-		}
-		from.HasTime = true
-	}
-	hello := q.Get("requireHello") == "true"
+	from.Window = time.Duration(v.Tenant.Settings.FirehoseRetentionHours) * time.Hour
+	hello := r.URL.Query().Get("requireHello") == "true"
 	return m.serve(v, w, r, from, optionsLimit, func(k *xrpc.Socket, sub *firehose.Subscription) error {
 		var wanted atomic.Pointer[firehose.Filter]
 		wanted.Store(filter)
@@ -92,6 +78,28 @@ func (m streamMethods) subscribe(v xrpc.Visitor, w http.ResponseWriter, r *http.
 			}
 		}
 	})
+}
+
+// subscription is what a request asks for: from where on, and of what.
+func subscription(r *http.Request) (from firehose.From, filter *firehose.Filter, err error) {
+	q := r.URL.Query()
+	maxSize, err := strconv.Atoi(q.Get("maxMessageSizeBytes"))
+	if err != nil && q.Get("maxMessageSizeBytes") != "" {
+		return from, nil, xrpc.Invalid("Invalid maxMessageSizeBytes: must be an integer")
+	}
+	if filter, err = firehose.NewFilter(q["wantedCollections"], q["wantedDids"], maxSize); err != nil {
+		return from, nil, xrpc.Invalid("%s", xrpc.Said(err, nil))
+	}
+	if q.Get("compress") == "true" || r.Header.Get("Socket-Encoding") == "zstd" {
+		return from, nil, xrpc.Invalid("Compression is not offered here: leave out compress and Socket-Encoding")
+	}
+	if text := q.Get("cursor"); text != "" {
+		if from.TimeUS, err = strconv.ParseInt(text, 10, 64); err != nil {
+			return from, nil, xrpc.Invalid("Invalid cursor: must be a time in microseconds")
+		}
+		from.HasTime = true
+	}
+	return from, filter, nil
 }
 
 // addMessages adds those of an event's messages that are wanted.

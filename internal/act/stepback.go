@@ -93,16 +93,7 @@ func (a *Acts) anew(ctx context.Context, q *tenantdb.Queries, lost firehose.Lost
 		return nil, "", fmt.Errorf("lock actor: %w", err)
 	}
 	if err != nil || who.DID != "" && actor.DID != who.DID {
-		if who.DID == "" {
-			return nil, "", nil // nobody knows who that was
-		}
-		// The account was made, or moved here, in the part that is lost.
-		if there, err := accounts.StateOf(ctx, q, who.DID); err == nil && there.AID != who.AID {
-			return nil, who.DID, nil // and came again
-		} else if err != nil && !errors.Is(err, accounts.ErrNotFound) {
-			return nil, "", err
-		}
-		return []firehose.Event{firehose.NewAccount(0, who.DID, false, firehose.StatusDeleted, now)}, who.DID, nil
+		return a.neverMade(ctx, q, who)
 	}
 	if synced, err := q.GetSyncedAfter(ctx, tenantdb.GetSyncedAfterParams{AID: who.AID, AfterSeq: lost.Behind}); err != nil || synced {
 		return nil, actor.DID, err
@@ -135,4 +126,19 @@ func (a *Acts) anew(ctx context.Context, q *tenantdb.Queries, lost firehose.Lost
 		return nil, "", err
 	}
 	return append(events, firehose.NewSync(who.AID, actor.DID, head.Rev, head.CID, block, now)), actor.DID, nil
+}
+
+// neverMade is what is said of an account that was made, or moved here, in the part of the stream that is lost.
+func (a *Acts) neverMade(ctx context.Context, q *tenantdb.Queries, who firehose.LostActor) ([]firehose.Event, string, error) {
+	if who.DID == "" {
+		return nil, "", nil // nobody knows who that was
+	}
+	there, err := accounts.StateOf(ctx, q, who.DID)
+	switch {
+	case err == nil && there.AID != who.AID:
+		return nil, who.DID, nil // it came again
+	case err != nil && !errors.Is(err, accounts.ErrNotFound):
+		return nil, "", err
+	}
+	return []firehose.Event{firehose.NewAccount(0, who.DID, false, firehose.StatusDeleted, a.Now())}, who.DID, nil
 }

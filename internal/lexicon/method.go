@@ -34,30 +34,9 @@ func (m *Method) CheckParams(rawQuery string) (clean string, err error) {
 		return "", nil
 	}
 	var out strings.Builder
-	given := make([][]string, len(m.params.members))
-	for pair := range strings.SplitSeq(rawQuery, "&") {
-		key, value, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(key)
-		i := -1
-		if err == nil {
-			i = m.params.member(name)
-		}
-		if i < 0 {
-			and(&out, pair)
-			continue
-		}
-		if value == "" {
-			continue
-		}
-		p := &m.params.members[i]
-		text, err := url.QueryUnescape(value)
-		if err != nil || !utf8.ValidString(text) {
-			return "", in(p.name, wrong("must be valid percent-encoding of UTF-8"))
-		}
-		if len(given[i]) > 0 && p.schema.kind != isArray {
-			return "", in(p.name, wrong("must be given once"))
-		}
-		given[i] = append(given[i], text)
+	given, err := m.given(rawQuery, &out)
+	if err != nil {
+		return "", err
 	}
 	for i := range m.params.members {
 		p := &m.params.members[i]
@@ -87,6 +66,36 @@ func (m *Method) CheckParams(rawQuery string) (clean string, err error) {
 		}
 	}
 	return out.String(), nil
+}
+
+// given are the values of each parameter that the lexicon knows, in the order of its members. The other pairs go to others.
+func (m *Method) given(rawQuery string, others *strings.Builder) ([][]string, error) {
+	given := make([][]string, len(m.params.members))
+	for pair := range strings.SplitSeq(rawQuery, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(key)
+		i := -1
+		if err == nil {
+			i = m.params.member(name)
+		}
+		if i < 0 {
+			and(others, pair)
+			continue
+		}
+		if value == "" {
+			continue
+		}
+		p := &m.params.members[i]
+		text, err := url.QueryUnescape(value)
+		if err != nil || !utf8.ValidString(text) {
+			return nil, in(p.name, wrong("must be valid percent-encoding of UTF-8"))
+		}
+		if len(given[i]) > 0 && p.schema.kind != isArray {
+			return nil, in(p.name, wrong("must be given once"))
+		}
+		given[i] = append(given[i], text)
+	}
+	return given, nil
 }
 
 // and adds a pair to a query.

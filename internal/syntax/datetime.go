@@ -20,55 +20,71 @@ func isDatetime(s string) bool {
 	if len(s) < 20 || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' {
 		return false
 	}
-	year, ok0 := number(s[0:4])
-	month, ok1 := number(s[5:7])
-	day, ok2 := number(s[8:10])
-	hour, ok3 := number(s[11:13])
-	minute, ok4 := number(s[14:16])
-	second, ok5 := number(s[17:19])
-	if !ok0 || !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) || hour > 23 || minute > 59 || second > 59 {
+	year := number(s[0:4], 0, 9999)
+	month := number(s[5:7], 1, 12)
+	if year < 0 || month < 0 {
 		return false
 	}
-	zone := s[19:]
-	if zone[0] == '.' {
-		n := 1
-		for n < len(zone) && digit(zone[n]) {
-			n++
-		}
-		if n == 1 {
-			return false
-		}
-		zone = zone[n:]
-	}
-	if zone == "Z" {
-		return true
-	}
-	if len(zone) != 6 || zone[0] != '+' && zone[0] != '-' || zone[3] != ':' || zone == "-00:00" {
+	day := number(s[8:10], 1, daysIn(year, month))
+	hour := number(s[11:13], 0, 23)
+	minute := number(s[14:16], 0, 59)
+	if day < 0 || hour < 0 || minute < 0 || number(s[17:19], 0, 59) < 0 {
 		return false
 	}
-	h, ok0 := number(zone[1:3])
-	m, ok1 := number(zone[4:6])
-	if !ok0 || !ok1 || h > 23 || m > 59 {
-		return false
-	}
-	offset, now := h*60+m, hour*60+minute
+	offset, ok := zone(s[19:])
+	utc := hour*60 + minute - offset
 	switch {
-	case zone[0] == '+' && year == 0 && month == 1 && day == 1:
-		return now >= offset
-	case zone[0] == '-' && year == 9999 && month == 12 && day == 31:
-		return now+offset < 24*60
+	case !ok:
+		return false
+	case year == 0 && month == 1 && day == 1:
+		return utc >= 0
+	case year == 9999 && month == 12 && day == 31:
+		return utc < 24*60
 	}
 	return true
 }
 
-func number(s string) (n int, ok bool) {
+// zone reads what stands behind the seconds: perhaps a fraction of one, and how many minutes the time is ahead of UTC.
+func zone(s string) (offset int, ok bool) {
+	if s[0] == '.' {
+		n := 1
+		for n < len(s) && digit(s[n]) {
+			n++
+		}
+		if n == 1 {
+			return 0, false
+		}
+		s = s[n:]
+	}
+	if s == "Z" {
+		return 0, true
+	}
+	if len(s) != 6 || s[0] != '+' && s[0] != '-' || s[3] != ':' || s == "-00:00" {
+		return 0, false
+	}
+	h, m := number(s[1:3], 0, 23), number(s[4:6], 0, 59)
+	if h < 0 || m < 0 {
+		return 0, false
+	}
+	if offset = h*60 + m; s[0] == '-' {
+		offset = -offset
+	}
+	return offset, true
+}
+
+// number reads digits; what is no number from least to most is -1.
+func number(s string, least, most int) int {
+	n := 0
 	for i := range len(s) {
 		if !digit(s[i]) {
-			return 0, false
+			return -1
 		}
 		n = n*10 + int(s[i]-'0')
 	}
-	return n, true
+	if n < least || n > most {
+		return -1
+	}
+	return n
 }
 
 func daysIn(year, month int) int {

@@ -43,29 +43,7 @@ func (r *Registry) handOver(ctx context.Context, t *Tenant, names map[string]int
 		return nil, nil, err
 	}
 	ix := r.current.Load()
-	var taken, given cession // by this tenant
-	had := map[string]int16{}
-	if t != nil {
-		had[t.Hostname] = nameHost
-		for _, d := range t.HandleDomains {
-			had[d] |= nameHandle
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		if fresh := names[name] &^ had[name]; fresh&nameHandle != 0 {
-			taken.names, taken.domains = append(taken.names, name), append(taken.domains, name)
-		} else if fresh&nameHost != 0 {
-			taken.names = append(taken.names, name)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(had)) {
-		if had[name]&nameHandle != 0 && names[name]&nameHandle == 0 {
-			given.domains = append(given.domains, name)
-			if names[name] == 0 {
-				given.names = append(given.names, name)
-			}
-		}
-	}
+	taken, given := exchanged(t, names)
 	guarded := map[*Tenant][]string{}
 	undo = func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -124,6 +102,33 @@ func (r *Registry) handOver(ctx context.Context, t *Tenant, names map[string]int
 		return nil
 	}
 	return done, undo, nil
+}
+
+// exchanged is what a tenant (nil: one that is being made) takes and gives up when these are its names.
+func exchanged(t *Tenant, names map[string]int16) (taken, given cession) {
+	had := map[string]int16{}
+	if t != nil {
+		had[t.Hostname] = nameHost
+		for _, d := range t.HandleDomains {
+			had[d] |= nameHandle
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if fresh := names[name] &^ had[name]; fresh&nameHandle != 0 {
+			taken.names, taken.domains = append(taken.names, name), append(taken.domains, name)
+		} else if fresh&nameHost != 0 {
+			taken.names = append(taken.names, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(had)) {
+		if had[name]&nameHandle != 0 && names[name]&nameHandle == 0 {
+			given.domains = append(given.domains, name)
+			if names[name] == 0 {
+				given.names = append(given.names, name)
+			}
+		}
+	}
+	return taken, given
 }
 
 func hostnameOf(t *Tenant, names map[string]int16) string {

@@ -56,17 +56,7 @@ type Group struct {
 
 // register is the one way to Huma.
 func register[C, I, O any](g *Group, d Declaration, class, ruleName string, establish func(context.Context, *call) (C, error), may func(C, *I) error, h func(context.Context, C, *I) (*O, error)) {
-	lex, ok := g.tables.Lexicons[d.NSID]
-	switch {
-	case !ok:
-		panic(d.NSID + ": no such lexicon in the catalogue")
-	case lex.Kind != d.verb:
-		panic(fmt.Sprintf("%s is called by %s", d.NSID, lex.Kind.Verb()))
-	case g.ops[d.NSID] != nil:
-		panic(d.NSID + ": registered twice")
-	case reflect.TypeFor[I]().Name() != mechanicalName(d.NSID)+"Input":
-		panic(fmt.Sprintf("%s: its input is %sInput, not %s", d.NSID, mechanicalName(d.NSID), reflect.TypeFor[I]().Name()))
-	}
+	lex := g.declares(d, reflect.TypeFor[I]().Name())
 	if d.Limit == 0 && lex.Input == "application/json" {
 		d.Limit = defaultBodyLimit
 	}
@@ -127,6 +117,23 @@ func register[C, I, O any](g *Group, d Declaration, class, ruleName string, esta
 		}
 		return out, nil
 	})
+}
+
+// declares is the method that a declaration is of. A declaration that cannot be right panics: it is the programmer's
+// mistake, and every start and every test meets it.
+func (g *Group) declares(d Declaration, input string) Method {
+	lex, ok := g.tables.Lexicons[d.NSID]
+	switch {
+	case !ok:
+		panic(d.NSID + ": no such lexicon in the catalogue")
+	case lex.Kind != d.verb:
+		panic(fmt.Sprintf("%s is called by %s", d.NSID, lex.Kind.Verb()))
+	case g.ops[d.NSID] != nil:
+		panic(d.NSID + ": registered twice")
+	case input != mechanicalName(d.NSID)+"Input":
+		panic(fmt.Sprintf("%s: its input is %sInput, not %s", d.NSID, mechanicalName(d.NSID), input))
+	}
+	return lex
 }
 
 // mechanicalName is com.atproto.repo.createRecord → repoCreateRecord, and org.auroralocus.server.getUsage →
