@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -95,6 +96,9 @@ func main() {
 	k.Stdout = os.Stderr // what follows is about a mistake: scripts that take what a command prints must not get it
 	k.FatalIfErrorf(err)
 	log := c.Log.logger()
+	// Libraries write here what other machines did wrong, such as "Unsolicited response" of a broken service.
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	if err := run.Run(log); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintf(os.Stderr, "locus: %v\n", err)
 		os.Exit(1)
