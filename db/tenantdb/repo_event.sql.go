@@ -91,7 +91,8 @@ WITH ok AS (
   UPDATE pds_tenant.stream_head s SET
     next_aid = s.next_aid + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
     last_seq = s.last_seq + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END + n.n,
-    jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_from ELSE s.last_seq END,
+    jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
+      OR s.jumped_to = s.last_seq AND NOT EXISTS (SELECT FROM pds_tenant.repo_event e WHERE e.seq = s.jumped_to) THEN s.jumped_from ELSE s.last_seq END,
     jumped_to = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_to ELSE s.last_seq + 1000000 END,
     timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8),
     records = s.records + n.records, record_bytes = s.record_bytes + n.bytes,

@@ -101,7 +101,8 @@ const LockNextAID = `-- name: LockNextAID :one
 UPDATE pds_tenant.stream_head s SET
   next_aid = s.next_aid + 1 + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
   last_seq = s.last_seq + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
-  jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_from ELSE s.last_seq END,
+  jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
+      OR s.jumped_to = s.last_seq AND NOT EXISTS (SELECT FROM pds_tenant.repo_event e WHERE e.seq = s.jumped_to) THEN s.jumped_from ELSE s.last_seq END,
   jumped_to = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_to ELSE s.last_seq + 1000000 END,
   timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
 WHERE s.id = 1 RETURNING (s.next_aid - 1)::bigint AS aid
@@ -109,7 +110,8 @@ WHERE s.id = 1 RETURNING (s.next_aid - 1)::bigint AS aid
 
 // The timeline is the server's: it changes when a standby is promoted, and numbers and account keys that were given out
 // may be missing then. Every statement that takes some passes over 1,000,000 of both first (JumpBy in internal/firehose),
-// and the next event's statement inserts the row that stands for them.
+// and the next event's statement inserts the row that stands for them. A jump behind one that has no row yet goes on from
+// where that one began: one row stands for both.
 // Takes an account key. The row stays locked until the transaction ends: keep what follows short.
 func (q *Queries) LockNextAID(ctx context.Context) (int64, error) {
 	row := q.db.QueryRow(ctx, LockNextAID)
@@ -123,7 +125,8 @@ WITH h AS (
   UPDATE pds_tenant.stream_head s SET
     next_aid = s.next_aid + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
     last_seq = s.last_seq + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END + $1::bigint,
-    jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_from ELSE s.last_seq END,
+    jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
+      OR s.jumped_to = s.last_seq AND NOT EXISTS (SELECT FROM pds_tenant.repo_event e WHERE e.seq = s.jumped_to) THEN s.jumped_from ELSE s.last_seq END,
     jumped_to = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_to ELSE s.last_seq + 1000000 END,
     timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8),
     last_us = greatest(s.last_us + 200, $2::bigint) + 200 * ($1::bigint - 1)
@@ -185,7 +188,7 @@ const UpdateStreamJumped = `-- name: UpdateStreamJumped :one
 UPDATE pds_tenant.stream_head s SET
   next_aid = s.next_aid + $1::bigint,
   last_seq = greatest(s.last_seq, $2::bigint) + $1::bigint,
-  jumped_from = s.last_seq,
+  jumped_from = CASE WHEN s.jumped_to = s.last_seq AND NOT EXISTS (SELECT FROM pds_tenant.repo_event e WHERE e.seq = s.jumped_to) THEN s.jumped_from ELSE s.last_seq END,
   jumped_to = greatest(s.last_seq, $2::bigint) + $1::bigint,
   timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8),
   last_us = greatest(s.last_us + 200, $3::bigint)

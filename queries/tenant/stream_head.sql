@@ -6,14 +6,16 @@ SELECT last_seq FROM pds_tenant.stream_head WHERE id = 1;
 
 -- The timeline is the server's: it changes when a standby is promoted, and numbers and account keys that were given out
 -- may be missing then. Every statement that takes some passes over 1,000,000 of both first (JumpBy in internal/firehose),
--- and the next event's statement inserts the row that stands for them.
+-- and the next event's statement inserts the row that stands for them. A jump behind one that has no row yet goes on from
+-- where that one began: one row stands for both.
 
 -- Takes an account key. The row stays locked until the transaction ends: keep what follows short.
 -- name: LockNextAID :one
 UPDATE pds_tenant.stream_head s SET
   next_aid = s.next_aid + 1 + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
   last_seq = s.last_seq + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
-  jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_from ELSE s.last_seq END,
+  jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
+      OR s.jumped_to = s.last_seq AND NOT EXISTS (SELECT FROM pds_tenant.repo_event e WHERE e.seq = s.jumped_to) THEN s.jumped_from ELSE s.last_seq END,
   jumped_to = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_to ELSE s.last_seq + 1000000 END,
   timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
 WHERE s.id = 1 RETURNING (s.next_aid - 1)::bigint AS aid;
@@ -26,7 +28,8 @@ WITH h AS (
   UPDATE pds_tenant.stream_head s SET
     next_aid = s.next_aid + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END,
     last_seq = s.last_seq + CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN 0 ELSE 1000000 END + sqlc.arg(n)::bigint,
-    jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_from ELSE s.last_seq END,
+    jumped_from = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8)
+      OR s.jumped_to = s.last_seq AND NOT EXISTS (SELECT FROM pds_tenant.repo_event e WHERE e.seq = s.jumped_to) THEN s.jumped_from ELSE s.last_seq END,
     jumped_to = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_to ELSE s.last_seq + 1000000 END,
     timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8),
     last_us = greatest(s.last_us + 200, sqlc.arg(now_us)::bigint) + 200 * (sqlc.arg(n)::bigint - 1)
@@ -48,7 +51,7 @@ FROM pds_tenant.stream_head WHERE id = 1 FOR UPDATE;
 UPDATE pds_tenant.stream_head s SET
   next_aid = s.next_aid + sqlc.arg(by)::bigint,
   last_seq = greatest(s.last_seq, sqlc.arg(seen)::bigint) + sqlc.arg(by)::bigint,
-  jumped_from = s.last_seq,
+  jumped_from = CASE WHEN s.jumped_to = s.last_seq AND NOT EXISTS (SELECT FROM pds_tenant.repo_event e WHERE e.seq = s.jumped_to) THEN s.jumped_from ELSE s.last_seq END,
   jumped_to = greatest(s.last_seq, sqlc.arg(seen)::bigint) + sqlc.arg(by)::bigint,
   timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8),
   last_us = greatest(s.last_us + 200, sqlc.arg(now_us)::bigint)
