@@ -11,8 +11,8 @@ import (
 	"github.com/auroralocus/locus/internal/metrics"
 )
 
-// readyWithin is how long readiness waits for the database, and readyFor how long an answer of it holds: those who look
-// cost nothing, however often they do.
+// readyWithin is how long readiness waits for the database. readyFor is how long its answer is used again, so that
+// frequent checks cost nothing.
 const (
 	readyWithin = 2 * time.Second
 	readyFor    = time.Second

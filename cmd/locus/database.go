@@ -92,7 +92,7 @@ func (f dataFlags) blobs() blob.Config {
 }
 
 // keys loads the master key, and sees that it is the database's: a process with another one could serve nobody, and
-// would seal new secrets so that the others cannot read them. One is made for a database without tenants only.
+// would seal new secrets so that the others cannot read them. A new key is made only for a database without tenants.
 func (f dataFlags) keys(ctx context.Context, d *db.DB, log *slog.Logger) (*keyring.Keyring, error) {
 	master, err := f.master(ctx, d, log)
 	if err != nil {

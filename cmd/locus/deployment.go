@@ -19,8 +19,8 @@ import (
 // publicPLC is the directory that the network's DIDs are in.
 const publicPLC = "https://plc.directory"
 
-// originFlags are what is true of the whole deployment. The database keeps it from the first start on: later a flag is
-// only a claim, and one that is wrong ends the process before it names another address in somebody's DID.
+// originFlags are what is true of the whole deployment. The database keeps it from the first start on. Later a flag
+// only repeats it. A flag that contradicts it ends the process, before another address gets into somebody's DID.
 type originFlags struct {
 	PublicScheme string `help:"Scheme of the tenants' public URLs, https or http: for the first start, where it is not https. Then the database keeps it ('locus deployment')." enum:",https,http" default:"" env:"LOCUS_PUBLIC_SCHEME"`
 	PublicPort   *int   `placeholder:"N" help:"Port in the tenants' public URLs, where it is not the scheme's own. Kept as the scheme is." env:"LOCUS_PUBLIC_PORT"`
@@ -83,8 +83,7 @@ func (f originFlags) agree(facts tenant.Deployment) error {
 	return err
 }
 
-// facts are what the database says of the deployment. One that says nothing (nobody has served it since it could) is
-// what its traces tell, and the flags.
+// facts are what the database says of the deployment. If it says nothing yet, its traces and the flags decide.
 func (f originFlags) facts(ctx context.Context, d *db.DB, data dataFlags, dev bool) (facts tenant.Deployment, err error) {
 	if err := d.CheckControl(ctx); err != nil {
 		return facts, err

@@ -15,12 +15,13 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 )
 
-// Errors of sign-up and sign-in. What each is answered with is the faces' to say.
+// Errors of sign-up and sign-in. The faces decide how each is answered.
 var (
-	// ErrNotFound: no such account here, or its sign-up has not finished. What it means is the method's to say.
+	// ErrNotFound: no such account here, or its sign-up has not finished. Each method decides what that means to its
+	// caller.
 	ErrNotFound = errors.New("no such account")
 
-	// What else is wrong with a handle is said by package identity.
+	// Package identity has the other errors of handles.
 
 	// ErrHandleDomain: the tenant gives no handles in this domain.
 	ErrHandleDomain = errors.New("not a handle domain of this tenant")
@@ -43,7 +44,7 @@ var (
 	ErrPasswordTooLong = errors.New("password too long")
 	// ErrCredentials: no such account, or another password. It does not say which.
 	ErrCredentials = errors.New("invalid identifier or password")
-	// ErrBusy: more sign-ins and sign-ups wait than may.
+	// ErrBusy: too many sign-ins and sign-ups are waiting.
 	ErrBusy = errors.New("too many password checks are waiting")
 
 	// ErrDIDTaken: the DID has an account here.
@@ -89,7 +90,8 @@ type Account struct {
 // Epochs tell which access tokens count: those that carry the number of today. They only grow.
 type Epochs struct{ Session, App int64 }
 
-// Of is the number that tokens of a session carry which began with an app password, or with the main one.
+// Of is the number that a session's access tokens carry. Sessions of app passwords have one number, and sessions of the
+// main password another.
 func (e Epochs) Of(app bool) int64 {
 	if app {
 		return e.Session + e.App
@@ -129,8 +131,8 @@ func ByEmail(ctx context.Context, q *tenantdb.Queries, email string) (*Account, 
 	return found(tenantdb.GetAccountByDIDRow(row), err)
 }
 
-// Identifier is what a person types to name an account, as it is stored: an address or handle in lower case, a DID as it
-// is, because its case means something.
+// Identifier is what a person types to name an account, as it is stored: an address or handle in lower case, a DID as
+// it is, because its capitals mean something.
 // spec: did#did-identifier-syntax
 func Identifier(typed string) string {
 	typed = strings.TrimSpace(typed)

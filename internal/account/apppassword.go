@@ -32,7 +32,7 @@ var (
 const (
 	// maxAppPasswords bounds those of one account.
 	maxAppPasswords = 200
-	// accessMayLive is longer than an access token lives; a password's last use is the youngest that it made.
+	// accessMayLive is longer than an access token lives; a password's last use is when its newest one was made.
 	accessMayLive = 3 * time.Hour
 )
 
@@ -70,7 +70,8 @@ func InsertAppPassword(ctx context.Context, q *tenantdb.Queries, mac *keyring.MA
 	if p.ExpiresAt != nil && !p.ExpiresAt.After(p.CreatedAt) {
 		return ErrAppPasswordExpiry
 	}
-	// One at a time: those of an account are counted, and none comes about for an account that is gone.
+	// The lock makes callers follow each other. So the account's app passwords are counted right, and a deleted account
+	// gets none.
 	if _, err := q.LockActor(ctx, aid); db.IsNoRows(err) {
 		return ErrNotFound
 	} else if err != nil {
@@ -114,9 +115,10 @@ func ListAppPasswords(ctx context.Context, q *tenantdb.Queries, aid int64) ([]Ap
 	return out, nil
 }
 
-// RevokeAppPassword deletes an app password and ends its sessions, inside the caller's transaction. Access tokens do
-// not say which app password they came from, so those of all of them end when one of its own may be out: other apps
-// refresh, as they do every two hours, and its own cannot. A name that is not there is no error.
+// RevokeAppPassword deletes an app password and ends its sessions, inside the caller's transaction. An access token
+// does not say which app password it came from. So if one of this password may still be valid, the access tokens of all
+// app passwords end. Other apps refresh, as they do every two hours anyway; this one cannot. A name that is not there
+// is no error.
 func RevokeAppPassword(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, name string) error {
 	if !isText(name) {
 		return nil
@@ -148,7 +150,7 @@ func (p *Passwords) SignIn(ctx context.Context, from fair.Path, q *tenantdb.Quer
 	began := p.now()
 	if appPasswordForm.MatchString(password) {
 		a, err = ByIdentifier(ctx, q, identifier)
-		// Nobody's is looked for as well, and that of one who is taken down: the number of queries says nothing.
+		// The query is also made for unknown and taken-down accounts, so that the number of queries tells nothing.
 		owner := nobody
 		if err == nil && !a.TakenDown {
 			owner = a.AID

@@ -16,9 +16,9 @@ import (
 // arrivalLongest is how long after its date an account stays whose DID document cannot be had.
 const arrivalLongest = 30 * 24 * time.Hour
 
-// deleteArrivals deletes the accounts that moved here, whose time has come, and that were never activated. Not those
-// whose DID document leads here by now, though: their owner did all but the last step, and with the account would go the
-// key that the DID names, perhaps the only copy of the repository. They get their time again.
+// deleteArrivals deletes accounts that moved here and were not activated in time. An account whose DID document leads
+// here by now stays, and gets the same time again: its owner did all but the last step. Deleting it would delete the
+// key that the DID names, and perhaps the only copy of the repository.
 func (s *Sweeper) deleteArrivals(ctx context.Context, t *tenant.Tenant, now time.Time) error {
 	var failed []error
 	for after := int64(0); ctx.Err() == nil; {

@@ -26,9 +26,9 @@ func NotAwaiting(ctx context.Context, q *tenantdb.Queries, aid int64) error {
 	return nil
 }
 
-// Queue ends a sign-up without opening the account, instead of Finish: it is there, deactivated, and waits for a
-// decision. Its genesis operation waits with it, and the language that the applicant reads. One that moves here has no
-// such operation, and is deactivated also after an approval.
+// Queue ends a sign-up in place of Finish. The account exists, is deactivated, and waits for a decision. Its genesis
+// operation waits with it, and the language that the applicant reads. An account that moves here has no such operation.
+// It stays deactivated after an approval, too.
 func (s *Signup) Queue(ctx context.Context, q *tenantdb.Queries, lang string) error {
 	var genesis []byte
 	if !s.Moved {
@@ -47,12 +47,12 @@ func (s *Signup) Queue(ctx context.Context, q *tenantdb.Queries, lang string) er
 	return nil
 }
 
-// The decision on a sign-up, between which and whose end the PLC directory is told something. What is committed before
-// that keeps the other decision away, and whatever a crash leaves has an owner:
+// A decision on a sign-up is begun, then the PLC directory is told, then it is ended. The beginning is committed and
+// keeps the other decision away. Whatever a crash leaves has an owner:
 //
-//	approval    BeginApproval · the directory gets the genesis operation · ApproveSignup. Cut off: it waits as before, and
-//	            is approved or rejected again. One that moves here: ApproveSignup alone, the DID is not ours to make
-//	rejection   BeginRejection · a tombstone, if the directory may know the DID · Delete. Cut off: the sweep goes on
+// 	approval    BeginApproval · the directory gets the genesis operation · ApproveSignup. Cut off: it waits as before, and
+// 	            is approved or rejected again. One that moves here: ApproveSignup alone, the DID is not ours to make
+// 	rejection   BeginRejection · a tombstone, if the directory may know the DID · Delete. Cut off: the sweep goes on
 //
 // A rejection keeps away from an approval that may still be talking to the directory.
 
@@ -72,7 +72,7 @@ func lockUndecided(ctx context.Context, q *tenantdb.Queries, aid int64) (tenantd
 }
 
 // BeginApproval says that the directory is about to hear of the DID, and gives the operation, as JSON, that makes it.
-// There is none for an account that moves here: of that the directory hears nothing, now or when it is rejected.
+// There is none for an account that moves here: the directory hears nothing of it, neither now nor when it is rejected.
 // Approving twice at once is harmless. Errors: [ErrNotFound]: somebody else decided.
 func BeginApproval(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64) (genesis []byte, err error) {
 	row, err := lockUndecided(ctx, q, aid)

@@ -21,8 +21,9 @@ type announcement struct {
 	edit  func(*didplc.RegularOp)        // of a did:plc: makes an operation that does
 }
 
-// announce has a DID's document say something. A did:plc is changed by the tenant's rotation key, unless the owner of the
-// DID's keys has done it; the document of a did:web is its owner's to change, who must have done it.
+// announce sees to it that a DID's document says something. A did:plc is changed with the tenant's rotation key, unless
+// the owner of the DID's keys has done it already. A did:web is changed by its owner only, who must have done it
+// before.
 func (a *Acts) announce(ctx context.Context, t *tenant.Tenant, did string, what announcement) error {
 	if !strings.HasPrefix(did, "did:plc:") {
 		doc, err := a.Documents.Refresh(ctx, asker(t), did)

@@ -65,8 +65,9 @@ func (a *Acts) AdoptBlobStore(ctx context.Context, t *tenant.Tenant, by Operator
 	return found, err
 }
 
-// VerifyBlobs holds rows, stores, references and counters against each other. A repair is written down before it begins,
-// whatever comes of it: it may be ended at any time, and what it did is done. Errors: those of [blob.Blobs.Verify].
+// VerifyBlobs holds rows, stores, references and counters against each other. A repair is written down before it
+// begins, because it may be ended at any time, and what it did until then stays done. Errors: those of
+// [blob.Blobs.Verify].
 func (a *Acts) VerifyBlobs(ctx context.Context, t *tenant.Tenant, by Operator, o blob.VerifyOptions, tell func(blob.Problem) error) (blob.Verified, error) {
 	if o.Repair {
 		detail := map[string]any{"repair": true, "deep": o.Deep}

@@ -68,8 +68,8 @@ func (a *Acts) Approve(ctx context.Context, t *tenant.Tenant, by Operator, did s
 	return Gone(err)
 }
 
-// reject removes an account whose sign-up waits. The decision stands when its transaction is committed; should the
-// directory be away, which is asked only if an approval was begun and cut off, a job ends the DID and removes the rest.
+// reject removes an account whose sign-up waits. The decision stands when its transaction is committed. The directory
+// is asked only if an approval was begun and cut off. If it is away then, a job ends the DID and removes the rest.
 func (a *Acts) reject(ctx context.Context, t *tenant.Tenant, by Operator, who *accounts.Account) error {
 	var rejected accounts.Rejected
 	detail := map[string]any{"approved": false, "handle": who.Handle}

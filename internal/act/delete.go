@@ -42,8 +42,8 @@ func (a *Acts) RequestDeletion(ctx context.Context, t *tenant.Tenant, by Owner) 
 	return a.mailOwner(ctx, t, by, accounts.TokenDeleteAccount)
 }
 
-// DeleteOwnAccount deletes an account for good, by its main password and a mailed token: sessions do not count, so that
-// accounts that are taken down may be deleted too. Errors: [WaitError], [accounts.ErrCredentials],
+// DeleteOwnAccount deletes an account for good, by its main password and a mailed token. No session is needed, so
+// accounts that are taken down can be deleted, too. Errors: [WaitError], [accounts.ErrCredentials],
 // [accounts.ErrPasswordTooLong], [accounts.ErrBusy], [accounts.ErrTokenInvalid], [accounts.ErrTokenExpired].
 func (a *Acts) DeleteOwnAccount(ctx context.Context, t *tenant.Tenant, v Visitor, did, password, token string) error {
 	secrets, err := a.Sessions.Secrets(ctx, t)

@@ -105,8 +105,8 @@ func (a *Acts) ChangeOwnEmail(ctx context.Context, t *tenant.Tenant, by Owner, t
 	})
 }
 
-// onlyFactor switches mailed codes on, with nothing to prove: it makes the account safer. Not so beside an authenticator
-// app, where they are another way in, and who has a session and the mailbox would be past the app.
+// onlyFactor switches mailed codes on, with nothing to prove: it makes the account safer. Beside an authenticator app
+// it does not: mailed codes are another way in there, and whoever has a session and the mailbox would get past the app.
 func onlyFactor(ctx context.Context, q *tenantdb.Queries, who *accounts.Account) error {
 	factors, err := ownFactors(ctx, q, who.AID)
 	if err == nil && factors.App && !factors.Email {

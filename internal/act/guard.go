@@ -18,11 +18,11 @@ import (
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// The guard slows down whoever tries passwords out. It counts refused sign-ins in a row three ways: from one address for
-// one account, from one address for any, and for one account from anywhere. Those that are under way count as refused, so
-// that many at once are no way around, and take no more of what hashing takes. The first two make the address wait, twice
-// as long each time; the third only makes each answer slower, so that nobody can lock another out. Accounts that do not
-// exist are counted by what was typed, like those that do.
+// The guard slows down whoever tries passwords out. It counts refused sign-ins in a row three ways: from one address
+// for one account, from one address for any, and for one account from anywhere. Sign-ins under way count as refused. So
+// trying many at once gains nothing, and costs no more hashing. The first two make the address wait, twice as long each
+// time; the third only makes each answer slower, so that nobody can lock another out. Accounts that do not exist are
+// counted by what was typed, like those that do.
 const (
 	PairFree    = 5  // wrong passwords for one account from one address before it must wait
 	AddressFree = 50 // for any
@@ -183,8 +183,8 @@ func failureKey(kind string, parts ...string) string {
 	return kind + hex.EncodeToString(sum[:16])
 }
 
-// mayMail counts a mail that a stranger, or somebody with a password alone, makes us send to an account's owner. Where it
-// is one too many nobody is told: the code that is out is still good.
+// mayMail counts a mail that a stranger, or somebody with a password alone, makes us send to an account's owner. Nobody
+// is told when it is one too many: the code that was mailed before is still good.
 func (a *Acts) mayMail(t *tenant.Tenant, v Visitor, did string, most ...limit.Bucket) bool {
 	if !v.Counted || a.Limits == nil {
 		return true

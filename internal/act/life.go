@@ -13,8 +13,8 @@ import (
 )
 
 // Activate shows an account again, or for the first time when it moved here: its DID document must lead here by then.
-// Whether our rotation key is among the DID's is the owner's affair. Errors: [ErrGone], [accounts.ErrAwaiting],
-// [accounts.ErrDIDDocument], those of resolving the DID.
+// Our rotation key need not be among the DID's. Errors: [ErrGone], [accounts.ErrAwaiting], [accounts.ErrDIDDocument],
+// those of resolving the DID.
 func (a *Acts) Activate(ctx context.Context, t *tenant.Tenant, by Owner) error {
 	key, err := accounts.Signer(ctx, a.DB.Tenant(t.Schema).Q(), a.Keys, t.Schema, by.AID)
 	if err != nil {

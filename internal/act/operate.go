@@ -44,8 +44,8 @@ func (a *Acts) SetPassword(ctx context.Context, t *tenant.Tenant, by Operator, d
 	return err
 }
 
-// SetEmail gives an account another address, which is not confirmed. Domains that the tenant refuses are the operator's
-// to allow. Errors: those of [accounts.CheckEmail], [accounts.ErrEmailTaken], [accounts.ErrNotFound].
+// SetEmail gives an account another address, which is not confirmed. The operator may use a domain that the tenant
+// refuses. Errors: those of [accounts.CheckEmail], [accounts.ErrEmailTaken], [accounts.ErrNotFound].
 func (a *Acts) SetEmail(ctx context.Context, t *tenant.Tenant, by Operator, identifier, address string) error {
 	rules := t.Settings
 	rules.EmailBlockDisposable, rules.EmailBlockedDomains = false, nil

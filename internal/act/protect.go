@@ -132,9 +132,9 @@ func (a *Acts) ConfirmSession(ctx context.Context, t *tenant.Tenant, by Owner, p
 	return access, until, err
 }
 
-// protect runs change in a transaction once the owner has proved who it is, as at a sign-in: adding a factor is opening
-// another way in, so that too takes a code of one that is on. Wrong passwords and codes count as refused sign-ins do. A
-// code is used up by the change, or not at all. A nil proof asks for nothing: the change itself checks a code.
+// protect runs change in a transaction once the owner has proved who it is, as at a sign-in: A new factor is another
+// way in, so adding one takes a code of a factor that is on, too. Wrong passwords and codes count as refused sign-ins
+// do. A code is used up by the change, or not at all. A nil proof asks for nothing: the change itself checks a code.
 // Errors: [WaitError], [ErrPassword], [accounts.ErrBusy], [accounts.ErrFactorApp], [accounts.ErrFactorMailed],
 // [accounts.ErrTokenInvalid], [accounts.ErrTokenExpired], [auth.ErrAccountNotFound].
 func (a *Acts) protect(ctx context.Context, t *tenant.Tenant, by Owner, proof *Proof, change func(protection) error) error {
@@ -215,7 +215,7 @@ func (p protection) hasAuthenticator(ctx context.Context) error {
 }
 
 // tell writes the change down and queues a notice to the account's owner, in the change's transaction: if somebody else
-// did this, mail is how it comes out.
+// did this, the owner learns it from the mail.
 func (p protection) tell(ctx context.Context, action string, notice mail.Kind) error {
 	e := audit.Entry{
 		At: p.acts.Now().UTC(), Who: p.by.DID, Action: action, Subject: p.by.DID,

@@ -26,8 +26,8 @@ const (
 
 // StepBack tells consumers anew of the accounts whose events were lost with a database that had them: in what state the
 // account is, what its handle is, and a #sync of a new commit of its repository as it is now. The commit is new because
-// consumers drop what is not newer than what they have, and what they have may be lost. An account that is not there at
-// all any more is told to be deleted. What was lost is written into the audit log.
+// consumers drop what is not newer than what they have, and what they have may be lost. An account that does not exist
+// any more is announced as deleted. What was lost is written into the audit log.
 //
 // Several processes do this at once, each for what it has seen: an account that was told anew since then is left alone.
 func (a *Acts) StepBack(ctx context.Context, lost firehose.Lost) error {

@@ -24,8 +24,8 @@ const (
 	actTenantJump   = "tenant jump"
 )
 
-// TenantActs are the acts on a tenant as a whole. They need little: a command does them on a database that nobody serves
-// yet. [Acts] has them too.
+// TenantActs are the acts on a tenant as a whole. They need only the database, the registry and a clock, so that a
+// command can do them on a database that nobody serves yet. [Acts] has them too.
 type TenantActs struct {
 	db      *db.DB
 	tenants *tenant.Registry

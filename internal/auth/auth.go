@@ -47,7 +47,8 @@ const (
 	ScopeAppPassPrivileged Scope = "com.atproto.appPassPrivileged" // app password that may also read messages
 	ScopeTakendown         Scope = "com.atproto.takendown"         // sign-in of a taken-down account, to appeal or leave
 	ScopeSignupQueued      Scope = "com.atproto.signupQueued"      // of an account whose sign-up waits for approval
-	// ScopeService is no session's: a service calls this one method in the account's name, by a token of the account's key.
+	// ScopeService is not a session's scope: a service calls this one method in the account's name, with a token that
+	// the account's key signed.
 	ScopeService Scope = "service"
 )
 
@@ -169,8 +170,8 @@ type Account struct {
 // ProvenSince says whether a second factor was shown for the caller's token not earlier than that.
 func (a Account) ProvenSince(at time.Time) bool { return !a.proven.IsZero() && !a.proven.Before(at) }
 
-// Refresh is a caller with a refresh token that is ours and well-formed. Whether it still counts is for [Rotate] to
-// say, in the transaction that uses it.
+// Refresh is a caller with a refresh token that is ours and well-formed. [Rotate] finds out whether it still counts, in
+// the transaction that uses it.
 type Refresh struct {
 	TokenID   string
 	DID       string

@@ -8,8 +8,8 @@ import (
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
-// Hosted is the account in whose name a service calls, in a state that accept lets pass. Whether the service may is for
-// [Services.Prove] to say. Errors: [ErrAccountNotFound], [ErrAccountTakedown], [ErrAccountDeactivated].
+// Hosted is the account in whose name a service calls, in a state that accept lets pass. [Services.Prove] finds out
+// whether the service may call. Errors: [ErrAccountNotFound], [ErrAccountTakedown], [ErrAccountDeactivated].
 func (s *Sessions) Hosted(ctx context.Context, t *tenant.Tenant, did string, accept Accept) (Account, error) {
 	a, err := s.actors.ByDID(ctx, t.Schema, did, account.Fresh)
 	switch {

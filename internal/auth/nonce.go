@@ -12,8 +12,8 @@ import (
 // nonceKept is how much longer than the token its nonce is kept: clocks of processes differ.
 const nonceKept = 10 * time.Minute
 
-// nonceOf is what tells a token from all others: issuer and jti, or, of a token without one, what is signed. Not the
-// signature, which anybody can write in a second way (s and its negative both verify).
+// nonceOf is what tells a token from all others: issuer and jti, or, of a token without one, what is signed. The
+// signature would not do: anybody can write it in a second way (s and its negative both verify).
 func nonceOf(c serviceClaims, signed []byte) [sha256.Size]byte {
 	if c.Jti == "" {
 		return sha256.Sum256(signed)

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// refetchEvery is how often one issuer's document is fetched because a token did not verify. How often that happens
-	// for one address and one tenant is what [identity.Asker] is charged for.
+	// refetchEvery is how often one issuer's document is fetched because a token did not verify. [identity.Asker]
+	// bounds how often it happens for one address and one tenant.
 	refetchEvery = 10 * time.Second
 	// refetchBytes bounds the issuers that are remembered. One that is forgotten may be asked for again.
 	refetchBytes = 2 << 20

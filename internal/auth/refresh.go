@@ -21,9 +21,9 @@ func (s *Sessions) NewRefresh() RefreshRow {
 	return RefreshRow{TokenID: NewTokenID(), ExpiresAt: s.now().Add(RefreshLife).UTC().Truncate(time.Second)}
 }
 
-// Hold keeps an account's sessions from being ended until the transaction is over, and gives the epochs
-// for [Sessions.Mint]. It is the first thing that a transaction does which makes or prolongs a session: otherwise one that
-// is on its way could outlive a change of the password. Errors: [ErrRevoked] when the account is gone.
+// Hold keeps an account's sessions from being ended until the transaction is over, and gives the epochs for
+// [Sessions.Mint]. A transaction that makes or prolongs a session does this first. Otherwise a session that is being
+// made could outlive a change of the password. Errors: [ErrRevoked] when the account is gone.
 func Hold(ctx context.Context, q *tenantdb.Queries, did string) (account.Epochs, error) {
 	row, err := q.LockSessionEpoch(ctx, did)
 	if db.IsNoRows(err) {

@@ -145,10 +145,10 @@ func (s *Services) Service(ctx context.Context, who identity.Asker, t *tenant.Te
 	return s.Prove(ctx, who, c)
 }
 
-// Read takes a token apart and refuses what cannot be for this method of this tenant now. It asks nobody: who knows
-// which issuers come into question looks at that before [Services.Prove] goes to the network. Errors:
-// [ErrServiceMissing], [ErrServiceForm], [ErrServiceType], [ErrServiceExpired], [ErrServiceTime],
-// [ErrServiceAudience], [ErrServiceMethod], [ErrServiceIssuer].
+// Read takes a token apart and refuses what cannot be for this method of this tenant now. It asks nobody outside. A
+// caller that knows which issuers are possible looks at the issuer before [Services.Prove] goes to the network. Errors:
+// [ErrServiceMissing], [ErrServiceForm], [ErrServiceType], [ErrServiceExpired], [ErrServiceTime], [ErrServiceAudience],
+// [ErrServiceMethod], [ErrServiceIssuer].
 func (s *Services) Read(t *tenant.Tenant, authorization, method string) (Claim, error) {
 	token, err := bearer(authorization)
 	if err != nil {
@@ -195,9 +195,9 @@ func ForUs(t *tenant.Tenant, aud string) bool {
 }
 
 // Prove checks the signature with the key in the issuer's document. When the known document does not verify the token,
-// it is fetched anew: keys change. That happens for one issuer every few seconds only, and who asks is charged for it, so
-// that bad tokens do not make this server knock at others' doors. Errors: [ErrServiceIssuer], [ErrServiceSignature],
-// [identity.ErrDIDUnavailable], and the asker's.
+// it is fetched anew: keys change. That happens only every few seconds for one issuer, and counts against the caller's
+// limit. So bad tokens cannot make this server flood others with requests. Errors: [ErrServiceIssuer],
+// [ErrServiceSignature], [identity.ErrDIDUnavailable], and the asker's.
 func (s *Services) Prove(ctx context.Context, who identity.Asker, c Claim) (Service, error) {
 	doc, err := s.documents.Resolve(ctx, who, c.did)
 	if err != nil {

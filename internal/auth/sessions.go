@@ -139,8 +139,8 @@ func (s *Sessions) Account(ctx context.Context, t *tenant.Tenant, authorization 
 	return out, nil
 }
 
-// Refresh establishes the caller of refreshSession and, with expiredToo, of deleteSession. Errors as of
-// [Sessions.Account], without those of accounts: the token's row is the truth, see [Rotate].
+// Refresh establishes the caller of refreshSession and, with expiredToo, of deleteSession. Errors: those of
+// [Sessions.Account], except the account's. [Rotate] looks at the token's row, which decides.
 func (s *Sessions) Refresh(ctx context.Context, t *tenant.Tenant, authorization string, expiredToo bool) (Refresh, error) {
 	token, err := bearer(authorization)
 	if err != nil {

@@ -76,7 +76,7 @@ func (s *Sessions) MintProven(t *tenant.Tenant, keys *Secrets, scope Scope, did 
 }
 
 // Confirm makes an access token beside those of a session of the main password, whose owner has just shown its second
-// factor. It is good as long as that counts.
+// factor. It is good for as long as the factor counts as shown.
 func (s *Sessions) Confirm(t *tenant.Tenant, keys *Secrets, did string, epochs account.Epochs) (access string, until time.Time, err error) {
 	now := s.now()
 	until = now.Add(ProvenLife).UTC().Truncate(time.Second)
@@ -107,8 +107,8 @@ func (s *Sessions) mint(t *tenant.Tenant, keys *Secrets, scope Scope, did string
 	}, nil
 }
 
-// verify checks a session token of the wanted type: form, algorithm, signature, tenant, and last its time, so that
-// "expired" is said only of what was once good.
+// verify checks a session token of the wanted type: form, algorithm, signature, tenant, and its time last, so that only
+// a token that was good once is called expired.
 func (s *Sessions) verify(t *tenant.Tenant, keys *Secrets, token, typ string) (c claims, err error) {
 	j, ok := parseJWS(token)
 	if !ok || j.header.Alg != algHS256 || !keys.jwt.Verify(j.signed, j.sig) {

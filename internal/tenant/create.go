@@ -217,7 +217,7 @@ func (r *Registry) taken(err error, name string) error {
 var errSchemaInUse = errors.New("the schema is there already and not empty")
 
 // makeSchema makes the schema, or takes over what an earlier call made: it came into being in one transaction, so it is
-// whole. One that was ever used is nobody's to take over.
+// whole. A schema that was ever used is not taken over.
 func (r *Registry) makeSchema(ctx context.Context, schema db.Schema) error {
 	err := r.db.CreateTenantSchema(ctx, schema)
 	if !errors.Is(err, db.ErrSchemaExists) {

@@ -56,7 +56,7 @@ func ReadDeployment(ctx context.Context, d *db.DB) (_ Deployment, found bool, er
 	return Deployment{row.Development, row.Scheme, int(row.Port), row.PlcUrl}, true, nil
 }
 
-// NoteDeployment writes the facts where there are none, and gives those that count: of two first starts at once one
+// NoteDeployment writes the facts if there are none, and returns those that count: of two first starts at once one
 // wins.
 func NoteDeployment(ctx context.Context, d *db.DB, facts Deployment, now time.Time) (Deployment, error) {
 	if err := facts.Check(); err != nil {
@@ -86,7 +86,7 @@ func SetDeployment(ctx context.Context, d *db.DB, facts Deployment, now time.Tim
 	return nil
 }
 
-// Traces are what tells of a database that says nothing of itself, as those of older versions do.
+// Traces are what can be told of a database in which no deployment is written, such as one of an older version.
 type Traces struct {
 	Tenants int
 	NotDev  int // of them, those whose names are public

@@ -16,9 +16,9 @@ import (
 var ErrHandlesExist = errors.New("accounts have handles there")
 
 // Who has a name decides what a handle under it means. A name that changes hands while accounts have handles under it
-// would give two accounts one handle, one at each tenant. So it does not: whoever gives a name away, or takes one,
-// looks for handles first. Giving away is exact, however many processes serve the tenant: the tenant's guard, which
-// everybody who sets a handle holds, refuses the name before the look, and goes on refusing it afterwards.
+// would give two accounts one handle, one at each tenant. So a name cannot change hands then: whoever gives one away,
+// or takes one, looks for handles first. Giving away is exact, however many processes serve the tenant: the tenant's
+// guard, which everybody who sets a handle holds, refuses the name before the look, and goes on refusing it afterwards.
 
 // anyLabel stands for whatever handle under a domain.
 const anyLabel = "whoever-answers-here."
@@ -34,8 +34,8 @@ func (c cession) empty() bool { return len(c.names) == 0 && len(c.domains) == 0 
 // all is what the tenant's guard has to refuse.
 func (c cession) all() []string { return slices.Concat(c.names, c.domains) }
 
-// handOver prepares that a tenant (nil: one that is being made) has other names. It refuses while accounts have handles
-// that would lead elsewhere then, and gives what has to be done once the names are changed (done), or were not (undo).
+// handOver prepares a change of a tenant's names (nil: a tenant that is being made). It refuses while accounts have
+// handles that would lead elsewhere afterwards. done is called once the names are changed, undo if they were not.
 // Errors: [ErrHandlesExist].
 func (r *Registry) handOver(ctx context.Context, t *Tenant, names map[string]int16) (done, undo func(context.Context) error, err error) {
 	all, err := r.List(ctx)
@@ -74,8 +74,8 @@ func (r *Registry) handOver(ctx context.Context, t *Tenant, names map[string]int
 				err = refuse(other, given, true)
 			}
 		case !taken.empty():
-			// Who answers for the names now may get more handles there at this moment; others have none but those that
-			// a name outside led to.
+			// The tenant that answers for the names now may get more handles there at this moment, so its guard is set.
+			// Others cannot.
 			err = refuse(other, taken, slices.ContainsFunc(taken.all(), func(name string) bool { m, ok := ix.match(anyLabel + name); return ok && m.ID == other.ID }))
 		}
 		if err != nil {
@@ -87,8 +87,8 @@ func (r *Registry) handOver(ctx context.Context, t *Tenant, names map[string]int
 		if err != nil {
 			return err
 		}
-		// What it has again, it may use again; what it gave up is whose it was before, if the name lies under
-		// another's.
+		// The tenant may use the names that it has now. A name that it gave up may lie under another tenant's domain,
+		// which may use it again.
 		if err := r.free(ctx, now, taken.all()); err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ func (r *Registry) free(ctx context.Context, t *Tenant, names []string) error {
 
 func notNil(list []string) []string { return append([]string{}, list...) }
 
-// Answers says whose a handle is by its name: the tenant that answers for it now, nil when none of the deployment does.
+// Answers is the tenant that answers for a handle's name now, nil when none of the deployment does.
 func (r *Registry) Answers(ctx context.Context, handle string) (*Tenant, error) {
 	ix, err := r.loaded(ctx)
 	if err != nil {

@@ -138,7 +138,7 @@ func (ix *index) match(host string) (Match, bool) {
 	if t, ok := ix.byHost[host]; ok {
 		return Match{Tenant: t, Kind: Canonical}, true
 	}
-	// Labels are taken off from the left, so the first domain found is the longest.
+	// Labels are taken off from the left, so the longest domain is found first.
 	for rest := host; ; {
 		_, after, ok := strings.Cut(rest, ".")
 		if !ok {
@@ -205,8 +205,8 @@ func (r *Registry) loaded(ctx context.Context) (*index, error) {
 	return r.current.Load(), nil
 }
 
-// lookAgain reads changes unless that was done a moment ago or is being done: strangers never wait for each other, nor
-// long for a database that hangs.
+// lookAgain reads changes unless that was done a moment ago or is being done: strangers never wait for each other, and
+// not for long for a database that hangs.
 func (r *Registry) lookAgain(ctx context.Context) (*index, error) {
 	if !r.mu.TryLock() {
 		return r.current.Load(), nil

@@ -87,7 +87,7 @@ func (r *Registry) Set(ctx context.Context, hostname string, patch map[string]st
 	return r.Get(ctx, old.Hostname)
 }
 
-// usable is Get for who is going to write. Errors: also [ErrTooNew].
+// usable is Get for a caller that is going to write. Errors: also [ErrTooNew].
 func (r *Registry) usable(ctx context.Context, hostname string) (*Tenant, error) {
 	t, err := r.Get(ctx, hostname)
 	if err == nil {
