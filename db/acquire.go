@@ -13,7 +13,7 @@ import (
 )
 
 // How long a connection is waited for: when all are stuck, requests behind them are refused. Exports and migrations
-// keep theirs for long.
+// wait longer, because they keep their connections for long.
 const (
 	acquireTime     = 15 * time.Second
 	acquireLongTime = 2 * time.Minute

@@ -59,8 +59,8 @@ func (a Action) String() string {
 	return fmt.Sprintf("action %d", uint8(a))
 }
 
-// Write is one wish of a client. Record is canonical DAG-CBOR, nil for a delete. Path and Record may be filled in by
-// hand; what [Record] and [Path] make needs no more checking.
+// Write is one change that a client asks for. Record is canonical DAG-CBOR, nil for a delete. Path and Record may be
+// filled in by hand; what [Record] and [Path] make needs no more checking.
 type Write struct {
 	Action Action
 	Path   string
@@ -96,8 +96,8 @@ type Commit struct {
 
 // Apply makes the commit that does these writes, reading only the nodes on the ways it changes. Writes to one path are
 // taken in their order and come out as one op; an update to what is there already is no op, and when nothing is left
-// the error is ErrNoChange. Nothing is checked about a record but its size; that an update above MaxRecord is one of a
-// record that was as large is its maker's to see.
+// the error is ErrNoChange. Nothing is checked about a record but its size; the caller sees to it that an update above
+// MaxRecord replaces a record that was as large.
 func Apply(head Head, writes []Write, load mst.Loader, rev TID, signer Signer) (*Commit, error) {
 	if !head.CID.Defined() {
 		head.Data = mst.EmptyRoot

@@ -73,7 +73,7 @@ func (c SignedCommit) append(b []byte, fields int) []byte {
 }
 
 // DecodeCommit reads a commit block strictly: all six fields in their order and nothing else, so that the block is byte
-// for byte what Block gives. The signature is Verify's to check.
+// for byte what Block gives. Verify checks the signature.
 func DecodeCommit(block []byte) (c SignedCommit, err error) {
 	r := dagcbor.NewReader(block)
 	if n, err := r.Map(); err != nil || n != 6 {

@@ -107,7 +107,7 @@ func Verify(r io.Reader, did string, key atcrypto.PublicKey, opts VerifyOptions)
 	if err := v.tree(); err != nil {
 		return nil, err
 	}
-	// What follows is linked by nothing, yet it must be an archive to its end.
+	// Nothing links to the blocks that follow, yet the archive must be well-formed to its end.
 	if err := src.drain(); err != nil {
 		return nil, err
 	}

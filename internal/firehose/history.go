@@ -58,8 +58,8 @@ func markAt(st *tenantdb.GetStreamStateRow) mark {
 	return mark{seq: st.AtSeq, us: st.AtUs, aid: st.AtAID, rev: st.AtRev, size: st.AtSize, kind: Kind(st.AtKind)}
 }
 
-// lacks tells that the database does not have the event m; st is asked at its number. What retention has dropped, and
-// events of deleted accounts that were emptied, it has had.
+// lacks tells that the database never had the event m, or lost it; st is the stream's state at its number. Events that
+// retention dropped, or that were emptied because their account was deleted, do not count as lacking.
 func lacks(st *tenantdb.GetStreamStateRow, m mark) bool {
 	at := markAt(st)
 	switch {
@@ -84,7 +84,7 @@ type Lost struct {
 	Complete bool
 	// Again is how many of the numbers the database gave out a second time.
 	Again int64
-	// Behind is the last number passed over: what tells accounts anew has a higher one.
+	// Behind is the last number passed over. The events that tell consumers of the accounts anew have higher ones.
 	Behind int64
 	// Actors are the accounts of lost events and of those whose numbers were given out again.
 	Actors []LostActor
@@ -254,7 +254,7 @@ func (t *Tails) mendOnce(ctx context.Context, tenant *db.Tenant, r *repair) erro
 	return t.cfg.StepBack(ctx, lost)
 }
 
-// actors are the accounts of lost events, and of those that have got their numbers.
+// actors are the accounts of lost events, and the accounts of the events that have got their numbers.
 func (r *repair) actors(ctx context.Context, q *tenantdb.Queries, upTo int64) ([]LostActor, error) {
 	known := map[int64]*LostActor{}
 	for _, m := range r.lost {

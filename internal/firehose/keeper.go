@@ -23,8 +23,8 @@ type Site struct {
 type KeeperConfig struct {
 	// Sites lists the tenants that are served.
 	Sites func(context.Context) ([]Site, error)
-	// Ready tells whether a tenant answers describeServer. Relays ask it as soon as they are told, so they are told
-	// nothing before.
+	// Ready tells whether a tenant answers describeServer. Relays call it as soon as they are told of news, so they are
+	// not told before it answers.
 	Ready func(ctx context.Context, hostname string) error
 	// Client calls the relays.
 	Client *http.Client
@@ -85,7 +85,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	wg.Go(func() { k.runCrawls(ctx) })
 	for {
 		k.dropAll(ctx)
-		// A part of the period, so that a chore that falls due is done soon, by whichever node comes first.
+		// A part of the period, so that what falls due is done soon, by the node that comes first.
 		sleep(ctx, max(k.cfg.Every/5, time.Second))
 		if ctx.Err() != nil {
 			return nil

@@ -10,8 +10,8 @@ import (
 )
 
 // DeleteEventsOf empties up to limit events of an account that was deleted, the oldest first, all but its last one,
-// which tells of the deletion. Their numbers stay, so that a missing one remains a sign of corruption. It answers how
-// many it did: fewer than limit, and there are no more.
+// which tells of the deletion. Their numbers stay, so that a missing one remains a sign of corruption. It returns how
+// many it emptied. Fewer than limit means that there are no more.
 func DeleteEventsOf(ctx context.Context, q *tenantdb.Queries, aid int64, limit int) (int64, error) {
 	n, err := q.UpdateEventsToNothing(ctx, tenantdb.UpdateEventsToNothingParams{AID: aid, MaxRows: int32(limit)})
 	if err != nil {
@@ -41,8 +41,8 @@ const (
 	dropPause = 20 * time.Millisecond
 )
 
-// Drop deletes the events that are older than cut, in small transactions, and answers how many. It is for one caller at
-// a time; more do no harm.
+// Drop deletes the events that are older than cut, in small transactions, and answers how many. One caller at a time is
+// enough; more do no harm.
 func Drop(ctx context.Context, t *db.Tenant, cut time.Time) (dropped int64, err error) {
 	q := t.Q()
 	first, err := q.GetEventAfter(ctx, 0)
@@ -64,7 +64,7 @@ func Drop(ctx context.Context, t *db.Tenant, cut time.Time) (dropped int64, err 
 		}
 		dropped += n
 		sleep(ctx, dropPause)
-		// Not from 0 again: what was dropped is still in the way there, until vacuum.
+		// Not from 0 again: the dropped rows are still in the way there until vacuum has removed them.
 		if first, err = q.GetEventAfter(ctx, to); db.IsNoRows(err) {
 			return dropped, nil
 		} else if err != nil {

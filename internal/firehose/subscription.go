@@ -93,7 +93,8 @@ func (s *Subscription) begin(ctx context.Context, from From) error {
 	}
 	s.pos = max(from.Seq, 0)
 	if at.kind == KindNothing && before < from.Seq {
-		// Its number was given out in a history that is not the database's: what else it has got of that nobody knows.
+		// The cursor's number was given out in a history that the database does not have. Nobody knows which other
+		// events of that history the consumer has.
 		s.Outdated = true
 		if !s.tail.told.Swap(true) {
 			s.tail.tails.log.Warn("a consumer asks for what is behind an event that this database does not have; it is told that it may have missed some", "schema", s.tail.tenant.Schema(), "cursor", from.Seq)

@@ -168,7 +168,7 @@ func (tl *tail) begin(ctx context.Context) bool {
 	}
 }
 
-// look reads what is new. With a hint that there is something it spares the question.
+// look reads what is new. When a hint says that there is something, it does not ask first.
 func (tl *tail) look(ctx context.Context, hinted bool) error {
 	r := tl.ring.Load()
 	last, head := r.last, r.last
@@ -288,8 +288,8 @@ func (tl *tail) forget(r *ring, it *Item) *ring {
 	return &ring{items: kept, first: r.first, last: r.last, mark: r.mark}
 }
 
-// excess is how many of the oldest events the ring has to let go. Over the limit it is an eighth more, so that it is
-// not done again for the next event.
+// excess is how many of the oldest events the ring has to let go. Once the ring is over its limit, an eighth more goes,
+// so that the next event does not need it again.
 func (tl *tail) excess(r *ring) int {
 	c := &tl.tails.cfg
 	share, most, bytes, n := tl.tails.share(), c.RingEvents, tl.bytes+int(tl.decoded.Load()), len(r.items)

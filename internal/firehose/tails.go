@@ -75,8 +75,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// How long a subscriber that reads pages waits for its turn before it looks whether there is a ping to write, and how
-// many of a tenant may: as many as it may have subscribers.
+// readerWait is how long a subscriber that reads pages waits for its turn before it looks whether there is a ping to
+// write. readersWaiting is how many of a tenant may wait: as many as it may have subscribers.
 const (
 	readerWait     = 10 * time.Second
 	readersWaiting = 100_000

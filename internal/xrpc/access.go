@@ -94,7 +94,7 @@ func dash(s string) string {
 	return s
 }
 
-// JSON is the document of the registered methods as clients get it. It is made once, when all are in.
+// JSON is the document of the registered methods as clients get it. It is made once, when all methods are registered.
 func (s *Server) JSON() []byte { return s.document() }
 
 // YAML is the document of the registered methods; openapi/openapi.yaml is this, committed.

@@ -9,9 +9,9 @@ import (
 	"github.com/auroralocus/locus/internal/fair"
 )
 
-// What an answer takes in memory while its client reads it is taken from one amount that all of the process share, fairly
-// by tenant and address ([fair.Bytes]): before the handler begins, as much as the method's answers may take; then, when
-// the answer is there, as much as it does take.
+// What an answer takes in memory while its client reads it is taken from one amount that all of the process share,
+// fairly by tenant and address ([fair.Bytes]): before the handler begins, as much as the method's answers may take;
+// when the answer is made, as much as it really takes.
 const (
 	// DefaultAnswerMemory is for all answers together.
 	DefaultAnswerMemory = 256 << 20
@@ -85,7 +85,7 @@ func (s *Server) route(st *state, w http.ResponseWriter, r *http.Request) {
 		answerPlain(s.others.Answer, w, r)
 		return
 	}
-	// A connection that changes hands, and a file that the kernel copies: nothing may stand before them.
+	// Hijacked connections and files that the kernel copies need the writer below, with nothing around it.
 	if r.Header.Get("Upgrade") != "" || files[r.URL.Path] || strings.HasPrefix(r.URL.Path, "/img/") || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		s.mux.ServeHTTP(w, r)
 		return

@@ -9,8 +9,8 @@ import (
 )
 
 // arrival is the body of a request on the wire, whatever the request is for and whether or not anybody wants its body.
-// From the moment a body is announced the connection has a read deadline, until the body's end has been read: else a
-// client that announces nine bytes and sends none is waited for by net/http itself, which reads what a handler left.
+// From the moment a body is announced the connection has a read deadline, until the body's end has been read: Without
+// it net/http would wait for a client that announces nine bytes and sends none, because it reads what a handler left.
 type arrival struct {
 	src io.ReadCloser
 	ctl *http.ResponseController
@@ -24,8 +24,9 @@ type arrival struct {
 	ended    bool          // nothing of the body is left to come
 }
 
-// What a client may make the server wait. Each [bodyFloor] bytes give it a second more, up to [bodyWait]: over any time it
-// must send that many a second, but for one pause. It counts only while the server waits, not while it works.
+// What a client may make the server wait. Each [bodyFloor] bytes give it a second more, up to [bodyWait]: over any time
+// it must send that many bytes a second, except for one pause. It counts only while the server waits, not while it
+// works.
 const (
 	bodyWait  = 30 * time.Second
 	bodyFloor = 4 << 10
@@ -77,7 +78,7 @@ func (a *arrival) Read(p []byte) (int, error) {
 		err = os.ErrDeadlineExceeded // a deadline that was not moved for so little
 	}
 	if err == io.EOF {
-		// Left standing it would end the request's context while the handler works.
+		// A deadline that is left in place would end the request's context while the handler works.
 		a.ended = true
 		a.set(time.Time{})
 	}
@@ -92,7 +93,7 @@ func (a *arrival) settle(r *http.Request) bool {
 		return true
 	}
 	if a.asks && a.read == 0 || r.ContentLength-a.read > leftoverBytes {
-		return false // reading would ask for what the client has kept back, or is too much
+		return false // reading would make the client send the body (100-continue), or takes too long
 	}
 	if limit := a.now().Add(leftoverWait); a.end.IsZero() || limit.Before(a.end) {
 		a.end = limit

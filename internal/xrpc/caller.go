@@ -20,8 +20,8 @@ type (
 		state  *state
 	}
 
-	// ViewerCaller may be nobody, an account of the tenant (also taken down or deactivated: what it may see is
-	// the handler's to say) or the operator.
+	// ViewerCaller may be nobody, an account of the tenant (also taken down or deactivated: the handler decides what it
+	// may see) or the operator.
 	ViewerCaller struct {
 		Visitor
 		Account  *auth.Account // nil: not signed in
@@ -79,12 +79,12 @@ type ServiceAuthenticator interface {
 	Prove(ctx context.Context, who identity.Asker, c auth.Claim) (auth.Service, error)
 }
 
-// Path is whom what the request takes of anything shared is counted for.
+// Path says for whom shared resources are counted that the request takes.
 func (v Visitor) Path() fair.Path { return v.state.path() }
 
 func (s *state) path() fair.Path { return fair.PathOf(s.Tenant.Schema.String(), s.addr) }
 
-// Asker is the caller as the resolver knows it: what has to be fetched is counted for its address and for the tenant.
+// Asker is the caller as the resolver knows it: fetches are counted for its address and its tenant.
 func (v Visitor) Asker() identity.Asker {
 	return identity.Asker{Scope: v.Tenant.Schema.String(), Charge: func() error {
 		if e := v.state.chargeLookup(); e != nil {

@@ -32,7 +32,8 @@ type Method struct {
 	Errors        []string // declared names
 }
 
-// defaultBodyLimit is of a JSON body whose declaration says nothing else. A body of exactly the limit is accepted.
+// defaultBodyLimit is the limit of a JSON body whose declaration names no other. A body of exactly the limit is
+// accepted.
 const defaultBodyLimit = 150 << 10
 
 // Declaration is what is said of a method where it is registered.
@@ -74,7 +75,7 @@ func (d Declaration) Takes(a auth.Accept) Declaration { d.Accept = a; return d }
 // account's name.
 func (d Declaration) OrService() Declaration { d.services = true; return d }
 
-// Sparing lets accounts go on beyond the method's limit while of says so, for what serves that: see [AccountCaller.Spared].
+// Sparing lets an account go on beyond the method's limit as long as of says so. See [AccountCaller.Spared].
 func (d Declaration) Sparing(of Sparing) Declaration {
 	d.spare, d.note = of, strings.TrimSpace(d.note+" beyond the limit: what records wait for")
 	return d

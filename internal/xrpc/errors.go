@@ -115,7 +115,7 @@ type Translation struct {
 	seldom   bool
 }
 
-// On begins a line of the table: what answers a sentinel. Of what is busy or away now it says when to try again.
+// On begins a line of the table: the answer to a sentinel. For what is busy or away, the answer says when to try again.
 func On(sentinel error, status int, name, message string) Translation {
 	t := Translation{sentinel: sentinel, status: status, name: name, message: message}
 	if status == http.StatusServiceUnavailable {
@@ -124,12 +124,12 @@ func On(sentinel error, status int, name, message string) Translation {
 	return t
 }
 
-// After says when a client may try again, in seconds. 0 says nothing: what nobody knows to have failed must be looked at
-// first, and a suspended server takes its time.
+// After says when a client may try again, in seconds. 0 says nothing: after an unknown outcome a client must look
+// first, and a suspended server stays suspended for long.
 func (t Translation) After(seconds int) Translation { t.retry = seconds; return t }
 
-// Untold keeps a failure out of the log, because its answer says all that there is to say: nothing broke, and a line for
-// each request would let strangers fill the log.
+// Untold keeps a failure out of the log. Nothing broke, the answer says everything, and a line for each request would
+// let strangers fill the log.
 func (t Translation) Untold() Translation { t.quiet = true; return t }
 
 // Elsewhere says that it is a failure of others: a host that a stranger named and that does not answer, a file store.

@@ -19,8 +19,8 @@ import (
 // The gate: every XRPC method is registered by exactly one of the functions of registrars.go. Inside one call the order is parameters, caller, body, rule, handler: a malformed parameter beats
 // a missing token, and a missing token beats a malformed body (spec: behaviour of the reference server).
 
-// Rule decides from the parsed input whether an account may do this; its name stands in the access table.
-// It is where a method says what an OAuth token must cover. A rule of nil error lets pass.
+// Rule decides from the parsed input whether an account may do this; its name stands in the access table. It is where a
+// method says what an OAuth token must cover. A rule that returns nil lets the call pass.
 type Rule[I any] func(AccountCaller, *I) error
 
 // Operation is a registered method.

@@ -54,7 +54,7 @@ type blobRef struct {
 	dagcbor.BlobRef
 }
 
-// blobMarks are in every record that refers to a blob, one of them: looking for them costs next to nothing, and most
+// Every record that refers to a blob contains one of blobMarks. Looking for them costs next to nothing, and most
 // records have none. The second is the key $type and the text blob. ListRecordsWithBlobs looks for the same.
 var blobMarks = [][]byte{[]byte("mimeType"), []byte("$typedblob")}
 
@@ -75,7 +75,7 @@ func blobsOf(path string, record []byte) ([]blobRef, error) {
 }
 
 // checkBlobs finds out what the writes refer to and whether it holds: one statement, and none without references. It
-// gives the reasons; that they still hold when the commit happens is UpdateRepoHeadsWithBlobs's to see.
+// gives the reasons; UpdateRepoHeadsWithBlobs finds out whether they still hold when the commit happens.
 //
 // A reference that the record has already, with the same type and size, may stay whatever it says: a repository that
 // moved here may name files that are not here (yet), or of which its records say different things. Those are kept, and
@@ -204,7 +204,8 @@ func queueHeads(b *db.Batch, group []*pending, heads *tenantdb.UpdateRepoHeadsRe
 		heads.Records, heads.Bytes, heads.Limits, heads.OldAids, heads.OldPaths)
 }
 
-// queueBlobs queues what the records of a group refer to, and what those refer to no more that they replace or delete.
+// queueBlobs queues the references of a group's records, and the removal of references that replaced or deleted records
+// had.
 func queueBlobs(b *db.Batch, group []*pending, commits [][]byte) {
 	var (
 		link   tenantdb.UpsertRecordBlobsParams

@@ -85,7 +85,7 @@ func noNodes(mst.Ref) ([]byte, error) { return nil, mst.ErrNotFound }
 func (st *state) forget() { st.head, st.tree = nil, nil }
 
 // InsertRepo makes the first commit of a new account, of an empty tree, inside the transaction that made its actor row.
-// The events are the caller's to append (firehose.NewCommit), when the account is to be seen.
+// The caller appends the events (firehose.NewCommit) when the account becomes visible.
 func InsertRepo(ctx context.Context, q *tenantdb.Queries, aid int64, did string, signer repo.Signer, now time.Time) (*repo.Commit, error) {
 	c, err := repo.Init(did, repo.NextRev(0, now), signer)
 	if err != nil {

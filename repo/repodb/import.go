@@ -223,7 +223,7 @@ func (s *Store) replace(ctx context.Context, q *tenantdb.Queries, key repoKey, a
 		return nil, fmt.Errorf("signing key: %w", err)
 	}
 	now := s.now()
-	// Those who know the repository from its old host must see a revision that is newer than any of there.
+	// Consumers that know the repository from its old host must see a revision that is newer than any they have.
 	prev := repo.TID(row.HeadRev)
 	if old := archive.Commit.Rev; old > prev && old <= repo.NextRev(0, now.Add(importAhead)) {
 		prev = old

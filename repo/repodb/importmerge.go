@@ -28,7 +28,7 @@ type merge struct {
 
 	nodes []*item
 	puts  []*item
-	// What goes waits for the end: a blob that moves from one record to another must not be without a reference in
+	// Deletes wait for the end: a blob that moves from one record to another must not be without a reference in
 	// between.
 	deletes  []string
 	replaced []string

@@ -41,8 +41,8 @@ func (e *QuotaError) Unwrap() error { return e.Kind }
 // Sum is a number of records and what their blocks take.
 type Sum struct{ Records, Bytes int64 }
 
-// Quota is what records may be and take: of an account without limits of its own, and of all accounts of the tenant
-// together. 0 is no limit.
+// Quota is how many records there may be and how many bytes they may take: of an account without limits of its own, and
+// of all accounts of the tenant together. 0 is no limit.
 type Quota struct{ Account, Tenant Sum }
 
 // usage is what the head row says of an account's records.
@@ -68,7 +68,8 @@ func LimitsOf(records, bytes *int64, setting Sum) Sum {
 	return setting
 }
 
-// refuse says whether more would be beyond the limits. What is beyond already and does not grow is nobody's business.
+// refuse says whether more would be beyond the limits. An account that is beyond its limit already may do what does not
+// add to it.
 func (limit Sum) refuse(kind error, have, more Sum) error {
 	if want := have.Records + more.Records; limit.Records > 0 && more.Records > 0 && want > limit.Records {
 		return &QuotaError{kind, "records", limit.Records, want}
@@ -81,8 +82,8 @@ func (limit Sum) refuse(kind error, have, more Sum) error {
 
 // checkQuota says whether the commit is within the quotas. It asks the database only when what the process knows may be
 // too much: of the account it knows the records exactly and of the bytes an upper bound, of the tenant what its own
-// last group left. An account's quota is exact: what there is belongs to the head that the commit is built on. A
-// tenant's may be exceeded by what is on its way.
+// last group left. An account's quota is exact, because its counters belong to the head that the commit is built on. A
+// tenant's quota may be exceeded by commits that are on their way.
 func (s *Store) checkQuota(ctx context.Context, st *state, quota Quota, p *pending) error {
 	u, more := &st.head.usage, Sum{int64(p.records), p.bytes}
 	if more.Records <= 0 && more.Bytes == 0 {

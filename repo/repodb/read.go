@@ -29,8 +29,8 @@ type Record struct {
 }
 
 // GetRecord reads a record of the account with this DID or handle, and the account, in one statement. No such account:
-// ErrRepoNotFound; no such record: ErrRecordNotFound, with the account. Whether a record of an account or one that is
-// taken down is shown is the caller's to decide.
+// ErrRepoNotFound; no such record: ErrRecordNotFound, with the account. The caller decides whether a record is shown
+// that is taken down, or whose account is.
 func (s *Store) GetRecord(ctx context.Context, schema db.Schema, didOrHandle, path string) (Account, Record, error) {
 	q := s.db.Tenant(schema).Q()
 	var row tenantdb.GetRecordByDIDRow

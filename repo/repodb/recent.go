@@ -55,7 +55,7 @@ type Change struct {
 	At      time.Time
 }
 
-// recent is what is remembered of one account. It is never changed: whoever learns more puts another in its place.
+// recent is what is remembered of one account. It is never changed: a newer value takes its place.
 type recent struct {
 	head    repo.TID
 	floor   repo.TID // all changes behind it, up to the head, are here

@@ -92,7 +92,8 @@ func (s *spool) push() error {
 	}
 }
 
-// pushFile appends the open chunk to the file. Under the lock: the disk is faster than the reader, or we were not here.
+// pushFile appends the open chunk to the file. It works under the lock: the disk is faster than the reader, or nothing
+// would have been spooled.
 func (s *spool) pushFile() error {
 	if s.room == nil {
 		if s.room = s.disk.Try(diskStep, s.from...); s.room == nil {

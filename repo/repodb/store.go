@@ -211,8 +211,8 @@ func (s *Store) release(st *state) {
 	s.repos.Put(st.key.schema.String(), st.key, st, int64(size))
 }
 
-// Forget drops what is remembered of an account: it was deleted, or its signing key changed. What is remembered of
-// others' changes is found out by itself.
+// Forget drops what is remembered of an account: it was deleted, or its signing key changed. Changes by other processes
+// need no such call: the compare-and-set finds them out.
 func (s *Store) Forget(ctx context.Context, schema db.Schema, aid int64) error {
 	st, err := s.acquire(ctx, repoKey{schema, aid})
 	if err != nil {

@@ -40,8 +40,8 @@ type Result struct {
 //
 // build is called with the repository as it is; no writes mean no commit. It is called again if the repository turns
 // out to have changed meanwhile, so it must do nothing but look and decide. Its errors are returned as they are, once
-// the repository they were decided on is known to be the newest. It runs in no transaction: it may take its time, but
-// other writes to the repository wait.
+// it is certain that they were decided on the newest state of the repository. It runs in no transaction: it may take
+// its time, but other writes to the repository wait.
 //
 // Errors: ErrSwapCommit, ErrRepoNotFound, ErrRepoDeactivated, ErrRepoTakendown, ErrAccountQuota, ErrTenantQuota, those
 // of repo.Apply and build; db.ErrUnavailable: nothing was written; db.ErrUnknownOutcome: the database went away and did
@@ -207,7 +207,7 @@ func (w *writing) commit(ctx context.Context, p *pending) (Result, verdict, erro
 }
 
 // giveWay waits a little before a try that follows several lost ones, longer each time and never as long as the other
-// process does: two that write to one repository without pause would else keep losing to each other.
+// process does: otherwise two processes that write to one repository without pause would keep losing to each other.
 func giveWay(ctx context.Context, try int) error {
 	if try < 3 {
 		return nil
