@@ -87,10 +87,9 @@ func namespaces(g *xrpc.Group, d Deps) {
 	actorMethods{d.Acts, d.DB, d.Now}.register(g)
 	moderationNamespace{d.Proxy}.register(g)
 	tempMethods{d.DB}.register(g)
-	admin := adminMethods{d.Acts, d.DB, d.Now}
-	admin.register(g)
+	adminMethods{d.Acts, d.DB, d.Now}.register(g)
 	locusServerMethods{d.Acts, d.DB, d.Now}.register(g)
-	locusAdminMethods{admin}.register(g)
+	locusAdminMethods{d.Acts, d.DB, d.Now}.register(g)
 }
 
 // New assembles the server.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/auroralocus/locus/internal/xrpc"
 
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/syntax"
@@ -13,7 +15,9 @@ import (
 
 // locusAdminMethods are org.auroralocus.admin.*: what operators see and do here that com.atproto has no methods for.
 type locusAdminMethods struct {
-	adminMethods
+	acts *act.Acts
+	db   *db.DB
+	now  func() time.Time
 }
 
 func (m locusAdminMethods) register(g *xrpc.Group) {

@@ -121,6 +121,12 @@ func TestModerationService(t *testing.T) {
 	h.get(hostA, getPrefs, named(mod, getPrefs)).fails(400, "InvalidToken", "")
 	h.get(hostB, getPrefs, named(mod, getPrefs), "did", mod.did).fails(401, "UntrustedIss", "")
 	prefs(bearer(alice.access), alice.did).fails(401, "AccountTakedown", "")
+	other := newUpstream(t)
+	h.raw("GET", hostA, "/xrpc/"+getPrefs+params("did", alice.did), nil, named(mod, getPrefs), other.header("bsky_appview")).
+		fails(400, "InvalidRequest", "Moderator requests cannot be proxied to other app views")
+	if n := other.count(); n != 0 {
+		t.Error(n, "calls went to another app view")
+	}
 	h.set(hostA, "mod_service_did", mod.did+"#atproto_labeler")
 	h.post(hostA, update, token(mod, "updateSubjectStatus"), down).fails(401, "UntrustedIss", "")
 	// Its labeler has a key of its own, and no other is good for that name.
