@@ -15,7 +15,7 @@ import (
 // spec: lexicon com.atproto.identity.resolveHandle
 func (m identityMethods) resolveHandle(ctx context.Context, v xrpc.Visitor, in *identityResolveHandleInput) (*identityResolveHandleOutput, error) {
 	handle := strings.ToLower(string(in.Handle))
-	// Who has a name now decides what it answers, whatever our accounts were called once.
+	// The tenant that has a name now decides what it answers, whatever handles our accounts had once.
 	owner, err := m.tenants.Answers(ctx, handle)
 	if err != nil {
 		return nil, err

@@ -56,7 +56,8 @@ var (
 	}
 )
 
-// Calls that cost other than one point, and those of which is counted who is to be signed in.
+// The inputs of calls that do not cost exactly one point, and of calls that are counted for the account that is to be
+// signed in.
 func (*repoCreateRecordInput) LimitCost() int64 { return 3 }
 func (*repoPutRecordInput) LimitCost() int64    { return 2 }
 func (*repoDeleteRecordInput) LimitCost() int64 { return 1 }

@@ -82,8 +82,8 @@ func (p *predecessor) excuse(path string, text []byte, collection string, fault 
 	return block, err
 }
 
-// excuseInvalid takes a record that breaks its lexicon as long as the one that it replaces does, too: refused, the worse
-// one would stay. Whoever wants to know says "validate": true.
+// excuseInvalid takes a record that breaks its lexicon as long as the one that it replaces does, too: if it were
+// refused, the worse record would stay. A client that wants to know says "validate": true.
 func (p *predecessor) excuseInvalid(path string, check func([]byte) (lexicon.Status, error), fault error) (lexicon.Status, error) {
 	if !errors.Is(fault, lexicon.ErrInvalid) && !errors.Is(fault, lexicon.ErrUnknownType) {
 		return "", fault

@@ -162,8 +162,8 @@ func scopesOf(nsid string) []string {
 	return []string{nsid}
 }
 
-// mayCall is the one place that says whether a credential covers calls of methods of a service, did#id. What it does not
-// know may nothing.
+// mayCall is the one place that says whether a credential covers calls of methods of a service, did#id. A credential
+// that it does not know may call nothing.
 func mayCall(a auth.Account, service string, nsids ...string) error {
 	for _, nsid := range nsids {
 		covered := false

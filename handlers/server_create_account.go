@@ -27,7 +27,8 @@ func (m serverMethods) createAccount(ctx context.Context, v xrpc.Visitor, in *se
 }
 
 func signupRequest(in *serverCreateAccountInputBody) account.Request {
-	// Without a password nobody could sign in: to leave it out, as the lexicon allows, is refused like an empty one.
+	// Without a password nobody could sign in. So leaving it out, which the lexicon allows, is refused like an empty
+	// one.
 	return account.Request{Handle: string(in.Handle), Email: in.Email, InviteCode: in.InviteCode, RecoveryKey: in.RecoveryKey, DID: string(in.DID), Password: &in.Password}
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/auroralocus/locus/internal/identity"
 )
 
-// How long a service token may live: at most, without a method, and when nothing is said.
+// How long a service token lives: at most, at most without a method, and by default.
 const (
 	serviceLife        = time.Hour
 	serviceLifeAnyUse  = time.Minute

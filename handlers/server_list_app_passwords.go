@@ -8,7 +8,7 @@ import (
 	"github.com/auroralocus/locus/internal/account"
 )
 
-// listAppPasswords lists the caller's app passwords, the newest first. The passwords themselves nobody knows.
+// listAppPasswords lists the caller's app passwords, the newest first. Nobody knows the passwords themselves.
 // spec: lexicon com.atproto.server.listAppPasswords
 func (m serverMethods) listAppPasswords(ctx context.Context, c xrpc.AccountCaller, _ *serverListAppPasswordsInput) (*serverListAppPasswordsOutput, error) {
 	list, err := account.ListAppPasswords(ctx, m.db.Tenant(c.Tenant.Schema).Q(), c.AID)
