@@ -62,7 +62,7 @@ func TestRedirectedHandle(t *testing.T) {
 			t.Errorf("%s: %q, %v, %d requests", handle, did, err, asked)
 		}
 	}
-	// Of a DID's document no redirect is followed.
+	// Redirects are not followed for a DID's document.
 	if _, err := w.resolver.Resolve(t.Context(), Asker{}, "did:web:one.localhost%3A"+host); !errors.Is(err, ErrDIDUnavailable) {
 		t.Error(err)
 	}

@@ -124,7 +124,7 @@ func New(cfg Config) *Proxy {
 	}
 }
 
-// Caller is an account in whose name a service is called. Whether it may is the face's to say.
+// Caller is an account in whose name a service is called. The face decides whether it may.
 type Caller struct {
 	Tenant *tenant.Tenant
 	AID    int64

@@ -9,7 +9,7 @@ import (
 )
 
 // arrival is the body of a request on the wire, whatever the request is for and whether or not anybody wants its body.
-// From the moment a body is announced the connection has a read deadline, until the body's end has been read: Without
+// From the moment a body is announced the connection has a read deadline, until the body's end has been read. Without
 // it net/http would wait for a client that announces nine bytes and sends none, because it reads what a handler left.
 type arrival struct {
 	src io.ReadCloser
