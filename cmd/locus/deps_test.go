@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 
 	"internal/fair":          {}, // places and memory, shared: it knows names only
 	"internal/mail":          {},
+	"internal/contentcoding": {}, // bytes in, bytes out
 	"internal/metrics":       {}, // numbers: who starts a server says where they are
 	"internal/mail/mailtest": {}, // for tests: an SMTP server
 	"internal/vectors":       {}, // for tests: where the interop vectors are
@@ -69,8 +70,8 @@ var mayImport = map[string][]string{
 	"internal/blob/blobtest":   {},                                                                                                                          // for tests: an S3 server
 	"internal/account":         {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/auth":            {"internal/cache", "db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
-	"internal/proxy":           {"internal/auth", "internal/cache", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
-	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"},                                           // mail that waits, in the tenant's schema
+	"internal/proxy":           {"internal/auth", "internal/cache", "internal/contentcoding", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
+	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"},                                                                     // mail that waits, in the tenant's schema
 
 	"internal/proxy/afterwrite": {"db", "internal/account", "internal/fair", "internal/proxy", "internal/proxy/merge", "repo", "repo/repodb"}, // what an account has written, in answers to its calls
 
@@ -79,7 +80,7 @@ var mayImport = map[string][]string{
 
 	// protocol
 	"openapi":       {},
-	"internal/xrpc": {"internal/auth", "internal/fair", "internal/identity", "internal/inbound", "internal/lexicon", "internal/limit", "internal/syntax", "internal/tenant"}, // the engine: who calls, from where, what of; no act, no row, no database
+	"internal/xrpc": {"internal/auth", "internal/contentcoding", "internal/fair", "internal/identity", "internal/inbound", "internal/lexicon", "internal/limit", "internal/syntax", "internal/tenant"}, // the engine: who calls, from where, what of; no act, no row, no database
 	"handlers":      {"*"},
 
 	// process

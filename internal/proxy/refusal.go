@@ -1,10 +1,6 @@
 package proxy
 
 import (
-	"bufio"
-	"compress/flate"
-	"compress/gzip"
-	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
@@ -13,9 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/andybalholm/brotli"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/auroralocus/locus/internal/contentcoding"
 )
 
 // refusal reads a service's error: status, and name and message where they are strings. It closes the body.
@@ -83,39 +80,22 @@ func (a *Answer) ReadAll(limit int64) ([]byte, error) {
 // ErrEncoding: an answer cannot be decoded.
 var ErrEncoding = errors.New("upstream answer cannot be decoded")
 
-// maxEncodings is how many encodings one over the other are undone.
-const maxEncodings = 3
-
 // Decoded reads a body and undoes its encodings, the last named first; no form of it may be longer than limit. Errors:
 // [ErrTooLarge], [ErrEncoding], and the reader's where nothing is encoded.
 func Decoded(r io.Reader, encodings []string, limit int64) ([]byte, error) {
-	list := strings.Split(strings.Join(encodings, ","), ",")
-	if len(list) > maxEncodings {
-		return nil, ErrEncoding
+	codings, err := contentcoding.Parse(strings.Join(encodings, ","))
+	if err != nil {
+		return nil, asDecoding(err)
 	}
 	r = &bounded{r, limit}
-	coded := false
-	for i := len(list) - 1; i >= 0; i-- {
-		var err error
-		switch strings.ToLower(strings.TrimSpace(list[i])) {
-		case "", "identity":
-			continue
-		case "gzip", "x-gzip":
-			r, err = gzip.NewReader(r)
-		case "deflate":
-			r, err = inflate(r)
-		case "br":
-			r = brotli.NewReader(r)
-		default:
-			return nil, fmt.Errorf("%w: %.40q", ErrEncoding, list[i])
-		}
-		if err != nil {
+	for _, coding := range codings {
+		if r, err = contentcoding.Open(coding, r); err != nil {
 			return nil, asDecoding(err)
 		}
-		r, coded = &bounded{r, limit}, true
+		r = &bounded{r, limit}
 	}
 	text, err := io.ReadAll(r)
-	if err != nil && coded {
+	if err != nil && len(codings) > 0 {
 		err = asDecoding(err)
 	}
 	if err != nil {
@@ -129,19 +109,6 @@ func asDecoding(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrEncoding, err)
-}
-
-// inflate reads "deflate", which is zlib by the specification and raw deflate in some servers.
-func inflate(r io.Reader) (io.Reader, error) {
-	b := bufio.NewReader(r)
-	head, err := b.Peek(2)
-	if err != nil {
-		return nil, err
-	}
-	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
-		return zlib.NewReader(b)
-	}
-	return flate.NewReader(b), nil
 }
 
 // bounded refuses what is longer.

@@ -2,9 +2,6 @@ package xrpc
 
 import (
 	"bufio"
-	"compress/flate"
-	"compress/gzip"
-	"compress/zlib"
 	"errors"
 	"io"
 	"mime"
@@ -14,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/andybalholm/brotli"
+	"github.com/auroralocus/locus/internal/contentcoding"
 )
 
 // incoming is a request's body as handlers and Huma may read it: of the right type, its Content-Encoding
@@ -103,39 +100,31 @@ func firstWord(s string) string {
 
 // decode puts decoders over the body, the last named encoding first.
 func (in *incoming) decode(encodings string) *Error {
-	list := strings.Split(encodings, ",")
-	if len(list) > 3 {
-		return Refuse(http.StatusUnsupportedMediaType, "", "too many content encodings")
+	codings, err := contentcoding.Parse(encodings)
+	if err != nil {
+		return Refuse(http.StatusUnsupportedMediaType, "", "%s", err)
 	}
-	for i := len(list) - 1; i >= 0; i-- {
-		inner := in.src
-		switch strings.ToLower(strings.TrimSpace(list[i])) {
-		case "identity", "":
-		case "gzip", "x-gzip":
-			in.src = &lazy{open: func() (io.Reader, error) { return gzip.NewReader(inner) }}
-		case "deflate":
-			in.src = &lazy{open: func() (io.Reader, error) { return inflate(inner) }}
-		case "br":
-			in.src = brotli.NewReader(inner)
-		default:
-			return Refuse(http.StatusUnsupportedMediaType, "", "unsupported content encoding")
+	for _, coding := range codings {
+		if !contentcoding.Known(coding) {
+			return Refuse(http.StatusUnsupportedMediaType, "", "%s", contentcoding.ErrUnknown)
 		}
+		inner := in.src
+		in.src = &lazy{open: func() (io.Reader, error) { return exactly(coding, inner) }}
 	}
 	return nil
 }
 
-// inflate reads "deflate", which is zlib by the specification and raw deflate in some clients.
-func inflate(r io.Reader) (io.Reader, error) {
+// exactly undoes a coding and refuses what stands behind its data.
+func exactly(coding string, r io.Reader) (io.Reader, error) {
+	if coding != contentcoding.Deflate {
+		return contentcoding.Open(coding, r)
+	}
 	b := bufio.NewReader(r)
-	head, err := b.Peek(2)
+	z, err := contentcoding.OpenDeflate(b)
 	if err != nil {
 		return nil, err
 	}
-	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
-		z, err := zlib.NewReader(b)
-		return &whole{z, b}, err
-	}
-	return &whole{flate.NewReader(b), b}, nil
+	return &whole{z, b}, nil
 }
 
 // whole is a decoder that stops where the data says, and wants nothing behind it, as those of gzip and br do by
