@@ -42,9 +42,8 @@ func (e *NoServiceError) Said() string { return "No service configured for " + e
 
 // Wish is whom a call is for, before anything was looked up.
 type Wish struct {
-	target   Target
-	did, id  string // of the header; "" when the target is known
-	fromHead bool
+	target  Target
+	did, id string // of the header; "" when the target is known
 }
 
 // Wish reads the header atproto-proxy, or finds the tenant's service for a method when it is empty. It asks nobody.
@@ -74,9 +73,9 @@ func (p *Proxy) Wish(t *tenant.Tenant, nsid, header string) (Wish, error) {
 		return Wish{}, &HeaderError{text: text}
 	}
 	if view, ok := p.AppView(t); ok && view.Reference() == header {
-		return Wish{target: view, fromHead: true}, nil
+		return Wish{target: view}, nil
 	}
-	return Wish{did: did, id: id, fromHead: true}, nil
+	return Wish{did: did, id: id}, nil
 }
 
 // Reference is the service that is wished for, with its #id: what an OAuth scope has to name.
@@ -86,9 +85,6 @@ func (w Wish) Reference() string {
 	}
 	return w.did + "#" + w.id
 }
-
-// FromHeader says whether the caller named the service.
-func (w Wish) FromHeader() bool { return w.fromHead }
 
 // Find looks up where the service is. Errors: [*HeaderError], and the asker's.
 func (p *Proxy) Find(ctx context.Context, who identity.Asker, w Wish) (Target, error) {
