@@ -48,12 +48,11 @@ type app struct {
 	acts      *act.Acts
 	memory    *fair.Bytes // of answers
 	passwords *account.Passwords
-	metrics   *metrics.Metrics
 	server    *xrpc.Server
 }
 
-// assemble hands each part exactly what it needs.
-func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, calls proxy.Config, post outbox.Config, files blob.Config, answers *fair.Bytes, proxies inbound.Proxies, log *slog.Logger) *app {
+// assemble hands each part exactly what it needs. numbers is nil where nobody can look at them: then no call is counted.
+func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, calls proxy.Config, post outbox.Config, files blob.Config, answers *fair.Bytes, proxies inbound.Proxies, numbers *metrics.Metrics, log *slog.Logger) *app {
 	now := time.Now
 	tenants := tenant.NewRegistry(d, keys, origin, now, log)
 	actors := account.NewCache(d, 0, now)
@@ -68,7 +67,10 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	documents := identity.NewResolver(resolver)
 	mails := outbox.New(d, keys, tenants, post, now, log)
 	limits := limit.New(d, now, log)
-	numbers := metrics.New(version())
+	var observe func(method string, status int, took time.Duration)
+	if numbers != nil {
+		observe = numbers.Observe
+	}
 	passwords := account.NewPasswords(account.PasswordConfig{}, now)
 	acts = act.New(act.Parts{
 		DB: d, Tenants: tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: actors, Directory: resolver.PLC,
@@ -96,15 +98,13 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		DB: d, Tenants: tenants, Keys: keys, Actors: actors,
 		Acts:  acts,
 		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.Stores.DataDir, "pictures")}), Streams: streams, Documents: documents,
-		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere, Merged: merged, Observe: numbers.Observe,
+		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere, Merged: merged, Observe: observe,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
-	a := &app{
+	return &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
-		outbox: mails, blobs: blobs, limits: limits, acts: acts, memory: answers, passwords: passwords, metrics: numbers, server: server,
+		outbox: mails, blobs: blobs, limits: limits, acts: acts, memory: answers, passwords: passwords, server: server,
 	}
-	a.show(numbers)
-	return a
 }
 
 // close waits for writes that are on their way.

@@ -24,6 +24,7 @@ import (
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/inbound"
+	"github.com/auroralocus/locus/internal/metrics"
 	"github.com/auroralocus/locus/internal/proxy"
 )
 
@@ -158,6 +159,7 @@ type serving struct {
 	facts   tenant.Deployment
 	outside network
 	app     *app
+	numbers *metrics.Metrics // nil: nobody can look at them
 	log     *slog.Logger
 	over    chan struct{} // closed when all is closed
 	undo    []func()      // what has to be closed, the first thing last
@@ -208,7 +210,10 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 		return err
 	}
 	calls := proxy.Config{Public: s.outside.public.Transport, Named: s.outside.named.Transport, Defaults: services}
-	s.app = assemble(s.db, keys, s.facts.Config(c.DevNames), s.outside.resolver, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.log)
+	if s.machines != nil {
+		s.numbers = metrics.New(version())
+	}
+	s.app = assemble(s.db, keys, s.facts.Config(c.DevNames), s.outside.resolver, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.numbers, s.log)
 	s.later(s.app.close)
 	// Without its files a server serves the rest, and goes on when their disk is mounted.
 	if err := s.app.blobs.Stores.Ready(ctx); err != nil && !errors.Is(err, blob.ErrAway) {
@@ -239,7 +244,8 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 		})
 	}
 	if s.machines != nil {
-		face := adminFace(a.metrics, &readiness{ping: s.db.Ping})
+		a.show(s.numbers)
+		face := adminFace(s.numbers, &readiness{ping: s.db.Ping})
 		group.Go(func() error { return serveHTTP(ctx, s.machines, inbound.Config{}, face, log) })
 	}
 	if s.debug != nil {

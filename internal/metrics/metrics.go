@@ -58,14 +58,10 @@ func (m *Metrics) Observe(method string, status int, took time.Duration) {
 
 // Gauge shows a number that goes up and down. read is called when somebody looks: it must be quick and must not ask
 // the database.
-func (m *Metrics) Gauge(name, help string, read func() float64) {
-	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "locus_" + name, Help: help}, read))
-}
+func (m *Metrics) Gauge(name, help string, read func() float64) { Of{m: m}.Gauge(name, help, read) }
 
 // Counter shows a number that only grows, as Gauge does.
-func (m *Metrics) Counter(name, help string, read func() float64) {
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "locus_" + name, Help: help}, read))
-}
+func (m *Metrics) Counter(name, help string, read func() float64) { Of{m: m}.Counter(name, help, read) }
 
 // Of is Gauge or Counter with a label whose value is known at the start: the same name may be shown once for each.
 type Of struct {
