@@ -132,7 +132,7 @@ func (a *Acts) ConfirmSession(ctx context.Context, t *tenant.Tenant, by Owner, p
 	return access, until, err
 }
 
-// protect runs change in a transaction once the owner has proved who it is, as at a sign-in: A new factor is another
+// protect runs change in a transaction once the owner has proved who it is, as at a sign-in. A new factor is another
 // way in, so adding one takes a code of a factor that is on, too. Wrong passwords and codes count as refused sign-ins
 // do. A code is used up by the change, or not at all. A nil proof asks for nothing: the change itself checks a code.
 // Errors: [WaitError], [ErrPassword], [accounts.ErrBusy], [accounts.ErrFactorApp], [accounts.ErrFactorMailed],
