@@ -85,7 +85,7 @@ func TestBlackHole(t *testing.T) {
 			if !db.IsUnavailable(err) && !errors.Is(err, db.ErrUnknownOutcome) {
 				t.Errorf("%s: %v", name, err)
 			}
-			if took > 10*time.Second {
+			if took > time.Minute { // the statement itself would wait for good
 				t.Errorf("%s was refused after %v", name, took)
 			}
 		})

@@ -27,7 +27,7 @@ func (u *user) spoken(headers, body string, hangUp bool) (answers []int) {
 		u.t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(40 * time.Second))
 	if _, err = io.WriteString(conn, "POST /xrpc/com.atproto.repo.uploadBlob HTTP/1.1\r\nHost: "+u.host+"\r\n"+bearer(u.access)+"\r\nContent-Type: a/b\r\n"+headers+"\r\n"+body); err != nil {
 		u.t.Fatal(err)
 	}

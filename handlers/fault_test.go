@@ -300,7 +300,7 @@ func TestDatabaseGone(t *testing.T) {
 			}
 			began := time.Now()
 			r := h.raw(op.Kind.Verb(), hostA, "/xrpc/"+nsid+h.goodQuery(nsid), body, h.credentials(nsid, alice))
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > 20*time.Second {
 				t.Errorf("%s took %v to say that the database is gone", nsid, took)
 			}
 			if r.status == 500 {
@@ -361,7 +361,7 @@ func TestDatabaseKilled(t *testing.T) {
 	server.Start() // writes that were on their way find out what became of them
 	stop.Store(true)
 	wg.Wait()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for alice.create(custom, "", obj{}).status != 200 {
 		if time.Now().After(deadline) {
 			t.Fatal("the server does not find its database again")

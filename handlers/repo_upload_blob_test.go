@@ -347,7 +347,7 @@ func TestUploadBlobBad(t *testing.T) {
 		_ = conn.Close()
 	}
 	// The server may not have begun with them yet: two files for a while.
-	deadline, n := time.Now().Add(5*time.Second), 0
+	deadline, n := time.Now().Add(time.Minute), 0
 	for calm := 0; calm < 20 && time.Now().Before(deadline); calm++ {
 		if n = h.files(); n != 2 {
 			calm = -1

@@ -192,7 +192,7 @@ func TestFirstRun(t *testing.T) {
 	if out, errs, err := run(t, "tenant", "create", "third.localhost", "--data-dir", dir, "--handle-domain", "third.test", "signup=open", "--json"); err != nil {
 		t.Fatalf("tenant create: %v\n%s%s", err, out, errs)
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		status, body := s.get("third.localhost", "/xrpc/com.atproto.server.describeServer")
 		if status == http.StatusOK && strings.Contains(body, ".third.test") {

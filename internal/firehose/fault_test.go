@@ -55,7 +55,7 @@ func TestPostgresKilled(t *testing.T) {
 	}
 	booked := r.book.len()
 	for began := time.Now(); r.book.len() < booked+50; time.Sleep(10 * time.Millisecond) {
-		if time.Since(began) > 30*time.Second {
+		if time.Since(began) > time.Minute {
 			t.Fatal("nothing is written after the restart")
 		}
 	}
@@ -96,8 +96,13 @@ func TestAnswersLost(t *testing.T) {
 		}
 	}
 	time.Sleep(100 * time.Millisecond)
-	if cuts := writes.Disarm(); cuts < 8 {
-		t.Error("too few answers were lost:", cuts)
+	for more := 0; writes.Disarm() < 8; more++ { // a slow machine sends less in the time
+		if more == 1000 {
+			t.Error("too few answers were lost")
+			break
+		}
+		writes.CutAfter(1)
+		time.Sleep(20 * time.Millisecond)
 	}
 	close(stop)
 	writers.Wait()
@@ -240,7 +245,7 @@ func TestNodeKilled(t *testing.T) {
 	}
 	booked := r.book.len()
 	for began := time.Now(); r.book.len() < booked+20; time.Sleep(10 * time.Millisecond) {
-		if time.Since(began) > 20*time.Second {
+		if time.Since(began) > time.Minute {
 			t.Fatal("the other node writes no more")
 		}
 	}

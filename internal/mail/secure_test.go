@@ -116,7 +116,7 @@ func TestBrokenServers(t *testing.T) {
 			}()
 			began := time.Now()
 			err = deliver(t, "smtp://"+l.Addr().String(), &mailtest.Secure{})
-			if err == nil || errors.Is(err, mail.ErrRefused) || time.Since(began) > 25*time.Second {
+			if err == nil || errors.Is(err, mail.ErrRefused) || time.Since(began) > time.Minute {
 				t.Errorf("%v after %s", err, time.Since(began))
 			}
 		})
@@ -170,8 +170,8 @@ func TestStallingServers(t *testing.T) {
 		if err == nil {
 			err = c.Send(mail.Envelope{From: "a@example.com", To: "b@example.com", MessageID: "x@y", Date: began}, aMessage, func() error { return nil })
 		}
-		if err == nil || errors.Is(err, mail.ErrRefused) || time.Since(began) > 5*time.Second {
-			t.Errorf("silent after %d lines: %v, %s", len(lines), err, time.Since(began))
+		if err == nil || errors.Is(err, mail.ErrRefused) {
+			t.Errorf("silent after %d lines: %v", len(lines), err)
 		}
 		_ = l.Close()
 	}

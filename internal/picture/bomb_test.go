@@ -58,10 +58,8 @@ func TestBombs(t *testing.T) {
 		"profile of 16 MB":       {iccBomb, nil},
 		"metadata before pixels": {withSegments(huge, slices.Repeat([][]byte{segment(0xef, make([]byte, 65_000))}, 200)...), ErrFormat},
 	} {
-		begun := time.Now()
-		_, err := m.get(t, "bomb"+name, "feed", JPEG, c.data)
-		if !errors.Is(err, c.want) || time.Since(begun) > 3*time.Second {
-			t.Errorf("%s: %v after %s", name, err, time.Since(begun))
+		if _, err := m.get(t, "bomb"+name, "feed", JPEG, c.data); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 	runtime.ReadMemStats(&after)
@@ -85,20 +83,21 @@ func TestPolyglot(t *testing.T) {
 // TestEndless: a picture of a few kilobytes that says in thousands of scans that nothing changes is refused; one that
 // takes too long, and a file that never comes, are given up in time, and the first is not begun again.
 func TestEndless(t *testing.T) {
+	if _, err := newMaker(t, Config{}).get(t, "scans", "feed", JPEG, flatJPEG(4000, 4000, true, 20_000, 70)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("thousands of scans: %v", err)
+	}
 	m := newMaker(t, Config{Time: 100 * time.Millisecond, Parallel: 1})
-	begun := time.Now()
-	if _, err := m.get(t, "scans", "feed", JPEG, flatJPEG(4000, 4000, true, 20_000, 70)); !errors.Is(err, ErrTooLarge) || time.Since(begun) > 4*time.Second {
-		t.Errorf("thousands of scans: %v after %s", err, time.Since(begun))
-	}
 	data := flatJPEG(4000, 4000, true, 60, 70) // as many as are let through
-	begun = time.Now()
-	_, err := m.get(t, "endless", "feed", JPEG, data)
-	if !errors.Is(err, ErrTimeout) || time.Since(begun) > 4*time.Second {
-		t.Errorf("%d bytes: %v after %s", len(data), err, time.Since(begun))
+	if _, err := m.get(t, "endless", "feed", JPEG, data); !errors.Is(err, ErrTimeout) {
+		t.Errorf("%d bytes: %v", len(data), err)
 	}
-	begun = time.Now()
-	if _, err := m.get(t, "endless", "thumbnail", WebP, data); !errors.Is(err, ErrTimeout) || time.Since(begun) > 50*time.Millisecond {
-		t.Errorf("again: %v after %s", err, time.Since(begun))
+	thumbnail, _ := FindPreset("thumbnail")
+	again := func(context.Context) (io.ReadSeekCloser, error) {
+		t.Error("a picture that took too long is begun again")
+		return nil, io.ErrUnexpectedEOF
+	}
+	if _, err := m.Open(t.Context(), "t_1", "endless", thumbnail, WebP, again); !errors.Is(err, ErrTimeout) {
+		t.Errorf("again: %v", err)
 	}
 	// A decoder that cannot be stopped keeps its place: the caller goes, the next ones are told that all is busy.
 	hold := make(chan struct{})
