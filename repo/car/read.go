@@ -131,9 +131,6 @@ func parseHeader(b []byte) ([]cid.Cid, error) {
 // Roots are the roots the header names, the newest commit first.
 func (r *Reader) Roots() []cid.Cid { return r.roots }
 
-// Offset is the number of bytes read so far.
-func (r *Reader) Offset() int64 { return r.read }
-
 // Next reads the next block and checks its digest. At the end the error is io.EOF; every other error is final. The
 // bytes are the caller's to keep.
 func (r *Reader) Next() (cid.Cid, []byte, error) {

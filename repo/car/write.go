@@ -65,12 +65,6 @@ func AppendSectionRaw(dst, rawCID, data []byte) []byte {
 	return append(append(dst, rawCID...), data...)
 }
 
-// AppendSectionDigest is AppendSection for the DAG-CBOR block with the SHA-256 digest d.
-func AppendSectionDigest(dst []byte, d *[32]byte, data []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(dagcbor.CIDLen+len(data)))
-	return append(dagcbor.AppendCID(dst, d), data...)
-}
-
 // SectionLen is the length of a section with a CID of 36 bytes and a block of dataLen bytes, its varint included.
 func SectionLen(dataLen int) int {
 	n := dagcbor.CIDLen + dataLen

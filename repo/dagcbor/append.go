@@ -117,9 +117,3 @@ func AppendLinkRaw(dst, raw []byte) []byte {
 	dst = AppendHead(append(dst, 0xd8, 42), MajorBytes, uint64(len(raw)+1))
 	return append(append(dst, 0), raw...)
 }
-
-// AppendDigestLink appends a link to the DAG-CBOR block with the SHA-256 digest d.
-func AppendDigestLink(dst []byte, d *[32]byte) []byte {
-	dst = append(dst, linkHead+cborPrefix...)
-	return append(dst, d[:]...)
-}

@@ -56,11 +56,6 @@ func castKnown(raw *[CIDLen]byte) cid.Cid {
 	return c
 }
 
-// AppendCID appends the binary form of the CID with digest d.
-func AppendCID(dst []byte, d *[32]byte) []byte {
-	return append(append(dst, cborPrefix...), d[:]...)
-}
-
 // Digest gives the digest of a CID of the one form blocks of a repository have: version 1, dag-cbor, SHA-256.
 func Digest(c cid.Cid) (d [32]byte, err error) {
 	s := c.KeyString()
