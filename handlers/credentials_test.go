@@ -119,8 +119,14 @@ func TestPasswordReset(t *testing.T) {
 	if a, b := mid.Sub(began), time.Since(mid)/4; a < resetAnswerTime || b < resetAnswerTime {
 		t.Errorf("known %s, unknown %s", a, b)
 	}
-	if n := len(h.queued(h.a)); n != 1 {
-		t.Errorf("%d mails", n)
+	resets := 0
+	for _, m := range h.queued(h.a) {
+		if m.Kind == mail.KindResetPassword {
+			resets++
+		}
+	}
+	if resets != 1 {
+		t.Errorf("%d mails", resets)
 	}
 	token := u.mailedToken(mail.KindResetPassword)
 	in := func(token, password string) obj { return obj{"token": token, "password": password} }

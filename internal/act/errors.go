@@ -14,6 +14,18 @@ var (
 	ErrWait = errors.New("too many attempts: wait before the next")
 	// ErrPassword: not the main password of the account whose owner asks. The session is good.
 	ErrPassword = errors.New("the password is another one")
+	// ErrProofOld: what the owner asks for takes a password, a passkey or a code, shown within the last [auth.ProvenLife].
+	ErrProofOld = errors.New("show again who you are")
+	// ErrEmailSame: the account has this address.
+	ErrEmailSame = errors.New("this is the account's address")
+	// ErrRotationKey: not a did:key that may change an identity: P-256 or K-256, with a point of that curve.
+	ErrRotationKey = errors.New("a rotation key is the did:key of a P-256 or a K-256 key")
+	// ErrRotationKeyThere: the identity has this key.
+	ErrRotationKeyThere = errors.New("the identity has this rotation key")
+	// ErrRotationKeyOurs: without the tenant's key nothing could be changed here any more, not even the handle.
+	ErrRotationKeyOurs = errors.New("this server's own rotation key stays")
+	// ErrRotationKeys: an identity has as many as it may.
+	ErrRotationKeys = fmt.Errorf("an identity has at most %d rotation keys", maxRotationKeys)
 	// ErrTokenRequired: the token that was mailed to the present address is wanted.
 	ErrTokenRequired = errors.New("confirmation token required")
 	// ErrBesideApp: mailed codes beside an authenticator app are another way in, and take a proof ([Acts.SetEmailFactor]).

@@ -13,6 +13,7 @@ import (
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -36,7 +37,33 @@ func (a *Acts) ChangeOwnHandle(ctx context.Context, t *tenant.Tenant, by Owner, 
 	if err := a.leadsTo(ctx, asker(t), handle, kind, by.DID); err != nil {
 		return err
 	}
-	return a.changeHandle(ctx, t, by.AID, by.DID, by.Handle, handle, nil)
+	if handle == by.Handle {
+		return a.changeHandle(ctx, t, by.AID, by.DID, by.Handle, handle, nil)
+	}
+	err = a.changeHandle(ctx, t, by.AID, by.DID, by.Handle, handle, func(ctx context.Context, q *tenantdb.Queries) error {
+		return a.told(ctx, q, t, by, mail.Note{Kind: mail.KindHandleChanged, Detail: handle})
+	})
+	if err == nil {
+		a.Outbox.Wake(t)
+	}
+	return err
+}
+
+// HandleFree says whether an account could have a handle now, and gives it as it would be stored. That an own domain
+// leads to the account is another question: [Acts.LookAtHandle]. Errors: those of [accounts.HandlePolicy],
+// [accounts.ErrHandleTaken], [identity.ErrHandleReserved].
+func (a *Acts) HandleFree(ctx context.Context, t *tenant.Tenant, text string) (handle string, kind identity.HandleKind, err error) {
+	handle, kind, err = accounts.HandlePolicy(t).Check(text, false)
+	if err == nil {
+		err = a.handleFree(ctx, t, handle)
+	}
+	return handle, kind, err
+}
+
+// LookAtHandle says what DNS and the host of an own domain say about a handle, now: for whoever is setting it up.
+// Errors: those of [identity.Resolver.LookAtHandle].
+func (a *Acts) LookAtHandle(ctx context.Context, t *tenant.Tenant, handle string) (identity.HandleSight, error) {
+	return a.Documents.LookAtHandle(ctx, asker(t), handle)
 }
 
 // ChangeHandle gives an account another handle, a reserved one too.

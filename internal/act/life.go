@@ -31,9 +31,20 @@ func (a *Acts) Activate(ctx context.Context, t *tenant.Tenant, by Owner) error {
 		if err := accounts.NotAwaiting(ctx, q, by.AID); err != nil {
 			return nil, err
 		}
-		return accounts.Activate(ctx, q, a.Now(), by.AID)
+		before, err := q.LockActor(ctx, by.AID)
+		if err != nil && !db.IsNoRows(err) {
+			return nil, err
+		}
+		events, err := accounts.Activate(ctx, q, a.Now(), by.AID)
+		if err != nil || before.DeactivatedAt == nil || before.Unannounced {
+			return events, err
+		}
+		return events, a.told(ctx, q, t, by, mail.Note{Kind: mail.KindActivated})
 	})
 	a.Actors.Forget(t.Schema, by.DID)
+	if err == nil {
+		a.Outbox.Wake(t)
+	}
 	return Gone(err)
 }
 
@@ -46,8 +57,14 @@ func (a *Acts) Deactivate(ctx context.Context, t *tenant.Tenant, by Owner, delet
 			return nil, err
 		}
 		events, err := accounts.Deactivate(ctx, q, a.Now(), by.AID, deleteAfter)
-		if err != nil || deleteAfter == nil {
+		if err != nil {
 			return events, err
+		}
+		if deleteAfter == nil {
+			if before.DeactivatedAt != nil || before.Unannounced {
+				return events, nil // nothing that anybody sees has changed
+			}
+			return events, a.told(ctx, q, t, by, mail.Note{Kind: mail.KindDeactivated})
 		}
 		at := accounts.Held(*deleteAfter, a.Now())
 		if before.DeleteAfter == nil || at.Before(*before.DeleteAfter) {

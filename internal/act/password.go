@@ -113,8 +113,14 @@ func (a *Acts) CreateAppPassword(ctx context.Context, t *tenant.Tenant, by Owner
 		if err != nil {
 			return err
 		}
-		return ended(accounts.InsertAppPassword(ctx, q, secrets.Typed(), by.AID, made, password))
+		if err := accounts.InsertAppPassword(ctx, q, secrets.Typed(), by.AID, made, password); err != nil {
+			return ended(err)
+		}
+		return a.told(ctx, q, t, by, mail.Note{Kind: mail.KindAppPassword, Detail: made.Name})
 	})
+	if err == nil {
+		a.Outbox.Wake(t)
+	}
 	return made, password, err
 }
 

@@ -57,4 +57,6 @@ type Owner struct {
 	Visitor
 	Address   string // where the call came from, for the audit log
 	RequestID string // likewise
+	// ProvenAt is when the owner proved last in this browser who it is. Zero: it did not.
+	ProvenAt time.Time
 }

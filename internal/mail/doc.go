@@ -29,6 +29,7 @@ const (
 	KindPLCOperation  Kind = "plc_operation"
 	KindSignIn        Kind = "sign_in"
 	KindFactorChange  Kind = "factor_change" // a change of second factors, or of what they protect
+	KindNewEmail      Kind = "new_email"     // to an address that an account is going to have
 	// Notices of what was changed: they carry no code.
 	KindAppFactorOn    Kind = "app_factor_on"
 	KindAppFactorOff   Kind = "app_factor_off"
@@ -36,6 +37,14 @@ const (
 	KindEmailFactorOff Kind = "email_factor_off"
 	KindBackupCodes    Kind = "backup_codes"
 	KindDeletionSet    Kind = "deletion_set" // the account was deactivated, with a date
+	KindDeactivated    Kind = "deactivated"  // without one
+	KindActivated      Kind = "activated"
+	KindPassword       Kind = "password_changed"
+	KindEmailChanged   Kind = "email_changed"    // to the address that was; Detail is the new one
+	KindHandleChanged  Kind = "handle_changed"   // Detail is the new one
+	KindAppPassword    Kind = "app_password"     // Detail is its name
+	KindRotationKeyOn  Kind = "rotation_key_on"  // Detail is the key
+	KindRotationKeyOff Kind = "rotation_key_off" // likewise
 	// What became of a sign-up that waited for approval. These carry no code.
 	KindSignupApproved Kind = "signup_approved"
 	KindSignupRejected Kind = "signup_rejected"
@@ -51,6 +60,7 @@ type Note struct {
 	Handle  string `json:"handle,omitempty"` // whom it greets
 	Code    string `json:"code,omitempty"`   // the token
 	Date    string `json:"date,omitempty"`   // of KindDeletionSet, as it is shown
+	Detail  string `json:"detail,omitempty"` // what was changed, or what to
 	Subject string `json:"subject,omitempty"`
 	Text    string `json:"text,omitempty"` // of KindMessage: paragraphs between empty lines, or HTML, of which what a letter needs is kept
 }

@@ -106,7 +106,9 @@ type page struct {
 }
 
 // notices tell of something that has happened.
-var notices = map[Kind]bool{KindAppFactorOn: true, KindAppFactorOff: true, KindEmailFactorOn: true, KindEmailFactorOff: true, KindBackupCodes: true, KindDeletionSet: true}
+var notices = map[Kind]bool{KindAppFactorOn: true, KindAppFactorOff: true, KindEmailFactorOn: true, KindEmailFactorOff: true, KindBackupCodes: true, KindDeletionSet: true,
+	KindDeactivated: true, KindActivated: true, KindPassword: true, KindEmailChanged: true, KindHandleChanged: true, KindAppPassword: true,
+	KindRotationKeyOn: true, KindRotationKeyOff: true}
 
 // dangerous kinds tell what to do if somebody else asked.
 var dangerous = map[Kind]bool{KindUpdateEmail: true, KindDeleteAccount: true, KindPLCOperation: true, KindSignIn: true, KindFactorChange: true}
@@ -136,7 +138,7 @@ func Render(n Note, b Brand) (Message, error) {
 	if b.TextColor == "" {
 		b.TextColor = defaultTextColor
 	}
-	fill := strings.NewReplacer("{handle}", oneLine(n.Handle), "{name}", b.Name, "{host}", b.Host, "{url}", b.HelpURL, "{date}", oneLine(n.Date))
+	fill := strings.NewReplacer("{handle}", oneLine(n.Handle), "{name}", b.Name, "{host}", b.Host, "{url}", b.HelpURL, "{date}", oneLine(n.Date), "{detail}", oneLine(n.Detail))
 	say := func(key string) string { return fill.Replace(texts[key]) }
 	p := page{Brand: b, Lang: lang, Code: n.Code, About: say("about"), Help: say("help")}
 	if n.Kind == KindMessage {

@@ -1,0 +1,38 @@
+package identity
+
+import (
+	"context"
+	"sync"
+)
+
+// HandleSight is what was seen of a handle, by each of the two ways that it may lead to a DID.
+type HandleSight struct {
+	DNS, HTTP HandleAnswer
+}
+
+// HandleAnswer is one way's: a DID, or why there is none.
+type HandleAnswer struct {
+	DID string
+	Err error
+}
+
+// LookAtHandle asks both ways and waits for both, where [Resolver.RefreshHandle] takes the first that counts: for
+// somebody who is setting a handle up and wants to know what others see. Errors: [ErrHandleSyntax], and the asker's.
+// spec: handle#handle-resolution
+func (r *Resolver) LookAtHandle(ctx context.Context, who Asker, handle string) (HandleSight, error) {
+	var seen HandleSight
+	h, err := NormalizeHandle(handle)
+	if err != nil {
+		return seen, err
+	}
+	if err := who.charge(); err != nil {
+		return seen, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	var both sync.WaitGroup
+	both.Go(func() { seen.HTTP.DID, seen.HTTP.Err = r.handleByHTTP(ctx, h) })
+	seen.DNS.DID, seen.DNS.Err = r.handleByDNS(ctx, h)
+	both.Wait()
+	return seen, nil
+}
