@@ -36,6 +36,8 @@ var mayImport = map[string][]string{
 	"internal/proxy/view":  {"internal/splice"},                                        // the app's views, made from the lexicons
 	"internal/proxy/merge": {"internal/proxy/view", "internal/splice", "repo/dagcbor"}, // answers and records in, an answer out: it asks nobody but by functions it is handed
 
+	"internal/oauth/scope": {"internal/syntax"}, // what clients may do, as text: no store, no network
+
 	"internal/fair":          {}, // places and memory, shared: it knows names only
 	"internal/mail":          {},
 	"internal/contentcoding": {}, // bytes in, bytes out
