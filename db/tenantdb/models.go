@@ -124,6 +124,28 @@ type Crawler struct {
 	Failures int32
 }
 
+type Device struct {
+	ID        []byte
+	Session   []byte
+	Former    []byte
+	RotatedAt time.Time
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	Agent     string
+	Address   string
+}
+
+type DeviceAccount struct {
+	AID        int64
+	Device     []byte
+	Request    string
+	Epoch      int64
+	Remembered bool
+	SignedInAt time.Time
+	ProvenAt   time.Time
+	ExpiresAt  time.Time
+}
+
 type EmailToken struct {
 	AID       int64
 	Purpose   string

@@ -132,6 +132,12 @@ func (s *Sweeper) expire(ctx context.Context, t *tenant.Tenant, now time.Time) e
 		{"refresh tokens", func() (int64, error) {
 			return q.DeleteExpiredRefreshTokens(ctx, tenantdb.DeleteExpiredRefreshTokensParams{Now: now, MaxRows: sweepSlice})
 		}},
+		{"sign-ins of devices", func() (int64, error) {
+			return q.DeleteExpiredDeviceAccounts(ctx, tenantdb.DeleteExpiredDeviceAccountsParams{Now: now, MaxRows: sweepSlice})
+		}},
+		{"devices", func() (int64, error) {
+			return q.DeleteExpiredDevices(ctx, tenantdb.DeleteExpiredDevicesParams{Now: now, MaxRows: sweepSlice})
+		}},
 		{"mailed tokens", func() (int64, error) {
 			return q.DeleteExpiredEmailTokens(ctx, tenantdb.DeleteExpiredEmailTokensParams{Before: now.Add(-expiredKept), MaxRows: sweepSlice})
 		}},

@@ -170,6 +170,12 @@ type Account struct {
 // ProvenSince says whether a second factor was shown for the caller's token not earlier than that.
 func (a Account) ProvenSince(at time.Time) bool { return !a.proven.IsZero() && !a.proven.Before(at) }
 
+// Proving is the caller after its owner proved to be it at that time, with whatever the account asks for.
+func (a Account) Proving(at time.Time) Account {
+	a.proven = at
+	return a
+}
+
 // Refresh is a caller with a refresh token that is ours and well-formed. [Rotate] finds out whether it still counts, in
 // the transaction that uses it.
 type Refresh struct {

@@ -69,6 +69,8 @@ type Settings struct {
 	BrandTextColor    string
 	RecoveryDIDKey    string
 
+	DeviceRememberDays int
+
 	PasswordMinLength int
 
 	RateLimits            string
@@ -129,6 +131,7 @@ func Defaults() Settings {
 		Crawlers:             []string{"https://bsky.network"},
 		RateLimits:           RateLimitsAuto,
 		PasswordMinLength:    MinPassword,
+		DeviceRememberDays:   7,
 		RateLimitPercent:     100,
 
 		ServiceTokenAudience: AudienceDID,
