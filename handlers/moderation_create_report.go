@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 
@@ -10,9 +9,6 @@ import (
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/xrpc"
 )
-
-// maxReport is the longest answer to a report.
-const maxReport = 256 << 10
 
 // createReport hands a report, or a taken-down account's appeal, to the service that the header names, or to the tenant's
 // report service. The body was held against its lexicon.
@@ -42,16 +38,9 @@ func (m moderationNamespace) createReport(ctx context.Context, c xrpc.AccountCal
 			header.Set(name, value)
 		}
 	}
-	answer, err := m.proxy.Do(ctx, &proxy.Call{
-		Caller: proxyCaller(c.Visitor, c.Account), Target: target, NSID: methodCreateReport, Method: http.MethodPost,
-		Header: header, Body: &read{*bytes.NewReader(text)}, Length: int64(len(text)),
-	})
+	text, err = m.proxy.SendReport(ctx, proxyCaller(c.Visitor, c.Account), target, header, text)
 	if err != nil {
 		return nil, ofCall(err)
-	}
-	text, err = answer.ReadAll(maxReport)
-	if err != nil {
-		return nil, err
 	}
 	out := new(moderationCreateReportOutput)
 	if err := json.Unmarshal(text, &out.Body); err != nil || !isReport(&out.Body) {

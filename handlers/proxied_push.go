@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"bytes"
 	"errors"
 	"mime"
 	"net/http"
@@ -56,7 +55,7 @@ func (p *proxied) push(w http.ResponseWriter, a asked) error {
 	call := a.call()
 	call.Header = http.Header{"Content-Type": {"application/json"}}
 	call.Query, call.Bare = "", false
-	call.Body, call.Length = &read{*bytes.NewReader(text)}, int64(len(text))
+	call.Body, call.Length = proxy.Text(text), int64(len(text))
 	answer, err := p.proxy.Do(a.req.Context(), call)
 	if err != nil {
 		return ofCall(err)
@@ -122,8 +121,3 @@ func checkQuery(nsid, query string) error {
 	}
 	return nil
 }
-
-// read is a body that is in memory.
-type read struct{ bytes.Reader }
-
-func (*read) Interrupt() {} // no Read of it waits

@@ -227,6 +227,41 @@ func (q *Queries) ListAccounts(ctx context.Context, arg ListAccountsParams) ([]L
 	return items, nil
 }
 
+const ListBlobTakedowns = `-- name: ListBlobTakedowns :many
+SELECT cid, takedown_ref FROM pds_tenant.blob
+WHERE aid = $1 AND takedown_ref IS NOT NULL ORDER BY cid LIMIT $2::int
+`
+
+type ListBlobTakedownsParams struct {
+	AID     int64
+	MaxRows int32
+}
+
+type ListBlobTakedownsRow struct {
+	CID         []byte
+	TakedownRef *string
+}
+
+func (q *Queries) ListBlobTakedowns(ctx context.Context, arg ListBlobTakedownsParams) ([]ListBlobTakedownsRow, error) {
+	rows, err := q.db.Query(ctx, ListBlobTakedowns, arg.AID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListBlobTakedownsRow
+	for rows.Next() {
+		var i ListBlobTakedownsRow
+		if err := rows.Scan(&i.CID, &i.TakedownRef); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ListInviteCodeUses = `-- name: ListInviteCodeUses :many
 SELECT u.code, a.did, u.used_at FROM pds_tenant.invite_code_use u JOIN pds_tenant.actor a ON a.aid = u.aid
 WHERE u.code = ANY ($1::text[]) AND a.creating_since IS NULL
@@ -411,6 +446,43 @@ func (q *Queries) ListInviteCodesRecent(ctx context.Context, arg ListInviteCodes
 			&i.CreatedBy,
 			&i.CreatedAt,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListRecordTakedowns = `-- name: ListRecordTakedowns :many
+SELECT path, cid, takedown_ref FROM pds_tenant.record
+WHERE aid = $1 AND takedown_ref IS NOT NULL ORDER BY path LIMIT $2::int
+`
+
+type ListRecordTakedownsParams struct {
+	AID     int64
+	MaxRows int32
+}
+
+type ListRecordTakedownsRow struct {
+	Path        string
+	CID         []byte
+	TakedownRef *string
+}
+
+// One account's, for its owner: as far as the account goes, and rarely asked.
+func (q *Queries) ListRecordTakedowns(ctx context.Context, arg ListRecordTakedownsParams) ([]ListRecordTakedownsRow, error) {
+	rows, err := q.db.Query(ctx, ListRecordTakedowns, arg.AID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListRecordTakedownsRow
+	for rows.Next() {
+		var i ListRecordTakedownsRow
+		if err := rows.Scan(&i.Path, &i.CID, &i.TakedownRef); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

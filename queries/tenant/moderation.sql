@@ -79,3 +79,12 @@ WHERE aid = @aid AND creating_since IS NULL AND head_cid IS NOT NULL FOR UPDATE;
 
 -- name: GetBlobTakedown :one
 SELECT takedown_ref FROM pds_tenant.blob WHERE aid = @aid AND cid = @cid;
+
+-- name: ListRecordTakedowns :many
+-- One account's, for its owner: as far as the account goes, and rarely asked.
+SELECT path, cid, takedown_ref FROM pds_tenant.record
+WHERE aid = @aid AND takedown_ref IS NOT NULL ORDER BY path LIMIT @max_rows::int;
+
+-- name: ListBlobTakedowns :many
+SELECT cid, takedown_ref FROM pds_tenant.blob
+WHERE aid = @aid AND takedown_ref IS NOT NULL ORDER BY cid LIMIT @max_rows::int;
