@@ -38,6 +38,8 @@ require (
 	github.com/rivo/uniseg v0.4.7
 )
 
+require github.com/go-jose/go-jose/v4 v4.1.9
+
 require (
 	github.com/apapsch/go-jsonmerge/v2 v2.0.0 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect

@@ -36,7 +36,11 @@ var mayImport = map[string][]string{
 	"internal/proxy/view":  {"internal/splice"},                                        // the app's views, made from the lexicons
 	"internal/proxy/merge": {"internal/proxy/view", "internal/splice", "repo/dagcbor"}, // answers and records in, an answer out: it asks nobody but by functions it is handed
 
-	"internal/oauth/scope": {"internal/syntax"}, // what clients may do, as text: no store, no network
+	"internal/oauth/scope":     {"internal/syntax"},                                                                                     // what clients may do, as text: no store, no network
+	"internal/oauth/jose":      {},                                                                                                      // tokens and keys: bytes in, a verdict out
+	"internal/oauth/dpop":      {"internal/oauth/jose"},                                                                                 // proofs: it is told the time, and keeps nothing
+	"internal/oauth/oauthtest": {},                                                                                                      // for tests: a client's keys
+	"internal/oauth/client":    {"internal/cache", "internal/fair", "internal/oauth/jose", "internal/oauth/scope", "internal/outbound"}, // documents and keys, fetched
 
 	"internal/fair":          {}, // places and memory, shared: it knows names only
 	"internal/mail":          {},
@@ -94,6 +98,7 @@ var mayImport = map[string][]string{
 var onlyIn = map[string][]string{
 	"github.com/jackc/pgx/v5/pgxpool":      {"db"},
 	"github.com/danielgtaylor/huma/v2":     {"internal/xrpc", "handlers", "openapi"},
+	"github.com/go-jose/go-jose/v4":        {"internal/oauth/jose", "internal/oauth/oauthtest"},
 	"github.com/alecthomas/kong":           {"cmd/locus", "cmd/pdsbench"},
 	"github.com/pressly/goose/v3":          {"db"},
 	"github.com/coder/websocket":           {"internal/xrpc", "cmd/pdsbench"},
