@@ -4,7 +4,7 @@ GO ?= go
 export GOFLAGS ?= -buildvcs=false
 ARGS ?=
 
-.PHONY: help run build test generate check bench bench-reference compare-reference setup clean
+.PHONY: help run build test generate check bench bench-reference bench-oauth compare-reference suite setup clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ bench: setup ## the benchmarks of the packages
 
 bench-reference: setup build ## side by side with the reference PDS from npm (needs node and npm)
 	bash internal/bench/reference.sh $(ARGS)
+
+bench-oauth: setup ## sign-ins, refreshes and calls by OAuth, side by side with the reference PDS (Linux; ARGS="-seconds 10")
+	bash internal/bench/reference.sh --oauth $(ARGS)
+
+suite: setup ## other people's OAuth clients and real browsers against the server and its pages (Linux; ARGS="node pages", ARGS=--help)
+	$(GO) run ./internal/suite $(ARGS)
 
 compare-reference: setup ## the same proxied calls through ours and the reference, and what differs (ARGS=-record keeps what the reference does, ARGS=-all shows all)
 	bash internal/bench/reference.sh --compare $(ARGS)

@@ -12,6 +12,7 @@
 #   --workloads a,b    only these
 #   --only reference|locus|install
 #   --compare          measure nothing: the same proxied calls through both, compared (internal/bench/proxying; what follows goes to it)
+#   --oauth            measure sign-ins, refreshes and calls by OAuth only (internal/suite -bench; what follows goes to it)
 #   --out DIR          where results go                      (default CACHE/results/TIME)
 #
 # Environment:
@@ -27,7 +28,7 @@ repo=$(cd "$here/../.." && pwd)
 cache=${LOCUS_BENCH_CACHE:-${XDG_CACHE_HOME:+$XDG_CACHE_HOME/aurora-locus/reference}}
 cache=${cache:-$repo/.cache/reference}
 command=${LOCUS_COMMAND:-"$repo/bin/locus serve --dev --listen 127.0.0.1:PORT --plc-listen 127.0.0.1:0 --data-dir DATA"}
-seconds=8 rounds=1 clients=1,16,64 accounts=64 large=10000 only='' out='' compare=''
+seconds=8 rounds=1 clients=1,16,64 accounts=64 large=10000 only='' out='' compare='' oauth=''
 workloads=create-account,create-session,get-record,list-records,create-record,apply-writes,put-record,delete-record,get-repo,upload-blob,get-blob,proxied,proxied-new
 
 die() { echo "bench-reference: $*" >&2; exit 1; }
@@ -37,6 +38,7 @@ while [ $# -gt 0 ]; do
     --quick) seconds=3 rounds=1 large=2000; shift; continue ;;
     --full) seconds=15 rounds=3; shift; continue ;;
     --compare) compare=1; shift; break ;;
+    --oauth) oauth=1; shift; break ;;
     -h | --help) usage; exit 0 ;;
   esac
   [ $# -ge 2 ] || die "$1 needs a value (see --help)"
@@ -209,6 +211,10 @@ if [ -n "$compare" ]; then
   npm_packages "$here/proxying" || die "the stand-in service needs node and npm"
   cd "$repo"
   exec "${GO:-go}" run ./internal/bench/proxying -reference "$cache" -node "$node" "$@"
+fi
+if [ -n "$oauth" ]; then
+  cd "$repo"
+  exec "${GO:-go}" run ./internal/suite -bench -reference "$cache" "$@"
 fi
 mkdir -p "$cache/results"
 out=${out:-$cache/results/$(date -u +%Y%m%dT%H%M%SZ)}

@@ -84,8 +84,8 @@ func absolute(path string) string {
 
 // driverEnvironment is what drivers know of the world.
 func (w *world) driverEnvironment(more ...string) []string {
-	urls := make([]string, 0, len(tenants))
-	for _, t := range tenants {
+	urls := make([]string, 0, len(w.tenants))
+	for _, t := range w.tenants {
 		urls = append(urls, "https://"+t)
 	}
 	quick := ""

@@ -41,6 +41,8 @@ type options struct {
 	keep      bool
 	shell     bool
 	quick     bool
+	bench     bool
+	seconds   int
 	only      []string
 }
 
@@ -52,6 +54,8 @@ func main() {
 	flag.StringVar(&o.shots, "shots", ".cache/shots", "`folder` for pictures of the pages")
 	flag.BoolVar(&o.keep, "keep", false, "keep the folder with the logs of the servers")
 	flag.BoolVar(&o.quick, "quick", false, "one language, one width and one colour scheme of each page, for CI")
+	flag.BoolVar(&o.bench, "bench", false, "drive nothing: measure sign-ins, refreshes and calls of OAuth, beside the reference where -reference says where it is")
+	flag.IntVar(&o.seconds, "seconds", 6, "measure each operation for so many `seconds`")
 	flag.BoolVar(&o.shell, "shell", false, "run a shell in the small internet instead of the drivers")
 	flag.Usage = func() {
 		fmt.Fprint(os.Stderr, usage)
@@ -90,11 +94,14 @@ func run(ctx context.Context, o options) (failed int, err error) {
 	if err := arrive(); err != nil {
 		return 0, fmt.Errorf("make the small internet: %w", err)
 	}
+	if o.bench {
+		return 0, compareBench(ctx, o)
+	}
 	w, err := build(ctx, o)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, w.close(o.keep || failed > 0 || err != nil)) }()
+	defer func() { err = errors.Join(err, w.close()) }()
 	if o.shell {
 		return 0, w.shell(ctx)
 	}

@@ -20,6 +20,7 @@ import (
 type world struct {
 	options
 	name    string // of the server
+	tenants []string
 	dir     string
 	front   *front
 	names   *texts
@@ -36,10 +37,10 @@ const (
 
 // build starts everything. What was started before an error is stopped.
 func build(ctx context.Context, o options) (w *world, err error) {
-	w = &world{options: o, name: "locus", dir: os.Getenv(mark)}
+	w = &world{options: o, name: "locus", tenants: tenants, dir: os.Getenv(mark)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, w.close(true))
+			err = errors.Join(err, w.close())
 		}
 	}()
 	if w.front, err = newFront(w.path("ca.pem")); err != nil {
@@ -118,7 +119,7 @@ func (w *world) startOurs(ctx context.Context) error {
 // startReference starts the reference, which has one host.
 func (w *world) startReference(ctx context.Context) error {
 	w.name = "reference"
-	tenants = tenants[:1]
+	w.tenants = tenants[:1]
 	data := w.path("reference")
 	for _, sub := range []string{data, data + "/blobs", data + "/tmp"} {
 		if err := os.Mkdir(sub, 0o700); err != nil {
@@ -188,7 +189,7 @@ func (w *world) await(ctx context.Context, url string, p *os.Process) error {
 	return fmt.Errorf("no answer from %s: %w", url, last)
 }
 
-func (w *world) close(keep bool) (err error) {
+func (w *world) close() (err error) {
 	for _, cmd := range slices.Backward(w.running) {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 		ended := make(chan struct{})
@@ -210,7 +211,6 @@ func (w *world) close(keep bool) (err error) {
 	if w.front != nil {
 		err = errors.Join(err, w.front.close())
 	}
-	_ = keep // whoever made the folder removes it
 	return err
 }
 
@@ -219,7 +219,7 @@ func (w *world) shell(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "bash")
 	cmd.Env = w.driverEnvironment()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	fmt.Println("Tenants: https://" + strings.Join(tenants, " https://") + ". The variables SUITE_… are what drivers have.")
+	fmt.Println("Tenants: https://" + strings.Join(w.tenants, " https://") + ". The variables SUITE_… are what drivers have.")
 	return cmd.Run()
 }
 

@@ -22,7 +22,7 @@ export async function inBrowser(url, who, redirect, { deny = false } = {}) {
 }
 
 // signInOn does what a person does with what is on the screen.
-export async function signInOn(page, who, { deny = false, redirect, begin, ms = 30000 }) {
+export async function signInOn(page, who, { deny = false, remember = false, redirect, begin, ms = 30000 }) {
   let landed
   page.on('request', (r) => { if (r.isNavigationRequest() && r.url().startsWith(redirect)) landed ??= new URL(r.url()) })
   await begin()
@@ -35,6 +35,7 @@ export async function signInOn(page, who, { deny = false, redirect, begin, ms = 
       if (await seen(secret)) {
         if (await seen(named) && !(await named.first().inputValue())) await named.first().fill(who.handle, { timeout: 3000 })
         await secret.first().fill(who.password, { timeout: 3000 })
+        if (remember) await page.getByLabel(/remember/i).first().check({ timeout: 2000 }).catch(() => {})
         await button(/^(sign in|log in|next|continue)$/i).first().click({ timeout: 3000 })
       } else if (await seen(button(/^(authori[sz]e|allow|accept|deny|deny access|reject|refuse|don.t allow)/i))) {
         await (deny ? button(/^(deny|reject|refuse|don.t allow|cancel)/i) : button(/^(authori[sz]e|allow|accept)/i)).first().click({ timeout: 3000 })

@@ -124,7 +124,7 @@ export class Person {
 const identifier = (f) => /username/.test(f.autocomplete) || (/^(text|email)$/.test(f.type) && /identifier|username|handle|login/.test(f.name ?? ''))
 
 // authorize goes through sign-in and consent until the client's URL, by what the pages offer. It answers that URL.
-export async function authorize(url, who, { person = new Person(), redirect, deny = false, seen = () => {} } = {}) {
+export async function authorize(url, who, { person = new Person(), redirect, deny = false, remember = false, seen = () => {} } = {}) {
   person.stop = (u) => u.href.startsWith(redirect)
   let at = await person.go(url, { site: 'cross-site' })
   for (let steps = 0; steps < 10; steps++) {
@@ -140,6 +140,7 @@ export async function authorize(url, who, { person = new Person(), redirect, den
       const f = signin ?? alone
       if (signin) f.fill(identifier, who.handle)
       f.fill((x) => x.type === 'password', who.password)
+      f.tick((x) => /remember/.test(x.name ?? ''), remember)
       at = await person.send(f)
     } else if (no && yes) {
       const press = deny ? no : yes
