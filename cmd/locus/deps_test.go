@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"internal/oauth/client":    {"internal/cache", "internal/fair", "internal/oauth/jose", "internal/oauth/scope", "internal/outbound"}, // documents and keys, fetched
 
 	"internal/fair":          {}, // places and memory, shared: it knows names only
+	"internal/agent":         {}, // what a header names, in words
 	"internal/mail":          {},
 	"internal/contentcoding": {}, // bytes in, bytes out
 	"internal/metrics":       {}, // numbers: who starts a server says where they are
@@ -75,6 +76,7 @@ var mayImport = map[string][]string{
 	"internal/blob/store":      {"db", "internal/picture"},                                                                                                  // where bytes are: of the database it knows the names of schemas
 	"internal/blob/blobtest":   {},                                                                                                                          // for tests: an S3 server
 	"internal/account":         {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
+	"internal/passkey":         {"db", "db/tenantdb", "internal/keyring"}, // questions and answers of WebAuthn, and the rows of keys; whose account it is, the act says
 	"internal/auth":            {"internal/cache", "db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
 	"internal/device":          {"db", "db/tenantdb", "internal/auth", "internal/tenant"}, // browsers, and which accounts are signed in there: an account as auth knows it
 	"internal/proxy":           {"internal/auth", "internal/cache", "internal/contentcoding", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
@@ -83,7 +85,7 @@ var mayImport = map[string][]string{
 	"internal/proxy/afterwrite": {"db", "internal/account", "internal/fair", "internal/proxy", "internal/proxy/merge", "repo", "repo/repodb"}, // what an account has written, in answers to its calls
 
 	// acts
-	"internal/act": {"internal/fair", "db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
+	"internal/act": {"internal/agent", "internal/passkey", "internal/fair", "db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
 
 	// protocol
 	"openapi":       {},
@@ -103,6 +105,7 @@ var onlyIn = map[string][]string{
 	"github.com/pressly/goose/v3":          {"db"},
 	"github.com/coder/websocket":           {"internal/xrpc", "cmd/pdsbench"},
 	"github.com/wneessen/go-mail":          {"internal/mail"},
+	"github.com/go-webauthn/webauthn":      {"internal/passkey"},
 	"net/http/pprof":                       {"cmd/locus"},
 	"github.com/prometheus/client_golang":  {"internal/metrics"},
 	"github.com/clipperhouse/uax29/v2":     {"internal/syntax"},

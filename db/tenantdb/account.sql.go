@@ -36,9 +36,55 @@ func (q *Queries) DeleteAccount(ctx context.Context, aid int64) error {
 	return err
 }
 
+const GetAccountByAID = `-- name: GetAccountByAID :one
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.session_epoch, a.app_epoch, a.created_at,
+       c.email, c.email_confirmed_at, c.email_factor, c.oauth_only, c.password_hash, c.invites_disabled
+FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
+WHERE a.aid = $1 AND a.creating_since IS NULL
+`
+
+type GetAccountByAIDRow struct {
+	AID              int64
+	DID              string
+	Handle           *string
+	DeactivatedAt    *time.Time
+	TakedownRef      *string
+	SessionEpoch     int64
+	AppEpoch         int64
+	CreatedAt        time.Time
+	Email            *string
+	EmailConfirmedAt *time.Time
+	EmailFactor      bool
+	OauthOnly        bool
+	PasswordHash     *string
+	InvitesDisabled  bool
+}
+
+func (q *Queries) GetAccountByAID(ctx context.Context, aid int64) (GetAccountByAIDRow, error) {
+	row := q.db.QueryRow(ctx, GetAccountByAID, aid)
+	var i GetAccountByAIDRow
+	err := row.Scan(
+		&i.AID,
+		&i.DID,
+		&i.Handle,
+		&i.DeactivatedAt,
+		&i.TakedownRef,
+		&i.SessionEpoch,
+		&i.AppEpoch,
+		&i.CreatedAt,
+		&i.Email,
+		&i.EmailConfirmedAt,
+		&i.EmailFactor,
+		&i.OauthOnly,
+		&i.PasswordHash,
+		&i.InvitesDisabled,
+	)
+	return i, err
+}
+
 const GetAccountByDID = `-- name: GetAccountByDID :one
 SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.session_epoch, a.app_epoch, a.created_at,
-       c.email, c.email_confirmed_at, c.email_factor, c.password_hash, c.invites_disabled
+       c.email, c.email_confirmed_at, c.email_factor, c.oauth_only, c.password_hash, c.invites_disabled
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE a.did = $1 AND a.creating_since IS NULL
 `
@@ -55,6 +101,7 @@ type GetAccountByDIDRow struct {
 	Email            *string
 	EmailConfirmedAt *time.Time
 	EmailFactor      bool
+	OauthOnly        bool
 	PasswordHash     *string
 	InvitesDisabled  bool
 }
@@ -74,6 +121,7 @@ func (q *Queries) GetAccountByDID(ctx context.Context, did string) (GetAccountBy
 		&i.Email,
 		&i.EmailConfirmedAt,
 		&i.EmailFactor,
+		&i.OauthOnly,
 		&i.PasswordHash,
 		&i.InvitesDisabled,
 	)
@@ -82,7 +130,7 @@ func (q *Queries) GetAccountByDID(ctx context.Context, did string) (GetAccountBy
 
 const GetAccountByEmail = `-- name: GetAccountByEmail :one
 SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.session_epoch, a.app_epoch, a.created_at,
-       c.email, c.email_confirmed_at, c.email_factor, c.password_hash, c.invites_disabled
+       c.email, c.email_confirmed_at, c.email_factor, c.oauth_only, c.password_hash, c.invites_disabled
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE c.email = $1::text AND a.creating_since IS NULL
 `
@@ -99,6 +147,7 @@ type GetAccountByEmailRow struct {
 	Email            *string
 	EmailConfirmedAt *time.Time
 	EmailFactor      bool
+	OauthOnly        bool
 	PasswordHash     *string
 	InvitesDisabled  bool
 }
@@ -118,6 +167,7 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (GetAccou
 		&i.Email,
 		&i.EmailConfirmedAt,
 		&i.EmailFactor,
+		&i.OauthOnly,
 		&i.PasswordHash,
 		&i.InvitesDisabled,
 	)
@@ -126,7 +176,7 @@ func (q *Queries) GetAccountByEmail(ctx context.Context, email string) (GetAccou
 
 const GetAccountByHandle = `-- name: GetAccountByHandle :one
 SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.session_epoch, a.app_epoch, a.created_at,
-       c.email, c.email_confirmed_at, c.email_factor, c.password_hash, c.invites_disabled
+       c.email, c.email_confirmed_at, c.email_factor, c.oauth_only, c.password_hash, c.invites_disabled
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
 WHERE a.handle = $1::text AND a.creating_since IS NULL
 `
@@ -143,6 +193,7 @@ type GetAccountByHandleRow struct {
 	Email            *string
 	EmailConfirmedAt *time.Time
 	EmailFactor      bool
+	OauthOnly        bool
 	PasswordHash     *string
 	InvitesDisabled  bool
 }
@@ -162,6 +213,7 @@ func (q *Queries) GetAccountByHandle(ctx context.Context, handle string) (GetAcc
 		&i.Email,
 		&i.EmailConfirmedAt,
 		&i.EmailFactor,
+		&i.OauthOnly,
 		&i.PasswordHash,
 		&i.InvitesDisabled,
 	)
@@ -203,6 +255,36 @@ func (q *Queries) LockAccount(ctx context.Context, aid int64) (int64, error) {
 	var aid_2 int64
 	err := row.Scan(&aid_2)
 	return aid_2, err
+}
+
+const UpdateAccountOAuthOnly = `-- name: UpdateAccountOAuthOnly :execrows
+UPDATE pds_tenant.account SET oauth_only = $1 WHERE aid = $2 AND oauth_only <> $1
+`
+
+type UpdateAccountOAuthOnlyParams struct {
+	OauthOnly bool
+	AID       int64
+}
+
+// Nothing when it is so already.
+func (q *Queries) UpdateAccountOAuthOnly(ctx context.Context, arg UpdateAccountOAuthOnlyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateAccountOAuthOnly, arg.OauthOnly, arg.AID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const UpdateAccountPasswordGone = `-- name: UpdateAccountPasswordGone :execrows
+UPDATE pds_tenant.account SET password_hash = NULL WHERE aid = $1 AND password_hash IS NOT NULL
+`
+
+func (q *Queries) UpdateAccountPasswordGone(ctx context.Context, aid int64) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateAccountPasswordGone, aid)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const UpdateAccountPasswordHash = `-- name: UpdateAccountPasswordHash :execrows

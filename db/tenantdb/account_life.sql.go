@@ -55,44 +55,6 @@ func (q *Queries) DeleteAppPasswordSessions(ctx context.Context, arg DeleteAppPa
 	return err
 }
 
-const GetAccountByAID = `-- name: GetAccountByAID :one
-SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
-       c.email, c.email_confirmed_at, c.password_hash, c.invites_disabled
-FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
-WHERE a.aid = $1 AND a.creating_since IS NULL
-`
-
-type GetAccountByAIDRow struct {
-	AID              int64
-	DID              string
-	Handle           *string
-	DeactivatedAt    *time.Time
-	TakedownRef      *string
-	CreatedAt        time.Time
-	Email            *string
-	EmailConfirmedAt *time.Time
-	PasswordHash     *string
-	InvitesDisabled  bool
-}
-
-func (q *Queries) GetAccountByAID(ctx context.Context, aid int64) (GetAccountByAIDRow, error) {
-	row := q.db.QueryRow(ctx, GetAccountByAID, aid)
-	var i GetAccountByAIDRow
-	err := row.Scan(
-		&i.AID,
-		&i.DID,
-		&i.Handle,
-		&i.DeactivatedAt,
-		&i.TakedownRef,
-		&i.CreatedAt,
-		&i.Email,
-		&i.EmailConfirmedAt,
-		&i.PasswordHash,
-		&i.InvitesDisabled,
-	)
-	return i, err
-}
-
 const InsertMovedActor = `-- name: InsertMovedActor :exec
 INSERT INTO pds_tenant.actor (aid, did, handle, deactivated_at, delete_after, unannounced, session_epoch, created_at)
 VALUES ($1, $2, $3::text, $4::timestamptz, $5::timestamptz, true, $6, $4::timestamptz)

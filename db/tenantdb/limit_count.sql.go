@@ -93,7 +93,7 @@ func (q *Queries) ListSigninFailures(ctx context.Context, keys []string) ([]Sign
 const UpsertCodeGuess = `-- name: UpsertCodeGuess :execrows
 INSERT INTO pds_tenant.signin_failure AS f (key, failures, last_at) VALUES ($1, 1, $2::timestamptz)
 ON CONFLICT (key) DO UPDATE SET failures = CASE WHEN f.last_at < $3::timestamptz THEN 1 ELSE f.failures + 1 END, last_at = excluded.last_at
-WHERE f.failures < $4::int OR f.last_at + make_interval(secs => least($5::float8, power(2, least(f.failures - $4::int, 30)))) <= $2::timestamptz
+WHERE f.failures < $4::int OR f.last_at + make_interval(secs => least($5::float8, power(2, least(f.failures - $4::int, 30)) * $6::float8)) <= $2::timestamptz
 `
 
 type UpsertCodeGuessParams struct {
@@ -102,6 +102,7 @@ type UpsertCodeGuessParams struct {
 	Since time.Time
 	Free  int32
 	Most  float64
+	Unit  float64
 }
 
 // Counts a guess before it is looked at: of any number that come at once, to whichever process, no more than @free get
@@ -113,6 +114,7 @@ func (q *Queries) UpsertCodeGuess(ctx context.Context, arg UpsertCodeGuessParams
 		arg.Since,
 		arg.Free,
 		arg.Most,
+		arg.Unit,
 	)
 	if err != nil {
 		return 0, err

@@ -18,6 +18,13 @@ type Account struct {
 	CreatedAt        time.Time
 	InviteNote       string
 	EmailFactor      bool
+	OauthOnly        bool
+}
+
+type Activity struct {
+	AID  int64
+	Turn int64
+	Body string
 }
 
 type Actor struct {
@@ -110,6 +117,16 @@ type BlobUsage struct {
 	Blobs    int64
 	Bytes    int64
 	MaxBytes *int64
+}
+
+type Browser struct {
+	AID          int64
+	Device       string
+	ProvenAt     *time.Time
+	TrustedAt    *time.Time
+	TrustedUntil *time.Time
+	Agent        string
+	Address      string
 }
 
 type Chore struct {
@@ -219,6 +236,20 @@ type OperatorToken struct {
 	CreatedAt  time.Time
 	ExpiresAt  *time.Time
 	LastUsedAt *time.Time
+}
+
+type Passkey struct {
+	AID          int64
+	CredentialID []byte
+	Name         string
+	PublicKey    []byte
+	Aaguid       []byte
+	Transports   string
+	Flags        int16
+	SignCount    int64
+	WarnedAt     *time.Time
+	CreatedAt    time.Time
+	LastUsedAt   *time.Time
 }
 
 type Preference struct {

@@ -47,6 +47,19 @@ func (q *Queries) DeleteExpiredRefreshTokensOf(ctx context.Context, arg DeleteEx
 	return result.RowsAffected(), nil
 }
 
+const DeleteMainRefreshTokens = `-- name: DeleteMainRefreshTokens :execrows
+DELETE FROM pds_tenant.refresh_token WHERE aid = $1 AND app_password_name IS NULL
+`
+
+// Of the main password; sessions of app passwords go on.
+func (q *Queries) DeleteMainRefreshTokens(ctx context.Context, aid int64) (int64, error) {
+	result, err := q.db.Exec(ctx, DeleteMainRefreshTokens, aid)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const DeleteRefreshTokenChain = `-- name: DeleteRefreshTokenChain :execrows
 WITH RECURSIVE chain AS (
   SELECT r.token_id, r.next_id FROM pds_tenant.refresh_token r WHERE r.token_id = $1 AND r.aid = $2

@@ -44,6 +44,8 @@ var (
 	ErrPasswordTooLong = errors.New("password too long")
 	// ErrCredentials: no such account, or another password. It does not say which.
 	ErrCredentials = errors.New("invalid identifier or password")
+	// ErrOAuthOnly: the account's owner lets no app in by the main password.
+	ErrOAuthOnly = errors.New("the account takes no sign-in by its main password")
 	// ErrBusy: too many sign-ins and sign-ups are waiting.
 	ErrBusy = errors.New("too many password checks are waiting")
 
@@ -78,6 +80,7 @@ type Account struct {
 	Email           string // "": none
 	EmailConfirmed  bool
 	EmailFactor     bool // sign-ins need a mailed code; only with a confirmed address
+	OAuthOnly       bool // the main password begins no session of an app
 	InvitesDisabled bool
 	TakenDown       bool
 	Deactivated     bool
@@ -99,6 +102,9 @@ func (e Epochs) Of(app bool) int64 {
 	return e.Session
 }
 
+// HasPassword says whether there is a main password: accounts may live by passkeys alone.
+func (a *Account) HasPassword() bool { return a.passwordHash != "" }
+
 // Active says whether the account is in use: neither taken down nor deactivated.
 func (a *Account) Active() bool { return !a.TakenDown && !a.Deactivated }
 
@@ -117,6 +123,12 @@ func (a *Account) Status() string {
 func ByDID(ctx context.Context, q *tenantdb.Queries, did string) (*Account, error) {
 	row, err := q.GetAccountByDID(ctx, did)
 	return found(row, err)
+}
+
+// ByAID finds an account by its number. Errors: [ErrNotFound].
+func ByAID(ctx context.Context, q *tenantdb.Queries, aid int64) (*Account, error) {
+	row, err := q.GetAccountByAID(ctx, aid)
+	return found(tenantdb.GetAccountByDIDRow(row), err)
 }
 
 // ByHandle finds an account by its handle in lower case. Errors: [ErrNotFound].
@@ -171,7 +183,7 @@ func found(row tenantdb.GetAccountByDIDRow, err error) (*Account, error) {
 	}
 	return &Account{
 		AID: row.AID, DID: row.DID, Handle: text(row.Handle), Email: text(row.Email), EmailConfirmed: row.EmailConfirmedAt != nil,
-		EmailFactor:     row.EmailFactor && row.EmailConfirmedAt != nil,
+		EmailFactor: row.EmailFactor && row.EmailConfirmedAt != nil, OAuthOnly: row.OauthOnly,
 		InvitesDisabled: row.InvitesDisabled, TakenDown: row.TakedownRef != nil, Deactivated: row.DeactivatedAt != nil,
 		CreatedAt: row.CreatedAt, Epochs: Epochs{row.SessionEpoch, row.AppEpoch}, passwordHash: text(row.PasswordHash),
 	}, nil

@@ -101,8 +101,56 @@ func SetPassword(ctx context.Context, q *tenantdb.Queries, aid int64, hash strin
 	if err == nil {
 		err = q.DeleteEmailTokenOf(ctx, tenantdb.DeleteEmailTokenOfParams{AID: aid, Purpose: string(TokenResetPassword)})
 	}
+	if err == nil {
+		err = q.DeleteBrowsersOf(ctx, aid) // none is trusted any more
+	}
 	if err != nil {
 		return "", fmt.Errorf("set password of actor %d: %w", aid, err)
+	}
+	return did, nil
+}
+
+// RemovePassword takes the main password from an account, and ends the sessions that began with it. Errors: [ErrNotFound].
+func RemovePassword(ctx context.Context, q *tenantdb.Queries, aid int64) (did string, err error) {
+	if did, err = EndMainSessions(ctx, q, aid); err != nil {
+		return "", err
+	}
+	if _, err = q.UpdateAccountPasswordGone(ctx, aid); err == nil {
+		err = q.DeleteEmailTokenOf(ctx, tenantdb.DeleteEmailTokenOfParams{AID: aid, Purpose: string(TokenResetPassword)})
+	}
+	if err != nil {
+		return "", fmt.Errorf("remove password of actor %d: %w", aid, err)
+	}
+	return did, nil
+}
+
+// SetOAuthOnly says whether the main password begins sessions of apps; those that it began end when it does not.
+// changed: it was not so before. Errors: [ErrNotFound].
+func SetOAuthOnly(ctx context.Context, q *tenantdb.Queries, aid int64, on bool) (changed bool, err error) {
+	if on {
+		if _, err = EndMainSessions(ctx, q, aid); err != nil {
+			return false, err
+		}
+	}
+	n, err := q.UpdateAccountOAuthOnly(ctx, tenantdb.UpdateAccountOAuthOnlyParams{AID: aid, OauthOnly: on})
+	if err != nil {
+		return false, fmt.Errorf("sign-ins of actor %d: %w", aid, err)
+	}
+	return n == 1, nil
+}
+
+// EndMainSessions ends the sessions that began with the main password. Those of app passwords get new access tokens at
+// their next refresh. Errors: [ErrNotFound].
+func EndMainSessions(ctx context.Context, q *tenantdb.Queries, aid int64) (did string, err error) {
+	did, err = q.UpdateActorSessionsEnded(ctx, aid)
+	if db.IsNoRows(err) {
+		return "", ErrNotFound
+	}
+	if err == nil {
+		_, err = q.DeleteMainRefreshTokens(ctx, aid)
+	}
+	if err != nil {
+		return "", fmt.Errorf("end sessions of actor %d: %w", aid, err)
 	}
 	return did, nil
 }

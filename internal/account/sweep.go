@@ -118,6 +118,8 @@ func (s *Sweeper) sweep(ctx context.Context, t *tenant.Tenant) error {
 const (
 	// expiredKept is how long a mailed token is still known after its time: who comes late is told so.
 	expiredKept = 24 * time.Hour
+	// failureKept is longer than anybody waits for the next code.
+	failureKept = 48 * time.Hour
 	// mailKept is how long it can be seen what became of a message.
 	mailKept = 7 * 24 * time.Hour
 )
@@ -151,7 +153,7 @@ func (s *Sweeper) expire(ctx context.Context, t *tenant.Tenant, now time.Time) e
 			return q.DeleteExpiredOperatorTokens(ctx, tenantdb.DeleteExpiredOperatorTokensParams{Before: now.Add(-mailKept), MaxRows: sweepSlice})
 		}},
 		{"failed sign-ins", func() (int64, error) {
-			return q.DeleteOldSigninFailures(ctx, tenantdb.DeleteOldSigninFailuresParams{Before: now.Add(-expiredKept), MaxRows: sweepSlice})
+			return q.DeleteOldSigninFailures(ctx, tenantdb.DeleteOldSigninFailuresParams{Before: now.Add(-failureKept), MaxRows: sweepSlice})
 		}},
 		{"limits", func() (int64, error) {
 			return q.DeleteLimitCounts(ctx, tenantdb.DeleteLimitCountsParams{Before: now.Unix(), MaxRows: sweepSlice})

@@ -69,11 +69,5 @@ UPDATE pds_tenant.account SET email_confirmed_at = @now::timestamptz WHERE aid =
 -- name: UpdateAccountPassword :execrows
 UPDATE pds_tenant.account SET password_hash = @password_hash::text WHERE aid = @aid;
 
--- name: GetAccountByAID :one
-SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, a.created_at,
-       c.email, c.email_confirmed_at, c.password_hash, c.invites_disabled
-FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
-WHERE a.aid = @aid AND a.creating_since IS NULL;
-
 -- name: DeleteAppPasswordSessions :exec
 DELETE FROM pds_tenant.refresh_token WHERE aid = @aid AND app_password_name = @name::text;

@@ -24,7 +24,7 @@ ON CONFLICT (key) DO UPDATE SET failures = CASE WHEN f.last_at < @since::timesta
 -- through, and then one after each wait, which doubles up to @most seconds. Nothing when the guess has to wait.
 INSERT INTO pds_tenant.signin_failure AS f (key, failures, last_at) VALUES (@key, 1, @now::timestamptz)
 ON CONFLICT (key) DO UPDATE SET failures = CASE WHEN f.last_at < @since::timestamptz THEN 1 ELSE f.failures + 1 END, last_at = excluded.last_at
-WHERE f.failures < @free::int OR f.last_at + make_interval(secs => least(@most::float8, power(2, least(f.failures - @free::int, 30)))) <= @now::timestamptz;
+WHERE f.failures < @free::int OR f.last_at + make_interval(secs => least(@most::float8, power(2, least(f.failures - @free::int, 30)) * @unit::float8)) <= @now::timestamptz;
 
 -- name: DeleteSigninFailures :exec
 DELETE FROM pds_tenant.signin_failure WHERE key = ANY (@keys::text[]);

@@ -44,3 +44,7 @@ DELETE FROM pds_tenant.refresh_token WHERE aid = @aid AND expires_at <= @now::ti
 DELETE FROM pds_tenant.refresh_token WHERE token_id IN (
   SELECT r.token_id FROM pds_tenant.refresh_token r WHERE r.expires_at <= @now::timestamptz
   ORDER BY r.expires_at LIMIT @max_rows::int);
+
+-- name: DeleteMainRefreshTokens :execrows
+-- Of the main password; sessions of app passwords go on.
+DELETE FROM pds_tenant.refresh_token WHERE aid = @aid AND app_password_name IS NULL;
