@@ -8,7 +8,7 @@ import (
 
 // stranger is a caller without an account as acts know it.
 func stranger(v xrpc.Visitor) act.Visitor {
-	return act.Visitor{Language: language(v), From: v.Path(), Asks: v.Asker(), Counted: v.Limited()}
+	return act.Visitor{Language: language(v), From: v.Path(), Asks: v.Asker(), Counted: v.Limited(), Agent: v.Header("User-Agent")}
 }
 
 // owner is a caller with an account as acts know it.

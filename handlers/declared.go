@@ -115,7 +115,7 @@ var moreErrors = map[string][]xrpc.ErrorKind{
 	"com.atproto.server.createAppPassword":      refused400("AuthFactorTokenRequired"),
 	"com.atproto.server.updateEmail":            refused400("AuthFactorTokenRequired"),
 	"com.atproto.server.createAccount":          kinds(notTheOwn, serviceErrors, refused400("AlreadyExists")),
-	"com.atproto.server.createSession":          kinds(notTheOwn, refused400("InvalidToken", "ExpiredToken")),
+	"com.atproto.server.createSession":          kinds(notTheOwn, refused400("InvalidToken", "ExpiredToken"), []xrpc.ErrorKind{xrpc.ErrorOf(http.StatusUnauthorized, "OAuthRequired")}),
 	"com.atproto.server.deleteAccount":          notTheOwn,
 	"com.atproto.server.resetPassword":          refused400("InvalidPassword"),
 	"com.atproto.sync.getBlob":                  kinds(storeFails, []xrpc.ErrorKind{xrpc.ErrorOf(http.StatusPreconditionFailed, "PreconditionFailed"), xrpc.ErrorOf(http.StatusRequestedRangeNotSatisfiable, "RangeNotSatisfiable")}),

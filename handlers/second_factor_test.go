@@ -149,7 +149,8 @@ func TestGuessingCodes(t *testing.T) {
 	if looked.Load() != codeFree || refused.Load() != 2*codeFree {
 		t.Errorf("of %d codes at once %d were looked at, %d not", 3*codeFree, looked.Load(), refused.Load())
 	}
-	for _, want := range []int{1, 2, 4, 8} {
+	for _, times := range []int{1, 2, 4, 8} {
+		want := times * int(codeWait.Seconds())
 		r := signIn(right())
 		r.fails(429, "RateLimitExceeded", "")
 		if got := r.header.Get("Retry-After"); got != strconv.Itoa(want) {
@@ -163,20 +164,20 @@ func TestGuessingCodes(t *testing.T) {
 	signIn(strings.ToLower(backup[0])).ok()
 	signIn("AAAAA-AAAAA").fails(400, "InvalidToken", "")
 	signIn(right()).fails(429, "RateLimitExceeded", "")
-	h.clock.add(maxWait)
+	h.clock.add(maxCodeWait)
 	signIn(" " + right()).ok()
 	for range codeFree { // forgotten
 		signIn(wrong()).fails(400, "InvalidToken", "")
 	}
-	// The waits end at a quarter of an hour, and a day forgives.
-	for range 20 {
-		h.clock.add(maxWait)
+	// The waits end at a day, and two forgive.
+	for range 10 {
+		h.clock.add(maxCodeWait)
 		signIn(wrong()).fails(400, "InvalidToken", "")
 	}
-	if got := signIn(right()).header.Get("Retry-After"); got != "900" {
+	if got := signIn(right()).header.Get("Retry-After"); got != "86400" {
 		t.Errorf("the longest wait is %s s", got)
 	}
-	h.clock.add(forgiven + time.Second)
+	h.clock.add(2*maxCodeWait + time.Second)
 	for range codeFree {
 		signIn(wrong()).fails(400, "InvalidToken", "")
 	}

@@ -7,7 +7,8 @@ const (
 	pairFree        = act.PairFree
 	addressFree     = act.AddressFree
 	codeFree        = act.CodeFree
-	maxWait         = act.MaxWait
+	codeWait        = act.CodeWait
+	maxCodeWait     = act.MaxCodeWait
 	forgiven        = act.Forgiven
 	resetAnswerTime = act.ResetAnswerTime
 )

@@ -85,6 +85,7 @@ var translations = []xrpc.Translation{
 	xrpc.On(account.ErrDIDDocument, http.StatusBadRequest, "InvalidRequest", ""),
 	xrpc.On(account.ErrFactorMailed, http.StatusUnauthorized, "AuthFactorTokenRequired", "A sign in code has been sent to your email address"),
 	xrpc.On(account.ErrFactorApp, http.StatusUnauthorized, "AuthFactorTokenRequired", "A code of your authenticator app is needed"),
+	xrpc.On(account.ErrOAuthOnly, http.StatusUnauthorized, "OAuthRequired", "This account takes no sign-in by its main password: sign in with OAuth, or with an app password"),
 	xrpc.On(account.ErrFactorOld, http.StatusBadRequest, "AuthFactorTokenRequired", "A second factor is on: sign in with a code, or call org.auroralocus.server.confirmSession, and do this within ten minutes"),
 	xrpc.On(account.ErrEmailUnconfirmed, http.StatusBadRequest, "InvalidRequest", "The email address is not confirmed"),
 	xrpc.On(account.ErrAuthenticatorOn, http.StatusBadRequest, "AuthenticatorExists", "An authenticator app is on: switch it off first"),

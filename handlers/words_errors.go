@@ -31,6 +31,7 @@ var documentErrors = map[string]string{
 	"InvalidToken":            "The token is not valid, or not one for this.",
 	"ExpiredToken":            "The token has expired or was ended.",
 	"AccountNotFound":         "The account is no longer here.",
+	"OAuthRequired":           "The account lets no app in by its main password: sign in with OAuth, or with an app password.",
 	"AccountTakedown":         "The account was taken down.",
 	"AccountDeactivated":      "The account is deactivated.",
 	"AuthFactorTokenRequired": "A second factor is on: call again with its code, which was mailed or is in the authenticator app.",

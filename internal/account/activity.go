@@ -22,13 +22,14 @@ const (
 	EventSignUp Event = "signup"
 )
 
-// What was done to an account. Each is written in the transaction that does it.
+// What was done to an account, each by the name of its notice in package mail. It is written in the transaction that does
+// it.
 const (
-	EventPassword        Event = "password"         // it was changed
-	EventPasswordReset   Event = "password_reset"   // by a mailed code
-	EventPasswordRemoved Event = "password_removed" // the account has none any more
-	EventEmail           Event = "email"
-	EventHandle          Event = "handle"
+	EventPassword        Event = "password_changed"
+	EventPasswordReset   Event = "password_reset" // by a mailed code
+	EventPasswordRemoved Event = "password_removed"
+	EventEmail           Event = "email_changed"
+	EventHandle          Event = "handle_changed"
 	EventAppOn           Event = "app_factor_on"
 	EventAppOff          Event = "app_factor_off"
 	EventEmailOn         Event = "email_factor_on"
@@ -45,10 +46,12 @@ const (
 	EventAppPasswordGone Event = "app_password_revoked"
 	EventAppEnded        Event = "app_ended" // what an app was allowed
 	EventSignedOut       Event = "signed_out"
-	EventIdentity        Event = "identity" // the DID's document, or its keys
+	EventRotationKeyOn   Event = "rotation_key_on"
+	EventRotationKeyOff  Event = "rotation_key_off"
+	EventIdentity        Event = "identity" // an operation on it was signed
 	EventDeactivated     Event = "deactivated"
+	EventDeletionSet     Event = "deletion_set"
 	EventActivated       Event = "activated"
-	EventExport          Event = "export"
 )
 
 // Via is how somebody signed in.

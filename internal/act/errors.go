@@ -26,6 +26,8 @@ var (
 	ErrRotationKeyOurs = errors.New("this server's own rotation key stays")
 	// ErrRotationKeys: an identity has as many as it may.
 	ErrRotationKeys = fmt.Errorf("an identity has at most %d rotation keys", maxRotationKeys)
+	// ErrLastWayIn: without it nobody could sign in to the account.
+	ErrLastWayIn = errors.New("an account without a password needs a passkey")
 	// ErrTokenRequired: the token that was mailed to the present address is wanted.
 	ErrTokenRequired = errors.New("confirmation token required")
 	// ErrBesideApp: mailed codes beside an authenticator app are another way in, and take a proof ([Acts.SetEmailFactor]).

@@ -15,6 +15,7 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/limit"
+	"github.com/auroralocus/locus/internal/passkey"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -24,13 +25,17 @@ import (
 // time; the third only makes each answer slower, so that nobody can lock another out. Accounts that do not exist are
 // counted by what was typed, like those that do.
 const (
-	PairFree    = 5  // wrong passwords for one account from one address before it must wait
-	AddressFree = 50 // for any
-	accountFree = 20 // for one account from anywhere before answers become slow
-	CodeFree    = 10 // wrong codes of an account's authenticator app from anywhere before the next must wait
+	PairFree    = 5               // wrong passwords for one account from one address before it must wait
+	AddressFree = 50              // for any
+	accountFree = 20              // for one account from anywhere before answers become slow
+	CodeFree    = 5               // wrong codes of an account's authenticator app from anywhere before the next must wait
+	CodeWait    = 5 * time.Minute // the first time, and twice as long each time after
+	MaxCodeWait = 24 * time.Hour
 	MaxWait     = 15 * time.Minute
 	maxSlow     = 5 * time.Second
 	Forgiven    = 24 * time.Hour
+	// codeForgiven is longer than an account waits: else each day would begin anew.
+	codeForgiven = 2 * MaxCodeWait
 )
 
 // ResetMails and CodeMails are of the mails to one account, whoever asks for them.
@@ -166,7 +171,7 @@ func (try attempt) leave(ctx context.Context, err error) error {
 		if err := try.tdb.Q().DeleteSigninFailures(ctx, []string{try.pair, try.account}); err != nil {
 			return fmt.Errorf("failed sign-ins: %w", err)
 		}
-	case errors.Is(err, accounts.ErrCredentials), errors.Is(err, accounts.ErrTokenInvalid):
+	case errors.Is(err, accounts.ErrCredentials), errors.Is(err, accounts.ErrTokenInvalid), errors.Is(err, passkey.ErrRefused):
 		keys := []string{try.pair, try.account, try.addr}
 		slices.Sort(keys) // two at once take the rows in one order
 		now := try.now()
@@ -194,7 +199,9 @@ func (a *Acts) mayMail(t *tenant.Tenant, v Visitor, did string, most ...limit.Bu
 
 // guess counts a code of six digits before anybody looks at it. Whoever gets that far knows the main password, so here
 // the account itself waits, whatever address the next code comes from: a million codes are few for somebody with many
-// addresses. Backup codes and mailed ones are long enough, and stay a way in meanwhile. guessed ends the row.
+// addresses. Backup codes and mailed ones are long enough, and stay a way in meanwhile, as do passkeys and browsers that
+// are trusted: whoever has no password cannot lock the owner out, and who has it cannot do so for good. guessed ends the
+// row.
 // Errors: [WaitError].
 func (a *Acts) guess(ctx context.Context, t *tenant.Tenant, v Visitor, did string, factors accounts.Factors, code string) (guessed func(context.Context) error, err error) {
 	if !factors.App || !accounts.IsAppCode(code) || !v.Counted {
@@ -202,7 +209,7 @@ func (a *Acts) guess(ctx context.Context, t *tenant.Tenant, v Visitor, did strin
 	}
 	q, now, key := a.DB.Tenant(t.Schema).Q(), a.Now(), failureKey("c", did)
 	n, err := q.UpsertCodeGuess(ctx, tenantdb.UpsertCodeGuessParams{
-		Key: key, Now: now, Since: now.Add(-Forgiven), Free: CodeFree, Most: MaxWait.Seconds(),
+		Key: key, Now: now, Since: now.Add(-codeForgiven), Free: CodeFree, Unit: CodeWait.Seconds(), Most: MaxCodeWait.Seconds(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("count guessed code: %w", err)
@@ -214,7 +221,7 @@ func (a *Acts) guess(ctx context.Context, t *tenant.Tenant, v Visitor, did strin
 		}
 		wait := time.Second
 		for _, r := range rows {
-			wait = max(wait, growing(int(r.Failures)-CodeFree, time.Second, MaxWait)-now.Sub(r.LastAt))
+			wait = max(wait, growing(int(r.Failures)-CodeFree, CodeWait, MaxCodeWait)-now.Sub(r.LastAt))
 		}
 		return nil, &WaitError{wait}
 	}

@@ -45,8 +45,8 @@ func (a *Acts) ChangePassword(ctx context.Context, t *tenant.Tenant, by Owner, p
 	return err
 }
 
-// told queues the notice of what an owner has done, in the transaction of it. If it was somebody else, the owner learns
-// it from the mail.
+// told queues the notice of what an owner has done, and writes it into the account's own log, in the transaction of it. If
+// it was somebody else, the owner learns it from the mail.
 func (a *Acts) told(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, by Owner, note mail.Note) error {
 	who, err := ownAccount(ctx, q, by)
 	if err != nil {
@@ -58,5 +58,8 @@ func (a *Acts) told(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, 
 // toldOf is told where the account was read already: its address may be another one afterwards.
 func (a *Acts) toldOf(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, by Owner, who *accounts.Account, note mail.Note) error {
 	note.Lang = by.Language
+	if err := a.note(ctx, q, by.Visitor, who.AID, accounts.Event(note.Kind), note.Detail); err != nil {
+		return err
+	}
 	return a.tellOwner(ctx, q, t, who, note)
 }

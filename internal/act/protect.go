@@ -10,6 +10,7 @@ import (
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/mail"
+	"github.com/auroralocus/locus/internal/passkey"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -20,10 +21,12 @@ const (
 	actEmailFactor          = "org.auroralocus.server.setEmailFactor"
 )
 
-// Proof is what a change of how an account is protected asks for beside the session.
+// Proof is what a change of how an account is protected asks for beside the session. An [Owner] who has given one a short
+// while ago in this browser needs none.
 type Proof struct {
 	Password string // the main one
-	Code     string // of a second factor, when one is on
+	Code     string // of a second factor, when one is on; alone where there is no password
+	Passkey  []byte // or the answer of a passkey to [Acts.AskProof], which is enough
 }
 
 // protection is a change of how an account is protected, on its way through its transaction.
@@ -68,7 +71,7 @@ func (a *Acts) ConfirmOwnAuthenticator(ctx context.Context, t *tenant.Tenant, by
 		if backup, err = accounts.ReplaceBackupCodes(ctx, p.q, p.secrets.Typed(), by.AID); err != nil {
 			return err
 		}
-		return p.tell(ctx, actConfirmAuthenticator, mail.KindAppFactorOn)
+		return p.tell(ctx, actConfirmAuthenticator, mail.KindAppFactorOn, "")
 	})
 	return backup, err
 }
@@ -83,7 +86,7 @@ func (a *Acts) DisableAuthenticator(ctx context.Context, t *tenant.Tenant, by Ow
 		if err := accounts.DeleteAuthenticator(ctx, p.q, by.AID); err != nil {
 			return err
 		}
-		return p.tell(ctx, actDisableAuthenticator, mail.KindAppFactorOff)
+		return p.tell(ctx, actDisableAuthenticator, mail.KindAppFactorOff, "")
 	})
 }
 
@@ -97,7 +100,7 @@ func (a *Acts) DrawBackupCodes(ctx context.Context, t *tenant.Tenant, by Owner, 
 		if codes, err = accounts.ReplaceBackupCodes(ctx, p.q, p.secrets.Typed(), by.AID); err != nil {
 			return err
 		}
-		return p.tell(ctx, actBackupCodes, mail.KindBackupCodes)
+		return p.tell(ctx, actBackupCodes, mail.KindBackupCodes, "")
 	})
 	return codes, err
 }
@@ -113,9 +116,9 @@ func (a *Acts) SetEmailFactor(ctx context.Context, t *tenant.Tenant, by Owner, p
 			return err
 		}
 		if on {
-			return p.tell(ctx, actEmailFactor, mail.KindEmailFactorOn)
+			return p.tell(ctx, actEmailFactor, mail.KindEmailFactorOn, "")
 		}
-		return p.tell(ctx, actEmailFactor, mail.KindEmailFactorOff)
+		return p.tell(ctx, actEmailFactor, mail.KindEmailFactorOff, "")
 	})
 }
 
@@ -136,12 +139,16 @@ func (a *Acts) ConfirmSession(ctx context.Context, t *tenant.Tenant, by Owner, p
 // way in, so adding one takes a code of a factor that is on, too. Wrong passwords and codes count as refused sign-ins
 // do. A code is used up by the change, or not at all. A nil proof asks for nothing: the change itself checks a code.
 // Errors: [WaitError], [ErrPassword], [accounts.ErrBusy], [accounts.ErrFactorApp], [accounts.ErrFactorMailed],
-// [accounts.ErrTokenInvalid], [accounts.ErrTokenExpired], [auth.ErrAccountNotFound].
+// [accounts.ErrTokenInvalid], [accounts.ErrTokenExpired], [auth.ErrAccountNotFound]; with a passkey
+// [passkey.ErrRefused], [passkey.ErrExpired], [passkey.ErrCloned].
 func (a *Acts) protect(ctx context.Context, t *tenant.Tenant, by Owner, proof *Proof, change func(protection) error) error {
 	tdb := a.DB.Tenant(t.Schema)
 	secrets, err := a.Sessions.Secrets(ctx, t)
 	if err != nil {
 		return err
+	}
+	if a.fresh(by) == nil {
+		proof = nil
 	}
 	try, err := a.enter(ctx, t, by.Visitor, by.DID)
 	if err != nil {
@@ -151,7 +158,7 @@ func (a *Acts) protect(ctx context.Context, t *tenant.Tenant, by Owner, proof *P
 	if err == nil {
 		err = tdb.Tx(ctx, func(q *tenantdb.Queries) error {
 			who, err := ownAccount(ctx, q, by)
-			if err == nil && proof != nil {
+			if err == nil && proof != nil && proof.Passkey == nil {
 				err = a.useFactor(ctx, t, q, secrets, who.AID, proof.Code)
 			}
 			if err != nil {
@@ -173,27 +180,52 @@ func (a *Acts) protect(ctx context.Context, t *tenant.Tenant, by Owner, proof *P
 	return err
 }
 
-// prove looks at the password, and asks for the code where it is missing. guessed is called after the code was used.
+// prove looks at the passkey or at the password, and asks for the code where it is missing. guessed is called after the
+// code was used.
 func (a *Acts) prove(ctx context.Context, t *tenant.Tenant, by Owner, secrets *auth.Secrets, proof *Proof) (guessed func(context.Context) error, err error) {
 	guessed = func(context.Context) error { return nil }
 	if proof == nil {
 		return guessed, nil
 	}
-	q := a.DB.Tenant(t.Schema).Q()
-	who, err := a.Passwords.Authenticate(ctx, by.From, q, by.DID, proof.Password)
-	if err != nil {
-		return nil, err
+	who, err := a.password(ctx, t, by, proof)
+	if err != nil || proof.Passkey != nil {
+		return guessed, err
 	}
 	if proof.Code == "" {
 		// It mails a code, if that is the factor, and asks for one in any case.
 		_, err := a.secondFactor(ctx, t, by.Visitor, secrets, who, "", mail.KindFactorChange)
 		return guessed, err
 	}
-	factors, err := ownFactors(ctx, q, who.AID)
+	factors, err := ownFactors(ctx, a.DB.Tenant(t.Schema).Q(), who.AID)
 	if err != nil {
 		return nil, err
 	}
 	return a.guess(ctx, t, by.Visitor, who.DID, factors, proof.Code)
+}
+
+// password looks at what is shown first: a passkey, which is enough, or the password. An account without one goes by the
+// code of its second factor.
+func (a *Acts) password(ctx context.Context, t *tenant.Tenant, by Owner, proof *Proof) (*accounts.Account, error) {
+	q := a.DB.Tenant(t.Schema).Q()
+	if proof.Password != "" && proof.Passkey == nil {
+		return a.Passwords.Authenticate(ctx, by.From, q, by.DID, proof.Password)
+	}
+	who, err := ownAccount(ctx, q, by)
+	if err != nil {
+		return nil, err
+	}
+	if proof.Passkey != nil {
+		answer, err := passkey.Read(proof.Passkey)
+		if err != nil {
+			return nil, err
+		}
+		return who, a.usePasskey(ctx, t, by.Visitor, who, answer, passkey.Bound{For: passkey.ToProve, Browser: by.Browser, AID: by.AID})
+	}
+	factors, err := ownFactors(ctx, q, who.AID)
+	if err == nil && (who.HasPassword() || !factors.Any()) {
+		err = accounts.ErrCredentials
+	}
+	return who, err
 }
 
 // useFactor uses a code up, where a second factor is on.
@@ -214,14 +246,21 @@ func (p protection) hasAuthenticator(ctx context.Context) error {
 	return err
 }
 
-// tell writes the change down and queues a notice to the account's owner, in the change's transaction: if somebody else
-// did this, the owner learns it from the mail.
-func (p protection) tell(ctx context.Context, action string, notice mail.Kind) error {
+// tell writes the change down, in the tenant's log and in the account's own, and queues a notice to the account's owner,
+// in the change's transaction: if somebody else did this, the owner learns it from the mail. No browser is trusted any
+// more: it was by what counted before.
+func (p protection) tell(ctx context.Context, action string, notice mail.Kind, detail string) error {
 	e := audit.Entry{
 		At: p.acts.Now().UTC(), Who: p.by.DID, Action: action, Subject: p.by.DID,
 		Address: p.by.Address, RequestID: p.by.RequestID, Outcome: audit.Done,
 	}
 	if err := audit.Insert(ctx, p.q, e, 0, map[string]string{"change": string(notice)}); err != nil {
+		return err
+	}
+	if _, err := accounts.Distrust(ctx, p.q, p.by.AID, ""); err != nil {
+		return err
+	}
+	if err := p.acts.note(ctx, p.q, p.by.Visitor, p.by.AID, accounts.Event(notice), detail); err != nil {
 		return err
 	}
 	return p.acts.tellOwner(ctx, p.q, p.tenant, p.who, mail.Note{Kind: notice, Lang: p.by.Language})
@@ -231,7 +270,7 @@ func (p protection) tell(ctx context.Context, action string, notice mail.Kind) e
 // way in beside the factor, one that stays. It is enough that the owner's token was made for a code, a short while ago.
 // Errors: [accounts.ErrFactorOld].
 func (a *Acts) confirmed(by Owner, factors accounts.Factors) error {
-	if !factors.Any() || by.ProvenSince(a.Now().Add(-auth.ProvenLife)) {
+	if !factors.Any() || a.fresh(by) == nil || by.ProvenSince(a.Now().Add(-auth.ProvenLife)) {
 		return nil
 	}
 	return accounts.ErrFactorOld

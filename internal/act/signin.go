@@ -39,7 +39,7 @@ type shown struct {
 // comes again with the code. A deactivated account may sign in. One that is taken down gets, when asked for, a session
 // that is good for appealing and leaving, and that cannot be refreshed.
 // Errors: [WaitError], [accounts.ErrCredentials], [accounts.ErrPasswordTooLong], [accounts.ErrBusy],
-// [accounts.ErrFactorApp], [accounts.ErrFactorMailed], [accounts.ErrTokenInvalid], [accounts.ErrTokenExpired],
+// [accounts.ErrOAuthOnly], [accounts.ErrFactorApp], [accounts.ErrFactorMailed], [accounts.ErrTokenInvalid], [accounts.ErrTokenExpired],
 // [auth.ErrAccountTakedown].
 func (a *Acts) SignIn(ctx context.Context, t *tenant.Tenant, v Visitor, c Credentials) (Session, error) {
 	secrets, err := a.Sessions.Secrets(ctx, t)
@@ -64,7 +64,7 @@ func (a *Acts) SignIn(ctx context.Context, t *tenant.Tenant, v Visitor, c Creden
 	}
 	token, epochs := a.Sessions.NewRefresh(), s.who.Epochs
 	if scope != auth.ScopeTakendown {
-		if epochs, token, err = a.begin(ctx, t, secrets, s, c.Password, token); err != nil {
+		if epochs, token, err = a.begin(ctx, t, v, secrets, s, c.Password, token); err != nil {
 			return Session{}, err
 		}
 	}
@@ -83,6 +83,9 @@ func (a *Acts) show(ctx context.Context, t *tenant.Tenant, v Visitor, secrets *a
 		return s, err
 	}
 	s.who, s.app, err = a.Passwords.SignIn(ctx, v.From, a.DB.Tenant(t.Schema).Q(), secrets.Typed(), c.Identifier, c.Password)
+	if err == nil && s.app == nil && s.who.OAuthOnly {
+		return s, try.leave(ctx, accounts.ErrOAuthOnly)
+	}
 	if err == nil && s.app == nil {
 		s.factor, err = a.secondFactor(ctx, t, v, secrets, s.who, c.Code, mail.KindSignIn)
 	}
@@ -90,7 +93,7 @@ func (a *Acts) show(ctx context.Context, t *tenant.Tenant, v Visitor, secrets *a
 }
 
 // begin stores the first refresh token of a session, unless what was shown opens nothing by now.
-func (a *Acts) begin(ctx context.Context, t *tenant.Tenant, secrets *auth.Secrets, s shown, password string, token auth.RefreshRow) (epochs accounts.Epochs, row auth.RefreshRow, err error) {
+func (a *Acts) begin(ctx context.Context, t *tenant.Tenant, v Visitor, secrets *auth.Secrets, s shown, password string, token auth.RefreshRow) (epochs accounts.Epochs, row auth.RefreshRow, err error) {
 	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
 		row = token
 		if epochs, err = auth.Hold(ctx, q, s.who.DID); errors.Is(err, auth.ErrRevoked) {
@@ -112,8 +115,17 @@ func (a *Acts) begin(ctx context.Context, t *tenant.Tenant, secrets *auth.Secret
 				return err
 			}
 		}
-		return auth.InsertRefresh(ctx, q, a.Now(), s.who.AID, row, name)
+		if err := auth.InsertRefresh(ctx, q, a.Now(), s.who.AID, row, name); err != nil {
+			return err
+		}
+		if s.app != nil {
+			return a.signedIn(ctx, q, t, v, s.who, accounts.ViaApp, s.app.Name)
+		}
+		return a.signedIn(ctx, q, t, v, s.who, accounts.ViaAPI, "")
 	})
+	if err == nil {
+		a.Outbox.Wake(t)
+	}
 	return epochs, row, err
 }
 
@@ -154,12 +166,17 @@ func fullScope(ctx context.Context, q *tenantdb.Queries, who *accounts.Account) 
 }
 
 // secondFactor asks for what the account wants beside its main password. Without a code one is mailed, unless an
-// authenticator app shows one; kind says what for. right: there was a code, and it was the right one.
+// authenticator app shows one; kind says what for. A browser that the owner trusts needs none to sign in. right: there was
+// a code, and it was the right one.
 func (a *Acts) secondFactor(ctx context.Context, t *tenant.Tenant, v Visitor, secrets *auth.Secrets, who *accounts.Account, code string, kind mail.Kind) (right bool, err error) {
 	tdb := a.DB.Tenant(t.Schema)
 	factors, err := accounts.SecondFactors(ctx, tdb.Q(), who.AID)
+	trusted := false
+	if err == nil && factors.Any() && code == "" && kind == mail.KindSignIn {
+		_, trusted, err = accounts.Shown(ctx, tdb.Q(), a.Now(), who.AID, v.Browser)
+	}
 	switch {
-	case err != nil || !factors.Any():
+	case err != nil || !factors.Any() || trusted:
 		return false, err
 	case code != "":
 		guessed, err := a.guess(ctx, t, v, who.DID, factors, code)

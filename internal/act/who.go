@@ -39,6 +39,8 @@ type Visitor struct {
 	Language string    // that texts are in
 	From     fair.Path // who takes part in what is shared
 	Asks     identity.Asker
+	Agent    string // the program, as its User-Agent header has it
+	Browser  string // the name of the browser, as its cookie has it; "": a program, or a browser without cookies
 	// Counted says that limits hold for the visitor: wrong passwords make it wait, and mail in its name is counted.
 	Counted bool
 }
@@ -57,6 +59,6 @@ type Owner struct {
 	Visitor
 	Address   string // where the call came from, for the audit log
 	RequestID string // likewise
-	// ProvenAt is when the owner proved last in this browser who it is. Zero: it did not.
+	// ProvenAt is when the owner proved last in this browser who it is ([Acts.ProvenAt]). Zero: it did not.
 	ProvenAt time.Time
 }

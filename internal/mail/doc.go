@@ -31,20 +31,27 @@ const (
 	KindFactorChange  Kind = "factor_change" // a change of second factors, or of what they protect
 	KindNewEmail      Kind = "new_email"     // to an address that an account is going to have
 	// Notices of what was changed: they carry no code.
-	KindAppFactorOn    Kind = "app_factor_on"
-	KindAppFactorOff   Kind = "app_factor_off"
-	KindEmailFactorOn  Kind = "email_factor_on"
-	KindEmailFactorOff Kind = "email_factor_off"
-	KindBackupCodes    Kind = "backup_codes"
-	KindDeletionSet    Kind = "deletion_set" // the account was deactivated, with a date
-	KindDeactivated    Kind = "deactivated"  // without one
-	KindActivated      Kind = "activated"
-	KindPassword       Kind = "password_changed"
-	KindEmailChanged   Kind = "email_changed"    // to the address that was; Detail is the new one
-	KindHandleChanged  Kind = "handle_changed"   // Detail is the new one
-	KindAppPassword    Kind = "app_password"     // Detail is its name
-	KindRotationKeyOn  Kind = "rotation_key_on"  // Detail is the key
-	KindRotationKeyOff Kind = "rotation_key_off" // likewise
+	KindAppFactorOn     Kind = "app_factor_on"
+	KindAppFactorOff    Kind = "app_factor_off"
+	KindEmailFactorOn   Kind = "email_factor_on"
+	KindEmailFactorOff  Kind = "email_factor_off"
+	KindBackupCodes     Kind = "backup_codes"
+	KindDeletionSet     Kind = "deletion_set" // the account was deactivated, with a date
+	KindDeactivated     Kind = "deactivated"  // without one
+	KindActivated       Kind = "activated"
+	KindPassword        Kind = "password_changed"
+	KindEmailChanged    Kind = "email_changed"    // to the address that was; Detail is the new one
+	KindHandleChanged   Kind = "handle_changed"   // Detail is the new one
+	KindAppPassword     Kind = "app_password"     // Detail is its name
+	KindRotationKeyOn   Kind = "rotation_key_on"  // Detail is the key
+	KindRotationKeyOff  Kind = "rotation_key_off" // likewise
+	KindPasskeyAdded    Kind = "passkey_added"
+	KindPasskeyRemoved  Kind = "passkey_removed"
+	KindPasskeyCloned   Kind = "passkey_cloned" // one was refused: it counted backwards
+	KindPasswordRemoved Kind = "password_removed"
+	KindOAuthOnlyOn     Kind = "oauth_only_on"
+	KindOAuthOnlyOff    Kind = "oauth_only_off"
+	KindNewDevice       Kind = "new_device" // the account was signed in to from one that was not seen for long; Detail is program and address
 	// What became of a sign-up that waited for approval. These carry no code.
 	KindSignupApproved Kind = "signup_approved"
 	KindSignupRejected Kind = "signup_rejected"
@@ -59,7 +66,7 @@ type Note struct {
 	Lang    string `json:"lang,omitempty"`   // of [Languages]; anything else is English
 	Handle  string `json:"handle,omitempty"` // whom it greets
 	Code    string `json:"code,omitempty"`   // the token
-	Date    string `json:"date,omitempty"`   // of KindDeletionSet, as it is shown
+	Date    string `json:"date,omitempty"`   // of KindDeletionSet and KindNewDevice, as it is shown
 	Detail  string `json:"detail,omitempty"` // what was changed, or what to
 	Subject string `json:"subject,omitempty"`
 	Text    string `json:"text,omitempty"` // of KindMessage: paragraphs between empty lines, or HTML, of which what a letter needs is kept

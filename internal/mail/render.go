@@ -108,7 +108,8 @@ type page struct {
 // notices tell of something that has happened.
 var notices = map[Kind]bool{KindAppFactorOn: true, KindAppFactorOff: true, KindEmailFactorOn: true, KindEmailFactorOff: true, KindBackupCodes: true, KindDeletionSet: true,
 	KindDeactivated: true, KindActivated: true, KindPassword: true, KindEmailChanged: true, KindHandleChanged: true, KindAppPassword: true,
-	KindRotationKeyOn: true, KindRotationKeyOff: true}
+	KindRotationKeyOn: true, KindRotationKeyOff: true,
+	KindPasskeyAdded: true, KindPasskeyRemoved: true, KindPasskeyCloned: true, KindPasswordRemoved: true, KindOAuthOnlyOn: true, KindOAuthOnlyOff: true, KindNewDevice: true}
 
 // dangerous kinds tell what to do if somebody else asked.
 var dangerous = map[Kind]bool{KindUpdateEmail: true, KindDeleteAccount: true, KindPLCOperation: true, KindSignIn: true, KindFactorChange: true}

@@ -55,6 +55,7 @@ const (
 	ErrMissingJwt              ErrorName = "MissingJwt"
 	ErrNotEnoughResources      ErrorName = "NotEnoughResources"
 	ErrNotFound                ErrorName = "NotFound"
+	ErrOAuthRequired           ErrorName = "OAuthRequired"
 	ErrPayloadTooLarge         ErrorName = "PayloadTooLarge"
 	ErrPayloadTooLargeError    ErrorName = "PayloadTooLargeError"
 	ErrPreconditionFailed      ErrorName = "PreconditionFailed"
