@@ -103,7 +103,7 @@ func TestAuthenticatorApp(t *testing.T) {
 	if got := factors(); got != "false false 0 false false" {
 		t.Error(got)
 	}
-	if got := alice.notices(); got != "" {
+	if got := alice.notices(); got != "app_password" {
 		t.Error(got)
 	}
 	uri, backup := alice.enrol()
@@ -144,7 +144,7 @@ func TestAuthenticatorApp(t *testing.T) {
 	}
 	alice.signInWith("").ok()
 	alice.protect("disableAuthenticator").fails(400, "AuthenticatorNotFound", "")
-	if got := alice.notices(); got != "app_factor_on backup_codes app_factor_off" {
+	if got := alice.notices(); got != "app_password app_factor_on backup_codes app_factor_off" {
 		t.Error(got)
 	}
 	log := h.audited(h.a)

@@ -79,11 +79,7 @@ func (a *Acts) Deactivate(ctx context.Context, t *tenant.Tenant, by Owner, delet
 	return Gone(err)
 }
 
-// tellDeletion queues the mail that an account is going to be deleted, inside the transaction that sets the date.
+// tellDeletion tells that an account is going to be deleted, inside the transaction that sets the date.
 func (a *Acts) tellDeletion(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, by Owner, at time.Time) error {
-	who, err := ownAccount(ctx, q, by)
-	if err != nil {
-		return err
-	}
-	return a.tellOwner(ctx, q, t, who, mail.Note{Kind: mail.KindDeletionSet, Lang: by.Language, Date: at.UTC().Format("2006-01-02 15:04 UTC")})
+	return a.told(ctx, q, t, by, mail.Note{Kind: mail.KindDeletionSet, Date: at.UTC().Format("2006-01-02 15:04 UTC")})
 }
