@@ -331,6 +331,17 @@ func (q *Queries) UpdateDeviceAccountProven(ctx context.Context, arg UpdateDevic
 	return result.RowsAffected(), nil
 }
 
+const UpdateDeviceAccountsKept = `-- name: UpdateDeviceAccountsKept :exec
+UPDATE pds_tenant.device_account s SET epoch = s.epoch + 1 FROM pds_tenant.actor a
+WHERE s.aid = $1 AND a.aid = s.aid AND s.epoch = a.session_epoch - 1
+`
+
+// Browsers stay signed in where only the sessions of apps were ended.
+func (q *Queries) UpdateDeviceAccountsKept(ctx context.Context, aid int64) error {
+	_, err := q.db.Exec(ctx, UpdateDeviceAccountsKept, aid)
+	return err
+}
+
 const UpdateDeviceAccountsSeen = `-- name: UpdateDeviceAccountsSeen :exec
 UPDATE pds_tenant.device_account SET expires_at = $1
 WHERE device = $2 AND NOT remembered AND request = '' AND expires_at > $3::timestamptz

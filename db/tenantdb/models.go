@@ -119,16 +119,6 @@ type BlobUsage struct {
 	MaxBytes *int64
 }
 
-type Browser struct {
-	AID          int64
-	Device       string
-	ProvenAt     *time.Time
-	TrustedAt    *time.Time
-	TrustedUntil *time.Time
-	Agent        string
-	Address      string
-}
-
 type Chore struct {
 	Name   string
 	NextAt time.Time
@@ -363,6 +353,13 @@ type Totp struct {
 	ConfirmedAt *time.Time
 	LastStep    int64
 	CreatedAt   time.Time
+}
+
+type TrustedBrowser struct {
+	AID       int64
+	Device    []byte
+	TrustedAt time.Time
+	ExpiresAt time.Time
 }
 
 type Uncounted struct {

@@ -10,60 +10,17 @@ import (
 )
 
 const (
-	// ProvenTime is how long it counts that an account's owner was asked again who it is.
-	ProvenTime = 10 * time.Minute
 	// TrustTime is how long a browser that its owner trusts is asked for no second factor.
 	TrustTime = 30 * 24 * time.Hour
 	// maxTrusted bounds a list of trusted browsers.
 	maxTrusted = 100
 )
 
-// Browser is one browser of an account's owner, by the name that its cookie leads to. "" is none: of apps, and of callers
-// whose browser keeps no cookies.
-type Browser struct {
-	Device  string
-	Agent   string // in words
-	Address string
-}
-
-// Shown says what the owner of an account has shown in a browser: when it was last asked again who it is (zero: not, or
-// too long ago), and whether the browser is trusted.
-func Shown(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, device string) (proven time.Time, trusted bool, err error) {
-	if device == "" {
-		return time.Time{}, false, nil
-	}
-	row, err := q.GetBrowser(ctx, tenantdb.GetBrowserParams{AID: aid, Device: device})
-	if db.IsNoRows(err) {
-		return time.Time{}, false, nil
-	}
-	if err != nil {
-		return time.Time{}, false, fmt.Errorf("browser of actor %d: %w", aid, err)
-	}
-	if row.ProvenAt != nil && now.Sub(*row.ProvenAt) < ProvenTime {
-		proven = *row.ProvenAt
-	}
-	return proven, row.TrustedUntil != nil && row.TrustedUntil.After(now), nil
-}
-
-// SetProven notes that the owner has just shown who it is.
-func SetProven(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, b Browser) error {
-	err := q.DeleteOldBrowsers(ctx, tenantdb.DeleteOldBrowsersParams{AID: aid, ProvenBefore: now.Add(-ProvenTime), Now: now})
+// Trust has a browser be asked for no second factor of an account for [TrustTime]. device is its row's key.
+func Trust(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, device []byte) error {
+	err := q.DeleteExpiredTrustedBrowsersOf(ctx, tenantdb.DeleteExpiredTrustedBrowsersOfParams{AID: aid, Now: now})
 	if err == nil {
-		err = q.UpsertBrowserProven(ctx, tenantdb.UpsertBrowserProvenParams{AID: aid, Device: b.Device, Now: now, Agent: cut(b.Agent, 100), Address: cut(b.Address, 50)})
-	}
-	if err != nil {
-		return fmt.Errorf("browser of actor %d: %w", aid, err)
-	}
-	return nil
-}
-
-// SetTrusted has a browser be asked for no second factor for [TrustTime].
-func SetTrusted(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, b Browser) error {
-	err := q.DeleteOldBrowsers(ctx, tenantdb.DeleteOldBrowsersParams{AID: aid, ProvenBefore: now.Add(-ProvenTime), Now: now})
-	if err == nil {
-		err = q.UpsertBrowserTrusted(ctx, tenantdb.UpsertBrowserTrustedParams{
-			AID: aid, Device: b.Device, Now: now, Until: now.Add(TrustTime), Agent: cut(b.Agent, 100), Address: cut(b.Address, 50),
-		})
+		err = q.UpsertTrustedBrowser(ctx, tenantdb.UpsertTrustedBrowserParams{AID: aid, Device: device, Now: now, ExpiresAt: now.Add(TrustTime)})
 	}
 	if err != nil {
 		return fmt.Errorf("trust browser of actor %d: %w", aid, err)
@@ -71,10 +28,26 @@ func SetTrusted(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int
 	return nil
 }
 
+// Trusts says whether a browser is asked for no second factor of an account. device nil is none that is known.
+func Trusts(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, device []byte) (bool, error) {
+	if device == nil {
+		return false, nil
+	}
+	until, err := q.GetTrustedBrowser(ctx, tenantdb.GetTrustedBrowserParams{AID: aid, Device: device})
+	if db.IsNoRows(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("trusted browser of actor %d: %w", aid, err)
+	}
+	return until.After(now), nil
+}
+
 // Trusted is a browser that is asked for no second factor.
 type Trusted struct {
-	Browser
-	Since, Until time.Time
+	Device         []byte // its key
+	Agent, Address string // when it was last seen
+	Since, Until   time.Time
 }
 
 // TrustedBrowsers lists an account's, newest first.
@@ -85,30 +58,22 @@ func TrustedBrowsers(ctx context.Context, q *tenantdb.Queries, now time.Time, ai
 	}
 	out := make([]Trusted, len(rows))
 	for i, r := range rows {
-		out[i] = Trusted{Browser{r.Device, r.Agent, r.Address}, r.TrustedAt, r.TrustedUntil}
+		out[i] = Trusted{r.Device, r.Agent, r.Address, r.TrustedAt, r.ExpiresAt}
 	}
 	return out, nil
 }
 
-// Distrust ends the trust in one browser of an account, or in all: device "". It says how many were trusted.
-func Distrust(ctx context.Context, q *tenantdb.Queries, aid int64, device string) (n int64, err error) {
-	if device == "" {
-		n, err = q.UpdateBrowsersDistrusted(ctx, aid)
+// Distrust ends the trust in one browser of an account, or in all: device nil. It says how many were trusted.
+func Distrust(ctx context.Context, q *tenantdb.Queries, aid int64, device []byte) (n int64, err error) {
+	if device == nil {
+		n, err = q.DeleteTrustedBrowsersOf(ctx, aid)
 	} else {
-		n, err = q.UpdateBrowserDistrusted(ctx, tenantdb.UpdateBrowserDistrustedParams{AID: aid, Device: device})
+		n, err = q.DeleteTrustedBrowser(ctx, tenantdb.DeleteTrustedBrowserParams{AID: aid, Device: device})
 	}
 	if err != nil {
 		return 0, fmt.Errorf("distrust browsers of actor %d: %w", aid, err)
 	}
 	return n, nil
-}
-
-// ForgetBrowser forgets what was shown in a browser: the account is signed out there.
-func ForgetBrowser(ctx context.Context, q *tenantdb.Queries, aid int64, device string) error {
-	if _, err := q.DeleteBrowser(ctx, tenantdb.DeleteBrowserParams{AID: aid, Device: device}); err != nil {
-		return fmt.Errorf("forget browser of actor %d: %w", aid, err)
-	}
-	return nil
 }
 
 // cut gives the first n characters.

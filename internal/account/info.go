@@ -102,7 +102,7 @@ func SetPassword(ctx context.Context, q *tenantdb.Queries, aid int64, hash strin
 		err = q.DeleteEmailTokenOf(ctx, tenantdb.DeleteEmailTokenOfParams{AID: aid, Purpose: string(TokenResetPassword)})
 	}
 	if err == nil {
-		err = q.DeleteBrowsersOf(ctx, aid) // none is trusted any more
+		_, err = q.DeleteTrustedBrowsersOf(ctx, aid)
 	}
 	if err != nil {
 		return "", fmt.Errorf("set password of actor %d: %w", aid, err)
@@ -110,7 +110,7 @@ func SetPassword(ctx context.Context, q *tenantdb.Queries, aid int64, hash strin
 	return did, nil
 }
 
-// RemovePassword takes the main password from an account, and ends the sessions that began with it. Errors: [ErrNotFound].
+// RemovePassword takes the main password from an account, and ends the sessions of apps that began with it. Errors: [ErrNotFound].
 func RemovePassword(ctx context.Context, q *tenantdb.Queries, aid int64) (did string, err error) {
 	if did, err = EndMainSessions(ctx, q, aid); err != nil {
 		return "", err
@@ -139,8 +139,8 @@ func SetOAuthOnly(ctx context.Context, q *tenantdb.Queries, aid int64, on bool) 
 	return n == 1, nil
 }
 
-// EndMainSessions ends the sessions that began with the main password. Those of app passwords get new access tokens at
-// their next refresh. Errors: [ErrNotFound].
+// EndMainSessions ends the sessions of apps that began with the main password. Those of app passwords get new access
+// tokens at their next refresh, and browsers stay signed in. Errors: [ErrNotFound].
 func EndMainSessions(ctx context.Context, q *tenantdb.Queries, aid int64) (did string, err error) {
 	did, err = q.UpdateActorSessionsEnded(ctx, aid)
 	if db.IsNoRows(err) {
@@ -148,6 +148,9 @@ func EndMainSessions(ctx context.Context, q *tenantdb.Queries, aid int64) (did s
 	}
 	if err == nil {
 		_, err = q.DeleteMainRefreshTokens(ctx, aid)
+	}
+	if err == nil {
+		err = q.UpdateDeviceAccountsKept(ctx, aid)
 	}
 	if err != nil {
 		return "", fmt.Errorf("end sessions of actor %d: %w", aid, err)

@@ -140,8 +140,9 @@ func Delete(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64) 
 // aid belongs here or in Purge: TestDeleteLeavesNothing asks the database for all of them.
 func deletions(q *tenantdb.Queries) []func(context.Context, int64) error {
 	return []func(context.Context, int64) error{
+		func(ctx context.Context, aid int64) error { _, err := q.DeleteTrustedBrowsersOf(ctx, aid); return err },
 		func(ctx context.Context, aid int64) error { _, err := q.DeleteRefreshTokens(ctx, aid); return err },
-		q.DeleteTOTP, q.DeleteBackupCodesOf, q.DeletePasskeysOf, q.DeleteBrowsersOf, q.DeleteActivity, q.DeleteDeviceAccountsOf, q.DeletePreference, q.DeleteSignupRequest,
+		q.DeleteTOTP, q.DeleteBackupCodesOf, q.DeletePasskeysOf, q.DeleteActivity, q.DeleteDeviceAccountsOf, q.DeletePreference, q.DeleteSignupRequest,
 		q.DeleteAppPasswordsOf, q.DeleteEmailTokensOf, q.DeleteMailOf, q.DeleteInviteCodeUses,
 		q.DeleteSigningKey, q.DeleteAccount, q.DeleteUncounted, q.UpdateRecordTotalsGone, q.DeleteActor,
 	}

@@ -36,7 +36,7 @@ func (a *Acts) came(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, 
 	}
 	line := v.activity(a, what, detail)
 	line.Via = via
-	tell := log.SignedIn(line, v.device())
+	tell := log.SignedIn(line, v.place())
 	if err := log.Store(ctx, q); err != nil || !tell {
 		return err
 	}
@@ -50,8 +50,8 @@ func (v Visitor) activity(a *Acts, what accounts.Event, detail string) accounts.
 	return accounts.Activity{At: a.Now(), What: what, Address: v.address(), Agent: agent.Words(v.Agent), Detail: detail}
 }
 
-// device tells where a visitor comes from, from others: a browser by its cookie, a program by its name and its network.
-func (v Visitor) device() string {
+// place tells where a visitor comes from, from others: a browser by its cookie, a program by its name and its network.
+func (v Visitor) place() string {
 	if v.Browser != "" {
 		return "browser " + v.Browser
 	}

@@ -48,7 +48,10 @@ func (a *Acts) SignInDevice(ctx context.Context, t *tenant.Tenant, v Visitor, b 
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := a.show(ctx, t, v, secrets, c)
+	if v, err = a.seated(ctx, t, v, b); err != nil {
+		return nil, nil, err
+	}
+	s, err := a.show(ctx, t, v, secrets, c, false)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -57,7 +60,18 @@ func (a *Acts) SignInDevice(ctx context.Context, t *tenant.Tenant, v Visitor, b 
 	case s.who.TakenDown && !c.Takendown:
 		return nil, nil, auth.ErrAccountTakedown
 	}
-	d, err := a.EnterDevice(ctx, t, b, s.who, stay)
+	d, err := a.enterDevice(ctx, t, b, s.who, stay, func(q *tenantdb.Queries, d *device.Device) error {
+		if c.Trust && s.factor {
+			if err := accounts.Trust(ctx, q, a.Now(), s.who.AID, d.Key); err != nil {
+				return err
+			}
+			if err := a.note(ctx, q, v, s.who.AID, accounts.EventTrusted, ""); err != nil {
+				return err
+			}
+		}
+		v.Browser = d.Name()
+		return a.signedIn(ctx, q, t, v, s.who, accounts.ViaPassword, "")
+	})
 	return d, s.who, err
 }
 
@@ -65,6 +79,11 @@ func (a *Acts) SignInDevice(ctx context.Context, t *tenant.Tenant, v Visitor, b 
 // [Acts.SignInDevice] asks for. Errors: [accounts.ErrCredentials] when sessions of the account were ended since who was
 // read, [device.ErrAccounts].
 func (a *Acts) EnterDevice(ctx context.Context, t *tenant.Tenant, b Browser, who *accounts.Account, stay device.Stay) (d *device.Device, err error) {
+	return a.enterDevice(ctx, t, b, who, stay, func(*tenantdb.Queries, *device.Device) error { return nil })
+}
+
+// enterDevice is EnterDevice with more to do in its transaction.
+func (a *Acts) enterDevice(ctx context.Context, t *tenant.Tenant, b Browser, who *accounts.Account, stay device.Stay, more func(*tenantdb.Queries, *device.Device) error) (d *device.Device, err error) {
 	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
 		epochs, err := auth.Hold(ctx, q, who.DID)
 		if errors.Is(err, auth.ErrRevoked) || err == nil && epochs.Session != who.Epochs.Session {
@@ -74,8 +93,14 @@ func (a *Acts) EnterDevice(ctx context.Context, t *tenant.Tenant, b Browser, who
 			return err
 		}
 		d, err = device.Enter(ctx, q, t, b.Presented, b.Seen, who.AID, epochs.Session, stay, a.Now())
-		return err
+		if err != nil {
+			return err
+		}
+		return more(q, d)
 	})
+	if err == nil {
+		a.Outbox.Wake(t)
+	}
 	return d, err
 }
 

@@ -63,7 +63,7 @@ func (a *Acts) RemoveFactors(ctx context.Context, t *tenant.Tenant, by Operator,
 		if err := accounts.DeleteAuthenticator(ctx, q, who.AID); err != nil && !errors.Is(err, accounts.ErrNoAuthenticator) {
 			return nil, err
 		}
-		if _, err := accounts.Distrust(ctx, q, who.AID, ""); err != nil {
+		if _, err := accounts.Distrust(ctx, q, who.AID, nil); err != nil {
 			return nil, err
 		}
 		return notices, accounts.SetEmailFactor(ctx, q, who, false)

@@ -8,6 +8,7 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/device"
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/passkey"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -49,6 +50,33 @@ func (a *Acts) ShowPasskey(ctx context.Context, t *tenant.Tenant, v Visitor, ans
 		return nil, err
 	}
 	return who, nil
+}
+
+// SignInDeviceByPasskey signs an account in on a browser by a passkey that has answered to [Acts.AskPasskey]. Errors: those
+// of [Acts.ShowPasskey], [auth.ErrAccountTakedown] unless takendown, [device.ErrAccounts].
+func (a *Acts) SignInDeviceByPasskey(ctx context.Context, t *tenant.Tenant, v Visitor, b Browser, answer []byte, takendown bool, stay device.Stay) (*device.Device, *accounts.Account, error) {
+	who, err := a.ShowPasskey(ctx, t, v, answer)
+	if err != nil {
+		return nil, nil, err
+	}
+	if who.TakenDown && !takendown {
+		return nil, nil, auth.ErrAccountTakedown
+	}
+	d, err := a.enterDevice(ctx, t, b, who, stay, func(q *tenantdb.Queries, d *device.Device) error {
+		v.Browser = d.Name()
+		return a.signedIn(ctx, q, t, v, who, accounts.ViaPasskey, "")
+	})
+	return d, who, err
+}
+
+// seated is a visitor with the browser that it comes from. Whether its session is good is looked up: a copy of a cookie is
+// trusted with nothing.
+func (a *Acts) seated(ctx context.Context, t *tenant.Tenant, v Visitor, b Browser) (Visitor, error) {
+	look, err := device.See(ctx, a.DB.Tenant(t.Schema).Q(), b.Presented, b.Seen, a.Now())
+	if err == nil && look.Device != nil && !look.Forget {
+		v.device = look.Device.Key
+	}
+	return v, err
 }
 
 // owner is the account that an answer claims to be of. Errors: [passkey.ErrRefused].

@@ -257,7 +257,7 @@ func (p protection) tell(ctx context.Context, action string, notice mail.Kind, d
 	if err := audit.Insert(ctx, p.q, e, 0, map[string]string{"change": string(notice)}); err != nil {
 		return err
 	}
-	if _, err := accounts.Distrust(ctx, p.q, p.by.AID, ""); err != nil {
+	if _, err := accounts.Distrust(ctx, p.q, p.by.AID, nil); err != nil {
 		return err
 	}
 	if err := p.acts.note(ctx, p.q, p.by.Visitor, p.by.AID, accounts.Event(notice), detail); err != nil {

@@ -2,11 +2,12 @@ package act
 
 import (
 	"context"
+	"encoding/base64"
 	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
-	"github.com/auroralocus/locus/internal/agent"
+	"github.com/auroralocus/locus/internal/device"
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/passkey"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -16,11 +17,6 @@ const (
 	actOAuthOnly      = "org.auroralocus.server.setOAuthOnly"
 	actRemovePassword = "org.auroralocus.server.removePassword"
 )
-
-// browser is where the visitor sits.
-func (v Visitor) browser() accounts.Browser {
-	return accounts.Browser{Device: v.Browser, Agent: agent.Words(v.Agent), Address: v.address()}
-}
 
 // AskProof is what the owner's browser is given so that a passkey proves that it is the owner who sits there: the JSON of
 // PublicKeyCredentialRequestOptions, and nil where the account has no passkey. It stores nothing.
@@ -38,27 +34,15 @@ func (a *Acts) AskProof(ctx context.Context, t *tenant.Tenant, by Owner) ([]byte
 }
 
 // Prove has the owner show once more who it is: by a passkey, or by the password with a code where a second factor is on,
-// or by a code where there is no password. It counts in this browser for [accounts.ProvenTime]. Errors: those of
-// [Acts.protect].
-func (a *Acts) Prove(ctx context.Context, t *tenant.Tenant, by Owner, proof Proof) (until time.Time, err error) {
+// or by a code where there is no password. It counts in this browser for [device.ProofLife]. Errors: those of
+// [Acts.protect], [device.ErrUnknown].
+func (a *Acts) Prove(ctx context.Context, t *tenant.Tenant, by Owner, b Browser, s device.SignedIn, proof Proof) (*device.Device, error) {
 	by.ProvenAt = time.Time{} // an earlier proof is none for this one
-	err = a.protect(ctx, t, by, &proof, func(p protection) error {
-		now := a.Now()
-		until = now.Add(accounts.ProvenTime)
-		if by.Browser == "" {
-			until = now
-			return nil
-		}
-		return accounts.SetProven(ctx, p.q, now, by.AID, by.browser())
-	})
-	return until, err
-}
-
-// ProvenAt is when an account's owner has last proved in a browser who it is: zero when that does not count any more. A
-// page puts it into its [Owner].
-func (a *Acts) ProvenAt(ctx context.Context, t *tenant.Tenant, aid int64, browser string) (time.Time, error) {
-	proven, _, err := accounts.Shown(ctx, a.DB.Tenant(t.Schema).Q(), a.Now(), aid, browser)
-	return proven, err
+	err := a.protect(ctx, t, by, &proof, func(protection) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	return a.ProveDevice(ctx, t, b, s)
 }
 
 // TrustedBrowsers lists the browsers in which the owner is asked for no second factor.
@@ -66,22 +50,17 @@ func (a *Acts) TrustedBrowsers(ctx context.Context, t *tenant.Tenant, by Owner) 
 	return accounts.TrustedBrowsers(ctx, a.DB.Tenant(t.Schema).Q(), a.Now(), by.AID)
 }
 
-// trust has the visitor's browser be asked for no second factor of an account, in the transaction of a sign-in that has
-// shown one.
-func (a *Acts) trust(ctx context.Context, q *tenantdb.Queries, v Visitor, aid int64) error {
-	if v.Browser == "" {
-		return nil
+// Distrust ends the trust in one of the owner's browsers, by the name that the list of devices has, or in all: "".
+func (a *Acts) Distrust(ctx context.Context, t *tenant.Tenant, by Owner, name string) error {
+	var key []byte
+	if name != "" {
+		var err error
+		if key, err = base64.RawURLEncoding.DecodeString(name); err != nil || len(key) == 0 {
+			return device.ErrUnknown
+		}
 	}
-	if err := accounts.SetTrusted(ctx, q, a.Now(), aid, v.browser()); err != nil {
-		return err
-	}
-	return a.note(ctx, q, v, aid, accounts.EventTrusted, "")
-}
-
-// Distrust ends the trust in one of the owner's browsers, or in all: browser "".
-func (a *Acts) Distrust(ctx context.Context, t *tenant.Tenant, by Owner, browser string) error {
 	return a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		n, err := accounts.Distrust(ctx, q, by.AID, browser)
+		n, err := accounts.Distrust(ctx, q, by.AID, key)
 		if err != nil || n == 0 {
 			return err
 		}

@@ -19,6 +19,8 @@ type Credentials struct {
 	Code       string // of a second factor; "": none was asked for yet
 	// Takendown asks to be let in also when the account is taken down: to appeal and to leave.
 	Takendown bool
+	// Trust asks for no second factor in this browser for [accounts.TrustTime], where one is shown now.
+	Trust bool
 }
 
 // Session is a session that was begun, or goes on.
@@ -46,7 +48,7 @@ func (a *Acts) SignIn(ctx context.Context, t *tenant.Tenant, v Visitor, c Creden
 	if err != nil {
 		return Session{}, err
 	}
-	s, err := a.show(ctx, t, v, secrets, c)
+	s, err := a.show(ctx, t, v, secrets, c, true)
 	if err != nil {
 		return Session{}, err
 	}
@@ -76,14 +78,15 @@ func (a *Acts) SignIn(ctx context.Context, t *tenant.Tenant, v Visitor, c Creden
 	return Session{s.who, pair}, err
 }
 
-// show holds credentials against the account that they name, at the pace that the guard allows.
-func (a *Acts) show(ctx context.Context, t *tenant.Tenant, v Visitor, secrets *auth.Secrets, c Credentials) (s shown, err error) {
+// show holds credentials against the account that they name, at the pace that the guard allows. app: it is an app that has
+// them, and not a page of ours. It is refused before a code is asked for, or it would ask its user for one in vain.
+func (a *Acts) show(ctx context.Context, t *tenant.Tenant, v Visitor, secrets *auth.Secrets, c Credentials, app bool) (s shown, err error) {
 	try, err := a.enter(ctx, t, v, c.Identifier)
 	if err != nil {
 		return s, err
 	}
 	s.who, s.app, err = a.Passwords.SignIn(ctx, v.From, a.DB.Tenant(t.Schema).Q(), secrets.Typed(), c.Identifier, c.Password)
-	if err == nil && s.app == nil && s.who.OAuthOnly {
+	if err == nil && app && s.app == nil && s.who.OAuthOnly {
 		return s, try.leave(ctx, accounts.ErrOAuthOnly)
 	}
 	if err == nil && s.app == nil {
@@ -173,7 +176,7 @@ func (a *Acts) secondFactor(ctx context.Context, t *tenant.Tenant, v Visitor, se
 	factors, err := accounts.SecondFactors(ctx, tdb.Q(), who.AID)
 	trusted := false
 	if err == nil && factors.Any() && code == "" && kind == mail.KindSignIn {
-		_, trusted, err = accounts.Shown(ctx, tdb.Q(), a.Now(), who.AID, v.Browser)
+		trusted, err = accounts.Trusts(ctx, tdb.Q(), a.Now(), who.AID, v.device)
 	}
 	switch {
 	case err != nil || !factors.Any() || trusted:

@@ -40,9 +40,12 @@ type Visitor struct {
 	From     fair.Path // who takes part in what is shared
 	Asks     identity.Asker
 	Agent    string // the program, as its User-Agent header has it
-	Browser  string // the name of the browser, as its cookie has it; "": a program, or a browser without cookies
+	// Browser tells the browser from others, by its cookie. "": a program, or a browser without cookies.
+	Browser string
 	// Counted says that limits hold for the visitor: wrong passwords make it wait, and mail in its name is counted.
 	Counted bool
+
+	device []byte // the key of the browser's row, where its session is good
 }
 
 // address is what wrong passwords are counted by. The path ends with it, unless nobody knows it.
@@ -59,6 +62,6 @@ type Owner struct {
 	Visitor
 	Address   string // where the call came from, for the audit log
 	RequestID string // likewise
-	// ProvenAt is when the owner proved last in this browser who it is ([Acts.ProvenAt]). Zero: it did not.
+	// ProvenAt is when the owner proved last in this browser who it is. Zero: it did not.
 	ProvenAt time.Time
 }

@@ -78,3 +78,8 @@ DELETE FROM pds_tenant.device_account WHERE aid = @aid::bigint AND (device, requ
 -- name: DeleteExpiredDeviceAccounts :execrows
 DELETE FROM pds_tenant.device_account WHERE (aid, device, request) IN (
   SELECT s.aid, s.device, s.request FROM pds_tenant.device_account s WHERE s.expires_at <= @now::timestamptz LIMIT @max_rows::int);
+
+-- name: UpdateDeviceAccountsKept :exec
+-- Browsers stay signed in where only the sessions of apps were ended.
+UPDATE pds_tenant.device_account s SET epoch = s.epoch + 1 FROM pds_tenant.actor a
+WHERE s.aid = @aid AND a.aid = s.aid AND s.epoch = a.session_epoch - 1;

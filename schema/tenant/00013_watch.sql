@@ -16,17 +16,15 @@ CREATE TABLE pds_tenant.passkey (
   PRIMARY KEY (aid, credential_id)
 );
 
--- What an account's owner has shown in a browser. Lengths are bounded so that no row is moved out of the table.
-CREATE TABLE pds_tenant.browser (
+-- Browsers in which an account's owner is asked for no second factor.
+CREATE TABLE pds_tenant.trusted_browser (
   aid           bigint NOT NULL,
-  device        varchar(64) COLLATE "C" NOT NULL,
-  proven_at     timestamptz,              -- password, passkey or code: good for a few minutes
-  trusted_at    timestamptz,              -- it is asked for no second factor
-  trusted_until timestamptz,
-  agent         varchar(100) NOT NULL,
-  address       varchar(50) NOT NULL,
+  device        bytea NOT NULL REFERENCES pds_tenant.device ON DELETE CASCADE,
+  trusted_at    timestamptz NOT NULL,
+  expires_at    timestamptz NOT NULL,
   PRIMARY KEY (aid, device)
 );
+CREATE INDEX trusted_browser_device ON pds_tenant.trusted_browser (device); -- devices go with theirs
 
 -- What happened to an account, and where it was signed in from: one row each, as JSON of bounded length. The row is
 -- locked by raising turn.
@@ -42,5 +40,5 @@ ALTER TABLE pds_tenant.account ADD COLUMN oauth_only boolean NOT NULL DEFAULT fa
 -- +goose Down
 ALTER TABLE pds_tenant.account DROP COLUMN oauth_only;
 DROP TABLE pds_tenant.activity;
-DROP TABLE pds_tenant.browser;
+DROP TABLE pds_tenant.trusted_browser;
 DROP TABLE pds_tenant.passkey;
