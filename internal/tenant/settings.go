@@ -69,7 +69,9 @@ type Settings struct {
 	BrandTextColor    string
 	RecoveryDIDKey    string
 
-	DeviceRememberDays int
+	DeviceRememberDays  int
+	OAuthForbiddenHosts []string
+	OAuthTrustedClients []string
 
 	PasswordMinLength int
 
@@ -336,4 +338,18 @@ func (c chosen) apply(patch map[string]string) (chosen, error) {
 		return nil, fmt.Errorf("%w: handle_min_length %d is above handle_max_length %d", ErrBadSetting, s.HandleMinLength, s.HandleMaxLength)
 	}
 	return out, nil
+}
+
+// ForbidsClientAt says whether apps of a host may not ask for access.
+func (s *Settings) ForbidsClientAt(host string) bool {
+	host = strings.ToLower(host)
+	return slices.ContainsFunc(s.OAuthForbiddenHosts, func(f string) bool {
+		below, all := strings.CutPrefix(f, "*.")
+		return f == host || all && strings.HasSuffix(host, "."+below)
+	})
+}
+
+// Trusts says whether the operator knows an app.
+func (s *Settings) Trusts(clientID string) bool {
+	return slices.Contains(s.OAuthTrustedClients, clientID)
 }

@@ -172,3 +172,17 @@ func aColor(p any) error {
 	}
 	return nil
 }
+
+// eachClient looks at client ids. They are case-sensitive.
+func eachClient(p any) error {
+	list := *p.(*[]string)
+	if len(list) > 1000 {
+		return errors.New("must have at most 1000 entries")
+	}
+	for _, item := range list {
+		if !strings.HasPrefix(item, "https://") || len(item) > 2000 || strings.ContainsAny(item, " \t") {
+			return fmt.Errorf("%.100q is not a client_id: an https URL", item)
+		}
+	}
+	return nil
+}

@@ -60,6 +60,8 @@ var fields = []Field{
 	{Key: "recovery_did_key", Doc: "did:key that stands above the tenant's own rotation key in the DIDs made here.", at: func(s *Settings) any { return &s.RecoveryDIDKey }, check: aDIDKey},
 	{Key: "password_min_length", Doc: "Fewest characters of a password that somebody sets, of accounts and of HTTP Basic user admin; those that are set stay.", at: func(s *Settings) any { return &s.PasswordMinLength }, check: between(MinPassword, 64)},
 	{Key: "device_remember_days", Doc: "How many days somebody stays signed in on a browser that they asked to be remembered on.", at: func(s *Settings) any { return &s.DeviceRememberDays }, check: between(1, 180)},
+	{Key: "oauth_forbidden_hosts", Doc: "Hosts whose apps may not ask people for access: example.com, or *.example.com for all names below it. What they have cannot be refreshed (docs/oauth.md).", at: func(s *Settings) any { return &s.OAuthForbiddenHosts }, check: eachText(254, 1000)},
+	{Key: "oauth_trusted_clients", Doc: "client_id of apps that the operator knows: their name and logo are shown, and they need not ask each time.", at: func(s *Settings) any { return &s.OAuthTrustedClients }, check: eachClient},
 	{Key: "rate_limits", Kind: "auto|on|off", Doc: "Whether calls are limited as docs/limits.md tells. auto: except on development servers.", at: func(s *Settings) any { return &s.RateLimits }},
 	{Key: "rate_limit_percent", Doc: "How much of each limit applies: 200 allows twice as much.", at: func(s *Settings) any { return &s.RateLimitPercent }, check: between(1, 100_000)},
 	{Key: "rate_limit_bypass_addresses", Doc: "Addresses and networks (10.0.0.0/8) that are not limited.", at: func(s *Settings) any { return &s.RateLimitBypassAddrs }, check: eachNetwork},

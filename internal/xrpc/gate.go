@@ -52,6 +52,7 @@ type Group struct {
 	refused     func(context.Context, OperatorCaller, string, any, *Error) error
 	JSON        func() []byte // the interface as JSON, once all methods are in
 	others      *Others       // the server's
+	suspended   map[string]bool
 }
 
 // register is the one way to Huma.

@@ -243,3 +243,13 @@ func (s *Server) chargeAll(st *state, r *http.Request) *Error {
 	v := s.limits.Take(st.Tenant.Schema, addressKey(st.addr), 1, st.Tenant.Settings.RateLimitPercent, everyCall)
 	return st.judge(v, s.now())
 }
+
+// Charge counts a request for a page, for the address that it came from, and tells the answer's headers of it. ok: there is
+// room; if not, the headers say when there is again.
+func (v Visitor) Charge(b ...limit.Bucket) (ok bool) {
+	st := v.state
+	if !st.limited() {
+		return true
+	}
+	return st.judge(st.limits.Take(v.Tenant.Schema, addressKey(st.addr), 1, v.Tenant.Settings.RateLimitPercent, b...), st.now()) == nil
+}

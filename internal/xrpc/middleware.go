@@ -95,6 +95,9 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	match, err := s.byHost(r.Context(), r.Host)
+	if errors.Is(err, tenant.ErrTenantSuspended) && s.suspended[r.URL.Path] {
+		err = nil
+	}
 	if err != nil {
 		WriteError(w, st.fail(err))
 		return

@@ -226,6 +226,9 @@ func Page(g *Group, pattern string, h func(Visitor, http.ResponseWriter, *http.R
 	g.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answerPlain(h, w, r) })
 }
 
+// EvenSuspended lets requests for a page's path reach it while their tenant is suspended: its State says so.
+func EvenSuspended(g *Group, path string) { g.suspended[path] = true }
+
 func answerPlain(h func(Visitor, http.ResponseWriter, *http.Request) error, w http.ResponseWriter, r *http.Request) {
 	st := stateOf(r.Context())
 	switch err := h(st.visitor(), w, r).(type) {

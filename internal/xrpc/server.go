@@ -78,13 +78,14 @@ type Server struct {
 	tables     Tables
 	document   func() []byte
 	others     Others
+	suspended  map[string]bool // paths that are also served for a suspended tenant
 	observe    func(method string, status int, took time.Duration)
 }
 
 // New makes a server of the methods and pages that register puts on its group.
 func New(c Config, register func(*Group)) *Server {
 	s := &Server{
-		Log: c.Log, now: c.Now, limits: c.Limits, proxies: c.Proxies, byHost: c.ByHost, mux: http.NewServeMux(), Operations: map[string]*Operation{},
+		Log: c.Log, now: c.Now, limits: c.Limits, proxies: c.Proxies, byHost: c.ByHost, mux: http.NewServeMux(), Operations: map[string]*Operation{}, suspended: map[string]bool{},
 		answers: c.Answers, sockets: newSockets(c.Tenants, c.Proxies, c.Now), tables: c.Tables, observe: c.Observe,
 	}
 	s.compressed = compressor(s.mux)
@@ -109,7 +110,7 @@ func New(c Config, register func(*Group)) *Server {
 	g := &Group{
 		api: s.api, auth: c.Auth, services: c.Services, limits: s.limits, answers: s.answers, now: s.now, ops: s.Operations, bodies: bodies,
 		mux: s.mux, tables: &s.tables, Sockets: s.sockets, refusedCall: c.RefusedCaller, refused: c.RefusedAct, JSON: s.JSON,
-		others: &s.others,
+		others: &s.others, suspended: s.suspended,
 	}
 	s.document = sync.OnceValue(func() []byte {
 		b, err := json.Marshal(s.api.OpenAPI())
