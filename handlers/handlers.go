@@ -64,6 +64,9 @@ type Deps struct {
 	// Merged are methods of the app view whose answers are completed here: each does the call.
 	Merged map[string]func(context.Context, *proxy.Call) (*proxy.Answer, error)
 
+	// Pages registers what people see; nil: nothing but the methods is served.
+	Pages func(*xrpc.Group)
+
 	// Observe is told of every answer: xrpc.Config.Observe.
 	Observe func(method string, status int, took time.Duration)
 
@@ -110,6 +113,9 @@ func assemble(d Deps, register func(*xrpc.Group, Deps)) *xrpc.Server {
 		register(g, d)
 		(&proxied{d.Proxy, d.Auth, d.Merged}).register(g)
 		pages(g)
+		if d.Pages != nil {
+			d.Pages(g)
+		}
 		if d.Pictures != nil {
 			imagePages{d.Actors, d.Blobs, d.Pictures}.register(g)
 		}

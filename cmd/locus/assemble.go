@@ -28,6 +28,7 @@ import (
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/proxy/afterwrite"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/internal/web"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -92,7 +93,11 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 			Proxy: elsewhere, Repos: repos, Actors: actors, Memory: answers, Origin: origin.URL, Now: now, Log: log,
 		}).Methods()
 	}
+	frame := web.New(acts, now, log)
 	server := handlers.New(handlers.Deps{
+		Pages: func(g *xrpc.Group) {
+			frame.Register(g)
+		},
 		Log: log, Now: now, Version: version(),
 		Auth: sessions, ByHost: tenants.ByHost,
 		DB: d, Tenants: tenants, Keys: keys, Actors: actors,

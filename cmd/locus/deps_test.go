@@ -78,7 +78,7 @@ var mayImport = map[string][]string{
 	"internal/account":         {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/passkey":         {"db", "db/tenantdb", "internal/keyring"}, // questions and answers of WebAuthn, and the rows of keys; whose account it is, the act says
 	"internal/auth":            {"internal/cache", "db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
-	"internal/device":          {"db", "db/tenantdb", "internal/auth", "internal/tenant"}, // browsers, and which accounts are signed in there: an account as auth knows it
+	"internal/device":          {"db", "db/tenantdb", "internal/auth", "internal/tenant"},                                                                                         // browsers, and which accounts are signed in there: an account as auth knows it
 	"internal/proxy":           {"internal/auth", "internal/cache", "internal/contentcoding", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
 	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"},                                                                     // mail that waits, in the tenant's schema
 
@@ -91,6 +91,8 @@ var mayImport = map[string][]string{
 	"openapi":       {},
 	"internal/xrpc": {"internal/auth", "internal/contentcoding", "internal/fair", "internal/identity", "internal/inbound", "internal/lexicon", "internal/limit", "internal/syntax", "internal/tenant"}, // the engine: who calls, from where, what of; no act, no row, no database
 	"handlers":      {"*"},
+
+	"internal/web": {"db", "internal/account", "internal/act", "internal/device", "internal/fair", "internal/tenant", "internal/xrpc"}, // a face: acts and reads; what rooms refuse with becomes a page
 
 	// process
 	"cmd/locus": {"*"},

@@ -67,6 +67,13 @@ type Settings struct {
 	MailLanguage      string
 	BrandColor        string
 	BrandTextColor    string
+	ErrorColor        string
+	WarningColor      string
+	InfoColor         string
+	SuccessColor      string
+	BackgroundLight   string
+	BackgroundDark    string
+	PageLinks         string
 	RecoveryDIDKey    string
 
 	DeviceRememberDays  int
@@ -336,6 +343,11 @@ func (c chosen) apply(patch map[string]string) (chosen, error) {
 	}
 	if s.HandleMinLength > s.HandleMaxLength {
 		return nil, fmt.Errorf("%w: handle_min_length %d is above handle_max_length %d", ErrBadSetting, s.HandleMinLength, s.HandleMaxLength)
+	}
+	for key := range patch {
+		if strings.HasPrefix(key, "brand_") || strings.HasPrefix(key, "background_") {
+			return out, s.looksGood() // colours of long ago stay, until somebody changes one
+		}
 	}
 	return out, nil
 }

@@ -58,7 +58,7 @@ func compressor(h http.Handler) http.Handler {
 		gzhttp.MinSize(compressFrom),
 		gzhttp.CompressionLevel(4),
 		gzhttp.EnableZstd(false), // each of its encoders holds megabytes
-		gzhttp.ContentTypes([]string{"application/json", "application/vnd.ipld.car", "text/plain", "text/html", "application/yaml"}),
+		gzhttp.ContentTypes([]string{"application/json", "application/vnd.ipld.car", "text/plain", "text/html", "text/css", "text/javascript", "application/yaml"}),
 	)
 	if err != nil {
 		panic(fmt.Sprintf("compression options: %v", err)) // constants
