@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -352,16 +353,15 @@ func (c chosen) apply(patch map[string]string) (chosen, error) {
 	return out, nil
 }
 
-// ForbidsClientAt says whether apps of a host may not ask for access.
-func (s *Settings) ForbidsClientAt(host string) bool {
-	host = strings.ToLower(host)
+// OAuthClientRefused says whether an app may not ask for access here, by the host of its client_id.
+func (s *Settings) OAuthClientRefused(clientID string) bool {
+	u, err := url.Parse(clientID)
+	if err != nil || len(s.OAuthForbiddenHosts) == 0 {
+		return false // who has no proper id is refused for that
+	}
+	host := strings.ToLower(u.Hostname())
 	return slices.ContainsFunc(s.OAuthForbiddenHosts, func(f string) bool {
 		below, all := strings.CutPrefix(f, "*.")
 		return f == host || all && strings.HasSuffix(host, "."+below)
 	})
-}
-
-// Trusts says whether the operator knows an app.
-func (s *Settings) Trusts(clientID string) bool {
-	return slices.Contains(s.OAuthTrustedClients, clientID)
 }
