@@ -62,25 +62,26 @@ var mayImport = map[string][]string{
 	"db/dbtest":    {"db", "db/embedded", "schema"}, // tests only, and it starts servers as embedded does
 
 	// domain
-	"internal/keyring":         {"internal/cache"},
-	"internal/identity":        {"internal/cache", "internal/outbound", "internal/syntax"}, // documents and handles are fetched
-	"internal/identity/plcdir": {"db", "db/controldb", "internal/identity"},                // the built-in directory keeps its log in Postgres
-	"internal/firehose":        {"internal/fair", "db", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
-	"repo/repodb":              {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
-	"internal/audit":           {"db/tenantdb"},       // a log: it knows nobody
-	"internal/limit":           {"db", "db/tenantdb"}, // counts by key: it knows neither callers nor methods
-	"internal/tenant":          {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
-	"internal/inbound":         {"internal/fair"},                                                                                                           // connections: it knows nothing of what is asked
-	"internal/picture":         {"internal/cache"},                                                                                                          // bytes in, bytes out
-	"internal/blob":            {"db", "db/controldb", "db/tenantdb", "internal/blob/store", "internal/keyring", "internal/tenant", "repo", "repo/dagcbor"}, // labels of stores; settings of the sweep; refs of records
-	"internal/blob/store":      {"db", "internal/picture"},                                                                                                  // where bytes are: of the database it knows the names of schemas
-	"internal/blob/blobtest":   {},                                                                                                                          // for tests: an S3 server
-	"internal/account":         {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
-	"internal/passkey":         {"db", "db/tenantdb", "internal/keyring"}, // questions and answers of WebAuthn, and the rows of keys; whose account it is, the act says
-	"internal/auth":            {"internal/cache", "db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
-	"internal/device":          {"db", "db/tenantdb", "internal/auth", "internal/tenant"},                                                                                         // browsers, and which accounts are signed in there: an account as auth knows it
-	"internal/proxy":           {"internal/auth", "internal/cache", "internal/contentcoding", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
-	"internal/mail/outbox":     {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"},                                                                     // mail that waits, in the tenant's schema
+	"internal/keyring":             {"internal/cache"},
+	"internal/identity":            {"internal/cache", "internal/outbound", "internal/syntax"}, // documents and handles are fetched
+	"internal/identity/plcdir":     {"db", "db/controldb", "internal/identity"},                // the built-in directory keeps its log in Postgres
+	"internal/firehose":            {"internal/fair", "db", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
+	"repo/repodb":                  {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
+	"internal/audit":               {"db/tenantdb"},       // a log: it knows nobody
+	"internal/limit":               {"db", "db/tenantdb"}, // counts by key: it knows neither callers nor methods
+	"internal/tenant":              {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
+	"internal/inbound":             {"internal/fair"},                                                                                                           // connections: it knows nothing of what is asked
+	"internal/picture":             {"internal/cache"},                                                                                                          // bytes in, bytes out
+	"internal/blob":                {"db", "db/controldb", "db/tenantdb", "internal/blob/store", "internal/keyring", "internal/tenant", "repo", "repo/dagcbor"}, // labels of stores; settings of the sweep; refs of records
+	"internal/blob/store":          {"db", "internal/picture"},                                                                                                  // where bytes are: of the database it knows the names of schemas
+	"internal/blob/blobtest":       {},                                                                                                                          // for tests: an S3 server
+	"internal/account":             {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
+	"internal/passkey/passkeytest": {},                                        // for tests: an authenticator
+	"internal/passkey":             {"db", "db/tenantdb", "internal/keyring"}, // questions and answers of WebAuthn, and the rows of keys; whose account it is, the act says
+	"internal/auth":                {"internal/cache", "db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account"},
+	"internal/device":              {"db", "db/tenantdb", "internal/auth", "internal/tenant"},                                                                                         // browsers, and which accounts are signed in there: an account as auth knows it
+	"internal/proxy":               {"internal/auth", "internal/cache", "internal/contentcoding", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
+	"internal/mail/outbox":         {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"},                                                                     // mail that waits, in the tenant's schema
 
 	"internal/proxy/afterwrite": {"db", "internal/account", "internal/fair", "internal/proxy", "internal/proxy/merge", "repo", "repo/repodb"}, // what an account has written, in answers to its calls
 
