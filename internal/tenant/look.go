@@ -93,7 +93,7 @@ func values(m map[string]string) []string {
 
 // Text on a ground must be this much brighter or darker.
 //
-// spec: WCAG 2.2 1.4.3
+// It is the rule 1.4.3 of WCAG 2.2.
 const minContrast = 4.5
 
 // looksGood says whether colours that are set together can be read. The pages' own text is nearly black on the light

@@ -89,12 +89,12 @@ func colours(s *tenant.Settings) string {
 		set("page", page)
 		set("card", card)
 		set("ink", ink)
-		set("soft", legible(card.mix(ink, 0.62), page, 4.6))
+		set("soft", legible(card.mix(ink, 0.62), 4.5, page, card, card.mix(brand, 0.07)))
 		set("line", card.mix(ink, 0.16))
-		set("edge", legible(card.mix(ink, 0.4), card, 3.1)) // of what is entered: 3:1
+		set("edge", legible(card.mix(ink, 0.4), 3, card, page)) // of what is entered: 3:1
 		set("brand", brand)
 		set("on-brand", text)
-		set("accent", legible(legible(brand, card, 4.6), page, 4.6))
+		set("accent", legible(brand, 4.5, card, page, card.mix(brand, 0.07)))
 		set("glow", page.mix(brand, 0.14))
 		set("wash", card.mix(brand, 0.07))
 		for _, k := range []struct{ name, chosen, otherwise string }{
@@ -103,7 +103,7 @@ func colours(s *tenant.Settings) string {
 		} {
 			c := colour(k.chosen, k.otherwise)
 			tint := card.mix(c, 0.1)
-			set(k.name, legible(legible(legible(c, card, 4.6), tint, 4.6), page, 4.6))
+			set(k.name, legible(c, 4.5, card, page, tint))
 			set(k.name+"-tint", tint)
 			set(k.name+"-fill", c)
 			set("on-"+k.name, on(c))

@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -27,7 +28,7 @@ func (c rgb) String() string {
 
 // luminance is how bright a colour is to the eye.
 //
-// spec: WCAG 2.2 relative luminance
+// It is the relative luminance of WCAG 2.2.
 func (c rgb) luminance() float64 {
 	l := 0.0
 	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
@@ -66,18 +67,45 @@ func on(ground rgb) rgb {
 	return black
 }
 
-// legible brings a colour towards black or white until it can be read on the ground.
-func legible(c, ground rgb, least float64) rgb {
-	towards := black
-	if ground.luminance() < 0.18 {
-		towards = white
+// legible makes a colour darker or brighter, in its own hue, until it can be read on all of the grounds.
+func legible(c rgb, least float64, grounds ...rgb) rgb {
+	h, s, l := c.hsl()
+	end := 0.0
+	if grounds[0].luminance() < 0.18 {
+		end = 1
 	}
 	for step := 0; step <= 50; step++ {
-		if m := c.mix(towards, float64(step)/50); readable(m, ground, least) {
+		m := fromHSL(h, s, l+(end-l)*float64(step)/50)
+		if !slices.ContainsFunc(grounds, func(g rgb) bool { return !readable(m, g, least) }) {
 			return m
 		}
 	}
-	return towards
+	return on(grounds[0])
+}
+
+// hsl is hue (0 to 6), saturation and lightness.
+func (c rgb) hsl() (h, s, l float64) {
+	hi, lo := max(c[0], c[1], c[2]), min(c[0], c[1], c[2])
+	l, d := (hi+lo)/2, hi-lo
+	if d == 0 {
+		return 0, 0, l
+	}
+	switch hi {
+	case c[0]:
+		h = math.Mod((c[1]-c[2])/d+6, 6)
+	case c[1]:
+		h = (c[2]-c[0])/d + 2
+	default:
+		h = (c[0]-c[1])/d + 4
+	}
+	return h, d / (1 - math.Abs(2*l-1)), l
+}
+
+func fromHSL(h, s, l float64) rgb {
+	d := s * (1 - math.Abs(2*l-1))
+	x, low := d*(1-math.Abs(math.Mod(h, 2)-1)), l-d/2
+	part := [6]rgb{{d, x, 0}, {x, d, 0}, {0, d, x}, {0, x, d}, {x, 0, d}, {d, 0, x}}[int(h)%6]
+	return rgb{part[0] + low, part[1] + low, part[2] + low}
 }
 
 // readable looks at the colours as they will be written.

@@ -39,7 +39,9 @@ func newHouse(t testing.TB, of *tenant.Tenant) *house {
 	pages := specimenPages()
 	server := xrpc.New(xrpc.Config{
 		Log: log, Now: time.Now,
-		ByHost: func(context.Context, string) (tenant.Match, error) { return tenant.Match{Tenant: of, Kind: tenant.Canonical}, nil },
+		ByHost: func(context.Context, string) (tenant.Match, error) {
+			return tenant.Match{Tenant: of, Kind: tenant.Canonical}, nil
+		},
 	}, func(g *xrpc.Group) {
 		f.Register(g)
 		data := map[string]any{"At": time.Date(2026, 11, 28, 14, 5, 0, 0, time.UTC), "Icons": slices.Sorted(maps.Keys(strokes))}
