@@ -1,6 +1,8 @@
 package web
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
@@ -111,7 +113,18 @@ func (v *Visit) For(request string) []device.SignedIn {
 
 // Visitor is whoever looks, for acts.
 func (v *Visit) Visitor() act.Visitor {
-	return act.Visitor{Language: v.Lang, From: v.Caller.Path(), Asks: v.Caller.Asker(), Counted: v.Caller.Limited()}
+	return act.Visitor{
+		Language: v.Lang, From: v.Caller.Path(), Asks: v.Caller.Asker(), Counted: v.Caller.Limited(),
+		Agent: v.R.UserAgent(), Browser: v.mark(),
+	}
+}
+
+// mark tells this browser from others, by the cookie that its forms carry. It is there before anybody signs in, and stays
+// the same while somebody does.
+func (v *Visit) mark() string {
+	v.token()
+	sum := sha256.Sum256([]byte("browser\x00" + v.csrf))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 // Owner is somebody who is signed in here, for acts.
