@@ -36,6 +36,8 @@ type front struct {
 	mu        sync.Mutex
 	certs     map[string]*tls.Certificate
 	documents map[string][]byte // by host and path
+
+	texts *texts // what drivers put onto the host of names
 }
 
 // newFront makes an authority of its own and writes its certificate to a file.
@@ -130,6 +132,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 32<<20))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if r.Host == nameHost { // PUT https://names.suite.alt/_lexicon.example.com
+			f.texts.set(strings.TrimPrefix(r.URL.Path, "/"), string(text))
+			w.WriteHeader(http.StatusNoContent)
 			return
 		}
 		f.mu.Lock()

@@ -24,7 +24,7 @@ const usage = `suite drives a server with OAuth clients that others wrote, and i
   go run ./internal/suite [flags] [driver ...]
 
 Without drivers all are run. Each prints a line for everything that it tried: ok or FAIL. It ends with status 1 when
-something failed, and says which drivers it left out, and why.
+something failed, and says which drivers it left out, and why; with 3 where the system gives no namespaces.
 
 Needs Linux, node and npm (packages are pinned in internal/suite/node/package-lock.json), and what "make setup" installs.
 Browsers are Debian's: apt-get install chromium firefox-esr.
@@ -78,6 +78,9 @@ func main() {
 	failed, err := run(ctx, o)
 	stop()
 	switch {
+	case errors.Is(err, errNoWorld):
+		fmt.Fprintln(os.Stderr, "suite:", err)
+		os.Exit(3)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "suite:", err)
 		os.Exit(2)

@@ -17,7 +17,10 @@ const (
 var tenants = []string{north, south}
 
 // clientHosts are where clients have their documents and pages. Servers refuse the reserved names as those of clients, all but this one.
-var clientHosts = []string{"app.suite.alt", "spa.suite.alt", "evil.suite.alt"}
+var clientHosts = []string{"app.suite.alt", "spa.suite.alt", "evil.suite.alt", nameHost}
+
+// nameHost takes TXT records from drivers.
+const nameHost = "names.suite.alt"
 
 // names are all hosts; handles lie below those of tenants.
 var names = append(append([]string{directory}, tenants...), clientHosts...)

@@ -43,15 +43,16 @@ func build(ctx context.Context, o options) (w *world, err error) {
 			err = errors.Join(err, w.close())
 		}
 	}()
+	if w.names, err = startNames(); err != nil {
+		return w, err
+	}
 	if w.front, err = newFront(w.path("ca.pem")); err != nil {
 		return w, err
 	}
+	w.front.texts = w.names
 	w.front.route(directoryAddr, directory)
 	w.front.route(serverAddr, tenants...)
 	if err := w.front.start(); err != nil {
-		return w, err
-	}
-	if w.names, err = startNames(); err != nil {
 		return w, err
 	}
 	if w.mails, err = startMails(); err != nil {
