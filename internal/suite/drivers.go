@@ -26,6 +26,7 @@ var drivers = []driver{
 	{name: "node", what: "@atproto/oauth-client-node: development client, public and confidential", program: "client-node.mjs", limit: 2 * time.Minute},
 	{name: "atcute", what: "@atcute/oauth-node-client", program: "client-atcute.mjs", limit: 2 * time.Minute},
 	{name: "raw", what: "oauth4webapi, which knows nothing of atproto", program: "client-raw.mjs", limit: 2 * time.Minute},
+	{name: "rules", what: "what a server must refuse, rule by rule", program: "rules.mjs", limit: 3 * time.Minute},
 	{name: "indigo", what: "indigo's atproto/auth/oauth", limit: 2 * time.Minute},
 	{name: "spa", what: "@atproto/oauth-client-browser and @atcute/oauth-browser-client in Chromium", program: "client-browser.mjs", browser: "chromium", limit: 4 * time.Minute},
 	{name: "firefox", what: "the same in Firefox", program: "client-browser.mjs", browser: "firefox", limit: 4 * time.Minute},

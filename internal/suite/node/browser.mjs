@@ -12,13 +12,15 @@ export const browser = async () => (one ??= await launch())
 process.on('exit', () => one?.close().catch(() => {}))
 
 // inBrowser goes through sign-in and consent until the client's URL, which is not asked for anything.
-export async function inBrowser(url, who, redirect, { deny = false } = {}) {
+export async function inBrowser(url, who, redirect, { deny = false, person } = {}) {
   const b = await browser()
-  const context = await b.newContext({ locale: 'en-US' })
+  // A person that is given keeps the cookies, too.
+  const context = person?.context ?? await b.newContext({ locale: 'en-US' })
+  if (person) person.context = context
+  const page = await context.newPage()
   try {
-    const page = await context.newPage()
-    return await signInOn(page, who, { deny, redirect, begin: () => page.goto(url) })
-  } finally { await context.close() }
+    return await signInOn(page, who, { deny, redirect, remember: !!person, begin: () => page.goto(url).catch((e) => { if (!/ERR_|interrupted/.test(e.message)) throw e }) })
+  } finally { await (person ? page : context).close() }
 }
 
 // signInOn does what a person does with what is on the screen.
