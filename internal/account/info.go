@@ -169,6 +169,9 @@ func EndSessions(ctx context.Context, q *tenantdb.Queries, aid int64) (did strin
 	if err == nil {
 		_, err = q.DeleteRefreshTokens(ctx, aid)
 	}
+	if err == nil {
+		_, err = q.DeleteOAuthSessionsOf(ctx, aid)
+	}
 	if err != nil {
 		return "", fmt.Errorf("end sessions of actor %d: %w", aid, err)
 	}

@@ -142,7 +142,8 @@ func deletions(q *tenantdb.Queries) []func(context.Context, int64) error {
 	return []func(context.Context, int64) error{
 		func(ctx context.Context, aid int64) error { _, err := q.DeleteTrustedBrowsersOf(ctx, aid); return err },
 		func(ctx context.Context, aid int64) error { _, err := q.DeleteRefreshTokens(ctx, aid); return err },
-		q.DeleteTOTP, q.DeleteBackupCodesOf, q.DeletePasskeysOf, q.DeleteActivity, q.DeleteDeviceAccountsOf, q.DeletePreference, q.DeleteSignupRequest,
+		func(ctx context.Context, aid int64) error { _, err := q.DeleteOAuthSessionsOf(ctx, aid); return err },
+		q.DeleteOAuthRequestsOf, q.DeleteOAuthConsentsOf, q.DeleteTOTP, q.DeleteBackupCodesOf, q.DeletePasskeysOf, q.DeleteActivity, q.DeleteDeviceAccountsOf, q.DeletePreference, q.DeleteSignupRequest,
 		q.DeleteAppPasswordsOf, q.DeleteEmailTokensOf, q.DeleteMailOf, q.DeleteInviteCodeUses,
 		q.DeleteSigningKey, q.DeleteAccount, q.DeleteUncounted, q.UpdateRecordTotalsGone, q.DeleteActor,
 	}

@@ -25,6 +25,8 @@ import (
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
+	"github.com/auroralocus/locus/internal/oauth/client"
+	"github.com/auroralocus/locus/internal/oauth/scope"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -43,9 +45,12 @@ type Parts struct {
 	Blobs     *blob.Blobs
 	Outbox    *outbox.Outbox
 	Hub       *firehose.Hub
-	Limits    *limit.Counter // nil: nothing is counted
-	Now       func() time.Time
-	Log       *slog.Logger
+	Clients   *client.Store
+	// Sets finds a permission set by its NSID; nil: none is found.
+	Sets   func(ctx context.Context, t *tenant.Tenant, nsid string) (*scope.PermissionSet, error)
+	Limits *limit.Counter // nil: nothing is counted
+	Now    func() time.Time
+	Log    *slog.Logger
 }
 
 // Acts does them. It is safe for concurrent use.

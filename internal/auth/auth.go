@@ -164,6 +164,8 @@ type Account struct {
 	TakenDown   bool
 	Deactivated bool
 
+	OAuth *Granted // nil: the caller has a session token
+
 	proven time.Time // when a second factor was shown for the token; zero: not
 }
 

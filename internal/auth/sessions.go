@@ -21,6 +21,8 @@ type Sessions struct {
 	actors *account.Cache
 	now    func() time.Time
 
+	seenProofs proofs
+
 	mu      sync.Mutex
 	secrets map[int64]*Secrets // by tenant id: as many as there are tenants
 }
@@ -35,6 +37,7 @@ type Secrets struct {
 	revision int64
 	jwt      *keyring.MAC
 	typed    *keyring.MAC
+	oauth    *OAuth
 	admin    []byte // SHA-256 of the operator's password; nil: Basic is off
 }
 
@@ -76,6 +79,9 @@ func (s *Sessions) open(ctx context.Context, t *tenant.Tenant) (*Secrets, error)
 	out := &Secrets{revision: t.Revision, jwt: mac}
 	if out.typed, err = tenant.CredentialsKey(ctx, s.db, s.keys, t.Schema, s.now()); err != nil {
 		return nil, fmt.Errorf("secrets of %s: %w", t.Hostname, err)
+	}
+	if out.oauth, err = s.openOAuth(ctx, t); err != nil {
+		return nil, err
 	}
 	admin, err := q.GetSecret(ctx, tenant.SecretAdminPassword)
 	switch {

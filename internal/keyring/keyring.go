@@ -46,7 +46,7 @@ func New(m *Master, cacheBytes int64) (*Keyring, error) {
 }
 
 func keyPurpose(p string) bool {
-	return p == PurposeSigningKey || p == PurposePLCRotation || strings.HasPrefix(p, purposeMAC)
+	return p == PurposeSigningKey || p == PurposePLCRotation || p == PurposeOAuth || strings.HasPrefix(p, purposeMAC)
 }
 
 // SigningKeyBinding is what an account's signing key is bound to.
