@@ -48,7 +48,7 @@ func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname strin
 		stopDB()
 		return nil, nil, nil, err
 	}
-	a := assemble(d, keys, facts.Config(f.DevNames), net.resolver, proxy.Config{}, outbox.Config{}, f.blobs(), fair.NewBytes(xrpc.DefaultAnswerMemory), inbound.Proxies{}, nil, log)
+	a := assemble(d, keys, facts.Config(f.DevNames), net.resolver, net.clients, proxy.Config{}, outbox.Config{}, f.blobs(), fair.NewBytes(xrpc.DefaultAnswerMemory), inbound.Proxies{}, nil, log)
 	stop := func() {
 		a.close()
 		net.close()

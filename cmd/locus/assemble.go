@@ -24,6 +24,7 @@ import (
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/metrics"
+	"github.com/auroralocus/locus/internal/oauth/client"
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/proxy/afterwrite"
@@ -53,7 +54,7 @@ type app struct {
 }
 
 // assemble hands each part exactly what it needs. numbers is nil where nobody can look at them: then no call is counted.
-func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, calls proxy.Config, post outbox.Config, files blob.Config, answers *fair.Bytes, proxies inbound.Proxies, numbers *metrics.Metrics, log *slog.Logger) *app {
+func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, apps client.Config, calls proxy.Config, post outbox.Config, files blob.Config, answers *fair.Bytes, proxies inbound.Proxies, numbers *metrics.Metrics, log *slog.Logger) *app {
 	now := time.Now
 	tenants := tenant.NewRegistry(d, keys, origin, now, log)
 	actors := account.NewCache(d, 0, now)
@@ -76,6 +77,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	acts = act.New(act.Parts{
 		DB: d, Tenants: tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: actors, Directory: resolver.PLC,
 		Documents: documents, Repos: repos, Blobs: blobs, Outbox: mails, Hub: hub, Limits: limits, Now: now, Log: log,
+		Clients: client.NewStore(apps),
 	})
 	var elsewhere *proxy.Proxy // commands call nobody
 	var merged map[string]func(context.Context, *proxy.Call) (*proxy.Answer, error)

@@ -12,6 +12,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
+	"github.com/auroralocus/locus/internal/oauth/client"
 	"github.com/auroralocus/locus/internal/outbound"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -25,6 +26,7 @@ type network struct {
 	builtIn  *plcdir.Directory // one of these two
 	remote   *identity.PLCClient
 	resolver identity.ResolverConfig
+	clients  client.Config // of OAuth clients' documents
 }
 
 // outsideFlags are what the operator allows of the network.
@@ -38,6 +40,7 @@ func (f outsideFlags) reach(facts tenant.Deployment, d *db.DB, log *slog.Logger)
 		return n, fmt.Errorf("--private-hosts or LOCUS_PRIVATE_HOSTS: %w", err)
 	}
 	n.client = outbound.New(outbound.Policy{AllowLoopback: facts.Development, Private: private})
+	n.clients = client.Config{HTTP: n.client, Private: private.Names, Now: time.Now}
 	public, named := callsElsewhere(facts.Development, private)
 	n.public, n.named = outbound.New(public), outbound.New(named)
 	n.resolver = identity.ResolverConfig{Now: time.Now, Log: log, HTTP: n.client}

@@ -213,7 +213,7 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	if s.machines != nil {
 		s.numbers = metrics.New(version())
 	}
-	s.app = assemble(s.db, keys, s.facts.Config(c.DevNames), s.outside.resolver, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.numbers, s.log)
+	s.app = assemble(s.db, keys, s.facts.Config(c.DevNames), s.outside.resolver, s.outside.clients, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.numbers, s.log)
 	s.later(s.app.close)
 	// Without its files a server serves the rest, and goes on when their disk is mounted.
 	if err := s.app.blobs.Stores.Ready(ctx); err != nil && !errors.Is(err, blob.ErrAway) {

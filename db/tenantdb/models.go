@@ -211,6 +211,45 @@ type MstNode struct {
 	Content []byte
 }
 
+type OauthConsent struct {
+	AID       int64
+	ClientID  string
+	Granted   string
+	UpdatedAt time.Time
+}
+
+type OauthRequest struct {
+	ID        []byte
+	ClientID  string
+	Params    string
+	ClientKey string
+	Device    []byte
+	AID       int64
+	Granted   string
+	Code      []byte
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+type OauthSession struct {
+	ID         []byte
+	AID        int64
+	Epoch      int64
+	ClientID   string
+	ClientName string
+	ClientKey  string
+	Jkt        string
+	Granted    string
+	Scope      string
+	Code       []byte
+	Device     []byte
+	Generation int64
+	CreatedAt  time.Time
+	RotatedAt  time.Time
+	EndsAt     time.Time
+	ExpiresAt  time.Time
+}
+
 type Operator struct {
 	Name      string
 	Role      int16

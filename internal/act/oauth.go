@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,7 +57,7 @@ func (a *Acts) establish(ctx context.Context, t *tenant.Tenant, v Visitor, in OA
 	if err != nil {
 		return out, err
 	}
-	if t.Settings.ForbidsClientAt(hostOf(id)) {
+	if t.Settings.OAuthClientRefused(id) {
 		return out, oauth.Refuse(oauth.InvalidClient, "this server does not take this client")
 	}
 	get := a.Clients.Get
@@ -77,14 +77,6 @@ func (a *Acts) establish(ctx context.Context, t *tenant.Tenant, v Visitor, in OA
 		return out, oauth.Refuse(oauth.InvalidClient, "the client_assertion is bound to another DPoP key")
 	}
 	return out, nil
-}
-
-func hostOf(clientID string) string {
-	u, err := url.Parse(clientID)
-	if err != nil {
-		return ""
-	}
-	return u.Hostname()
 }
 
 // useUp writes down that proof and assertion were used, inside the transaction of what they are for.
@@ -160,7 +152,7 @@ func (a *Acts) expand(ctx context.Context, t *tenant.Tenant, s scope.Set) (scope
 
 // TrustedClient says whether the operator vouches for a client: its name and logo are shown.
 func (a *Acts) TrustedClient(t *tenant.Tenant, id string) bool {
-	return t.Settings.Trusts(id)
+	return slices.Contains(t.Settings.OAuthTrustedClients, id)
 }
 
 // OpenAuthorization reads a request that a browser brings, and its client. Nothing is bound to the browser yet.

@@ -75,6 +75,12 @@ func (p Private) names(host, port string) bool {
 	return len(p.hosts) > 0 && p.hosts[join(host, port)]
 }
 
+// Names tells whether the operator named a host, as it stands in a URL.
+func (p Private) Names(host string) bool {
+	name, port := hostPort(&url.URL{Scheme: "https", Host: host})
+	return p.names(name, port)
+}
+
 // holds tells whether an address lies in a network of the operator's.
 func (p Private) holds(addr netip.Addr) bool { return within(addr, p.nets) }
 
