@@ -33,7 +33,7 @@ import (
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
-	"github.com/auroralocus/locus/internal/oauth/client"
+	oauthclient "github.com/auroralocus/locus/internal/oauth/client"
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/proxy/afterwrite"
@@ -186,7 +186,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	h.acts = act.New(act.Parts{
 		DB: h.db, Tenants: h.tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: h.actors, Directory: h.plc,
 		Documents: h.documents, Repos: h.repos, Blobs: h.blobs, Outbox: h.outbox, Hub: hub, Limits: h.limits, Now: h.clock.Now, Log: log,
-		Clients: client.NewStore(client.Config{HTTP: http.DefaultClient, Private: func(string) bool { return true }, Now: h.clock.Now}),
+		Clients: oauthclient.NewStore(oauthclient.Config{HTTP: client, Private: func(string) bool { return true }, Now: h.clock.Now}),
 	})
 	h.answers = fair.NewBytes(xrpc.DefaultAnswerMemory)
 	if o.answers > 0 {

@@ -14,7 +14,7 @@ var (
 	referenceLine = regexp.MustCompile(`// spec:\x20(.+)$`)
 	remark        = regexp.MustCompile(` \([^()]*\)`)
 	lexiconOf     = regexp.MustCompile(`^lexicon ([a-zA-Z0-9.]+)(#[a-zA-Z]+)?$`)
-	standard      = regexp.MustCompile(`^(RFC [0-9]+|SEC [0-9]|UAX #29|PNG|ICC\.1:2022|IPTC IIM 4\.2|WebAuthn|Adobe Photoshop File Formats)(,? [^#]+)?$`)
+	standard      = regexp.MustCompile(`^(RFC [0-9]+|SEC [0-9]|UAX #29|PNG|ICC\.1:2022|IPTC IIM 4\.2|WebAuthn|WCAG 2\.2|Adobe Photoshop File Formats)(,? [^#]+)?$`)
 )
 
 // elsewhere are pages without anchors of their own.

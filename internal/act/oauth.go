@@ -91,7 +91,7 @@ func (a *Acts) useUp(ctx context.Context, q *tenantdb.Queries, who asked) error 
 
 // PushAuthorization takes what a client asks for, and gives the name by which a browser then brings it.
 // Errors: those of establish.
-// spec: oauth#pushed-authorization-requests, RFC 9126
+// spec: oauth#pushed-authorization-requests-par
 func (a *Acts) PushAuthorization(ctx context.Context, t *tenant.Tenant, v Visitor, in OAuthCall) (pushed oauth.Pushed, err error) {
 	if in.Param("request_uri") != "" {
 		return pushed, oauth.Refuse(oauth.InvalidRequest, "request_uri cannot be pushed")
@@ -319,7 +319,7 @@ type OAuthTokens struct {
 }
 
 // OAuthToken gives tokens for a code or a refresh token. Errors: those of establish.
-// spec: oauth#token-requests
+// spec: oauth#tokens-and-session-lifetime
 func (a *Acts) OAuthToken(ctx context.Context, t *tenant.Tenant, v Visitor, in OAuthCall) (OAuthTokens, error) {
 	grant := in.Param("grant_type")
 	switch grant {

@@ -96,7 +96,7 @@ func (o *OAuth) JWK() map[string]string {
 }
 
 // oauthClaims are those of an OAuth access token. What it covers is not in it: the database says.
-// spec: RFC 9068, RFC 7800
+// spec: RFC 9068
 type oauthClaims struct {
 	Iss      string  `json:"iss"`
 	Sub      string  `json:"sub"`
@@ -163,7 +163,7 @@ var ErrProofUsed = errors.New("the DPoP proof was used before")
 
 // byOAuth establishes a caller with an OAuth access token. Errors: [dpop.ErrMissing], [dpop.ErrNonce], [dpop.ErrProof],
 // [ErrProofUsed], [ErrUnverified], [ErrExpired], and the account's.
-// spec: RFC 9449 section 7; oauth#authorized-requests
+// spec: RFC 9449 section 7
 func (s *Sessions) byOAuth(ctx context.Context, t *tenant.Tenant, token string, p Proof, accept Accept) (Account, error) {
 	o, err := s.OAuth(ctx, t)
 	if err != nil {

@@ -4,7 +4,7 @@
 // A request lives from the moment a client pushes it until its code is redeemed. A session lives from then on. Of tokens
 // nothing is stored: a refresh token is the session's id and the generation of its tokens, with a MAC of the tenant's.
 // So the answer to a refresh can be given twice, and a stolen database opens nothing.
-// spec: oauth
+// spec: oauth#authorization-servers
 package oauth
 
 import (

@@ -71,7 +71,7 @@ func (c *Compromised) Unwrap() error { return &c.Refusal }
 
 // TakeCode uses a code up. verifier and redirect are as the token request has them. A code that was used before ends its
 // session, unless the very holder of the session repeats itself. Errors: a [Refusal], [Compromised].
-// spec: oauth#initial-token-request
+// spec: oauth#authorization-requests
 func TakeCode(ctx context.Context, q *tenantdb.Queries, h Holder, code, verifier, redirect string, now time.Time) (*Code, error) {
 	row, err := q.LockOAuthRequestByCode(ctx, stored(code))
 	if db.IsNoRows(err) {

@@ -52,7 +52,7 @@ type assertion struct {
 
 // Authenticate finds out whether a request comes from the client. A public one has nothing to show, and must not show
 // anything. Errors: [ErrAuthentication], [ErrMetadata], [ErrUnavailable].
-// spec: oauth#confidential-client-authentication, RFC 7523
+// spec: oauth#confidential-client-authentication
 func (s *Store) Authenticate(ctx context.Context, from fair.Path, c *Client, kind, text, issuer string) (Proved, error) {
 	refuse := func(why string, args ...any) (Proved, error) {
 		return Proved{}, fmt.Errorf("%w: %s", ErrAuthentication, fmt.Sprintf(why, args...))

@@ -12,7 +12,7 @@ import (
 )
 
 // document is a client's metadata as it publishes it.
-// spec: oauth#client-id-metadata-document, RFC 7591
+// spec: oauth#client-id-metadata-document
 type document struct {
 	ClientID     string   `json:"client_id"`
 	Application  string   `json:"application_type"`

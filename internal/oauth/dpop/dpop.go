@@ -1,7 +1,7 @@
 // Package dpop checks proofs of possession: that who shows a token has the key it was made for, for this very request.
 //
 // It knows no store: whether a proof was shown before is for its caller to find out, by [Proof.Digest].
-// spec: RFC 9449; oauth#demonstrating-proof-of-possession-dpop
+// spec: oauth#demonstrating-proof-of-possession-dpop
 package dpop
 
 import (

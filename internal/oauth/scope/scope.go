@@ -93,7 +93,8 @@ func (s Set) transition(n Need) bool {
 	case needRepo, needBlob:
 		return generic
 	case needRPC:
-		// spec: permission#transitional-scopes: chat is only ever given together with generic
+		// Chat is only ever given together with generic.
+		// spec: oauth#transitional-scopes
 		return generic && (!strings.HasPrefix(n.name, "chat.bsky.") || s.Has(Chat))
 	case needAccount:
 		return n.name == "email" && !n.manage && s.Has(Mail)
