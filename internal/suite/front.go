@@ -114,6 +114,10 @@ func (f *front) start() error {
 	if err != nil {
 		return err
 	}
+	return f.serve(l)
+}
+
+func (f *front) serve(l net.Listener) error {
 	f.server = &http.Server{Handler: f, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0), TLSConfig: &tls.Config{GetCertificate: f.certificate}}
 	go func() { _ = f.server.ServeTLS(l, "", "") }() // until it is closed
 	return nil

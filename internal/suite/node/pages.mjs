@@ -55,7 +55,7 @@ async function signInForm(v, who, { remember = false, given = who.password } = {
   if (remember && await v.has('input[name=remember]')) await v.page.locator('input[name=remember]').check()
   await v.send(secret)
 }
-const accept = /^(authori[sz]e|allow|accept)/i, deny = /^(deny|don.t allow|refuse|reject|cancel)/i
+const accept = /^(authori[sz]e|allow|accept)/i, deny = /^(deny|do(n.t| not) allow|refuse|reject)/i
 
 async function apps(script) {
   const s = script ? '' : ' without script'
@@ -150,9 +150,8 @@ async function apps(script) {
     await v.press(/forgot/i)
     await v.page.waitForLoadState()
     await v.look('forgotten password')
-    const field = 'input[autocomplete~=email], input[name=email], input[name=identifier]'
-    await v.fill({ [field]: who.email })
-    await v.page.locator(`form:has(${'input[name=email]'}) button[type=submit], form:has(input[name=identifier]) button[type=submit]`).first().click()
+    await v.fill({ 'input[name=email]': who.email })
+    await v.send('input[name=email]')
     await v.page.locator('input[autocomplete~=new-password]').waitFor()
     await v.look('new password')
     const code = await until('the mail with the code', async () => (await mails(who.email)).map((m) => m.text.match(/\b([A-Z2-7]{5}-[A-Z2-7]{5})\b/)?.[1]).filter(Boolean).pop())

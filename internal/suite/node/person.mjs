@@ -131,8 +131,8 @@ export async function authorize(url, who, { person = new Person(), redirect, den
     if (at.landed) return at.landed
     const page = at.page
     seen(page)
-    const consent = page.forms.flatMap((f) => f.buttons.map((b) => ({ f, b }))).filter(({ b }) => /^(accept|allow|grant|authorize|approve|yes|continue|deny|reject|refuse|no|cancel)$/i.test(b.value) || /^(accept|allow|authori[sz]e|grant|deny|refuse|reject|don.t allow)/i.test(b.words))
-    const no = consent.find(({ b }) => /deny|reject|refuse|don.t|^no$/i.test(b.value + ' ' + b.words))
+    const consent = page.forms.flatMap((f) => f.buttons.map((b) => ({ f, b }))).filter(({ b }) => /^(accept|allow|grant|authorize|approve|yes|continue|deny|reject|refuse|no|cancel)$/i.test(b.value) || /^(accept|allow|authori[sz]e|grant|deny|refuse|reject|do(n.t| not) allow)/i.test(b.words))
+    const no = consent.find(({ b }) => /deny|reject|refuse|don.t|do not|^no$/i.test(b.value + ' ' + b.words))
     const yes = consent.find((c) => c !== no && !/cancel/i.test(c.b.value + c.b.words))
     const signin = page.form((f) => f.method === 'POST' && f.has('password') && f.field(identifier))
     const alone = page.form((f) => f.method === 'POST' && f.has('password'))
