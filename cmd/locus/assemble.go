@@ -30,6 +30,7 @@ import (
 	"github.com/auroralocus/locus/internal/proxy/afterwrite"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/internal/web"
+	"github.com/auroralocus/locus/internal/web/endpoint"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -99,6 +100,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	server := handlers.New(handlers.Deps{
 		Pages: func(g *xrpc.Group) {
 			frame.Register(g)
+			endpoint.Register(g, endpoint.Config{Acts: acts, Secrets: sessions.OAuth, Languages: web.Languages(), Now: now})
 		},
 		Log: log, Now: now, Version: version(),
 		Auth: sessions, ByHost: tenants.ByHost,

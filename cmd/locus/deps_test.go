@@ -94,7 +94,8 @@ var mayImport = map[string][]string{
 	"internal/xrpc": {"internal/auth", "internal/contentcoding", "internal/fair", "internal/identity", "internal/inbound", "internal/lexicon", "internal/limit", "internal/syntax", "internal/tenant"}, // the engine: who calls, from where, what of; no act, no row, no database
 	"handlers":      {"*"},
 
-	"internal/web": {"db", "internal/account", "internal/act", "internal/device", "internal/fair", "internal/tenant", "internal/xrpc"}, // a face: acts and reads; what rooms refuse with becomes a page
+	"internal/web":          {"db", "internal/account", "internal/act", "internal/device", "internal/fair", "internal/tenant", "internal/xrpc"},                                                                                                                                        // a face: acts and reads; what rooms refuse with becomes a page
+	"internal/web/endpoint": {"db", "internal/act", "internal/auth", "internal/contentcoding", "internal/fair", "internal/limit", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/jose", "internal/oauth/scope", "internal/tenant", "internal/xrpc"}, // a face: one act for each request; what rooms refuse with becomes an OAuth error
 
 	// process
 	"cmd/locus": {"*"},
