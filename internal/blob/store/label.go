@@ -174,7 +174,11 @@ func (s *Store) Label(ctx context.Context, note func(id string) (bool, error)) e
 		s.dropLabel(ctx, id)
 		return err
 	}
-	if err := s.fixLabel(ctx, id); err != nil {
+	err = s.fixLabel(ctx, id)
+	if errors.Is(err, ErrMissing) {
+		err = s.hasLabel(ctx, id) // another process read the note and made it count already
+	}
+	if err != nil {
 		return fmt.Errorf("label %s: %w", s.Location, err)
 	}
 	return nil
