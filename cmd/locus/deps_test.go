@@ -96,6 +96,7 @@ var mayImport = map[string][]string{
 
 	"internal/web":          {"db", "internal/account", "internal/act", "internal/device", "internal/fair", "internal/tenant", "internal/xrpc"},                                                                                                                                        // a face: acts and reads; what rooms refuse with becomes a page
 	"internal/web/endpoint": {"db", "internal/act", "internal/auth", "internal/contentcoding", "internal/fair", "internal/limit", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/jose", "internal/oauth/scope", "internal/tenant", "internal/xrpc"}, // a face: one act for each request; what rooms refuse with becomes an OAuth error
+	"internal/web/account":  {"db", "internal/account", "internal/act", "internal/blob", "internal/device", "internal/fair", "internal/identity", "internal/limit", "internal/proxy", "internal/tenant", "internal/web", "internal/xrpc", "repo", "repo/repodb"},                       // a face in the frame: downloads read repositories and files, and an appeal is sent to the service that reports go to
 
 	// process
 	"cmd/locus": {"*"},
