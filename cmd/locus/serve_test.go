@@ -308,7 +308,7 @@ func TestTenantCommands(t *testing.T) {
 	refused("another tenant", "tenant", "create", "other.example.org", "--handle-domain", "example.com")
 	refused("pds.example.com", "tenant", "create", "pds.example.com")
 	refused("tenant keys", "tenant", "set", "pds.example.com", "no_such_setting=1")
-	refused("none of de, en, fr", "tenant", "set", "pds.example.com", "mail_language=xx")
+	refused("none of de, en, es, fr, ja, nl, pt-BR", "tenant", "set", "pds.example.com", "mail_language=xx")
 	refused("neither a number", "blob", "limit", "pds.example.com", "alice.example.com", "5GB")
 	refused("--top", "blob", "usage", "pds.example.com", "--top=-1")
 	refused("token nothing", "operator", "revoke", "pds.example.com", "nothing")

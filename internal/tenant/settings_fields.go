@@ -54,7 +54,7 @@ var fields = []Field{
 	{Key: "support_url", Doc: "Where people ask for help.", at: func(s *Settings) any { return &s.SupportURL }, check: aURL},
 	{Key: "contact_email", Doc: "Shown by describeServer.", at: func(s *Settings) any { return &s.ContactEmail }, check: anEmail},
 	{Key: "mail_from", Doc: "Sender of the tenant's mail.", at: func(s *Settings) any { return &s.MailFrom }, check: anEmail},
-	{Key: "mail_language", Doc: "Language of mail to people whose own is not among ours (en, de, fr …).", at: func(s *Settings) any { return &s.MailLanguage }, check: maxText(20)},
+	{Key: "mail_language", Doc: "Language of mail to people whose own is not among ours: en, de, fr, es, pt-BR, nl, ja. Pages follow it too.", at: func(s *Settings) any { return &s.MailLanguage }, check: maxText(20)},
 	{Key: "brand_color", Doc: "Colour behind the name in mail and on pages: #rrggbb.", at: func(s *Settings) any { return &s.BrandColor }, check: aColor},
 	{Key: "brand_text_color", Doc: "Colour of the name itself: #rrggbb.", at: func(s *Settings) any { return &s.BrandTextColor }, check: aColor},
 	{Key: "error_color", Doc: "Colour of what went wrong, on pages: #rrggbb. Each of these is made lighter or darker where it could not be read.", at: func(s *Settings) any { return &s.ErrorColor }, check: aColor},

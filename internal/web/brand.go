@@ -58,7 +58,7 @@ func lookOf(t *tenant.Tenant) *look {
 
 // Colours of a tenant that chose none.
 const (
-	defaultBrand   = "#27406f"
+	defaultBrand   = "#1f4b99"
 	defaultError   = "#b3261e"
 	defaultWarning = "#9a6200"
 	defaultInfo    = "#2563a8"
