@@ -23,7 +23,7 @@ import (
 // Limits of passwords, in characters: what may be set, and what a sign-in looks at. The fewest are the tenant's setting,
 // never below [tenant.MinPassword].
 const (
-	maxNewPassword   = 256
+	MaxNewPassword   = 256
 	maxLoginPassword = 512
 )
 
@@ -164,7 +164,7 @@ func parsePHC(stored string) (h phc, err error) {
 // CheckNewPassword says whether a password may be set, by anybody, for an account of the tenant. Errors:
 // [ErrPasswordLength] in a [PasswordError].
 func CheckNewPassword(s *tenant.Settings, password string) error {
-	if n := utf8.RuneCountInString(password); n < s.PasswordMinLength || n > maxNewPassword {
+	if n := utf8.RuneCountInString(password); n < s.PasswordMinLength || n > MaxNewPassword {
 		return &PasswordError{Min: s.PasswordMinLength}
 	}
 	return nil
@@ -174,7 +174,7 @@ func CheckNewPassword(s *tenant.Settings, password string) error {
 type PasswordError struct{ Min int }
 
 func (e *PasswordError) Error() string {
-	return fmt.Sprintf("Password must have %d to %d characters", e.Min, maxNewPassword)
+	return fmt.Sprintf("Password must have %d to %d characters", e.Min, MaxNewPassword)
 }
 func (e *PasswordError) Unwrap() error { return ErrPasswordLength }
 

@@ -60,18 +60,7 @@ func (a *Acts) SignInDevice(ctx context.Context, t *tenant.Tenant, v Visitor, b 
 	case s.who.TakenDown && !c.Takendown:
 		return nil, nil, auth.ErrAccountTakedown
 	}
-	d, err := a.enterDevice(ctx, t, b, s.who, stay, func(q *tenantdb.Queries, d *device.Device) error {
-		if c.Trust && s.factor {
-			if err := accounts.Trust(ctx, q, a.Now(), s.who.AID, d.Key); err != nil {
-				return err
-			}
-			if err := a.note(ctx, q, v, s.who.AID, accounts.EventTrusted, ""); err != nil {
-				return err
-			}
-		}
-		v.Browser = d.Name()
-		return a.signedIn(ctx, q, t, v, s.who, accounts.ViaPassword, "")
-	})
+	d, err := a.enterDevice(ctx, t, b, s.who, stay, a.cameIn(ctx, t, v, s, c.Trust))
 	return d, s.who, err
 }
 
