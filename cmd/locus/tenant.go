@@ -19,13 +19,14 @@ import (
 )
 
 type tenantCmd struct {
-	Create tenantCreateCmd `cmd:"" help:"Create a tenant: its schema, service DID, PLC rotation key and token secrets. After a failure, the same command goes on where it ended."`
-	List   tenantListCmd   `cmd:"" help:"List the tenants."`
-	Show   tenantShowCmd   `cmd:"" help:"Show one tenant with all its settings."`
-	Set    tenantSetCmd    `cmd:"" help:"Change settings of a tenant. Running servers follow within a second or two."`
-	SMTP   tenantSMTPCmd   `cmd:"" name:"smtp" help:"Give a tenant a mail server of its own. Its URL is stored sealed."`
-	Jump   tenantJumpCmd   `cmd:"" help:"Pass over sequence numbers of a tenant's event stream after restoring it from a backup, also while it is served."`
-	Keys   tenantKeysCmd   `cmd:"" help:"List every setting with its kind, default and meaning."`
+	Create  tenantCreateCmd  `cmd:"" help:"Create a tenant: its schema, service DID, PLC rotation key and token secrets. After a failure, the same command goes on where it ended."`
+	List    tenantListCmd    `cmd:"" help:"List the tenants."`
+	Show    tenantShowCmd    `cmd:"" help:"Show one tenant with all its settings."`
+	Set     tenantSetCmd     `cmd:"" help:"Change settings of a tenant. Running servers follow within a second or two."`
+	SMTP    tenantSMTPCmd    `cmd:"" name:"smtp" help:"Give a tenant a mail server of its own. Its URL is stored sealed."`
+	Captcha tenantCaptchaCmd `cmd:"" help:"Ask people who open an account on a page to show that they are no program: hCaptcha or Cloudflare Turnstile. The secret key is stored sealed."`
+	Jump    tenantJumpCmd    `cmd:"" help:"Pass over sequence numbers of a tenant's event stream after restoring it from a backup, also while it is served."`
+	Keys    tenantKeysCmd    `cmd:"" help:"List every setting with its kind, default and meaning."`
 }
 
 // tenantFlags are what every tenant command needs beside its own.

@@ -21,6 +21,7 @@ const (
 	actTenantCreate = "tenant create"
 	actTenantSet    = "tenant set"
 	actTenantSMTP   = "tenant smtp"
+	actCaptcha      = "tenant captcha"
 	actTenantJump   = "tenant jump"
 )
 
@@ -92,6 +93,14 @@ func (a *TenantActs) SetSMTP(ctx context.Context, t *tenant.Tenant, by Operator,
 	}
 	return a.noted(ctx, t, by, actTenantSMTP, deed{t.Hostname, map[string]any{"ownServer": url != ""}}, func() error {
 		return a.tenants.SetSMTP(ctx, t.Hostname, url)
+	})
+}
+
+// SetCaptcha says which service tells people from programs where an account is opened on a page. The log does not have
+// the secret key. Errors: those of [tenant.Registry.SetCaptcha].
+func (a *TenantActs) SetCaptcha(ctx context.Context, t *tenant.Tenant, by Operator, kind, siteKey, secret string) error {
+	return a.noted(ctx, t, by, actCaptcha, deed{t.Hostname, map[string]any{"captcha": kind, "siteKey": siteKey}}, func() error {
+		return a.tenants.SetCaptcha(ctx, t.Hostname, kind, siteKey, secret)
 	})
 }
 

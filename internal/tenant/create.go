@@ -21,6 +21,7 @@ const (
 	SecretPLCRotation   = "plc_rotation"   // keyring rotation key
 	SecretAdminPassword = "admin_password" // SHA-256 of the password, sealed
 	SecretCredentials   = "credentials"    // keyring MAC key: mailed tokens, app passwords
+	SecretCaptcha       = "captcha"        // secret key of the service that tells people from programs, sealed
 	SecretSMTP          = "smtp"           // URL of the tenant's own mail server with its password, sealed
 )
 

@@ -83,6 +83,9 @@ type Settings struct {
 
 	PasswordMinLength int
 
+	Captcha        string
+	CaptchaSiteKey string
+
 	RateLimits            string
 	RateLimitPercent      int
 	RateLimitBypassAddrs  []string
@@ -97,6 +100,13 @@ type Settings struct {
 	CDNPattern           string
 	ServiceTokenAudience string
 }
+
+// The services that tell people from programs at a sign-up (captcha).
+const (
+	CaptchaNone      = "none"
+	CaptchaHCaptcha  = "hcaptcha"
+	CaptchaTurnstile = "turnstile"
+)
 
 // What service tokens name as their audience (service_token_audience).
 const (
@@ -145,6 +155,7 @@ func Defaults() Settings {
 		RateLimitPercent:     100,
 
 		ServiceTokenAudience: AudienceDID,
+		Captcha:              CaptchaNone,
 
 		FirehoseRetentionHours:        72,
 		FirehoseSubscribersMax:        1000,

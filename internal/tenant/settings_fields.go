@@ -69,6 +69,8 @@ var fields = []Field{
 	{Key: "device_remember_days", Doc: "How many days somebody stays signed in on a browser that they asked to be remembered on.", at: func(s *Settings) any { return &s.DeviceRememberDays }, check: between(1, 180)},
 	{Key: "oauth_forbidden_hosts", Doc: "Hosts whose apps may not ask people for access: example.com, or *.example.com for all names below it. What they have cannot be refreshed (docs/oauth.md).", at: func(s *Settings) any { return &s.OAuthForbiddenHosts }, check: eachText(254, 1000)},
 	{Key: "oauth_trusted_clients", Doc: "client_id of apps that the operator knows: their name and logo are shown, and they need not ask each time.", at: func(s *Settings) any { return &s.OAuthTrustedClients }, check: eachClient},
+	{Key: "captcha", Kind: "none|hcaptcha|turnstile", Doc: "Service that tells people from programs on the page where an account is opened. `locus tenant captcha` sets it with its keys. Apps that open accounts by the API are not asked.", at: func(s *Settings) any { return &s.Captcha }},
+	{Key: "captcha_site_key", Doc: "The service's public key for the tenant's host.", at: func(s *Settings) any { return &s.CaptchaSiteKey }, check: maxText(200)},
 	{Key: "rate_limits", Kind: "auto|on|off", Doc: "Whether calls are limited as docs/limits.md tells. auto: except on development servers.", at: func(s *Settings) any { return &s.RateLimits }},
 	{Key: "rate_limit_percent", Doc: "How much of each limit applies: 200 allows twice as much.", at: func(s *Settings) any { return &s.RateLimitPercent }, check: between(1, 100_000)},
 	{Key: "rate_limit_bypass_addresses", Doc: "Addresses and networks (10.0.0.0/8) that are not limited.", at: func(s *Settings) any { return &s.RateLimitBypassAddrs }, check: eachNetwork},

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+type tenantCaptchaCmd struct {
+	tenantFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+	Kind     string `arg:"" enum:"none,hcaptcha,turnstile" help:"none, hcaptcha or turnstile."`
+	SiteKey  string `arg:"" optional:"" help:"The service's public key for this host."`
+	Secret   string `arg:"" optional:"" default:"-" help:"The secret key; '-' reads one line from standard input."`
+}
+
+func (c *tenantCaptchaCmd) Run(ctx context.Context, log *slog.Logger) error {
+	secret := ""
+	if c.Kind != tenant.CaptchaNone {
+		var err error
+		if secret, err = secretArgument(c.Secret, os.Stdin); err != nil {
+			return err
+		}
+	}
+	r, d, stop, err := c.registry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	t, err := r.Get(ctx, c.Hostname)
+	if err != nil {
+		return explainTenant(err)
+	}
+	return explainTenant(act.NewTenantActs(d, r, time.Now).SetCaptcha(ctx, t, byCommand(), c.Kind, c.SiteKey, secret))
+}
