@@ -371,14 +371,3 @@ func (q *Queries) UpdateOAuthSessionRotated(ctx context.Context, arg UpdateOAuth
 	)
 	return err
 }
-
-const UpdateOAuthSessionsKept = `-- name: UpdateOAuthSessionsKept :exec
-UPDATE pds_tenant.oauth_session s SET epoch = s.epoch + 1 FROM pds_tenant.actor a
-WHERE s.aid = $1 AND a.aid = s.aid AND s.epoch = a.session_epoch - 1
-`
-
-// Apps that were let in stay where only the sessions of the main password were ended.
-func (q *Queries) UpdateOAuthSessionsKept(ctx context.Context, aid int64) error {
-	_, err := q.db.Exec(ctx, UpdateOAuthSessionsKept, aid)
-	return err
-}

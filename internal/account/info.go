@@ -140,7 +140,7 @@ func SetOAuthOnly(ctx context.Context, q *tenantdb.Queries, aid int64, on bool) 
 }
 
 // EndMainSessions ends the sessions of apps that began with the main password. Those of app passwords get new access
-// tokens at their next refresh; browsers stay signed in, and apps that were let in on a page go on. Errors: [ErrNotFound].
+// tokens at their next refresh, and browsers stay signed in. Errors: [ErrNotFound].
 func EndMainSessions(ctx context.Context, q *tenantdb.Queries, aid int64) (did string, err error) {
 	did, err = q.UpdateActorSessionsEnded(ctx, aid)
 	if db.IsNoRows(err) {
@@ -151,9 +151,6 @@ func EndMainSessions(ctx context.Context, q *tenantdb.Queries, aid int64) (did s
 	}
 	if err == nil {
 		err = q.UpdateDeviceAccountsKept(ctx, aid)
-	}
-	if err == nil {
-		err = q.UpdateOAuthSessionsKept(ctx, aid)
 	}
 	if err != nil {
 		return "", fmt.Errorf("end sessions of actor %d: %w", aid, err)

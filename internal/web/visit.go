@@ -36,6 +36,12 @@ type Visit struct {
 // enter finds out who looks.
 func (v *Visit) enter() error {
 	v.Lang = v.language("")
+	return v.Refresh()
+}
+
+// Refresh looks again who is signed in, after an act has changed it.
+func (v *Visit) Refresh() error {
+	v.Accounts = nil
 	if v.presented().ID == "" || v.presented().Session == "" {
 		return nil
 	}
