@@ -350,12 +350,13 @@ func (q *Queries) LockOAuthSessionByCode(ctx context.Context, code []byte) (Lock
 }
 
 const UpdateOAuthSessionRotated = `-- name: UpdateOAuthSessionRotated :exec
-UPDATE pds_tenant.oauth_session SET generation = $1, scope = $2, rotated_at = $3, expires_at = $4 WHERE id = $5
+UPDATE pds_tenant.oauth_session SET generation = $1, scope = $2, client_key = $3, rotated_at = $4, expires_at = $5 WHERE id = $6
 `
 
 type UpdateOAuthSessionRotatedParams struct {
 	Generation int64
 	Scope      string
+	ClientKey  string
 	Now        time.Time
 	ExpiresAt  time.Time
 	ID         []byte
@@ -365,9 +366,21 @@ func (q *Queries) UpdateOAuthSessionRotated(ctx context.Context, arg UpdateOAuth
 	_, err := q.db.Exec(ctx, UpdateOAuthSessionRotated,
 		arg.Generation,
 		arg.Scope,
+		arg.ClientKey,
 		arg.Now,
 		arg.ExpiresAt,
 		arg.ID,
 	)
+	return err
+}
+
+const UpdateOAuthSessionsKept = `-- name: UpdateOAuthSessionsKept :exec
+UPDATE pds_tenant.oauth_session s SET epoch = s.epoch + 1 FROM pds_tenant.actor a
+WHERE s.aid = $1 AND a.aid = s.aid AND s.epoch = a.session_epoch - 1
+`
+
+// Clients stay connected where only the sessions of the main password were ended.
+func (q *Queries) UpdateOAuthSessionsKept(ctx context.Context, aid int64) error {
+	_, err := q.db.Exec(ctx, UpdateOAuthSessionsKept, aid)
 	return err
 }

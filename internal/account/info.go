@@ -152,6 +152,9 @@ func EndMainSessions(ctx context.Context, q *tenantdb.Queries, aid int64) (did s
 	if err == nil {
 		err = q.UpdateDeviceAccountsKept(ctx, aid)
 	}
+	if err == nil {
+		err = q.UpdateOAuthSessionsKept(ctx, aid)
+	}
 	if err != nil {
 		return "", fmt.Errorf("end sessions of actor %d: %w", aid, err)
 	}
@@ -170,10 +173,22 @@ func EndSessions(ctx context.Context, q *tenantdb.Queries, aid int64) (did strin
 		_, err = q.DeleteRefreshTokens(ctx, aid)
 	}
 	if err == nil {
-		_, err = q.DeleteOAuthSessionsOf(ctx, aid)
+		err = endApps(ctx, q, aid)
 	}
 	if err != nil {
 		return "", fmt.Errorf("end sessions of actor %d: %w", aid, err)
 	}
 	return did, nil
+}
+
+// endApps ends what OAuth clients have of an account: their sessions, and the codes that are on their way. The actor's row
+// is held.
+func endApps(ctx context.Context, q *tenantdb.Queries, aid int64) error {
+	if _, err := q.DeleteOAuthSessionsOf(ctx, aid); err != nil {
+		return fmt.Errorf("end OAuth sessions of actor %d: %w", aid, err)
+	}
+	if err := q.DeleteOAuthRequestsOf(ctx, aid); err != nil {
+		return fmt.Errorf("delete OAuth codes of actor %d: %w", aid, err)
+	}
+	return nil
 }

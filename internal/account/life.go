@@ -38,6 +38,7 @@ func Held(deleteAfter, now time.Time) time.Time {
 
 // Deactivate hides an account until it is activated again. deleteAfter, if not nil, is when it is to be deleted
 // unless that happens, by a job and not before [HoldTime]. Doing it twice keeps the first moment and takes the new date.
+// OAuth clients lose their access: it is asked for anew when the account is back.
 // Errors: [ErrNotFound].
 func Deactivate(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, deleteAfter *time.Time) ([]firehose.Event, error) {
 	if deleteAfter != nil {
@@ -50,6 +51,9 @@ func Deactivate(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int
 	}
 	if err != nil {
 		return nil, fmt.Errorf("deactivate actor %d: %w", aid, err)
+	}
+	if err := endApps(ctx, q, aid); err != nil {
+		return nil, err
 	}
 	if row.Unannounced {
 		return nil, nil // nobody heard of it yet: the DID lives elsewhere

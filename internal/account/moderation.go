@@ -50,8 +50,8 @@ func TakeDown(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64
 		if _, err := q.DeleteRefreshTokens(ctx, aid); err != nil {
 			return nil, fmt.Errorf("end sessions of actor %d: %w", aid, err)
 		}
-		if _, err := q.DeleteOAuthSessionsOf(ctx, aid); err != nil {
-			return nil, fmt.Errorf("end OAuth sessions of actor %d: %w", aid, err)
+		if err := endApps(ctx, q, aid); err != nil {
+			return nil, err
 		}
 	}
 	return statusEvents(now, aid, row.DID, row.Unannounced, row.TakedownRef, row.DeactivatedAt), nil

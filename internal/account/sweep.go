@@ -140,6 +140,12 @@ func (s *Sweeper) expire(ctx context.Context, t *tenant.Tenant, now time.Time) e
 		{"devices", func() (int64, error) {
 			return q.DeleteExpiredDevices(ctx, tenantdb.DeleteExpiredDevicesParams{Now: now, MaxRows: sweepSlice})
 		}},
+		{"OAuth sessions", func() (int64, error) {
+			return q.DeleteExpiredOAuthSessions(ctx, tenantdb.DeleteExpiredOAuthSessionsParams{Before: now, MaxRows: sweepSlice})
+		}},
+		{"authorization requests", func() (int64, error) {
+			return q.DeleteExpiredOAuthRequests(ctx, tenantdb.DeleteExpiredOAuthRequestsParams{Before: now, MaxRows: sweepSlice})
+		}},
 		{"mailed tokens", func() (int64, error) {
 			return q.DeleteExpiredEmailTokens(ctx, tenantdb.DeleteExpiredEmailTokensParams{Before: now.Add(-expiredKept), MaxRows: sweepSlice})
 		}},

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
@@ -131,6 +132,13 @@ func (a *Acts) PushAuthorization(ctx context.Context, t *tenant.Tenant, v Visito
 		pushed, err = oauth.Push(ctx, q, who.client, p, who.key, a.Now().UTC())
 		return err
 	})
+	if errors.Is(err, db.ErrUnknownOutcome) {
+		// Its challenge may be used up: the client could not ask for the same again.
+		tdb := a.DB.Tenant(t.Schema)
+		if _, lost := oauth.Open(ctx, tdb.Q(), who.client.ID, pushed.URI, a.Now().UTC()); lost == nil {
+			err = tdb.Confirm(ctx)
+		}
+	}
 	return pushed, err
 }
 
@@ -202,7 +210,17 @@ func (a *Acts) GrantAuthorization(ctx context.Context, t *tenant.Tenant, o Owner
 		return back, err
 	}
 	err = a.onRequest(ctx, t, deviceKey, clientID, requestURI, func(q *tenantdb.Queries, r *oauth.Request) error {
-		if _, err := auth.Hold(ctx, q, o.DID); err != nil {
+		if _, err := auth.Hold(ctx, q, o.DID); errors.Is(err, auth.ErrRevoked) {
+			return accounts.ErrCredentials
+		} else if err != nil {
+			return err
+		}
+		// The browser may have been signed out since the page was shown: by another password, for example.
+		there, err := device.Accounts(ctx, q, deviceKey, a.Now())
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(there, func(s device.SignedIn) bool { return s.AID == o.AID }) {
 			return accounts.ErrCredentials
 		}
 		who, err := accounts.ByDID(ctx, q, o.DID)
@@ -375,7 +393,7 @@ func (a *Acts) redeemCode(ctx context.Context, t *tenant.Tenant, who asked, code
 		s = oauth.NewSession(c, who.holder(), epochs.Session, opens, a.TrustedClient(t, who.client.ID), a.Now().UTC())
 		return s.Insert(ctx, q, c, who.client.Name)
 	}
-	if err := a.DB.Tenant(t.Schema).Tx(ctx, redeem); err != nil {
+	if err := a.happened(ctx, t, a.DB.Tenant(t.Schema).Tx(ctx, redeem), s); err != nil {
 		return OAuthTokens{}, err
 	}
 	if refused != nil {
@@ -441,35 +459,45 @@ func (a *Acts) refreshGrant(ctx context.Context, t *tenant.Tenant, v Visitor, wh
 	}
 	var s *oauth.Session
 	var refused error
-	rotate := func() error {
-		return tdb.Tx(ctx, func(q *tenantdb.Queries) error {
-			s, refused = nil, nil
-			epochs, err := auth.Hold(ctx, q, did)
-			if errors.Is(err, auth.ErrRevoked) {
-				return oauth.Refuse(oauth.InvalidGrant, "the account is gone")
-			}
-			if err != nil {
-				return err
-			}
-			if err := a.useUp(ctx, q, who); err != nil {
-				return err
-			}
-			s, err = oauth.Rotate(ctx, q, who.holder(), id, generation, epochs.Session, text, a.Now().UTC())
-			if err != nil {
-				refused = err
-				return a.compromised(ctx, q, err)
-			}
-			return nil
-		})
+	rotate := func(q *tenantdb.Queries) error {
+		s, refused = nil, nil
+		epochs, err := auth.Hold(ctx, q, did)
+		if errors.Is(err, auth.ErrRevoked) {
+			return oauth.Refuse(oauth.InvalidGrant, "the account is gone")
+		}
+		if err != nil {
+			return err
+		}
+		if err := a.useUp(ctx, q, who); err != nil {
+			return err
+		}
+		s, err = oauth.Rotate(ctx, q, who.holder(), id, generation, epochs.Session, text, a.Now().UTC())
+		if err != nil {
+			refused = err
+			return a.compromised(ctx, q, err)
+		}
+		return nil
 	}
-	// When nobody knows whether it happened, the client asks again with another proof: the grace gives the same tokens.
-	if err := rotate(); err != nil {
+	if err := a.happened(ctx, t, tdb.Tx(ctx, rotate), s); err != nil {
 		return OAuthTokens{}, err
 	}
 	if refused != nil {
 		return OAuthTokens{}, refused
 	}
 	return a.tokens(t, who, did, s)
+}
+
+// happened finds out whether a session was stored when the answer to COMMIT is missing: then its tokens are given, once
+// that is durable. If it is not there the error stays, and the client asks again.
+func (a *Acts) happened(ctx context.Context, t *tenant.Tenant, err error, s *oauth.Session) error {
+	if !errors.Is(err, db.ErrUnknownOutcome) || s == nil {
+		return err
+	}
+	tdb := a.DB.Tenant(t.Schema)
+	if there, _, lost := oauth.Get(ctx, tdb.Q(), s.ID); lost != nil || there.Generation != s.Generation {
+		return err
+	}
+	return tdb.Confirm(ctx)
 }
 
 func (a *Acts) tokens(t *tenant.Tenant, who asked, did string, s *oauth.Session) (out OAuthTokens, err error) {

@@ -246,7 +246,10 @@ func Rotate(ctx context.Context, q *tenantdb.Queries, h Holder, id []byte, gener
 	}
 	s.Generation++
 	s.RotatedAt, s.Scope, s.ExpiresAt = now, scope, s.until(now)
-	err = q.UpdateOAuthSessionRotated(ctx, tenantdb.UpdateOAuthSessionRotatedParams{ID: id, Generation: s.Generation, Scope: scope, Now: now, ExpiresAt: s.ExpiresAt})
+	if !s.Key.Any() {
+		s.Key = h.Key // the client has become confidential, and stays so
+	}
+	err = q.UpdateOAuthSessionRotated(ctx, tenantdb.UpdateOAuthSessionRotatedParams{ID: id, Generation: s.Generation, Scope: scope, ClientKey: keyText(s.Key), Now: now, ExpiresAt: s.ExpiresAt})
 	if err != nil {
 		return nil, fmt.Errorf("go on with session: %w", err)
 	}

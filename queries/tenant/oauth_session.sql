@@ -20,7 +20,7 @@ SELECT s.id, s.aid, s.client_id, s.client_key, s.jkt, s.device, s.created_at FRO
 FOR UPDATE;
 
 -- name: UpdateOAuthSessionRotated :exec
-UPDATE pds_tenant.oauth_session SET generation = @generation, scope = @scope, rotated_at = @now, expires_at = @expires_at WHERE id = @id;
+UPDATE pds_tenant.oauth_session SET generation = @generation, scope = @scope, client_key = @client_key, rotated_at = @now, expires_at = @expires_at WHERE id = @id;
 
 -- name: ListOAuthSessionsOf :many
 SELECT s.id, s.client_id, s.client_name, s.granted, s.scope, s.device, s.created_at, s.rotated_at, s.expires_at
@@ -48,3 +48,8 @@ DELETE FROM pds_tenant.oauth_session WHERE aid = @aid;
 -- name: DeleteExpiredOAuthSessions :execrows
 DELETE FROM pds_tenant.oauth_session WHERE id IN (
   SELECT s.id FROM pds_tenant.oauth_session s WHERE s.expires_at <= @before::timestamptz LIMIT @max_rows::int);
+
+-- name: UpdateOAuthSessionsKept :exec
+-- Clients stay connected where only the sessions of the main password were ended.
+UPDATE pds_tenant.oauth_session s SET epoch = s.epoch + 1 FROM pds_tenant.actor a
+WHERE s.aid = @aid AND a.aid = s.aid AND s.epoch = a.session_epoch - 1;

@@ -253,7 +253,7 @@ func TestTenantsApart(t *testing.T) {
 	next := a.refresh(tokens.str("refresh_token")).ok()
 
 	uri := a.push(verifier(), nil)
-	if _, err := h.acts.GrantAuthorization(t.Context(), h.b, bob, a.browser, a.id, uri, h.scopes(a)); err == nil {
+	if _, err := h.acts.GrantAuthorization(t.Context(), h.b, bob, other.signInOnBrowser(bob), a.id, uri, h.scopes(a)); err == nil {
 		t.Error("a request of one tenant was granted at the other")
 	}
 	if _, _, err := h.acts.OpenAuthorization(t.Context(), h.b, bob.Visitor, a.id, uri); err == nil {

@@ -190,7 +190,7 @@ type app struct {
 	scope    string
 	key      *oauthtest.Key // of its proofs
 	secret   *oauthtest.Key // of a confidential client; nil
-	browser  []byte         // key of the device that people use
+	browser  *act.Browser   // that people use
 }
 
 const defaultScope = "atproto transition:generic"
@@ -199,7 +199,7 @@ const defaultScope = "atproto transition:generic"
 func (h *house) publicApp(t *tenant.Tenant, change ...func(doc map[string]any)) *app {
 	h.t.Helper()
 	path := "/app-" + strings.ToLower(base64.RawURLEncoding.EncodeToString([]byte(time.Now().String()))[20:28]) + "/metadata.json"
-	a := &app{house: h, at: t, id: h.clients.URL + path, redirect: h.clients.URL + "/back", scope: defaultScope, key: oauthtest.NewKey(h.t, "ES256"), browser: device.Key(device.NewSecret())}
+	a := &app{house: h, at: t, id: h.clients.URL + path, redirect: h.clients.URL + "/back", scope: defaultScope, key: oauthtest.NewKey(h.t, "ES256"), browser: new(act.Browser)}
 	doc := map[string]any{
 		"client_id": a.id, "application_type": "web", "client_name": "Some App", "redirect_uris": []string{a.redirect}, "response_types": []string{"code"},
 		"grant_types": []string{"authorization_code", "refresh_token"}, "scope": defaultScope + " repo:com.example.note", "dpop_bound_access_tokens": true, "token_endpoint_auth_method": "none",
@@ -358,10 +358,25 @@ func (a *app) push(verifier string, more url.Values) string {
 	return a.post("/oauth/par", a.asks(verifier, more)).ok().str("request_uri")
 }
 
+// signInOnBrowser signs somebody in where they are going to consent, and gives the device's key.
+func (a *app) signInOnBrowser(who act.Owner) []byte {
+	a.t.Helper()
+	of, err := account.ByDID(a.t.Context(), a.db.Tenant(a.at.Schema).Q(), who.DID)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	d, err := a.acts.EnterDevice(a.t.Context(), a.at, *a.browser, of, device.Stay{Remember: true})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.browser.Presented = *d.Keep
+	return d.Key
+}
+
 // yes is what the pages do when somebody consents: the code.
 func (a *app) yes(who act.Owner, uri string) string {
 	a.t.Helper()
-	back, err := a.acts.GrantAuthorization(a.t.Context(), a.at, who, a.browser, a.id, uri, scope.Parse(a.scope))
+	back, err := a.acts.GrantAuthorization(a.t.Context(), a.at, who, a.signInOnBrowser(who), a.id, uri, scope.Parse(a.scope))
 	if err != nil {
 		a.t.Fatal(err)
 	}
