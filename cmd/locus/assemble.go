@@ -79,7 +79,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	acts = act.New(act.Parts{
 		DB: d, Tenants: tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: actors, Directory: resolver.PLC,
 		Documents: documents, Repos: repos, Blobs: blobs, Outbox: mails, Hub: hub, Limits: limits, Now: now, Log: log,
-		Clients: client.NewStore(apps),
+		Clients: client.NewStore(apps), Sets: permissionSets(resolver, documents, tenants, repos),
 	})
 	var elsewhere *proxy.Proxy // commands call nobody
 	var merged map[string]func(context.Context, *proxy.Call) (*proxy.Answer, error)

@@ -82,6 +82,7 @@ var mayImport = map[string][]string{
 	"internal/device":              {"db", "db/tenantdb", "internal/auth", "internal/tenant"},                                                                                         // browsers, and which accounts are signed in there: an account as auth knows it
 	"internal/proxy":               {"internal/auth", "internal/cache", "internal/contentcoding", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
 	"internal/mail/outbox":         {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"},                                                                     // mail that waits, in the tenant's schema
+	"internal/oauth/permissionset": {"internal/cache", "internal/identity", "internal/oauth/scope", "internal/outbound", "repo", "repo/car", "repo/dagcbor", "repo/mst"},              // lexicons, fetched and proved
 	"internal/oauth":               {"db", "db/tenantdb", "internal/oauth/client", "internal/oauth/scope", "internal/syntax"},                                                         // rows and rules: it is handed transactions and keys
 
 	"internal/proxy/afterwrite": {"db", "internal/account", "internal/fair", "internal/proxy", "internal/proxy/merge", "repo", "repo/repodb"}, // what an account has written, in answers to its calls

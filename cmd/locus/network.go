@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -13,8 +14,11 @@ import (
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
 	"github.com/auroralocus/locus/internal/oauth/client"
+	"github.com/auroralocus/locus/internal/oauth/permissionset"
+	"github.com/auroralocus/locus/internal/oauth/scope"
 	"github.com/auroralocus/locus/internal/outbound"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo/repodb"
 )
 
 // network is what a process asks outside: addresses that strangers choose, by client, and the PLC directory that the
@@ -77,5 +81,26 @@ func (n network) close() {
 	}
 	if n.remote != nil {
 		n.remote.Close()
+	}
+}
+
+// permissionSets finds the lexicons that scopes include; those of accounts here are read from the store.
+func permissionSets(resolver identity.ResolverConfig, documents *identity.Resolver, tenants *tenant.Registry, repos *repodb.Store) func(context.Context, *tenant.Tenant, string) (*scope.PermissionSet, error) {
+	finder := permissionset.New(permissionset.Config{
+		Documents: documents, HTTP: resolver.HTTP, Now: resolver.Now,
+		Local: func(ctx context.Context, pds *url.URL, did, path string) ([]byte, bool, error) {
+			match, err := tenants.ByHost(ctx, pds.Host)
+			if err != nil || match.Kind != tenant.Canonical {
+				return nil, false, nil // somebody else's server
+			}
+			a, r, err := repos.GetRecord(ctx, match.Schema, did, path)
+			if err == nil && (a.Deactivated || a.Takendown || r.Takendown) {
+				err = permissionset.ErrNotFound
+			}
+			return r.Value, true, err
+		},
+	})
+	return func(ctx context.Context, t *tenant.Tenant, nsid string) (*scope.PermissionSet, error) {
+		return finder.Find(ctx, identity.Asker{Scope: t.Schema.String()}, nsid)
 	}
 }

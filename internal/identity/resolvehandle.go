@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/auroralocus/locus/internal/outbound"
@@ -154,3 +155,22 @@ func (r *Resolver) VerifiedHandle(ctx context.Context, who Asker, doc *Document)
 
 // HandleInvalid stands for a handle that does not verify.
 const HandleInvalid = "handle.invalid"
+
+// LexiconAuthority finds the DID whose repository has the lexicons of an NSID's group: DNS says it of the NSID without its
+// last part, reversed. Errors: [ErrHandleNotFound], and the asker's.
+// spec: lexicon#lexicon-publication-and-resolution
+func (r *Resolver) LexiconAuthority(ctx context.Context, who Asker, nsid string) (string, error) {
+	if err := who.charge(); err != nil {
+		return "", err
+	}
+	parts := strings.Split(nsid, ".")
+	parts = parts[:len(parts)-1]
+	slices.Reverse(parts)
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	records, err := r.cfg.DNS.LookupTXT(ctx, "_lexicon."+strings.ToLower(strings.Join(parts, "."))+".")
+	if err != nil {
+		return "", fmt.Errorf("%w: DNS: %w", ErrHandleNotFound, err)
+	}
+	return parseHandleTXT(records)
+}

@@ -171,3 +171,22 @@ func (i Include) holds(names []string) bool {
 	}
 	return true
 }
+
+// Bytes is about what a set takes in memory.
+func (s *PermissionSet) Bytes() (n int) {
+	for _, m := range []map[string]string{s.Title, s.Detail} {
+		for k, v := range m {
+			n += len(k) + len(v) + 32
+		}
+	}
+	for _, e := range s.Entries {
+		n += 96
+		for k, values := range e.values {
+			n += len(k) + 32
+			for _, v := range values {
+				n += len(v) + 16
+			}
+		}
+	}
+	return n
+}

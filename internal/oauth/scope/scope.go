@@ -102,6 +102,11 @@ func (s Set) transition(n Need) bool {
 	return false
 }
 
+// Fine is the set without the scopes from before there were fine ones.
+func (s Set) Fine() Set {
+	return s.filter(func(e element) bool { return e.text != Generic && e.text != Chat && e.text != Mail })
+}
+
 // Both is what is in s as well as in other.
 func (s Set) Both(other Set) Set {
 	return s.filter(func(e element) bool { return other.Has(e.text) })
