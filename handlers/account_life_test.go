@@ -11,6 +11,8 @@ import (
 	"github.com/did-method-plc/go-didplc"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/device"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/mail"
@@ -288,6 +290,10 @@ func TestDeleteAccount(t *testing.T) {
 	h.post(hostA, method, "", in(u.did, userPassword, token)).fails(400, "ExpiredToken", "")
 	u.call("com.atproto.server.requestAccountDelete", nil).ok()
 	token = u.mailedToken(mail.KindDeleteAccount)
+
+	if _, _, err := h.acts.SignInDevice(t.Context(), h.a, act.Visitor{}, act.Browser{}, act.Credentials{Identifier: u.did, Password: userPassword}, device.Stay{Remember: true}); err != nil {
+		t.Fatal(err)
+	}
 
 	aid := query64(t, h.url, "SELECT aid FROM "+h.a.Schema.String()+".actor WHERE did = $1", u.did)[0]
 	seq := h.lastSeq(h.a)
