@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -67,6 +68,7 @@ type house struct {
 	a, b    *tenant.Tenant
 
 	clients *httptest.Server
+	apps    atomic.Int64
 	fetched atomic.Int64 // documents that were asked for
 	down    atomic.Bool  // the clients' host does not answer
 	mu      sync.Mutex
@@ -198,7 +200,7 @@ const defaultScope = "atproto transition:generic"
 // publicApp publishes the document of a client without keys. change may alter it.
 func (h *house) publicApp(t *tenant.Tenant, change ...func(doc map[string]any)) *app {
 	h.t.Helper()
-	path := "/app-" + strings.ToLower(base64.RawURLEncoding.EncodeToString([]byte(time.Now().String()))[20:28]) + "/metadata.json"
+	path := fmt.Sprintf("/app-%d/metadata.json", h.apps.Add(1))
 	a := &app{house: h, at: t, id: h.clients.URL + path, redirect: h.clients.URL + "/back", scope: defaultScope, key: oauthtest.NewKey(h.t, "ES256"), browser: new(act.Browser)}
 	doc := map[string]any{
 		"client_id": a.id, "application_type": "web", "client_name": "Some App", "redirect_uris": []string{a.redirect}, "response_types": []string{"code"},

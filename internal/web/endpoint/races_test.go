@@ -112,7 +112,7 @@ func TestStolenRefresh(t *testing.T) {
 	}
 	// Nobody can be harmed by tokens that were made up.
 	tokens := a.signIn(alice)
-	thief.refresh("ref-" + tokens.str("refresh_token")[5:]).is(400, "invalid_grant")
+	thief.refresh("ref-"+tokens.str("refresh_token")[5:]).is(400, "invalid_grant")
 	thief.refresh(tokens.str("refresh_token")[:40]).is(400, "invalid_grant")
 	a.refresh(tokens.str("refresh_token")).ok()
 }
