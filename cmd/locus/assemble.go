@@ -30,6 +30,7 @@ import (
 	"github.com/auroralocus/locus/internal/proxy/afterwrite"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/internal/web"
+	accountpages "github.com/auroralocus/locus/internal/web/account"
 	"github.com/auroralocus/locus/internal/web/endpoint"
 	"github.com/auroralocus/locus/internal/web/signin"
 	"github.com/auroralocus/locus/repo"
@@ -98,11 +99,15 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		}).Methods()
 	}
 	frame := web.New(acts, now, log)
+	ownPages := accountpages.New(accountpages.Deps{
+		Acts: acts, DB: d, Repos: repos, Blobs: blobs, Documents: documents, Proxy: elsewhere, Limits: limits, Now: now,
+	})
 	server := handlers.New(handlers.Deps{
 		Pages: func(g *xrpc.Group) {
 			frame.Register(g)
 			signin.New(signin.Config{Frame: frame, Acts: acts, Limits: limits, Captcha: apps.HTTP}).Register(g)
 			endpoint.Register(g, endpoint.Config{Acts: acts, Secrets: sessions.OAuth, Languages: web.Languages(), Now: now})
+			ownPages.Register(frame, g)
 		},
 		Log: log, Now: now, Version: version(),
 		Auth: sessions, ByHost: tenants.ByHost,

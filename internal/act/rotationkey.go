@@ -66,16 +66,24 @@ func (a *Acts) OwnKeys(ctx context.Context, t *tenant.Tenant, by Owner) (Keys, e
 	return keys, nil
 }
 
-// AddRotationKey puts a key of the owner's own above all others, by the token of [Acts.RequestOperationSignature].
-// Errors: [ErrProofOld], [ErrRotationKey], [ErrRotationKeyThere], [ErrRotationKeys], [ErrOperation],
-// [accounts.ErrTokenInvalid], [accounts.ErrTokenExpired], those of the DID's directory.
-func (a *Acts) AddRotationKey(ctx context.Context, t *tenant.Tenant, by Owner, token, key string) error {
-	key = strings.TrimSpace(key)
+// CheckRotationKey says whether an identity may have a key. Errors: [ErrRotationKey].
+func CheckRotationKey(key string) error {
 	if len(key) > maxDIDKey {
 		return ErrRotationKey
 	}
 	if _, err := atcrypto.ParsePublicDIDKey(key); err != nil {
 		return ErrRotationKey
+	}
+	return nil
+}
+
+// AddRotationKey puts a key of the owner's own above all others, by the token of [Acts.RequestOperationSignature].
+// Errors: [ErrProofOld], [ErrRotationKey], [ErrRotationKeyThere], [ErrRotationKeys], [ErrOperation],
+// [accounts.ErrTokenInvalid], [accounts.ErrTokenExpired], those of the DID's directory.
+func (a *Acts) AddRotationKey(ctx context.Context, t *tenant.Tenant, by Owner, token, key string) error {
+	key = strings.TrimSpace(key)
+	if err := CheckRotationKey(key); err != nil {
+		return err
 	}
 	return a.changeRotationKeys(ctx, t, by, token, mail.Note{Kind: mail.KindRotationKeyOn, Detail: key}, func(keys []string, _ string) ([]string, error) {
 		switch {

@@ -1,0 +1,54 @@
+package account
+
+// section is one page: what it shows, and what its forms may ask for.
+type section struct {
+	name string // in its path; of its text "account.nav."+name, and of its template
+	icon string
+	data func(*look) (any, error)
+	does map[string]deed // by the field "do"
+}
+
+func (s *section) path() string {
+	if s.name == "overview" {
+		return root
+	}
+	return root + "/" + s.name
+}
+
+// deed is something that a form asks for.
+type deed struct {
+	run    func(*look) error
+	proof  bool // the owner must have shown lately who it is
+	inline bool // and the form itself asks for it
+	always bool // also for accounts that are taken down
+}
+
+// sections are the pages, in the order in which they are listed.
+var sections []section
+
+func init() { // the table names functions that read it
+	sections = []section{
+		{name: "overview", icon: "home", data: overviewData},
+		{name: "handle", icon: "at", data: handleData, does: map[string]deed{
+			"check": {run: checkHandle}, "look": {run: lookAtHandle}, "take": {run: takeHandle, proof: true}, "use": {run: useDomain, proof: true},
+		}},
+		{name: "email", icon: "mail", data: emailData, does: map[string]deed{
+			"send": {run: sendConfirmation}, "confirm": {run: confirmEmail},
+			"request": {run: requestEmail, proof: true}, "change": {run: changeEmail},
+		}},
+		{name: "password", icon: "lock", data: passwordData, does: map[string]deed{"change": {run: changePassword, proof: true, inline: true}}},
+		{name: "app-passwords", icon: "key", data: appPasswordsData, does: map[string]deed{
+			"make": {run: makeAppPassword, proof: true}, "revoke": {run: revokeAppPassword},
+		}},
+		{name: "invites", icon: "ticket", data: invitesData, does: map[string]deed{"due": {run: dueInvites}}},
+		{name: "data", icon: "download", data: dataData},
+		{name: "identity", icon: "globe", data: identityData, does: map[string]deed{
+			"add": {run: addKey, proof: true}, "remove": {run: removeKey, proof: true},
+		}},
+		{name: "moderation", icon: "flag", data: moderationData, does: map[string]deed{"appeal": {run: appeal, always: true}}},
+		{name: "leave", icon: "trash", data: leaveData, does: map[string]deed{
+			"off": {run: deactivate, proof: true}, "on": {run: activate},
+			"send": {run: sendDeletionCode, always: true}, "delete": {run: deleteAccount, always: true},
+		}},
+	}
+}
