@@ -161,7 +161,7 @@ func parseHandleAnswer(body []byte) (string, error) {
 	line, _, _ := strings.Cut(string(body), "\n")
 	did := strings.TrimSpace(line)
 	if err := ParseDID(did); err != nil {
-		return "", fmt.Errorf("%w: the answer is no DID", ErrHandleNotFound)
+		return "", fmt.Errorf("%w: the answer is %w", ErrHandleNotFound, ErrHandleNoDID)
 	}
 	return did, nil
 }
@@ -178,12 +178,12 @@ func parseHandleTXT(records []string) (string, error) {
 		}
 		did = strings.TrimSpace(did)
 		if found != "" && did != found {
-			return "", fmt.Errorf("%w: DNS names several DIDs", ErrHandleNotFound)
+			return "", fmt.Errorf("%w: DNS names %w", ErrHandleNotFound, ErrHandleSeveral)
 		}
 		found = did
 	}
 	if ParseDID(found) != nil {
-		return "", fmt.Errorf("%w: DNS names no DID", ErrHandleNotFound)
+		return "", fmt.Errorf("%w: DNS names %w", ErrHandleNotFound, ErrHandleNoDID)
 	}
 	return found, nil
 }

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -15,6 +16,23 @@ type HandleAnswer struct {
 	DID string
 	Err error
 }
+
+// Why a handle that was looked at leads nowhere, beside [ErrHandleNotFound]: for who sets it up.
+var (
+	// ErrHandleNoDID: something is there, and it is no DID.
+	ErrHandleNoDID = errors.New("no DID")
+	// ErrHandleSeveral: DNS names different ones.
+	ErrHandleSeveral = errors.New("several DIDs")
+)
+
+// HandleStatusError: the host answered with another status than 200.
+type HandleStatusError struct {
+	Status int
+	err    error
+}
+
+func (e *HandleStatusError) Error() string { return e.err.Error() }
+func (e *HandleStatusError) Unwrap() error { return e.err }
 
 // LookAtHandle asks both ways and waits for both, where [Resolver.RefreshHandle] takes the first that counts: for
 // somebody who is setting a handle up and wants to know what others see. Errors: [ErrHandleSyntax], and the asker's.

@@ -101,7 +101,10 @@ func (r *Resolver) handleByHTTP(ctx context.Context, h string) (string, error) {
 		return "", fmt.Errorf("%w: %w", ErrHandleNotFound, err)
 	}
 	req.Host = h
-	body, _, err := outbound.Do(r.web, req, "text/plain", maxHandleBody)
+	body, status, err := outbound.Do(r.web, req, "text/plain", maxHandleBody)
+	if errors.Is(err, outbound.ErrStatus) {
+		return "", fmt.Errorf("%w: %w", ErrHandleNotFound, &HandleStatusError{status, err})
+	}
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrHandleNotFound, err)
 	}
