@@ -140,7 +140,7 @@ func SetOAuthOnly(ctx context.Context, q *tenantdb.Queries, aid int64, on bool) 
 }
 
 // EndMainSessions ends the sessions of apps that began with the main password. Those of app passwords get new access
-// tokens at their next refresh, and browsers stay signed in. Errors: [ErrNotFound].
+// tokens at their next refresh; browsers stay signed in, and apps that were let in on a page go on. Errors: [ErrNotFound].
 func EndMainSessions(ctx context.Context, q *tenantdb.Queries, aid int64) (did string, err error) {
 	did, err = q.UpdateActorSessionsEnded(ctx, aid)
 	if db.IsNoRows(err) {

@@ -240,9 +240,17 @@ func (a *Acts) GrantAuthorization(ctx context.Context, t *tenant.Tenant, o Owner
 			return oauth.Refuse(oauth.AccessDenied, "without atproto nothing can be granted")
 		}
 		code, err := oauth.Grant(ctx, q, r, who.AID, yes, !c.Development, a.Now().UTC())
+		if err != nil {
+			return err
+		}
 		back = r.Answer(t.PublicURL, [2]string{"code", code})
-		return err
+		v := o.Visitor
+		v.Browser = device.Name(deviceKey)
+		return a.signedIn(ctx, q, t, v, who, accounts.ViaOAuth, clientID)
 	})
+	if err == nil {
+		a.Outbox.Wake(t)
+	}
 	return back, err
 }
 
@@ -293,38 +301,45 @@ func (a *Acts) ListApps(ctx context.Context, t *tenant.Tenant, aid int64, device
 var ErrNoApp = errors.New("the app is not connected")
 
 // EndApp ends one client's session, and forgets what was granted to it. Errors: [ErrNoApp].
-func (a *Acts) EndApp(ctx context.Context, t *tenant.Tenant, aid int64, session []byte) error {
+func (a *Acts) EndApp(ctx context.Context, t *tenant.Tenant, by Owner, session []byte) error {
 	return a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
 		s, _, err := oauth.Get(ctx, q, session)
 		var refused *oauth.Refusal
-		if errors.As(err, &refused) || err == nil && s.AID != aid {
+		if errors.As(err, &refused) || err == nil && s.AID != by.AID {
 			return ErrNoApp
 		}
 		if err != nil {
 			return err
 		}
-		if _, err := q.DeleteOAuthSessionOf(ctx, tenantdb.DeleteOAuthSessionOfParams{ID: session, AID: aid}); err != nil {
+		if _, err := q.DeleteOAuthSessionOf(ctx, tenantdb.DeleteOAuthSessionOfParams{ID: session, AID: by.AID}); err != nil {
 			return fmt.Errorf("end app: %w", err)
 		}
-		if err := q.DeleteOAuthConsent(ctx, tenantdb.DeleteOAuthConsentParams{AID: aid, ClientID: s.ClientID}); err != nil {
+		if err := q.DeleteOAuthConsent(ctx, tenantdb.DeleteOAuthConsentParams{AID: by.AID, ClientID: s.ClientID}); err != nil {
 			return fmt.Errorf("forget consent: %w", err)
 		}
-		return nil
+		return a.note(ctx, q, by.Visitor, by.AID, accounts.EventAppEnded, s.ClientID)
 	})
 }
 
 // EndApps ends all clients' sessions of an account, and forgets what was granted. n is how many there were.
-func (a *Acts) EndApps(ctx context.Context, t *tenant.Tenant, aid int64) (n int64, err error) {
+func (a *Acts) EndApps(ctx context.Context, t *tenant.Tenant, by Owner) (n int64, err error) {
 	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
-		if n, err = q.DeleteOAuthSessionsOf(ctx, aid); err != nil {
-			return fmt.Errorf("end apps: %w", err)
+		if n, err = endApps(ctx, q, by.AID); err != nil || n == 0 {
+			return err
 		}
-		if err := q.DeleteOAuthConsentsOf(ctx, aid); err != nil {
-			return fmt.Errorf("forget consents: %w", err)
-		}
-		return nil
+		return a.note(ctx, q, by.Visitor, by.AID, accounts.EventAppEnded, "")
 	})
 	return n, err
+}
+
+func endApps(ctx context.Context, q *tenantdb.Queries, aid int64) (n int64, err error) {
+	if n, err = q.DeleteOAuthSessionsOf(ctx, aid); err != nil {
+		return 0, fmt.Errorf("end apps: %w", err)
+	}
+	if err := q.DeleteOAuthConsentsOf(ctx, aid); err != nil {
+		return 0, fmt.Errorf("forget consents: %w", err)
+	}
+	return n, nil
 }
 
 // OAuthTokens are what a client gets for a code or a refresh token.

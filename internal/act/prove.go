@@ -118,3 +118,27 @@ func (a *Acts) RemovePassword(ctx context.Context, t *tenant.Tenant, by Owner, p
 func (a *Acts) Activity(ctx context.Context, t *tenant.Tenant, by Owner) (*accounts.Log, error) {
 	return accounts.ReadLog(ctx, a.DB.Tenant(t.Schema).Q(), by.AID)
 }
+
+// SignOutEverywhere ends all sessions of the owner's account, on browsers and of apps, also of those that it let in, and
+// trusts no browser any more. Errors: [auth.ErrAccountNotFound].
+func (a *Acts) SignOutEverywhere(ctx context.Context, t *tenant.Tenant, by Owner) error {
+	err := a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		if _, err := accounts.EndSessions(ctx, q, by.AID); err != nil {
+			return ended(err)
+		}
+		if _, err := endApps(ctx, q, by.AID); err != nil {
+			return err
+		}
+		if err := q.DeleteDeviceAccountsOf(ctx, by.AID); err != nil {
+			return err
+		}
+		if _, err := accounts.Distrust(ctx, q, by.AID, nil); err != nil {
+			return err
+		}
+		return a.note(ctx, q, by.Visitor, by.AID, accounts.EventSignedOut, "")
+	})
+	if err == nil {
+		a.Actors.Forget(t.Schema, by.DID)
+	}
+	return err
+}
