@@ -379,11 +379,7 @@ UPDATE pds_tenant.oauth_session s SET epoch = s.epoch + 1 FROM pds_tenant.actor 
 WHERE s.aid = $1 AND a.aid = s.aid AND s.epoch = a.session_epoch - 1
 `
 
-<<<<<<< ours
 // Clients stay connected where only the sessions of the main password were ended.
-=======
-// Apps that were let in stay where only the sessions of the main password were ended.
->>>>>>> theirs
 func (q *Queries) UpdateOAuthSessionsKept(ctx context.Context, aid int64) error {
 	_, err := q.db.Exec(ctx, UpdateOAuthSessionsKept, aid)
 	return err

@@ -50,10 +50,6 @@ DELETE FROM pds_tenant.oauth_session WHERE id IN (
   SELECT s.id FROM pds_tenant.oauth_session s WHERE s.expires_at <= @before::timestamptz LIMIT @max_rows::int);
 
 -- name: UpdateOAuthSessionsKept :exec
-<<<<<<< ours
 -- Clients stay connected where only the sessions of the main password were ended.
-=======
--- Apps that were let in stay where only the sessions of the main password were ended.
->>>>>>> theirs
 UPDATE pds_tenant.oauth_session s SET epoch = s.epoch + 1 FROM pds_tenant.actor a
 WHERE s.aid = @aid AND a.aid = s.aid AND s.epoch = a.session_epoch - 1;
