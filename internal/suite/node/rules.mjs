@@ -94,7 +94,7 @@ await rule('PAR', 'dpop_jkt of another key than the proof’s is refused', async
 await rule('PAR', 'answers are not kept by caches', async () => { const p = await push(); return /no-store/.test(p.headers.get('cache-control')) || String(p.headers.get('cache-control')) })
 await rule('PAR', 'a missing nonce is asked for with 400 use_dpop_nonce', async () => {
   const k = await Key.make()
-  const res = await fetch(as.pushed_authorization_request_endpoint, { method: 'POST', headers: { dpop: await k.proof('POST', as.pushed_authorization_request_endpoint) }, body: new URLSearchParams({ client_id: id, response_type: 'code', redirect_uri: callback, scope, state: 's', code_challenge: challenge('x'.repeat(43)), code_challenge_method: 'S256', ...(await assertion()) }) })
+  const res = await fetch(as.pushed_authorization_request_endpoint, { method: 'POST', headers: { origin: app, dpop: await k.proof('POST', as.pushed_authorization_request_endpoint) }, body: new URLSearchParams({ client_id: id, response_type: 'code', redirect_uri: callback, scope, state: 's', code_challenge: challenge('x'.repeat(43)), code_challenge_method: 'S256', ...(await assertion()) }) })
   const body = await res.json()
   return (res.status === 400 && body.error === 'use_dpop_nonce' && !!res.headers.get('dpop-nonce') && /dpop-nonce/i.test(res.headers.get('access-control-expose-headers') ?? '')) || `${res.status} ${JSON.stringify(body)}`
 })
