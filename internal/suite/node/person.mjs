@@ -1,4 +1,5 @@
 // A person without script: reads pages, fills forms and sends them, as a browser with script switched off does.
+import { request } from 'node:https'
 import { parse } from 'parse5'
 
 const attr = (n, name) => n.attrs?.find((a) => a.name === name)?.value
@@ -8,6 +9,19 @@ const walk = function* (n) {
 }
 const words = (n) => [...walk(n)].filter((c) => c.nodeName === '#text').map((c) => c.value).join(' ').replace(/\s+/g, ' ').trim()
 const find = (n, ...tags) => [...walk(n)].filter((c) => tags.includes(c.tagName))
+
+// ask is fetch with every header as it is given: fetch itself always says that a script asks (Sec-Fetch-Mode: cors).
+export const ask = (url, { method = 'GET', headers = {}, body } = {}) => new Promise((resolve, reject) => {
+  const req = request(url, { method, headers: { ...headers, ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }) } }, (res) => {
+    const parts = []
+    res.on('data', (d) => parts.push(d)).on('error', reject).on('end', () => {
+      const h = new Headers()
+      for (let i = 0; i < res.rawHeaders.length; i += 2) h.append(res.rawHeaders[i], res.rawHeaders[i + 1])
+      resolve({ status: res.statusCode, headers: h, text: Buffer.concat(parts).toString() })
+    })
+  })
+  req.on('error', reject).end(body)
+})
 
 // Page is what was answered, and what can be done there.
 export class Page {
@@ -87,9 +101,8 @@ export class Person {
       if (jar.size) headers.cookie = [...jar].map(([k, v]) => `${k}=${v}`).join('; ')
       if (from && new URL(from).origin === u.origin) headers.referer = from
       if (method === 'POST') headers.origin = new URL(from ?? url).origin
-      const multipart = pairs instanceof FormData
-      if (pairs && !multipart) headers['content-type'] = 'application/x-www-form-urlencoded'
-      const res = await fetch(u, { method, headers, redirect: 'manual', body: pairs && (multipart ? pairs : new URLSearchParams(pairs).toString()) })
+      if (pairs) headers['content-type'] = 'application/x-www-form-urlencoded'
+      const res = await ask(u, { method, headers, body: pairs && new URLSearchParams(pairs).toString() })
       for (const line of res.headers.getSetCookie()) {
         const [pair, ...attrs] = line.split(';').map((s) => s.trim())
         const at = pair.indexOf('='), key = pair.slice(0, at), value = pair.slice(at + 1)
@@ -99,13 +112,12 @@ export class Person {
       }
       this.cookies.set(u.host, jar)
       if (res.status >= 300 && res.status < 400 && res.headers.get('location')) {
-        await res.arrayBuffer()
         const next = new URL(res.headers.get('location'), u).href
         if (res.status !== 307 && res.status !== 308) { method = 'GET'; pairs = undefined }
         url = next
         continue
       }
-      this.page = new Page(url, res.status, res.headers, await res.text())
+      this.page = new Page(url, res.status, res.headers, res.text)
       return { page: this.page }
     }
     throw new Error('too many redirects at ' + url)

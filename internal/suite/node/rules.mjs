@@ -5,7 +5,7 @@ import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { account, app, callback, check, collection, done, metadata, name, note, publish, server, tenants } from './lib.mjs'
 import { Key } from './proof.mjs'
-import { Person } from './person.mjs'
+import { ask, Person } from './person.mjs'
 import { signIn } from './sign-in.mjs'
 
 const tenant = tenants[0]
@@ -55,6 +55,9 @@ const resource = (t, key = keyOne, more = {}) => key.send(`${tenant}/xrpc/com.at
 const keyOne = await Key.make(), keyTwo = await Key.make()
 await keyOne.send(as.pushed_authorization_request_endpoint, { method: 'POST', form: {} }) // for the nonce
 keyTwo.nonces = new Map(keyOne.nonces)
+
+// navigated are what a browser says of a page that somebody goes to from elsewhere.
+const navigated = { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'cross-site' }
 
 // ---- rules
 
@@ -135,24 +138,24 @@ await rule('proof', 'a proof serves once', async () => {
 await rule('authorize', 'a request that was not pushed is refused, with a page and no redirect', async () => {
   const u = new URL(as.authorization_endpoint)
   u.search = new URLSearchParams({ client_id: openId, response_type: 'code', redirect_uri: callback, scope, state: 's', code_challenge: challenge('x'.repeat(43)), code_challenge_method: 'S256' })
-  const res = await fetch(u, { redirect: 'manual', headers: { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'cross-site' } })
+  const res = await ask(u, { headers: navigated })
   return (res.status >= 400 && res.status < 500) || `${res.status} ${res.headers.get('location') ?? ''}`
 })
 await rule('authorize', 'another client’s request_uri is refused', async () => {
   const p = await push({ client: openId })
-  const res = await fetch(authorizeURL(second, p.body.request_uri), { redirect: 'manual', headers: { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'cross-site' } })
-  const text = await res.text()
+  const res = await ask(authorizeURL(second, p.body.request_uri), { headers: navigated })
+  const { text } = res
   return (res.status >= 400 || /error/i.test(res.headers.get('location') ?? '') || /__errorData|"error"/.test(text)) || `${res.status} ${text.slice(0, 100)}`
 })
-await rule('authorize', 'no script of another origin may read the page', async () => { const p = await push({ client: openId }); const res = await fetch(authorizeURL(openId, p.body.request_uri), { headers: { origin: 'https://evil.suite.alt', accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'cross-site' } }); return res.headers.get('access-control-allow-origin') === null || 'Access-Control-Allow-Origin: ' + res.headers.get('access-control-allow-origin') })
-await rule('authorize', 'the page may not be framed', async () => { const p = await push({ client: openId }); const res = await fetch(authorizeURL(openId, p.body.request_uri), { headers: { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'cross-site' } }); return (/frame-ancestors 'none'/.test(res.headers.get('content-security-policy')) && /deny/i.test(res.headers.get('x-frame-options'))) || String(res.headers.get('content-security-policy')) })
-await rule('authorize', 'and is refused where it is asked for from a frame', async () => { const p = await push({ client: openId }); const res = await fetch(authorizeURL(openId, p.body.request_uri), { headers: { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe', 'sec-fetch-site': 'cross-site' } }); return res.status >= 400 || res.status })
+await rule('authorize', 'no script of another origin may read the page', async () => { const p = await push({ client: openId }); const res = await ask(authorizeURL(openId, p.body.request_uri), { headers: { ...navigated, origin: 'https://evil.suite.alt' } }); return res.headers.get('access-control-allow-origin') === null || 'Access-Control-Allow-Origin: ' + res.headers.get('access-control-allow-origin') })
+await rule('authorize', 'the page may not be framed', async () => { const p = await push({ client: openId }); const res = await ask(authorizeURL(openId, p.body.request_uri), { headers: navigated }); return (/frame-ancestors 'none'/.test(res.headers.get('content-security-policy')) && /deny/i.test(res.headers.get('x-frame-options'))) || String(res.headers.get('content-security-policy')) })
+await rule('authorize', 'and is refused where it is asked for from a frame', async () => { const p = await push({ client: openId }); const res = await ask(authorizeURL(openId, p.body.request_uri), { headers: { ...navigated, 'sec-fetch-dest': 'iframe' } }); return res.status >= 400 || res.status })
 
 let first
 await rule('code', 'the answer has code, state and iss', async () => { first = await code(); return (first.code && first.back.searchParams.get('iss') === as.issuer && first.back.searchParams.get('state') === 'st') || first.back.search })
 await rule('code', 'the request_uri is over when it was answered', async () => {
-  const res = await fetch(authorizeURL(id, first.uri), { redirect: 'manual', headers: { accept: 'text/html', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'cross-site' } })
-  const text = await res.text()
+  const res = await ask(authorizeURL(id, first.uri), { headers: navigated })
+  const { text } = res
   return (res.status >= 400 || /__errorData|"error"/.test(text)) || `${res.status} ${text.slice(0, 100)}`
 })
 await rule('code', 'a wrong verifier is refused', async () => refusedAs(await redeem(await code(), { code_verifier: verifierOf() }), 'invalid_grant'))
@@ -251,7 +254,7 @@ for (const other of tenants.slice(1)) {
     const a = await keyOne.send(other + '/xrpc/com.atproto.server.getSession', { token: t.access_token })
     const b = await keyOne.send(there.token_endpoint, { method: 'POST', form: { grant_type: 'authorization_code', client_id: openId, code: c.code, redirect_uri: callback, code_verifier: c.verifier } })
     const d = await keyOne.send(there.token_endpoint, { method: 'POST', form: { grant_type: 'refresh_token', client_id: openId, refresh_token: t.refresh_token } })
-    const e = await fetch(`${there.authorization_endpoint}?${new URLSearchParams({ client_id: openId, request_uri: p.body.request_uri })}`, { redirect: 'manual', headers: { accept: 'text/html' } })
+    const e = await ask(`${there.authorization_endpoint}?${new URLSearchParams({ client_id: openId, request_uri: p.body.request_uri })}`, { headers: navigated })
     const mine = await resource(t.access_token)
     return (a.status === 401 && b.status >= 400 && d.status >= 400 && e.status >= 400 && mine.status === 200) || [a, b, d, e, mine].map((r) => r.status).join(' ')
   })
