@@ -188,7 +188,7 @@ func TestEnds(t *testing.T) {
 		},
 		"deletion": {end: func(who act.Owner) error { return h.acts.DeleteAccount(t.Context(), h.a, byOperator, who.DID) }},
 		"everything": {end: func(who act.Owner) error {
-			_, err := h.acts.EndApps(t.Context(), h.a, who.AID)
+			_, err := h.acts.EndApps(t.Context(), h.a, who)
 			return err
 		}},
 	} {
