@@ -1,0 +1,62 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/auroralocus/locus/db/tenantdb"
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/oauth"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// ListApps are the clients that use an account, the last used first.
+func (a *Acts) ListApps(ctx context.Context, t *tenant.Tenant, aid int64, deviceKey []byte) ([]oauth.App, error) {
+	return oauth.Apps(ctx, a.DB.Tenant(t.Schema).Q(), aid, deviceKey, a.Now().UTC())
+}
+
+// ErrNoApp: there is no such session of the account.
+var ErrNoApp = errors.New("the app is not connected")
+
+// EndApp ends one client's session, and forgets what was granted to it. Errors: [ErrNoApp].
+func (a *Acts) EndApp(ctx context.Context, t *tenant.Tenant, by Owner, session []byte) error {
+	return a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		s, _, err := oauth.Get(ctx, q, session)
+		var refused *oauth.Refusal
+		if errors.As(err, &refused) || err == nil && s.AID != by.AID {
+			return ErrNoApp
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := q.DeleteOAuthSessionOf(ctx, tenantdb.DeleteOAuthSessionOfParams{ID: session, AID: by.AID}); err != nil {
+			return fmt.Errorf("end app: %w", err)
+		}
+		if err := q.DeleteOAuthConsent(ctx, tenantdb.DeleteOAuthConsentParams{AID: by.AID, ClientID: s.ClientID}); err != nil {
+			return fmt.Errorf("forget consent: %w", err)
+		}
+		return a.note(ctx, q, by.Visitor, by.AID, accounts.EventAppEnded, s.ClientID)
+	})
+}
+
+// EndApps ends all clients' sessions of an account, and forgets what was granted. n is how many there were.
+func (a *Acts) EndApps(ctx context.Context, t *tenant.Tenant, by Owner) (n int64, err error) {
+	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
+		if n, err = endApps(ctx, q, by.AID); err != nil || n == 0 {
+			return err
+		}
+		return a.note(ctx, q, by.Visitor, by.AID, accounts.EventAppEnded, "")
+	})
+	return n, err
+}
+
+func endApps(ctx context.Context, q *tenantdb.Queries, aid int64) (n int64, err error) {
+	if n, err = q.DeleteOAuthSessionsOf(ctx, aid); err != nil {
+		return 0, fmt.Errorf("end apps: %w", err)
+	}
+	if err := q.DeleteOAuthConsentsOf(ctx, aid); err != nil {
+		return 0, fmt.Errorf("forget consents: %w", err)
+	}
+	return n, nil
+}
