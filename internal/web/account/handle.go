@@ -1,6 +1,7 @@
 package account
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -24,12 +25,12 @@ type handlePage struct {
 type sight struct {
 	Key string // of the text: leads here, elsewhere, nowhere
 	DID string // elsewhere
-	Why string // for who understands it; "": nothing to say
+	N   int    // the status that a host answered with
 }
 
 func handleData(l *look) (any, error) {
 	d := &handlePage{Domains: l.Tenant.HandleDomains, Name: l.Typed("name"), Domain: l.Typed("domain"), Own: l.Typed("own")}
-	if d.Name == "" && l.Form.Values == nil {
+	if !l.Form.Has("name") {
 		for _, domain := range d.Domains {
 			if name, ok := strings.CutSuffix(l.Who.Handle, "."+domain); ok && !strings.Contains(name, ".") {
 				d.Name, d.Domain = name, domain
@@ -107,16 +108,24 @@ func lookAtHandle(l *look) error {
 	}
 	d := data.(*handlePage)
 	d.Own, d.TXT, d.URL = handle, "_atproto."+handle, "https://"+handle+"/.well-known/atproto-did"
-	d.DNS, d.HTTP = l.sight(seen.DNS), l.sight(seen.HTTP)
+	d.DNS, d.HTTP = l.sight(seen.DNS, "account.h.seen.no"), l.sight(seen.HTTP, "account.h.seen.noanswer")
 	// As the network decides: DNS has precedence where it says something.
 	d.Leads = seen.DNS.DID == l.owner.DID || seen.DNS.Err != nil && seen.HTTP.DID == l.owner.DID
 	return l.showWith(http.StatusOK, d)
 }
 
-func (l *look) sight(a identity.HandleAnswer) sight {
+// sight puts into words what a way says. The error's own text is not for everybody: it tells of this server's network.
+func (l *look) sight(a identity.HandleAnswer, nothing string) sight {
+	var status *identity.HandleStatusError
 	switch {
+	case errors.As(a.Err, &status):
+		return sight{Key: "account.h.seen.status", N: status.Status}
+	case errors.Is(a.Err, identity.ErrHandleSeveral):
+		return sight{Key: "account.h.seen.several"}
+	case errors.Is(a.Err, identity.ErrHandleNoDID):
+		return sight{Key: "account.h.seen.nodid"}
 	case a.Err != nil:
-		return sight{Key: "account.h.seen.no", Why: a.Err.Error()}
+		return sight{Key: nothing}
 	case a.DID != l.owner.DID:
 		return sight{Key: "account.h.seen.other", DID: a.DID}
 	}

@@ -209,7 +209,7 @@ func TestHandle(t *testing.T) {
 	// A domain of one's own: what to do, and what is seen. Names under .test lead to this server, which says whose they are.
 	alice.submit(path, "do", "look", "own", "bob.a.test").is(400, "This handle is taken")
 	alice.submit(path, "do", "look", "own", "not a domain").is(400, "This is no handle")
-	alice.submit(path, "do", "look", "own", "https://Own.B.test/").is(200, "_atproto.own.b.test", "did="+alice.did, "https://own.b.test/.well-known/atproto-did", "Nothing was found").lacks("Use own.b.test")
+	alice.submit(path, "do", "look", "own", "https://Own.B.test/").is(200, "_atproto.own.b.test", "did="+alice.did, "https://own.b.test/.well-known/atproto-did", "Nothing was found", "status 404", `value="alicia"`).lacks("Use own.b.test", "lookup")
 	alice.submit(path, "do", "use", "own", "own.b.test").is(400, "does not lead to your account yet")
 	_ = bob
 }
