@@ -87,11 +87,7 @@ func ownDomain(l *look) string {
 
 // lookAtHandle shows what to set up for a domain of the owner's own, and what is seen of it now.
 func lookAtHandle(l *look) error {
-	if err := l.limit(lookBuckets); err != nil {
-		return err
-	}
-	domain := ownDomain(l)
-	handle, kind, err := l.pages.acts.HandleFree(l.R.Context(), l.Tenant, domain)
+	handle, kind, err := l.pages.acts.HandleFree(l.R.Context(), l.Tenant, ownDomain(l))
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,9 @@ func removeKey(l *look) error {
 
 // askKeyCode mails the code that a change of keys takes, and asks for it.
 func askKeyCode(l *look) error {
+	if err := l.limit(codeBuckets); err != nil {
+		return err
+	}
 	if err := l.pages.acts.RequestOperationSignature(l.R.Context(), l.Tenant, l.owner); err != nil {
 		return err
 	}

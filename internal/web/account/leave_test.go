@@ -277,6 +277,15 @@ func TestLimits(t *testing.T) {
 	if last.header.Get("Retry-After") == "" {
 		t.Error(last.header)
 	}
+	for range 6 {
+		if last = alice.submit("/account/leave", "do", "send"); last.status != 200 {
+			break
+		}
+	}
+	last.is(429, "Too many attempts")
+	if n := len(h.letters(h.a, mail.KindDeleteAccount)); n != 5 {
+		t.Errorf("%d mails", n)
+	}
 	h.ahead.Add(int64(2 * time.Hour))
 	alice.signIn(password)
 	alice.get("/account/data/preferences.json").is(200)

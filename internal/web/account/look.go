@@ -116,7 +116,7 @@ type Field struct{ Name, Value string }
 
 // limit counts what an account's owner asks for. Errors: [act.WaitError].
 func (l *look) limit(buckets []limit.Bucket) error {
-	if l.pages.limits == nil || !l.owner.Counted {
+	if l.pages.limits == nil || !l.owner.Counted || len(buckets) == 0 {
 		return nil
 	}
 	v := l.pages.limits.Take(l.Tenant.Schema, l.owner.DID, 1, l.Tenant.Settings.RateLimitPercent, buckets...)

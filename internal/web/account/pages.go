@@ -66,6 +66,8 @@ func New(d Deps) *Pages {
 var (
 	pageBuckets     = []limit.Bucket{{Name: "account-pages-5m", Points: 300, Window: 5 * time.Minute}}
 	formBuckets     = []limit.Bucket{{Name: "account-forms-5m", Points: 60, Window: 5 * time.Minute}}
+	codeBuckets     = []limit.Bucket{{Name: "account-codes-1h", Points: 5, Window: time.Hour}, {Name: "account-codes-1d", Points: 15, Window: 24 * time.Hour}}
+	changeBuckets   = []limit.Bucket{{Name: "account-changes-5m", Points: 10, Window: 5 * time.Minute}, {Name: "account-changes-1d", Points: 50, Window: 24 * time.Hour}}
 	lookBuckets     = []limit.Bucket{{Name: "account-handle-looks-5m", Points: 20, Window: 5 * time.Minute}}
 	appealBuckets   = []limit.Bucket{{Name: "account-appeals-1d", Points: 10, Window: 24 * time.Hour}}
 	downloadBuckets = []limit.Bucket{{Name: "account-downloads-1h", Points: 20, Window: time.Hour}}
@@ -126,7 +128,11 @@ func (p *Pages) post(v *web.Visit, s *section, form web.Form) error {
 			return l.refuse(err, again)
 		}
 	}
-	if err := d.run(l); err != nil {
+	err = l.limit(d.limits)
+	if err == nil {
+		err = d.run(l)
+	}
+	if err != nil {
 		return l.refuse(err, l.show)
 	}
 	return nil

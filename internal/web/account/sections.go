@@ -1,5 +1,7 @@
 package account
 
+import "github.com/auroralocus/locus/internal/limit"
+
 // section is one page: what it shows, and what its forms may ask for.
 type section struct {
 	name string // in its path; of its text "account.nav."+name, and of its template
@@ -21,6 +23,7 @@ type deed struct {
 	proof  bool // the owner must have shown lately who it is
 	inline bool // and the form itself asks for it
 	always bool // also for accounts that are taken down
+	limits []limit.Bucket
 }
 
 // sections are the pages, in the order in which they are listed.
@@ -30,10 +33,10 @@ func init() { // the table names functions that read it
 	sections = []section{
 		{name: "overview", icon: "home", data: overviewData},
 		{name: "handle", icon: "at", data: handleData, does: map[string]deed{
-			"check": {run: checkHandle}, "look": {run: lookAtHandle}, "take": {run: takeHandle, proof: true}, "use": {run: useDomain, proof: true},
+			"check": {run: checkHandle}, "look": {run: lookAtHandle, limits: lookBuckets}, "take": {run: takeHandle, proof: true, limits: changeBuckets}, "use": {run: useDomain, proof: true, limits: changeBuckets},
 		}},
 		{name: "email", icon: "mail", data: emailData, does: map[string]deed{
-			"send": {run: sendConfirmation}, "confirm": {run: confirmEmail},
+			"send": {run: sendConfirmation, limits: codeBuckets}, "confirm": {run: confirmEmail},
 			"request": {run: requestEmail, proof: true}, "change": {run: changeEmail},
 		}},
 		{name: "password", icon: "lock", data: passwordData, does: map[string]deed{"change": {run: changePassword, proof: true, inline: true}}},
@@ -47,8 +50,8 @@ func init() { // the table names functions that read it
 		}},
 		{name: "moderation", icon: "flag", data: moderationData, does: map[string]deed{"appeal": {run: appeal, always: true}}},
 		{name: "leave", icon: "trash", data: leaveData, does: map[string]deed{
-			"off": {run: deactivate, proof: true}, "on": {run: activate},
-			"send": {run: sendDeletionCode, always: true}, "delete": {run: deleteAccount, always: true},
+			"off": {run: deactivate, proof: true, limits: changeBuckets}, "on": {run: activate, limits: changeBuckets},
+			"send": {run: sendDeletionCode, always: true, limits: codeBuckets}, "delete": {run: deleteAccount, always: true},
 		}},
 	}
 }
