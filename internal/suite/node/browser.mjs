@@ -37,7 +37,7 @@ export async function signInOn(page, who, { deny = false, remember = false, redi
       if (await seen(secret)) {
         if (await seen(named) && !(await named.first().inputValue())) await named.first().fill(who.handle, { timeout: 3000 })
         await secret.first().fill(who.password, { timeout: 3000 })
-        if (remember) await page.locator('input[name=remember]').or(page.getByLabel(/remember/i)).first().check({ timeout: 2000 }).catch(() => {})
+        if (remember) await page.locator('input[name=remember][type=checkbox]').or(page.getByLabel(/remember/i)).first().check({ timeout: 2000 }).catch(() => {})
         await button(/^(sign in|log in|next|continue)$/i).first().click({ timeout: 3000 })
       } else if (await seen(button(/^(authori[sz]e|allow|accept|deny|reject|refuse|do(n.t| not) allow)/i))) {
         await (deny ? button(/^(deny|reject|refuse|do(n.t| not) allow)/i) : button(/^(authori[sz]e|allow|accept)/i)).first().click({ timeout: 3000 })

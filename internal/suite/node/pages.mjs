@@ -40,6 +40,8 @@ async function visitor({ script = true, size = wide, locale = 'en-US' } = {}) {
     press: (re) => page.getByRole('button', { name: re }).or(page.getByRole('link', { name: re })).first().click(),
     has: async (selector) => (await page.locator(selector).count()) > 0,
     async fill(fields) { for (const [selector, value] of Object.entries(fields)) await page.locator(selector).first().fill(value) },
+    // wait waits for something to be there, and says what is there instead.
+    wait: (locator) => locator.first().waitFor().catch(async (e) => { throw new Error(`${e.message.split('\n')[0]} at ${page.url()}: ${(await page.locator('main').innerText().catch(() => '')).slice(0, 500)}`) }),
     // send sends the form in which a field is.
     async send(selector) {
       await page.locator(`form:has(${selector}) button[type=submit], form:has(${selector}) button:not([type])`).first().click()
@@ -52,7 +54,7 @@ const identifier = 'input[name=identifier]', secret = 'input[name=password]'
 async function signInForm(v, who, { remember = false, given = who.password } = {}) {
   if (await v.page.locator(identifier).isEditable().catch(() => false)) await v.fill({ [identifier]: who.handle })
   await v.fill({ [secret]: given })
-  if (remember && await v.has('input[name=remember]')) await v.page.locator('input[name=remember]').check()
+  if (remember && await v.has('input[name=remember][type=checkbox]')) await v.page.locator('input[name=remember][type=checkbox]').check()
   await v.send(secret)
 }
 const accept = /^(authori[sz]e|allow|accept)/i, deny = /^(deny|do(n.t| not) allow|refuse|reject)/i
@@ -70,16 +72,16 @@ async function apps(script) {
     await v.page.goto(await request())
     await v.look('welcome')
     if (!(await v.has(secret))) await v.press(/^(sign in|log in)/i)
-    await v.page.locator(secret).waitFor()
+    await v.wait(v.page.locator(secret))
     await v.look('sign in')
     await signInForm(v, who, { given: 'not-the-password' })
-    await v.page.locator(secret).waitFor()
+    await v.wait(v.page.locator(secret))
     await v.look('sign in, wrong password')
     await signInForm(v, who)
-    await v.page.getByRole('button', { name: accept }).waitFor()
+    await v.wait(v.page.getByRole('button', { name: accept }))
     await v.look('consent')
     await v.page.reload()
-    await v.page.getByRole('button', { name: accept }).waitFor()
+    await v.wait(v.page.getByRole('button', { name: accept }))
     await v.press(accept)
     const back = await v.landed()
     equal(back.searchParams.get('iss'), tenant, 'iss')
@@ -91,10 +93,10 @@ async function apps(script) {
     const v = await visitor({ script, size: narrow })
     const who = await account(tenant, 'page')
     await v.page.goto(await request({ login_hint: who.handle }))
-    await v.page.locator(secret).waitFor()
+    await v.wait(v.page.locator(secret))
     await v.look('sign in, for one account')
     await signInForm(v, who)
-    await v.page.getByRole('button', { name: accept }).waitFor()
+    await v.wait(v.page.getByRole('button', { name: accept }))
     await v.press(deny)
     equal((await v.landed()).searchParams.get('error'), 'access_denied', 'error')
     v.w.none(`nothing in the console on refusing${s}`)
@@ -105,7 +107,7 @@ async function apps(script) {
     const who = await account(tenant, 'page')
     await v.page.goto(await request({ login_hint: who.handle, scope: 'atproto transition:generic transition:email identity:handle account:email' }))
     await signInForm(v, who)
-    await v.page.getByRole('button', { name: accept }).waitFor()
+    await v.wait(v.page.getByRole('button', { name: accept }))
     await v.look('consent, everything')
     for (const d of await v.page.locator('details:not([open]) > summary').all()) await d.click().catch(() => {})
     await v.look('consent, everything in detail')
@@ -136,7 +138,7 @@ async function apps(script) {
     const label = 'new' + name(3), email = `${label}@example.net`
     await v.fill({ 'input[name=handle]': label, 'input[autocomplete~=email]': email, 'input[autocomplete~=new-password]': password })
     await v.send('input[name=handle]')
-    await v.page.getByRole('button', { name: accept }).waitFor()
+    await v.wait(v.page.getByRole('button', { name: accept }))
     await v.look('consent, new account')
     await v.press(accept)
     if (!(await v.landed()).searchParams.get('code')) throw new Error('no code')
@@ -161,7 +163,7 @@ async function apps(script) {
     await v.page.waitForLoadState()
     await v.look('after the new password')
     if (await v.has(secret)) await signInForm(v, who)
-    await v.page.getByRole('button', { name: accept }).waitFor()
+    await v.wait(v.page.getByRole('button', { name: accept }))
     await v.close()
   })
 }
@@ -173,7 +175,7 @@ async function ownPages(script) {
     const v = await visitor({ script })
     const who = await account(tenant, 'page')
     await v.page.goto(tenant + '/account')
-    await v.page.locator(secret).waitFor()
+    await v.wait(v.page.locator(secret))
     await v.look('sign in to the account')
     await signInForm(v, who, { remember: true })
     await v.page.waitForURL(tenant + '/account**')
@@ -203,7 +205,7 @@ async function languages() {
       const v = await visitor({ locale: tag, size: narrow })
       const who = await account(tenant, 'page')
       await v.page.goto(await request({ login_hint: who.handle }))
-      await v.page.locator(secret).waitFor()
+      await v.wait(v.page.locator(secret))
       equal(await v.page.evaluate('document.documentElement.lang'), tag, 'lang')
       await v.look(`sign in, in ${tag}`)
       await signInForm(v, who)
@@ -243,9 +245,9 @@ async function passkeys() {
     await v.context.clearCookies()
     await v.page.goto(await request())
     if (!(await v.has(secret))) await v.press(/^(sign in|log in)/i)
-    await v.page.locator(secret).waitFor()
+    await v.wait(v.page.locator(secret))
     await v.press(/passkey/i)
-    await v.page.getByRole('button', { name: accept }).waitFor()
+    await v.wait(v.page.getByRole('button', { name: accept }))
     await v.press(accept)
     if (!(await v.landed()).searchParams.get('code')) throw new Error('no code')
     v.w.none('nothing in the console with passkeys')

@@ -51,8 +51,9 @@ func (v *visit) SecondsLeft() int {
 // letLeave lets forms of this page end at the app. Chromium holds redirections after a form to the policy as well, those of
 // the app's own pages too, so it names everybody; what a form of ours is answered with is ours to say.
 func (v *visit) letLeave() {
-	v.Allow("form-action", "https:", "http://127.0.0.1:*", "http://[::1]:*")
-	if u, err := url.Parse(v.app.back); err == nil && u.Scheme != "https" && u.Scheme != "http" {
+	v.Allow("form-action", "https:", "http://127.0.0.1:*")
+	// Browsers take no IPv6 address in a policy, so an app at [::1] needs its whole scheme, as one with a scheme of its own does.
+	if u, err := url.Parse(v.app.back); err == nil && u.Scheme != "https" && u.Hostname() != "127.0.0.1" {
 		v.Allow("form-action", u.Scheme+":")
 	}
 }
