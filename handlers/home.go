@@ -58,6 +58,7 @@ func homeOf(t *tenant.Tenant) home {
 			h.Links = append(h.Links, homeLink{text, url})
 		}
 	}
+	add("Your account", t.PublicURL+"/account")
 	add("About the operator", s.HomeURL)
 	add("Help", s.SupportURL)
 	if s.ContactEmail != "" {
