@@ -468,7 +468,11 @@ func parseForm(pg *page, n *html.Node) *form {
 		switch {
 		case off:
 		case c.Data == "button" && kind != "button":
-			f.buttons = append(f.buttons, button{name, value, wordsOf(c)})
+			words, ok := attribute(c, "aria-label")
+			if !ok {
+				words = wordsOf(c)
+			}
+			f.buttons = append(f.buttons, button{name, value, words})
 		case c.Data == "select":
 			f.kinds[name] = "select"
 			f.values.Set(name, "")
