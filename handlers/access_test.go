@@ -43,8 +43,8 @@ func TestAccessLines(t *testing.T) {
 	s, _ := exampleServer(t)
 	got := s.Access()
 	for _, want := range [][]string{
-		{"com.atproto.repo.createRecord", "POST", "account", "std noTD noDeact", "mayCreateRecord", "1000000", "5000/1h 35000/1d per account", "64K"},
-		{"com.atproto.repo.uploadBlob", "POST", "account", "std noTD", "anyOAuth", "setting", "1000/1d per account", "4K", "body≤blob_upload_limit"},
+		{"com.atproto.repo.createRecord", "POST", "account", "std noTD noDeact", "repo:COLLECTION?action=create", "1000000", "5000/1h 35000/1d per account", "64K"},
+		{"com.atproto.repo.uploadBlob", "POST", "account", "std noTD", "blob:TYPE", "setting", "1000/1d per account", "4K", "body≤blob_upload_limit"},
 		{"com.atproto.server.describeServer", "GET", "public", "none", "-", "-", "-", "64K"},
 		{"com.atproto.sync.getRepo", "GET", "viewer", "none, std+td, operator", "-", "-", "6000/5m per address", "64K"},
 		{"com.atproto.server.deleteSession", "POST", "refresh", "refresh, also expired", "-", "-", "-", "64K"},

@@ -205,7 +205,7 @@ func registerExamples(g *xrpc.Group, d Deps) {
 	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.createRecord").Takes(auth.Std|auth.NoTakedown|auth.NoDeactivated).Body(recordBodyLimit), mayCreateRecord, m.createRecord)
 	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.putRecord").Takes(auth.Std|auth.NoTakedown|auth.NoDeactivated).Body(recordBodyLimit), mayPutRecord, m.putRecord)
 	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.applyWrites").Takes(auth.Std|auth.NoTakedown|auth.NoDeactivated).Body(recordBodyLimit), mayApplyWrites, m.applyWrites)
-	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.uploadBlob").Takes(auth.Std|auth.NoTakedown).BodyOf("blob_upload_limit", func(xrpc.Visitor) int64 { return 1000 }), anyOAuth, m.uploadBlob)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.uploadBlob").Takes(auth.Std|auth.NoTakedown).BodyOf("blob_upload_limit", func(xrpc.Visitor) int64 { return 1000 }), mayUploadBlob, m.uploadBlob)
 	xrpc.Refresh(g, xrpc.Procedure("com.atproto.server.deleteSession").Expired(), m.deleteSession)
 	xrpc.Operator(g, xrpc.Procedure("com.atproto.server.createInviteCode"), auth.RoleAdmin, m.createInviteCode)
 	xrpc.Public(g, xrpc.Procedure("com.atproto.repo.importRepo").Noting("only a test"), m.importRepo)

@@ -87,7 +87,7 @@ func namespaces(g *xrpc.Group, d Deps) {
 	identityMethods{
 		acts: d.Acts, db: d.DB, tenants: d.Tenants, keys: d.Keys, actors: d.Actors, documents: d.Documents, log: d.Log,
 	}.register(g)
-	actorMethods{d.Acts, d.DB, d.Now}.register(g)
+	actorMethods{d.Acts, d.DB, d.Proxy, d.Now}.register(g)
 	moderationNamespace{d.Proxy}.register(g)
 	tempMethods{d.DB}.register(g)
 	adminMethods{d.Acts, d.DB, d.Now}.register(g)
@@ -101,7 +101,7 @@ func New(d Deps) *xrpc.Server { return assemble(d, namespaces) }
 func assemble(d Deps, register func(*xrpc.Group, Deps)) *xrpc.Server {
 	c := xrpc.Config{
 		Log: d.Log, Now: d.Now, ByHost: d.ByHost, Auth: d.Auth, Services: d.Services, Tenants: d.Tenants, Limits: d.Limits, Answers: d.Answers, Proxies: d.Proxies, Observe: d.Observe, RefusedCaller: d.refusedCaller,
-		Tables: xrpc.Tables{Lexicons: lexicons, Limits: limitRules, Errors: moreErrors, Summaries: summaries, Words: documentWords, Translations: translations},
+		Tables: xrpc.Tables{Lexicons: lexicons, Limits: limitRules, Rules: rules, Errors: moreErrors, Summaries: summaries, Words: documentWords, Translations: translations},
 	}
 	if sa, ok := d.Auth.(xrpc.ServiceAuthenticator); ok && c.Services == nil {
 		c.Services = sa

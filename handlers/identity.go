@@ -36,7 +36,3 @@ func (m identityMethods) register(g *xrpc.Group) {
 	xrpc.Account(g, xrpc.Procedure("com.atproto.identity.signPlcOperation").Takes(auth.Full|auth.OrTakendown), mayManageIdentity[identitySignPlcOperationInput], m.signPlcOperation)
 	xrpc.Account(g, xrpc.Procedure("com.atproto.identity.submitPlcOperation").Takes(auth.Std), mayManageIdentity[identitySubmitPlcOperationInput], m.submitPlcOperation)
 }
-
-// mayUpdateHandle and mayManageIdentity are where an OAuth token's identity scopes are asked for; sessions may.
-func mayUpdateHandle(xrpc.AccountCaller, *identityUpdateHandleInput) error { return nil }
-func mayManageIdentity[I any](xrpc.AccountCaller, *I) error                { return nil }

@@ -12,12 +12,19 @@ type moderationNamespace struct {
 }
 
 func (m moderationNamespace) register(g *xrpc.Group) {
-	xrpc.Account(g, xrpc.Procedure(methodCreateReport).Takes(auth.Std|auth.OrTakendown).Noting("elsewhere"), mayReport, m.createReport)
+	xrpc.Account(g, xrpc.Procedure(methodCreateReport).Takes(auth.Std|auth.OrTakendown).Noting("elsewhere"), m.mayReport, m.createReport)
 }
 
 const methodCreateReport = "com.atproto.moderation.createReport"
 
-// mayReport is asked again when it is known which service is called: see [mayCall].
-func mayReport(c xrpc.AccountCaller, _ *moderationCreateReportInput) error {
-	return mayCall(c.Account, "", methodCreateReport)
+// mayReport is asked of the service that the report goes to. Where there is none, nothing is sent.
+func (m moderationNamespace) mayReport(c xrpc.AccountCaller, _ *moderationCreateReportInput) error {
+	if m.proxy == nil {
+		return &proxy.NoServiceError{NSID: methodCreateReport}
+	}
+	wish, err := m.proxy.Wish(c.Tenant, methodCreateReport, c.Header("Atproto-Proxy"))
+	if err != nil {
+		return err
+	}
+	return mayCall(c.Account, wish.Reference(), methodCreateReport)
 }

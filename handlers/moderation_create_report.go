@@ -14,14 +14,8 @@ import (
 // report service. The body was held against its lexicon.
 // spec: lexicon com.atproto.moderation.createReport
 func (m moderationNamespace) createReport(ctx context.Context, c xrpc.AccountCaller, in *moderationCreateReportInput) (*moderationCreateReportOutput, error) {
-	if m.proxy == nil {
-		return nil, &proxy.NoServiceError{NSID: methodCreateReport}
-	}
 	wish, err := m.proxy.Wish(c.Tenant, methodCreateReport, c.Header("Atproto-Proxy"))
 	if err != nil {
-		return nil, err
-	}
-	if err := mayCall(c.Account, wish.Reference(), methodCreateReport); err != nil {
 		return nil, err
 	}
 	target, err := m.proxy.Find(ctx, c.Asker(), wish)

@@ -58,6 +58,12 @@ func needsMain(nsid string) bool {
 	return false
 }
 
+// hasToBeNamed says whether the scope transition:generic does not open a method. Of what gives power over others it opens
+// the moderators' own tools: their pages sign in with it.
+func hasToBeNamed(nsid string) bool {
+	return needsMain(nsid) && !strings.HasPrefix(strings.ToLower(nsid), "tools.ozone.")
+}
+
 // moderationMethods answer the tenant's moderation service about any account, and to everybody else about themselves. In
 // lower case.
 var moderationMethods = lowerSet("app.bsky.actor.getPreferences")

@@ -46,16 +46,17 @@ func (p *proxied) register(g *xrpc.Group) {
 	xrpc.Elsewhere(g, xrpc.Others{
 		Answer: p.serve, Also: p.also,
 		Access: [][]string{
-			{methodGetPreferences, "GET", "account", takes, "mayCall", "-", "-", "10240K", "elsewhere, if the header atproto-proxy names another app view"},
-			{methodPutPreferences, "POST", "account", takes, "mayCall", "104857600", "-", "10240K", "elsewhere, if the header atproto-proxy names another app view"},
-			{"app.bsky.notification.registerPush", "POST", "account", takes, "mayCall", "153600", "-", "-", "elsewhere: the service of the body"},
-			{"app.bsky.notification.unregisterPush", "POST", "account", takes, "mayCall", "153600", "-", "-", "elsewhere: the service of the body"},
-			{"chat.bsky.moderation.*", "any", "account", "full noTD", "mayCall", "104857600", "-", "10240K", "elsewhere"},
-			{"chat.bsky.*", "any", "account", "priv noTD", "mayCall", "104857600", "-", "10240K", "elsewhere"},
-			{"com.atproto.admin.*", "any", "account", "full noTD", "mayCall", "104857600", "-", "10240K", "elsewhere, where nothing above has the name"},
+			{methodGetPreferences, "GET", "account", takes, "rpc:app.bsky.actor.getPreferences?aud=SERVICE", "-", "-", "10240K", "elsewhere, if the header atproto-proxy names another app view"},
+			{methodPutPreferences, "POST", "account", takes, "rpc:app.bsky.actor.putPreferences?aud=SERVICE", "104857600", "-", "10240K", "elsewhere, if the header atproto-proxy names another app view"},
+			{methodFeed, "GET", "account", takes, "rpc:METHOD?aud=SERVICE, and of getFeedSkeleton", "-", "-", "10240K", "elsewhere"},
+			{"app.bsky.notification.registerPush", "POST", "account", takes, "rpc:METHOD?aud=DID#bsky_notif", "153600", "-", "-", "elsewhere: the service of the body"},
+			{"app.bsky.notification.unregisterPush", "POST", "account", takes, "rpc:METHOD?aud=DID#bsky_notif", "153600", "-", "-", "elsewhere: the service of the body"},
+			{"chat.bsky.moderation.*", "any", "account", "full noTD", "rpc:METHOD?aud=SERVICE", "104857600", "-", "10240K", "elsewhere"},
+			{"chat.bsky.*", "any", "account", "priv noTD", "rpc:METHOD?aud=SERVICE", "104857600", "-", "10240K", "elsewhere"},
+			{"com.atproto.admin.*", "any", "account", "full noTD", "rpc:METHOD?aud=SERVICE", "104857600", "-", "10240K", "elsewhere, where nothing above has the name"},
 			{"org.auroralocus.*", "any", "public", "none", "-", "-", "-", "-", "nowhere: 501"},
-			{"tools.ozone.*", "any", "account", "full noTD", "mayCall", "104857600", "-", "10240K", "elsewhere"},
-			{"*", "any", "account", takes, "mayCall", "104857600", "-", "10240K", "elsewhere (docs/proxying.md); what never may be: handlers/protected.go"},
+			{"tools.ozone.*", "any", "account", "full noTD", "rpc:METHOD?aud=SERVICE", "104857600", "-", "10240K", "elsewhere"},
+			{"*", "any", "account", takes, "rpc:METHOD?aud=SERVICE", "104857600", "-", "10240K", "elsewhere (docs/proxying.md); what never may be: handlers/protected.go"},
 		},
 	})
 }
@@ -146,7 +147,7 @@ func (p *proxied) admit(v xrpc.Visitor, w http.ResponseWriter, r *http.Request, 
 		return a, err
 	}
 	// A call of this server by itself must not do what getServiceAuth gives no token for.
-	if service, _, _ := strings.Cut(wish.Reference(), "#"); account.Scope.App() && moderates(v.Tenant, account.DID, service, nsid) {
+	if service, _, _ := strings.Cut(wish.Reference(), "#"); account.IsApp() && moderates(v.Tenant, account.DID, service, nsid) {
 		return a, xrpc.Refuse(http.StatusBadRequest, "InvalidToken", "Bad token method")
 	}
 	a.target, err = p.proxy.Find(r.Context(), v.Asker(), wish)
@@ -165,6 +166,9 @@ func scopesOf(nsid string) []string {
 // mayCall is the one place that says whether a credential covers calls of methods of a service, did#id. A credential
 // that it does not know may call nothing.
 func mayCall(a auth.Account, service string, nsids ...string) error {
+	if a.ByOAuth() {
+		return mayCallByOAuth(a, service, nsids...)
+	}
 	for _, nsid := range nsids {
 		covered := false
 		switch a.Scope {
@@ -186,7 +190,10 @@ func mayCall(a auth.Account, service string, nsids ...string) error {
 
 // proxyCaller is an account as the room of calls knows it.
 func proxyCaller(v xrpc.Visitor, a auth.Account) proxy.Caller {
-	return proxy.Caller{Tenant: v.Tenant, AID: a.AID, DID: a.DID, Asks: v.Asker()}
+	return proxy.Caller{
+		Tenant: v.Tenant, AID: a.AID, DID: a.DID, Asks: v.Asker(),
+		May: func(nsid, service string) bool { return mayCall(a, service, nsid) == nil },
+	}
 }
 
 // call is the request as it is handed on.

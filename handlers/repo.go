@@ -33,7 +33,7 @@ func (m repoMethods) register(g *xrpc.Group) {
 	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.deleteRecord").Takes(writer), mayDeleteRecord, m.deleteRecord)
 	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.applyWrites").Takes(writer).Body(recordBodyLimit), mayApplyWrites, m.applyWrites)
 	// A deactivated account uploads what it brings along; a service, what it made of the account's files (videos).
-	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.uploadBlob").Takes(auth.Std|auth.NoTakedown).OrService().Sparing(m.movesHere).BodyOf("blob_upload_limit", uploadLimit), anyOAuth, m.uploadBlob)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.uploadBlob").Takes(auth.Std|auth.NoTakedown).OrService().Sparing(m.movesHere).BodyOf("blob_upload_limit", uploadLimit), mayUploadBlob, m.uploadBlob)
 	xrpc.Account(g, xrpc.Query("com.atproto.repo.listMissingBlobs").Takes(auth.Std).Answers(rowsAnswer), anyOAuth, m.listMissingBlobs)
 	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.importRepo").Takes(auth.Full|auth.NoTakedown).BodyOf("max_repo_import_size", importLimit), mayImportRepo, m.importRepo)
 	xrpc.Public(g, xrpc.Query("com.atproto.repo.getRecord"), m.getRecord)

@@ -21,6 +21,3 @@ func (m repoMethods) importRepo(ctx context.Context, c xrpc.AccountCaller, in *r
 
 // importLimit is the tenant's; 0 is none.
 func importLimit(v xrpc.Visitor) int64 { return v.Tenant.Settings.MaxRepoImportSize }
-
-// mayImportRepo is where an OAuth token's account:repo?action=manage is asked for; sessions may.
-func mayImportRepo(xrpc.AccountCaller, *repoImportRepoInput) error { return nil }

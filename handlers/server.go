@@ -35,7 +35,7 @@ func (m serverMethods) register(g *xrpc.Group) {
 	xrpc.Public(g, xrpc.Procedure("com.atproto.server.reserveSigningKey"), m.reserveSigningKey)
 	xrpc.Public(g, xrpc.Query("com.atproto.server.describeServer"), m.describeServer)
 	xrpc.Account(g, xrpc.Procedure("com.atproto.server.activateAccount").Takes(auth.Full), noOAuth, m.activateAccount)
-	xrpc.Account(g, xrpc.Procedure("com.atproto.server.deactivateAccount").Takes(auth.Full|auth.OrTakendown), noOAuth, m.deactivateAccount)
+	xrpc.Account(g, xrpc.Procedure("com.atproto.server.deactivateAccount").Takes(auth.Full|auth.OrTakendown), mayDeactivate, m.deactivateAccount)
 	xrpc.Account(g, xrpc.Query("com.atproto.server.checkAccountStatus").Takes(auth.Std), anyOAuth, m.checkAccountStatus)
 	xrpc.Account(g, xrpc.Procedure("com.atproto.server.requestAccountDelete").Takes(auth.Full|auth.NoTakedown), noOAuth, m.requestAccountDelete)
 	xrpc.Account(g, xrpc.Procedure("com.atproto.server.requestEmailConfirmation").Takes(auth.Std|auth.NoTakedown), mayManageEmail[serverRequestEmailConfirmationInput], m.requestEmailConfirmation)
@@ -52,6 +52,3 @@ func (m serverMethods) register(g *xrpc.Group) {
 	xrpc.Operator(g, xrpc.Procedure("com.atproto.server.createInviteCode"), auth.RoleAdmin, m.createInviteCode)
 	xrpc.Operator(g, xrpc.Procedure("com.atproto.server.createInviteCodes"), auth.RoleAdmin, m.createInviteCodes)
 }
-
-// mayManageEmail is where an OAuth token's account:email?action=manage is asked for; sessions may.
-func mayManageEmail[I any](xrpc.AccountCaller, *I) error { return nil }

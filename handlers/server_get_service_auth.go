@@ -62,9 +62,6 @@ func (m serverMethods) getServiceAuth(ctx context.Context, c xrpc.AccountCaller,
 	return &serverGetServiceAuthOutput{Body: serverGetServiceAuthOutputBody{Token: token}}, nil
 }
 
-// mayCallServices is where an OAuth token's rpc scope for the audience and method is asked for; sessions may.
-func mayCallServices(xrpc.AccountCaller, *serverGetServiceAuthInput) error { return nil }
-
 var serviceFragment = regexp.MustCompile(`^[a-zA-Z0-9._:%-]+$`)
 
 // isAudience says whether a text names a service: a DID of the two methods, perhaps with a fragment.

@@ -8,9 +8,10 @@ import (
 
 	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/oauth/scope"
 )
 
-// getSession tells the caller who it is.
+// getSession tells the caller who it is; an app by OAuth the address only where it may read it.
 // spec: lexicon com.atproto.server.getSession
 func (m serverMethods) getSession(ctx context.Context, c xrpc.AccountCaller, _ *serverGetSessionInput) (*serverGetSessionOutput, error) {
 	a, err := account.ByDID(ctx, m.db.Tenant(c.Tenant.Schema).Q(), c.DID)
@@ -24,8 +25,9 @@ func (m serverMethods) getSession(ctx context.Context, c xrpc.AccountCaller, _ *
 		return nil, auth.ErrAccountTakedown
 	}
 	info := m.sessionInfo(ctx, c.Tenant, a)
-	return &serverGetSessionOutput{Body: serverGetSessionOutputBody{
-		DID: xrpc.DID(a.DID), Handle: info.Handle, DIDDoc: info.DIDDoc,
-		Email: a.Email, EmailConfirmed: &a.EmailConfirmed, EmailAuthFactor: &a.EmailFactor, Active: &info.Active, Status: info.Status,
-	}}, nil
+	out := serverGetSessionOutputBody{DID: xrpc.DID(a.DID), Handle: info.Handle, DIDDoc: info.DIDDoc, Active: &info.Active, Status: info.Status}
+	if c.Covers(scope.Account("email", false)) {
+		out.Email, out.EmailConfirmed, out.EmailAuthFactor = a.Email, &a.EmailConfirmed, &a.EmailFactor
+	}
+	return &serverGetSessionOutput{Body: out}, nil
 }

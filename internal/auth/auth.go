@@ -8,6 +8,8 @@ package auth
 import (
 	"errors"
 	"time"
+
+	"github.com/auroralocus/locus/internal/oauth/scope"
 )
 
 // Errors of this package. What each is answered with is the faces' to say.
@@ -168,6 +170,21 @@ type Account struct {
 
 	proven time.Time // when a second factor was shown for the token; zero: not
 }
+
+// Covers says whether what the caller was granted covers a need. Session tokens know no such grants: their class says what
+// they open. An OAuth caller of whom it is not known what was granted is granted nothing.
+func (a Account) Covers(n scope.Need) bool {
+	if a.OAuth == nil {
+		return a.Scope != ScopeOAuth
+	}
+	return a.OAuth.Scopes.Covers(n)
+}
+
+// IsApp says whether an app calls that does not have the main password.
+func (a Account) IsApp() bool { return a.Scope.App() || a.ByOAuth() }
+
+// ByOAuth says whether the caller has an OAuth token.
+func (a Account) ByOAuth() bool { return a.Scope == ScopeOAuth || a.OAuth != nil }
 
 // ProvenSince says whether a second factor was shown for the caller's token not earlier than that.
 func (a Account) ProvenSince(at time.Time) bool { return !a.proven.IsZero() && !a.proven.Before(at) }

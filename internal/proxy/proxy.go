@@ -130,6 +130,9 @@ type Caller struct {
 	AID    int64
 	DID    string
 	Asks   identity.Asker // who pays for what has to be looked up
+	// May says whether the account's credential also covers a call that belongs to another one, such as asking for the post
+	// that an answer quotes; nil: it covers none.
+	May func(nsid, service string) bool
 }
 
 // enter takes the call's places: leave gives them back, once.

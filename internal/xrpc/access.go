@@ -12,8 +12,8 @@ import (
 	"github.com/auroralocus/locus/internal/auth"
 )
 
-// Access is the whole policy on one page, a method a line: name, verb, class, what proves the caller, the
-// rule on the parsed input, the body's limit, the limit of calls, what an answer may take in memory, remarks.
+// Access is the whole policy on one page, a method a line: name, verb, class, what proves the caller, the scope that one by
+// OAuth needs, the body's limit, the limit of calls, what an answer may take in memory, remarks.
 func (s *Server) Access() string {
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
@@ -25,7 +25,7 @@ func (s *Server) Access() string {
 	sort.Strings(names)
 	for _, name := range names {
 		op := s.Operations[name]
-		fmt.Fprintln(w, strings.Join([]string{name, op.Kind.Verb(), op.Class, op.TakesText(), dash(op.rule), op.bodyText(), op.Limits.String(), op.answerText(), op.note}, "\t"))
+		fmt.Fprintln(w, strings.Join([]string{name, op.Kind.Verb(), op.Class, op.TakesText(), dash(op.rule.Scope), op.bodyText(), op.Limits.String(), op.answerText(), op.note}, "\t"))
 	}
 	if len(s.others.Access) > 0 {
 		fmt.Fprintln(w, "# What is called elsewhere in the caller's name: the first line that fits counts.")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
-	"runtime"
 	"strings"
 	"time"
 
@@ -19,16 +18,12 @@ import (
 // The gate: every XRPC method is registered by exactly one of the functions of registrars.go. Inside one call the order is parameters, caller, body, rule, handler: a malformed parameter beats
 // a missing token, and a missing token beats a malformed body (spec: behaviour of the reference server).
 
-// Rule decides from the parsed input whether an account may do this; its name stands in the access table. It is where a
-// method says what an OAuth token must cover. A rule that returns nil lets the call pass.
-type Rule[I any] func(AccountCaller, *I) error
-
 // Operation is a registered method.
 type Operation struct {
 	Declaration
 	Method
 	Class string          // the registering function: public, viewer, account …
-	rule  string          // the rule's name
+	rule  RuleText        // of methods that accounts call
 	asked *lexicon.Method // what its requests must be
 	text  methodText
 	// establish finds the caller; it runs once, after the parameters and before the body.
@@ -56,7 +51,7 @@ type Group struct {
 }
 
 // register is the one way to Huma.
-func register[C, I, O any](g *Group, d Declaration, class, ruleName string, establish func(context.Context, *call) (C, error), may func(C, *I) error, h func(context.Context, C, *I) (*O, error)) {
+func register[C, I, O any](g *Group, d Declaration, class string, rule RuleText, establish func(context.Context, *call) (C, error), may func(C, *I) error, h func(context.Context, C, *I) (*O, error)) {
 	lex := g.declares(d, reflect.TypeFor[I]().Name())
 	if d.Limit == 0 && lex.Input == "application/json" {
 		d.Limit = defaultBodyLimit
@@ -68,7 +63,7 @@ func register[C, I, O any](g *Group, d Declaration, class, ruleName string, esta
 			d.answer = tinyAnswer
 		}
 	}
-	op := &Operation{Declaration: d, Method: lex, Class: class, rule: ruleName, text: g.tables.text(d.NSID), asked: lexicon.Default().Method(d.NSID)}
+	op := &Operation{Declaration: d, Method: lex, Class: class, rule: rule, text: g.tables.text(d.NSID), asked: lexicon.Default().Method(d.NSID)}
 	if body, ok := reflect.TypeFor[I]().FieldByName("Body"); ok {
 		if g.bodies[body.Type] != nil {
 			panic(d.NSID + ": another method has the same body")
@@ -77,6 +72,9 @@ func register[C, I, O any](g *Group, d Declaration, class, ruleName string, esta
 	}
 	op.establish = func(ctx context.Context, c *call) error {
 		caller, err := establish(ctx, c)
+		if err == nil && rule.Early {
+			err = may(caller, nil)
+		}
 		if err == nil {
 			c.caller = &caller
 		} else if g.refusedCall != nil {
@@ -91,7 +89,7 @@ func register[C, I, O any](g *Group, d Declaration, class, ruleName string, esta
 			return nil, e
 		}
 		caller := *c.caller.(*C)
-		if may != nil {
+		if may != nil && !rule.Early {
 			if err := may(caller, in); err != nil {
 				return nil, c.fail(err)
 			}
@@ -150,9 +148,3 @@ func mechanicalName(nsid string) string {
 
 // OwnNamespace is before the names of the methods that no other server has.
 const OwnNamespace = "org.auroralocus."
-
-func ruleName(f any) string {
-	name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
-	name = name[strings.LastIndexByte(strings.TrimSuffix(name, "[...]"), '.')+1:]
-	return strings.TrimSuffix(name, "[...]")
-}

@@ -14,7 +14,7 @@ import (
 
 // Public registers a method that anybody may call.
 func Public[I, O any](g *Group, d Declaration, h func(context.Context, Visitor, *I) (*O, error)) {
-	register(g, d, "public", "", func(_ context.Context, c *call) (Visitor, error) {
+	register(g, d, "public", RuleText{}, func(_ context.Context, c *call) (Visitor, error) {
 		return c.visitor(), nil
 	}, nil, h)
 }
@@ -23,7 +23,7 @@ func Public[I, O any](g *Group, d Declaration, h func(context.Context, Visitor, 
 // tokens d takes) or the operator. A header that is neither is refused, not ignored.
 func Viewer[I, O any](g *Group, d Declaration, h func(context.Context, ViewerCaller, *I) (*O, error)) {
 	needAccept(d)
-	register(g, d, "viewer", "", func(ctx context.Context, c *call) (ViewerCaller, error) {
+	register(g, d, "viewer", RuleText{}, func(ctx context.Context, c *call) (ViewerCaller, error) {
 		v := ViewerCaller{Visitor: c.visitor()}
 		header := c.authorization()
 		if header == "" {
@@ -55,7 +55,7 @@ func Account[I, O any](g *Group, d Declaration, may Rule[I], h func(context.Cont
 	if d.services && g.services == nil {
 		panic(d.NSID + ": no authenticator for service tokens")
 	}
-	register(g, d, "account", ruleName(may), func(ctx context.Context, c *call) (AccountCaller, error) {
+	register(g, d, "account", g.tables.rule(d.NSID, may), func(ctx context.Context, c *call) (AccountCaller, error) {
 		if d.services && auth.IsService(c.authorization()) {
 			return g.inTheNameOf(ctx, c, d)
 		}
@@ -89,7 +89,7 @@ func Newcomer[I, O any](g *Group, d Declaration, b Bringing[I], h func(context.C
 	if g.services == nil {
 		panic(d.NSID + ": no authenticator for service tokens")
 	}
-	register(g, d, "newcomer", "", func(_ context.Context, c *call) (Visitor, error) {
+	register(g, d, "newcomer", RuleText{}, func(_ context.Context, c *call) (Visitor, error) {
 		return c.visitor(), nil
 	}, nil, func(ctx context.Context, v Visitor, in *I) (*O, error) {
 		did := b.DID(in)
@@ -122,7 +122,7 @@ type Bringing[I any] struct {
 // parameter did names: with a token for exactly this method. Each has a handler of its own.
 func Overseen[I, O any](g *Group, d Declaration, may Rule[I], h func(context.Context, AccountCaller, *I) (*O, error), about func(context.Context, ModeratorCaller, *I) (*O, error)) {
 	needAccept(d)
-	register(g, d, "overseen", ruleName(may), func(ctx context.Context, c *call) (accountOrModerator, error) {
+	register(g, d, "overseen", g.tables.rule(d.NSID, may), func(ctx context.Context, c *call) (accountOrModerator, error) {
 		var caller accountOrModerator
 		if c.visitor().Has("did") && auth.IsService(c.authorization()) {
 			m, err := g.moderatorOf(ctx, c, d)
@@ -166,7 +166,7 @@ func (g *Group) moderatorOf(ctx context.Context, c *call, d Declaration) (Modera
 
 // Refresh registers a method that takes a refresh token.
 func Refresh[I, O any](g *Group, d Declaration, h func(context.Context, RefreshCaller, *I) (*O, error)) {
-	register(g, d, "refresh", "", func(ctx context.Context, c *call) (RefreshCaller, error) {
+	register(g, d, "refresh", RuleText{}, func(ctx context.Context, c *call) (RefreshCaller, error) {
 		r, err := g.auth.Refresh(ctx, c.state.Tenant, c.authorization(), d.expiredToo)
 		return RefreshCaller{c.visitor(), r}, err
 	}, nil, h)
@@ -180,7 +180,7 @@ func Operator[I, O any](g *Group, d Declaration, role auth.Role, h func(context.
 		panic(d.NSID + ": an operator method names the role it needs")
 	}
 	d.Role = role
-	register(g, d, "operator", "", func(ctx context.Context, c *call) (OperatorCaller, error) {
+	register(g, d, "operator", RuleText{}, func(ctx context.Context, c *call) (OperatorCaller, error) {
 		o, token, err := g.operatorOf(ctx, c, d.NSID, role <= auth.RoleModerator)
 		if err != nil {
 			return OperatorCaller{}, err

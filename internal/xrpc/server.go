@@ -48,6 +48,7 @@ type Config struct {
 type Tables struct {
 	Lexicons     map[string]Method // every method of the catalogue that has types
 	Limits       map[string]LimitRule
+	Rules        map[string]RuleText    // by the name of the function
 	Errors       map[string][]ErrorKind // that the lexicons do not name
 	Summaries    map[string]string      // one line each, for the document
 	Words        Words                  // everything else that the document says

@@ -95,7 +95,7 @@ func (s Set) transition(n Need) bool {
 	case needRPC:
 		// Chat is only ever given together with generic.
 		// spec: oauth#transitional-scopes
-		return generic && (!strings.HasPrefix(n.name, "chat.bsky.") || s.Has(Chat))
+		return generic && (!strings.HasPrefix(strings.ToLower(n.name), "chat.bsky.") || s.Has(Chat))
 	case needAccount:
 		return n.name == "email" && !n.manage && s.Has(Mail)
 	}

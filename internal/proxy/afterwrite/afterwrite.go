@@ -252,8 +252,14 @@ func (r *Reader) profile(ctx context.Context, schema db.Schema, did string) ([]b
 	return record.Value, err
 }
 
-// ask asks the service that the call is for, in the same name.
+// errMayNot: the caller's credential does not cover what would complete the answer, which stays as the service gave it.
+var errMayNot = errors.New("the caller was not granted it")
+
+// ask asks the service that the call is for, in the same name, as far as the caller may.
 func (r *Reader) ask(ctx context.Context, c *proxy.Call, method string, query url.Values) ([]byte, error) {
+	if c.Caller.May == nil || !c.Caller.May(method, c.Target.Reference()) {
+		return nil, fmt.Errorf("%w: %s", errMayNot, method)
+	}
 	h := http.Header{}
 	for _, name := range []string{"Accept-Language", "Atproto-Accept-Labelers"} {
 		if values := c.Header[name]; len(values) > 0 {
