@@ -14,8 +14,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/auroralocus/locus/internal/cache"
 	"github.com/auroralocus/locus/internal/oauth/jose"
 )
 
@@ -59,13 +62,64 @@ type claims struct {
 // target is the tenant's public URL of it. token is the access token beside it; "" where none is shown, and then the
 // proof must not name one. Errors: [ErrMissing], [ErrNonce], [ErrProof].
 func Check(headers []string, method, target string, nonces *Nonces, token string, now time.Time) (Proof, error) {
+	return (*Keys)(nil).Check("", headers, method, target, nonces, token, now)
+}
+
+// Keys remembers the headers of proofs, with the keys in them: a client's proofs all have the same one. It is safe for
+// concurrent use; nil remembers nothing.
+type Keys struct {
+	mu   sync.Mutex
+	kept *cache.Cache[string, *headed]
+}
+
+// headed is a header that was read, and the key in it.
+type headed struct {
+	header jose.Header
+	key    *jose.Key
+}
+
+// NewKeys makes one of so many bytes.
+func NewKeys(bytes int64, now func() time.Time) *Keys {
+	return &Keys{kept: cache.New[string, *headed](bytes, now)}
+}
+
+func (k *Keys) get(head string) *headed {
+	if k == nil {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	h, _ := k.kept.Get(head)
+	return h
+}
+
+func (k *Keys) put(in, head string, h *headed) {
+	if k == nil {
+		return
+	}
+	const itself = 1500 // the key, and what it was read from
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.kept.Put(in, strings.Clone(head), h, int64(2*len(head)+itself))
+}
+
+// Check is [Check], and remembers the key of a proof that holds: in is the scope that this takes from, a tenant.
+func (k *Keys) Check(in string, headers []string, method, target string, nonces *Nonces, token string, now time.Time) (Proof, error) {
 	switch {
 	case len(headers) == 0:
 		return Proof{}, ErrMissing
 	case len(headers) > 1 || headers[0] == "":
 		return Proof{}, fmt.Errorf("%w: one DPoP header with one proof", ErrProof)
 	}
-	t, err := jose.Parse(headers[0])
+	head := jose.Head(headers[0])
+	had := k.get(head)
+	var t *jose.Token
+	var err error
+	if had != nil {
+		t, err = jose.ParseAfter(headers[0], &had.header)
+	} else {
+		t, err = jose.Parse(headers[0])
+	}
 	switch {
 	case err != nil:
 		return Proof{}, fmt.Errorf("%w: %w", ErrProof, err)
@@ -86,14 +140,21 @@ func Check(headers []string, method, target string, nonces *Nonces, token string
 	if !nonces.Valid(c.Nonce, now) { // before the signature, which costs more and would not help it
 		return Proof{}, ErrNonce
 	}
-	key, err := jose.ParseKey(t.Header.JWK)
-	if err != nil {
+	fresh := had == nil
+	if fresh {
+		key, err := jose.ParseKey(t.Header.JWK)
+		if err != nil {
+			return Proof{}, fmt.Errorf("%w: %w", ErrProof, err)
+		}
+		had = &headed{header: t.Header, key: key}
+	}
+	if err := t.Verify(had.key); err != nil {
 		return Proof{}, fmt.Errorf("%w: %w", ErrProof, err)
 	}
-	if err := t.Verify(key); err != nil {
-		return Proof{}, fmt.Errorf("%w: %w", ErrProof, err)
+	if fresh {
+		k.put(in, head, had)
 	}
-	return Proof{JKT: key.Thumbprint, JTI: c.JTI}, nil
+	return Proof{JKT: had.key.Thumbprint, JTI: c.JTI}, nil
 }
 
 func (c *claims) check(method, target, token string, now time.Time) error {
@@ -153,26 +214,49 @@ func path(u *url.URL) string {
 }
 
 // Nonces are a tenant's, made of its secret and the time: all processes know the same ones, and none is stored.
-type Nonces struct{ secret []byte }
+type Nonces struct {
+	secret []byte
+	now    atomic.Pointer[window]
+}
+
+// window are the nonces that are good during one step.
+type window struct {
+	counter int64
+	valid   [3]string // before, current, next
+	header  []string
+}
 
 // NewNonces makes them from a secret of 32 bytes.
-func NewNonces(secret []byte) *Nonces { return &Nonces{secret} }
+func NewNonces(secret []byte) *Nonces { return &Nonces{secret: secret} }
 
 // step is how long a nonce is the newest. It is good for the one before and the one after, so for three minutes at most.
 const step = 60 * time.Second
 
 // Next is the nonce to give out.
-func (n *Nonces) Next(now time.Time) string { return n.at(counter(now) + 1) }
+func (n *Nonces) Next(now time.Time) string { return n.window(now).header[0] }
+
+// Header is [Nonces.Next] as the values of a header, which nobody changes.
+func (n *Nonces) Header(now time.Time) []string { return n.window(now).header }
+
+func (n *Nonces) window(now time.Time) *window {
+	c := counter(now)
+	if w := n.now.Load(); w != nil && w.counter == c {
+		return w
+	}
+	w := &window{counter: c, valid: [3]string{n.at(c - 1), n.at(c), n.at(c + 1)}}
+	w.header = []string{w.valid[2]}
+	n.now.Store(w)
+	return w
+}
 
 // Valid says whether a nonce is one of now.
 func (n *Nonces) Valid(nonce string, now time.Time) bool {
 	if len(nonce) != base64.RawURLEncoding.EncodedLen(sha256.Size) {
 		return false
 	}
-	at := counter(now)
 	ok := false
-	for _, c := range []int64{at + 1, at, at - 1} {
-		ok = hmac.Equal([]byte(nonce), []byte(n.at(c))) || ok
+	for _, valid := range n.window(now).valid {
+		ok = hmac.Equal([]byte(nonce), []byte(valid)) || ok
 	}
 	return ok
 }

@@ -10,10 +10,12 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 
@@ -159,6 +161,14 @@ type Header struct {
 	B64  json.RawMessage `json:"b64"`
 }
 
+func (h *Header) read(head string) error {
+	raw, err := b64.DecodeString(head)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, h)
+}
+
 // Token is a compact token taken apart.
 type Token struct {
 	Header  Header
@@ -169,7 +179,18 @@ type Token struct {
 }
 
 // Parse takes a compact token apart. Errors: [ErrToken].
-func Parse(compact string) (*Token, error) {
+func Parse(compact string) (*Token, error) { return parse(compact, nil) }
+
+// Head is the header of a token as it was sent, to remember what was read of it.
+func Head(compact string) string {
+	head, _, _ := strings.Cut(compact, ".")
+	return head
+}
+
+// ParseAfter is Parse for a token whose [Head] is that of an earlier one, whose header is h. Errors: [ErrToken].
+func ParseAfter(compact string, h *Header) (*Token, error) { return parse(compact, h) }
+
+func parse(compact string, known *Header) (*Token, error) {
 	if len(compact) > MaxToken {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrToken, MaxToken)
 	}
@@ -179,11 +200,10 @@ func Parse(compact string) (*Token, error) {
 		return nil, fmt.Errorf("%w: not three parts", ErrToken)
 	}
 	t := &Token{compact: compact, signed: len(head) + 1 + len(body)}
-	raw, err := b64.DecodeString(head)
-	if err == nil {
-		err = json.Unmarshal(raw, &t.Header)
-	}
-	if err != nil {
+	var err error
+	if known != nil {
+		t.Header = *known
+	} else if err = t.Header.read(head); err != nil {
 		return nil, fmt.Errorf("%w: header: %w", ErrToken, err)
 	}
 	if t.Header.Crit != nil || t.Header.B64 != nil {
@@ -205,10 +225,16 @@ func (t *Token) Verify(k *Key) error {
 	if !slices.Contains(k.algs, alg) || k.Alg != "" && k.Alg != alg {
 		return fmt.Errorf("%w: alg %q is not for this key", ErrSignature, alg)
 	}
-	if pub, ok := k.pub.(*atcrypto.PublicKeyK256); ok {
+	switch pub := k.pub.(type) {
+	case *atcrypto.PublicKeyK256:
 		// JOSE does not ask for the smaller of the two forms of s.
 		if err := pub.HashAndVerifyLenient([]byte(t.compact[:t.signed]), t.sig); err != nil {
 			return fmt.Errorf("%w: %w", ErrSignature, err)
+		}
+		return nil
+	case *ecdsa.PublicKey: // go-jose would read the token once more, and each call by OAuth has one
+		if !t.verifyEC(pub) {
+			return ErrSignature
 		}
 		return nil
 	}
@@ -220,6 +246,31 @@ func (t *Token) Verify(k *Key) error {
 		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
 	return nil
+}
+
+// verifyEC checks a signature of two numbers of the curve's size.
+// spec: RFC 7518 section 3.4
+func (t *Token) verifyEC(pub *ecdsa.PublicKey) bool {
+	signed := []byte(t.compact[:t.signed])
+	var hash []byte
+	switch t.Header.Alg {
+	case "ES256":
+		sum := sha256.Sum256(signed)
+		hash = sum[:]
+	case "ES384":
+		sum := sha512.Sum384(signed)
+		hash = sum[:]
+	case "ES512":
+		sum := sha512.Sum512(signed)
+		hash = sum[:]
+	default:
+		return false
+	}
+	size := (pub.Curve.Params().BitSize + 7) / 8
+	if len(t.sig) != 2*size {
+		return false
+	}
+	return ecdsa.Verify(pub, hash, new(big.Int).SetBytes(t.sig[:size]), new(big.Int).SetBytes(t.sig[size:]))
 }
 
 // Claims reads the payload into v.
