@@ -45,7 +45,6 @@ func (h *house) brokenCredentials(alice, app, twin *user) []credential {
 	creds = append(creds, bearers("empty", "two tokens", alice.access+" "+alice.access)...)
 	for name, header := range map[string]string{
 		"no scheme":                      "Authorization: " + alice.access,
-		"DPoP":                           "Authorization: DPoP " + alice.access,
 		"digest":                         `Authorization: Digest username="admin"`,
 		"basic of an account":            basic(alice.handle, userPassword),
 		"basic of nobody":                basic("", ""),
@@ -60,6 +59,7 @@ func (h *house) brokenCredentials(alice, app, twin *user) []credential {
 		}
 		creds = append(creds, credential{name: name, header: fixedHeader(header), scheme: scheme})
 	}
+	creds = append(creds, h.oauthCredentials(alice, twin)...)
 	// The scheme's case does not matter; whose app password a refresh token is of neither.
 	return append(creds,
 		credential{name: "full, lower case", header: fixedHeader("Authorization: bearer " + alice.access), scheme: "bearer", session: "full"},

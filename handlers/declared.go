@@ -16,6 +16,8 @@ var generalErrors = []xrpc.ErrorKind{
 	xrpc.ErrorOf(http.StatusUnsupportedMediaType, "UnsupportedMediaType"),
 	xrpc.ErrorOf(http.StatusMisdirectedRequest, "UnknownHost"),
 	xrpc.ErrorOf(http.StatusTooManyRequests, "RateLimitExceeded"), // of all calls together; a method with limits of its own declares it, too
+	xrpc.ErrorOf(http.StatusForbidden, "ScopeMissingError"),       // of OAuth tokens
+	xrpc.ErrorOf(http.StatusForbidden, "Forbidden"),
 	xrpc.ErrorOf(xrpc.ErrClientGone.GetStatus(), xrpc.ErrClientGone.Name),
 	xrpc.ErrorOf(http.StatusInternalServerError, "InternalServerError"),
 	xrpc.ErrorOf(http.StatusBadGateway, "UpstreamFailure"),
@@ -35,7 +37,13 @@ var (
 		xrpc.ErrorOf(http.StatusForbidden, "AccountNotFound"),
 		xrpc.ErrorOf(http.StatusUnauthorized, "AccountTakedown"),
 	}
-	sessionErrors = kinds(tokenErrors, []xrpc.ErrorKind{xrpc.ErrorOf(http.StatusUnauthorized, "AccountDeactivated")})
+	// oauthErrors are of tokens of clients, and of the proofs that belong to them.
+	oauthErrors = []xrpc.ErrorKind{
+		xrpc.ErrorOf(http.StatusUnauthorized, "use_dpop_nonce"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "invalid_dpop_proof"),
+		xrpc.ErrorOf(http.StatusUnauthorized, "invalid_token"),
+	}
+	sessionErrors = kinds(oauthErrors, tokenErrors, []xrpc.ErrorKind{xrpc.ErrorOf(http.StatusUnauthorized, "AccountDeactivated")})
 	serviceErrors = []xrpc.ErrorKind{
 		xrpc.ErrorOf(http.StatusUnauthorized, "BadJwt"),
 		xrpc.ErrorOf(http.StatusUnauthorized, "BadJwtType"),
@@ -50,13 +58,13 @@ var (
 // gateErrors are what a credential may be refused with, by the class of the method.
 var gateErrors = map[string][]xrpc.ErrorKind{
 	"account":  sessionErrors,
-	"overseen": tokenErrors, // deactivated accounts are served
-	"viewer": {
+	"overseen": kinds(oauthErrors, tokenErrors), // deactivated accounts are served
+	"viewer": kinds(oauthErrors, []xrpc.ErrorKind{
 		xrpc.ErrorOf(http.StatusUnauthorized, "AuthenticationRequired"),
 		xrpc.ErrorOf(http.StatusBadRequest, "ExpiredToken"),
 		xrpc.ErrorOf(http.StatusForbidden, "AccountNotFound"),
 		xrpc.ErrorOf(http.StatusUnauthorized, "AccountTakedown"),
-	},
+	}),
 	"refresh": {
 		xrpc.ErrorOf(http.StatusUnauthorized, "AuthMissing"),
 		xrpc.ErrorOf(http.StatusBadRequest, "InvalidToken"),

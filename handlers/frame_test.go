@@ -24,7 +24,7 @@ import (
 
 type witness struct{ asked int }
 
-func (w *witness) Account(_ context.Context, _ *tenant.Tenant, authorization string, accept auth.Accept) (auth.Account, error) {
+func (w *witness) Account(_ context.Context, _ *tenant.Tenant, authorization string, _ auth.Proof, accept auth.Accept) (auth.Account, error) {
 	w.asked++
 	switch authorization {
 	case "":
@@ -52,6 +52,8 @@ func (w *witness) Operator(_ context.Context, _ *tenant.Tenant, authorization st
 	}
 	return auth.Operator{}, auth.ErrOperator
 }
+
+func (w *witness) Nonce(context.Context, *tenant.Tenant) []string { return []string{"next"} }
 
 func (w *witness) Hosted(_ context.Context, _ *tenant.Tenant, did string, _ auth.Accept) (auth.Account, error) {
 	return auth.Account{AID: 1, DID: did, Scope: auth.ScopeService}, nil

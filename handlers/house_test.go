@@ -57,31 +57,32 @@ const (
 // house is the whole server as cmd/locus puts it together, on a database of its own, with two tenants and the
 // built-in PLC directory.
 type house struct {
-	t       testing.TB
-	url     string // of the database
-	db      *db.DB
-	keys    *keyring.Keyring
-	tenants *tenant.Registry
-	actors  *account.Cache
-	repos   *repodb.Store
-	acts    *act.Acts
-	blobs   *blob.Blobs
-	streams *firehose.Tails
-	dataDir string // of this house
-	blobDir string // where its files are
-	outbox  *outbox.Outbox
-	tokens  *auth.Services
-	limits  *limit.Counter // counts when rate_limits is on
-	plc     *plcdir.Directory
-	clock   *houseClock
-	log     *houseLog
-	server  *xrpc.Server
-	answers *fair.Bytes
-	http    *httptest.Server
-	a, b    *tenant.Tenant
-	emails  atomic.Int64
-	stop    func()     // ends the open streams
-	ended   chan error // what came of it
+	t        testing.TB
+	url      string // of the database
+	db       *db.DB
+	keys     *keyring.Keyring
+	tenants  *tenant.Registry
+	sessions *auth.Sessions
+	actors   *account.Cache
+	repos    *repodb.Store
+	acts     *act.Acts
+	blobs    *blob.Blobs
+	streams  *firehose.Tails
+	dataDir  string // of this house
+	blobDir  string // where its files are
+	outbox   *outbox.Outbox
+	tokens   *auth.Services
+	limits   *limit.Counter // counts when rate_limits is on
+	plc      *plcdir.Directory
+	clock    *houseClock
+	log      *houseLog
+	server   *xrpc.Server
+	answers  *fair.Bytes
+	http     *httptest.Server
+	a, b     *tenant.Tenant
+	emails   atomic.Int64
+	stop     func()     // ends the open streams
+	ended    chan error // what came of it
 
 	documents *identity.Resolver
 	proxy     *proxy.Proxy
@@ -172,6 +173,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	h.tenants = tenant.NewRegistry(h.db, keys, tenant.Config{Scheme: "http", Port: 2583, Dev: true}, h.clock.Now, log)
 	h.actors = account.NewCache(h.db, 0, h.clock.Now)
 	sessions := auth.NewSessions(h.db, keys, h.actors, h.clock.Now)
+	h.sessions = sessions
 	hub := firehose.NewHub()
 	h.dataDir = t.TempDir()
 	o.blobs.Stores.DataDir = h.dataDir

@@ -135,7 +135,7 @@ func (p *proxied) admit(v xrpc.Visitor, w http.ResponseWriter, r *http.Request, 
 	if nsid == methodGetPreferences && v.Has("did") && auth.IsService(authorization) {
 		return a, xrpc.Invalid("Moderator requests cannot be proxied to other app views")
 	}
-	account, err := p.auth.Account(r.Context(), v.Tenant, authorization, proxiedTakes)
+	account, err := p.auth.Account(r.Context(), v.Tenant, authorization, v.Proof(), proxiedTakes)
 	if err != nil {
 		return a, err
 	}

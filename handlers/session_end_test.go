@@ -139,7 +139,7 @@ func TestSessionsEndElsewhere(t *testing.T) {
 	u := h.createAccount(hostA, "alice")
 	elsewhere := auth.NewSessions(h.db, h.keys, account.NewCache(h.db, 0, h.clock.Now), h.clock.Now)
 	there := func(u *user, accept auth.Accept) error {
-		_, err := elsewhere.Account(t.Context(), h.a, "Bearer "+u.access, accept)
+		_, err := elsewhere.Account(t.Context(), h.a, "Bearer "+u.access, auth.Proof{}, accept)
 		return err
 	}
 	for _, accept := range []auth.Accept{auth.Std, auth.Std | auth.Guarded} {

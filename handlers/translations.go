@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/auroralocus/locus/internal/xrpc"
 
@@ -14,6 +15,8 @@ import (
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/internal/oauth/dpop"
+	"github.com/auroralocus/locus/internal/oauth/jose"
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/proxy/merge"
@@ -21,6 +24,12 @@ import (
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
 )
+
+// byOAuth is a line for what proves a caller by OAuth.
+// spec: RFC 9449 section 7.1
+func byOAuth(sentinel error, name string) xrpc.Translation {
+	return xrpc.On(sentinel, http.StatusUnauthorized, name, "").Challenge(`DPoP algs="` + strings.Join(jose.Algorithms, " ") + `"`)
+}
 
 // translations is the whole table, the first match counts. What is not in it is 500 and says nothing.
 var translations = []xrpc.Translation{
@@ -37,6 +46,15 @@ var translations = []xrpc.Translation{
 	xrpc.On(auth.ErrMalformed, http.StatusBadRequest, "InvalidToken", "Malformed token"),
 	xrpc.On(auth.ErrScope, http.StatusBadRequest, "InvalidToken", "Bad token scope"),
 	xrpc.On(auth.ErrRevoked, http.StatusBadRequest, "ExpiredToken", "Token has been revoked"),
+
+	// auth by OAuth. The names are OAuth's, and the header WWW-Authenticate says the same: clients read it there.
+	byOAuth(dpop.ErrNonce, "use_dpop_nonce"), // before ErrProof: it is not the proof's fault
+	byOAuth(dpop.ErrMissing, "invalid_dpop_proof"),
+	byOAuth(dpop.ErrProof, "invalid_dpop_proof"),
+	byOAuth(auth.ErrProofUsed, "invalid_dpop_proof"),
+	byOAuth(auth.ErrOAuthToken, "invalid_token"),
+	byOAuth(auth.ErrBound, "invalid_token"),
+
 	xrpc.On(auth.ErrServiceMissing, http.StatusUnauthorized, "MissingJwt", "missing jwt"),
 	xrpc.On(auth.ErrServiceForm, http.StatusUnauthorized, "BadJwt", "poorly formatted jwt"),
 	xrpc.On(auth.ErrServiceType, http.StatusUnauthorized, "BadJwtType", "Invalid jwt type"),

@@ -107,6 +107,8 @@ Every error has a status and a JSON body, ` + "`{\"error\": name, \"message\": t
 
 - ` + "`400 InvalidRequest`" + `: a parameter or the body is not as declared.
 - ` + "`401 AuthMissing`, `400 InvalidToken`, `400 ExpiredToken`" + `: the token is missing, wrong, or at its end.
+- ` + "`401 use_dpop_nonce`, `401 invalid_dpop_proof`, `401 invalid_token`" + `: of OAuth tokens, and of the proofs in the header ` + "`DPoP`" + ` that belong to them. ` + "`WWW-Authenticate`" + ` says the same, and ` + "`DPoP-Nonce`" + ` has the nonce for the next proof.
+- ` + "`403 ScopeMissingError`" + `: the token was not granted what the call needs; ` + "`WWW-Authenticate`" + ` names it.
 - ` + "`401 AccountTakedown`, `401 AccountDeactivated`" + `: the account may not do this now.
 - ` + "`429 RateLimitExceeded`" + `: there were too many calls; wait for ` + "`retry-after`" + ` seconds.
 - ` + "`500 InternalServerError`" + `: something broke here.

@@ -26,6 +26,10 @@ var documentErrors = map[string]string{
 	"UpgradeRequired":      "The request is no WebSocket upgrade.",
 
 	// of sessions
+	"use_dpop_nonce":          "The DPoP proof has no nonce of this server, or an old one: `DPoP-Nonce` has a new one, try again with it.",
+	"invalid_dpop_proof":      "The DPoP proof of an OAuth token is missing, is not of this request, or was used before.",
+	"invalid_token":           "The OAuth token is not, or no longer, good: it has ended, was refreshed or revoked, or is bound to another key.",
+	"ScopeMissingError":       "The OAuth token was not granted what this needs; `WWW-Authenticate` names it.",
 	"AuthMissing":             "There is no Authorization header.",
 	"AuthenticationRequired":  "The name, the password or the right to do this is missing.",
 	"InvalidToken":            "The token is not valid, or not one for this.",
@@ -36,7 +40,7 @@ var documentErrors = map[string]string{
 	"AccountDeactivated":      "The account is deactivated.",
 	"AuthFactorTokenRequired": "A second factor is on: call again with its code, which was mailed or is in the authenticator app.",
 	"WrongPassword":           "The password is not the account's.",
-	"Forbidden":               "The operator's role does not reach this far.",
+	"Forbidden":               "The operator's role does not reach this far; or no OAuth token may do this.",
 
 	// of service tokens
 	"MissingJwt":          "There is no service token.",

@@ -218,6 +218,11 @@ type OauthConsent struct {
 	UpdatedAt time.Time
 }
 
+type OauthProof struct {
+	Digest    []byte
+	ExpiresAt int64
+}
+
 type OauthRequest struct {
 	ID        []byte
 	ClientID  string

@@ -312,7 +312,7 @@ func TestPasskeyOnly(t *testing.T) {
 	k.Nameless = true // a key that is asked by its id need not say whose it is
 	h.is("by a passkey", h.RemovePassword(t.Context(), h.tenant, alice.owner(false), prove()), nil)
 	k.Nameless = false
-	_, err := h.Sessions.Account(t.Context(), h.tenant, "Bearer "+before.Access, auth.Full)
+	_, err := h.Sessions.Account(t.Context(), h.tenant, "Bearer "+before.Access, auth.Proof{}, auth.Full)
 	h.is("the app's session", err, auth.ErrExpired)
 	for _, typed := range []string{password, ""} {
 		h.is("password "+typed, second(h.SignIn(t.Context(), h.tenant, act.Visitor{}, act.Credentials{Identifier: "alice.test", Password: typed})), account.ErrCredentials)

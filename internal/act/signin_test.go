@@ -90,7 +90,7 @@ func TestSignIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	owner, err := h.Sessions.Account(t.Context(), h.tenant, "Bearer "+s.Access, auth.Full)
+	owner, err := h.Sessions.Account(t.Context(), h.tenant, "Bearer "+s.Access, auth.Proof{}, auth.Full)
 	if err != nil || owner.DID != did || s.Account.DID != did {
 		t.Fatal(owner, err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/oauth/dpop"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -43,6 +44,7 @@ type house struct {
 	tenants  *tenant.Registry
 	actors   *account.Cache
 	sessions *auth.Sessions
+	process  func() *auth.Sessions // another one, on the same database
 	a, b     *tenant.Tenant
 	aids     int64
 }
@@ -62,6 +64,9 @@ func newHouse(t testing.TB) *house {
 	}
 	h.actors = account.NewCache(h.db, 0, h.clock.Now)
 	h.sessions = auth.NewSessions(h.db, keys, h.actors, h.clock.Now)
+	h.process = func() *auth.Sessions {
+		return auth.NewSessions(h.db, keys, account.NewCache(h.db, 0, h.clock.Now), h.clock.Now)
+	}
 	if h.a, err = h.tenants.Get(t.Context(), "a.example.com"); err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +155,7 @@ func TestTokensSay(t *testing.T) {
 			}
 		}
 	}
-	a, err := h.sessions.Account(t.Context(), h.a, "Bearer "+pair.Access, auth.Full)
+	a, err := h.sessions.Account(t.Context(), h.a, "Bearer "+pair.Access, auth.Proof{}, auth.Full)
 	if err != nil || a.AID != aid || a.DID != did || a.Handle != "h1.a.example.com" || a.Scope != auth.ScopeAccess {
 		t.Errorf("%+v, %v", a, err)
 	}
@@ -181,7 +186,8 @@ func TestRefusedTokens(t *testing.T) {
 		{"no token", "Bearer  ", auth.ErrScheme},
 		{"two tokens", "Bearer " + pair.Access + " " + pair.Access, auth.ErrScheme},
 		{"basic", "Basic YWRtaW46eA==", auth.ErrScheme},
-		{"dpop", "DPoP " + pair.Access, auth.ErrScheme},
+		{"DPoP without a proof", "DPoP " + pair.Access, dpop.ErrMissing},
+		{"DPoP with two tokens", "DPoP " + pair.Access + " x", auth.ErrScheme},
 		{"garbage", "Bearer x", auth.ErrUnverified},
 		{"reference check", "Bearer eyJhbGciOiJub25lIn0.e30.", auth.ErrUnverified},
 		{"too long", "Bearer " + strings.Repeat("a", 5000), auth.ErrUnverified},
@@ -198,7 +204,7 @@ func TestRefusedTokens(t *testing.T) {
 		{"account gone", "Bearer " + gone.Access, auth.ErrAccountNotFound},
 		{"app password where the main one is needed", "Bearer " + app.Access, auth.ErrScope},
 	} {
-		if _, err := h.sessions.Account(t.Context(), h.a, c.header, auth.Full); !errors.Is(err, c.want) {
+		if _, err := h.sessions.Account(t.Context(), h.a, c.header, auth.Proof{}, auth.Full); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
 		}
 	}
@@ -206,10 +212,10 @@ func TestRefusedTokens(t *testing.T) {
 		t.Errorf("access token as refresh token: %v", err)
 	}
 	h.clock.add(auth.AccessLife)
-	if _, err := h.sessions.Account(t.Context(), h.a, "Bearer "+pair.Access, auth.Full); !errors.Is(err, auth.ErrExpired) {
+	if _, err := h.sessions.Account(t.Context(), h.a, "Bearer "+pair.Access, auth.Proof{}, auth.Full); !errors.Is(err, auth.ErrExpired) {
 		t.Errorf("expired: %v", err)
 	}
-	if _, err := h.sessions.Account(t.Context(), h.a, "Bearer "+other.Access, auth.Full); !errors.Is(err, auth.ErrUnverified) {
+	if _, err := h.sessions.Account(t.Context(), h.a, "Bearer "+other.Access, auth.Proof{}, auth.Full); !errors.Is(err, auth.ErrUnverified) {
 		t.Errorf("another tenant's expired token must not be told apart: %v", err)
 	}
 	h.clock.add(auth.RefreshLife)
@@ -242,7 +248,7 @@ func TestAccepts(t *testing.T) {
 		}
 		for i, scope := range scopes {
 			pair, _ := h.session(t, h.a, aid, did, scope)
-			_, err := h.sessions.Account(t.Context(), h.a, "Bearer "+pair.Access, c.accept)
+			_, err := h.sessions.Account(t.Context(), h.a, "Bearer "+pair.Access, auth.Proof{}, c.accept)
 			if want := c.takes[i] == 'y'; (err == nil) != want || err != nil && !errors.Is(err, auth.ErrScope) {
 				t.Errorf("%s with %s: %v", c.name, scope, err)
 			}
@@ -279,7 +285,7 @@ func TestForeignClaims(t *testing.T) {
 		{`{"alg":"HS256","typ":"at+jwt"}`, body(""), nil},
 	} {
 		token := h.sessions.Sign(t, h.a, c.head, c.body)
-		_, err := h.sessions.Account(t.Context(), h.a, "Bearer "+token, auth.Full)
+		_, err := h.sessions.Account(t.Context(), h.a, "Bearer "+token, auth.Proof{}, auth.Full)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s %s: got %v, want %v", c.head, c.body, err, c.want)
 		}
@@ -291,7 +297,7 @@ func TestAccountStates(t *testing.T) {
 	aid := h.actor(t, h.a, did)
 	pair, _ := h.session(t, h.a, aid, did, auth.ScopeAccess)
 	ask := func(accept auth.Accept) error {
-		_, err := h.sessions.Account(t.Context(), h.a, "Bearer "+pair.Access, accept)
+		_, err := h.sessions.Account(t.Context(), h.a, "Bearer "+pair.Access, auth.Proof{}, accept)
 		return err
 	}
 	if err := ask(auth.Full | auth.NoTakedown | auth.NoDeactivated); err != nil {

@@ -2,17 +2,21 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
-	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/cache"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/oauth"
 	"github.com/auroralocus/locus/internal/oauth/dpop"
@@ -133,22 +137,32 @@ func (s *Sessions) MintOAuth(t *tenant.Tenant, o *OAuth, did string, session *oa
 
 // ParseOAuth checks an access token of this tenant, as far as it says itself. Errors: [ErrUnverified], [ErrExpired].
 func (s *Sessions) ParseOAuth(t *tenant.Tenant, o *OAuth, token string) (session []byte, generation int64, jkt string, err error) {
+	id, c, err := s.readOAuth(t, o, token)
+	if err == nil && c.Exp <= s.now().Unix() {
+		err = ErrExpired
+	}
+	return id.session, id.generation, c.Cnf.JKT, err
+}
+
+// tokenID is which token of which session an access token is.
+type tokenID struct {
+	session    []byte
+	generation int64
+}
+
+// readOAuth checks an access token, all but its time. Errors: [ErrUnverified].
+func (s *Sessions) readOAuth(t *tenant.Tenant, o *OAuth, token string) (id tokenID, c oauthClaims, err error) {
 	j, ok := parseJWS(token)
-	if !ok || j.header.Alg != "ES256" || j.header.Typ != typAccess || !o.Key.Verify(j.signed, j.sig) {
-		return nil, 0, "", ErrUnverified
+	if !ok || j.header.Alg != algES256 || j.header.Typ != typAccess || !o.Key.Verify(j.signed, j.sig) {
+		return id, c, ErrUnverified
 	}
-	var c oauthClaims
 	if json.Unmarshal(j.payload, &c) != nil || c.Iss != t.PublicURL || c.Aud != t.ServiceDID || c.Cnf.JKT == "" {
-		return nil, 0, "", ErrUnverified
+		return id, c, ErrUnverified
 	}
-	session, generation, ok = oauth.ParseTokenID(c.Jti)
-	switch {
-	case !ok:
-		return nil, 0, "", ErrUnverified
-	case c.Exp <= s.now().Unix():
-		return session, generation, c.Cnf.JKT, ErrExpired
+	if id.session, id.generation, ok = oauth.ParseTokenID(c.Jti); !ok {
+		return id, c, ErrUnverified
 	}
-	return session, generation, c.Cnf.JKT, nil
+	return id, c, nil
 }
 
 // Proof is what proves a caller besides its token: the request's DPoP headers, and what they must be about.
@@ -158,65 +172,132 @@ type Proof struct {
 	URL    string // of the request at the tenant's public address
 }
 
-// ErrProofUsed: the proof of possession was shown before.
-var ErrProofUsed = errors.New("the DPoP proof was used before")
+// Errors of callers by OAuth, besides those of package dpop.
+var (
+	// ErrOAuthToken: an access token that is not, or no longer, good.
+	ErrOAuthToken = errors.New("the access token is not good")
+	// ErrBound: a token that is bound to a key was shown without a proof.
+	ErrBound = errors.New("the access token is bound to a key: send it with the scheme DPoP, and with a proof")
+)
+
+// seenToken is an access token whose signature was checked.
+type seenToken struct {
+	keyID      string
+	session    []byte
+	generation int64
+	jkt        string
+	until      time.Time
+	// scopes are those of the session when the token was shown last.
+	scopes atomic.Pointer[seenScopes]
+}
+
+type seenScopes struct {
+	text string
+	set  scope.Set
+}
+
+type tokenKey struct {
+	tenant int64
+	digest [sha256.Size]byte
+}
+
+// seenTokens remembers whose signature was checked. It is safe for concurrent use.
+type seenTokens struct {
+	mu   sync.Mutex
+	kept *cache.Cache[tokenKey, *seenToken]
+}
+
+const (
+	seenTokensBytes = 16 << 20
+	seenTokenItself = 600
+	seenKeysBytes   = 16 << 20
+)
+
+func (s *seenTokens) get(k tokenKey) *seenToken {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, _ := s.kept.Get(k)
+	return t
+}
+
+func (s *seenTokens) put(in string, k tokenKey, t *seenToken) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept.Put(in, k, t, seenTokenItself)
+}
+
+// seen is an access token, checked as far as it says itself. Errors: [ErrOAuthToken].
+func (s *Sessions) seen(t *tenant.Tenant, o *OAuth, token string) (*seenToken, error) {
+	key := tokenKey{t.ID, sha256.Sum256([]byte(token))}
+	had := s.tokens.get(key)
+	if had == nil || had.keyID != o.KeyID {
+		j, c, err := s.readOAuth(t, o, token)
+		if err != nil {
+			return nil, fmt.Errorf("%w: it was not made here", ErrOAuthToken)
+		}
+		had = &seenToken{keyID: o.KeyID, session: j.session, generation: j.generation, jkt: c.Cnf.JKT, until: time.Unix(c.Exp, 0)}
+		s.tokens.put(t.Schema.String(), key, had)
+	}
+	if !had.until.After(s.now()) {
+		return nil, fmt.Errorf("%w: it has expired", ErrOAuthToken)
+	}
+	return had, nil
+}
 
 // byOAuth establishes a caller with an OAuth access token. Errors: [dpop.ErrMissing], [dpop.ErrNonce], [dpop.ErrProof],
-// [ErrProofUsed], [ErrUnverified], [ErrExpired], and the account's.
+// [ErrProofUsed], [ErrOAuthToken], and the account's.
 // spec: RFC 9449 section 7
 func (s *Sessions) byOAuth(ctx context.Context, t *tenant.Tenant, token string, p Proof, accept Accept) (Account, error) {
 	o, err := s.OAuth(ctx, t)
 	if err != nil {
 		return Account{}, err
 	}
-	proof, err := dpop.Check(p.DPoP, p.Method, p.URL, o.Nonces, token, s.now())
+	proof, err := s.proofKeys.Check(t.Schema.String(), p.DPoP, p.Method, p.URL, o.Nonces, token, s.now())
 	if err != nil {
 		return Account{}, err
 	}
-	id, generation, jkt, err := s.ParseOAuth(t, o, token)
+	had, err := s.seen(t, o, token)
 	if err != nil {
 		return Account{}, err
 	}
-	if jkt != proof.JKT {
-		return Account{}, ErrUnverified
+	if had.jkt != proof.JKT {
+		return Account{}, fmt.Errorf("%w: it is bound to another key than the proof's", ErrOAuthToken)
 	}
-	q := s.db.Tenant(t.Schema).Q()
-	row, err := q.GetOAuthSession(ctx, id)
+	row, err := s.proofs.use(ctx, t.Schema, proof, had.session)
 	switch {
-	case db.IsNoRows(err):
-		return Account{}, ErrUnverified
-	case err != nil:
-		return Account{}, fmt.Errorf("session: %w", err)
-	case row.Generation != generation || row.Jkt != proof.JKT || !row.ExpiresAt.After(s.now()):
-		return Account{}, ErrUnverified
-	}
-	if err := s.seenProofs.use(ctx, q, t, proof, s.now()); err != nil {
-		return Account{}, err
-	}
-	maxAge := account.Fresh
-	if accept&guarded != 0 {
-		maxAge = account.Guarded
-	}
-	a, err := s.actors.ByDID(ctx, t.Schema, row.DID, maxAge)
-	if err == nil && row.Epoch > a.Epochs.Session {
-		a, err = s.actors.ByDID(ctx, t.Schema, row.DID, 0)
-	}
-	switch {
-	case errors.Is(err, account.ErrNotFound):
-		return Account{}, ErrUnverified
+	case errors.Is(err, errNoSession):
+		return Account{}, fmt.Errorf("%w: its session has ended", ErrOAuthToken)
 	case err != nil:
 		return Account{}, err
-	case a.TakenDown:
+	case row.TakenDown:
 		return Account{}, ErrAccountTakedown // no OAuth session outlives a takedown
-	case row.Epoch != a.Epochs.Session:
-		return Account{}, ErrUnverified
-	case a.Deactivated && accept&refuseDeactivated != 0:
+	case row.Epoch != row.SessionEpoch, !row.ExpiresAt.After(s.now()):
+		return Account{}, fmt.Errorf("%w: its session has ended", ErrOAuthToken)
+	case row.Generation != had.generation, row.Jkt != proof.JKT:
+		return Account{}, fmt.Errorf("%w: its session was refreshed since, or it was revoked", ErrOAuthToken)
+	case row.Deactivated && accept&refuseDeactivated != 0:
 		return Account{}, ErrAccountDeactivated
+	case accept&acceptAccess == 0:
+		return Account{}, ErrScope
 	}
-	return Account{
-		AID: a.AID, DID: a.DID, Handle: a.Handle, Scope: ScopeOAuth, Deactivated: a.Deactivated,
-		OAuth: &Granted{Session: id, ClientID: row.ClientID, Scopes: scope.Parse(row.Scope)},
-	}, nil
+	out := Account{
+		AID: row.AID, DID: row.DID, Scope: ScopeOAuth, Deactivated: row.Deactivated,
+		OAuth: &Granted{Session: had.session, ClientID: row.ClientID, Scopes: had.covered(row.Scope)},
+	}
+	if row.Handle != nil {
+		out.Handle = *row.Handle
+	}
+	return out, nil
+}
+
+// covered are the scopes of the token's session, parsed once.
+func (t *seenToken) covered(text string) scope.Set {
+	if s := t.scopes.Load(); s != nil && s.text == text {
+		return s.set
+	}
+	s := &seenScopes{text, scope.Parse(text)}
+	t.scopes.Store(s)
+	return s.set
 }
 
 // dpopToken takes the token out of a header with the scheme DPoP; ok is false for other schemes.
@@ -225,7 +306,7 @@ func dpopToken(authorization string) (token string, ok bool, err error) {
 	if !strings.EqualFold(scheme, "dpop") {
 		return "", false, nil
 	}
-	if !found || token == "" || strings.ContainsRune(token, ' ') {
+	if !found || token == "" || strings.ContainsAny(token, " \t") {
 		return "", true, ErrScheme
 	}
 	return token, true, nil
@@ -233,5 +314,48 @@ func dpopToken(authorization string) (token string, ok bool, err error) {
 
 // ProofOf is the proof of a request to a tenant.
 func ProofOf(t *tenant.Tenant, r *http.Request) Proof {
-	return Proof{DPoP: r.Header.Values("DPoP"), Method: r.Method, URL: t.PublicURL + r.URL.EscapedPath()}
+	shown := r.Header["Dpop"]
+	if len(shown) == 0 {
+		return Proof{} // most have none
+	}
+	return Proof{DPoP: shown, Method: r.Method, URL: t.PublicURL + r.URL.EscapedPath()}
+}
+
+// Nonce is the header DPoP-Nonce of a tenant's answers now. It is nil while the tenant's secret cannot be read: an answer
+// must not wait for it long, or fail.
+func (s *Sessions) Nonce(ctx context.Context, t *tenant.Tenant) []string {
+	s.mu.Lock()
+	have, failed := s.secrets[t.ID], s.nonceFailed[t.ID]
+	s.mu.Unlock()
+	now := s.now()
+	if have != nil { // of whichever revision: the secret stays
+		return have.oauth.Nonces.Header(now)
+	}
+	if wait := now.Sub(failed); wait >= 0 && wait < nonceAgain {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, nonceWait)
+	defer cancel()
+	secrets, err := s.Secrets(ctx, t)
+	if err != nil {
+		s.mu.Lock()
+		s.nonceFailed[t.ID] = now
+		s.mu.Unlock()
+		return nil
+	}
+	return secrets.oauth.Nonces.Header(now)
+}
+
+// How long an answer waits for the first nonce of a tenant, and how soon that is tried again.
+const (
+	nonceWait  = time.Second
+	nonceAgain = 5 * time.Second
+)
+
+// isBound says whether a token, which nobody has checked, says that it is bound to a key.
+func isBound(j jws) bool {
+	var c struct {
+		Cnf jsontext.Value `json:"cnf"`
+	}
+	return json.Unmarshal(j.payload, &c) == nil && c.Cnf != nil
 }

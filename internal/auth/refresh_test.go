@@ -123,7 +123,7 @@ func TestRevoke(t *testing.T) {
 	}
 	// The access token too, as soon as this process looks again.
 	h.clock.add(account.Fresh)
-	if _, err := h.sessions.Account(t.Context(), h.a, "Bearer "+pair.Access, auth.Std); !errors.Is(err, auth.ErrExpired) {
+	if _, err := h.sessions.Account(t.Context(), h.a, "Bearer "+pair.Access, auth.Proof{}, auth.Std); !errors.Is(err, auth.ErrExpired) {
 		t.Error(err)
 	}
 }
@@ -156,7 +156,7 @@ func BenchmarkAccount(b *testing.B) {
 	header := "Bearer " + pair.Access
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := h.sessions.Account(b.Context(), h.a, header, auth.Std|auth.Guarded); err != nil {
+		if _, err := h.sessions.Account(b.Context(), h.a, header, auth.Proof{}, auth.Std|auth.Guarded); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -10,7 +10,9 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/cache"
 	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/oauth/dpop"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -21,15 +23,22 @@ type Sessions struct {
 	actors *account.Cache
 	now    func() time.Time
 
-	seenProofs proofs
+	proofs    *proofs
+	proofKeys *dpop.Keys
+	tokens    seenTokens // by OAuth
 
 	mu      sync.Mutex
 	secrets map[int64]*Secrets // by tenant id: as many as there are tenants
+	// nonceFailed is when a tenant's secrets could not be read for a nonce.
+	nonceFailed map[int64]time.Time
 }
 
 // NewSessions makes the part that establishes callers. actors answers what state an account is in.
 func NewSessions(d *db.DB, keys *keyring.Keyring, actors *account.Cache, now func() time.Time) *Sessions {
-	return &Sessions{db: d, keys: keys, actors: actors, now: now, secrets: map[int64]*Secrets{}}
+	return &Sessions{
+		db: d, keys: keys, actors: actors, now: now, secrets: map[int64]*Secrets{}, nonceFailed: map[int64]time.Time{},
+		proofs: newProofs(d, now), proofKeys: dpop.NewKeys(seenKeysBytes, now), tokens: seenTokens{kept: cache.New[tokenKey, *seenToken](seenTokensBytes, now)},
+	}
 }
 
 // Secrets are one tenant's opened secrets at one revision of the tenant.
@@ -97,9 +106,15 @@ func (s *Sessions) open(ctx context.Context, t *tenant.Tenant) (*Secrets, error)
 }
 
 // Account establishes the caller of a method that takes the given class of session tokens. authorization is the whole
-// header. Errors: [ErrMissing], [ErrScheme], [ErrUnverified], [ErrMalformed], [ErrExpired], [ErrScope],
-// [ErrAccountNotFound], [ErrAccountTakedown], [ErrAccountDeactivated].
-func (s *Sessions) Account(ctx context.Context, t *tenant.Tenant, authorization string, accept Accept) (Account, error) {
+// header, proof what an OAuth token is shown with. Errors: [ErrMissing], [ErrScheme], [ErrUnverified], [ErrMalformed],
+// [ErrExpired], [ErrScope], [ErrAccountNotFound], [ErrAccountTakedown], [ErrAccountDeactivated]; by OAuth [ErrOAuthToken],
+// [ErrBound], [ErrProofUsed] and those of package dpop.
+func (s *Sessions) Account(ctx context.Context, t *tenant.Tenant, authorization string, proof Proof, accept Accept) (Account, error) {
+	if token, ok, err := dpopToken(authorization); err != nil {
+		return Account{}, err
+	} else if ok {
+		return s.byOAuth(ctx, t, token, proof, accept)
+	}
 	token, err := bearer(authorization)
 	if err != nil {
 		return Account{}, err

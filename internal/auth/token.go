@@ -111,6 +111,9 @@ func (s *Sessions) mint(t *tenant.Tenant, keys *Secrets, scope Scope, did string
 // a token that was good once is called expired.
 func (s *Sessions) verify(t *tenant.Tenant, keys *Secrets, token, typ string) (c claims, err error) {
 	j, ok := parseJWS(token)
+	if ok && typ == typAccess && j.header.Alg != algHS256 && isBound(j) {
+		return claims{}, ErrBound
+	}
 	if !ok || j.header.Alg != algHS256 || !keys.jwt.Verify(j.signed, j.sig) {
 		return claims{}, ErrUnverified
 	}

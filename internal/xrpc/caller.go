@@ -65,7 +65,11 @@ func (v ViewerCaller) Sees(did string) bool {
 
 // Authenticator turns an Authorization header into a caller. Its errors are in the table of translations.
 type Authenticator interface {
-	Account(ctx context.Context, t *tenant.Tenant, authorization string, accept auth.Accept) (auth.Account, error)
+	// Account is asked with what else proves the caller: an OAuth token needs a proof of possession of this very request.
+	Account(ctx context.Context, t *tenant.Tenant, authorization string, proof auth.Proof, accept auth.Accept) (auth.Account, error)
+	// Nonce is the header DPoP-Nonce of a tenant's answers now, with which clients make their next proofs; nil: it is not
+	// known at the moment. Nobody changes it.
+	Nonce(ctx context.Context, t *tenant.Tenant) []string
 	Refresh(ctx context.Context, t *tenant.Tenant, authorization string, expiredToo bool) (auth.Refresh, error)
 	Operator(ctx context.Context, t *tenant.Tenant, authorization string) (auth.Operator, error)
 	// Hosted is the account in whose name a service calls.
@@ -108,6 +112,9 @@ func (v Visitor) HostHandle() string { return v.state.Handle }
 
 // LogError writes down an error that no answer tells any more.
 func (v Visitor) LogError(err error) { v.state.fail(err) }
+
+// Proof is what proves the caller besides the header Authorization.
+func (v Visitor) Proof() auth.Proof { return auth.ProofOf(v.Tenant, v.state.req) }
 
 // Verb is the request's: HEAD where a file is only asked about.
 func (v Visitor) Verb() string { return v.state.req.Method }

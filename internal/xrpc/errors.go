@@ -52,6 +52,46 @@ func Relayed(status int, name, message string, headers http.Header) *Error {
 	}
 }
 
+// Challenge has an answer's header WWW-Authenticate say the same: start is the scheme, perhaps with parameters; name and
+// text are those of the error, and more are further parameters, a name and a value each.
+// spec: RFC 6750 section 3, RFC 9449 section 7.1
+func (e *Error) Challenge(start, name string, more ...string) *Error {
+	header := start
+	add := func(key, value string) {
+		if header != start || strings.ContainsRune(start, '=') {
+			header += ","
+		}
+		header += " " + key + `="` + quotable(value) + `"`
+	}
+	add("error", name)
+	if e.Message != "" {
+		add("error_description", e.Message)
+	}
+	for i := 0; i+1 < len(more); i += 2 {
+		add(more[i], more[i+1])
+	}
+	out := *e
+	out.headers = e.headers.Clone()
+	if out.headers == nil {
+		out.headers = http.Header{}
+	}
+	out.headers["Www-Authenticate"] = []string{header}
+	return &out
+}
+
+// quotable is text as a quoted parameter of a challenge may have it.
+func quotable(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '"' || r == '\\':
+			return '\''
+		case r < ' ' || r > '~':
+			return '?'
+		}
+		return r
+	}, text)
+}
+
 // Invalid is 400 InvalidRequest, the commonest.
 func Invalid(format string, args ...any) *Error {
 	return Refuse(http.StatusBadRequest, "InvalidRequest", format, args...)
@@ -113,6 +153,7 @@ type Translation struct {
 	retry    int // seconds; 0: nothing is said
 	quiet    bool
 	seldom   bool
+	scheme   string // of WWW-Authenticate; "": there is none
 }
 
 // On begins a line of the table: the answer to a sentinel. For what is busy or away, the answer says when to try again.
@@ -127,6 +168,9 @@ func On(sentinel error, status int, name, message string) Translation {
 // After says when a client may try again, in seconds. 0 says nothing: after an unknown outcome a client must look
 // first, and a suspended server stays suspended for long.
 func (t Translation) After(seconds int) Translation { t.retry = seconds; return t }
+
+// Challenge has the answer's header WWW-Authenticate say the same: [Error.Challenge].
+func (t Translation) Challenge(start string) Translation { t.scheme = start; return t }
 
 // Untold keeps a failure out of the log. Nothing broke, the answer says everything, and a line for each request would
 // let strangers fill the log.
@@ -157,6 +201,9 @@ func (of *Tables) Translate(ctx context.Context, err error) (answer *Error, logg
 			}
 			answer = Refuse(t.status, t.name, "%s", message)
 			answer.retry = t.retry
+			if t.scheme != "" {
+				answer = answer.Challenge(t.scheme, t.name)
+			}
 			var must interface{ RetryAfter() time.Duration }
 			if errors.As(err, &must) {
 				answer.retry = seconds(must.RetryAfter())

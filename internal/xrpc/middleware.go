@@ -103,6 +103,13 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	st.Match = match
+	if s.nonce != nil && match.Kind != tenant.HandleHost {
+		// On every answer, so that a client's next proof has a nonce whatever became of this one.
+		// spec: RFC 9449 section 8.2
+		if nonce := s.nonce(r.Context(), match.Tenant); nonce != nil {
+			w.Header()[nonceHeader] = nonce
+		}
+	}
 	if e := s.chargeAll(st, r); e != nil {
 		WriteError(w, e)
 		return
@@ -118,6 +125,9 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 		notFound(w, r)
 	}
 }
+
+// nonceHeader is DPoP-Nonce as net/http keeps it.
+const nonceHeader = "Dpop-Nonce"
 
 // handleHostPaths is all that is served under the name of a handle.
 var handleHostPaths = map[string]bool{"/.well-known/atproto-did": true}

@@ -36,7 +36,7 @@ func Viewer[I, O any](g *Group, d Declaration, h func(context.Context, ViewerCal
 			v.Operator = true
 			return v, nil
 		}
-		a, err := g.auth.Account(ctx, v.Tenant, header, d.Accept)
+		a, err := g.auth.Account(ctx, v.Tenant, header, v.Proof(), d.Accept)
 		if err != nil {
 			return v, viewerError(err)
 		}
@@ -59,7 +59,7 @@ func Account[I, O any](g *Group, d Declaration, may Rule[I], h func(context.Cont
 		if d.services && auth.IsService(c.authorization()) {
 			return g.inTheNameOf(ctx, c, d)
 		}
-		a, err := g.auth.Account(ctx, c.state.Tenant, c.authorization(), d.Accept)
+		a, err := g.auth.Account(ctx, c.state.Tenant, c.authorization(), c.visitor().Proof(), d.Accept)
 		return AccountCaller{c.visitor(), a}, err
 	}, may, h)
 }
@@ -129,7 +129,7 @@ func Overseen[I, O any](g *Group, d Declaration, may Rule[I], h func(context.Con
 			caller.moderator = &m
 			return caller, err
 		}
-		a, err := g.auth.Account(ctx, c.state.Tenant, c.authorization(), d.Accept)
+		a, err := g.auth.Account(ctx, c.state.Tenant, c.authorization(), c.visitor().Proof(), d.Accept)
 		caller.account = &AccountCaller{c.visitor(), a}
 		return caller, err
 	}, func(c accountOrModerator, in *I) error {

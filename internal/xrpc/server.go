@@ -79,7 +79,8 @@ type Server struct {
 	tables     Tables
 	document   func() []byte
 	others     Others
-	suspended  map[string]bool // paths that are also served for a suspended tenant
+	nonce      func(context.Context, *tenant.Tenant) []string // DPoP-Nonce
+	suspended  map[string]bool                                // paths that are also served for a suspended tenant
 	observe    func(method string, status int, took time.Duration)
 }
 
@@ -90,6 +91,9 @@ func New(c Config, register func(*Group)) *Server {
 		answers: c.Answers, sockets: newSockets(c.Tenants, c.Proxies, c.Now), tables: c.Tables, observe: c.Observe,
 	}
 	s.compressed = compressor(s.mux)
+	if c.Auth != nil {
+		s.nonce = c.Auth.Nonce
+	}
 	if s.answers == nil {
 		s.answers = fair.NewBytes(DefaultAnswerMemory)
 	}

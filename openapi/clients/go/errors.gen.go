@@ -69,6 +69,7 @@ const (
 	ErrRepoSuspended           ErrorName = "RepoSuspended"
 	ErrRepoTakendown           ErrorName = "RepoTakendown"
 	ErrRequestTimeout          ErrorName = "RequestTimeout"
+	ErrScopeMissingError       ErrorName = "ScopeMissingError"
 	ErrTokenRequired           ErrorName = "TokenRequired"
 	ErrUnknownHost             ErrorName = "UnknownHost"
 	ErrUnknownOutcome          ErrorName = "UnknownOutcome"
@@ -80,4 +81,7 @@ const (
 	ErrUpstreamFailure         ErrorName = "UpstreamFailure"
 	ErrUpstreamTimeout         ErrorName = "UpstreamTimeout"
 	ErrWrongPassword           ErrorName = "WrongPassword"
+	Errinvalid_dpop_proof      ErrorName = "invalid_dpop_proof"
+	Errinvalid_token           ErrorName = "invalid_token"
+	Erruse_dpop_nonce          ErrorName = "use_dpop_nonce"
 )
