@@ -19,6 +19,7 @@ type accountCmd struct {
 	Delete        accountDeleteCmd    `cmd:"" help:"Delete an account for good."`
 	ResetPassword accountPasswordCmd  `cmd:"" help:"Set an account's password, and end its sessions."`
 	SecondFactor  accountFactorCmd    `cmd:"" help:"Show an account's second factors, or change them."`
+	Apps          accountAppsCmd      `cmd:"" help:"List the apps that may act for an account, or end what they may."`
 	RecordLimits  accountLimitsCmd    `cmd:"" help:"Give one account limits of its own on the number and size of its records."`
 	RotateKey     accountRotateKeyCmd `cmd:"" help:"Give an account a new signing key: DID document, key and a newly signed commit."`
 }

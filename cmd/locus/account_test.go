@@ -52,6 +52,14 @@ func TestAccountCommands(t *testing.T) {
 		t.Error(out)
 	}
 	refused("at most", "blob", "limit", "localhost", "alice.test", "9000000000000000000")
+	// Apps: nobody has let one in.
+	if out := ok("account", "apps", "localhost", "alice.test"); out != "" {
+		t.Error(out)
+	}
+	refused("not connected", "account", "apps", "localhost", "alice.test", "--end", "https://app.example.com/client.json")
+	if out := ok("account", "apps", "localhost", "alice.test", "--end-all"); out != "sessions ended: 0\n" {
+		t.Error(out)
+	}
 	out := ok("audit", "list", "localhost", "--json")
 	for _, want := range []string{"org.auroralocus.admin.setRecordLimits", "org.auroralocus.admin.setBlobLimit"} { // as the methods
 		if strings.Count(out, want) != 1 {

@@ -80,6 +80,23 @@ func (q *Queries) DeleteOAuthSessionsOf(ctx context.Context, aid int64) (int64, 
 	return result.RowsAffected(), nil
 }
 
+const DeleteOAuthSessionsOfClient = `-- name: DeleteOAuthSessionsOfClient :execrows
+DELETE FROM pds_tenant.oauth_session WHERE aid = $1 AND client_id = $2
+`
+
+type DeleteOAuthSessionsOfClientParams struct {
+	AID      int64
+	ClientID string
+}
+
+func (q *Queries) DeleteOAuthSessionsOfClient(ctx context.Context, arg DeleteOAuthSessionsOfClientParams) (int64, error) {
+	result, err := q.db.Exec(ctx, DeleteOAuthSessionsOfClient, arg.AID, arg.ClientID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const DeleteOldestOAuthSessionsOf = `-- name: DeleteOldestOAuthSessionsOf :execrows
 DELETE FROM pds_tenant.oauth_session WHERE id IN (
   SELECT s.id FROM pds_tenant.oauth_session s WHERE s.aid = $1 ORDER BY s.rotated_at DESC, s.id OFFSET $2::int)

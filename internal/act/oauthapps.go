@@ -7,6 +7,7 @@ import (
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/oauth"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -57,6 +58,36 @@ func endApps(ctx context.Context, q *tenantdb.Queries, aid int64) (n int64, err 
 	}
 	if err := q.DeleteOAuthConsentsOf(ctx, aid); err != nil {
 		return 0, fmt.Errorf("forget consents: %w", err)
+	}
+	return n, nil
+}
+
+const actEndApps = "org.auroralocus.admin.endApps"
+
+// DisconnectApps ends what an account's apps may do, for an operator: all of them, or with a client id that one. n is how
+// many sessions there were. The owner finds it in the account's own log. Errors: [ErrNoApp].
+func (a *Acts) DisconnectApps(ctx context.Context, t *tenant.Tenant, by Operator, who *accounts.Account, clientID string) (n int64, err error) {
+	err = a.change(ctx, t, by, actEndApps, deed{who.DID, map[string]string{"client": clientID}}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		if n, err = disconnect(ctx, q, who.AID, clientID); err != nil {
+			return nil, err
+		}
+		if n == 0 && clientID != "" {
+			return nil, ErrNoApp
+		}
+		return nil, a.note(ctx, q, Visitor{}, who.AID, accounts.EventAppEnded, clientID)
+	})
+	return n, err
+}
+
+func disconnect(ctx context.Context, q *tenantdb.Queries, aid int64, clientID string) (n int64, err error) {
+	if clientID == "" {
+		return endApps(ctx, q, aid)
+	}
+	if n, err = q.DeleteOAuthSessionsOfClient(ctx, tenantdb.DeleteOAuthSessionsOfClientParams{AID: aid, ClientID: clientID}); err != nil {
+		return 0, fmt.Errorf("end app: %w", err)
+	}
+	if err := q.DeleteOAuthConsent(ctx, tenantdb.DeleteOAuthConsentParams{AID: aid, ClientID: clientID}); err != nil {
+		return 0, fmt.Errorf("forget consent: %w", err)
 	}
 	return n, nil
 }

@@ -53,3 +53,6 @@ DELETE FROM pds_tenant.oauth_session WHERE id IN (
 -- Clients stay connected where only the sessions of the main password were ended.
 UPDATE pds_tenant.oauth_session s SET epoch = s.epoch + 1 FROM pds_tenant.actor a
 WHERE s.aid = @aid AND a.aid = s.aid AND s.epoch = a.session_epoch - 1;
+
+-- name: DeleteOAuthSessionsOfClient :execrows
+DELETE FROM pds_tenant.oauth_session WHERE aid = @aid AND client_id = @client_id;

@@ -222,6 +222,33 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+// An operator ends one app of an account, or all of them.
+func TestDisconnect(t *testing.T) {
+	h := newHouse(t)
+	alice, a, other := h.person(h.a, "alice"), h.publicApp(h.a), h.publicApp(h.a)
+	one, two, third := a.signIn(alice), a.signIn(alice), other.signIn(alice)
+	who, err := account.ByDID(t.Context(), h.db.Tenant(h.a.Schema).Q(), alice.DID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.acts.DisconnectApps(t.Context(), h.a, act.Operator{}, who, "https://app.example.com/x"); !errors.Is(err, act.ErrNoApp) {
+		t.Error(err)
+	}
+	if n, err := h.acts.DisconnectApps(t.Context(), h.a, act.Operator{}, who, a.id); n != 2 || err != nil {
+		t.Error(n, err)
+	}
+	a.refresh(one.str("refresh_token")).is(400, "invalid_grant")
+	a.refresh(two.str("refresh_token")).is(400, "invalid_grant")
+	if _, ok, err := h.acts.ConsentOf(t.Context(), h.a, alice.AID, a.id); ok || err != nil {
+		t.Error("what was granted is remembered:", err)
+	}
+	third = other.refresh(third.str("refresh_token")).ok()
+	if n, err := h.acts.DisconnectApps(t.Context(), h.a, act.Operator{}, who, ""); n != 1 || err != nil {
+		t.Error(n, err)
+	}
+	other.refresh(third.str("refresh_token")).is(400, "invalid_grant")
+}
+
 // A request belongs to the browser that acts on it first. A second one ends it; one that only looks does not.
 func TestTwoBrowsers(t *testing.T) {
 	h := newHouse(t)
