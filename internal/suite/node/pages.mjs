@@ -44,7 +44,7 @@ async function visitor({ script = true, size = wide, locale = 'en-US' } = {}) {
     wait: (locator) => locator.first().waitFor().catch(async (e) => { throw new Error(`${e.message.split('\n')[0]} at ${page.url()}: ${(await page.locator('main').innerText().catch(() => '')).slice(0, 500)}`) }),
     // send sends the form in which a field is.
     async send(selector) {
-      await page.locator(`form:has(${selector}) button[type=submit], form:has(${selector}) button:not([type])`).first().click()
+      await page.locator(`form:has(${selector}) button:not([type=button]):not([value=check])`).first().click()
       await page.waitForLoadState()
     },
   }
@@ -130,21 +130,6 @@ async function apps(script) {
     if (!(await v.landed()).searchParams.get('code')) throw new Error('no code')
     await v.close()
   })
-  await step(`somebody opens an account for an app${s}`, async () => {
-    const v = await visitor({ script, size: narrow })
-    await v.page.goto(await request({ prompt: 'create' }))
-    await v.page.locator('input[name=handle]').waitFor()
-    await v.look('sign up')
-    const label = 'new' + name(3), email = `${label}@example.net`
-    await v.fill({ 'input[name=handle]': label, 'input[autocomplete~=email]': email, 'input[autocomplete~=new-password]': password })
-    await v.send('input[name=handle]')
-    await v.wait(v.page.getByRole('button', { name: accept }))
-    await v.look('consent, new account')
-    await v.press(accept)
-    if (!(await v.landed()).searchParams.get('code')) throw new Error('no code')
-    v.w.none(`nothing in the console on signing up${s}`)
-    await v.close()
-  })
   await step(`a password is forgotten${s}`, async () => {
     const v = await visitor({ script })
     const who = await account(tenant, 'page')
@@ -164,6 +149,25 @@ async function apps(script) {
     await v.look('after the new password')
     if (await v.has(secret)) await signInForm(v, who)
     await v.wait(v.page.getByRole('button', { name: accept }))
+    await v.close()
+  })
+}
+
+async function signUps(script) {
+  const s = script ? '' : ' without script'
+  await step(`somebody opens an account for an app${s}`, async () => {
+    const v = await visitor({ script, size: narrow })
+    await v.page.goto(await request({ prompt: 'create' }))
+    await v.page.locator('input[name=handle]').waitFor()
+    await v.look('sign up')
+    const label = 'new' + name(3), email = `${label}@example.net`
+    await v.fill({ 'input[name=handle]': label, 'input[autocomplete~=email]': email, 'input[autocomplete~=new-password]': password })
+    await v.send('input[name=handle]')
+    await v.wait(v.page.getByRole('button', { name: accept }))
+    await v.look('consent, new account')
+    await v.press(accept)
+    if (!(await v.landed()).searchParams.get('code')) throw new Error('no code')
+    v.w.none(`nothing in the console on signing up${s}`)
     await v.close()
   })
 }
@@ -259,6 +263,7 @@ const only = (process.env.SUITE_PAGES ?? '').split(',').filter(Boolean)
 const wanted = (what) => only.length === 0 || only.includes(what)
 for (const script of [true, false]) {
   if (wanted('apps')) await apps(script)
+  if (wanted('signup')) await signUps(script)
   if (wanted('account')) await ownPages(script)
 }
 if (wanted('languages') && !(quick && only.length === 0)) await languages()
