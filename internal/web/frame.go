@@ -26,8 +26,11 @@ func New(acts *act.Acts, now func() time.Time, log *slog.Logger) *Frame {
 	return &Frame{acts: acts, now: now, log: log, looks: map[int64]*look{}}
 }
 
-// Register serves what all pages need.
-func (f *Frame) Register(g *xrpc.Group) { xrpc.Page(g, "GET "+assetPath+"{name}", serveAsset) }
+// Register serves what all pages need, and says where no page is.
+func (f *Frame) Register(g *xrpc.Group) {
+	xrpc.Page(g, "GET "+assetPath+"{name}", serveAsset)
+	f.Get(g, "/account/{page}", func(*Visit) error { return NotFound })
+}
 
 // Get registers a page at a path as [http.ServeMux] knows them. An error that h gives becomes a page ([Problem]).
 func (f *Frame) Get(g *xrpc.Group, path string, h func(*Visit) error) {

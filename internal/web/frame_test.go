@@ -251,7 +251,7 @@ func TestNotFramed(t *testing.T) {
 // Errors are pages, and say nothing that is not meant to be said.
 func TestProblems(t *testing.T) {
 	h := newHouse(t, someTenant())
-	for path, want := range map[string]int{"/missing": 404, "/broken": 500} {
+	for path, want := range map[string]int{"/missing": 404, "/broken": 500, "/account/no-such-page": 404} {
 		res := h.do("GET", path, nil)
 		body := text(t, res)
 		if res.StatusCode != want || !strings.Contains(body, "<h1>") || strings.Contains(body, "EOF") || strings.Contains(body, "problem.") {
