@@ -47,7 +47,7 @@ func (a *Acts) EnterByPassword(ctx context.Context, t *tenant.Tenant, v Visitor,
 	s, err := a.show(ctx, t, v, secrets, Credentials{Identifier: identifier, Password: password}, false)
 	switch {
 	case errors.Is(err, accounts.ErrFactorApp), errors.Is(err, accounts.ErrFactorMailed):
-		if s.who.TakenDown {
+		if s.who.TakenDown && !stay.TakenDown {
 			return in, auth.ErrAccountTakedown
 		}
 		slip, e := a.WriteSlip(ctx, t, slipHalf, b.name(), HalfLife, half{s.who.DID, s.who.Epochs.Session})
@@ -89,7 +89,7 @@ func (a *Acts) EnterByCode(ctx context.Context, t *tenant.Tenant, v Visitor, b B
 	return a.enterShown(ctx, t, v, b, shown{who: who, factor: right}, trust, stay)
 }
 
-// AsksCode says which second factors the account of a half has. Errors: [ErrSlip], [auth.ErrAccountTakedown].
+// AsksCode says which second factors the account of a half has. Errors: [ErrSlip].
 func (a *Acts) AsksCode(ctx context.Context, t *tenant.Tenant, b Browser, given string) (accounts.Factors, error) {
 	who, err := a.halfShown(ctx, t, b, given)
 	if err != nil {
@@ -105,18 +105,15 @@ func (a *Acts) halfShown(ctx context.Context, t *tenant.Tenant, b Browser, given
 		return nil, err
 	}
 	who, err := a.find(ctx, t, h.DID)
-	switch {
-	case errors.Is(err, accounts.ErrNotFound), err == nil && who.Epochs.Session != h.Epoch:
-		return nil, ErrSlip
-	case err == nil && who.TakenDown:
-		return nil, auth.ErrAccountTakedown
+	if errors.Is(err, accounts.ErrNotFound) || err == nil && who.Epochs.Session != h.Epoch {
+		return nil, ErrSlip // a takedown since then is among this
 	}
 	return who, err
 }
 
 // enterShown signs somebody in on a browser who has shown all that the account wants.
 func (a *Acts) enterShown(ctx context.Context, t *tenant.Tenant, v Visitor, b Browser, s shown, trust bool, stay device.Stay) (in Entered, err error) {
-	if s.who.TakenDown {
+	if s.who.TakenDown && !stay.TakenDown {
 		return in, auth.ErrAccountTakedown
 	}
 	if s.who.Deactivated {

@@ -213,6 +213,8 @@ type Stay struct {
 	// Request is the authorization request that a sign-in is for which is not remembered; "": for the account's own pages,
 	// while they are used.
 	Request string
+	// TakenDown lets in an account that is taken down: to its own pages, which say why, and how to appeal and to leave.
+	TakenDown bool
 }
 
 func (s Stay) until(t *tenant.Tenant, now time.Time) time.Time {

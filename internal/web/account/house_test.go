@@ -46,6 +46,7 @@ import (
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/internal/web"
 	"github.com/auroralocus/locus/internal/web/account"
+	"github.com/auroralocus/locus/internal/web/signin"
 	"github.com/auroralocus/locus/internal/xrpc"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -113,9 +114,10 @@ func newHouse(t testing.TB, settings ...string) *house {
 		},
 	})
 	frame := web.New(h.acts, h.now, log)
+	entry := signin.New(signin.Config{Frame: frame, Acts: h.acts, Limits: limits, Floor: time.Millisecond})
 	pages := account.New(account.Deps{Acts: h.acts, DB: h.db, Repos: repos, Blobs: blobs, Documents: documents, Proxy: calls, Limits: limits, Now: h.now})
 	h.http.Config.Handler = handlers.New(handlers.Deps{
-		Pages: func(g *xrpc.Group) { frame.Register(g); pages.Register(frame, g) },
+		Pages: func(g *xrpc.Group) { frame.Register(g); entry.Register(g); pages.Register(frame, g) },
 		Log:   log, Now: h.now, Version: "test", Auth: sessions, ByHost: h.tenants.ByHost, DB: h.db, Tenants: h.tenants, Keys: keys, Actors: actors,
 		Acts: h.acts, Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(dataDir, "pictures")}),
 		Streams: streams, Documents: documents, Lexicons: lexicon.Default(), Clock: repo.NewClock(h.now, rand.IntN(1024)),

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -247,7 +248,8 @@ func TestTakenDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	alice.get("/account").goes("/account/sign-in?return=%2Faccount") // sessions ended
-	alice.signIn(password)
+	alice.submit("/account/sign-in?return=%2Faccount%2Fmoderation", "step", "sign-in", "identifier", alice.handle, "password", password, "remember", "on").
+		goes("/account/moderation?account=" + url.QueryEscape(alice.did))
 	for _, p := range paths {
 		alice.get("/account"+p).is(200, "have taken your account down")
 	}

@@ -32,7 +32,9 @@ func TestPages(t *testing.T) {
 	alice.post("/account/password", "do", "change", "new", "another-password", "again", "another-password").is(403)
 	alice.post("/account/password").is(403)
 	alice.submit("/account/handle", "do", "nonsense").is(404)
-	alice.signIn(password)
+	token := formToken.FindSubmatch(alice.get("/account").body)
+	alice.post("/account/sign-out", "form-token", string(token[1]), "account", alice.did).goes("/account/sign-in")
+	alice.get("/account").goes("/account/sign-in?return=%2Faccount")
 }
 
 // Two accounts on one browser: the address says whose pages they are, also that of a form.

@@ -103,8 +103,8 @@ func (v *visit) common() {
 func (v *visit) knowAccounts() {
 	v.Known = nil
 	for _, a := range v.For(v.request()) {
-		if a.TakenDown {
-			continue
+		if a.TakenDown && v.app != nil {
+			continue // it has its own pages, and nothing to do with apps
 		}
 		k := Known{DID: a.DID, Handle: a.Handle, Proven: a.Proven, Deactivated: a.Deactivated}
 		if v.app != nil {

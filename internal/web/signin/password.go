@@ -105,7 +105,7 @@ func (v *visit) signIn() error {
 
 // stay is how long a sign-in is to last.
 func (v *visit) stay(remember bool) device.Stay {
-	return device.Stay{Remember: remember, Request: v.request()}
+	return device.Stay{Remember: remember, Request: v.request(), TakenDown: v.app == nil}
 }
 
 // entered goes on after somebody has shown who they are, or has not.
@@ -170,7 +170,7 @@ func (v *visit) passkey() error {
 	if wait := v.pages.mayTry(v.Visit, ""); wait > 0 {
 		return v.askWait(f, wait)
 	}
-	d, who, err := v.pages.Acts.SignInDeviceByPasskey(v.R.Context(), v.Tenant, v.Visitor(), v.browser(), []byte(v.form.Get("answer")), false, v.stay(f.Remember))
+	d, who, err := v.pages.Acts.SignInDeviceByPasskey(v.R.Context(), v.Tenant, v.Visitor(), v.browser(), []byte(v.form.Get("answer")), v.app == nil, v.stay(f.Remember))
 	return v.entered(act.Entered{Device: d, Account: who}, err, f)
 }
 
