@@ -117,31 +117,31 @@ func ListAppPasswords(ctx context.Context, q *tenantdb.Queries, aid int64) ([]Ap
 
 // RevokeAppPassword deletes an app password and ends its sessions, inside the caller's transaction. An access token
 // does not say which app password it came from. So if one of this password may still be valid, the access tokens of all
-// app passwords end. Other apps refresh, as they do every two hours anyway; this one cannot. A name that is not there
-// is no error.
-func RevokeAppPassword(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, name string) error {
+// app passwords end. Other apps refresh, as they do every two hours anyway; this one cannot. was says whether there was
+// one.
+func RevokeAppPassword(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, name string) (was bool, err error) {
 	if !isText(name) {
-		return nil
+		return false, nil
 	}
 	// First of all, as everywhere: sessions are made and prolonged under a lock of this row.
 	if _, err := q.LockActor(ctx, aid); db.IsNoRows(err) {
-		return nil
+		return false, nil
 	} else if err != nil {
-		return fmt.Errorf("lock actor %d: %w", aid, err)
+		return false, fmt.Errorf("lock actor %d: %w", aid, err)
 	}
 	used, err := q.DeleteAppPassword(ctx, tenantdb.DeleteAppPasswordParams{AID: aid, Name: name})
 	if err != nil {
-		return fmt.Errorf("delete app password: %w", err)
+		return false, fmt.Errorf("delete app password: %w", err)
 	}
 	if len(used) > 0 && used[0] != nil && now.Sub(*used[0]) < accessMayLive {
 		if err := q.UpdateActorAppsEnded(ctx, aid); err != nil {
-			return fmt.Errorf("end sessions of app passwords of actor %d: %w", aid, err)
+			return false, fmt.Errorf("end sessions of app passwords of actor %d: %w", aid, err)
 		}
 	}
 	if err := q.DeleteAppPasswordSessions(ctx, tenantdb.DeleteAppPasswordSessionsParams{AID: aid, Name: name}); err != nil {
-		return fmt.Errorf("end sessions of app password: %w", err)
+		return false, fmt.Errorf("end sessions of app password: %w", err)
 	}
-	return nil
+	return len(used) > 0, nil
 }
 
 // SignIn is [Passwords.Authenticate] that also takes app passwords: app is nil for the main password. They do not open

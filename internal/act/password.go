@@ -127,7 +127,11 @@ func (a *Acts) CreateAppPassword(ctx context.Context, t *tenant.Tenant, by Owner
 // RevokeAppPassword deletes an app password and ends its sessions. One that is not there is no error.
 func (a *Acts) RevokeAppPassword(ctx context.Context, t *tenant.Tenant, by Owner, name string) error {
 	err := a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		return accounts.RevokeAppPassword(ctx, q, a.Now(), by.AID, name)
+		was, err := accounts.RevokeAppPassword(ctx, q, a.Now(), by.AID, name)
+		if err != nil || !was {
+			return err
+		}
+		return a.note(ctx, q, by.Visitor, by.AID, accounts.EventAppPasswordGone, name)
 	})
 	if err == nil {
 		a.Actors.Forget(t.Schema, by.DID)

@@ -471,16 +471,22 @@ func (p *person) told(kind mail.Kind) {
 	if len(p.letters(p.of(p.host), kind)) == 0 {
 		p.t.Errorf("nobody was told of %s", kind)
 	}
+	p.logged(string(kind))
+}
+
+// logged fails the test unless the account's log has it.
+func (p *person) logged(what string) {
+	p.t.Helper()
 	log, err := accounts.ReadLog(context.WithoutCancel(p.t.Context()), p.db.Tenant(p.of(p.host).Schema).Q(), p.row().AID)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	for _, a := range log.Acts {
-		if string(a.What) == string(kind) {
+		if string(a.What) == what {
 			return
 		}
 	}
-	p.t.Errorf("the log does not have %s: %+v", kind, log.Acts)
+	p.t.Errorf("the log does not have %s: %+v", what, log.Acts)
 }
 
 // row is the account as it is stored.

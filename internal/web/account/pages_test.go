@@ -122,6 +122,7 @@ func TestAppPasswords(t *testing.T) {
 	if n := h.column(h.a, "SELECT name FROM pds.app_password"); len(n) != 0 {
 		t.Error(n)
 	}
+	alice.logged("app_password_revoked")
 }
 
 // secret is what a page shows once.
