@@ -190,7 +190,7 @@ func TestSecondFactor(t *testing.T) {
 	p.open(p.page.url.String()).says(200, "authenticator app") // loaded again
 	p.press("Confirm", "code", code(), "trust", "on").goesTo("/account?account=" + url.QueryEscape(h.didOf(h.a, "alice")))
 	// This browser is trusted now, another is not.
-	h.signOut(p, "alice.a.test")
+	p.signIn(sign+"?step=sign-in", "alice.a.test", true).goesTo("/account?account=" + url.QueryEscape(h.didOf(h.a, "alice")))
 	// What was shown in one browser is nothing in another.
 	q := h.person()
 	q.signIn(sign, "alice.a.test", true).says(200, "authenticator app")
@@ -211,6 +211,40 @@ func TestSecondFactor(t *testing.T) {
 		t.Fatal(err)
 	}
 	q.press("Confirm", "code", code()).says(200, "Enter your password again")
+}
+
+// TestMailedCode: a code comes by mail, and another one when it is asked for.
+func TestMailedCode(t *testing.T) {
+	h := newHouse(t)
+	did := h.account(h.a, "alice")
+	by := h.owner(h.byDID(h.a, did))
+	if err := h.acts.RequestEmailConfirmation(t.Context(), h.a, by); err != nil {
+		t.Fatal(err)
+	}
+	code, _ := h.mailed(h.a)
+	if err := h.acts.ConfirmEmail(t.Context(), h.a, by, "alice@example.com", code); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.acts.SetEmailFactor(t.Context(), h.a, by, act.Proof{Password: password}, true); err != nil {
+		t.Fatal(err)
+	}
+	_, before := h.mailed(h.a)
+	p := h.person()
+	p.signIn(h.a.PublicURL+"/account/sign-in", "alice.a.test", true).says(200, "We have sent a code to your e-mail address")
+	code, n := h.mailed(h.a)
+	if n != before+1 {
+		t.Fatal(before, n)
+	}
+	p.press("Send another code").says(200, "it is on its way")
+	p.press("Confirm", "code", "AAAAA-AAAAA").says(400, "This code is not right")
+	if again, _ := h.mailed(h.a); again != code {
+		t.Error("the code that was good was replaced", code, again)
+	}
+	h.pass(15 * time.Minute)
+	p.press("Confirm", "code", code).says(200, "Enter your password again")
+	p.press("Sign in", "identifier", "alice.a.test", "password", password).says(200, "We have sent a code")
+	code, _ = h.mailed(h.a)
+	p.press("Confirm", "code", strings.ToLower(code)).goesTo("/account?account=" + url.QueryEscape(did))
 }
 
 // TestForgottenPassword: a mailed code sets another, and the answer is the same for an address that nobody has.
