@@ -59,7 +59,6 @@ func (h *house) brokenCredentials(alice, app, twin *user) []credential {
 		}
 		creds = append(creds, credential{name: name, header: fixedHeader(header), scheme: scheme})
 	}
-	creds = append(creds, h.oauthCredentials(alice, twin)...)
 	// The scheme's case does not matter; whose app password a refresh token is of neither.
 	return append(creds,
 		credential{name: "full, lower case", header: fixedHeader("Authorization: bearer " + alice.access), scheme: "bearer", session: "full"},

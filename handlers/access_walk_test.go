@@ -31,7 +31,8 @@ type credential struct {
 	off     bool // its account is deactivated
 	role    int  // of an operator, 1 support to 4 owner
 	service string
-	oauth   string // what a token of OAuth is refused with; "good": nothing
+	oauth   string   // what a token of OAuth is refused with; "good": nothing
+	opens   []string // the rules of the table that a good one passes
 	proof   func(verb, path string) []string
 }
 
@@ -54,7 +55,7 @@ var roles = []string{"", "support", "moderator", "admin", "owner"}
 
 // tabled is the answer that a line of access.txt means for a credential. It knows the table in words and nothing of the
 // gate's code.
-func tabled(class, takes string, c credential) answer {
+func tabled(class, verb, takes, rule string, c credential) answer {
 	words := strings.FieldsFunc(takes, func(r rune) bool { return r == ' ' || r == ',' || r == ':' })
 	if class == "overseen" { // the moderation service's calls without did are nobody's
 		words = words[:slices.Index(words, "mod")]
@@ -103,8 +104,10 @@ func tabled(class, takes string, c credential) answer {
 		return passed
 	case "account", "overseen":
 		switch {
+		case c.oauth == "good" && c.off && has("noDeact"):
+			return state()
 		case c.oauth == "good":
-			return passed
+			return ruled(verb, rule, c.opens)
 		case c.oauth != "":
 			return answer{401, c.oauth}
 		case c.scheme == "none":
@@ -201,12 +204,13 @@ func TestAccessWalk(t *testing.T) {
 		if strings.HasPrefix(line, "#") || len(f) < 4 {
 			continue
 		}
-		nsid, verb, class, takes := f[0], "", "", ""
+		nsid, verb, class := f[0], "", ""
 		// Wide columns leave one blank only: verb and class have no blanks of their own.
 		rest := strings.TrimSpace(strings.TrimPrefix(line, nsid))
 		verb, rest, _ = strings.Cut(rest, " ")
 		class, rest, _ = strings.Cut(strings.TrimSpace(rest), " ")
-		takes = columns.Split(strings.TrimSpace(rest), 2)[0]
+		more := columns.Split(strings.TrimSpace(rest), 3)
+		takes, rule := more[0], more[1]
 		op := h.server.Operations[nsid]
 		if op == nil {
 			t.Errorf("%s is in the table and not served", nsid)
@@ -217,7 +221,7 @@ func TestAccessWalk(t *testing.T) {
 		}
 		for _, c := range creds {
 			combinations++
-			want := tabled(class, takes, c)
+			want := tabled(class, verb, takes, rule, c)
 			got, r := h.gateSays(nsid, verb, c)
 			if got != want {
 				t.Errorf("%s (%s, takes %s) with %s: %s, tabled: %s\n\t%.200s", nsid, class, takes, c.name, got, want, r.body)
@@ -271,8 +275,8 @@ func (h *house) gateSays(nsid, verb string, c credential) (answer, reply) {
 		return answer{r.status, e.Error}, r
 	}
 	var e struct{ Error string }
-	if c.oauth == "good" && r.status == 403 && json.Unmarshal(r.body, &e) == nil && e.Error == "Forbidden" {
-		return passed, r // by its rule
+	if c.oauth == "good" && r.status == 403 && json.Unmarshal(r.body, &e) == nil && e.Error == "ScopeMissingError" {
+		return answer{r.status, e.Error}, r // by a rule that has read the parameters
 	}
 	if verb == "POST" && r.status != 400 && h.server.Operations[nsid].Input == "application/json" {
 		h.t.Errorf("%s with %s: a broken body got %d %.200s", nsid, c.name, r.status, r.body)
@@ -289,6 +293,7 @@ func (h *house) everyCredential() []credential {
 	}
 	alice, twin := h.createAccount(hostA, "alice"), h.createAccount(hostB, "alice")
 	old := h.createAccount(hostA, "old") // its tokens expire below
+	oldApp := old.letIn(everyScope)
 	h.clock.add(auth.RefreshLife + time.Hour)
 	sign := func(u *user, more ...any) *user {
 		in := obj{"identifier": u.did, "password": userPassword}
@@ -317,6 +322,7 @@ func (h *house) everyCredential() []credential {
 	state := func(label string) *user { return h.createAccount(hostA, label) }
 	down, off, gone := state("down"), state("off"), state("gone")
 	offApp, downApp := off.app("app", false), down.app("app", false)
+	downOAuth := down.letIn(everyScope)
 	h.status(hostA, down.did, true, nil).ok()
 	h.status(hostA, off.did, nil, true).ok()
 	goneTokens := h.serviceTokens(gone)
@@ -338,6 +344,10 @@ func (h *house) everyCredential() []credential {
 		}
 		creds = append(creds, c)
 	}
+	creds = append(creds, h.oauthCredentials(alice, twin, oldApp)...)
+	offOAuth := h.byOAuth("OAuth of a deactivated account", "good", off.letIn(everyScope), nil)
+	offOAuth.off, offOAuth.opens = true, everyRule
+	creds = append(creds, offOAuth, h.byOAuth("OAuth of a taken-down account", "invalid_token", downOAuth, nil)) // its sessions went with it
 	careless := h.createAccount(hostA, "careless")
 	lost := careless.app("lost", false)
 	careless.call("com.atproto.server.revokeAppPassword", obj{"name": "lost"}).ok()
