@@ -38,7 +38,7 @@ var mayImport = map[string][]string{
 
 	"internal/oauth/scope":     {"internal/syntax"},                                                                                     // what clients may do, as text: no store, no network
 	"internal/oauth/jose":      {},                                                                                                      // tokens and keys: bytes in, a verdict out
-	"internal/oauth/dpop":      {"internal/cache", "internal/oauth/jose"},                                                                      // proofs: it is told the time, and keeps nothing but keys
+	"internal/oauth/dpop":      {"internal/cache", "internal/oauth/jose"},                                                               // proofs: it is told the time, and keeps nothing but keys
 	"internal/oauth/oauthtest": {},                                                                                                      // for tests: a client's keys
 	"internal/oauth/client":    {"internal/cache", "internal/fair", "internal/oauth/jose", "internal/oauth/scope", "internal/outbound"}, // documents and keys, fetched
 
