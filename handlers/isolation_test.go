@@ -177,7 +177,9 @@ func (p *isolationPair) calls(nsid string) (calls []isolationCall, lenient bool)
 		return query("did", a.did), false
 	case "sync.getHostStatus", "sync.listHosts", "sync.listReposByCollection", "sync.notifyOfUpdate", "sync.requestCrawl":
 		return nil, true // about no account's own
-	case "org.auroralocus.server.getSecondFactor", "org.auroralocus.server.getUsage":
+	case "org.auroralocus.server.deletePasskey":
+		return procedure(obj{"password": userPassword, "id": "AAAA"}), true // there is none
+	case "org.auroralocus.server.getSecondFactor", "org.auroralocus.server.getUsage", "org.auroralocus.server.listPasskeys":
 		return query(), false
 	case "org.auroralocus.server.beginAuthenticator":
 		return procedure(obj{"password": userPassword}), false

@@ -109,9 +109,11 @@ var lexicons = map[string]xrpc.Method{
 	"org.auroralocus.server.confirmAuthenticator":       {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"InvalidToken", "AuthenticatorNotFound"}},
 	"org.auroralocus.server.confirmSession":             {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken"}},
 	"org.auroralocus.server.createBackupCodes":          {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
+	"org.auroralocus.server.deletePasskey":              {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "PasskeyNotFound", "LastPasskey"}},
 	"org.auroralocus.server.disableAuthenticator":       {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
 	"org.auroralocus.server.getSecondFactor":            {Kind: xrpc.QueryKind, Output: "application/json"},
 	"org.auroralocus.server.getUsage":                   {Kind: xrpc.QueryKind, Output: "application/json"},
+	"org.auroralocus.server.listPasskeys":               {Kind: xrpc.QueryKind, Output: "application/json"},
 	"org.auroralocus.server.setEmailFactor":             {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "EmailNotConfirmed"}},
 }
 
@@ -1464,6 +1466,19 @@ type locusServerCreateBackupCodesInputBody struct {
 
 type locusServerCreateBackupCodesOutput struct{ Body locusServerDefsBackupCodes }
 
+// locusServerDeletePasskeyInput: procedure org.auroralocus.server.deletePasskey
+type locusServerDeletePasskeyInput struct {
+	Body locusServerDeletePasskeyInputBody
+}
+
+type locusServerDeletePasskeyInputBody struct {
+	ID       string `json:"id" doc:"The passkey's id, as listPasskeys has it." maxLength:"1400"`
+	Password string `json:"password" doc:"The account's main password."`
+	Code     string `json:"code,omitzero" doc:"A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on." maxLength:"64"`
+}
+
+type locusServerDeletePasskeyOutput struct{}
+
 // locusServerDisableAuthenticatorInput: procedure org.auroralocus.server.disableAuthenticator
 type locusServerDisableAuthenticatorInput struct {
 	Body locusServerDisableAuthenticatorInputBody
@@ -1506,6 +1521,18 @@ type locusServerGetUsageOutputBody struct {
 	UploadLimit  int64                    `json:"uploadLimit" doc:"Bytes that one file may have; 0: no limit." minimum:"0"`
 	Records      locusServerDefsRecordSum `json:"records" doc:"All records."`
 	RecordLimits locusServerDefsRecordSum `json:"recordLimits" doc:"What records may be and take; 0: no limit."`
+}
+
+// locusServerListPasskeysInput: query org.auroralocus.server.listPasskeys
+type locusServerListPasskeysInput struct {
+}
+
+type locusServerListPasskeysOutput struct {
+	Body locusServerListPasskeysOutputBody
+}
+
+type locusServerListPasskeysOutputBody struct {
+	Passkeys []locusServerListPasskeysPasskey `json:"passkeys"`
 }
 
 // locusServerSetEmailFactorInput: procedure org.auroralocus.server.setEmailFactor
@@ -1735,6 +1762,15 @@ type locusAdminDefsAuditEntry struct {
 
 type locusServerDefsBackupCodes struct {
 	BackupCodes []string `json:"backupCodes" doc:"Each works once in place of a code of the authenticator app. They are shown this one time."`
+}
+
+type locusServerListPasskeysPasskey struct {
+	ID         string        `json:"id" doc:"The credential's id, base64url."`
+	Name       string        `json:"name" doc:"As its owner called it."`
+	CreatedAt  xrpc.Datetime `json:"createdAt"`
+	LastUsedAt xrpc.Datetime `json:"lastUsedAt,omitzero" doc:"Absent: never."`
+	WarnedAt   xrpc.Datetime `json:"warnedAt,omitzero" doc:"When it counted backwards last, and was refused: there may be a copy of it."`
+	Synced     bool          `json:"synced" doc:"It is kept by its maker for several devices, and not in one alone."`
 }
 
 type adminDefsThreatSignature struct {

@@ -29,6 +29,7 @@ var (
 		"org.auroralocus.server.confirmAuthenticator":       protectLimit,
 		"org.auroralocus.server.createBackupCodes":          protectLimit,
 		"org.auroralocus.server.confirmSession":             protectLimit,
+		"org.auroralocus.server.deletePasskey":              protectLimit,
 		"org.auroralocus.server.disableAuthenticator":       protectLimit,
 		"org.auroralocus.server.setEmailFactor":             protectLimit,
 		"com.atproto.repo.createRecord":                     writes,

@@ -26,5 +26,7 @@ func (m locusServerMethods) register(g *xrpc.Group) {
 	xrpc.Account(g, xrpc.Procedure("org.auroralocus.server.createBackupCodes").Takes(own).Noting("main password and code"), noOAuth, m.createBackupCodes)
 	xrpc.Account(g, xrpc.Procedure("org.auroralocus.server.confirmSession").Takes(own).Noting("main password and code"), noOAuth, m.confirmSession)
 	xrpc.Account(g, xrpc.Procedure("org.auroralocus.server.setEmailFactor").Takes(own).Noting("main password and code"), noOAuth, m.setEmailFactor)
+	xrpc.Account(g, xrpc.Query("org.auroralocus.server.listPasskeys").Takes(own), noOAuth, m.listPasskeys)
+	xrpc.Account(g, xrpc.Procedure("org.auroralocus.server.deletePasskey").Takes(own).Noting("main password and code"), noOAuth, m.deletePasskey)
 	xrpc.Account(g, xrpc.Query("org.auroralocus.server.getUsage").Takes(auth.Std), anyOAuth, m.getUsage)
 }

@@ -99,6 +99,8 @@ var summaries = map[string]string{
 	"org.auroralocus.server.confirmAuthenticator":       "Switch the authenticator app on, by a code of it.",
 	"org.auroralocus.server.confirmSession":             "Show a second factor again, before app passwords or the address are changed.",
 	"org.auroralocus.server.createBackupCodes":          "Draw new backup codes.",
+	"org.auroralocus.server.deletePasskey":              "Take a passkey from the account.",
+	"org.auroralocus.server.listPasskeys":               "The passkeys of the account.",
 	"org.auroralocus.server.disableAuthenticator":       "Switch the authenticator app off.",
 	"org.auroralocus.server.getSecondFactor":            "Which second factors the account asks for.",
 	"org.auroralocus.server.getUsage":                   "What the account's files take.",

@@ -17,6 +17,7 @@ import (
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/oauth/dpop"
 	"github.com/auroralocus/locus/internal/oauth/jose"
+	"github.com/auroralocus/locus/internal/passkey"
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/proxy/merge"
@@ -107,6 +108,8 @@ var translations = []xrpc.Translation{
 	xrpc.On(account.ErrFactorOld, http.StatusBadRequest, "AuthFactorTokenRequired", "A second factor is on: sign in with a code, or call org.auroralocus.server.confirmSession, and do this within ten minutes"),
 	xrpc.On(account.ErrEmailUnconfirmed, http.StatusBadRequest, "InvalidRequest", "The email address is not confirmed"),
 	xrpc.On(account.ErrAuthenticatorOn, http.StatusBadRequest, "AuthenticatorExists", "An authenticator app is on: switch it off first"),
+	xrpc.On(passkey.ErrUnknown, http.StatusBadRequest, "PasskeyNotFound", "There is no such passkey"),
+	xrpc.On(act.ErrLastWayIn, http.StatusBadRequest, "LastPasskey", "The account has no password: its last passkey stays"),
 	xrpc.On(account.ErrNoAuthenticator, http.StatusBadRequest, "AuthenticatorNotFound", "There is no such authenticator app"),
 	xrpc.On(account.ErrPreferenceType, http.StatusBadRequest, "InvalidRequest", "Preference is missing a $type"),
 	xrpc.On(account.ErrPreferenceNamespace, http.StatusBadRequest, "InvalidRequest", "Some preferences are not in the app.bsky namespace"),

@@ -22,7 +22,7 @@ var documentWords = xrpc.Words{
 		"com.atproto.sync":       "Whole repositories, files and the stream of changes, for services that follow this server.",
 		"com.atproto.temp":       "Methods that may go away.",
 		"org.auroralocus.admin":  "What Aurora Locus adds for operators.",
-		"org.auroralocus.server": "What Aurora Locus adds for accounts: second factors and usage.",
+		"org.auroralocus.server": "What Aurora Locus adds for accounts: second factors, passkeys and usage.",
 	},
 	Always: slices.Concat(append(slices.Collect(maps.Values(gateErrors)), generalErrors)...),
 	Errors: documentErrors,

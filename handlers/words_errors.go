@@ -124,6 +124,8 @@ var documentErrors = map[string]string{
 	"org.auroralocus.server.confirmSession ExpiredToken":           "The code of the second factor has expired.",
 	"org.auroralocus.server.createBackupCodes InvalidToken":        "The code of the second factor is wrong.",
 	"org.auroralocus.server.createBackupCodes ExpiredToken":        "The code of the second factor has expired.",
+	"org.auroralocus.server.deletePasskey InvalidToken":            "The code of the second factor is wrong.",
+	"org.auroralocus.server.deletePasskey ExpiredToken":            "The code of the second factor has expired.",
 	"org.auroralocus.server.disableAuthenticator InvalidToken":     "The code of the second factor is wrong.",
 	"org.auroralocus.server.disableAuthenticator ExpiredToken":     "The code of the second factor has expired.",
 	"org.auroralocus.server.setEmailFactor InvalidToken":           "The code of the second factor is wrong.",
