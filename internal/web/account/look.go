@@ -1,6 +1,7 @@
 package account
 
 import (
+	"errors"
 	"html/template"
 	"maps"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/device"
 	"github.com/auroralocus/locus/internal/limit"
+	"github.com/auroralocus/locus/internal/passkey"
 	"github.com/auroralocus/locus/internal/web"
 )
 
@@ -82,6 +84,9 @@ func (l *look) prove() error {
 		return nil
 	}
 	proof := act.Proof{Password: l.Form.Get("password"), Code: l.Form.Text("factor")}
+	if answer := l.Form.Get("passkey"); answer != "" {
+		proof.Passkey = []byte(answer)
+	}
 	d, err := l.pages.acts.Prove(l.R.Context(), l.Tenant, l.owner, l.Browser(), *l.signed, proof)
 	if err != nil {
 		return err
@@ -99,11 +104,20 @@ func (l *look) confirm(status int) error {
 	return l.Show(status, templates["confirm"], &view{look: l})
 }
 
+// PasskeyOptions are what a script asks a passkey with to show who it is; "": there is none.
+func (l *look) PasskeyOptions() (string, error) {
+	options, err := l.pages.acts.AskProof(l.R.Context(), l.Tenant, l.owner)
+	if errors.Is(err, passkey.ErrHost) {
+		return "", nil
+	}
+	return string(options), err
+}
+
 // Carried is what a form had in it, for the page between it and its deed.
 func (l *look) Carried() []Field {
 	var out []Field
 	for _, name := range slices.Sorted(maps.Keys(l.Form.Values)) {
-		if name == "proof" || name == "password" || name == "factor" || name == "form-token" {
+		if name == "proof" || name == "password" || name == "factor" || name == "passkey" || name == "form-token" {
 			continue
 		}
 		out = append(out, Field{name, l.Form.Get(name)})

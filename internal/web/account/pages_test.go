@@ -7,7 +7,7 @@ import (
 	"github.com/auroralocus/locus/internal/mail"
 )
 
-var paths = []string{"", "/handle", "/email", "/password", "/app-passwords", "/invites", "/data", "/identity", "/moderation", "/leave"}
+var paths = []string{"", "/handle", "/email", "/password", "/passkeys", "/second-factor", "/devices", "/apps", "/activity", "/app-passwords", "/invites", "/data", "/identity", "/moderation", "/leave"}
 
 // Every page is there for whoever is signed in, and for nobody else: neither who is not, nor somebody of another tenant.
 func TestPages(t *testing.T) {

@@ -8,7 +8,9 @@ import (
 
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/device"
 	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/passkey"
 	"github.com/auroralocus/locus/internal/web"
 )
 
@@ -56,6 +58,19 @@ var refusals = []refusal{
 	{accounts.ErrTokenInvalid, "token", "code", bad},
 	{accounts.ErrTokenExpired, "expired", "code", bad},
 	{act.ErrTokenRequired, "required", "code", bad},
+	{passkey.ErrRefused, "passkey", "", bad},
+	{passkey.ErrExpired, "passkey.late", "", bad},
+	{passkey.ErrCloned, "passkey.copy", "", bad},
+	{passkey.ErrTaken, "passkey.taken", "", bad},
+	{passkey.ErrTooMany, "passkey.many", "", bad},
+	{passkey.ErrName, "passkey.name", "", bad},
+	{passkey.ErrUnknown, "passkey.gone", "", bad},
+	{act.ErrLastWayIn, "lastway", "", bad},
+	{accounts.ErrNoAuthenticator, "noapp", "", bad},
+	{accounts.ErrAuthenticatorOn, "appon", "", bad},
+	{accounts.ErrEmailUnconfirmed, "unconfirmed", "", bad},
+	{device.ErrUnknown, "nodevice", "", bad},
+	{act.ErrNoApp, "noconnection", "", bad},
 	{accounts.ErrBusy, "busy", "", http.StatusServiceUnavailable},
 	{accounts.ErrEmailRequired, "email", "address", bad},
 	{accounts.ErrEmailUnsupported, "email", "address", bad},

@@ -40,6 +40,22 @@ func init() { // the table names functions that read it
 			"request": {run: requestEmail, proof: true}, "change": {run: changeEmail},
 		}},
 		{name: "password", icon: "lock", data: passwordData, does: map[string]deed{"change": {run: changePassword, proof: true, inline: true}}},
+		{name: "passkeys", icon: "passkey", data: passkeysData, does: map[string]deed{
+			"add": {run: addPasskey, proof: true}, "rename": {run: renamePasskey}, "remove": {run: removePasskey, proof: true},
+			"nopassword": {run: removePassword, proof: true},
+		}},
+		{name: "second-factor", icon: "shield", data: factorsData, does: map[string]deed{
+			"begin": {run: beginApp, proof: true}, "confirm": {run: confirmApp}, "app-off": {run: appOff, proof: true},
+			"codes": {run: drawCodes, proof: true}, "mailed-on": {run: mailedOn, proof: true}, "mailed-off": {run: mailedOff, proof: true},
+			"distrust": {run: distrust},
+		}},
+		{name: "devices", icon: "device", data: devicesData, does: map[string]deed{
+			"end": {run: endDevice}, "others": {run: endOthers}, "everywhere": {run: signOutEverywhere, proof: true},
+		}},
+		{name: "apps", icon: "apps", data: appsData, does: map[string]deed{
+			"end": {run: endApp}, "endall": {run: endApps}, "only": {run: oauthOnly, proof: true}, "allow": {run: passwordToApps, proof: true},
+		}},
+		{name: "activity", icon: "list", data: activityData},
 		{name: "app-passwords", icon: "key", data: appPasswordsData, does: map[string]deed{
 			"make": {run: makeAppPassword, proof: true}, "revoke": {run: revokeAppPassword},
 		}},
