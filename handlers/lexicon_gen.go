@@ -1532,7 +1532,7 @@ type locusServerListPasskeysOutput struct {
 }
 
 type locusServerListPasskeysOutputBody struct {
-	Passkeys []locusServerListPasskeysPasskey `json:"passkeys"`
+	Passkeys []locusServerListPasskeysPasskey `json:"passkeys" doc:"Oldest first."`
 }
 
 // locusServerSetEmailFactorInput: procedure org.auroralocus.server.setEmailFactor

@@ -35,6 +35,8 @@ var documentErrors = map[string]string{
 	"InvalidToken":            "The token is not valid, or not one for this.",
 	"ExpiredToken":            "The token has expired or was ended.",
 	"AccountNotFound":         "The account is no longer here.",
+	"PasskeyNotFound":         "The account has no such passkey.",
+	"LastPasskey":             "The account has no password, and no other passkey.",
 	"OAuthRequired":           "The account lets no app in by its main password: sign in with OAuth, or with an app password.",
 	"AccountTakedown":         "The account was taken down.",
 	"AccountDeactivated":      "The account is deactivated.",

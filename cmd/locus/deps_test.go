@@ -95,10 +95,10 @@ var mayImport = map[string][]string{
 	"internal/xrpc": {"internal/auth", "internal/contentcoding", "internal/fair", "internal/identity", "internal/inbound", "internal/lexicon", "internal/limit", "internal/syntax", "internal/tenant"}, // the engine: who calls, from where, what of; no act, no row, no database
 	"handlers":      {"*"},
 
-	"internal/web":          {"db", "internal/account", "internal/act", "internal/device", "internal/fair", "internal/tenant", "internal/xrpc"},                                                                                                                                         // a face: acts and reads; what rooms refuse with becomes a page
-	"internal/web/signin":   {"internal/account", "internal/act", "internal/auth", "internal/device", "internal/identity", "internal/limit", "internal/oauth", "internal/oauth/client", "internal/oauth/scope", "internal/passkey", "internal/tenant", "internal/web", "internal/xrpc"}, // a face: pages of a person who signs in or answers an app; limit: forms are counted, passkey and oauth: their refusals and what is asked for
-	"internal/web/endpoint": {"db", "internal/act", "internal/auth", "internal/contentcoding", "internal/fair", "internal/limit", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/jose", "internal/oauth/scope", "internal/tenant", "internal/xrpc"},  // a face: one act for each request; what rooms refuse with becomes an OAuth error
-	"internal/web/account":  {"db", "internal/account", "internal/act", "internal/blob", "internal/device", "internal/fair", "internal/identity", "internal/limit", "internal/proxy", "internal/tenant", "internal/web", "internal/xrpc", "repo", "repo/repodb"},                        // a face in the frame: downloads read repositories and files, and an appeal is sent to the service that reports go to
+	"internal/web":          {"db", "internal/account", "internal/act", "internal/device", "internal/fair", "internal/tenant", "internal/xrpc"},                                                                                                                                                                                                  // a face: acts and reads; what rooms refuse with becomes a page
+	"internal/web/signin":   {"internal/account", "internal/act", "internal/auth", "internal/device", "internal/identity", "internal/limit", "internal/oauth", "internal/oauth/client", "internal/oauth/scope", "internal/passkey", "internal/tenant", "internal/web", "internal/xrpc"},                                                          // a face: pages of a person who signs in or answers an app; limit: forms are counted, passkey and oauth: their refusals and what is asked for
+	"internal/web/endpoint": {"db", "internal/act", "internal/auth", "internal/contentcoding", "internal/fair", "internal/limit", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/jose", "internal/oauth/scope", "internal/tenant", "internal/xrpc"},                                                           // a face: one act for each request; what rooms refuse with becomes an OAuth error
+	"internal/web/account":  {"db", "internal/account", "internal/act", "internal/blob", "internal/device", "internal/fair", "internal/identity", "internal/limit", "internal/proxy", "internal/tenant", "internal/web", "internal/xrpc", "repo", "repo/repodb", "internal/agent", "internal/passkey", "internal/oauth", "internal/oauth/scope"}, // a face in the frame: downloads read repositories and files, and an appeal is sent to the service that reports go to
 
 	// process
 	"cmd/locus": {"*"},
@@ -114,6 +114,7 @@ var onlyIn = map[string][]string{
 	"github.com/coder/websocket":           {"internal/xrpc", "cmd/pdsbench"},
 	"github.com/wneessen/go-mail":          {"internal/mail"},
 	"github.com/go-webauthn/webauthn":      {"internal/passkey"},
+	"github.com/piglig/go-qr":              {"internal/web/account"},
 	"net/http/pprof":                       {"cmd/locus"},
 	"github.com/prometheus/client_golang":  {"internal/metrics"},
 	"github.com/clipperhouse/uax29/v2":     {"internal/syntax"},
