@@ -854,6 +854,18 @@ type LocusServerDefsRecordSum struct {
 	Count int64 `json:"count"`
 }
 
+// LocusServerDeletePasskeyInputBody defines model for LocusServerDeletePasskeyInputBody.
+type LocusServerDeletePasskeyInputBody struct {
+	// Code A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on.
+	Code *string `json:"code,omitempty"`
+
+	// Id The passkey's id, as listPasskeys has it.
+	Id string `json:"id"`
+
+	// Password The account's main password.
+	Password string `json:"password"`
+}
+
 // LocusServerDisableAuthenticatorInputBody defines model for LocusServerDisableAuthenticatorInputBody.
 type LocusServerDisableAuthenticatorInputBody struct {
 	// Code A code of the authenticator app, a backup code or a mailed code; needed when a second factor is on.
@@ -903,6 +915,33 @@ type LocusServerGetUsageOutputBody struct {
 
 	// UploadLimit Bytes that one file may have; 0: no limit.
 	UploadLimit int64 `json:"uploadLimit"`
+}
+
+// LocusServerListPasskeysOutputBody defines model for LocusServerListPasskeysOutputBody.
+type LocusServerListPasskeysOutputBody struct {
+	// Passkeys Oldest first.
+	Passkeys []LocusServerListPasskeysPasskey `json:"passkeys"`
+}
+
+// LocusServerListPasskeysPasskey defines model for LocusServerListPasskeysPasskey.
+type LocusServerListPasskeysPasskey struct {
+	// CreatedAt When it was made.
+	CreatedAt string `json:"createdAt"`
+
+	// Id The credential's id, base64url.
+	Id string `json:"id"`
+
+	// LastUsedAt Absent: never.
+	LastUsedAt *string `json:"lastUsedAt,omitempty"`
+
+	// Name As its owner called it.
+	Name string `json:"name"`
+
+	// Synced It is kept by its maker for several devices, and not in one alone.
+	Synced bool `json:"synced"`
+
+	// WarnedAt When it counted backwards last, and was refused: there may be a copy of it.
+	WarnedAt *string `json:"warnedAt,omitempty"`
 }
 
 // LocusServerSetEmailFactorInputBody defines model for LocusServerSetEmailFactorInputBody.
@@ -2349,6 +2388,9 @@ type OrgAuroralocusServerConfirmSessionJSONRequestBody = LocusServerConfirmSessi
 
 // OrgAuroralocusServerCreateBackupCodesJSONRequestBody defines body for OrgAuroralocusServerCreateBackupCodes for application/json ContentType.
 type OrgAuroralocusServerCreateBackupCodesJSONRequestBody = LocusServerCreateBackupCodesInputBody
+
+// OrgAuroralocusServerDeletePasskeyJSONRequestBody defines body for OrgAuroralocusServerDeletePasskey for application/json ContentType.
+type OrgAuroralocusServerDeletePasskeyJSONRequestBody = LocusServerDeletePasskeyInputBody
 
 // OrgAuroralocusServerDisableAuthenticatorJSONRequestBody defines body for OrgAuroralocusServerDisableAuthenticator for application/json ContentType.
 type OrgAuroralocusServerDisableAuthenticatorJSONRequestBody = LocusServerDisableAuthenticatorInputBody
@@ -4359,6 +4401,24 @@ type ClientInterface interface {
 	// Corresponds with POST /xrpc/org.auroralocus.server.createBackupCodes (the `OrgAuroralocusServerCreateBackupCodes` operationId).
 	OrgAuroralocusServerCreateBackupCodes(ctx context.Context, body OrgAuroralocusServerCreateBackupCodesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// OrgAuroralocusServerDeletePasskeyWithBody Take a passkey from the account.
+	//
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.deletePasskey (the `OrgAuroralocusServerDeletePasskey` operationId).
+	OrgAuroralocusServerDeletePasskeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerDeletePasskey Take a passkey from the account.
+	//
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.deletePasskey (the `OrgAuroralocusServerDeletePasskey` operationId).
+	OrgAuroralocusServerDeletePasskey(ctx context.Context, body OrgAuroralocusServerDeletePasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// OrgAuroralocusServerDisableAuthenticatorWithBody Switch the authenticator app off.
 	//
 	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
@@ -4390,6 +4450,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /xrpc/org.auroralocus.server.getUsage (the `OrgAuroralocusServerGetUsage` operationId).
 	OrgAuroralocusServerGetUsage(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// OrgAuroralocusServerListPasskeys The passkeys of the account.
+	//
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.server.listPasskeys (the `OrgAuroralocusServerListPasskeys` operationId).
+	OrgAuroralocusServerListPasskeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// OrgAuroralocusServerSetEmailFactorWithBody Switch mailed codes at sign-in on or off.
 	//
@@ -6712,6 +6779,44 @@ func (c *Client) OrgAuroralocusServerCreateBackupCodes(ctx context.Context, body
 	return c.Client.Do(req)
 }
 
+// OrgAuroralocusServerDeletePasskeyWithBody Take a passkey from the account.
+//
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.deletePasskey (the `OrgAuroralocusServerDeletePasskey` operationId).
+func (c *Client) OrgAuroralocusServerDeletePasskeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerDeletePasskeyRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerDeletePasskey Take a passkey from the account.
+//
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.deletePasskey (the `OrgAuroralocusServerDeletePasskey` operationId).
+func (c *Client) OrgAuroralocusServerDeletePasskey(ctx context.Context, body OrgAuroralocusServerDeletePasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerDeletePasskeyRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // OrgAuroralocusServerDisableAuthenticatorWithBody Switch the authenticator app off.
 //
 // For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
@@ -6774,6 +6879,23 @@ func (c *Client) OrgAuroralocusServerGetSecondFactor(ctx context.Context, reqEdi
 // Corresponds with GET /xrpc/org.auroralocus.server.getUsage (the `OrgAuroralocusServerGetUsage` operationId).
 func (c *Client) OrgAuroralocusServerGetUsage(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewOrgAuroralocusServerGetUsageRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// OrgAuroralocusServerListPasskeys The passkeys of the account.
+//
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
+//
+// Corresponds with GET /xrpc/org.auroralocus.server.listPasskeys (the `OrgAuroralocusServerListPasskeys` operationId).
+func (c *Client) OrgAuroralocusServerListPasskeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewOrgAuroralocusServerListPasskeysRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -10923,6 +11045,46 @@ func NewOrgAuroralocusServerCreateBackupCodesRequestWithBody(server string, cont
 	return req, nil
 }
 
+// NewOrgAuroralocusServerDeletePasskeyRequest calls the generic OrgAuroralocusServerDeletePasskey builder with application/json body
+func NewOrgAuroralocusServerDeletePasskeyRequest(server string, body OrgAuroralocusServerDeletePasskeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewOrgAuroralocusServerDeletePasskeyRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewOrgAuroralocusServerDeletePasskeyRequestWithBody constructs an http.Request for the OrgAuroralocusServerDeletePasskey method, with any body, and a specified content type
+func NewOrgAuroralocusServerDeletePasskeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.server.deletePasskey")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewOrgAuroralocusServerDisableAuthenticatorRequest calls the generic OrgAuroralocusServerDisableAuthenticator builder with application/json body
 func NewOrgAuroralocusServerDisableAuthenticatorRequest(server string, body OrgAuroralocusServerDisableAuthenticatorJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -11000,6 +11162,33 @@ func NewOrgAuroralocusServerGetUsageRequest(server string) (*http.Request, error
 	}
 
 	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.server.getUsage")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewOrgAuroralocusServerListPasskeysRequest constructs an http.Request for the OrgAuroralocusServerListPasskeys method
+func NewOrgAuroralocusServerListPasskeysRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/xrpc/org.auroralocus.server.listPasskeys")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -12235,6 +12424,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /xrpc/org.auroralocus.server.createBackupCodes (the `OrgAuroralocusServerCreateBackupCodes` operationId).
 	OrgAuroralocusServerCreateBackupCodesWithResponse(ctx context.Context, body OrgAuroralocusServerCreateBackupCodesJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerCreateBackupCodesResponse, error)
 
+	// OrgAuroralocusServerDeletePasskeyWithBodyWithResponse Take a passkey from the account.
+	//
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.deletePasskey (the `OrgAuroralocusServerDeletePasskey` operationId).
+	OrgAuroralocusServerDeletePasskeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerDeletePasskeyResponse, error)
+
+	// OrgAuroralocusServerDeletePasskeyWithResponse Take a passkey from the account.
+	//
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /xrpc/org.auroralocus.server.deletePasskey (the `OrgAuroralocusServerDeletePasskey` operationId).
+	OrgAuroralocusServerDeletePasskeyWithResponse(ctx context.Context, body OrgAuroralocusServerDeletePasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerDeletePasskeyResponse, error)
+
 	// OrgAuroralocusServerDisableAuthenticatorWithBodyWithResponse Switch the authenticator app off.
 	//
 	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
@@ -12270,6 +12477,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /xrpc/org.auroralocus.server.getUsage (the `OrgAuroralocusServerGetUsage` operationId).
 	OrgAuroralocusServerGetUsageWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerGetUsageResponse, error)
+
+	// OrgAuroralocusServerListPasskeysWithResponse The passkeys of the account.
+	//
+	// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /xrpc/org.auroralocus.server.listPasskeys (the `OrgAuroralocusServerListPasskeys` operationId).
+	OrgAuroralocusServerListPasskeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerListPasskeysResponse, error)
 
 	// OrgAuroralocusServerSetEmailFactorWithBodyWithResponse Switch mailed codes at sign-in on or off.
 	//
@@ -16865,6 +17081,54 @@ func (r OrgAuroralocusServerCreateBackupCodesResponse) ContentType() string {
 	return ""
 }
 
+type OrgAuroralocusServerDeletePasskeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusServerDeletePasskeyResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusServerDeletePasskeyResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusServerDeletePasskeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusServerDeletePasskeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusServerDeletePasskeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusServerDeletePasskeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type OrgAuroralocusServerDisableAuthenticatorResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17017,6 +17281,61 @@ func (r OrgAuroralocusServerGetUsageResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r OrgAuroralocusServerGetUsageResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type OrgAuroralocusServerListPasskeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *LocusServerListPasskeysOutputBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *Error
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *Error
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r OrgAuroralocusServerListPasskeysResponse) GetJSON200() *LocusServerListPasskeysOutputBody {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r OrgAuroralocusServerListPasskeysResponse) GetJSON400() *Error {
+	return r.JSON400
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r OrgAuroralocusServerListPasskeysResponse) GetJSONDefault() *Error {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r OrgAuroralocusServerListPasskeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r OrgAuroralocusServerListPasskeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r OrgAuroralocusServerListPasskeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r OrgAuroralocusServerListPasskeysResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -18961,6 +19280,36 @@ func (c *ClientWithResponses) OrgAuroralocusServerCreateBackupCodesWithResponse(
 	return ParseOrgAuroralocusServerCreateBackupCodesResponse(rsp)
 }
 
+// OrgAuroralocusServerDeletePasskeyWithBodyWithResponse Take a passkey from the account.
+//
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.deletePasskey (the `OrgAuroralocusServerDeletePasskey` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerDeletePasskeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerDeletePasskeyResponse, error) {
+	rsp, err := c.OrgAuroralocusServerDeletePasskeyWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerDeletePasskeyResponse(rsp)
+}
+
+// OrgAuroralocusServerDeletePasskeyWithResponse Take a passkey from the account.
+//
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /xrpc/org.auroralocus.server.deletePasskey (the `OrgAuroralocusServerDeletePasskey` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerDeletePasskeyWithResponse(ctx context.Context, body OrgAuroralocusServerDeletePasskeyJSONRequestBody, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerDeletePasskeyResponse, error) {
+	rsp, err := c.OrgAuroralocusServerDeletePasskey(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerDeletePasskeyResponse(rsp)
+}
+
 // OrgAuroralocusServerDisableAuthenticatorWithBodyWithResponse Switch the authenticator app off.
 //
 // For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
@@ -19019,6 +19368,21 @@ func (c *ClientWithResponses) OrgAuroralocusServerGetUsageWithResponse(ctx conte
 		return nil, err
 	}
 	return ParseOrgAuroralocusServerGetUsageResponse(rsp)
+}
+
+// OrgAuroralocusServerListPasskeysWithResponse The passkeys of the account.
+//
+// For signed-in accounts; a session of an app password does not do. Taken-down accounts are refused.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /xrpc/org.auroralocus.server.listPasskeys (the `OrgAuroralocusServerListPasskeys` operationId).
+func (c *ClientWithResponses) OrgAuroralocusServerListPasskeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*OrgAuroralocusServerListPasskeysResponse, error) {
+	rsp, err := c.OrgAuroralocusServerListPasskeys(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseOrgAuroralocusServerListPasskeysResponse(rsp)
 }
 
 // OrgAuroralocusServerSetEmailFactorWithBodyWithResponse Switch mailed codes at sign-in on or off.
@@ -22396,6 +22760,42 @@ func ParseOrgAuroralocusServerCreateBackupCodesResponse(rsp *http.Response) (*Or
 	return response, nil
 }
 
+// ParseOrgAuroralocusServerDeletePasskeyResponse parses an HTTP response from a OrgAuroralocusServerDeletePasskeyWithResponse call
+func ParseOrgAuroralocusServerDeletePasskeyResponse(rsp *http.Response) (*OrgAuroralocusServerDeletePasskeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusServerDeletePasskeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseOrgAuroralocusServerDisableAuthenticatorResponse parses an HTTP response from a OrgAuroralocusServerDisableAuthenticatorWithResponse call
 func ParseOrgAuroralocusServerDisableAuthenticatorResponse(rsp *http.Response) (*OrgAuroralocusServerDisableAuthenticatorResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -22488,6 +22888,46 @@ func ParseOrgAuroralocusServerGetUsageResponse(rsp *http.Response) (*OrgAuroralo
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest LocusServerGetUsageOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Error
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseOrgAuroralocusServerListPasskeysResponse parses an HTTP response from a OrgAuroralocusServerListPasskeysWithResponse call
+func ParseOrgAuroralocusServerListPasskeysResponse(rsp *http.Response) (*OrgAuroralocusServerListPasskeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &OrgAuroralocusServerListPasskeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest LocusServerListPasskeysOutputBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
