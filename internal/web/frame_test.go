@@ -301,3 +301,16 @@ func TestLanguages(t *testing.T) {
 		}
 	}
 }
+
+// A tenant that is switched off has one page, which says so; nothing behind it is reached.
+func TestSuspended(t *testing.T) {
+	of := someTenant()
+	of.State = tenant.Suspended
+	h := newHouse(t, of)
+	for _, path := range []string{"/specimen", "/missing"} {
+		res := h.do("GET", path, nil)
+		if body := text(t, res); res.StatusCode != 503 || res.Header.Get("Retry-After") != "3600" || !strings.Contains(body, "<h1") {
+			t.Error(path, res.StatusCode, res.Header, body)
+		}
+	}
+}
