@@ -77,11 +77,11 @@ type house struct {
 
 func newHouse(t testing.TB) *house { return newHouseOn(t, dbtest.URL(t)) }
 
-// newHouseOn is a server on a database that may have another one, with other keys in its memory but the same tenants.
 func newHouseOn(t testing.TB, dbURL string) *house {
 	return another(t, dbURL, keyring.GenerateMaster(), nil)
 }
 
+// another is a server on a database. With first it is a second process of that one's deployment.
 func another(t testing.TB, dbURL string, master *keyring.Master, first *house) *house {
 	t.Helper()
 	h := &house{t: t, clock: new(clock), docs: map[string]string{}}

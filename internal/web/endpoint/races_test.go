@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/db/dbtest"
+	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/oauth/oauthtest"
 )
 
@@ -211,6 +213,54 @@ func TestOneProofAtOnce(t *testing.T) {
 		}
 	}
 	a.refresh(won[0].str("refresh_token")).ok() // the session has taken no harm
+}
+
+// Two processes on one database: what one gave out, the other takes, and nothing counts twice because there are two.
+func TestTwoProcesses(t *testing.T) {
+	dbURL, master := dbtest.URL(t), keyring.GenerateMaster()
+	one := another(t, dbURL, master, nil)
+	two := another(t, dbURL, master, one)
+	alice, a := one.person(one.a, "alice"), one.publicApp(one.a)
+	b := *a // the same client, answered by the other process
+	b.house = two
+	if a.nonce() != b.nonce() {
+		t.Error("two nonces")
+	}
+	first := a.signIn(alice)
+	second := b.refresh(first.str("refresh_token")).ok()
+	if again := a.refresh(first.str("refresh_token")).ok(); again.str("refresh_token") != second.str("refresh_token") {
+		t.Error("two successors")
+	}
+	both := func(calls ...func() got) []got {
+		return atOnce(func(i int) got { return calls[i%len(calls)]() })
+	}
+	code, v := a.code(alice)
+	proof := a.key.Prove(t, oauthtest.Proof{Method: "POST", URL: a.at.PublicURL + "/oauth/token", Nonce: a.nonce(), At: one.clock.Now()})
+	header := map[string]string{"DPoP": proof}
+	won := successes(both(
+		func() got { return a.raw("/oauth/token", a.redeemForm(code, v), header) },
+		func() got { return b.raw("/oauth/token", b.redeemForm(code, v), header) },
+	))
+	if len(won) != 1 {
+		t.Fatalf("one code and one proof: %d of %d", len(won), many)
+	}
+	refresh := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {won[0].str("refresh_token")}}
+	var calls []func() got
+	for i := range many {
+		by := []*app{a, &b}[i%2]
+		calls = append(calls, by.proved(refresh))
+	}
+	next := map[string]bool{}
+	for _, g := range both(calls...) {
+		next[g.ok().str("refresh_token")] = true
+	}
+	if len(next) != 1 {
+		t.Errorf("%d successors", len(next))
+	}
+	b.revoke(won[0].str("refresh_token")).ok()
+	for token := range next {
+		a.refresh(token).is(400, "invalid_grant")
+	}
 }
 
 // A code that comes again after a while, or from somebody else, ends what it began.
