@@ -181,6 +181,8 @@ func (s *Store) ParseRequest(ctx context.Context, from fair.Path, c *Client, tex
 		return refuse("iss and client_id have to be the client_id")
 	case !isAudience(a.Aud, issuer):
 		return refuse("aud has to be %s", issuer)
+	case a.Exp != 0 && !now.Before(time.Unix(a.Exp, 0).Add(clockSkew)):
+		return refuse("it has expired")
 	case claims["request"] != nil || claims["request_uri"] != nil:
 		return refuse("it names another request")
 	case t.Header.Alg == "none":

@@ -159,7 +159,7 @@ func development(id string) (*Client, error) {
 	}
 	for _, r := range c.Redirects {
 		u, err := url.Parse(r)
-		if err != nil || u.Scheme != "http" || !isLoopback(u.Hostname()) || u.User != nil || u.Fragment != "" {
+		if err != nil || u.Scheme != "http" || !isLoopback(u.Hostname()) || u.User != nil || strings.Contains(r, "#") {
 			return refuse("its redirect_uri has to be on 127.0.0.1 or [::1]")
 		}
 	}

@@ -51,7 +51,7 @@ type Store struct {
 
 	mu    sync.Mutex
 	kept  *cache.Cache[string, fetched]
-	hosts map[string]int // fetches under way
+	hosts map[string]*hostTurns // that are being asked
 }
 
 // fetched is what a URL gave.
@@ -66,7 +66,7 @@ type fetched struct {
 // NewStore makes a store.
 func NewStore(cfg Config) *Store {
 	return &Store{
-		cfg: cfg, kept: cache.New[string, fetched](cacheBytes, cfg.Now), hosts: map[string]int{},
+		cfg: cfg, kept: cache.New[string, fetched](cacheBytes, cfg.Now), hosts: map[string]*hostTurns{},
 		places: fair.NewPlaces(atOnce, fair.Waiting{Time: fetchTime, First: 16, Whole: 256}),
 	}
 }
@@ -201,15 +201,17 @@ func (s *Store) fetch(from fair.Path, address string, read func([]byte) (fetched
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), fetchTime)
 	defer cancel()
+	// The host's turn first: who waits for a slow host takes no place from the others.
+	leave, ok := s.enterHost(ctx, u.Host)
+	if !ok {
+		return fetched{err: fmt.Errorf("%w: too much is being asked of %s", ErrUnavailable, u.Host)} // nothing that is remembered
+	}
+	defer leave()
 	place, err := s.places.Take(ctx, from...)
 	if err != nil {
-		return fetched{err: fmt.Errorf("%w: too many are being fetched", ErrUnavailable)} // nothing that is remembered
+		return fetched{err: fmt.Errorf("%w: too many are being fetched", ErrUnavailable)}
 	}
 	defer place.Release()
-	if !s.enterHost(u.Host) {
-		return fetched{err: fmt.Errorf("%w: %s is being asked already", ErrUnavailable, u.Host)}
-	}
-	defer s.leaveHost(u.Host)
 	raw, life, err := s.ask(ctx, address)
 	if err != nil {
 		return fail(err)
@@ -275,20 +277,40 @@ func lifeOf(control string) time.Duration {
 	return fresh
 }
 
-func (s *Store) enterHost(host string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.hosts[host] >= perHost {
-		return false
-	}
-	s.hosts[host]++
-	return true
+// hostTurns are the fetches of one host: those under way, and how many wait besides.
+type hostTurns struct {
+	turns chan struct{}
+	users int
 }
 
-func (s *Store) leaveHost(host string) {
+const hostWaiting = 16
+
+// enterHost waits for a turn at a host; false: it does not come in time, or too many wait.
+func (s *Store) enterHost(ctx context.Context, host string) (leave func(), ok bool) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.hosts[host]--; s.hosts[host] == 0 {
-		delete(s.hosts, host)
+	h := s.hosts[host]
+	if h == nil {
+		h = &hostTurns{turns: make(chan struct{}, perHost)}
+		s.hosts[host] = h
+	}
+	if h.users >= perHost+hostWaiting {
+		s.mu.Unlock()
+		return nil, false
+	}
+	h.users++
+	s.mu.Unlock()
+	gone := func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if h.users--; h.users == 0 {
+			delete(s.hosts, host)
+		}
+	}
+	select {
+	case h.turns <- struct{}{}:
+		return func() { <-h.turns; gone() }, true
+	case <-ctx.Done():
+		gone()
+		return nil, false
 	}
 }
