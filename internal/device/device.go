@@ -32,7 +32,7 @@ const (
 	// Unremembered is how long a sign-in lasts that is not to be remembered.
 	Unremembered = 15 * time.Minute
 	// ProofLife is how long somebody who proved to be the owner need not do it again.
-	ProofLife = 10 * time.Minute
+	ProofLife = auth.ProvenLife
 	// MaxAccounts is how many accounts may be signed in on one device, MaxDevices how many sign-ins an account has: the
 	// oldest one makes room.
 	MaxAccounts = 10

@@ -55,7 +55,7 @@ func (v *Visit) form() (Form, error) {
 	return Form{values}, nil
 }
 
-// Script registers nothing itself: a handler of [Frame.PostScript] gets what a script of a page sent.
+// script takes what a script of a page sent: see [PostScript].
 func (v *Visit) script(into any) error {
 	if !v.sameOrigin() || !v.tokenFits(v.R.Header.Get(headerForm)) {
 		return errForeign

@@ -47,6 +47,15 @@ func newHouse(t testing.TB, of *tenant.Tenant) *house {
 		data := map[string]any{"At": time.Date(2026, 11, 28, 14, 5, 0, 0, time.UTC), "Icons": slices.Sorted(maps.Keys(strokes))}
 		f.Get(g, "/specimen", func(v *Visit) error { return v.Show(200, pages["narrow"], data) })
 		f.Get(g, "/wide", func(v *Visit) error { return v.Show(200, pages["wide"], data) })
+		PostScript(f, g, "/script", func(v *Visit, in struct{ Name string }) (Answer, error) {
+			if in.Name == "" {
+				return Answer{}, NotFound
+			}
+			return Answer{Body: map[string]string{"name": in.Name}}, nil
+		})
+		f.GetScript(g, "/live", func(v *Visit) (Answer, error) {
+			return Answer{Body: map[string]any{"ok": true, "text": v.R.URL.Query().Get("value")}}, nil
+		})
 		f.Get(g, "/missing", func(*Visit) error { return NotFound })
 		f.Get(g, "/broken", func(*Visit) error { return io.ErrUnexpectedEOF })
 		f.Post(g, "/specimen", func(v *Visit, form Form) error {
@@ -245,6 +254,53 @@ func TestNotFramed(t *testing.T) {
 		if res := h.do("GET", "/wide", nil, headers...); res.StatusCode != 200 {
 			t.Error(headers, res.StatusCode)
 		}
+	}
+}
+
+// Scripts of our pages send JSON with the page's token, and are answered in JSON.
+func TestScripts(t *testing.T) {
+	h := newHouse(t, someTenant())
+	cookie, token := h.open()
+	send := func(body string, headers ...string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), "POST", h.http.URL+"/script", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range append([]string{"Content-Type: application/json", "Cookie: " + cookie, "X-Form-Token: " + token, "Origin: " + origin}, headers...) {
+			name, value, _ := strings.Cut(line, ": ")
+			r.Header.Set(name, value)
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		return res.StatusCode, text(t, res)
+	}
+	for _, c := range []struct {
+		name, body string
+		headers    []string
+		status     int
+		want       string
+	}{
+		{"good", `{"name":"x"}`, nil, 200, `{"name":"x"}`},
+		{"refused", `{}`, nil, 404, "mistyped"},
+		{"no token", `{"name":"x"}`, []string{"X-Form-Token: "}, 403, "another site"},
+		{"another origin", `{"name":"x"}`, []string{"Origin: https://evil.test"}, 403, "another site"},
+		{"a form", `name=x`, []string{"Content-Type: application/x-www-form-urlencoded"}, 400, "not what the page sends"},
+		{"no JSON", `{`, nil, 400, "not what the page sends"},
+		{"too long", `{"name":"` + strings.Repeat("x", maxForm) + `"}`, nil, 413, "longer"},
+	} {
+		if status, body := send(c.body, c.headers...); status != c.status || !strings.Contains(body, c.want) {
+			t.Errorf("%s: %d %s", c.name, status, body)
+		}
+	}
+	if res := h.do("GET", "/live?value=x", nil, "Sec-Fetch-Site: same-origin"); res.StatusCode != 200 || text(t, res) != `{"ok":true,"text":"x"}` {
+		t.Error(res.StatusCode)
+	}
+	if res := h.do("GET", "/live?value=x", nil, "Sec-Fetch-Site: cross-site"); res.StatusCode != 403 {
+		t.Error(res.StatusCode)
 	}
 }
 

@@ -3,7 +3,6 @@ package web
 import (
 	"embed"
 	"io/fs"
-	"time"
 )
 
 //go:embed testdata/*.html
@@ -17,5 +16,3 @@ func specimenPages() Pages {
 	}
 	return ParsePages(files)
 }
-
-type specimen struct{ At time.Time }
