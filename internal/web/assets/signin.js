@@ -45,7 +45,9 @@ if (passkey && window.PublicKeyCredential?.parseRequestOptionsFromJSON) {
     waiting.abort();
     ask({}).catch(() => {}); // the person changed their mind
   });
+  // Where one was just refused it is not offered again without being asked for.
+  const refused = document.querySelector(".notice.error");
   PublicKeyCredential.isConditionalMediationAvailable?.().then((can) => {
-    if (can) return ask({ mediation: "conditional", signal: waiting.signal });
+    if (can && !refused) return ask({ mediation: "conditional", signal: waiting.signal });
   }).catch(() => {});
 }
