@@ -75,8 +75,10 @@ func (a *Acts) ResetPassword(ctx context.Context, t *tenant.Tenant, v Visitor, t
 		if err := a.useToken(ctx, q, secrets, aid, accounts.TokenResetPassword, token); err != nil {
 			return err
 		}
-		did, err = accounts.SetPassword(ctx, q, aid, hash)
-		return err
+		if did, err = accounts.SetPassword(ctx, q, aid, hash); err != nil {
+			return err
+		}
+		return a.note(ctx, q, v, aid, accounts.EventPasswordReset, "")
 	})
 	if errors.Is(err, accounts.ErrNotFound) {
 		return accounts.ErrTokenInvalid
