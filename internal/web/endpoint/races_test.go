@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db/dbtest"
+	"github.com/auroralocus/locus/internal/device"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/oauth/oauthtest"
 )
@@ -278,6 +279,10 @@ func TestCodeAgain(t *testing.T) {
 		a.refresh(tokens.str("refresh_token")).is(400, "invalid_grant")
 		if n := h.sessions(h.a, alice); n != 0 {
 			t.Errorf("%s: %d sessions", name, n)
+		}
+		there, err := device.Accounts(t.Context(), h.db.Tenant(h.a.Schema).Q(), device.Key(a.browser.ID), h.clock.Now())
+		if err != nil || len(there) != 0 {
+			t.Errorf("%s: %d accounts are still signed in where the code was granted: %v", name, len(there), err)
 		}
 	}
 }
