@@ -129,7 +129,7 @@ func (a *Acts) PushAuthorization(ctx context.Context, t *tenant.Tenant, v Visito
 		return err
 	})
 	if errors.Is(err, db.ErrUnknownOutcome) {
-		// Its challenge may be used up: the client could not ask for the same again.
+		// It may be there: what signs the request serves once, so the client could not ask for the same again.
 		tdb := a.DB.Tenant(t.Schema)
 		if _, lost := oauth.Open(ctx, tdb.Q(), who.client.ID, pushed.URI, a.Now().UTC()); lost == nil {
 			err = tdb.Confirm(ctx)

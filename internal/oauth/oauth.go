@@ -30,7 +30,7 @@ const (
 	ConfidentialIdle = 90 * 24 * time.Hour
 	// Grace is how long the tokens of the last refresh are given again to who lost the answer.
 	Grace = 60 * time.Second
-	// ChallengeKept is how long a PKCE challenge cannot be used again.
+	// ChallengeKept is how long a PKCE challenge that has served a code cannot serve another.
 	ChallengeKept = 24 * time.Hour
 	// MaxSessions is how many an account has at most; the one that was unused for longest makes room.
 	MaxSessions = 200

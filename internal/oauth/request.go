@@ -145,14 +145,9 @@ type Pushed struct {
 	Expires time.Duration
 }
 
-// Push stores a request. Errors: a [Refusal] when its challenge was seen before.
+// Push stores a request. Its challenge may have been pushed before: programs try which scopes are taken. It serves one
+// code only ([TakeCode]).
 func Push(ctx context.Context, q *tenantdb.Queries, c *client.Client, p Params, key client.Proved, now time.Time) (Pushed, error) {
-	challenge := sha256.Sum256([]byte("pkce\x00" + p.Challenge))
-	if fresh, err := useUp(ctx, q, challenge, now.Add(ChallengeKept)); err != nil {
-		return Pushed{}, err
-	} else if !fresh {
-		return Pushed{}, Refuse(InvalidRequest, "code_challenge was used before")
-	}
 	params, err := json.Marshal(p)
 	if err != nil {
 		return Pushed{}, fmt.Errorf("authorization request: %w", err)

@@ -105,6 +105,12 @@ func TakeCode(ctx context.Context, q *tenantdb.Queries, h Holder, code, verifier
 	case r.Key.Thumbprint != h.Key.Thumbprint || r.Key.KeyID != h.Key.KeyID || r.Key.Alg != h.Key.Alg:
 		return nil, refuse("the client proved itself with another key than for the request")
 	}
+	challenge := sha256.Sum256([]byte("pkce\x00" + r.Params.Challenge))
+	if fresh, err := useUp(ctx, q, challenge, now.Add(ChallengeKept)); err != nil {
+		return nil, err
+	} else if !fresh {
+		return nil, refuse("the code_challenge has served another code")
+	}
 	return &Code{Request: r, AID: row.AID, Granted: row.Granted, hash: stored(code)}, nil
 }
 

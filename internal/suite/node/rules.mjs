@@ -85,7 +85,6 @@ await rule('PAR', 'a good request is taken, 201 with request_uri and at most 600
 await rule('PAR', 'only POST', async () => { const r = await fetch(as.pushed_authorization_request_endpoint); return r.status === 405 || r.status })
 await rule('PAR', 'PKCE is obligatory', async () => refusedAs(await push({ more: { code_challenge: undefined, code_challenge_method: undefined } }), 'invalid_request'))
 await rule('PAR', 'PKCE "plain" is refused', async () => refusedAs(await push({ more: { code_challenge_method: 'plain' } }), 'invalid_request'))
-await rule('PAR', 'a challenge does not come twice', async () => { const v = verifierOf(); await push({ verifier: v }); return refusedAs(await push({ verifier: v }), 'invalid_request') })
 await rule('PAR', 'response_type token is refused', async () => refusedAs(await push({ more: { response_type: 'token' } })))
 await rule('PAR', 'an unregistered redirect_uri is refused', async () => refusedAs(await push({ more: { redirect_uri: 'https://evil.suite.alt/callback' } })))
 await rule('PAR', 'a redirect_uri that only begins as the registered one is refused', async () => refusedAs(await push({ more: { redirect_uri: callback + '/../other' } })))
@@ -171,6 +170,7 @@ let tokens
 await rule('token', 'a code becomes a token of type DPoP for the account, with its scope', async () => { const t = await redeem(await code()); tokens = t.body; return (t.status === 200 && t.body.token_type === 'DPoP' && t.body.sub === who.did && typeof t.body.scope === 'string' && /no-store/.test(t.headers.get('cache-control'))) || saw(t) })
 await rule('token', 'the access token lasts less than 30 minutes', () => tokens.expires_in < 1800 || tokens.expires_in)
 await rule('token', 'a code serves once', async () => { const c = await code(); const one = await redeem(c); return one.status === 200 ? refusedAs(await redeem(c), 'invalid_grant') : saw(one) })
+await rule('token', 'a challenge serves one code', async () => { const v = verifierOf(), one = await redeem(await code({ verifier: v })); return one.status === 200 ? refusedAs(await redeem(await code({ verifier: v })), 'invalid_grant', 'invalid_request') : saw(one) })
 await rule('token', 'a used code in other hands ends what it began', async () => {
   const c = await code({ client: openId }), one = await redeem(c, {}, { client: openId })
   const thief = await redeem(c, {}, { client: openId, key: keyTwo })

@@ -116,9 +116,10 @@ func TestPushErrors(t *testing.T) {
 	}
 	// The only redirect may be left out; what is declared and nobody understands is left out, too.
 	a.post("/oauth/par", a.asks(verifier(), url.Values{"redirect_uri": {""}, "state": {""}})).ok()
+	// Programs try which scopes are taken: one challenge may stand in many requests (but see TestCodeErrors).
 	v := verifier()
 	a.push(v, nil)
-	a.post("/oauth/par", a.asks(v, nil)).is(400, "invalid_request") // one challenge for two requests
+	a.push(v, nil)
 }
 
 // An app that the operator does not want.
@@ -177,6 +178,11 @@ func TestCodeErrors(t *testing.T) {
 	v = verifier()
 	uri := a.raw("/oauth/par", a.asks(v, url.Values{"dpop_jkt": {a.key.Thumbprint}}), nil).ok().str("request_uri")
 	a.with(oauthtest.NewKey(t, "ES256")).redeem(a.yes(alice, uri), v).is(400, "invalid_grant")
+	// One challenge serves one code.
+	v = verifier()
+	one, two := a.yes(alice, a.push(v, nil)), a.yes(alice, a.push(v, nil))
+	a.redeem(one, v).ok()
+	a.redeem(two, v).is(400, "invalid_grant")
 }
 
 // A proof that is none. What is wrong with it burns nothing: the code is good afterwards.
