@@ -5,5 +5,5 @@
 // in this browser, and what was said last. Each step is a page with a form; the form is posted to the address of the
 // errand, and the answer is a redirection to the next step, or the page again with what is wrong. Between two steps
 // nothing is kept here: who is signed in is in the browser's device (package device), and a password that waits for its
-// second factor is a slip that the browser brings back (act.WriteSlip).
+// second factor is a slip that the browser brings back (act.WriteSlip). docs/sign-in.md tells the way for people.
 package signin
