@@ -19,6 +19,7 @@ const (
 	assertionAge  = 60 * time.Second
 	assertionKept = 66 * time.Second // when it names no end
 	clockSkew     = 5 * time.Second
+	clockAhead    = 10 * time.Second // that a client's clock may be
 	maxJTI        = 256
 )
 
@@ -110,11 +111,11 @@ func (a *assertion) refuses(t *jose.Token, c *Client, issuer string, now time.Ti
 		return "aud has to be " + issuer
 	case a.Jti == "" || len(a.Jti) > maxJTI:
 		return "jti is missing or too long"
-	case a.Iat == 0 || age > assertionAge+clockSkew || age < -clockSkew:
+	case a.Iat == 0 || age > assertionAge+clockSkew || age < -clockAhead:
 		return "iat is more than a minute ago, or in the future"
 	case a.Exp != 0 && (!now.Before(time.Unix(a.Exp, 0).Add(clockSkew)) || time.Unix(a.Exp, 0).Sub(now) > time.Hour):
 		return "it has expired, or is good for too long"
-	case a.Nbf != 0 && time.Unix(a.Nbf, 0).Sub(now) > clockSkew:
+	case a.Nbf != 0 && time.Unix(a.Nbf, 0).Sub(now) > clockAhead:
 		return "it is not good yet"
 	}
 	return ""
@@ -189,7 +190,7 @@ func (s *Store) ParseRequest(ctx context.Context, from fair.Path, c *Client, tex
 		if len(t.Payload) == 0 || c.Confidential {
 			return refuse("it is not signed")
 		}
-	case a.Jti == "" || a.Iat == 0 || age > 59*time.Second || age < -clockSkew:
+	case a.Jti == "" || a.Iat == 0 || age > 59*time.Second || age < -clockAhead:
 		return refuse("it needs jti, and iat less than a minute ago")
 	}
 	if t.Header.Alg != "none" {

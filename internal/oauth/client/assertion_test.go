@@ -72,7 +72,7 @@ func TestAssertions(t *testing.T) {
 		return w.store.Authenticate(t.Context(), nobody, c, kind, text, issuer)
 	}
 	for name, text := range map[string]string{
-		"good": claim("x", 1), "aud in a list": claim("aud", []string{issuer}), "a minute old": claim("iat", now.Add(-60*time.Second).Unix()), "no exp": claim("exp", nil), "a fast clock": claim("iat", now.Add(4*time.Second).Unix()),
+		"good": claim("x", 1), "aud in a list": claim("aud", []string{issuer}), "a minute old": claim("iat", now.Add(-60*time.Second).Unix()), "no exp": claim("exp", nil), "a fast clock": claim("iat", now.Add(10*time.Second).Unix()), "good in a moment": claim("nbf", now.Add(10*time.Second).Unix()),
 	} {
 		p, err := try(AssertionType, text)
 		if err != nil || p.KeyID != key.ID || p.Alg != "ES256" || p.Thumbprint != key.Thumbprint || !p.Any() || !p.Until.After(now) {
