@@ -166,12 +166,12 @@ const askTime = 5 * time.Minute
 
 func (p Party) webauthn() (*webauthn.WebAuthn, error) {
 	wait := webauthn.TimeoutConfig{Timeout: askTime, TimeoutUVD: askTime}
-	verified := true
+	required := true
 	w, err := webauthn.New(&webauthn.Config{
 		RPID: p.ID, RPDisplayName: p.Name, RPOrigins: []string{p.Origin},
 		AttestationPreference: protocol.PreferNoAttestation, // which maker's it is, is the owner's business
 		AuthenticatorSelection: protocol.AuthenticatorSelection{
-			ResidentKey: protocol.ResidentKeyRequirementRequired, RequireResidentKey: &verified,
+			ResidentKey: protocol.ResidentKeyRequirementRequired, RequireResidentKey: &required,
 			UserVerification: protocol.VerificationRequired,
 		},
 		Timeouts: webauthn.TimeoutsConfig{Login: wait, Registration: wait},
