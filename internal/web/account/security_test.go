@@ -98,10 +98,10 @@ func TestSecondFactorPage(t *testing.T) {
 		t.Error(secret, uri)
 	}
 	// A mistyped code asks again, with the same picture.
-	page = alice.submit(at, "do", "confirm", "uri", uri, "code", "000000").is(400, `<svg class="qr"`, secret)
+	alice.submit(at, "do", "confirm", "uri", uri, "code", "000000").is(400, `<svg class="qr"`, secret)
 	alice.submit(at, "do", "confirm", "uri", "https://evil.example/?secret=AAAA", "code", "000000").lacks("evil.example")
 	h.ahead.Add(int64(time.Hour)) // those that failed make the next wait
-	page = alice.submit(at, "do", "begin").is(200, "Confirm that it is you")
+	alice.submit(at, "do", "begin").is(200, "Confirm that it is you")
 	page = alice.submit(at, "do", "begin", "proof", "1", "password", password).is(200, "Scan this")
 	secret = alice.found(page, `<code id="s-totp">([^<]*)</code>`)
 	page = alice.submit(at, "do", "confirm", "uri", alice.found(page, `name="uri" value="([^"]*)"`), "code", alice.totp(secret)).is(200, "Your backup codes", "this one time")
