@@ -79,6 +79,7 @@ Try:
 
   bin/locus account list localhost        (bin/locus --help has all commands of operators)
 
+Account pages:     %[1]s/account (sign in as alice.test)
 API documentation: %[1]s/docs    OpenAPI: %[1]s/openapi.json
 Ctrl-C stops everything.
 
