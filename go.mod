@@ -40,7 +40,7 @@ require (
 
 require github.com/go-jose/go-jose/v4 v4.1.9
 
-require github.com/piglig/go-qr v1.1.0 // indirect
+require github.com/piglig/go-qr v1.1.0
 
 require (
 	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect

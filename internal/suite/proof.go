@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -32,15 +31,12 @@ type signer struct {
 }
 
 func newSigner(k jwk) (*signer, error) {
-	number := func(s string) *big.Int {
-		b, err := base64.RawURLEncoding.DecodeString(s)
-		if err != nil {
-			return new(big.Int)
-		}
-		return new(big.Int).SetBytes(b)
+	raw, err := base64.RawURLEncoding.DecodeString(k.D)
+	if err != nil {
+		return nil, fmt.Errorf("read a key: %w", err)
 	}
-	key := &ecdsa.PrivateKey{PublicKey: ecdsa.PublicKey{Curve: elliptic.P256(), X: number(k.X), Y: number(k.Y)}, D: number(k.D)}
-	if _, err := key.ECDH(); err != nil {
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), raw)
+	if err != nil {
 		return nil, fmt.Errorf("read a key: %w", err)
 	}
 	header := map[string]any{"typ": "dpop+jwt", "alg": "ES256", "jwk": map[string]string{"kty": k.Kty, "crv": k.Crv, "x": k.X, "y": k.Y}}

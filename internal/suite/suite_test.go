@@ -120,10 +120,16 @@ func TestSigner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := func(n *big.Int) string {
-		return base64.RawURLEncoding.EncodeToString(n.FillBytes(make([]byte, 32)))
+	public, err := key.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
 	}
-	s, err := newSigner(jwk{"EC", "P-256", text(key.X), text(key.Y), text(key.D)})
+	private, err := key.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := base64.RawURLEncoding.EncodeToString
+	s, err := newSigner(jwk{"EC", "P-256", text(public[1:33]), text(public[33:]), text(private)})
 	if err != nil {
 		t.Fatal(err)
 	}
