@@ -116,7 +116,15 @@ func TestScopesOfTheAccount(t *testing.T) {
 	}
 	// Deactivating ends what apps have, the one that did it included.
 	alice.letIn("atproto account:status").does("POST", "/xrpc/com.atproto.server.deactivateAccount", obj{}).lacks("account:status?action=manage")
+	passwords := "SELECT count(*) FROM " + h.a.Schema.String() + ".app_password"
+	h.post(hostA, "com.atproto.server.createAppPassword", bearer(alice.access), obj{"name": "old app"}).ok()
+	if n := query64(t, h.url, passwords)[0]; n != 1 {
+		t.Errorf("%d app passwords", n)
+	}
 	a.does("POST", "/xrpc/com.atproto.server.deactivateAccount", obj{}).ok()
+	if n := query64(t, h.url, passwords)[0]; n != 0 {
+		t.Errorf("%d app passwords after an app deactivated the account", n)
+	}
 	a.does("GET", "/xrpc/com.atproto.server.getSession", nil).fails(401, "invalid_token", "")
 }
 

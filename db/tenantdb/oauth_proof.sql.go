@@ -22,7 +22,7 @@ func (q *Queries) DeleteExpiredOAuthProofs(ctx context.Context, before int64) (i
 	return result.RowsAffected(), nil
 }
 
-const UseOAuthProofs = `-- name: UseOAuthProofs :many
+const InsertOAuthProofs = `-- name: InsertOAuthProofs :many
 WITH shown AS (
   SELECT unnest($1::bytea[]) AS digest, unnest($2::bytea[]) AS session
 ), fresh AS (
@@ -37,13 +37,13 @@ JOIN pds_tenant.actor a ON a.aid = s.aid
 LEFT JOIN fresh f ON f.digest = p.digest
 `
 
-type UseOAuthProofsParams struct {
+type InsertOAuthProofsParams struct {
 	Digests   [][]byte
 	Sessions  [][]byte
 	ExpiresAt int64
 }
 
-type UseOAuthProofsRow struct {
+type InsertOAuthProofsRow struct {
 	Digest       []byte
 	Fresh        bool
 	Epoch        int64
@@ -62,15 +62,15 @@ type UseOAuthProofsRow struct {
 
 // Uses up proofs of possession, and looks at the sessions that they are shown with: a row for each whose session there is.
 // fresh: the proof was not shown before.
-func (q *Queries) UseOAuthProofs(ctx context.Context, arg UseOAuthProofsParams) ([]UseOAuthProofsRow, error) {
-	rows, err := q.db.Query(ctx, UseOAuthProofs, arg.Digests, arg.Sessions, arg.ExpiresAt)
+func (q *Queries) InsertOAuthProofs(ctx context.Context, arg InsertOAuthProofsParams) ([]InsertOAuthProofsRow, error) {
+	rows, err := q.db.Query(ctx, InsertOAuthProofs, arg.Digests, arg.Sessions, arg.ExpiresAt)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []UseOAuthProofsRow
+	var items []InsertOAuthProofsRow
 	for rows.Next() {
-		var i UseOAuthProofsRow
+		var i InsertOAuthProofsRow
 		if err := rows.Scan(
 			&i.Digest,
 			&i.Fresh,

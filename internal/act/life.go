@@ -2,6 +2,7 @@ package act
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -49,7 +50,9 @@ func (a *Acts) Activate(ctx context.Context, t *tenant.Tenant, by Owner) error {
 }
 
 // Deactivate hides an account, until it is activated or, if a date is given, deleted. A date that is new, or earlier
-// than the one before, is told by mail: a session alone is enough to set it. Errors: [ErrGone].
+// than the one before, is told by mail: a session alone is enough to set it. When an app does it, everything that apps
+// have of the account goes: it may be somebody else's by now, and the owner comes back with the password.
+// Errors: [ErrGone].
 func (a *Acts) Deactivate(ctx context.Context, t *tenant.Tenant, by Owner, deleteAfter *time.Time) error {
 	err := a.publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		before, err := q.LockActor(ctx, by.AID)
@@ -57,6 +60,9 @@ func (a *Acts) Deactivate(ctx context.Context, t *tenant.Tenant, by Owner, delet
 			return nil, err
 		}
 		events, err := accounts.Deactivate(ctx, q, a.Now(), by.AID, deleteAfter)
+		if err == nil && by.OAuth != nil {
+			err = dropApps(ctx, q, by.AID)
+		}
 		if err != nil {
 			return events, err
 		}
@@ -77,6 +83,18 @@ func (a *Acts) Deactivate(ctx context.Context, t *tenant.Tenant, by Owner, delet
 		a.Outbox.Wake(t)
 	}
 	return Gone(err)
+}
+
+// dropApps takes from apps what they have of an account besides their sessions: what was granted to them, and app
+// passwords.
+func dropApps(ctx context.Context, q *tenantdb.Queries, aid int64) error {
+	if err := q.DeleteOAuthConsentsOf(ctx, aid); err != nil {
+		return fmt.Errorf("forget consents: %w", err)
+	}
+	if err := q.DeleteAppPasswordsOf(ctx, aid); err != nil {
+		return fmt.Errorf("delete app passwords: %w", err)
+	}
+	return nil
 }
 
 // tellDeletion tells that an account is going to be deleted, inside the transaction that sets the date.

@@ -56,7 +56,10 @@ func (a *Acts) SignOperation(ctx context.Context, t *tenant.Tenant, by Owner, to
 		return nil, err
 	}
 	err = a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		return accounts.UseToken(ctx, q, secrets.Typed(), a.Now(), by.AID, accounts.TokenPLCOperation, token)
+		if err := accounts.UseToken(ctx, q, secrets.Typed(), a.Now(), by.AID, accounts.TokenPLCOperation, token); err != nil {
+			return err
+		}
+		return a.note(ctx, q, by.Visitor, by.AID, accounts.EventIdentity, "")
 	})
 	if err != nil {
 		return nil, err // what was signed goes nowhere

@@ -50,7 +50,7 @@ type proofGroup struct {
 type shownProof struct {
 	digest  []byte
 	session []byte
-	row     *tenantdb.UseOAuthProofsRow
+	row     *tenantdb.InsertOAuthProofsRow
 	err     error
 	done    chan struct{}
 }
@@ -60,7 +60,7 @@ func newProofs(d *db.DB, now func() time.Time) *proofs {
 }
 
 // use uses up a proof and gives the session's row. Errors: [ErrProofUsed], errNoSession.
-func (p *proofs) use(ctx context.Context, schema db.Schema, proof dpop.Proof, session []byte) (*tenantdb.UseOAuthProofsRow, error) {
+func (p *proofs) use(ctx context.Context, schema db.Schema, proof dpop.Proof, session []byte) (*tenantdb.InsertOAuthProofsRow, error) {
 	digest := proof.Digest()
 	s := &shownProof{digest: digest[:proofBytes], session: session}
 	p.mu.Lock()
@@ -126,17 +126,17 @@ func (p *proofs) send(ctx context.Context, q *tenantdb.Queries, group []*shownPr
 	defer cancel()
 	// In one order everywhere, so that two processes that are shown the same proofs cannot wait for each other.
 	slices.SortFunc(group, func(a, b *shownProof) int { return bytes.Compare(a.digest, b.digest) })
-	in := tenantdb.UseOAuthProofsParams{ExpiresAt: p.now().Add(dpop.Kept).Unix()}
+	in := tenantdb.InsertOAuthProofsParams{ExpiresAt: p.now().Add(dpop.Kept).Unix()}
 	for _, s := range group {
 		in.Digests = append(in.Digests, s.digest)
 		in.Sessions = append(in.Sessions, s.session)
 	}
-	rows, err := q.UseOAuthProofs(ctx, in)
+	rows, err := q.InsertOAuthProofs(ctx, in)
 	if err != nil {
 		err = fmt.Errorf("use proofs: %w", err)
 	}
 	for _, s := range group {
-		i := slices.IndexFunc(rows, func(r tenantdb.UseOAuthProofsRow) bool { return bytes.Equal(r.Digest, s.digest) })
+		i := slices.IndexFunc(rows, func(r tenantdb.InsertOAuthProofsRow) bool { return bytes.Equal(r.Digest, s.digest) })
 		switch {
 		case err != nil:
 			s.err = err

@@ -1,4 +1,4 @@
--- name: UseOAuthProofs :many
+-- name: InsertOAuthProofs :many
 -- Uses up proofs of possession, and looks at the sessions that they are shown with: a row for each whose session there is.
 -- fresh: the proof was not shown before.
 WITH shown AS (
