@@ -124,7 +124,9 @@ func TestFetch(t *testing.T) {
 		"redirect": {func(rw http.ResponseWriter, r *http.Request) {
 			http.Redirect(rw, r, "https://app.example.com/elsewhere", http.StatusFound)
 		}, ErrMetadata},
-		"moved":     {func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, "http://169.254.169.254/", http.StatusPermanentRedirect) }, ErrMetadata},
+		"moved": {func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, "http://169.254.169.254/", http.StatusPermanentRedirect)
+		}, ErrMetadata},
 		"not found": {http.NotFound, ErrMetadata},
 		"created": {func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("Content-Type", "application/json")
