@@ -109,7 +109,7 @@ var lexicons = map[string]xrpc.Method{
 	"org.auroralocus.server.confirmAuthenticator":       {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"InvalidToken", "AuthenticatorNotFound"}},
 	"org.auroralocus.server.confirmSession":             {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken"}},
 	"org.auroralocus.server.createBackupCodes":          {Kind: xrpc.ProcedureKind, Input: "application/json", Output: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
-	"org.auroralocus.server.deletePasskey":              {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "PasskeyNotFound", "LastPasskey"}},
+	"org.auroralocus.server.deletePasskey":              {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "PasskeyNotFound"}},
 	"org.auroralocus.server.disableAuthenticator":       {Kind: xrpc.ProcedureKind, Input: "application/json", Errors: []string{"WrongPassword", "AuthFactorTokenRequired", "InvalidToken", "ExpiredToken", "AuthenticatorNotFound"}},
 	"org.auroralocus.server.getSecondFactor":            {Kind: xrpc.QueryKind, Output: "application/json"},
 	"org.auroralocus.server.getUsage":                   {Kind: xrpc.QueryKind, Output: "application/json"},

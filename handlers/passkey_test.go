@@ -47,6 +47,13 @@ func TestPasskeyMethods(t *testing.T) {
 	alice.protect("deletePasskey", "id", "?").fails(400, "PasskeyNotFound", "")
 	alice.call(ownServer+"deletePasskey", obj{"password": "wrong", "id": id}).fails(400, "WrongPassword", "")
 	alice.app("app", false).protect("deletePasskey", "id", id).fails(400, "InvalidToken", "")
+	bob.confirmed()
+	bob.protect("setEmailFactor", "enabled", true).ok()
+	bob.protect("deletePasskey", "id", id).fails(401, "AuthFactorTokenRequired", "sent to your email")
+	late := bob.mailedToken(mail.KindFactorChange)
+	h.clock.add(account.TokenLife + time.Second)
+	bob.protect("deletePasskey", "id", id, "code", late).fails(400, "ExpiredToken", "")
+	bob.protect("deletePasskey", "id", id, "code", "AAAAA-AAAAA").fails(400, "InvalidToken", "")
 	alice.protect("deletePasskey", "id", id).ok()
 	if len(list(alice)) != 0 {
 		t.Error("it is still there")

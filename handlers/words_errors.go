@@ -36,7 +36,6 @@ var documentErrors = map[string]string{
 	"ExpiredToken":            "The token has expired or was ended.",
 	"AccountNotFound":         "The account is no longer here.",
 	"PasskeyNotFound":         "The account has no such passkey.",
-	"LastPasskey":             "The account has no password, and no other passkey.",
 	"OAuthRequired":           "The account lets no app in by its main password: sign in with OAuth, or with an app password.",
 	"AccountTakedown":         "The account was taken down.",
 	"AccountDeactivated":      "The account is deactivated.",

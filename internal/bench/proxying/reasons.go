@@ -13,6 +13,7 @@ var reasons = []reason{
 		"the reference's web framework adds two headers, and ours one that keeps browsers from guessing"},
 	{[]string{"*"}, []string{"answer.header.vary", "answer.header.content-encoding", "answer.header.content-length"}, "",
 		"the reference packs what the service did not pack, and then knows no length; here an answer is passed on as it comes, with its length"},
+	{[]string{"*"}, []string{"answer.header.dpop-nonce"}, "", "every answer has a nonce for the next proof of possession, also those of other services"},
 	{[]string{"*"}, []string{"answer.header.access-control-*"}, "", "more may be read by pages, and the list of verbs is in another order"},
 	{[]string{"*"}, []string{"call1.header.connection", "call2.header.connection"}, "", "connections are kept without saying so"},
 

@@ -52,7 +52,6 @@ const (
 	ErrInvalidSwap             ErrorName = "InvalidSwap"
 	ErrInvalidToken            ErrorName = "InvalidToken"
 	ErrJwtExpired              ErrorName = "JwtExpired"
-	ErrLastPasskey             ErrorName = "LastPasskey"
 	ErrMissingJwt              ErrorName = "MissingJwt"
 	ErrNotEnoughResources      ErrorName = "NotEnoughResources"
 	ErrNotFound                ErrorName = "NotFound"
