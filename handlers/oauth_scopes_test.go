@@ -117,7 +117,7 @@ func TestScopesOfTheAccount(t *testing.T) {
 	// Deactivating ends what apps have, the one that did it included.
 	alice.letIn("atproto account:status").does("POST", "/xrpc/com.atproto.server.deactivateAccount", obj{}).lacks("account:status?action=manage")
 	passwords := "SELECT count(*) FROM " + h.a.Schema.String() + ".app_password"
-	h.post(hostA, "com.atproto.server.createAppPassword", bearer(alice.access), obj{"name": "old app"}).ok()
+	old := alice.app("old app", false)
 	if n := query64(t, h.url, passwords)[0]; n != 1 {
 		t.Errorf("%d app passwords", n)
 	}
@@ -125,6 +125,7 @@ func TestScopesOfTheAccount(t *testing.T) {
 	if n := query64(t, h.url, passwords)[0]; n != 0 {
 		t.Errorf("%d app passwords after an app deactivated the account", n)
 	}
+	old.ask("com.atproto.server.getSession").fails(400, "ExpiredToken", "")
 	a.does("GET", "/xrpc/com.atproto.server.getSession", nil).fails(401, "invalid_token", "")
 }
 

@@ -2,7 +2,6 @@ package act
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -61,7 +60,7 @@ func (a *Acts) Deactivate(ctx context.Context, t *tenant.Tenant, by Owner, delet
 		}
 		events, err := accounts.Deactivate(ctx, q, a.Now(), by.AID, deleteAfter)
 		if err == nil && by.OAuth != nil {
-			err = dropApps(ctx, q, by.AID)
+			err = dropApps(ctx, q, a.Now(), by.AID)
 		}
 		if err != nil {
 			return events, err
@@ -85,14 +84,20 @@ func (a *Acts) Deactivate(ctx context.Context, t *tenant.Tenant, by Owner, delet
 	return Gone(err)
 }
 
-// dropApps takes from apps what they have of an account besides their sessions: what was granted to them, and app
-// passwords.
-func dropApps(ctx context.Context, q *tenantdb.Queries, aid int64) error {
-	if err := q.DeleteOAuthConsentsOf(ctx, aid); err != nil {
-		return fmt.Errorf("forget consents: %w", err)
+// dropApps takes from apps all that they have of an account: what was granted to them, and app passwords with their
+// sessions.
+func dropApps(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64) error {
+	if _, err := endApps(ctx, q, aid); err != nil {
+		return err
 	}
-	if err := q.DeleteAppPasswordsOf(ctx, aid); err != nil {
-		return fmt.Errorf("delete app passwords: %w", err)
+	all, err := accounts.ListAppPasswords(ctx, q, aid)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		if _, err := accounts.RevokeAppPassword(ctx, q, now, aid, p.Name); err != nil {
+			return err
+		}
 	}
 	return nil
 }
