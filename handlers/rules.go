@@ -143,14 +143,13 @@ func mayCallByOAuth(a auth.Account, service string, nsids ...string) error {
 // mayCallServices is asked about the audience as it was sent, with the name of the service or without.
 func mayCallServices(c xrpc.AccountCaller, in *serverGetServiceAuthInput) error {
 	method := string(in.Lxm)
-	if method == "" {
-		method = "*"
-	}
-	if c.ByOAuth() && moderates(c.Tenant, c.DID, in.Aud, string(in.Lxm)) {
-		return xrpc.Refuse(http.StatusForbidden, "", "An app may not act as the moderation service of this server")
-	}
-	if !c.ByOAuth() {
+	switch {
+	case !c.ByOAuth():
 		return nil
+	case moderates(c.Tenant, c.DID, in.Aud, method):
+		return xrpc.Refuse(http.StatusForbidden, "", "An app may not act as the moderation service of this server")
+	case method == "":
+		method = "*"
 	}
 	return mayCallByOAuth(c.Account, in.Aud, method)
 }

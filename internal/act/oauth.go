@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/auroralocus/locus/db"
@@ -170,5 +169,5 @@ func (a *Acts) SetsOf(ctx context.Context, t *tenant.Tenant, s scope.Set) map[sc
 			out[i] = set
 		}
 	}
-	return maps.Clone(out)
+	return out
 }

@@ -102,7 +102,7 @@ func TakeCode(ctx context.Context, q *tenantdb.Queries, h Holder, code, verifier
 		return nil, refuse("code_verifier does not fit the code_challenge")
 	case r.Params.JKT != "" && r.Params.JKT != h.JKT:
 		return nil, refuse("the DPoP proof is of another key than the request's")
-	case r.Key.Thumbprint != h.Key.Thumbprint || r.Key.KeyID != h.Key.KeyID || r.Key.Alg != h.Key.Alg:
+	case !r.Key.SameKey(h.Key):
 		return nil, refuse("the client proved itself with another key than for the request")
 	}
 	challenge := sha256.Sum256([]byte("pkce\x00" + r.Params.Challenge))
@@ -265,10 +265,7 @@ func Rotate(ctx context.Context, q *tenantdb.Queries, h Holder, id []byte, gener
 // sameClientKey: a session of a confidential client goes on with the key that it began with. A client that was public may
 // become confidential, never the other way round.
 func (s *Session) sameClientKey(h Holder) bool {
-	if !s.Key.Any() {
-		return true
-	}
-	return s.Key.KeyID == h.Key.KeyID && s.Key.Alg == h.Key.Alg && s.Key.Thumbprint == h.Key.Thumbprint
+	return !s.Key.Any() || s.Key.SameKey(h.Key)
 }
 
 func (s *Session) end(ctx context.Context, q *tenantdb.Queries, why string) error {

@@ -56,19 +56,21 @@ func Relayed(status int, name, message string, headers http.Header) *Error {
 // text are those of the error, and more are further parameters, a name and a value each.
 // spec: RFC 6750 section 3, RFC 9449 section 7.1
 func (e *Error) Challenge(start, name string, more ...string) *Error {
+	params := []string{"error", name}
+	if e.Message != "" {
+		params = append(params, "error_description", e.Message)
+	}
+	return e.challenge(start, append(params, more...)...)
+}
+
+// challenge sets the header to these parameters, a name and a value each.
+func (e *Error) challenge(start string, params ...string) *Error {
 	header := start
-	add := func(key, value string) {
+	for i := 0; i+1 < len(params); i += 2 {
 		if header != start || strings.ContainsRune(start, '=') {
 			header += ","
 		}
-		header += " " + key + `="` + quotable(value) + `"`
-	}
-	add("error", name)
-	if e.Message != "" {
-		add("error_description", e.Message)
-	}
-	for i := 0; i+1 < len(more); i += 2 {
-		add(more[i], more[i+1])
+		header += " " + params[i] + `="` + Quotable(params[i+1]) + `"`
 	}
 	out := *e
 	out.headers = e.headers.Clone()
@@ -79,8 +81,9 @@ func (e *Error) Challenge(start, name string, more ...string) *Error {
 	return &out
 }
 
-// quotable is text as a quoted parameter of a challenge may have it.
-func quotable(text string) string {
+// Quotable is text as a quoted parameter of a challenge may have it, and an OAuth error's description.
+// spec: RFC 6749 section 5.2
+func Quotable(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '"' || r == '\\':

@@ -38,6 +38,11 @@ type Proved struct {
 // Any says whether there was something to prove.
 func (p Proved) Any() bool { return p.Thumbprint != "" }
 
+// SameKey says whether both were proved with the same key, in the same way.
+func (p Proved) SameKey(o Proved) bool {
+	return p.KeyID == o.KeyID && p.Alg == o.Alg && p.Thumbprint == o.Thumbprint
+}
+
 type assertion struct {
 	Iss string          `json:"iss"`
 	Sub string          `json:"sub"`

@@ -28,6 +28,9 @@ var (
 	ErrToken     = errors.New("malformed token")
 	ErrKey       = errors.New("unusable key")
 	ErrSignature = errors.New("wrong signature")
+
+	// errPrivate: whoever publishes the key has lost it.
+	errPrivate = errors.New("it has a private part")
 )
 
 // ES256K is the algorithm of secp256k1 keys.
@@ -92,7 +95,7 @@ func ParseKey(raw []byte) (*Key, error) {
 	}
 	switch {
 	case f.D != nil || f.K != nil:
-		return nil, fmt.Errorf("%w: it has a private part", ErrKey)
+		return nil, fmt.Errorf("%w: %w", ErrKey, errPrivate)
 	case f.Use != "" && f.Use != "sig":
 		return nil, fmt.Errorf("%w: it is not for signatures", ErrKey)
 	case len(f.KeyOps) > 0 && !slices.Contains(f.KeyOps, "verify"):
@@ -297,7 +300,7 @@ func ParseSet(raw []byte) ([]*Key, error) {
 	for _, raw := range set.Keys {
 		if k, err := ParseKey(raw); err == nil {
 			out = append(out, k)
-		} else if strings.Contains(err.Error(), "private part") {
+		} else if errors.Is(err, errPrivate) {
 			return nil, err
 		}
 	}

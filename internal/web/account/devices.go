@@ -1,7 +1,6 @@
 package account
 
 import (
-	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/device"
 )
 
@@ -44,18 +43,11 @@ func endOthers(l *look) error {
 
 // signOutEverywhere ends everything, and begins this browser's sign-in anew.
 func signOutEverywhere(l *look) error {
-	ctx := l.R.Context()
-	if err := l.pages.acts.SignOutEverywhere(ctx, l.Tenant, l.owner); err != nil {
+	if err := l.pages.acts.SignOutEverywhere(l.R.Context(), l.Tenant, l.owner); err != nil {
 		return err
 	}
-	who, err := accounts.ByDID(ctx, l.pages.db.Tenant(l.Tenant.Schema).Q(), l.owner.DID)
-	if err != nil {
+	if err := l.enterAnew(); err != nil {
 		return err
 	}
-	d, err := l.pages.acts.EnterDevice(ctx, l.Tenant, l.Browser(), who, device.Stay{Remember: l.signed.Remembered})
-	if err != nil {
-		return err
-	}
-	l.Keep(d)
 	return l.done("everywhere")
 }

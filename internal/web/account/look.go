@@ -159,6 +159,21 @@ func (l *look) showWith(status int, data any) error {
 	return l.Show(status, templates[l.section.name], &view{l, data})
 }
 
+// enterAnew begins this browser's sign-in again, after all of the account's were ended.
+func (l *look) enterAnew() error {
+	ctx := l.R.Context()
+	who, err := accounts.ByDID(ctx, l.pages.db.Tenant(l.Tenant.Schema).Q(), l.owner.DID)
+	if err != nil {
+		return err
+	}
+	d, err := l.pages.acts.EnterDevice(ctx, l.Tenant, l.Browser(), who, device.Stay{Remember: l.signed.Remembered})
+	if err != nil {
+		return err
+	}
+	l.Keep(d)
+	return nil
+}
+
 // done says what was done, on the page that the form was on.
 func (l *look) done(key string, args ...string) error {
 	l.Note(web.Success, "account.done."+key, args...)

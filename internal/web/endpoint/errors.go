@@ -139,13 +139,5 @@ func sayable(text string) string {
 	if len(text) > most {
 		text = text[:most]
 	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '"' || r == '\\':
-			return '\''
-		case r < ' ' || r > '~':
-			return '?'
-		}
-		return r
-	}, text)
+	return xrpc.Quotable(text)
 }
