@@ -39,6 +39,9 @@ func (l *lease) Release() {
 // acquire waits for the tenant's turn and a connection, and passes over those that died while they were idle. Finding
 // that out before a statement is sent is what keeps a restarted server from looking like an unknown outcome.
 func acquire(ctx context.Context, pool *pool) (l *lease, err error) {
+	if pool.refuse != nil {
+		return nil, pool.refuse
+	}
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, pool.wait)

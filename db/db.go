@@ -9,14 +9,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"runtime"
 	"strings"
 	"time"
 
 	"github.com/auroralocus/locus/db/controldb"
-	"github.com/auroralocus/locus/internal/fair"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -30,6 +28,9 @@ type Config struct {
 	// URL is the connection string, as libpq's. Two parameters are ours: pgbouncer=true for a server behind PgBouncer in
 	// transaction mode, where statements are not prepared and no session setting is used.
 	URL string
+	// Nodes are the connection strings of further databases that tenants may lie in, by the names that control.node has
+	// for them.
+	Nodes map[string]string
 
 	// SubPools is how many pools tenants are spread over by the hash of their name: each connection then holds the plans
 	// of a part of the tenants only. Default: 1 on up to 4 cores, 4 above.
@@ -64,20 +65,17 @@ var ErrServer = errors.New("unusable database server")
 // DB is a deployment's database: the control schema and the tenants' schemas beside it.
 type DB struct {
 	control  *pool
-	tenants  []*pool
-	streams  *pool
-	admin    *pool // migrations: no statement timeout, no idle connections
+	nodes    // of tenants' schemas
 	rewriter rewriter
 
+	cfg       Config
 	migrating chan struct{} // one place for each migration at work: each takes up to adminConns of admin
-	where     string        // host, port and database, for messages
 	log       *slog.Logger
-	health    *health
 	lines     *lines
 }
 
 // Open connects. It waits for a server that is down or starting, up to Config.StartTimeout, and fails at once when
-// waiting cannot help (wrong password, no such database, too old).
+// waiting cannot help (wrong password, no such database, too old). It does not wait for further nodes.
 //
 // Connections that break later are made anew by themselves.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
@@ -86,51 +84,21 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{where: describe(base.ConnConfig), log: cfg.Log, migrating: make(chan struct{}, migrationWorkers)}
-	d.health = newHealth(d.where, cfg.Log)
-	d.lines = newLines()
+	d := &DB{cfg: cfg, log: cfg.Log, lines: newLines(), migrating: make(chan struct{}, migrationWorkers)}
 	base.ConnConfig.DialFunc = d.lines.dial
 	if err := d.await(ctx, cfg, base.ConnConfig); err != nil {
 		return nil, err
 	}
-	open := func(conns int, timeout, answer time.Duration) (*pool, error) {
-		c := base.Copy()
-		c.MaxConns = int32(conns)
-		if !bouncer {
-			c.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(timeout.Milliseconds())
-		}
-		p, err := pgxpool.NewWithConfig(ctx, c)
-		wait := acquireTime
-		if answer == 0 {
-			wait = acquireLongTime
-		}
-		places := fair.NewTurns(conns, fair.Waiting{Time: wait, First: tenantWaiting, Whole: tenantWaiting})
-		return &pool{Pool: p, wait: wait, answer: answer, lines: d.lines, health: d.health, places: places}, err
+	if d.home, err = d.newServer(ctx, HomeNode, base, bouncer); err != nil {
+		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			d.Close()
-		}
-	}()
-	if d.control, err = open(cfg.PoolConns, cfg.StatementTimeout, cfg.AnswerTimeout); err != nil {
+	d.fleet.Store(&fleet{servers: map[int32]*server{HomeNode: d.home}})
+	d.control, err = d.newPool(ctx, d.home, base, bouncer, poolShape{cfg.PoolConns, cfg.StatementTimeout, cfg.AnswerTimeout})
+	if err != nil {
+		d.home.close()
 		return nil, err
 	}
 	d.control.places = nil
-	if d.streams, err = open(cfg.StreamConns, 0, 0); err != nil {
-		return nil, err
-	}
-	if d.admin, err = open(migrationWorkers*adminConns, 0, 0); err != nil {
-		return nil, err
-	}
-	d.admin.places = nil
-	for range cfg.SubPools {
-		p, openErr := open(cfg.PoolConns, cfg.StatementTimeout, cfg.AnswerTimeout)
-		if openErr != nil {
-			err = openErr
-			return nil, err
-		}
-		d.tenants = append(d.tenants, p)
-	}
 	return d, nil
 }
 
@@ -216,13 +184,13 @@ func describe(c *pgx.ConnConfig) string {
 
 // await returns when one connection could be made and the server is one we can use.
 func (d *DB) await(ctx context.Context, cfg Config, c *pgx.ConnConfig) error {
-	started, deadline := time.Now(), time.Now().Add(cfg.StartTimeout)
+	started, deadline, where := time.Now(), time.Now().Add(cfg.StartTimeout), describe(c)
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := attempt(ctx, c, cfg.StartTimeout > 0, deadline)
 		if err == nil {
 			return nil
 		}
-		err = fmt.Errorf("database %s: %w", d.where, err)
+		err = fmt.Errorf("database %s: %w", where, err)
 		if !waitingHelps(err) || ctx.Err() != nil {
 			return err
 		}
@@ -258,9 +226,14 @@ func check(ctx context.Context, c *pgx.ConnConfig) error {
 		return err
 	}
 	defer conn.Close(ctx)
+	return usable(ctx, conn)
+}
+
+// usable refuses a server that is too old, or keeps another encoding.
+func usable(ctx context.Context, conn *pgx.Conn) error {
 	var version int
 	var name, encoding string
-	err = conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_setting('server_encoding')`).
+	err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_setting('server_encoding')`).
 		Scan(&version, &name, &encoding)
 	if err != nil {
 		return err
@@ -308,10 +281,9 @@ func (d *DB) Close() {
 }
 
 func (d *DB) close() {
-	for _, p := range append([]*pool{d.control, d.streams, d.admin}, d.tenants...) {
-		if p != nil && p.Pool != nil {
-			p.Close()
-		}
+	d.control.Close()
+	for _, s := range d.fleet.Load().servers {
+		s.close()
 	}
 }
 
@@ -320,12 +292,12 @@ func (d *DB) Ping(ctx context.Context) error {
 	ctx, cancel := d.control.patience(ctx)
 	defer cancel()
 	err := classify(d.control.Ping(ctx))
-	d.health.saw(ctx, err, false)
+	d.control.health.saw(ctx, err, false)
 	return err
 }
 
-// StreamConns is how many ReadTx there can be at once.
-func (d *DB) StreamConns() int { return int(d.streams.Config().MaxConns) }
+// StreamConns is how many ReadTx there can be at once, of each server.
+func (d *DB) StreamConns() int { return d.cfg.StreamConns }
 
 // Control gives single statements on the control schema.
 func (d *DB) Control() *controldb.Queries { return controldb.New(runner{pool: d.control}) }
@@ -340,14 +312,9 @@ func (d *DB) ControlTx(ctx context.Context, body func(q *controldb.Queries) erro
 
 // Tenant opens a tenant's schema. It is cheap and touches nothing.
 func (d *DB) Tenant(s Schema) *Tenant {
-	return &Tenant{db: d, schema: s, pool: d.poolOf(s), texts: d.rewriter.texts(s)}
+	at := d.at(s)
+	return &Tenant{db: d, at: at, schema: s, pool: at.poolOf(s), texts: d.rewriter.texts(s)}
 }
 
 // Forget drops what the process keeps for a tenant that was deleted.
 func (d *DB) Forget(s Schema) { d.rewriter.forget(s) }
-
-func (d *DB) poolOf(s Schema) *pool {
-	h := fnv.New32a()
-	h.Write([]byte(s.name))
-	return d.tenants[h.Sum32()%uint32(len(d.tenants))].of(s)
-}

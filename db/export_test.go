@@ -18,18 +18,22 @@ func RawTenant(q *tenantdb.Queries) tenantdb.DBTX { return *(*tenantdb.DBTX)(uns
 func RawControl(q *controldb.Queries) controldb.DBTX { return *(*controldb.DBTX)(unsafe.Pointer(q)) }
 
 // EmptySchema makes a schema that no migration has run in.
-func (d *DB) EmptySchema(ctx context.Context, s Schema) error { return d.ensureSchema(ctx, s.name) }
+func (d *DB) EmptySchema(ctx context.Context, s Schema) error {
+	return d.ensureSchema(ctx, d.home, s.name)
+}
 
 // Down takes all migrations of a schema back.
 func (d *DB) Down(ctx context.Context, name string, files fs.FS) error {
-	return d.withGoose(name, files, func(p *goose.Provider) error {
+	return d.withGoose(d.home, name, files, func(p *goose.Provider) error {
 		_, err := p.DownTo(ctx, 0)
 		return err
 	})
 }
 
 // Version is the version a schema says it is at.
-func (d *DB) Version(ctx context.Context, name string) (int64, error) { return d.version(ctx, name) }
+func (d *DB) Version(ctx context.Context, name string) (int64, error) {
+	return d.version(ctx, d.home, name)
+}
 
 // Runs is what runs statements.
 type Runs = tenantdb.DBTX

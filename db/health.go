@@ -22,6 +22,7 @@ type pool struct {
 	lines  *lines
 	health *health
 
+	refuse error        // why it gives no connections; nil: it does
 	places *fair.Places // of tenants' connections, which take turns; nil: nobody's in particular
 	tenant string       // whose turn it is
 }
@@ -74,6 +75,7 @@ func (h *health) saw(ctx context.Context, err error, wrote bool) {
 			h.commits.over()
 		}
 	case ctx.Err() != nil: // the caller's own end of patience
+	case errors.Is(err, ErrNoNode): // nobody was asked
 	case errors.Is(err, ErrBusy): // those that have the connections will tell
 	case errors.Is(err, ErrUnknownOutcome), errors.Is(err, ErrFull):
 		h.commits.failed(err)

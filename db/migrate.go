@@ -40,14 +40,14 @@ func (d *DB) MigrateControl(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if have, err := d.version(ctx, schema.ControlName); err != nil || have >= want {
+	if have, err := d.version(ctx, d.home, schema.ControlName); err != nil || have >= want {
 		return newerThan(schema.ControlName, have, want, err)
 	}
-	_, err = d.locked(ctx, schema.ControlName, false, func() error {
-		if err := d.ensureSchema(ctx, schema.ControlName); err != nil {
+	_, err = d.locked(ctx, d.home, schema.ControlName, false, func() error {
+		if err := d.ensureSchema(ctx, d.home, schema.ControlName); err != nil {
 			return err
 		}
-		return d.up(ctx, schema.ControlName, schema.Control())
+		return d.up(ctx, d.home, schema.ControlName, schema.Control())
 	})
 	return err
 }
@@ -58,7 +58,7 @@ func (d *DB) CheckControl(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	have, err := d.version(ctx, schema.ControlName)
+	have, err := d.version(ctx, d.home, schema.ControlName)
 	return newerThan(schema.ControlName, have, want, err)
 }
 
@@ -74,7 +74,7 @@ func (d *DB) CreateTenantSchema(ctx context.Context, s Schema) error {
 	if err != nil {
 		return err
 	}
-	conn, err := acquire(ctx, d.admin)
+	conn, err := acquire(ctx, d.at(s).admin)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (d *DB) DropTenantSchema(ctx context.Context, s Schema) error {
 	if s.IsZero() {
 		return ErrNoSchema
 	}
-	conn, err := acquire(ctx, d.admin)
+	conn, err := acquire(ctx, d.at(s).admin)
 	if err != nil {
 		return err
 	}
@@ -128,8 +128,12 @@ func (d *DB) migrateTenant(ctx context.Context, s Schema, try bool) (done bool, 
 	if err != nil {
 		return false, err
 	}
-	return d.locked(ctx, s.name, try, func() error {
-		have, err := d.version(ctx, s.name)
+	at, err := d.serverOf(s)
+	if err != nil {
+		return false, err
+	}
+	return d.locked(ctx, at, s.name, try, func() error {
+		have, err := d.version(ctx, at, s.name)
 		switch {
 		case err != nil:
 			return err
@@ -138,9 +142,9 @@ func (d *DB) migrateTenant(ctx context.Context, s Schema, try bool) (done bool, 
 		case have > want:
 			return errors.Join(newerThan(s.name, have, want, nil), d.noteVersion(ctx, s, have))
 		case have < want:
-			upErr := d.up(ctx, s.name, schema.Tenant(s.name))
+			upErr := d.up(ctx, at, s.name, schema.Tenant(s.name))
 			// Also when it stopped half way: control knows how far.
-			if have, err = d.version(ctx, s.name); err != nil {
+			if have, err = d.version(ctx, at, s.name); err != nil {
 				return errors.Join(upErr, err)
 			}
 			return errors.Join(upErr, d.noteVersion(ctx, s, have))
@@ -165,8 +169,8 @@ func (d *DB) noteVersion(ctx context.Context, s Schema, version int64) error {
 }
 
 // version is the version a schema is at: -1 when it is missing, or made but never migrated.
-func (d *DB) version(ctx context.Context, name string) (version int64, err error) {
-	r := runner{pool: d.admin}
+func (d *DB) version(ctx context.Context, at *server, name string) (version int64, err error) {
+	r := runner{pool: at.admin}
 	var there bool
 	err = r.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename = $2)",
 		name, schema.VersionTable).Scan(&there)
@@ -185,7 +189,7 @@ func (d *DB) version(ctx context.Context, name string) (version int64, err error
 // locked runs work while holding the lock of a schema's migrations. The lock spares nodes that start at once the
 // trouble of failing; correctness does not rest on it (an advisory lock does not cross Citus nodes): each migration
 // inserts its version, a primary key, in its own transaction, so of two runs one is taken back whole.
-func (d *DB) locked(ctx context.Context, name string, try bool, work func() error) (done bool, err error) {
+func (d *DB) locked(ctx context.Context, at *server, name string, try bool, work func() error) (done bool, err error) {
 	select {
 	case d.migrating <- struct{}{}:
 		defer func() { <-d.migrating }()
@@ -196,7 +200,7 @@ func (d *DB) locked(ctx context.Context, name string, try bool, work func() erro
 	h.Write([]byte("locus migrate " + name))
 	key := int64(h.Sum64())
 	// A transaction's lock also works through PgBouncer, and ends with the connection.
-	err = transact(ctx, d.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
+	err = transact(ctx, at.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		done = false
 		if _, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
 			return err
@@ -216,8 +220,8 @@ func (d *DB) locked(ctx context.Context, name string, try bool, work func() erro
 }
 
 // ensureSchema makes a schema and its version table, if they are missing.
-func (d *DB) ensureSchema(ctx context.Context, name string) error {
-	return transact(ctx, d.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
+func (d *DB) ensureSchema(ctx context.Context, at *server, name string) error {
+	return transact(ctx, at.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		// A Citus coordinator would make it a tenant of its own.
 		var citus bool
 		err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'citus')").Scan(&citus)
@@ -247,15 +251,15 @@ func (d *DB) ensureSchema(ctx context.Context, name string) error {
 }
 
 // up runs the missing migrations of one schema.
-func (d *DB) up(ctx context.Context, name string, files fs.FS) error {
-	return d.withGoose(name, files, func(p *goose.Provider) error {
+func (d *DB) up(ctx context.Context, at *server, name string, files fs.FS) error {
+	return d.withGoose(at, name, files, func(p *goose.Provider) error {
 		_, err := p.Up(ctx)
 		return err
 	})
 }
 
-func (d *DB) withGoose(name string, files fs.FS, work func(*goose.Provider) error) error {
-	conns := stdlib.OpenDBFromPool(d.admin.Pool)
+func (d *DB) withGoose(at *server, name string, files fs.FS, work func(*goose.Provider) error) error {
+	conns := stdlib.OpenDBFromPool(at.admin.Pool)
 	defer conns.Close()
 	p, err := goose.NewProvider(database.DialectCustom, conns, files, goose.WithStore(versionStore{name}),
 		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))

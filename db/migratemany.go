@@ -83,21 +83,21 @@ func (m *migrator) round(ctx context.Context) (left int, err error) {
 				return 0, fmt.Errorf("count tenants to migrate: %w", err)
 			}
 		}
-		work := make(chan string)
+		work := make(chan controldb.ListTenantsBehindRow)
 		var wg sync.WaitGroup
 		var skipped sync.Map
 		for range migrationWorkers {
 			wg.Go(func() {
-				for name := range work {
-					if !m.one(ctx, name) {
-						skipped.Store(name, true)
+				for t := range work {
+					if !m.one(ctx, t) {
+						skipped.Store(t.SchemaName, true)
 					}
 				}
 			})
 		}
 		for _, t := range page {
 			if ctx.Err() == nil && !m.hasFailed(t.SchemaName) {
-				work <- t.SchemaName
+				work <- t
 			}
 		}
 		close(work)
@@ -116,11 +116,11 @@ func (m *migrator) hasFailed(name string) bool {
 }
 
 // one migrates one tenant; false means that another node has it in hand.
-func (m *migrator) one(ctx context.Context, name string) bool {
-	s, err := ParseSchema(name)
+func (m *migrator) one(ctx context.Context, t controldb.ListTenantsBehindRow) bool {
+	s, err := ParseSchema(t.SchemaName)
 	done := true
 	if err == nil {
-		done, err = m.db.migrateTenant(ctx, s, true)
+		done, err = m.db.migrateTenant(ctx, s.On(t.NodeID), true)
 	}
 	if err == nil && !done {
 		return false
@@ -132,7 +132,7 @@ func (m *migrator) one(ctx context.Context, name string) bool {
 	defer m.mu.Unlock()
 	if err != nil {
 		m.p.Failed++
-		m.failed[name] = true
+		m.failed[t.SchemaName] = true
 		if len(m.errs) < migrationErrors {
 			m.errs = append(m.errs, err)
 		}

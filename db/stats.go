@@ -24,18 +24,21 @@ const (
 // Pools are the names of all pools.
 var Pools = []string{PoolControl, PoolTenants, PoolStreams, PoolAdmin}
 
-// Stats is how the named pool is used since the start; of another name all is zero. It asks the server nothing.
+// Stats is how the named pool is used since the start, of all servers together; of another name all is zero. It asks the server nothing.
 func (d *DB) Stats(name string) PoolStats {
 	var pools []*pool
-	switch name {
-	case PoolControl:
-		pools = []*pool{d.control}
-	case PoolTenants:
-		pools = d.tenants
-	case PoolStreams:
-		pools = []*pool{d.streams}
-	case PoolAdmin:
-		pools = []*pool{d.admin}
+	if name == PoolControl {
+		pools = append(pools, d.control)
+	}
+	for _, s := range d.fleet.Load().servers {
+		switch name {
+		case PoolTenants:
+			pools = append(pools, s.tenants...)
+		case PoolStreams:
+			pools = append(pools, s.streams)
+		case PoolAdmin:
+			pools = append(pools, s.admin)
+		}
 	}
 	var sum PoolStats
 	for _, p := range pools {
@@ -52,6 +55,6 @@ func (s *PoolStats) add(p *pgxpool.Stat) {
 	s.Waited += p.EmptyAcquireWaitTime()
 }
 
-// Answers is false from the first request that the server did not answer until one that it did: what the log tells as
-// an outage. It asks the server nothing.
-func (d *DB) Answers() bool { return !d.health.reach.on.Load() }
+// Answers is false from the first request that the control schema's server did not answer until one that it did: what the
+// log tells as an outage. It asks the server nothing.
+func (d *DB) Answers() bool { return !d.home.health.reach.on.Load() }

@@ -13,6 +13,7 @@ import (
 // Tenant is the only way to a tenant's tables.
 type Tenant struct {
 	db     *DB
+	at     *server
 	schema Schema
 	pool   *pool
 	texts  *sync.Map
@@ -54,8 +55,8 @@ func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) error 
 		return ErrNoSchema
 	}
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	conn, tx, err := begin(ctx, t.db.streams.of(t.schema), opts)
-	t.db.health.saw(ctx, err, false)
+	conn, tx, err := begin(ctx, t.at.streams.of(t.schema), opts)
+	t.at.health.saw(ctx, err, false)
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) error 
 		defer cancel()
 		_ = tx.Rollback(ctx) // if it fails the connection is closed
 	}()
-	return body(&ReadTx{runner: runner{pool: t.db.streams, tx: tx, scope: t.scope}, tx: tx})
+	return body(&ReadTx{runner: runner{pool: t.at.streams, tx: tx, scope: t.scope}, tx: tx})
 }
 
 // Q gives the generated statements.

@@ -185,7 +185,7 @@ func (q *Queries) ListTenants(ctx context.Context, arg ListTenantsParams) ([]Ten
 }
 
 const ListTenantsBehind = `-- name: ListTenantsBehind :many
-SELECT tenant_id, schema_name, version FROM control.tenant
+SELECT tenant_id, schema_name, node_id, version FROM control.tenant
 WHERE version < $1 AND tenant_id > $2 AND state IN (1, 2, 3)
 ORDER BY tenant_id LIMIT $3::int
 `
@@ -199,6 +199,7 @@ type ListTenantsBehindParams struct {
 type ListTenantsBehindRow struct {
 	TenantID   int64
 	SchemaName string
+	NodeID     int32
 	Version    int64
 }
 
@@ -212,7 +213,12 @@ func (q *Queries) ListTenantsBehind(ctx context.Context, arg ListTenantsBehindPa
 	var items []ListTenantsBehindRow
 	for rows.Next() {
 		var i ListTenantsBehindRow
-		if err := rows.Scan(&i.TenantID, &i.SchemaName, &i.Version); err != nil {
+		if err := rows.Scan(
+			&i.TenantID,
+			&i.SchemaName,
+			&i.NodeID,
+			&i.Version,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -33,7 +33,13 @@ func New(t testing.TB) *db.DB {
 // Open opens a database for the test's duration.
 func Open(t testing.TB, url string) *db.DB {
 	t.Helper()
-	d, err := db.Open(t.Context(), db.Config{URL: url, StartTimeout: 10 * time.Second})
+	return OpenNodes(t, url, nil)
+}
+
+// OpenNodes is Open with further databases, by their names in control.node.
+func OpenNodes(t testing.TB, url string, nodes map[string]string) *db.DB {
+	t.Helper()
+	d, err := db.Open(t.Context(), db.Config{URL: url, Nodes: nodes, StartTimeout: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ func (s *Stores) sample(ctx context.Context, at *store.Store) (sampled, error) {
 			if err != nil {
 				return out, err
 			}
-			if err := s.sampleOf(ctx, at, schema, &out); err != nil && !isNoTable(err) { // being made, or deleted
+			if err := s.sampleOf(ctx, at, schema.On(t.NodeID), &out); err != nil && !isNoTable(err) { // being made, or deleted
 				return out, err
 			}
 			if out.asked >= labelSample {

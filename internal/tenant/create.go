@@ -61,6 +61,12 @@ func (r *Registry) Create(ctx context.Context, spec Spec) (*Tenant, error) {
 	if err != nil {
 		return nil, err
 	}
+	schema = schema.On(row.NodeID)
+	if !r.db.Knows(schema) {
+		if err := r.db.LearnNodes(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := r.makeSchema(ctx, schema); err != nil {
 		return nil, err
 	}

@@ -256,6 +256,7 @@ func (r *Registry) refresh(ctx context.Context) error {
 			return fmt.Errorf("list hostnames: %w", err)
 		}
 		next = r.merge(next, rows, names)
+		r.reach(ctx, next, ids)
 		if len(rows) < tenantPage {
 			break
 		}
@@ -265,6 +266,18 @@ func (r *Registry) refresh(ctx context.Context) error {
 	}
 	r.current.Store(next)
 	return nil
+}
+
+// reach learns of databases that a process meets for the first time. One that it cannot reach is its tenants' trouble only.
+func (r *Registry) reach(ctx context.Context, ix *index, ids []int64) {
+	for _, id := range ids {
+		if t := ix.byID[id]; t != nil && !r.db.Knows(t.Schema) {
+			if err := r.db.LearnNodes(ctx); err != nil {
+				r.log.Error("databases of tenants cannot be used", "err", err)
+			}
+			return
+		}
+	}
 }
 
 func (r *Registry) merge(old *index, rows []controldb.Tenant, names []controldb.Hostname) *index {
@@ -322,7 +335,7 @@ func (r *Registry) tenantOf(row controldb.Tenant, names []controldb.Hostname) (*
 	t := &Tenant{
 		ID:          row.TenantID,
 		Hostname:    row.Hostname,
-		Schema:      schema,
+		Schema:      schema.On(row.NodeID),
 		ServiceDID:  row.ServiceDID,
 		PublicURL:   r.cfg.URL(row.Hostname),
 		State:       State(row.State),

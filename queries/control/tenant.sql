@@ -26,7 +26,7 @@ SELECT count(*) FROM control.tenant;
 
 -- The migrator's work list. A provisioning tenant (0) may not have its schema yet; a deleting one (4) needs no newer one.
 -- name: ListTenantsBehind :many
-SELECT tenant_id, schema_name, version FROM control.tenant
+SELECT tenant_id, schema_name, node_id, version FROM control.tenant
 WHERE version < @version AND tenant_id > @after AND state IN (1, 2, 3)
 ORDER BY tenant_id LIMIT @max_rows::int;
 

@@ -1,0 +1,210 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/auroralocus/locus/db/controldb"
+	"github.com/auroralocus/locus/internal/fair"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// HomeNode is the node of the control schema's own database.
+const HomeNode int32 = 1
+
+// maxNodes bounds the databases of a deployment.
+const maxNodes = 1000
+
+// ErrNoNode means that this process was not told how to reach the database that a tenant is in. It comes with
+// ErrUnavailable: other tenants are served.
+var ErrNoNode = errors.New("this process does not know the tenant's database")
+
+// server is a Postgres that tenants' schemas lie in: the control schema's own, or another.
+type server struct {
+	node    int32
+	tenants []*pool
+	streams *pool
+	admin   *pool  // migrations: no statement timeout, no idle connections
+	where   string // host, port and database, for messages
+	health  *health
+}
+
+// fleet is the servers that are known, by their nodes. It is never changed.
+type fleet struct {
+	servers map[int32]*server
+	refs    map[int32]string // nodes that have another name than a URL was given for
+}
+
+// newServer makes the pools of a server. It asks the server nothing.
+func (d *DB) newServer(ctx context.Context, node int32, base *pgxpool.Config, bouncer bool) (s *server, err error) {
+	s = &server{node: node, where: describe(base.ConnConfig)}
+	s.health = newHealth(s.where, d.log)
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	cfg := d.cfg
+	if s.streams, err = d.newPool(ctx, s, base, bouncer, poolShape{cfg.StreamConns, 0, 0}); err != nil {
+		return nil, err
+	}
+	if s.admin, err = d.newPool(ctx, s, base, bouncer, poolShape{migrationWorkers * adminConns, 0, 0}); err != nil {
+		return nil, err
+	}
+	s.admin.places = nil
+	for range cfg.SubPools {
+		p, err := d.newPool(ctx, s, base, bouncer, poolShape{cfg.PoolConns, cfg.StatementTimeout, cfg.AnswerTimeout})
+		if err != nil {
+			return nil, err
+		}
+		s.tenants = append(s.tenants, p)
+	}
+	return s, nil
+}
+
+// poolShape is the size and the times of a pool; no time is no bound.
+type poolShape struct {
+	conns           int
+	timeout, answer time.Duration
+}
+
+func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, bouncer bool, shape poolShape) (*pool, error) {
+	c := base.Copy()
+	c.MaxConns = int32(shape.conns)
+	c.ConnConfig.DialFunc = d.lines.dial
+	if !bouncer {
+		c.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(shape.timeout.Milliseconds())
+	}
+	p, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	wait := acquireTime
+	if shape.answer == 0 {
+		wait = acquireLongTime
+	}
+	places := fair.NewTurns(shape.conns, fair.Waiting{Time: wait, First: tenantWaiting, Whole: tenantWaiting})
+	return &pool{Pool: p, wait: wait, answer: shape.answer, lines: d.lines, health: s.health, places: places}, nil
+}
+
+func (s *server) close() {
+	for _, p := range append([]*pool{s.streams, s.admin}, s.tenants...) {
+		if p != nil {
+			p.Close()
+		}
+	}
+}
+
+// poolOf is the pool that the statements of a tenant share with those of some others.
+func (s *server) poolOf(schema Schema) *pool {
+	h := fnv.New32a()
+	h.Write([]byte(schema.name))
+	return s.tenants[h.Sum32()%uint32(len(s.tenants))].of(schema)
+}
+
+// serverOf is the server of a schema, or the reason why there is none.
+func (d *DB) serverOf(s Schema) (*server, error) {
+	f := d.fleet.Load()
+	if at := f.servers[s.Node()]; at != nil {
+		return at, nil
+	}
+	name := f.refs[s.Node()]
+	if name == "" {
+		name = fmt.Sprint(s.Node())
+	}
+	return nil, fmt.Errorf("%w: %w: node %s", ErrUnavailable, ErrNoNode, name)
+}
+
+// none is a server that refuses everything.
+func (d *DB) none(err error) *server {
+	p := &pool{refuse: err, health: d.home.health, lines: d.lines}
+	return &server{tenants: []*pool{p}, streams: p, admin: p, health: d.home.health}
+}
+
+// at is serverOf that refuses later.
+func (d *DB) at(s Schema) *server {
+	at, err := d.serverOf(s)
+	if err != nil {
+		return d.none(err)
+	}
+	return at
+}
+
+// LearnNodes reads which databases there are. A process calls it when it meets a node that it does not know; a node whose
+// name was given no URL stays unknown to this process.
+func (d *DB) LearnNodes(ctx context.Context) error {
+	rows, err := d.Control().ListNodes(ctx, maxNodes)
+	if err != nil {
+		return fmt.Errorf("list nodes: %w", err)
+	}
+	d.learning.Lock()
+	defer d.learning.Unlock()
+	old := d.fleet.Load()
+	next := &fleet{servers: maps.Clone(old.servers), refs: map[int32]string{}}
+	var failed []error
+	for _, n := range rows {
+		if err := d.learn(ctx, next, n); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	d.fleet.Store(next)
+	return errors.Join(failed...)
+}
+
+func (d *DB) learn(ctx context.Context, f *fleet, n controldb.Node) error {
+	if n.DSNRef == "" || f.servers[n.NodeID] != nil {
+		return nil
+	}
+	url, ok := d.cfg.Nodes[n.DSNRef]
+	if !ok {
+		f.refs[n.NodeID] = n.DSNRef
+		return nil
+	}
+	cfg := d.cfg
+	cfg.URL = url
+	base, bouncer, err := parse(cfg)
+	if err == nil {
+		f.servers[n.NodeID], err = d.newServer(ctx, n.NodeID, base, bouncer)
+	}
+	if err != nil {
+		return fmt.Errorf("node %s: %w", n.DSNRef, err)
+	}
+	return nil
+}
+
+// Knows tells whether this process can reach the node of a schema, as far as it has learnt.
+func (d *DB) Knows(s Schema) bool {
+	_, err := d.serverOf(s)
+	return err == nil
+}
+
+// PingNode tells whether the database of a node answers and can be used.
+func (d *DB) PingNode(ctx context.Context, node int32) error {
+	at, err := d.serverOf(Schema{node: node})
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, at.admin.Config().ConnConfig)
+	if err != nil {
+		return classify(fmt.Errorf("database %s: %w", at.where, err))
+	}
+	defer conn.Close(ctx)
+	if err := usable(ctx, conn); err != nil {
+		return classify(fmt.Errorf("database %s: %w", at.where, err))
+	}
+	return nil
+}
+
+// nodes is what DB keeps of its servers.
+type nodes struct {
+	home     *server
+	fleet    atomic.Pointer[fleet]
+	learning sync.Mutex
+}
