@@ -19,6 +19,7 @@ import (
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/inbound"
+	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
@@ -53,6 +54,7 @@ type app struct {
 	acts      *act.Acts
 	memory    *fair.Bytes // of answers
 	passwords *account.Passwords
+	jobs      *job.Runner
 	server    *xrpc.Server
 }
 
@@ -119,7 +121,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	})
 	return &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
-		outbox: mails, blobs: blobs, limits: limits, acts: acts, memory: answers, passwords: passwords, server: server,
+		outbox: mails, blobs: blobs, limits: limits, acts: acts, memory: answers, passwords: passwords, jobs: job.New(d, now, log), server: server,
 	}
 }
 

@@ -67,8 +67,9 @@ var mayImport = map[string][]string{
 	"internal/identity/plcdir":     {"db", "db/controldb", "internal/identity"},                // the built-in directory keeps its log in Postgres
 	"internal/firehose":            {"internal/fair", "db", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"repo/repodb":                  {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
-	"internal/audit":               {"db/tenantdb"},       // a log: it knows nobody
-	"internal/limit":               {"db", "db/tenantdb"}, // counts by key: it knows neither callers nor methods
+	"internal/audit":               {"db/tenantdb"},        // a log: it knows nobody
+	"internal/job":                 {"db", "db/controldb"}, // long work: it does not know what is done
+	"internal/limit":               {"db", "db/tenantdb"},  // counts by key: it knows neither callers nor methods
 	"internal/tenant":              {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
 	"internal/inbound":             {"internal/fair"},                                                                                                           // connections: it knows nothing of what is asked
 	"internal/picture":             {"internal/cache"},                                                                                                          // bytes in, bytes out

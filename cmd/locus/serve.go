@@ -230,7 +230,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	group, ctx := errgroup.WithContext(ctx)
 	keeper := firehose.NewKeeper(s.db, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: s.outside.client})
 	for _, loop := range []func(context.Context) error{
-		a.tenants.Run, a.sweeper.Run, blob.NewSweeper(a.blobs, a.tenants).Run, a.limits.Run, a.outbox.Run, a.server.Run, keeper.Run,
+		a.tenants.Run, a.sweeper.Run, blob.NewSweeper(a.blobs, a.tenants).Run, a.limits.Run, a.outbox.Run, a.server.Run, keeper.Run, a.jobs.Run,
 	} {
 		group.Go(func() error { return loop(ctx) })
 	}

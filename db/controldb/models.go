@@ -34,6 +34,30 @@ type Hostname struct {
 	Kind     int16
 }
 
+type Job struct {
+	JobID     string
+	Kind      string
+	TenantID  int64
+	Alone     bool
+	Local     bool
+	State     int16
+	Cancel    bool
+	Args      []byte
+	Saved     []byte
+	Step      string
+	Done      int64
+	Total     int64
+	Result    []byte
+	Error     string
+	Attempts  int32
+	Key       *string
+	CreatedBy string
+	CreatedAt time.Time
+	StartedAt *time.Time
+	EndedAt   *time.Time
+	DueAt     time.Time
+}
+
 type Node struct {
 	NodeID     int32
 	DSNRef     string
