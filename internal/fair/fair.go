@@ -100,6 +100,15 @@ func NewTurns(n int, w Waiting) *Places {
 	return p
 }
 
+// NewKept shares n places for what is over in a moment, all of which one scope may have, and keeps more for those whom
+// it would leave nothing: a sibling that holds none while the scope holds everything. Of the last of them no first scope
+// (a tenant) is given one on top of what it has, so another always finds a place. Paths have two scopes.
+func NewKept(n, kept int, w Waiting) *Places {
+	p := NewPlaces(n+kept, w)
+	p.kept = int64(kept)
+	return p
+}
+
 // Take waits for a place in the name of the path: [ErrNoPlace] if there is none in time, or too many wait.
 func (p *Places) Take(ctx context.Context, path ...string) (*Hold, error) {
 	return p.take(ctx, 1, path)
@@ -119,7 +128,8 @@ type shared struct {
 	size  int64
 	wait  Waiting
 	none  error
-	brief bool // holds are over in a moment
+	brief bool  // holds are over in a moment
+	kept  int64 // how much of size is for whom a scope that holds all else would leave nothing; 0: not shared so
 
 	mu     sync.Mutex
 	root   share
@@ -131,6 +141,7 @@ type share struct {
 	parent   *share
 	key      string
 	used     int64
+	holders  int       // how many of its scopes hold something
 	waiting  int       // in it and below
 	queue    []*waiter // of its own, the longest waiting first
 	served   int64     // when somebody of it who waited was served last: shared.served at that time
@@ -262,7 +273,15 @@ func (h *Hold) Release() {
 func (h *Hold) add(n int64) {
 	h.n += n
 	for s := h.leaf; s != nil; s = s.parent {
+		before := s.used
 		s.used += n
+		if s.parent != nil && (before == 0) != (s.used == 0) {
+			if before == 0 {
+				s.parent.holders++
+			} else {
+				s.parent.holders--
+			}
+		}
 	}
 }
 
@@ -300,7 +319,14 @@ func (b *shared) fits(s *share, n int64) bool {
 // room is what a share may have more: at most what its parent may have beside it, or, of what is brief, all but one.
 func (b *shared) room(s *share) (int64, bool) {
 	if s.parent == nil {
+		if b.kept > 0 && s.used >= b.size-b.kept && s.holders != 1 {
+			return 0, true // what is kept is for nobody now
+		}
 		return b.size - s.used, true
+	}
+	if b.kept > 0 {
+		room := b.roomKept(s)
+		return room, room > 0
 	}
 	room, ok := b.room(s.parent)
 	if b.brief {
@@ -309,6 +335,28 @@ func (b *shared) room(s *share) (int64, bool) {
 		room -= s.used
 	}
 	return room, ok && room > 0
+}
+
+// roomKept is room where some is kept for those who would get nothing.
+func (b *shared) roomKept(s *share) int64 {
+	if open := b.size - b.kept - b.root.used; open > 0 {
+		return open
+	}
+	first := s
+	for first.parent != &b.root {
+		first = first.parent
+	}
+	switch {
+	case b.root.holders != 1: // nobody has it all, so something comes back for everybody
+		return 0
+	case first.used == 0:
+		return b.size - b.root.used
+	case s == first:
+		return b.size - 1 - b.root.used // for one of its scopes, if that gets nothing
+	case s.used == 0 && s.parent.holders == 1:
+		return b.size - 1 - b.root.used // one is for another first scope
+	}
+	return 0
 }
 
 // first is the share of a path's first scope, which is there.

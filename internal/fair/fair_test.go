@@ -261,3 +261,91 @@ func TestPathOf(t *testing.T) {
 		}
 	}
 }
+
+// One tenant's commits may have everything, and still its reads and another tenant's find a place; the last never goes
+// to a tenant that has some.
+func TestKept(t *testing.T) {
+	p := NewKept(2, 2, Waiting{Time: time.Minute, First: 100, Whole: 100})
+	var held []*Hold
+	try := func(want bool, path ...string) *Hold {
+		t.Helper()
+		h := p.Try(path...)
+		if (h != nil) != want {
+			t.Fatalf("%v got a place: %v", path, h != nil)
+		}
+		if h != nil {
+			held = append(held, h)
+		}
+		return h
+	}
+	try(true, "a", "commit")
+	second := try(true, "a", "commit")
+	try(false, "a", "commit")
+	try(true, "a", "read")
+	try(false, "a", "read") // it has one
+	last := try(true, "b", "read")
+	try(false, "c", "read") // two share it all: something comes back
+	try(false, "b", "commit")
+
+	// Of those who wait, who holds nothing is next, and then a tenant's own reads are before more of its commits.
+	order := make(chan string, 3)
+	for i, path := range [][]string{{"a", "commit"}, {"c", "read"}} {
+		go func() {
+			h, err := p.Take(context.Background(), path...)
+			if err != nil {
+				t.Error(err)
+			}
+			order <- path[0]
+			h.Release()
+		}()
+		for p.waiting() != i+1 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	last.Release()
+	held = held[:3] // what "a" has
+	second.Release()
+	held[0].Release()
+	if got := <-order; got != "c" {
+		t.Errorf("%s was served first", got)
+	}
+	<-order
+	held[2].Release()
+	if p.Used() != 0 || p.root.holders != 0 || len(p.root.children) != 0 {
+		t.Errorf("%d held by %d, %d scopes", p.Used(), p.root.holders, len(p.root.children))
+	}
+}
+
+// Many with all kinds of paths take and give back: it is all there again, and no tenant ever had everything.
+func TestKeptAtRandom(t *testing.T) {
+	p := NewKept(3, 2, Waiting{Time: time.Minute, First: 1000, Whole: 1000})
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			path := []string{string(rune('a' + i%5)), []string{"commit", "read"}[i%2]}
+			for range 200 {
+				h, err := p.Take(t.Context(), path...)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				p.mu.Lock()
+				if one := p.root.children[path[0]]; one.used > p.size-1 || p.root.used > p.size {
+					t.Errorf("%d of %d are one tenant's", one.used, p.root.used)
+				}
+				p.mu.Unlock()
+				h.Release()
+			}
+		})
+	}
+	wg.Wait()
+	if p.Used() != 0 || p.root.holders != 0 || p.root.waiting != 0 {
+		t.Errorf("%d held by %d, %d wait", p.Used(), p.root.holders, p.root.waiting)
+	}
+}
+
+func (b *shared) waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.root.waiting
+}
