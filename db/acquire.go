@@ -38,7 +38,8 @@ func (l *lease) Release() {
 
 // acquire waits for the tenant's turn and a connection, and passes over those that died while they were idle. Finding
 // that out before a statement is sent is what keeps a restarted server from looking like an unknown outcome.
-func acquire(ctx context.Context, pool *pool) (l *lease, err error) {
+func acquire(ctx context.Context, pool *pool, k kind) (l *lease, err error) {
+	pool = pool.chosen(ctx)
 	if pool.refuse != nil {
 		return nil, pool.refuse
 	}
@@ -49,7 +50,7 @@ func acquire(ctx context.Context, pool *pool) (l *lease, err error) {
 	}
 	l = new(lease)
 	if pool.places != nil {
-		l.place, err = pool.places.Take(ctx, pool.tenant)
+		l.place, err = pool.places.Take(ctx, pool.path(k)...)
 		switch {
 		case errors.Is(err, context.Canceled):
 			return nil, err

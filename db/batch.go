@@ -125,7 +125,7 @@ func (b *Batch) Send(ctx context.Context) (err error) {
 func (b *Batch) sendOnce(ctx context.Context) (unread, err error) {
 	ctx, cancel := b.tenant.pool.patience(ctx)
 	defer cancel()
-	conn, err := acquire(ctx, b.tenant.pool)
+	conn, err := acquire(ctx, b.tenant.pool, b.kind())
 	if err != nil {
 		return nil, err
 	}

@@ -32,15 +32,8 @@ type Config struct {
 	// for them.
 	Nodes map[string]string
 
-	// SubPools is how many pools tenants are spread over by the hash of their name: each connection then holds the plans
-	// of a part of the tenants only. Default: 1 on up to 4 cores, 4 above.
-	SubPools int
-	// PoolConns is the size of each of them, of which no tenant ever has the last one. Default: 2 per core over all, at
-	// least 4 each, and one more.
-	PoolConns int
-	// StreamConns is the size of the pool of ReadTx: exports to slow readers must not hold up statements. No
-	// tenant ever has the last one. Default: 2 per core, at least 4, and one more.
-	StreamConns int
+	// Sizes is how many connections there are, and for whom.
+	Sizes
 
 	// StatementTimeout ends a statement on the server. Default 30 s; migrations and ReadTx have none.
 	StatementTimeout time.Duration
@@ -93,29 +86,16 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	d.fleet.Store(&fleet{servers: map[int32]*server{HomeNode: d.home}})
-	d.control, err = d.newPool(ctx, d.home, base, bouncer, poolShape{cfg.PoolConns, cfg.StatementTimeout, cfg.AnswerTimeout})
+	d.control, err = d.newPool(ctx, d.home, base, bouncer, cfg.controlShape())
 	if err != nil {
 		d.home.close()
 		return nil, err
 	}
-	d.control.places = nil
 	return d, nil
 }
 
 func (c Config) withDefaults() Config {
-	cores := runtime.GOMAXPROCS(0)
-	if c.SubPools <= 0 {
-		c.SubPools = 1
-		if cores > 4 {
-			c.SubPools = 4
-		}
-	}
-	if c.PoolConns <= 0 {
-		c.PoolConns = max(4, 2*cores/c.SubPools) + 1
-	}
-	if c.StreamConns <= 0 {
-		c.StreamConns = max(4, 2*cores) + 1
-	}
+	c.Sizes = c.Sizes.On(runtime.GOMAXPROCS(0))
 	if c.StatementTimeout == 0 {
 		c.StatementTimeout = 30 * time.Second
 	}
@@ -154,7 +134,6 @@ func parse(cfg Config) (base *pgxpool.Config, bouncer bool, err error) {
 		c.DefaultQueryExecMode = pgx.QueryExecModeExec
 		c.StatementCacheCapacity, c.DescriptionCacheCapacity = 0, 0
 	} else {
-		c.StatementCacheCapacity = 2048
 		c.RuntimeParams["search_path"] = ""
 		c.RuntimeParams["idle_in_transaction_session_timeout"] = "60000" // a lost client holds no lock for longer
 		if c.RuntimeParams["application_name"] == "" {
@@ -167,6 +146,8 @@ func parse(cfg Config) (base *pgxpool.Config, bouncer bool, err error) {
 	c.OnNotice = noticed
 	base.MinConns, base.MinIdleConns = 0, 0
 	base.MaxConnIdleTime = 10 * time.Minute
+	// A connection that is old knows its tenants' tables and plans; a new one has to learn them all again.
+	base.MaxConnLifetime, base.MaxConnLifetimeJitter = 24*time.Hour, 12*time.Hour
 	base.HealthCheckPeriod = 30 * time.Second
 	// acquire sees a connection that was closed; a ping finds the one whose server went without a word.
 	base.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > 10*time.Second }

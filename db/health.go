@@ -24,7 +24,10 @@ type pool struct {
 
 	refuse error        // why it gives no connections; nil: it does
 	places *fair.Places // of tenants' connections, which take turns; nil: nobody's in particular
+	kinds  bool         // what waits for a commit and what reads take turns, too
 	tenant string       // whose turn it is
+
+	background *pool // where work goes that nobody waits for; nil: here
 }
 
 // of is the pool in a tenant's name.

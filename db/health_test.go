@@ -39,7 +39,7 @@ func TestBlackHole(t *testing.T) {
 	url := dbtest.URL(t)
 	p := dbtest.NewProxy(t, url)
 	log := &lines{}
-	d, err := db.Open(t.Context(), db.Config{URL: p.URL() + "&connect_timeout=1", AnswerTimeout: 300 * time.Millisecond, PoolConns: 20, SubPools: 1, Log: slog.New(slog.NewTextHandler(log, nil))})
+	d, err := db.Open(t.Context(), db.Config{URL: p.URL() + "&connect_timeout=1", AnswerTimeout: 300 * time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil)), Sizes: db.Sizes{PoolConns: 20, SubPools: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func (d *DB) CreateTenantSchema(ctx context.Context, s Schema) error {
 	if err != nil {
 		return err
 	}
-	conn, err := acquire(ctx, d.at(s).admin)
+	conn, err := acquire(ctx, d.at(s).admin, writes)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (d *DB) DropTenantSchema(ctx context.Context, s Schema) error {
 	if s.IsZero() {
 		return ErrNoSchema
 	}
-	conn, err := acquire(ctx, d.at(s).admin)
+	conn, err := acquire(ctx, d.at(s).admin, writes)
 	if err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func (r runner) CopyFrom(ctx context.Context, table pgx.Identifier, columns []st
 		n, err = r.tx.CopyFrom(ctx, table, columns, src)
 		return n, classify(err)
 	}
-	c, err := acquire(ctx, r.pool)
+	c, err := acquire(ctx, r.pool, writes)
 	if err != nil {
 		return 0, err
 	}
@@ -195,7 +195,7 @@ func (r runner) attempt(ctx context.Context, sql string, run func(context.Contex
 			return err // nothing is sent, so nobody needs to wonder what happened
 		}
 		answer, cancel := r.pool.patience(ctx)
-		c, err := acquire(answer, r.pool)
+		c, err := acquire(answer, r.pool, kindOf(sql))
 		if err != nil {
 			cancel()
 			return err

@@ -8,10 +8,8 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/auroralocus/locus/db/controldb"
-	"github.com/auroralocus/locus/internal/fair"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -31,9 +29,11 @@ type server struct {
 	node    int32
 	tenants []*pool
 	streams *pool
-	admin   *pool  // migrations: no statement timeout, no idle connections
-	where   string // host, port and database, for messages
-	health  *health
+	admin   *pool // migrations: no statement timeout, no idle connections
+	// background is what nobody waits for: see [InBackground].
+	background *pool
+	where      string // host, port and database, for messages
+	health     *health
 }
 
 // fleet is the servers that are known, by their nodes. It is never changed.
@@ -51,51 +51,31 @@ func (d *DB) newServer(ctx context.Context, node int32, base *pgxpool.Config, bo
 			s.close()
 		}
 	}()
-	cfg := d.cfg
-	if s.streams, err = d.newPool(ctx, s, base, bouncer, poolShape{cfg.StreamConns, 0, 0}); err != nil {
-		return nil, err
+	for _, p := range []struct {
+		to    **pool
+		shape poolShape
+	}{
+		{&s.streams, d.cfg.streamShape()},
+		{&s.admin, d.cfg.adminShape()},
+		{&s.background, d.cfg.backgroundShape()},
+	} {
+		if *p.to, err = d.newPool(ctx, s, base, bouncer, p.shape); err != nil {
+			return nil, err
+		}
 	}
-	if s.admin, err = d.newPool(ctx, s, base, bouncer, poolShape{migrationWorkers * adminConns, 0, 0}); err != nil {
-		return nil, err
-	}
-	s.admin.places = nil
-	for range cfg.SubPools {
-		p, err := d.newPool(ctx, s, base, bouncer, poolShape{cfg.PoolConns, cfg.StatementTimeout, cfg.AnswerTimeout})
+	for range d.cfg.SubPools {
+		p, err := d.newPool(ctx, s, base, bouncer, d.cfg.tenantShape())
 		if err != nil {
 			return nil, err
 		}
+		p.background = s.background
 		s.tenants = append(s.tenants, p)
 	}
 	return s, nil
 }
 
-// poolShape is the size and the times of a pool; no time is no bound.
-type poolShape struct {
-	conns           int
-	timeout, answer time.Duration
-}
-
-func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, bouncer bool, shape poolShape) (*pool, error) {
-	c := base.Copy()
-	c.MaxConns = int32(shape.conns)
-	c.ConnConfig.DialFunc = d.lines.dial
-	if !bouncer {
-		c.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(shape.timeout.Milliseconds())
-	}
-	p, err := pgxpool.NewWithConfig(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	wait := acquireTime
-	if shape.answer == 0 {
-		wait = acquireLongTime
-	}
-	places := fair.NewTurns(shape.conns, fair.Waiting{Time: wait, First: tenantWaiting, Whole: tenantWaiting})
-	return &pool{Pool: p, wait: wait, answer: shape.answer, lines: d.lines, health: s.health, places: places}, nil
-}
-
 func (s *server) close() {
-	for _, p := range append([]*pool{s.streams, s.admin}, s.tenants...) {
+	for _, p := range append([]*pool{s.streams, s.admin, s.background}, s.tenants...) {
 		if p != nil {
 			p.Close()
 		}

@@ -19,10 +19,12 @@ const (
 	PoolTenants = "tenants" // all sub-pools together
 	PoolStreams = "streams"
 	PoolAdmin   = "admin"
+	// PoolBackground is of what no request waits for.
+	PoolBackground = "background"
 )
 
 // Pools are the names of all pools.
-var Pools = []string{PoolControl, PoolTenants, PoolStreams, PoolAdmin}
+var Pools = []string{PoolControl, PoolTenants, PoolStreams, PoolAdmin, PoolBackground}
 
 // Stats is how the named pool is used since the start, of all servers together; of another name all is zero. It asks the server nothing.
 func (d *DB) Stats(name string) PoolStats {
@@ -38,6 +40,8 @@ func (d *DB) Stats(name string) PoolStats {
 			pools = append(pools, s.streams)
 		case PoolAdmin:
 			pools = append(pools, s.admin)
+		case PoolBackground:
+			pools = append(pools, s.background)
 		}
 	}
 	var sum PoolStats

@@ -17,7 +17,7 @@ import (
 // Hundreds of one tenant's statements and transactions want the few connections, all the time and slowly. Another
 // tenant's always find one: counted in what the crowd got meanwhile, not in time.
 func TestTenantsTakeTurnsForConnections(t *testing.T) {
-	d, err := db.Open(t.Context(), db.Config{URL: dbtest.URL(t), SubPools: 1, PoolConns: 3, StreamConns: 3})
+	d, err := db.Open(t.Context(), db.Config{URL: dbtest.URL(t), Sizes: db.Sizes{SubPools: 1, PoolConns: 3, StreamConns: 3}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func answeredCommit(err error) bool {
 // begin starts a transaction, on a second connection when the first turns out to be dead.
 func begin(ctx context.Context, pool *pool, opts pgx.TxOptions) (*lease, pgx.Tx, error) {
 	for try := 1; ; try++ {
-		conn, err := acquire(ctx, pool)
+		conn, err := acquire(ctx, pool, kindOfTx(opts))
 		if err != nil {
 			return nil, nil, err
 		}

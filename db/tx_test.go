@@ -312,7 +312,7 @@ func TestPgBouncerMode(t *testing.T) {
 
 // A statement that takes too long is ended by the server; exports are not.
 func TestStatementTimeout(t *testing.T) {
-	d, err := db.Open(t.Context(), db.Config{URL: dbtest.URL(t), StatementTimeout: 50 * time.Millisecond, SubPools: 3})
+	d, err := db.Open(t.Context(), db.Config{URL: dbtest.URL(t), StatementTimeout: 50 * time.Millisecond, Sizes: db.Sizes{SubPools: 3}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +334,7 @@ func TestStatementTimeout(t *testing.T) {
 
 // More tenants than sub-pools, at once, on few connections.
 func TestSubPools(t *testing.T) {
-	d, err := db.Open(t.Context(), db.Config{URL: dbtest.URL(t), SubPools: 3, PoolConns: 2})
+	d, err := db.Open(t.Context(), db.Config{URL: dbtest.URL(t), Sizes: db.Sizes{SubPools: 3, PoolConns: 2}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,7 @@ type serveCmd struct {
 	mailFlags
 	outsideFlags
 	servicesFlags
+	poolFlags
 	Dev           bool   `help:"Development: built-in PLC directory, .test handles, tenants localhost and beta.localhost with an account in each, mail in the log, loopback only."`
 	Listen        string `placeholder:"ADDR" help:"Address to listen on; default: ${default}." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
 	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
@@ -103,6 +104,9 @@ func (c *serveCmd) check() (inbound.Proxies, error) {
 	}
 	if c.AnswerMemory<<20 < xrpc.LeastAnswerMemory {
 		return none, fmt.Errorf("--answer-memory must be at least %d", xrpc.LeastAnswerMemory>>20)
+	}
+	if _, err := c.sizes(); err != nil {
+		return none, err
 	}
 	proxies, err := inbound.ParseProxies(c.Trusted)
 	if err != nil {
@@ -176,8 +180,11 @@ func (s *serving) close() {
 // assemble opens the database, brings it up to date, and makes the parts. Nothing of it runs yet.
 func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	var stopDB func()
-	var err error
-	if s.db, stopDB, err = c.open(ctx, s.log, db.Config{Log: s.log}); err != nil {
+	sizes, err := c.sizes()
+	if err != nil {
+		return err
+	}
+	if s.db, stopDB, err = c.open(ctx, s.log, db.Config{Log: s.log, Sizes: sizes}); err != nil {
 		return err
 	}
 	s.later(stopDB)
@@ -229,10 +236,11 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
 	keeper := firehose.NewKeeper(s.db, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: s.outside.client})
-	for _, loop := range []func(context.Context) error{
-		a.tenants.Run, a.sweeper.Run, blob.NewSweeper(a.blobs, a.tenants).Run, a.limits.Run, a.outbox.Run, a.server.Run, keeper.Run, a.jobs.Run,
-	} {
+	for _, loop := range []func(context.Context) error{a.tenants.Run, a.limits.Run, a.server.Run, a.jobs.Run} {
 		group.Go(func() error { return loop(ctx) })
+	}
+	for _, loop := range []func(context.Context) error{a.sweeper.Run, blob.NewSweeper(a.blobs, a.tenants).Run, a.outbox.Run, keeper.Run} {
+		group.Go(func() error { return loop(db.InBackground(ctx)) })
 	}
 	group.Go(func() error { followHangups(ctx, hangup, a, log); return nil })
 	group.Go(func() error { s.outside.try(ctx, s.facts.PLCURL, log); return nil })

@@ -63,7 +63,7 @@ func newCPURun(b *testing.B, url string, l layout, sim *simulation) *cpuRun {
 	sim.load(b, url, r.schema, l)
 	named := func(what string) string { return url + "&application_name=" + l.name + "-" + what }
 	var err error
-	if r.db, err = db.Open(b.Context(), db.Config{URL: named("run"), SubPools: 1, PoolConns: 1}); err != nil {
+	if r.db, err = db.Open(b.Context(), db.Config{URL: named("run"), Sizes: db.Sizes{SubPools: 1, PoolConns: 1}}); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(r.db.Close)
