@@ -8,6 +8,7 @@ import (
 
 	"github.com/auroralocus/locus/db/controldb"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/schema"
 	"github.com/pressly/goose/v3"
 )
 
@@ -42,4 +43,23 @@ type Runs = tenantdb.DBTX
 func Sleep(ctx context.Context, on Runs, d time.Duration) error {
 	_, err := on.Exec(ctx, "SELECT pg_sleep($1) FROM (SELECT 1 FROM pds_tenant.stream_head) x", d.Seconds())
 	return err
+}
+
+// Remigrate takes a tenant's newest migration back and makes it again.
+func (d *DB) Remigrate(ctx context.Context, s Schema) error {
+	err := d.unsharedWhile(ctx, d.home, s, func() error {
+		return d.withGoose(d.home, s.name, schema.Tenant(s.name), func(p *goose.Provider) error {
+			_, err := p.Down(ctx)
+			return err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return d.MigrateTenant(ctx, s)
+}
+
+// EndShared ends statements of owners' logins that run for longer.
+func (d *DB) EndShared(ctx context.Context, after time.Duration) (int64, error) {
+	return d.endShared(ctx, after)
 }

@@ -98,6 +98,9 @@ func (d *DB) DropTenantSchema(ctx context.Context, s Schema) error {
 	if s.IsZero() {
 		return ErrNoSchema
 	}
+	if err := d.dropShare(ctx, s); err != nil {
+		return err
+	}
 	conn, err := acquire(ctx, d.at(s).admin, writes)
 	if err != nil {
 		return err
@@ -142,7 +145,7 @@ func (d *DB) migrateTenant(ctx context.Context, s Schema, try bool) (done bool, 
 		case have > want:
 			return errors.Join(newerThan(s.name, have, want, nil), d.noteVersion(ctx, s, have))
 		case have < want:
-			upErr := d.up(ctx, at, s.name, schema.Tenant(s.name))
+			upErr := d.unsharedWhile(ctx, at, s, func() error { return d.up(ctx, at, s.name, schema.Tenant(s.name)) })
 			// Also when it stopped half way: control knows how far.
 			if have, err = d.version(ctx, at, s.name); err != nil {
 				return errors.Join(upErr, err)

@@ -18,12 +18,27 @@ import (
 	"time"
 )
 
-//go:embed control/*.sql tenant/*.sql
+//go:embed control/*.sql tenant/*.sql share/*.sql
 var files embed.FS
 
 // Token is the schema that tenant SQL names. No such schema exists in production: a text that escapes the rewrite
 // fails with "relation does not exist" instead of reading another tenant's rows.
 const Token = "pds_tenant"
+
+// ShareToken is the schema that the views for a tenant's owner name.
+const ShareToken = "pds_share"
+
+// ShareName is the schema of the views of the tenant whose schema is name.
+func ShareName(name string) string { return "sql_" + name }
+
+// Share is the statements that make everything in the schema of a tenant's views.
+func Share(name string) string {
+	text, err := files.ReadFile("share/views.sql")
+	if err != nil {
+		panic(err) // embedded
+	}
+	return strings.ReplaceAll(Rename(string(text), name), ShareToken+".", ShareName(name)+".")
+}
 
 // ControlName is the schema of what the deployment shares.
 const ControlName = "control"

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/act"
+)
+
+type tenantSQLCmd struct {
+	Enable  tenantSQLEnableCmd  `cmd:"" help:"Give the owner of a tenant a login to Postgres that reads the tenant's views and nothing else. Again: a new password."`
+	Disable tenantSQLDisableCmd `cmd:"" help:"Take the login away and end its connections."`
+	Show    tenantSQLShowCmd    `cmd:"" help:"Tell whether a tenant has a login."`
+}
+
+// sqlJSON is the form that scripts read.
+type sqlJSON struct {
+	Hostname string `json:"hostname"`
+	Enabled  bool   `json:"enabled"`
+	Role     string `json:"role"`
+	Password string `json:"password,omitempty"`
+	URL      string `json:"url,omitempty"` // without the password
+}
+
+type tenantSQLEnableCmd struct {
+	tenantFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+}
+
+func (c *tenantSQLEnableCmd) Run(ctx context.Context, log *slog.Logger) error {
+	r, d, stop, err := c.registry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	t, err := r.Get(ctx, c.Hostname)
+	if err != nil {
+		return explainTenant(err)
+	}
+	role, password, err := act.NewTenantActs(d, r, time.Now).Share(ctx, t, byCommand())
+	if errors.Is(err, db.ErrNoRoles) {
+		return fmt.Errorf("%w\nLet a superuser run: ALTER ROLE <the user of LOCUS_DATABASE_URL> CREATEROLE;", err)
+	}
+	if err != nil {
+		return err
+	}
+	out := sqlJSON{Hostname: t.Hostname, Enabled: true, Role: role, Password: password, URL: c.loginURL(role)}
+	if c.JSON {
+		return printJSON(os.Stdout, out)
+	}
+	fmt.Printf("role      %s\npassword  %s\n", role, password)
+	if out.URL != "" {
+		fmt.Printf("connect   PGPASSWORD=%s psql '%s'\n", password, out.URL)
+	}
+	fmt.Println("The password is not shown again. docs/sql.md lists the views.")
+	return nil
+}
+
+// loginURL is where the login goes, as far as the deployment's own URL tells: owners may need another address.
+func (f dataFlags) loginURL(role string) string {
+	u, err := url.Parse(f.DatabaseURL)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	u.User = url.User(role)
+	u.RawQuery = ""
+	return u.String()
+}
+
+type tenantSQLDisableCmd struct {
+	tenantFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+}
+
+func (c *tenantSQLDisableCmd) Run(ctx context.Context, log *slog.Logger) error {
+	r, d, stop, err := c.registry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	t, err := r.Get(ctx, c.Hostname)
+	if err != nil {
+		return explainTenant(err)
+	}
+	if err := act.NewTenantActs(d, r, time.Now).Unshare(ctx, t, byCommand()); err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(os.Stdout, sqlJSON{Hostname: t.Hostname, Role: db.ShareRole(t.Schema)})
+	}
+	fmt.Printf("%s has no login to the database any more\n", t.Hostname)
+	return nil
+}
+
+type tenantSQLShowCmd struct {
+	tenantFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+}
+
+func (c *tenantSQLShowCmd) Run(ctx context.Context, log *slog.Logger) error {
+	r, d, stop, err := c.registry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	t, err := r.Get(ctx, c.Hostname)
+	if err != nil {
+		return explainTenant(err)
+	}
+	there, err := d.Shared(ctx, t.Schema)
+	if err != nil {
+		return err
+	}
+	out := sqlJSON{Hostname: t.Hostname, Enabled: there, Role: db.ShareRole(t.Schema)}
+	switch {
+	case c.JSON:
+		return printJSON(os.Stdout, out)
+	case there:
+		fmt.Printf("%s has the login %s\n", t.Hostname, out.Role)
+	default:
+		fmt.Printf("%s has no login ('locus tenant sql enable %s' gives it one)\n", t.Hostname, t.Hostname)
+	}
+	return nil
+}
