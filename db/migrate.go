@@ -67,6 +67,16 @@ func (d *DB) CheckControl(ctx context.Context) error {
 //
 // The version is noted in the tenant's row in control, if it has one.
 func (d *DB) CreateTenantSchema(ctx context.Context, s Schema) error {
+	latest, err := LatestTenantVersion()
+	if err != nil {
+		return err
+	}
+	return d.CreateTenantSchemaAt(ctx, s, latest)
+}
+
+// CreateTenantSchemaAt is CreateTenantSchema with the migrations up to a version only: for rows that an older program
+// wrote, which the further migrations then bring to what this one wants ([DB.MigrateTenant]). Errors: also [ErrTooNew].
+func (d *DB) CreateTenantSchemaAt(ctx context.Context, s Schema, version int64) error {
 	if s.IsZero() {
 		return ErrNoSchema
 	}
@@ -74,6 +84,13 @@ func (d *DB) CreateTenantSchema(ctx context.Context, s Schema) error {
 	if err != nil {
 		return err
 	}
+	if err := newerThan(s.name, version, int64(len(migrations)), nil); err != nil {
+		return err
+	}
+	if version < 1 {
+		return fmt.Errorf("create schema %s: there is no version %d", s, version)
+	}
+	migrations = migrations[:version]
 	conn, err := acquire(ctx, d.at(s).admin, writes)
 	if err != nil {
 		return err
@@ -205,7 +222,7 @@ func (d *DB) locked(ctx context.Context, at *server, name string, try bool, work
 	// A transaction's lock also works through PgBouncer, and ends with the connection.
 	err = transact(ctx, at.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		done = false
-		if _, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
+		if _, err := tx.Exec(ctx, unhurried); err != nil {
 			return err
 		}
 		if try {

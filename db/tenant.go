@@ -46,6 +46,7 @@ func (t *Tenant) Tx(ctx context.Context, body func(q *tenantdb.Queries) error) e
 type ReadTx struct {
 	runner runner
 	tx     pgx.Tx
+	schema Schema
 }
 
 // ReadTx runs body in a repeatable-read, read-only transaction on a connection of the streams' pool, without a
@@ -67,7 +68,7 @@ func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) error 
 		defer cancel()
 		_ = tx.Rollback(ctx) // if it fails the connection is closed
 	}()
-	return body(&ReadTx{runner: runner{pool: t.at.streams, tx: tx, scope: t.scope}, tx: tx})
+	return body(&ReadTx{runner: runner{pool: t.at.streams, tx: tx, scope: t.scope}, tx: tx, schema: t.schema})
 }
 
 // Q gives the generated statements.
