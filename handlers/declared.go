@@ -122,7 +122,7 @@ var moreErrors = map[string][]xrpc.ErrorKind{
 	"com.atproto.server.activateAccount":        refused400("AccountNotFound"),
 	"com.atproto.server.createAppPassword":      refused400("AuthFactorTokenRequired"),
 	"com.atproto.server.updateEmail":            refused400("AuthFactorTokenRequired"),
-	"com.atproto.server.createAccount":          kinds(notTheOwn, serviceErrors, refused400("AlreadyExists")),
+	"com.atproto.server.createAccount":          kinds(notTheOwn, serviceErrors, refused400("AlreadyExists"), []xrpc.ErrorKind{xrpc.ErrorOf(http.StatusInsufficientStorage, "InsufficientStorage")}),
 	"com.atproto.server.createSession":          kinds(notTheOwn, refused400("InvalidToken", "ExpiredToken"), []xrpc.ErrorKind{xrpc.ErrorOf(http.StatusUnauthorized, "OAuthRequired")}),
 	"com.atproto.server.deleteAccount":          notTheOwn,
 	"com.atproto.server.resetPassword":          refused400("InvalidPassword"),

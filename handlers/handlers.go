@@ -30,6 +30,7 @@ import (
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/internal/usage"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -67,6 +68,9 @@ type Deps struct {
 	// Pages registers what people see; nil: nothing but the methods is served.
 	Pages func(*xrpc.Group)
 
+	// Usage meters the tenants, and knows which are at a quota; nil: nothing is counted.
+	Usage *usage.Meter
+
 	// Observe is told of every answer: xrpc.Config.Observe.
 	Observe func(method string, status int, took time.Duration)
 
@@ -79,7 +83,7 @@ func namespaces(g *xrpc.Group, d Deps) {
 		acts: d.Acts, db: d.DB, keys: d.Keys, documents: d.Documents, repos: d.Repos, now: d.Now, log: d.Log,
 	}.register(g)
 	repoMethods{
-		repos: d.Repos, actors: d.Actors, lexicons: d.Lexicons, documents: d.Documents, keys: d.Clock, blobs: d.Blobs, log: d.Log,
+		repos: d.Repos, actors: d.Actors, lexicons: d.Lexicons, documents: d.Documents, keys: d.Clock, blobs: d.Blobs, usage: d.Usage, log: d.Log,
 	}.register(g)
 	streams := streamMethods{d.Streams, g.Sockets}
 	syncMethods{repos: d.Repos, actors: d.Actors, blobs: d.Blobs, hosts: newHostCounts(d.DB, d.Now), streams: streams}.register(g)
@@ -102,6 +106,10 @@ func assemble(d Deps, register func(*xrpc.Group, Deps)) *xrpc.Server {
 	c := xrpc.Config{
 		Log: d.Log, Now: d.Now, ByHost: d.ByHost, Auth: d.Auth, Services: d.Services, Tenants: d.Tenants, Limits: d.Limits, Answers: d.Answers, Proxies: d.Proxies, Observe: d.Observe, RefusedCaller: d.refusedCaller,
 		Tables: xrpc.Tables{Lexicons: lexicons, Limits: limitRules, Rules: rules, Errors: moreErrors, Summaries: summaries, Words: documentWords, Translations: translations},
+	}
+	if d.Usage != nil {
+		c.Used = d.Usage.Count
+		c.Failed = func(t *tenant.Tenant, err error) { noteQuota(d.Usage, t, err) }
 	}
 	if sa, ok := d.Auth.(xrpc.ServiceAuthenticator); ok && c.Services == nil {
 		c.Services = sa

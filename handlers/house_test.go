@@ -38,6 +38,7 @@ import (
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/proxy/afterwrite"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/internal/usage"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/car"
 	"github.com/auroralocus/locus/repo/repodb"
@@ -72,6 +73,7 @@ type house struct {
 	blobDir  string // where its files are
 	outbox   *outbox.Outbox
 	tokens   *auth.Services
+	meter    *usage.Meter
 	limits   *limit.Counter // counts when rate_limits is on
 	plc      *plcdir.Directory
 	clock    *houseClock
@@ -171,6 +173,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 		Now: h.clock.Now, Log: log, HTTP: client, PLC: h.plc, DevHost: h.http.Listener.Addr().String(),
 	})
 	h.tenants = tenant.NewRegistry(h.db, keys, tenant.Config{Scheme: "http", Port: 2583, Dev: true}, h.clock.Now, log)
+	h.meter = usage.NewMeter(h.db, h.tenants, h.clock.Now, log)
 	h.actors = account.NewCache(h.db, 0, h.clock.Now)
 	sessions := auth.NewSessions(h.db, keys, h.actors, h.clock.Now)
 	h.sessions = sessions
@@ -187,7 +190,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	passwords := account.NewPasswords(account.PasswordConfig{Cost: account.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1}, Parallel: 8}, h.clock.Now)
 	h.acts = act.New(act.Parts{
 		DB: h.db, Tenants: h.tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: h.actors, Directory: h.plc,
-		Documents: h.documents, Repos: h.repos, Blobs: h.blobs, Outbox: h.outbox, Hub: hub, Limits: h.limits, Now: h.clock.Now, Log: log,
+		Documents: h.documents, Repos: h.repos, Blobs: h.blobs, Outbox: h.outbox, Hub: hub, Limits: h.limits, Usage: h.meter, Now: h.clock.Now, Log: log,
 		Clients: oauthclient.NewStore(oauthclient.Config{HTTP: client, Private: func(string) bool { return true }, Now: h.clock.Now}),
 	})
 	h.answers = fair.NewBytes(xrpc.DefaultAnswerMemory)
@@ -216,6 +219,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 			Origin: tenant.Config{Scheme: "http", Port: 2583, Dev: true}.URL,
 		}).Methods(),
 		Answers: h.answers,
+		Usage:   h.meter,
 
 		refusedCaller: markGate,
 	})

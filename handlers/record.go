@@ -85,8 +85,8 @@ func validateRule(t *tenant.Tenant, validate *bool) string {
 }
 
 // swapOption reads swapCommit, beside the tenant's quotas.
-func swapOption(t *tenant.Tenant, c xrpc.CID) (repodb.Options, error) {
-	opts := repodb.Options{Quota: recordQuota(t)}
+func (m repoMethods) swapOption(t *tenant.Tenant, c xrpc.CID) (repodb.Options, error) {
+	opts := repodb.Options{Quota: m.quota(t)}
 	if c == "" {
 		return opts, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/lexicon"
+	"github.com/auroralocus/locus/internal/usage"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -22,6 +23,7 @@ type repoMethods struct {
 	documents *identity.Resolver
 	keys      *repo.Clock // draws record keys
 	blobs     *blob.Blobs
+	usage     *usage.Meter
 	log       *slog.Logger
 }
 

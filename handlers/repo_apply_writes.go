@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"slices"
 
 	"github.com/auroralocus/locus/internal/xrpc"
 
@@ -16,7 +17,12 @@ func (m repoMethods) applyWrites(ctx context.Context, c xrpc.AccountCaller, in *
 	if len(in.Body.Writes) > repo.MaxOps {
 		return nil, xrpc.Invalid("Too many writes. Max: %d", repo.MaxOps)
 	}
-	opts, err := swapOption(c.Tenant, in.Body.SwapCommit)
+	if slices.ContainsFunc(in.Body.Writes, func(w repoApplyWritesWrite) bool { return w.Delete == nil }) {
+		if err := m.usage.MayAdd(c.Tenant); err != nil {
+			return nil, err
+		}
+	}
+	opts, err := m.swapOption(c.Tenant, in.Body.SwapCommit)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,10 @@ import (
 // place of an older one with the same subject, in the same commit: a client that retries does not like twice.
 // spec: lexicon com.atproto.repo.createRecord
 func (m repoMethods) createRecord(ctx context.Context, c xrpc.AccountCaller, in *repoCreateRecordInput) (*repoCreateRecordOutput, error) {
-	opts, err := swapOption(c.Tenant, in.Body.SwapCommit)
+	if err := m.usage.MayAdd(c.Tenant); err != nil {
+		return nil, err
+	}
+	opts, err := m.swapOption(c.Tenant, in.Body.SwapCommit)
 	if err != nil {
 		return nil, err
 	}

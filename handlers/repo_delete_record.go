@@ -14,7 +14,7 @@ import (
 // deleteRecord removes a record. One that is not there is no error, and then no swap is looked at.
 // spec: lexicon com.atproto.repo.deleteRecord
 func (m repoMethods) deleteRecord(ctx context.Context, c xrpc.AccountCaller, in *repoDeleteRecordInput) (*repoDeleteRecordOutput, error) {
-	commitSwap, err := swapOption(c.Tenant, in.Body.SwapCommit)
+	commitSwap, err := m.swapOption(c.Tenant, in.Body.SwapCommit)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,10 @@ func (m repoMethods) importRepo(ctx context.Context, c xrpc.AccountCaller, in *r
 	if !c.Tenant.Settings.AcceptRepoImports {
 		return nil, xrpc.Invalid("Service is not accepting repo imports")
 	}
-	if err := m.repos.Import(ctx, c.Path(), c.Tenant.Schema, c.AID, c.DID, recordQuota(c.Tenant), in.Stream()); err != nil {
+	if err := m.usage.MayAdd(c.Tenant); err != nil {
+		return nil, err
+	}
+	if err := m.repos.Import(ctx, c.Path(), c.Tenant.Schema, c.AID, c.DID, m.quota(c.Tenant), in.Stream()); err != nil {
 		return nil, err
 	}
 	return &repoImportRepoOutput{}, nil

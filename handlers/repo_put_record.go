@@ -15,11 +15,14 @@ import (
 // no swap is looked at. A record that moved here in a form that new ones may not have can be written back: see predecessor.
 // spec: lexicon com.atproto.repo.putRecord
 func (m repoMethods) putRecord(ctx context.Context, c xrpc.AccountCaller, in *repoPutRecordInput) (*repoPutRecordOutput, error) {
+	if err := m.usage.MayAdd(c.Tenant); err != nil {
+		return nil, err
+	}
 	record, err := m.prepare(c.Tenant, in.Body.Collection, in.Body.Rkey, in.Body.Record, in.Body.Validate, m.predecessor(ctx, c))
 	if err != nil {
 		return nil, err
 	}
-	commitSwap, err := swapOption(c.Tenant, in.Body.SwapCommit)
+	commitSwap, err := m.swapOption(c.Tenant, in.Body.SwapCommit)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +33,7 @@ func (m repoMethods) putRecord(ctx context.Context, c xrpc.AccountCaller, in *re
 		}
 	}
 	// The swaps are compared here and not by the store, which would compare before a no-op is seen.
-	result, err := m.repos.Write(ctx, c.Tenant.Schema, c.AID, repodb.Options{Quota: recordQuota(c.Tenant)}, func(v *repodb.View) ([]repo.Write, error) {
+	result, err := m.repos.Write(ctx, c.Tenant.Schema, c.AID, repodb.Options{Quota: m.quota(c.Tenant)}, func(v *repodb.View) ([]repo.Write, error) {
 		current, exists, err := v.Get(record.Path())
 		if err != nil {
 			return nil, err

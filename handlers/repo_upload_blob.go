@@ -13,12 +13,15 @@ import (
 // what the Content-Type says, unless its first bytes contradict that. Deactivated accounts may upload: they are moving here.
 // spec: lexicon com.atproto.repo.uploadBlob
 func (m repoMethods) uploadBlob(ctx context.Context, c xrpc.AccountCaller, in *repoUploadBlobInput) (*repoUploadBlobOutput, error) {
+	if err := m.usage.MayAdd(c.Tenant); err != nil {
+		return nil, err
+	}
 	s := &c.Tenant.Settings
 	info, err := m.blobs.Upload(ctx, blob.Upload{
 		Owner:       blob.Owner{Schema: c.Tenant.Schema, AID: c.AID, DID: c.DID},
 		Location:    s.BlobStore,
 		ContentType: in.ContentType(),
-		Limits:      blob.Limits{Account: s.BlobAccountLimit, Tenant: s.BlobTenantLimit},
+		Limits:      blob.Limits{Account: s.BlobAccountLimit, Tenant: m.blobQuota(c.Tenant)},
 
 		ClearLocation: s.BlobClearLocation,
 		OnlyAwaited:   c.Spared(),

@@ -22,6 +22,7 @@ import (
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/proxy/merge"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/internal/usage"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -164,6 +165,10 @@ var translations = []xrpc.Translation{
 	xrpc.On(repodb.ErrBlobNotFound, http.StatusBadRequest, "BlobNotFound", ""),
 	xrpc.On(repodb.ErrBlobMimeType, http.StatusBadRequest, "InvalidMimeType", ""),
 	xrpc.On(repodb.ErrBlobSize, http.StatusBadRequest, "InvalidSize", ""),
+
+	// usage
+	xrpc.On(usage.ErrRequestQuota, http.StatusTooManyRequests, "RateLimitExceeded", ""),
+	xrpc.On(act.ErrAccountQuota, http.StatusInsufficientStorage, "InsufficientStorage", "").Untold(),
 
 	// blob
 	xrpc.On(blob.ErrNotFound, http.StatusBadRequest, "BlobNotFound", "Blob not found"),

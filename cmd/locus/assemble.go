@@ -30,6 +30,7 @@ import (
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/proxy/afterwrite"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/internal/usage"
 	"github.com/auroralocus/locus/internal/web"
 	accountpages "github.com/auroralocus/locus/internal/web/account"
 	"github.com/auroralocus/locus/internal/web/endpoint"
@@ -51,6 +52,7 @@ type app struct {
 	outbox    *outbox.Outbox
 	blobs     *blob.Blobs
 	limits    *limit.Counter
+	meter     *usage.Meter
 	acts      *act.Acts
 	memory    *fair.Bytes // of answers
 	passwords *account.Passwords
@@ -74,6 +76,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	documents := identity.NewResolver(resolver)
 	mails := outbox.New(d, keys, tenants, post, now, log)
 	limits := limit.New(d, now, log)
+	meter := usage.NewMeter(d, tenants, now, log)
 	var observe func(method string, status int, took time.Duration)
 	if numbers != nil {
 		observe = numbers.Observe
@@ -81,7 +84,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	passwords := account.NewPasswords(account.PasswordConfig{}, now)
 	acts = act.New(act.Parts{
 		DB: d, Tenants: tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: actors, Directory: resolver.PLC,
-		Documents: documents, Repos: repos, Blobs: blobs, Outbox: mails, Hub: hub, Limits: limits, Now: now, Log: log,
+		Documents: documents, Repos: repos, Blobs: blobs, Outbox: mails, Hub: hub, Limits: limits, Usage: meter, Now: now, Log: log,
 		Clients: client.NewStore(apps), Sets: permissionSets(resolver, documents, tenants, repos),
 	})
 	var elsewhere *proxy.Proxy // commands call nobody
@@ -116,12 +119,12 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		DB: d, Tenants: tenants, Keys: keys, Actors: actors,
 		Acts:  acts,
 		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.Stores.DataDir, "pictures")}), Streams: streams, Documents: documents,
-		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere, Merged: merged, Observe: observe,
+		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere, Merged: merged, Observe: observe, Usage: meter,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
 	return &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
-		outbox: mails, blobs: blobs, limits: limits, acts: acts, memory: answers, passwords: passwords, jobs: job.New(d, now, log), server: server,
+		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: job.New(d, now, log), server: server,
 	}
 }
 
@@ -131,4 +134,5 @@ func (a *app) close() {
 	a.repos.Close()
 	a.blobs.Close()
 	a.documents.Close()
+	a.meter.Close()
 }

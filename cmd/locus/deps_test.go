@@ -67,9 +67,10 @@ var mayImport = map[string][]string{
 	"internal/identity/plcdir":     {"db", "db/controldb", "internal/identity"},                // the built-in directory keeps its log in Postgres
 	"internal/firehose":            {"internal/fair", "db", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"repo/repodb":                  {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
-	"internal/audit":               {"db/tenantdb"},        // a log: it knows nobody
-	"internal/job":                 {"db", "db/controldb"}, // long work: it does not know what is done
-	"internal/limit":               {"db", "db/tenantdb"},  // counts by key: it knows neither callers nor methods
+	"internal/audit":               {"db/controldb", "db/tenantdb"},                                                    // a log: it knows nobody
+	"internal/job":                 {"db", "db/controldb"},                                                             // long work: it does not know what is done
+	"internal/usage":               {"db", "db/controldb", "db/tenantdb", "internal/audit", "internal/tenant", "repo"}, // what tenants use, and their quotas; repo: a commit's number is a time
+	"internal/limit":               {"db", "db/tenantdb"},                                                              // counts by key: it knows neither callers nor methods
 	"internal/tenant":              {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
 	"internal/inbound":             {"internal/fair"},                                                                                                           // connections: it knows nothing of what is asked
 	"internal/picture":             {"internal/cache"},                                                                                                          // bytes in, bytes out
@@ -79,7 +80,7 @@ var mayImport = map[string][]string{
 	"internal/account":             {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/passkey/passkeytest": {},                                        // for tests: an authenticator
 	"internal/passkey":             {"db", "db/tenantdb", "internal/keyring"}, // questions and answers of WebAuthn, and the rows of keys; whose account it is, the act says
-	"internal/auth":                {"internal/cache", "db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account", "internal/oauth", "internal/oauth/dpop", "internal/oauth/scope"},
+	"internal/auth":                {"internal/cache", "db", "db/controldb", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account", "internal/oauth", "internal/oauth/dpop", "internal/oauth/scope"},
 	"internal/device":              {"db", "db/tenantdb", "internal/auth", "internal/tenant"},                                                                                         // browsers, and which accounts are signed in there: an account as auth knows it
 	"internal/proxy":               {"internal/auth", "internal/cache", "internal/contentcoding", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
 	"internal/mail/outbox":         {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"},                                                                     // mail that waits, in the tenant's schema
@@ -89,7 +90,7 @@ var mayImport = map[string][]string{
 	"internal/proxy/afterwrite": {"db", "internal/account", "internal/fair", "internal/proxy", "internal/proxy/merge", "repo", "repo/repodb"}, // what an account has written, in answers to its calls
 
 	// acts
-	"internal/act": {"internal/agent", "internal/passkey", "internal/fair", "db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/scope", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
+	"internal/act": {"internal/agent", "internal/passkey", "internal/fair", "db", "db/tenantdb", "internal/account", "internal/audit", "internal/auth", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/scope", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "internal/usage", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
 
 	// protocol
 	"openapi":       {},

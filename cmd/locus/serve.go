@@ -236,10 +236,10 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
 	keeper := firehose.NewKeeper(s.db, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: s.outside.client})
-	for _, loop := range []func(context.Context) error{a.tenants.Run, a.limits.Run, a.server.Run, a.jobs.Run, s.db.RunShared} {
+	for _, loop := range []func(context.Context) error{a.tenants.Run, a.limits.Run, a.server.Run, a.jobs.Run, a.meter.Run, s.db.RunShared} {
 		group.Go(func() error { return loop(ctx) })
 	}
-	for _, loop := range []func(context.Context) error{a.sweeper.Run, blob.NewSweeper(a.blobs, a.tenants).Run, a.outbox.Run, keeper.Run} {
+	for _, loop := range []func(context.Context) error{a.sweeper.Run, blob.NewSweeper(a.blobs, a.tenants).Run, a.outbox.Run, keeper.Run, a.meter.RunGauges} {
 		group.Go(func() error { return loop(db.InBackground(ctx)) })
 	}
 	group.Go(func() error { followHangups(ctx, hangup, a, log); return nil })

@@ -8,6 +8,20 @@ import (
 	"time"
 )
 
+type Audit struct {
+	AuditID   string
+	At        time.Time
+	Who       string
+	Role      int16
+	Action    string
+	TenantID  int64
+	Subject   string
+	Detail    string
+	Address   string
+	RequestID string
+	Outcome   string
+}
+
 type BlobPlace struct {
 	Location  string
 	Label     string
@@ -32,6 +46,17 @@ type Hostname struct {
 	Hostname string
 	TenantID int64
 	Kind     int16
+}
+
+type Idempotency struct {
+	Caller      string
+	Key         string
+	Digest      []byte
+	Status      int32
+	ContentType string
+	Answer      []byte
+	CreatedAt   time.Time
+	BusyUntil   time.Time
 }
 
 type Job struct {
@@ -64,6 +89,18 @@ type Node struct {
 	AcceptsNew bool
 }
 
+type OperatorToken struct {
+	TokenID    string
+	TokenHash  []byte
+	Label      string
+	Role       int16
+	TenantID   *int64
+	CreatedBy  string
+	CreatedAt  time.Time
+	ExpiresAt  *time.Time
+	LastUsedAt *time.Time
+}
+
 type PlcOperation struct {
 	DID       string
 	CID       string
@@ -71,6 +108,13 @@ type PlcOperation struct {
 	Operation []byte
 	Nullified bool
 	CreatedAt time.Time
+}
+
+type QuotaReached struct {
+	TenantID int64
+	Quota    string
+	Day      time.Time
+	At       time.Time
 }
 
 type Tenant struct {
@@ -84,4 +128,33 @@ type Tenant struct {
 	Settings   []byte
 	Revision   int64
 	CreatedAt  time.Time
+}
+
+type UsageDay struct {
+	TenantID       int64
+	Day            time.Time
+	Hostname       string
+	Requests       int64
+	EgressBytes    int64
+	Accounts       int64
+	ActiveAccounts int64
+	Records        int64
+	RecordBytes    int64
+	Blobs          int64
+	BlobBytes      int64
+	Events         int64
+	GaugedAt       *time.Time
+}
+
+type UsageGauge struct {
+	Day       time.Time
+	Taker     string
+	BusyUntil time.Time
+	DoneAt    *time.Time
+}
+
+type UsageWriter struct {
+	Writer string
+	Batch  int64
+	At     time.Time
 }

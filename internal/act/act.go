@@ -28,6 +28,7 @@ import (
 	"github.com/auroralocus/locus/internal/oauth/client"
 	"github.com/auroralocus/locus/internal/oauth/scope"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/internal/usage"
 	"github.com/auroralocus/locus/repo/repodb"
 )
 
@@ -49,6 +50,7 @@ type Parts struct {
 	// Sets finds a permission set by its NSID; nil: none is found.
 	Sets   func(ctx context.Context, t *tenant.Tenant, nsid string) (*scope.PermissionSet, error)
 	Limits *limit.Counter // nil: nothing is counted
+	Usage  *usage.Meter   // nil: nothing is metered
 	Now    func() time.Time
 	Log    *slog.Logger
 }

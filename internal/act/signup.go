@@ -128,7 +128,10 @@ func (a *Acts) MoveIn(ctx context.Context, t *tenant.Tenant, proof auth.Service,
 				return err
 			}
 		}
-		return auth.InsertRefresh(ctx, q, s.CreatedAt, s.AID, first, nil)
+		if err := auth.InsertRefresh(ctx, q, s.CreatedAt, s.AID, first, nil); err != nil {
+			return err
+		}
+		return a.withinAccounts(ctx, q, t)
 	})
 	if err != nil {
 		return Arrival{}, err
@@ -156,6 +159,9 @@ func (a *Acts) newSignup(ctx context.Context, t *tenant.Tenant, from fair.Path, 
 		return nil, err
 	} else if taken {
 		return nil, identity.ErrHandleReserved // it leads to a tenant
+	}
+	if err := a.mayArrive(ctx, t); err != nil {
+		return nil, err
 	}
 	if err := s.CheckFree(ctx, a.DB.Tenant(t.Schema).Q()); err != nil {
 		return nil, err
@@ -201,7 +207,10 @@ func (a *Acts) enqueue(ctx context.Context, t *tenant.Tenant, s *accounts.Signup
 		if err := s.Queue(ctx, q, lang); err != nil {
 			return err
 		}
-		return also(q)
+		if err := also(q); err != nil {
+			return err
+		}
+		return a.withinAccounts(ctx, q, t)
 	})
 }
 
@@ -216,8 +225,10 @@ func (a *Acts) open(ctx context.Context, t *tenant.Tenant, s *accounts.Signup, r
 		if err := s.Begin(ctx, q, a.Keys); err != nil {
 			return err
 		}
-		first, err = repodb.InsertRepo(ctx, q, s.AID, s.DID, s.Key, a.Now())
-		return err
+		if first, err = repodb.InsertRepo(ctx, q, s.AID, s.DID, s.Key, a.Now()); err != nil {
+			return err
+		}
+		return a.withinAccounts(ctx, q, t)
 	})
 	if err == nil {
 		submitted = true

@@ -45,6 +45,9 @@ type Settings struct {
 	RecordAccountBytes   int64
 	RecordTenantCount    int64
 	RecordTenantBytes    int64
+	AccountTenantCount   int64
+	StorageTenantBytes   int64
+	RequestTenantDay     int64
 	BlobClearLocation    bool
 	BlobRedirect         string
 	ImageVariants        bool

@@ -98,6 +98,9 @@ func (c *call) enter() *Error {
 
 // fail translates an error for the client and logs what the answer hides.
 func (c *call) fail(err error) *Error {
+	if c.state.failed != nil {
+		c.state.failed(c.state.Tenant, err)
+	}
 	e := c.state.fail(err)
 	e.head(c.w.Header())
 	return e

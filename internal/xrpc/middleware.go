@@ -33,6 +33,8 @@ type state struct {
 	arrival *arrival
 	log     *slog.Logger
 	now     func() time.Time
+	used    func(t *tenant.Tenant, requests, bytes int64, at time.Time)
+	failed  func(t *tenant.Tenant, err error)
 	limits  *limit.Counter
 	id      string
 	w       *response
@@ -67,7 +69,7 @@ func compressor(h http.Handler) http.Handler {
 }
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
-	st := &state{log: s.Log, seldom: &s.seldom, tables: &s.tables, now: s.now, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), memory: s.answers}
+	st := &state{log: s.Log, seldom: &s.seldom, tables: &s.tables, now: s.now, used: s.used, failed: s.failed, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), memory: s.answers}
 	r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
 	st.req, st.arrival = r, arriving(rw, r)
 	st.w = &response{ResponseWriter: rw, req: r, arrival: st.arrival}
@@ -89,6 +91,9 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 			WriteError(w, internalError())
 		}
 		st.logRequest()
+		if s.used != nil && st.Tenant != nil && st.w.bytes > 0 {
+			s.used(st.Tenant, 0, st.w.bytes, st.start)
+		}
 		s.seen(st, r)
 	}()
 	if !cors(w, r) {
@@ -103,6 +108,9 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	st.Match = match
+	if s.used != nil {
+		s.used(match.Tenant, 1, 0, st.start) // now: a stream may last for days
+	}
 	if s.nonce != nil && match.Kind != tenant.HandleHost {
 		// On every answer, so that a client's next proof has a nonce whatever became of this one.
 		// spec: RFC 9449 section 8.2

@@ -37,6 +37,11 @@ type Config struct {
 	// Observe is told of every answer: the method's name, "other" or "page"; the status, 0 for an answer that never
 	// began; the time it took, negative for a stream. nil: nobody is.
 	Observe func(method string, status int, took time.Duration)
+	// Used is told of every request that a tenant was asked, and of the bytes that it was sent, those of streams as they
+	// go. nil: nobody is.
+	Used func(t *tenant.Tenant, requests, bytes int64, at time.Time)
+	// Failed hears of the errors that a tenant's methods end with. nil: nobody does.
+	Failed func(t *tenant.Tenant, err error)
 	// RefusedCaller hears of callers that were refused before their body was read. nil: nobody does.
 	RefusedCaller func(http.ResponseWriter, *http.Request)
 	// RefusedAct writes down that an operator's procedure was tried and did not happen; in is its input, nil when the
@@ -82,13 +87,15 @@ type Server struct {
 	nonce      func(context.Context, *tenant.Tenant) []string // DPoP-Nonce
 	suspended  map[string]bool                                // paths that are also served for a suspended tenant
 	observe    func(method string, status int, took time.Duration)
+	used       func(t *tenant.Tenant, requests, bytes int64, at time.Time)
+	failed     func(t *tenant.Tenant, err error)
 }
 
 // New makes a server of the methods and pages that register puts on its group.
 func New(c Config, register func(*Group)) *Server {
 	s := &Server{
 		Log: c.Log, now: c.Now, limits: c.Limits, proxies: c.Proxies, byHost: c.ByHost, mux: http.NewServeMux(), Operations: map[string]*Operation{}, suspended: map[string]bool{},
-		answers: c.Answers, sockets: newSockets(c.Tenants, c.Proxies, c.Now), tables: c.Tables, observe: c.Observe,
+		answers: c.Answers, sockets: newSockets(c.Tenants, c.Proxies, c.Now), tables: c.Tables, observe: c.Observe, used: c.Used, failed: c.Failed,
 	}
 	s.compressed = compressor(s.mux)
 	if c.Auth != nil {

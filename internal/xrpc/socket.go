@@ -34,6 +34,8 @@ type Socket struct {
 	heard   atomic.Int64 // unix nanoseconds
 	pinged  time.Time    // of keep alone
 
+	sent func(bytes int64) // nil: nobody counts
+
 	conn *websocket.Conn
 	wire *wire
 	bufs net.Buffers
@@ -131,6 +133,13 @@ func (k *Socket) Flush() error {
 	}
 	if len(k.bufs) == 0 {
 		return nil
+	}
+	if k.sent != nil {
+		n := 0
+		for _, b := range k.bufs {
+			n += len(b)
+		}
+		k.sent(int64(n))
 	}
 	err := k.wire.writeAll(k.bufs)
 	clear(k.bufs)

@@ -84,6 +84,10 @@ func networks(tenant int64, a netip.Addr, perAddress int) map[network]int {
 func (s *Sockets) Admit(v Visitor) (*Socket, error) {
 	most, perAddress := v.Tenant.Settings.FirehoseSubscribersMax, v.Tenant.Settings.FirehoseSubscribersPerAddress
 	k := &Socket{set: s, tenant: v.Tenant.ID, Kick: make(chan struct{}, 1)}
+	if used := v.state.used; used != nil {
+		t, now := v.Tenant, s.now
+		k.sent = func(bytes int64) { used(t, 0, bytes, now()) }
+	}
 	var from map[network]int
 	if a := v.Addr(); a.IsValid() && !s.proxies.Trusts(a) { // else a neighbour: a proxy that does not say for whom, or the operator's own
 		from = networks(k.tenant, a, perAddress)

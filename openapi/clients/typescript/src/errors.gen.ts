@@ -45,7 +45,7 @@ export interface ErrorsOf {
   'com.atproto.server.activateAccount': 'AccountNotFound'
   'com.atproto.server.checkAccountStatus': never
   'com.atproto.server.confirmEmail': 'AccountNotFound' | 'ExpiredToken' | 'InvalidEmail' | 'InvalidToken' | 'PayloadTooLargeError' | 'RateLimitExceeded'
-  'com.atproto.server.createAccount': 'AlreadyExists' | 'AuthenticationRequired' | 'BadJwt' | 'BadJwtAudience' | 'BadJwtIss' | 'BadJwtLexiconMethod' | 'BadJwtSignature' | 'BadJwtType' | 'HandleNotAvailable' | 'IncompatibleDidDoc' | 'InvalidHandle' | 'InvalidInviteCode' | 'InvalidPassword' | 'JwtExpired' | 'PayloadTooLargeError' | 'RateLimitExceeded' | 'UnresolvableDid' | 'UnsupportedDomain'
+  'com.atproto.server.createAccount': 'AlreadyExists' | 'AuthenticationRequired' | 'BadJwt' | 'BadJwtAudience' | 'BadJwtIss' | 'BadJwtLexiconMethod' | 'BadJwtSignature' | 'BadJwtType' | 'HandleNotAvailable' | 'IncompatibleDidDoc' | 'InsufficientStorage' | 'InvalidHandle' | 'InvalidInviteCode' | 'InvalidPassword' | 'JwtExpired' | 'PayloadTooLargeError' | 'RateLimitExceeded' | 'UnresolvableDid' | 'UnsupportedDomain'
   'com.atproto.server.createAppPassword': 'AccountTakedown' | 'AuthFactorTokenRequired' | 'PayloadTooLargeError'
   'com.atproto.server.createInviteCode': 'PayloadTooLargeError'
   'com.atproto.server.createInviteCodes': 'PayloadTooLargeError'
