@@ -27,6 +27,7 @@ import (
 	"github.com/auroralocus/locus/internal/metrics"
 	"github.com/auroralocus/locus/internal/oauth/client"
 	"github.com/auroralocus/locus/internal/picture"
+	"github.com/auroralocus/locus/internal/process"
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/proxy/afterwrite"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -57,6 +58,7 @@ type app struct {
 	memory    *fair.Bytes // of answers
 	passwords *account.Passwords
 	jobs      *job.Runner
+	self      *process.Self
 	server    *xrpc.Server
 }
 
@@ -124,7 +126,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	})
 	return &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
-		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: job.New(d, now, log), server: server,
+		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: job.New(d, now, log), self: process.New(d, now, log), server: server,
 	}
 }
 

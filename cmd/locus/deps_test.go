@@ -71,6 +71,8 @@ var mayImport = map[string][]string{
 	"internal/job":                 {"db", "db/controldb"},                                                             // long work: it does not know what is done
 	"internal/usage":               {"db", "db/controldb", "db/tenantdb", "internal/audit", "internal/tenant", "repo"}, // what tenants use, and their quotas; repo: a commit's number is a time
 	"internal/limit":               {"db", "db/tenantdb"},                                                              // counts by key: it knows neither callers nor methods
+	"internal/process":             {"db", "db/controldb"},                                                             // who serves: rows of control
+	"internal/due":                 {"db", "db/controldb", "db/tenantdb"},                                              // what is due, by tenant and kind: it is handed the work
 	"internal/tenant":              {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
 	"internal/inbound":             {"internal/fair"},                                                                                                           // connections: it knows nothing of what is asked
 	"internal/picture":             {"internal/cache"},                                                                                                          // bytes in, bytes out

@@ -242,6 +242,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	for _, loop := range []func(context.Context) error{a.sweeper.Run, blob.NewSweeper(a.blobs, a.tenants).Run, a.outbox.Run, keeper.Run, a.meter.RunGauges} {
 		group.Go(func() error { return loop(db.InBackground(ctx)) })
 	}
+	group.Go(func() error { return a.self.Run(ctx, s.where(), version()) })
 	group.Go(func() error { followHangups(ctx, hangup, a, log); return nil })
 	group.Go(func() error { s.outside.try(ctx, s.facts.PLCURL, log); return nil })
 	go leaveDatabase(ctx, s.over, s.db, log)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/auroralocus/locus/internal/firehose"
@@ -34,4 +35,13 @@ func (a *app) sites(ctx context.Context) ([]firehose.Site, error) {
 func (a *app) answers(ctx context.Context, host string) error {
 	_, err := a.tenants.ByHost(ctx, host)
 	return err
+}
+
+// where is this process for people: its host's name and the address that it serves at.
+func (s *serving) where() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return host + " " + s.web.Addr().String()
 }

@@ -33,6 +33,14 @@ type Counter struct {
 	Value int64
 }
 
+type Crawler struct {
+	TenantID int64
+	Url      string
+	ToldSeq  int64
+	NextAt   time.Time
+	Failures int32
+}
+
 type Deployment struct {
 	ID          int32
 	Development bool
@@ -40,6 +48,16 @@ type Deployment struct {
 	Port        int32
 	PlcUrl      string
 	ChangedAt   time.Time
+}
+
+type Due struct {
+	TenantID  int64
+	Kind      string
+	DueAt     time.Time
+	LastAt    time.Time
+	FloorAt   time.Time
+	HeldUntil time.Time
+	Failures  int32
 }
 
 type Hostname struct {
@@ -110,11 +128,29 @@ type PlcOperation struct {
 	CreatedAt time.Time
 }
 
+type Process struct {
+	ProcessID      int64
+	Address        string
+	Version        string
+	ControlVersion int64
+	TenantVersion  int64
+	StartedAt      time.Time
+	SeenAt         time.Time
+}
+
 type QuotaReached struct {
 	TenantID int64
 	Quota    string
 	Day      time.Time
 	At       time.Time
+}
+
+type StreamNote struct {
+	ProcessID int64
+	Number    int64
+	Schemas   []string
+	Seqs      []int64
+	NotedAt   time.Time
 }
 
 type Tenant struct {

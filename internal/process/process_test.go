@@ -1,0 +1,73 @@
+package process_test
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/auroralocus/locus/db/dbtest"
+	"github.com/auroralocus/locus/internal/process"
+)
+
+// TestProcesses: those that run know of each other, one that ends is gone at once, and one that was not seen for long
+// does not count.
+func TestProcesses(t *testing.T) {
+	d := dbtest.New(t)
+	var ahead atomic.Int64
+	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	run := func(address string) (self *process.Self, stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		self = process.New(d, now, slog.New(slog.DiscardHandler))
+		ended := make(chan error, 1)
+		go func() { ended <- self.Run(ctx, address, "v1") }()
+		return self, func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	alive := func(want int) []process.Process {
+		t.Helper()
+		for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+			all, err := process.Alive(t.Context(), d, now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(all) == want {
+				return all
+			}
+			if time.Since(began) > time.Minute {
+				t.Fatalf("%d processes, want %d", len(all), want)
+			}
+		}
+	}
+	one, stopOne := run("one:1")
+	first := alive(1)
+	if p := first[0]; p.ID != one.ID() || p.Address != "one:1" || p.Version != "v1" || p.ControlVersion < 5 || p.TenantVersion < 15 {
+		t.Errorf("%+v", p)
+	}
+	two, stopTwo := run("two:2")
+	alive(2)
+	for began := time.Now(); len(one.Others()) == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatal("the first never hears of the second")
+		}
+	}
+	if got := one.Others(); len(got) != 1 || got[0].ID != two.ID() {
+		t.Errorf("the first knows %+v", got)
+	}
+	stopTwo()
+	alive(1)
+	stopOne()
+	alive(0)
+	// One that ends without a word.
+	_, stopThree := run("three:3")
+	defer stopThree()
+	seen := alive(1)[0].SeenAt
+	if all, err := process.Alive(t.Context(), d, seen.Add(time.Minute)); err != nil || len(all) != 0 {
+		t.Error("a process that was not seen for a minute counts:", all, err)
+	}
+}
