@@ -329,7 +329,7 @@ func (h *house) leavesNothing(tn *tenant.Tenant, aid int64, events int64) {
 	defer conn.Close(h.t.Context())
 	rows, _ := conn.Query(h.t.Context(), "SELECT table_name::text FROM information_schema.columns WHERE table_schema = $1 AND column_name = 'aid' ORDER BY 1", tn.Schema.String())
 	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil || len(tables) < 12 {
+	if err != nil || len(tables) < 8 {
 		h.t.Fatalf("tables with accounts: %v %v", tables, err)
 	}
 	for _, table := range tables {

@@ -89,7 +89,7 @@ func TestPreferences(t *testing.T) {
 	}
 	// What was stored by other rules is shown, and is nobody's age.
 	for _, old := range []string{`7`, `"1990-01-01and more"`, `"2009-02-29T00:00:00Z"`} {
-		h.exec(h.a, "UPDATE pds.preference SET value = $1", `[{"$type":"app.bsky.actor.defs#personalDetailsPref","birthDate":`+old+`}]`)
+		h.exec(h.a, "UPDATE pds.account_item SET value = $1 WHERE kind = 9", `[{"$type":"app.bsky.actor.defs#personalDetailsPref","birthDate":`+old+`}]`)
 		if got := shown(alice) + shown(app); got != `[{"$type":"personalDetailsPref","birthDate":`+old+`}][]` {
 			t.Errorf("%s", got)
 		}
@@ -158,7 +158,7 @@ func TestPreferencesOfADeletedAccount(t *testing.T) {
 			t.Fatal(err)
 		}
 		wg.Wait()
-		if n := query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".preference WHERE aid = $1", a.AID); n[0] != 0 {
+		if n := query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".account_item WHERE kind = 9 AND aid = $1", a.AID); n[0] != 0 {
 			t.Errorf("%s: preferences are left of an account that is gone", name)
 		}
 	}

@@ -339,7 +339,7 @@ func TestAppPasswordExpiry(t *testing.T) {
 	}
 	h.post(hostA, refreshSession, bearer(r.str("refreshJwt")), nil).fails(400, "ExpiredToken", "")
 	// Nor do expired ones take the place of new ones.
-	h.exec(h.a, "INSERT INTO pds.app_password (aid, name, password_mac, privileged, created_at, expires_at) SELECT $1, 'old' || n, decode(lpad(n::text, 64, '0'), 'hex'), false, now(), now() FROM generate_series(1, 199) n", h.aid(h.a, u.did))
+	h.exec(h.a, "INSERT INTO pds.account_item (aid, kind, key, lookup, created_at, due_at) SELECT $1, 5, ('old' || n)::bytea, decode(lpad(n::text, 64, '0'), 'hex'), now(), now() FROM generate_series(1, 199) n", h.aid(h.a, u.did))
 	u.call(createApp, obj{"name": "one more"}).ok()
 }
 
@@ -348,7 +348,7 @@ func TestAppPasswordsAreCounted(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	u := h.createAccount(hostA, "alice")
-	h.exec(h.a, "INSERT INTO pds.app_password (aid, name, password_mac, privileged, created_at) SELECT $1, 'old' || n, decode(lpad(n::text, 64, '0'), 'hex'), false, now() FROM generate_series(1, 198) n", h.aid(h.a, u.did))
+	h.exec(h.a, "INSERT INTO pds.account_item (aid, kind, key, lookup, created_at) SELECT $1, 5, ('old' || n)::bytea, decode(lpad(n::text, 64, '0'), 'hex'), now() FROM generate_series(1, 198) n", h.aid(h.a, u.did))
 	var made, refused atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 8 {
@@ -378,7 +378,7 @@ func TestAppPasswordsAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.call(createApp, obj{"name": "late"}).fails(403, "AccountNotFound", "")
-	if n := query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".app_password")[0]; n != 0 {
+	if n := query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".account_item WHERE kind = 5")[0]; n != 0 {
 		t.Errorf("%d app passwords of nobody", n)
 	}
 }

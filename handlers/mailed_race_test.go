@@ -40,7 +40,7 @@ func TestTokenDuringChangeOfAddress(t *testing.T) {
 		// What a change of address does, up to the moment before its commit.
 		for _, sql := range []string{
 			"UPDATE %s.account SET email = '" + fresh + "', email_confirmed_at = NULL WHERE email = '" + old + "'",
-			"DELETE FROM %[1]s.email_token e USING %[1]s.account c WHERE c.aid = e.aid AND c.email = '" + fresh + "'",
+			"DELETE FROM %[1]s.account_item e USING %[1]s.account c WHERE e.kind = 4 AND c.aid = e.aid AND c.email = '" + fresh + "'",
 		} {
 			if _, err := tx.Exec(t.Context(), fmt.Sprintf(sql, h.a.Schema)); err != nil {
 				t.Fatal(err)
@@ -56,7 +56,7 @@ func TestTokenDuringChangeOfAddress(t *testing.T) {
 			done <- r
 		}()
 		waits := func() bool {
-			return query64(t, h.url, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%"+h.a.Schema.String()+".email_token%'")[0] > 0
+			return query64(t, h.url, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%"+h.a.Schema.String()+".account_item%'")[0] > 0
 		}
 		var r *reply
 		for end := time.Now().Add(20 * time.Second); r == nil && !waits(); time.Sleep(5 * time.Millisecond) {
@@ -79,7 +79,7 @@ func TestTokenDuringChangeOfAddress(t *testing.T) {
 		if r.status != 200 {
 			t.Errorf("%s: %d %s", tt.method, r.status, r.body)
 		}
-		tokens := query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".email_token WHERE aid = $1", h.aid(h.a, u.did))[0]
+		tokens := query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".account_item WHERE kind = 4 AND aid = $1", h.aid(h.a, u.did))[0]
 		var to []string
 		for _, m := range h.queued(h.a) {
 			if m.Kind == tt.kind {

@@ -100,7 +100,7 @@ func TestModerationService(t *testing.T) {
 	}
 	// Preferences: as an app sees them, and only with a token for that.
 	prefs := func(auth string, did string) reply { return h.get(hostA, getPrefs, auth, "did", did) }
-	h.exec(h.a, "INSERT INTO pds.preference SELECT aid, $1, now() FROM pds.actor WHERE did = $2",
+	h.exec(h.a, "INSERT INTO pds.account_item (aid, kind, value) SELECT aid, 9, $1 FROM pds.actor WHERE did = $2",
 		`[{"$type":"app.bsky.actor.defs#personalDetailsPref","birthDate":"1990-01-01T00:00:00Z"},{"$type":"app.bsky.actor.defs#adultContentPref","enabled":true}]`, alice.did)
 	named := func(u *user, nsid string) string {
 		t.Helper()

@@ -116,7 +116,7 @@ func TestScopesOfTheAccount(t *testing.T) {
 	}
 	// Deactivating ends what apps have, the one that did it included.
 	alice.letIn("atproto account:status").does("POST", "/xrpc/com.atproto.server.deactivateAccount", obj{}).lacks("account:status?action=manage")
-	passwords := "SELECT count(*) FROM " + h.a.Schema.String() + ".app_password"
+	passwords := "SELECT count(*) FROM " + h.a.Schema.String() + ".account_item WHERE kind = 5"
 	old := alice.app("old app", false)
 	if n := query64(t, h.url, passwords)[0]; n != 1 {
 		t.Errorf("%d app passwords", n)

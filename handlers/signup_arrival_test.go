@@ -115,11 +115,11 @@ func TestArrivalApproval(t *testing.T) {
 	v.call(activate, nil).fails(400, "InvalidRequest", "DID document") // which still leads to the other tenant
 	v.ask("com.atproto.identity.getRecommendedDidCredentials").ok()
 	// Whatever session there may be: while it waits, nobody but an operator opens it.
-	h.exec(h.a, "INSERT INTO pds.signup_request (aid, genesis, created_at) SELECT aid, '', now() FROM pds.actor WHERE did = $1", v.did)
+	h.exec(h.a, "INSERT INTO pds.account_item (aid, kind, created_at, due_at) SELECT aid, 11, now(), now() FROM pds.actor WHERE did = $1", v.did)
 	from.access = h.post(hostB, createSession, "", obj{"identifier": from.did, "password": userPassword}).ok().str("accessJwt")
 	from.sendTo(v)
 	v.call(activate, nil).fails(400, "InvalidRequest", "waits for approval")
-	h.exec(h.a, "DELETE FROM pds.signup_request")
+	h.exec(h.a, "DELETE FROM pds.account_item WHERE kind = 11")
 	v.call(activate, nil).ok()
 	if got := h.heard(h.a, v.did, 0); !strings.HasSuffix(got, "account:active identity:"+v.handle+" sync") {
 		t.Errorf("events: %s", got)

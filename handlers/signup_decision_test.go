@@ -127,7 +127,7 @@ func TestCrashedRejection(t *testing.T) {
 			cuts = p.Disarm()
 			h.clock.add(time.Minute)
 			h.sweep()
-			if left := query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".signup_request WHERE aid = $1", aid)[0]; left == 1 {
+			if left := query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".account_item WHERE kind = 11 AND aid = $1", aid)[0]; left == 1 {
 				// The decision itself did not happen: it waits as before.
 				h.admin(hostA, "deleteAccount", obj{"did": u.did}).ok()
 			}

@@ -248,7 +248,7 @@ func TestPurgeGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), "SELECT 1 FROM "+h.a.Schema.String()+".purge FOR UPDATE"); err != nil {
+	if _, err := tx.Exec(t.Context(), "SELECT 1 FROM "+h.a.Schema.String()+".account_item WHERE kind = 12 FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
 	if !slice() {
@@ -275,7 +275,7 @@ func TestSweepExpired(t *testing.T) {
 	h.exec(h.a, "UPDATE pds.mail SET state = 3")
 	counts := func() [3]int64 {
 		var out [3]int64
-		for i, table := range []string{"email_token", "reserved_key", "mail"} {
+		for i, table := range []string{"account_item WHERE kind = 4", "reserved_key", "mail"} {
 			out[i] = query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+"."+table)[0]
 		}
 		return out

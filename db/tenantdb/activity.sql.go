@@ -9,17 +9,8 @@ import (
 	"context"
 )
 
-const DeleteActivity = `-- name: DeleteActivity :exec
-DELETE FROM pds_tenant.activity WHERE aid = $1
-`
-
-func (q *Queries) DeleteActivity(ctx context.Context, aid int64) error {
-	_, err := q.db.Exec(ctx, DeleteActivity, aid)
-	return err
-}
-
 const GetActivity = `-- name: GetActivity :one
-SELECT body FROM pds_tenant.activity WHERE aid = $1
+SELECT value AS body FROM pds_tenant.account_item WHERE aid = $1 AND kind = 10 AND key = ''
 `
 
 func (q *Queries) GetActivity(ctx context.Context, aid int64) (string, error) {
@@ -30,10 +21,12 @@ func (q *Queries) GetActivity(ctx context.Context, aid int64) (string, error) {
 }
 
 const LockActivity = `-- name: LockActivity :one
-INSERT INTO pds_tenant.activity AS a (aid, turn, body) VALUES ($1, 1, '')
-ON CONFLICT (aid) DO UPDATE SET turn = a.turn + 1 RETURNING body
+
+INSERT INTO pds_tenant.account_item AS a (aid, kind, number) VALUES ($1, 10, 1)
+ON CONFLICT (aid, kind, key) DO UPDATE SET number = a.number + 1 RETURNING value AS body
 `
 
+// Items of kind 10.
 // The row is there afterwards, and nobody else's until the transaction ends.
 func (q *Queries) LockActivity(ctx context.Context, aid int64) (string, error) {
 	row := q.db.QueryRow(ctx, LockActivity, aid)
@@ -43,7 +36,7 @@ func (q *Queries) LockActivity(ctx context.Context, aid int64) (string, error) {
 }
 
 const UpdateActivity = `-- name: UpdateActivity :exec
-UPDATE pds_tenant.activity SET body = $1 WHERE aid = $2
+UPDATE pds_tenant.account_item SET value = $1 WHERE aid = $2 AND kind = 10 AND key = ''
 `
 
 type UpdateActivityParams struct {

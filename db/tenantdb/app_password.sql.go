@@ -11,7 +11,7 @@ import (
 )
 
 const DeleteAppPassword = `-- name: DeleteAppPassword :many
-DELETE FROM pds_tenant.app_password WHERE aid = $1 AND name = $2 RETURNING last_used_at
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 5 AND key = convert_to($2::text, 'UTF8') RETURNING used_at AS last_used_at
 `
 
 type DeleteAppPasswordParams struct {
@@ -39,20 +39,11 @@ func (q *Queries) DeleteAppPassword(ctx context.Context, arg DeleteAppPasswordPa
 	return items, nil
 }
 
-const DeleteAppPasswordsOf = `-- name: DeleteAppPasswordsOf :exec
-DELETE FROM pds_tenant.app_password WHERE aid = $1
-`
-
-func (q *Queries) DeleteAppPasswordsOf(ctx context.Context, aid int64) error {
-	_, err := q.db.Exec(ctx, DeleteAppPasswordsOf, aid)
-	return err
-}
-
 const DeleteExpiredAppPasswords = `-- name: DeleteExpiredAppPasswords :many
-DELETE FROM pds_tenant.app_password d
-WHERE d.aid = $1 AND d.expires_at <= $2::timestamptz
-  AND (d.name = $3 OR (SELECT count(*) FROM pds_tenant.app_password p WHERE p.aid = $1) >= $4::int)
-RETURNING d.name
+DELETE FROM pds_tenant.account_item d
+WHERE d.aid = $1 AND d.kind = 5 AND d.due_at <= $2::timestamptz
+  AND (d.key = convert_to($3::text, 'UTF8') OR (SELECT count(*) FROM pds_tenant.account_item p WHERE p.aid = $1 AND p.kind = 5) >= $4::int)
+RETURNING convert_from(d.key, 'UTF8')::text AS name
 `
 
 type DeleteExpiredAppPasswordsParams struct {
@@ -89,7 +80,8 @@ func (q *Queries) DeleteExpiredAppPasswords(ctx context.Context, arg DeleteExpir
 }
 
 const GetAppPassword = `-- name: GetAppPassword :one
-SELECT name, privileged, expires_at FROM pds_tenant.app_password WHERE aid = $1 AND name = $2
+SELECT convert_from(key, 'UTF8')::text AS name, (flags = 1)::boolean AS privileged, due_at AS expires_at
+FROM pds_tenant.account_item WHERE aid = $1 AND kind = 5 AND key = convert_to($2::text, 'UTF8')
 `
 
 type GetAppPasswordParams struct {
@@ -111,7 +103,8 @@ func (q *Queries) GetAppPassword(ctx context.Context, arg GetAppPasswordParams) 
 }
 
 const GetAppPasswordByMAC = `-- name: GetAppPasswordByMAC :one
-SELECT name, privileged, expires_at FROM pds_tenant.app_password WHERE aid = $1 AND password_mac = $2
+SELECT convert_from(key, 'UTF8')::text AS name, (flags = 1)::boolean AS privileged, due_at AS expires_at
+FROM pds_tenant.account_item WHERE aid = $1 AND kind = 5 AND lookup = $2::bytea
 `
 
 type GetAppPasswordByMACParams struct {
@@ -133,9 +126,10 @@ func (q *Queries) GetAppPasswordByMAC(ctx context.Context, arg GetAppPasswordByM
 }
 
 const InsertAppPassword = `-- name: InsertAppPassword :execrows
-INSERT INTO pds_tenant.app_password (aid, name, password_mac, privileged, created_at, expires_at)
-SELECT $1, $2, $3, $4, $5, $6::timestamptz
-WHERE (SELECT count(*) FROM pds_tenant.app_password p WHERE p.aid = $1) < $7::int
+
+INSERT INTO pds_tenant.account_item (aid, kind, key, lookup, flags, created_at, due_at)
+SELECT $1, 5, convert_to($2::text, 'UTF8'), $3::bytea, CASE WHEN $4::boolean THEN 1 ELSE 0 END, $5, $6::timestamptz
+WHERE (SELECT count(*) FROM pds_tenant.account_item p WHERE p.aid = $1 AND p.kind = 5) < $7::int
 `
 
 type InsertAppPasswordParams struct {
@@ -148,7 +142,8 @@ type InsertAppPasswordParams struct {
 	MaxRows     int32
 }
 
-// Nothing when the account has as many as it may.
+// Items of kind 5.
+// Nothing when the account has as many as it may. Behind LockActor.
 func (q *Queries) InsertAppPassword(ctx context.Context, arg InsertAppPasswordParams) (int64, error) {
 	result, err := q.db.Exec(ctx, InsertAppPassword,
 		arg.AID,
@@ -166,8 +161,9 @@ func (q *Queries) InsertAppPassword(ctx context.Context, arg InsertAppPasswordPa
 }
 
 const ListAppPasswords = `-- name: ListAppPasswords :many
-SELECT name, privileged, created_at, expires_at, last_used_at FROM pds_tenant.app_password
-WHERE aid = $1 ORDER BY created_at DESC, name LIMIT $2::int
+SELECT convert_from(key, 'UTF8')::text AS name, (flags = 1)::boolean AS privileged, created_at, due_at AS expires_at, used_at AS last_used_at
+FROM pds_tenant.account_item
+WHERE aid = $1 AND kind = 5 ORDER BY created_at DESC, key LIMIT $2::int
 `
 
 type ListAppPasswordsParams struct {
@@ -210,8 +206,8 @@ func (q *Queries) ListAppPasswords(ctx context.Context, arg ListAppPasswordsPara
 }
 
 const UpdateAppPasswordSeen = `-- name: UpdateAppPasswordSeen :execrows
-UPDATE pds_tenant.app_password SET last_used_at = $1::timestamptz
-WHERE aid = $2 AND name = $3 AND (expires_at IS NULL OR expires_at > $1::timestamptz)
+UPDATE pds_tenant.account_item SET used_at = $1::timestamptz
+WHERE aid = $2 AND kind = 5 AND key = convert_to($3::text, 'UTF8') AND (due_at IS NULL OR due_at > $1::timestamptz)
 `
 
 type UpdateAppPasswordSeenParams struct {
@@ -229,8 +225,9 @@ func (q *Queries) UpdateAppPasswordSeen(ctx context.Context, arg UpdateAppPasswo
 }
 
 const UpdateAppPasswordUsed = `-- name: UpdateAppPasswordUsed :execrows
-UPDATE pds_tenant.app_password SET last_used_at = $1::timestamptz
-WHERE aid = $2 AND name = $3 AND password_mac = $4 AND (expires_at IS NULL OR expires_at > $1::timestamptz)
+UPDATE pds_tenant.account_item SET used_at = $1::timestamptz
+WHERE aid = $2 AND kind = 5 AND key = convert_to($3::text, 'UTF8') AND lookup = $4::bytea
+  AND (due_at IS NULL OR due_at > $1::timestamptz)
 `
 
 type UpdateAppPasswordUsedParams struct {

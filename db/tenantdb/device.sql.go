@@ -11,16 +11,20 @@ import (
 )
 
 const DeleteDevice = `-- name: DeleteDevice :exec
+WITH items AS (
+  DELETE FROM pds_tenant.account_item i WHERE i.kind IN (6, 7) AND i.lookup = $1
+)
 DELETE FROM pds_tenant.device WHERE id = $1
 `
 
+// Behind LockDeviceAny: with what accounts have on it.
 func (q *Queries) DeleteDevice(ctx context.Context, id []byte) error {
 	_, err := q.db.Exec(ctx, DeleteDevice, id)
 	return err
 }
 
 const DeleteDeviceAccount = `-- name: DeleteDeviceAccount :execrows
-DELETE FROM pds_tenant.device_account WHERE aid = $1 AND device = $2
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 7 AND lookup = $2::bytea
 `
 
 type DeleteDeviceAccountParams struct {
@@ -37,9 +41,9 @@ func (q *Queries) DeleteDeviceAccount(ctx context.Context, arg DeleteDeviceAccou
 }
 
 const DeleteDeviceAccountsBeyond = `-- name: DeleteDeviceAccountsBeyond :exec
-DELETE FROM pds_tenant.device_account WHERE aid = $1::bigint AND (device, request) IN (
-  SELECT s.device, s.request FROM pds_tenant.device_account s WHERE s.aid = $1::bigint
-  ORDER BY s.signed_in_at DESC, s.device, s.request OFFSET $2::int)
+DELETE FROM pds_tenant.account_item WHERE aid = $1::bigint AND kind = 7 AND key IN (
+  SELECT s.key FROM pds_tenant.account_item s WHERE s.aid = $1::bigint AND s.kind = 7
+  ORDER BY s.created_at DESC, s.key OFFSET $2::int)
 `
 
 type DeleteDeviceAccountsBeyondParams struct {
@@ -54,7 +58,7 @@ func (q *Queries) DeleteDeviceAccountsBeyond(ctx context.Context, arg DeleteDevi
 }
 
 const DeleteDeviceAccountsElsewhere = `-- name: DeleteDeviceAccountsElsewhere :execrows
-DELETE FROM pds_tenant.device_account WHERE aid = $1 AND device <> $2
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 7 AND lookup <> $2::bytea
 `
 
 type DeleteDeviceAccountsElsewhereParams struct {
@@ -71,7 +75,7 @@ func (q *Queries) DeleteDeviceAccountsElsewhere(ctx context.Context, arg DeleteD
 }
 
 const DeleteDeviceAccountsOf = `-- name: DeleteDeviceAccountsOf :exec
-DELETE FROM pds_tenant.device_account WHERE aid = $1
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 7
 `
 
 func (q *Queries) DeleteDeviceAccountsOf(ctx context.Context, aid int64) error {
@@ -80,8 +84,8 @@ func (q *Queries) DeleteDeviceAccountsOf(ctx context.Context, aid int64) error {
 }
 
 const DeleteExpiredDeviceAccounts = `-- name: DeleteExpiredDeviceAccounts :execrows
-DELETE FROM pds_tenant.device_account WHERE (aid, device, request) IN (
-  SELECT s.aid, s.device, s.request FROM pds_tenant.device_account s WHERE s.expires_at <= $1::timestamptz LIMIT $2::int)
+DELETE FROM pds_tenant.account_item WHERE kind = 7 AND (aid, key) IN (
+  SELECT s.aid, s.key FROM pds_tenant.account_item s WHERE s.kind = 7 AND s.due_at <= $1::timestamptz LIMIT $2::int)
 `
 
 type DeleteExpiredDeviceAccountsParams struct {
@@ -98,8 +102,12 @@ func (q *Queries) DeleteExpiredDeviceAccounts(ctx context.Context, arg DeleteExp
 }
 
 const DeleteExpiredDevices = `-- name: DeleteExpiredDevices :execrows
-DELETE FROM pds_tenant.device WHERE id IN (
-  SELECT d.id FROM pds_tenant.device d WHERE d.expires_at <= $1::timestamptz LIMIT $2::int)
+WITH gone AS (
+  SELECT d.id FROM pds_tenant.device d WHERE d.expires_at <= $1::timestamptz LIMIT $2::int FOR UPDATE SKIP LOCKED
+), items AS (
+  DELETE FROM pds_tenant.account_item i USING gone g WHERE i.kind IN (6, 7) AND i.lookup = g.id
+)
+DELETE FROM pds_tenant.device d USING gone g WHERE d.id = g.id
 `
 
 type DeleteExpiredDevicesParams struct {
@@ -107,6 +115,7 @@ type DeleteExpiredDevicesParams struct {
 	MaxRows int32
 }
 
+// Nobody signs in on one that has expired: it begins anew, and is passed over then.
 func (q *Queries) DeleteExpiredDevices(ctx context.Context, arg DeleteExpiredDevicesParams) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteExpiredDevices, arg.Now, arg.MaxRows)
 	if err != nil {
@@ -151,13 +160,13 @@ func (q *Queries) GetDevice(ctx context.Context, arg GetDeviceParams) (GetDevice
 }
 
 const ListDeviceAccounts = `-- name: ListDeviceAccounts :many
-SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, c.email, s.request, s.epoch, s.remembered, s.signed_in_at,
-  s.proven_at, s.expires_at
-FROM pds_tenant.device_account s
-JOIN pds_tenant.actor a ON a.aid = s.aid AND a.session_epoch = s.epoch AND a.creating_since IS NULL
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, c.email, s.label AS request, s.number AS epoch, (s.flags = 1)::boolean AS remembered,
+  s.created_at AS signed_in_at, s.noted_at::timestamptz AS proven_at, s.due_at::timestamptz AS expires_at
+FROM pds_tenant.account_item s
+JOIN pds_tenant.actor a ON a.aid = s.aid AND a.session_epoch = s.number AND a.creating_since IS NULL
 LEFT JOIN pds_tenant.account c ON c.aid = s.aid
-WHERE s.device = $1 AND s.expires_at > $2::timestamptz
-ORDER BY s.signed_in_at DESC, a.aid LIMIT $3::int
+WHERE s.kind = 7 AND s.lookup = $1::bytea AND s.due_at > $2::timestamptz
+ORDER BY s.created_at DESC, a.aid LIMIT $3::int
 `
 
 type ListDeviceAccountsParams struct {
@@ -216,11 +225,11 @@ func (q *Queries) ListDeviceAccounts(ctx context.Context, arg ListDeviceAccounts
 }
 
 const ListDevicesOf = `-- name: ListDevicesOf :many
-SELECT d.id, d.agent, d.address, d.rotated_at, d.created_at, s.remembered, s.signed_in_at
-FROM pds_tenant.device_account s
-JOIN pds_tenant.actor a ON a.aid = s.aid AND a.session_epoch = s.epoch
-JOIN pds_tenant.device d ON d.id = s.device AND d.expires_at > $1::timestamptz
-WHERE s.aid = $2 AND s.expires_at > $1::timestamptz
+SELECT d.id, d.agent, d.address, d.rotated_at, d.created_at, (s.flags = 1)::boolean AS remembered, s.created_at AS signed_in_at
+FROM pds_tenant.account_item s
+JOIN pds_tenant.actor a ON a.aid = s.aid AND a.session_epoch = s.number
+JOIN pds_tenant.device d ON d.id = s.lookup AND d.expires_at > $1::timestamptz
+WHERE s.aid = $2 AND s.kind = 7 AND s.due_at > $1::timestamptz
 ORDER BY d.rotated_at DESC, d.id LIMIT $3::int
 `
 
@@ -304,9 +313,19 @@ func (q *Queries) LockDevice(ctx context.Context, arg LockDeviceParams) (LockDev
 	return i, err
 }
 
+const LockDeviceAny = `-- name: LockDeviceAny :exec
+SELECT id FROM pds_tenant.device WHERE id = $1 FOR UPDATE
+`
+
+// Also one whose time is over: who signs in or is trusted there comes before or after.
+func (q *Queries) LockDeviceAny(ctx context.Context, id []byte) error {
+	_, err := q.db.Exec(ctx, LockDeviceAny, id)
+	return err
+}
+
 const UpdateDeviceAccountProven = `-- name: UpdateDeviceAccountProven :execrows
-UPDATE pds_tenant.device_account SET proven_at = $1
-WHERE aid = $2 AND device = $3 AND request = $4 AND epoch = $5 AND expires_at > $1
+UPDATE pds_tenant.account_item SET noted_at = $1::timestamptz
+WHERE aid = $2 AND kind = 7 AND key = $3::bytea || convert_to($4::text, 'UTF8') AND number = $5::bigint AND due_at > $1::timestamptz
 `
 
 type UpdateDeviceAccountProvenParams struct {
@@ -332,8 +351,8 @@ func (q *Queries) UpdateDeviceAccountProven(ctx context.Context, arg UpdateDevic
 }
 
 const UpdateDeviceAccountsKept = `-- name: UpdateDeviceAccountsKept :exec
-UPDATE pds_tenant.device_account s SET epoch = s.epoch + 1 FROM pds_tenant.actor a
-WHERE s.aid = $1 AND a.aid = s.aid AND s.epoch = a.session_epoch - 1
+UPDATE pds_tenant.account_item s SET number = s.number + 1 FROM pds_tenant.actor a
+WHERE s.aid = $1 AND s.kind = 7 AND a.aid = s.aid AND s.number = a.session_epoch - 1
 `
 
 // Browsers stay signed in where only the sessions of apps were ended.
@@ -343,8 +362,8 @@ func (q *Queries) UpdateDeviceAccountsKept(ctx context.Context, aid int64) error
 }
 
 const UpdateDeviceAccountsSeen = `-- name: UpdateDeviceAccountsSeen :exec
-UPDATE pds_tenant.device_account SET expires_at = $1
-WHERE device = $2 AND NOT remembered AND request = '' AND expires_at > $3::timestamptz
+UPDATE pds_tenant.account_item SET due_at = $1::timestamptz
+WHERE kind = 7 AND lookup = $2::bytea AND flags = 0 AND label = '' AND due_at > $3::timestamptz
 `
 
 type UpdateDeviceAccountsSeenParams struct {
@@ -422,10 +441,12 @@ func (q *Queries) UpsertDevice(ctx context.Context, arg UpsertDeviceParams) erro
 }
 
 const UpsertDeviceAccount = `-- name: UpsertDeviceAccount :exec
-INSERT INTO pds_tenant.device_account (aid, device, request, epoch, remembered, signed_in_at, proven_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
-ON CONFLICT (aid, device, request) DO UPDATE SET epoch = excluded.epoch, remembered = excluded.remembered,
-  signed_in_at = excluded.signed_in_at, proven_at = excluded.proven_at, expires_at = excluded.expires_at
+
+INSERT INTO pds_tenant.account_item (aid, kind, key, lookup, label, number, flags, created_at, noted_at, due_at)
+VALUES ($1, 7, $2::bytea || convert_to($3::text, 'UTF8'), $2::bytea, $3::text, $4::bigint, CASE WHEN $5::boolean THEN 1 ELSE 0 END,
+  $6::timestamptz, $6::timestamptz, $7::timestamptz)
+ON CONFLICT (aid, kind, key) DO UPDATE SET number = excluded.number, flags = excluded.flags,
+  created_at = excluded.created_at, noted_at = excluded.noted_at, due_at = excluded.due_at
 `
 
 type UpsertDeviceAccountParams struct {
@@ -438,6 +459,8 @@ type UpsertDeviceAccountParams struct {
 	ExpiresAt  time.Time
 }
 
+// Who is signed in on a device are items of kind 7, looked up by the device.
+// Behind a lock of the device and of the account's session epoch.
 func (q *Queries) UpsertDeviceAccount(ctx context.Context, arg UpsertDeviceAccountParams) error {
 	_, err := q.db.Exec(ctx, UpsertDeviceAccount,
 		arg.AID,

@@ -11,7 +11,8 @@ import (
 )
 
 const DeleteEmailToken = `-- name: DeleteEmailToken :one
-DELETE FROM pds_tenant.email_token WHERE token_mac = $1 RETURNING aid, purpose, expires_at
+DELETE FROM pds_tenant.account_item WHERE kind = 4 AND lookup = $1::bytea
+RETURNING aid, convert_from(key, 'UTF8')::text AS purpose, due_at::timestamptz AS expires_at
 `
 
 type DeleteEmailTokenRow struct {
@@ -29,7 +30,7 @@ func (q *Queries) DeleteEmailToken(ctx context.Context, tokenMac []byte) (Delete
 }
 
 const DeleteEmailTokenOf = `-- name: DeleteEmailTokenOf :exec
-DELETE FROM pds_tenant.email_token WHERE aid = $1 AND purpose = $2
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 4 AND key = convert_to($2::text, 'UTF8')
 `
 
 type DeleteEmailTokenOfParams struct {
@@ -43,7 +44,7 @@ func (q *Queries) DeleteEmailTokenOf(ctx context.Context, arg DeleteEmailTokenOf
 }
 
 const DeleteEmailTokensOf = `-- name: DeleteEmailTokensOf :exec
-DELETE FROM pds_tenant.email_token WHERE aid = $1
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 4
 `
 
 func (q *Queries) DeleteEmailTokensOf(ctx context.Context, aid int64) error {
@@ -52,9 +53,9 @@ func (q *Queries) DeleteEmailTokensOf(ctx context.Context, aid int64) error {
 }
 
 const DeleteExpiredEmailTokens = `-- name: DeleteExpiredEmailTokens :execrows
-DELETE FROM pds_tenant.email_token WHERE (aid, purpose) IN (
-  SELECT e.aid, e.purpose FROM pds_tenant.email_token e WHERE e.expires_at <= $1::timestamptz
-  ORDER BY e.expires_at LIMIT $2::int)
+DELETE FROM pds_tenant.account_item WHERE kind = 4 AND (aid, key) IN (
+  SELECT e.aid, e.key FROM pds_tenant.account_item e WHERE e.kind = 4 AND e.due_at <= $1::timestamptz
+  ORDER BY e.due_at LIMIT $2::int)
 `
 
 type DeleteExpiredEmailTokensParams struct {
@@ -71,7 +72,8 @@ func (q *Queries) DeleteExpiredEmailTokens(ctx context.Context, arg DeleteExpire
 }
 
 const GetEmailToken = `-- name: GetEmailToken :one
-SELECT aid, purpose, expires_at FROM pds_tenant.email_token WHERE token_mac = $1
+SELECT aid, convert_from(key, 'UTF8')::text AS purpose, due_at::timestamptz AS expires_at FROM pds_tenant.account_item
+WHERE kind = 4 AND lookup = $1::bytea
 `
 
 type GetEmailTokenRow struct {
@@ -88,8 +90,8 @@ func (q *Queries) GetEmailToken(ctx context.Context, tokenMac []byte) (GetEmailT
 }
 
 const UpdateEmailTokenRevived = `-- name: UpdateEmailTokenRevived :exec
-UPDATE pds_tenant.email_token SET expires_at = $1::timestamptz
-WHERE aid = $2 AND purpose = $3 AND created_at >= $4::timestamptz AND expires_at < $1::timestamptz
+UPDATE pds_tenant.account_item SET due_at = $1::timestamptz
+WHERE aid = $2 AND kind = 4 AND key = convert_to($3::text, 'UTF8') AND created_at >= $4::timestamptz AND due_at < $1::timestamptz
 `
 
 type UpdateEmailTokenRevivedParams struct {
@@ -111,14 +113,15 @@ func (q *Queries) UpdateEmailTokenRevived(ctx context.Context, arg UpdateEmailTo
 }
 
 const UpsertEmailToken = `-- name: UpsertEmailToken :one
-INSERT INTO pds_tenant.email_token AS t (aid, purpose, token_mac, created_at, expires_at)
-SELECT c.aid, $1, $2, $3, $4
+
+INSERT INTO pds_tenant.account_item AS t (aid, kind, key, lookup, created_at, due_at)
+SELECT c.aid, 4, convert_to($1::text, 'UTF8'), $2::bytea, $3, $4::timestamptz
 FROM pds_tenant.account c WHERE c.aid = $5 AND c.email = $6::text FOR SHARE
-ON CONFLICT (aid, purpose) DO UPDATE SET
-  token_mac = CASE WHEN t.expires_at > excluded.created_at AND t.created_at >= $7 THEN t.token_mac ELSE excluded.token_mac END,
-  created_at = CASE WHEN t.expires_at > excluded.created_at AND t.created_at >= $7 THEN t.created_at ELSE excluded.created_at END,
-  expires_at = excluded.expires_at
-RETURNING token_mac, created_at
+ON CONFLICT (aid, kind, key) DO UPDATE SET
+  lookup = CASE WHEN t.due_at > excluded.created_at AND t.created_at >= $7 THEN t.lookup ELSE excluded.lookup END,
+  created_at = CASE WHEN t.due_at > excluded.created_at AND t.created_at >= $7 THEN t.created_at ELSE excluded.created_at END,
+  due_at = excluded.due_at
+RETURNING lookup AS token_mac, created_at
 `
 
 type UpsertEmailTokenParams struct {
@@ -136,6 +139,7 @@ type UpsertEmailTokenRow struct {
 	CreatedAt time.Time
 }
 
+// Mailed tokens: items of kind 4, looked up by their MAC.
 // One that is there, not older than keep_from and still good, stays and lives on; else the new one takes its place. Only
 // for the address that it goes to: the lock has a change of address come either before, and nothing is stored, or after,
 // and the token is deleted with the others.

@@ -19,12 +19,26 @@ type Account struct {
 	InviteNote       string
 	EmailFactor      bool
 	OauthOnly        bool
+	KeySealed        []byte
+	KeyPublic        *string
+	KeyCreatedAt     *time.Time
 }
 
-type Activity struct {
-	AID  int64
-	Turn int64
-	Body string
+type AccountItem struct {
+	AID       int64
+	Number    int64
+	CreatedAt time.Time
+	DueAt     *time.Time
+	UsedAt    *time.Time
+	NotedAt   *time.Time
+	Kind      int16
+	Flags     int16
+	Key       []byte
+	Lookup    []byte
+	Secret    []byte
+	Info      []byte
+	Label     string
+	Value     string
 }
 
 type Actor struct {
@@ -51,16 +65,6 @@ type Actor struct {
 	LimitsVersion  int32
 }
 
-type AppPassword struct {
-	AID         int64
-	Name        string
-	PasswordMac []byte
-	Privileged  bool
-	CreatedAt   time.Time
-	ExpiresAt   *time.Time
-	LastUsedAt  *time.Time
-}
-
 type Audit struct {
 	AuditID   string
 	At        time.Time
@@ -78,11 +82,6 @@ type Backlink struct {
 	AID    int64
 	Path   string
 	LinkTo string
-}
-
-type BackupCode struct {
-	AID     int64
-	CodeMac []byte
 }
 
 type Blob struct {
@@ -142,25 +141,6 @@ type Device struct {
 	Address   string
 }
 
-type DeviceAccount struct {
-	AID        int64
-	Device     []byte
-	Request    string
-	Epoch      int64
-	Remembered bool
-	SignedInAt time.Time
-	ProvenAt   time.Time
-	ExpiresAt  time.Time
-}
-
-type EmailToken struct {
-	AID       int64
-	Purpose   string
-	TokenMac  []byte
-	CreatedAt time.Time
-	ExpiresAt time.Time
-}
-
 type HandleGuard struct {
 	ID   int16
 	Lost []string
@@ -209,13 +189,6 @@ type MstNode struct {
 	Rev     int64
 	CID     []byte
 	Content []byte
-}
-
-type OauthConsent struct {
-	AID       int64
-	ClientID  string
-	Granted   string
-	UpdatedAt time.Time
 }
 
 type OauthProof struct {
@@ -270,31 +243,6 @@ type OperatorToken struct {
 	CreatedAt  time.Time
 	ExpiresAt  *time.Time
 	LastUsedAt *time.Time
-}
-
-type Passkey struct {
-	AID          int64
-	CredentialID []byte
-	Name         string
-	PublicKey    []byte
-	Aaguid       []byte
-	Transports   string
-	Flags        int16
-	SignCount    int64
-	WarnedAt     *time.Time
-	CreatedAt    time.Time
-	LastUsedAt   *time.Time
-}
-
-type Preference struct {
-	AID       int64
-	Value     string
-	UpdatedAt time.Time
-}
-
-type Purge struct {
-	AID       int64
-	CreatedAt time.Time
 }
 
 type Record struct {
@@ -363,22 +311,6 @@ type SigninFailure struct {
 	LastAt   time.Time
 }
 
-type SigningKey struct {
-	AID       int64
-	Sealed    []byte
-	Public    string
-	CreatedAt time.Time
-}
-
-type SignupRequest struct {
-	AID         int64
-	Genesis     string
-	CreatedAt   time.Time
-	ApprovingAt *time.Time
-	RejectedAt  *time.Time
-	Lang        string
-}
-
 type StreamHead struct {
 	ID          int16
 	LastSeq     int64
@@ -389,23 +321,4 @@ type StreamHead struct {
 	JumpedTo    int64
 	Records     int64
 	RecordBytes int64
-}
-
-type Totp struct {
-	AID         int64
-	Sealed      []byte
-	ConfirmedAt *time.Time
-	LastStep    int64
-	CreatedAt   time.Time
-}
-
-type TrustedBrowser struct {
-	AID       int64
-	Device    []byte
-	TrustedAt time.Time
-	ExpiresAt time.Time
-}
-
-type Uncounted struct {
-	AID int64
 }

@@ -607,7 +607,7 @@ func (q *Queries) UpdateRecordTakedown(ctx context.Context, arg UpdateRecordTake
 }
 
 const UpdateSigningKey = `-- name: UpdateSigningKey :exec
-UPDATE pds_tenant.signing_key SET sealed = $1, public = $2, created_at = $3 WHERE aid = $4
+UPDATE pds_tenant.account SET key_sealed = $1::bytea, key_public = $2::text, key_created_at = $3::timestamptz WHERE aid = $4 AND key_sealed IS NOT NULL
 `
 
 type UpdateSigningKeyParams struct {

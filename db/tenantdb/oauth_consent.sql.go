@@ -11,7 +11,7 @@ import (
 )
 
 const DeleteOAuthConsent = `-- name: DeleteOAuthConsent :exec
-DELETE FROM pds_tenant.oauth_consent WHERE aid = $1 AND client_id = $2
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 8 AND key = convert_to($2::text, 'UTF8')
 `
 
 type DeleteOAuthConsentParams struct {
@@ -25,7 +25,7 @@ func (q *Queries) DeleteOAuthConsent(ctx context.Context, arg DeleteOAuthConsent
 }
 
 const DeleteOAuthConsentsOf = `-- name: DeleteOAuthConsentsOf :exec
-DELETE FROM pds_tenant.oauth_consent WHERE aid = $1
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 8
 `
 
 func (q *Queries) DeleteOAuthConsentsOf(ctx context.Context, aid int64) error {
@@ -34,7 +34,7 @@ func (q *Queries) DeleteOAuthConsentsOf(ctx context.Context, aid int64) error {
 }
 
 const GetOAuthConsent = `-- name: GetOAuthConsent :one
-SELECT granted FROM pds_tenant.oauth_consent WHERE aid = $1 AND client_id = $2
+SELECT value AS granted FROM pds_tenant.account_item WHERE aid = $1 AND kind = 8 AND key = convert_to($2::text, 'UTF8')
 `
 
 type GetOAuthConsentParams struct {
@@ -50,23 +50,26 @@ func (q *Queries) GetOAuthConsent(ctx context.Context, arg GetOAuthConsentParams
 }
 
 const UpsertOAuthConsent = `-- name: UpsertOAuthConsent :exec
-INSERT INTO pds_tenant.oauth_consent (aid, client_id, granted, updated_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (aid, client_id) DO UPDATE SET granted = excluded.granted, updated_at = excluded.updated_at
+
+INSERT INTO pds_tenant.account_item (aid, kind, key, value, created_at)
+SELECT a.aid, 8, convert_to($1::text, 'UTF8'), $2::text, $3::timestamptz FROM pds_tenant.actor a WHERE a.aid = $4 FOR KEY SHARE
+ON CONFLICT (aid, kind, key) DO UPDATE SET value = excluded.value, created_at = excluded.created_at
 `
 
 type UpsertOAuthConsentParams struct {
-	AID      int64
 	ClientID string
 	Granted  string
 	Now      time.Time
+	AID      int64
 }
 
+// Items of kind 8.
 func (q *Queries) UpsertOAuthConsent(ctx context.Context, arg UpsertOAuthConsentParams) error {
 	_, err := q.db.Exec(ctx, UpsertOAuthConsent,
-		arg.AID,
 		arg.ClientID,
 		arg.Granted,
 		arg.Now,
+		arg.AID,
 	)
 	return err
 }

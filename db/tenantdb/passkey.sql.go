@@ -11,7 +11,7 @@ import (
 )
 
 const CountPasskeys = `-- name: CountPasskeys :one
-SELECT count(*)::int FROM pds_tenant.passkey WHERE aid = $1
+SELECT count(*)::int FROM pds_tenant.account_item WHERE aid = $1 AND kind = 3
 `
 
 func (q *Queries) CountPasskeys(ctx context.Context, aid int64) (int32, error) {
@@ -22,7 +22,7 @@ func (q *Queries) CountPasskeys(ctx context.Context, aid int64) (int32, error) {
 }
 
 const DeletePasskey = `-- name: DeletePasskey :one
-DELETE FROM pds_tenant.passkey WHERE aid = $1 AND credential_id = $2 RETURNING name
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 3 AND key = $2 RETURNING label AS name
 `
 
 type DeletePasskeyParams struct {
@@ -37,24 +37,17 @@ func (q *Queries) DeletePasskey(ctx context.Context, arg DeletePasskeyParams) (s
 	return name, err
 }
 
-const DeletePasskeysOf = `-- name: DeletePasskeysOf :exec
-DELETE FROM pds_tenant.passkey WHERE aid = $1
-`
-
-func (q *Queries) DeletePasskeysOf(ctx context.Context, aid int64) error {
-	_, err := q.db.Exec(ctx, DeletePasskeysOf, aid)
-	return err
-}
-
 const InsertPasskey = `-- name: InsertPasskey :execrows
-INSERT INTO pds_tenant.passkey (aid, credential_id, name, public_key, aaguid, transports, flags, sign_count, created_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
-WHERE (SELECT count(*) FROM pds_tenant.passkey p WHERE p.aid = $1) < $10::int
-ON CONFLICT DO NOTHING
+
+INSERT INTO pds_tenant.account_item (aid, kind, key, label, secret, info, value, flags, number, created_at)
+SELECT a.aid, 3, $1::bytea, $2::text, $3::bytea, $4::bytea, $5::text, $6::smallint, $7::bigint, $8::timestamptz
+FROM pds_tenant.actor a
+WHERE a.aid = $9 AND (SELECT count(*) FROM pds_tenant.account_item p WHERE p.aid = $9 AND p.kind = 3) < $10::int
+FOR KEY SHARE OF a
+ON CONFLICT (aid, kind, key) DO NOTHING
 `
 
 type InsertPasskeyParams struct {
-	AID          int64
 	CredentialID []byte
 	Name         string
 	PublicKey    []byte
@@ -63,13 +56,14 @@ type InsertPasskeyParams struct {
 	Flags        int16
 	SignCount    int64
 	CreatedAt    time.Time
+	AID          int64
 	MaxRows      int32
 }
 
+// Items of kind 3.
 // Nothing when the account has as many as it may, or has this one.
 func (q *Queries) InsertPasskey(ctx context.Context, arg InsertPasskeyParams) (int64, error) {
 	result, err := q.db.Exec(ctx, InsertPasskey,
-		arg.AID,
 		arg.CredentialID,
 		arg.Name,
 		arg.PublicKey,
@@ -78,6 +72,7 @@ func (q *Queries) InsertPasskey(ctx context.Context, arg InsertPasskeyParams) (i
 		arg.Flags,
 		arg.SignCount,
 		arg.CreatedAt,
+		arg.AID,
 		arg.MaxRows,
 	)
 	if err != nil {
@@ -87,8 +82,9 @@ func (q *Queries) InsertPasskey(ctx context.Context, arg InsertPasskeyParams) (i
 }
 
 const ListPasskeys = `-- name: ListPasskeys :many
-SELECT credential_id, name, public_key, aaguid, transports, flags, sign_count, warned_at, created_at, last_used_at
-FROM pds_tenant.passkey WHERE aid = $1 ORDER BY created_at, credential_id LIMIT $2::int
+SELECT key AS credential_id, label AS name, secret AS public_key, info AS aaguid, value AS transports, flags, number AS sign_count,
+  noted_at AS warned_at, created_at, used_at AS last_used_at
+FROM pds_tenant.account_item WHERE aid = $1 AND kind = 3 ORDER BY created_at, key LIMIT $2::int
 `
 
 type ListPasskeysParams struct {
@@ -141,8 +137,9 @@ func (q *Queries) ListPasskeys(ctx context.Context, arg ListPasskeysParams) ([]L
 }
 
 const LockPasskey = `-- name: LockPasskey :one
-SELECT name, public_key, aaguid, transports, flags, sign_count, warned_at, created_at, last_used_at
-FROM pds_tenant.passkey WHERE aid = $1 AND credential_id = $2 FOR NO KEY UPDATE
+SELECT label AS name, secret AS public_key, info AS aaguid, value AS transports, flags, number AS sign_count,
+  noted_at AS warned_at, created_at, used_at AS last_used_at
+FROM pds_tenant.account_item WHERE aid = $1 AND kind = 3 AND key = $2 FOR NO KEY UPDATE
 `
 
 type LockPasskeyParams struct {
@@ -181,7 +178,7 @@ func (q *Queries) LockPasskey(ctx context.Context, arg LockPasskeyParams) (LockP
 }
 
 const UpdatePasskeyName = `-- name: UpdatePasskeyName :execrows
-UPDATE pds_tenant.passkey SET name = $1 WHERE aid = $2 AND credential_id = $3
+UPDATE pds_tenant.account_item SET label = $1 WHERE aid = $2 AND kind = 3 AND key = $3
 `
 
 type UpdatePasskeyNameParams struct {
@@ -199,8 +196,8 @@ func (q *Queries) UpdatePasskeyName(ctx context.Context, arg UpdatePasskeyNamePa
 }
 
 const UpdatePasskeyUsed = `-- name: UpdatePasskeyUsed :exec
-UPDATE pds_tenant.passkey SET sign_count = $1, flags = $2, last_used_at = $3::timestamptz
-WHERE aid = $4 AND credential_id = $5
+UPDATE pds_tenant.account_item SET number = $1, flags = $2, used_at = $3::timestamptz
+WHERE aid = $4 AND kind = 3 AND key = $5
 `
 
 type UpdatePasskeyUsedParams struct {
@@ -223,7 +220,7 @@ func (q *Queries) UpdatePasskeyUsed(ctx context.Context, arg UpdatePasskeyUsedPa
 }
 
 const UpdatePasskeyWarned = `-- name: UpdatePasskeyWarned :exec
-UPDATE pds_tenant.passkey SET warned_at = $1::timestamptz WHERE aid = $2 AND credential_id = $3
+UPDATE pds_tenant.account_item SET noted_at = $1::timestamptz WHERE aid = $2 AND kind = 3 AND key = $3
 `
 
 type UpdatePasskeyWarnedParams struct {

@@ -10,19 +10,12 @@ import (
 	"time"
 )
 
-const DeletePreference = `-- name: DeletePreference :exec
-DELETE FROM pds_tenant.preference WHERE aid = $1
-`
-
-func (q *Queries) DeletePreference(ctx context.Context, aid int64) error {
-	_, err := q.db.Exec(ctx, DeletePreference, aid)
-	return err
-}
-
 const GetPreference = `-- name: GetPreference :one
-SELECT value FROM pds_tenant.preference WHERE aid = $1
+
+SELECT value FROM pds_tenant.account_item WHERE aid = $1 AND kind = 9 AND key = ''
 `
 
+// Items of kind 9.
 func (q *Queries) GetPreference(ctx context.Context, aid int64) (string, error) {
 	row := q.db.QueryRow(ctx, GetPreference, aid)
 	var value string
@@ -31,9 +24,9 @@ func (q *Queries) GetPreference(ctx context.Context, aid int64) (string, error) 
 }
 
 const InsertPreferenceIfAbsent = `-- name: InsertPreferenceIfAbsent :exec
-INSERT INTO pds_tenant.preference (aid, value, updated_at)
-SELECT a.aid, '[]', $1::timestamptz FROM pds_tenant.actor a WHERE a.aid = $2 AND a.creating_since IS NULL FOR KEY SHARE
-ON CONFLICT (aid) DO NOTHING
+INSERT INTO pds_tenant.account_item (aid, kind, value, created_at)
+SELECT a.aid, 9, '[]', $1::timestamptz FROM pds_tenant.actor a WHERE a.aid = $2 AND a.creating_since IS NULL FOR KEY SHARE
+ON CONFLICT (aid, kind, key) DO NOTHING
 `
 
 type InsertPreferenceIfAbsentParams struct {
@@ -48,7 +41,7 @@ func (q *Queries) InsertPreferenceIfAbsent(ctx context.Context, arg InsertPrefer
 }
 
 const LockPreference = `-- name: LockPreference :one
-SELECT value FROM pds_tenant.preference WHERE aid = $1 FOR UPDATE
+SELECT value FROM pds_tenant.account_item WHERE aid = $1 AND kind = 9 AND key = '' FOR UPDATE
 `
 
 func (q *Queries) LockPreference(ctx context.Context, aid int64) (string, error) {
@@ -59,9 +52,9 @@ func (q *Queries) LockPreference(ctx context.Context, aid int64) (string, error)
 }
 
 const UpsertPreference = `-- name: UpsertPreference :execrows
-INSERT INTO pds_tenant.preference (aid, value, updated_at)
-SELECT a.aid, $1::text, $2::timestamptz FROM pds_tenant.actor a WHERE a.aid = $3 AND a.creating_since IS NULL FOR KEY SHARE
-ON CONFLICT (aid) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
+INSERT INTO pds_tenant.account_item (aid, kind, value, created_at)
+SELECT a.aid, 9, $1::text, $2::timestamptz FROM pds_tenant.actor a WHERE a.aid = $3 AND a.creating_since IS NULL FOR KEY SHARE
+ON CONFLICT (aid, kind, key) DO UPDATE SET value = excluded.value, created_at = excluded.created_at
 `
 
 type UpsertPreferenceParams struct {

@@ -46,15 +46,6 @@ func (q *Queries) DeleteNodesSlice(ctx context.Context, arg DeleteNodesSlicePara
 	return result.RowsAffected(), nil
 }
 
-const DeletePurge = `-- name: DeletePurge :exec
-DELETE FROM pds_tenant.purge WHERE aid = $1
-`
-
-func (q *Queries) DeletePurge(ctx context.Context, aid int64) error {
-	_, err := q.db.Exec(ctx, DeletePurge, aid)
-	return err
-}
-
 const DeleteRecordsSlice = `-- name: DeleteRecordsSlice :execrows
 DELETE FROM pds_tenant.record WHERE aid = $1::bigint AND path IN (
   SELECT r.path FROM pds_tenant.record r WHERE r.aid = $1::bigint ORDER BY r.path LIMIT $2::int)
@@ -74,7 +65,8 @@ func (q *Queries) DeleteRecordsSlice(ctx context.Context, arg DeleteRecordsSlice
 }
 
 const InsertPurge = `-- name: InsertPurge :exec
-INSERT INTO pds_tenant.purge (aid, created_at) VALUES ($1, $2)
+
+INSERT INTO pds_tenant.account_item (aid, kind, created_at, due_at) VALUES ($1, 12, $2::timestamptz, $2::timestamptz)
 `
 
 type InsertPurgeParams struct {
@@ -82,13 +74,14 @@ type InsertPurgeParams struct {
 	CreatedAt time.Time
 }
 
+// Deleted accounts of which something is left: items of kind 12. The oldest comes first.
 func (q *Queries) InsertPurge(ctx context.Context, arg InsertPurgeParams) error {
 	_, err := q.db.Exec(ctx, InsertPurge, arg.AID, arg.CreatedAt)
 	return err
 }
 
 const ListPurges = `-- name: ListPurges :many
-SELECT aid FROM pds_tenant.purge ORDER BY aid LIMIT $1::int
+SELECT aid FROM pds_tenant.account_item WHERE kind = 12 AND due_at IS NOT NULL ORDER BY due_at, aid LIMIT $1::int
 `
 
 func (q *Queries) ListPurges(ctx context.Context, maxRows int32) ([]int64, error) {
@@ -112,7 +105,7 @@ func (q *Queries) ListPurges(ctx context.Context, maxRows int32) ([]int64, error
 }
 
 const LockPurge = `-- name: LockPurge :one
-SELECT aid FROM pds_tenant.purge ORDER BY aid LIMIT 1 FOR UPDATE SKIP LOCKED
+SELECT aid FROM pds_tenant.account_item WHERE kind = 12 AND due_at IS NOT NULL ORDER BY due_at, aid LIMIT 1 FOR UPDATE SKIP LOCKED
 `
 
 // One account for one process; others pass over it.
@@ -124,7 +117,7 @@ func (q *Queries) LockPurge(ctx context.Context) (int64, error) {
 }
 
 const LockPurgeOf = `-- name: LockPurgeOf :one
-SELECT aid FROM pds_tenant.purge WHERE aid = $1 FOR UPDATE SKIP LOCKED
+SELECT aid FROM pds_tenant.account_item WHERE aid = $1 AND kind = 12 AND key = '' FOR UPDATE SKIP LOCKED
 `
 
 func (q *Queries) LockPurgeOf(ctx context.Context, aid int64) (int64, error) {

@@ -27,7 +27,7 @@ func (q *Queries) CountRecords(ctx context.Context, aid int64) (CountRecordsRow,
 }
 
 const DeleteUncounted = `-- name: DeleteUncounted :exec
-DELETE FROM pds_tenant.uncounted WHERE aid = $1
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 13
 `
 
 func (q *Queries) DeleteUncounted(ctx context.Context, aid int64) error {
@@ -37,7 +37,7 @@ func (q *Queries) DeleteUncounted(ctx context.Context, aid int64) error {
 
 const GetRecordTotals = `-- name: GetRecordTotals :one
 SELECT s.records, s.record_bytes, t.records AS sum_records, t.bytes AS sum_bytes,
-  (SELECT count(*) FROM pds_tenant.uncounted)::bigint AS uncounted
+  (SELECT count(*) FROM pds_tenant.account_item i WHERE i.kind = 13 AND i.due_at = 'epoch')::bigint AS uncounted
 FROM pds_tenant.stream_head s,
   (SELECT coalesce(sum(a.record_count), 0)::bigint AS records, coalesce(sum(a.record_bytes), 0)::bigint AS bytes FROM pds_tenant.actor a) t
 WHERE s.id = 1
@@ -111,7 +111,7 @@ func (q *Queries) GetRecordUsage(ctx context.Context, arg GetRecordUsageParams) 
 }
 
 const ListUncounted = `-- name: ListUncounted :many
-SELECT aid FROM pds_tenant.uncounted WHERE aid > $1::bigint ORDER BY aid LIMIT $2::int
+SELECT aid FROM pds_tenant.account_item WHERE kind = 13 AND due_at = 'epoch' AND aid > $1::bigint ORDER BY aid LIMIT $2::int
 `
 
 type ListUncountedParams struct {
@@ -119,6 +119,7 @@ type ListUncountedParams struct {
 	MaxRows int32
 }
 
+// Accounts that are older than the counters: items of kind 13.
 func (q *Queries) ListUncounted(ctx context.Context, arg ListUncountedParams) ([]int64, error) {
 	rows, err := q.db.Query(ctx, ListUncounted, arg.After, arg.MaxRows)
 	if err != nil {

@@ -137,6 +137,7 @@ type InsertRefreshTokenParams struct {
 	CreatedAt       time.Time
 }
 
+// Behind LockSessionEpoch.
 func (q *Queries) InsertRefreshToken(ctx context.Context, arg InsertRefreshTokenParams) error {
 	_, err := q.db.Exec(ctx, InsertRefreshToken,
 		arg.TokenID,

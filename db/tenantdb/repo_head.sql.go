@@ -40,8 +40,8 @@ func (q *Queries) GetCommitOutcome(ctx context.Context, arg GetCommitOutcomePara
 
 const GetRepoHead = `-- name: GetRepoHead :one
 SELECT a.did, a.head_cid, a.head_rev, a.head_commit, a.deactivated_at, a.takedown_ref, a.creating_since,
-  a.record_count, a.record_bytes, a.max_records, a.max_record_bytes, a.limits_version, k.sealed, k.public
-FROM pds_tenant.actor a LEFT JOIN pds_tenant.signing_key k ON k.aid = a.aid
+  a.record_count, a.record_bytes, a.max_records, a.max_record_bytes, a.limits_version, k.key_sealed AS sealed, k.key_public AS public
+FROM pds_tenant.actor a LEFT JOIN pds_tenant.account k ON k.aid = a.aid
 WHERE a.aid = $1
 `
 

@@ -11,7 +11,7 @@ import (
 )
 
 const CountBackupCodes = `-- name: CountBackupCodes :one
-SELECT count(*)::int FROM pds_tenant.backup_code WHERE aid = $1
+SELECT count(*)::int FROM pds_tenant.account_item WHERE aid = $1 AND kind = 2
 `
 
 func (q *Queries) CountBackupCodes(ctx context.Context, aid int64) (int32, error) {
@@ -22,7 +22,7 @@ func (q *Queries) CountBackupCodes(ctx context.Context, aid int64) (int32, error
 }
 
 const DeleteBackupCode = `-- name: DeleteBackupCode :execrows
-DELETE FROM pds_tenant.backup_code WHERE aid = $1 AND code_mac = $2
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 2 AND key = $2
 `
 
 type DeleteBackupCodeParams struct {
@@ -39,7 +39,7 @@ func (q *Queries) DeleteBackupCode(ctx context.Context, arg DeleteBackupCodePara
 }
 
 const DeleteBackupCodesOf = `-- name: DeleteBackupCodesOf :exec
-DELETE FROM pds_tenant.backup_code WHERE aid = $1
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 2
 `
 
 func (q *Queries) DeleteBackupCodesOf(ctx context.Context, aid int64) error {
@@ -47,17 +47,8 @@ func (q *Queries) DeleteBackupCodesOf(ctx context.Context, aid int64) error {
 	return err
 }
 
-const DeleteTOTP = `-- name: DeleteTOTP :exec
-DELETE FROM pds_tenant.totp WHERE aid = $1
-`
-
-func (q *Queries) DeleteTOTP(ctx context.Context, aid int64) error {
-	_, err := q.db.Exec(ctx, DeleteTOTP, aid)
-	return err
-}
-
 const DeleteTOTPIfAny = `-- name: DeleteTOTPIfAny :execrows
-DELETE FROM pds_tenant.totp WHERE aid = $1
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 1
 `
 
 // Confirmed or not.
@@ -70,8 +61,8 @@ func (q *Queries) DeleteTOTPIfAny(ctx context.Context, aid int64) (int64, error)
 }
 
 const GetSecondFactors = `-- name: GetSecondFactors :one
-SELECT c.email, c.email_confirmed_at, c.email_factor, t.sealed, t.confirmed_at, t.last_step, t.created_at AS begun_at
-FROM pds_tenant.account c LEFT JOIN pds_tenant.totp t ON t.aid = c.aid
+SELECT c.email, c.email_confirmed_at, c.email_factor, t.secret AS sealed, t.used_at AS confirmed_at, t.number AS last_step, t.created_at AS begun_at
+FROM pds_tenant.account c LEFT JOIN pds_tenant.account_item t ON t.aid = c.aid AND t.kind = 1 AND t.key = ''
 WHERE c.aid = $1
 `
 
@@ -102,7 +93,7 @@ func (q *Queries) GetSecondFactors(ctx context.Context, aid int64) (GetSecondFac
 }
 
 const GetTOTP = `-- name: GetTOTP :one
-SELECT sealed, confirmed_at, last_step, created_at FROM pds_tenant.totp WHERE aid = $1
+SELECT secret AS sealed, used_at AS confirmed_at, number AS last_step, created_at FROM pds_tenant.account_item WHERE aid = $1 AND kind = 1 AND key = ''
 `
 
 type GetTOTPRow struct {
@@ -125,20 +116,22 @@ func (q *Queries) GetTOTP(ctx context.Context, aid int64) (GetTOTPRow, error) {
 }
 
 const InsertBackupCodes = `-- name: InsertBackupCodes :exec
-INSERT INTO pds_tenant.backup_code (aid, code_mac) SELECT $1::bigint, m.mac FROM unnest($2::bytea[]) AS m(mac)
+INSERT INTO pds_tenant.account_item (aid, kind, key)
+SELECT a.aid, 2, m.mac FROM pds_tenant.actor a, unnest($1::bytea[]) AS m(mac) WHERE a.aid = $2 FOR KEY SHARE OF a
 `
 
 type InsertBackupCodesParams struct {
-	AID  int64
 	Macs [][]byte
+	AID  int64
 }
 
 func (q *Queries) InsertBackupCodes(ctx context.Context, arg InsertBackupCodesParams) error {
-	_, err := q.db.Exec(ctx, InsertBackupCodes, arg.AID, arg.Macs)
+	_, err := q.db.Exec(ctx, InsertBackupCodes, arg.Macs, arg.AID)
 	return err
 }
 
 const UpdateAccountEmailFactor = `-- name: UpdateAccountEmailFactor :execrows
+
 UPDATE pds_tenant.account SET email_factor = $1 WHERE aid = $2
 `
 
@@ -147,6 +140,7 @@ type UpdateAccountEmailFactorParams struct {
 	AID         int64
 }
 
+// Secrets of one-time codes are items of kind 1, backup codes of kind 2.
 func (q *Queries) UpdateAccountEmailFactor(ctx context.Context, arg UpdateAccountEmailFactorParams) (int64, error) {
 	result, err := q.db.Exec(ctx, UpdateAccountEmailFactor, arg.EmailFactor, arg.AID)
 	if err != nil {
@@ -156,7 +150,8 @@ func (q *Queries) UpdateAccountEmailFactor(ctx context.Context, arg UpdateAccoun
 }
 
 const UpdateTOTPConfirmed = `-- name: UpdateTOTPConfirmed :execrows
-UPDATE pds_tenant.totp SET confirmed_at = $1::timestamptz, last_step = $2 WHERE aid = $3 AND sealed = $4 AND confirmed_at IS NULL AND last_step < $2
+UPDATE pds_tenant.account_item SET used_at = $1::timestamptz, number = $2
+WHERE aid = $3 AND kind = 1 AND key = '' AND secret = $4 AND used_at IS NULL AND number < $2
 `
 
 type UpdateTOTPConfirmedParams struct {
@@ -180,7 +175,8 @@ func (q *Queries) UpdateTOTPConfirmed(ctx context.Context, arg UpdateTOTPConfirm
 }
 
 const UpdateTOTPUsed = `-- name: UpdateTOTPUsed :execrows
-UPDATE pds_tenant.totp SET last_step = $1 WHERE aid = $2 AND sealed = $3 AND confirmed_at IS NOT NULL AND last_step < $1
+UPDATE pds_tenant.account_item SET number = $1
+WHERE aid = $2 AND kind = 1 AND key = '' AND secret = $3 AND used_at IS NOT NULL AND number < $1
 `
 
 type UpdateTOTPUsedParams struct {
@@ -199,20 +195,21 @@ func (q *Queries) UpdateTOTPUsed(ctx context.Context, arg UpdateTOTPUsedParams) 
 }
 
 const UpsertTOTP = `-- name: UpsertTOTP :execrows
-INSERT INTO pds_tenant.totp (aid, sealed, created_at) VALUES ($1, $2, $3)
-ON CONFLICT (aid) DO UPDATE SET sealed = excluded.sealed, confirmed_at = NULL, last_step = 0, created_at = excluded.created_at
-WHERE totp.confirmed_at IS NULL
+INSERT INTO pds_tenant.account_item AS t (aid, kind, secret, created_at)
+SELECT a.aid, 1, $1::bytea, $2::timestamptz FROM pds_tenant.actor a WHERE a.aid = $3 FOR KEY SHARE
+ON CONFLICT (aid, kind, key) DO UPDATE SET secret = excluded.secret, used_at = NULL, number = 0, created_at = excluded.created_at
+WHERE t.used_at IS NULL
 `
 
 type UpsertTOTPParams struct {
-	AID       int64
 	Sealed    []byte
 	CreatedAt time.Time
+	AID       int64
 }
 
 // A new secret has to be confirmed by a code before it counts. One that is confirmed is not replaced.
 func (q *Queries) UpsertTOTP(ctx context.Context, arg UpsertTOTPParams) (int64, error) {
-	result, err := q.db.Exec(ctx, UpsertTOTP, arg.AID, arg.Sealed, arg.CreatedAt)
+	result, err := q.db.Exec(ctx, UpsertTOTP, arg.Sealed, arg.CreatedAt, arg.AID)
 	if err != nil {
 		return 0, err
 	}

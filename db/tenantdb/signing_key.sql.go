@@ -10,17 +10,8 @@ import (
 	"time"
 )
 
-const DeleteSigningKey = `-- name: DeleteSigningKey :exec
-DELETE FROM pds_tenant.signing_key WHERE aid = $1
-`
-
-func (q *Queries) DeleteSigningKey(ctx context.Context, aid int64) error {
-	_, err := q.db.Exec(ctx, DeleteSigningKey, aid)
-	return err
-}
-
 const GetSigningKey = `-- name: GetSigningKey :one
-SELECT sealed, public FROM pds_tenant.signing_key WHERE aid = $1
+SELECT key_sealed::bytea AS sealed, key_public::text AS public FROM pds_tenant.account WHERE aid = $1 AND key_sealed IS NOT NULL
 `
 
 type GetSigningKeyRow struct {
@@ -36,7 +27,10 @@ func (q *Queries) GetSigningKey(ctx context.Context, aid int64) (GetSigningKeyRo
 }
 
 const InsertSigningKey = `-- name: InsertSigningKey :exec
-INSERT INTO pds_tenant.signing_key (aid, sealed, public, created_at) VALUES ($1, $2, $3, $4)
+
+INSERT INTO pds_tenant.account AS c (aid, key_sealed, key_public, key_created_at, created_at)
+VALUES ($1, $2::bytea, $3::text, $4::timestamptz, $4::timestamptz)
+ON CONFLICT (aid) DO UPDATE SET key_sealed = excluded.key_sealed, key_public = excluded.key_public, key_created_at = excluded.key_created_at
 `
 
 type InsertSigningKeyParams struct {
@@ -46,6 +40,7 @@ type InsertSigningKeyParams struct {
 	CreatedAt time.Time
 }
 
+// An account's signing key is in its account's row.
 func (q *Queries) InsertSigningKey(ctx context.Context, arg InsertSigningKeyParams) error {
 	_, err := q.db.Exec(ctx, InsertSigningKey,
 		arg.AID,

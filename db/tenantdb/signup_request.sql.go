@@ -11,7 +11,7 @@ import (
 )
 
 const CountSignupRequestsOf = `-- name: CountSignupRequestsOf :one
-SELECT count(*)::int FROM pds_tenant.signup_request WHERE aid = $1
+SELECT count(*)::int FROM pds_tenant.account_item WHERE aid = $1 AND kind = 11
 `
 
 func (q *Queries) CountSignupRequestsOf(ctx context.Context, aid int64) (int32, error) {
@@ -22,7 +22,7 @@ func (q *Queries) CountSignupRequestsOf(ctx context.Context, aid int64) (int32, 
 }
 
 const DeleteSignupRequest = `-- name: DeleteSignupRequest :exec
-DELETE FROM pds_tenant.signup_request WHERE aid = $1
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 11
 `
 
 func (q *Queries) DeleteSignupRequest(ctx context.Context, aid int64) error {
@@ -31,8 +31,9 @@ func (q *Queries) DeleteSignupRequest(ctx context.Context, aid int64) error {
 }
 
 const GetSignupPlace = `-- name: GetSignupPlace :one
-SELECT (SELECT count(*) FROM pds_tenant.signup_request o WHERE o.rejected_at IS NULL AND (o.created_at, o.aid) <= (s.created_at, s.aid))::int AS place
-FROM pds_tenant.signup_request s WHERE s.aid = $1
+SELECT (SELECT count(*) FROM pds_tenant.account_item o
+  WHERE o.kind = 11 AND o.noted_at IS NULL AND (o.due_at, o.aid) <= (s.due_at, s.aid))::int AS place
+FROM pds_tenant.account_item s WHERE s.aid = $1 AND s.kind = 11
 `
 
 // How many that nobody has decided on were there before this one, and this one.
@@ -44,29 +45,33 @@ func (q *Queries) GetSignupPlace(ctx context.Context, aid int64) (int32, error) 
 }
 
 const InsertSignupRequest = `-- name: InsertSignupRequest :exec
-INSERT INTO pds_tenant.signup_request (aid, genesis, lang, created_at) VALUES ($1, $2, $3, $4)
+
+INSERT INTO pds_tenant.account_item (aid, kind, value, label, created_at, due_at)
+SELECT a.aid, 11, $1::text, $2::text, $3::timestamptz, $3::timestamptz
+FROM pds_tenant.actor a WHERE a.aid = $4 FOR KEY SHARE
 `
 
 type InsertSignupRequestParams struct {
-	AID       int64
 	Genesis   string
 	Lang      string
 	CreatedAt time.Time
+	AID       int64
 }
 
+// Items of kind 11. The index of due_at has them in their order.
 func (q *Queries) InsertSignupRequest(ctx context.Context, arg InsertSignupRequestParams) error {
 	_, err := q.db.Exec(ctx, InsertSignupRequest,
-		arg.AID,
 		arg.Genesis,
 		arg.Lang,
 		arg.CreatedAt,
+		arg.AID,
 	)
 	return err
 }
 
 const ListRejectedSignups = `-- name: ListRejectedSignups :many
-SELECT s.aid, a.did, (s.approving_at IS NOT NULL)::boolean AS announced FROM pds_tenant.signup_request s JOIN pds_tenant.actor a ON a.aid = s.aid
-WHERE s.rejected_at <= $1::timestamptz AND s.aid > $2::bigint
+SELECT s.aid, a.did, (s.used_at IS NOT NULL)::boolean AS announced FROM pds_tenant.account_item s JOIN pds_tenant.actor a ON a.aid = s.aid
+WHERE s.kind = 11 AND s.due_at IS NOT NULL AND s.noted_at <= $1::timestamptz AND s.aid > $2::bigint
 ORDER BY s.aid LIMIT $3::int
 `
 
@@ -104,10 +109,10 @@ func (q *Queries) ListRejectedSignups(ctx context.Context, arg ListRejectedSignu
 }
 
 const ListSignupRequests = `-- name: ListSignupRequests :many
-SELECT s.aid, a.did, a.handle, c.email, s.created_at, (s.genesis = '')::boolean AS moved
-FROM pds_tenant.signup_request s JOIN pds_tenant.actor a ON a.aid = s.aid JOIN pds_tenant.account c ON c.aid = s.aid
-WHERE a.creating_since IS NULL AND s.rejected_at IS NULL AND (s.created_at, s.aid) > ($1::timestamptz, $2::bigint)
-ORDER BY s.created_at, s.aid LIMIT $3::int
+SELECT s.aid, a.did, a.handle, c.email, s.created_at, (s.value = '')::boolean AS moved
+FROM pds_tenant.account_item s JOIN pds_tenant.actor a ON a.aid = s.aid JOIN pds_tenant.account c ON c.aid = s.aid
+WHERE s.kind = 11 AND a.creating_since IS NULL AND s.noted_at IS NULL AND (s.due_at, s.aid) > ($1::timestamptz, $2::bigint)
+ORDER BY s.due_at, s.aid LIMIT $3::int
 `
 
 type ListSignupRequestsParams struct {
@@ -153,7 +158,8 @@ func (q *Queries) ListSignupRequests(ctx context.Context, arg ListSignupRequests
 }
 
 const LockSignupRequest = `-- name: LockSignupRequest :one
-SELECT aid, genesis, lang, created_at, approving_at, rejected_at FROM pds_tenant.signup_request WHERE aid = $1 FOR UPDATE
+SELECT aid, value AS genesis, label AS lang, created_at, used_at AS approving_at, noted_at AS rejected_at
+FROM pds_tenant.account_item WHERE aid = $1 AND kind = 11 FOR UPDATE
 `
 
 type LockSignupRequestRow struct {
@@ -195,7 +201,7 @@ func (q *Queries) UpdateActorQueued(ctx context.Context, arg UpdateActorQueuedPa
 }
 
 const UpdateSignupApproving = `-- name: UpdateSignupApproving :exec
-UPDATE pds_tenant.signup_request SET approving_at = $1::timestamptz WHERE aid = $2
+UPDATE pds_tenant.account_item SET used_at = $1::timestamptz WHERE aid = $2 AND kind = 11
 `
 
 type UpdateSignupApprovingParams struct {
@@ -209,7 +215,7 @@ func (q *Queries) UpdateSignupApproving(ctx context.Context, arg UpdateSignupApp
 }
 
 const UpdateSignupRejected = `-- name: UpdateSignupRejected :exec
-UPDATE pds_tenant.signup_request SET rejected_at = coalesce(rejected_at, $1::timestamptz) WHERE aid = $2
+UPDATE pds_tenant.account_item SET noted_at = coalesce(noted_at, $1::timestamptz) WHERE aid = $2 AND kind = 11
 `
 
 type UpdateSignupRejectedParams struct {

@@ -11,7 +11,7 @@ import (
 )
 
 const DeleteExpiredTrustedBrowsersOf = `-- name: DeleteExpiredTrustedBrowsersOf :exec
-DELETE FROM pds_tenant.trusted_browser WHERE aid = $1 AND expires_at <= $2::timestamptz
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 6 AND due_at <= $2::timestamptz
 `
 
 type DeleteExpiredTrustedBrowsersOfParams struct {
@@ -26,7 +26,7 @@ func (q *Queries) DeleteExpiredTrustedBrowsersOf(ctx context.Context, arg Delete
 }
 
 const DeleteTrustedBrowser = `-- name: DeleteTrustedBrowser :execrows
-DELETE FROM pds_tenant.trusted_browser WHERE aid = $1 AND device = $2
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 6 AND key = $2::bytea
 `
 
 type DeleteTrustedBrowserParams struct {
@@ -43,7 +43,7 @@ func (q *Queries) DeleteTrustedBrowser(ctx context.Context, arg DeleteTrustedBro
 }
 
 const DeleteTrustedBrowsersOf = `-- name: DeleteTrustedBrowsersOf :execrows
-DELETE FROM pds_tenant.trusted_browser WHERE aid = $1
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 6
 `
 
 func (q *Queries) DeleteTrustedBrowsersOf(ctx context.Context, aid int64) (int64, error) {
@@ -55,7 +55,7 @@ func (q *Queries) DeleteTrustedBrowsersOf(ctx context.Context, aid int64) (int64
 }
 
 const GetTrustedBrowser = `-- name: GetTrustedBrowser :one
-SELECT expires_at FROM pds_tenant.trusted_browser WHERE aid = $1 AND device = $2
+SELECT due_at::timestamptz AS expires_at FROM pds_tenant.account_item WHERE aid = $1 AND kind = 6 AND key = $2::bytea
 `
 
 type GetTrustedBrowserParams struct {
@@ -71,9 +71,9 @@ func (q *Queries) GetTrustedBrowser(ctx context.Context, arg GetTrustedBrowserPa
 }
 
 const ListTrustedBrowsers = `-- name: ListTrustedBrowsers :many
-SELECT b.device, b.trusted_at, b.expires_at, d.agent, d.address FROM pds_tenant.trusted_browser b
-JOIN pds_tenant.device d ON d.id = b.device
-WHERE b.aid = $1 AND b.expires_at > $2::timestamptz ORDER BY b.trusted_at DESC, b.device LIMIT $3::int
+SELECT b.key AS device, b.created_at AS trusted_at, b.due_at::timestamptz AS expires_at, d.agent, d.address FROM pds_tenant.account_item b
+JOIN pds_tenant.device d ON d.id = b.key
+WHERE b.aid = $1 AND b.kind = 6 AND b.due_at > $2::timestamptz ORDER BY b.created_at DESC, b.key LIMIT $3::int
 `
 
 type ListTrustedBrowsersParams struct {
@@ -117,23 +117,28 @@ func (q *Queries) ListTrustedBrowsers(ctx context.Context, arg ListTrustedBrowse
 }
 
 const UpsertTrustedBrowser = `-- name: UpsertTrustedBrowser :exec
-INSERT INTO pds_tenant.trusted_browser (aid, device, trusted_at, expires_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (aid, device) DO UPDATE SET trusted_at = excluded.trusted_at, expires_at = excluded.expires_at
+
+INSERT INTO pds_tenant.account_item (aid, kind, key, lookup, created_at, due_at)
+SELECT a.aid, 6, d.id, d.id, $1::timestamptz, $2::timestamptz
+FROM pds_tenant.actor a, pds_tenant.device d WHERE a.aid = $3 AND d.id = $4::bytea FOR KEY SHARE
+ON CONFLICT (aid, kind, key) DO UPDATE SET created_at = excluded.created_at, due_at = excluded.due_at
 `
 
 type UpsertTrustedBrowserParams struct {
-	AID       int64
-	Device    []byte
 	Now       time.Time
 	ExpiresAt time.Time
+	AID       int64
+	Device    []byte
 }
 
+// Items of kind 6.
+// One that is no device any more is not trusted.
 func (q *Queries) UpsertTrustedBrowser(ctx context.Context, arg UpsertTrustedBrowserParams) error {
 	_, err := q.db.Exec(ctx, UpsertTrustedBrowser,
-		arg.AID,
-		arg.Device,
 		arg.Now,
 		arg.ExpiresAt,
+		arg.AID,
+		arg.Device,
 	)
 	return err
 }

@@ -54,7 +54,7 @@ func (q *Queries) GetAccountUsage(ctx context.Context, aid int64) (GetAccountUsa
 const GetTenantUsage = `-- name: GetTenantUsage :one
 SELECT a.total::bigint AS accounts, a.deactivated::bigint AS deactivated, a.takendown::bigint AS takendown,
   -- Counters know all records once every account was counted.
-  (CASE WHEN EXISTS (SELECT 1 FROM pds_tenant.uncounted) THEN (SELECT count(*) FROM pds_tenant.record) ELSE h.records END)::bigint AS records,
+  (CASE WHEN EXISTS (SELECT 1 FROM pds_tenant.account_item i WHERE i.kind = 13 AND i.due_at = 'epoch') THEN (SELECT count(*) FROM pds_tenant.record) ELSE h.records END)::bigint AS records,
   h.record_bytes::bigint AS record_bytes,
   u.blobs::bigint AS blobs, u.bytes::bigint AS bytes, t.blobs::bigint AS temporary_blobs, t.bytes::bigint AS temporary_bytes,
   (SELECT count(*) FROM pds_tenant.blob_trash x WHERE x.due_at <= $1::timestamptz)::bigint AS trash,

@@ -90,7 +90,7 @@ func InsertAppPassword(ctx context.Context, q *tenantdb.Queries, mac *keyring.MA
 		AID: aid, Name: p.Name, PasswordMac: appPasswordMAC(mac, aid, password), Privileged: p.Privileged,
 		CreatedAt: p.CreatedAt, ExpiresAt: p.ExpiresAt, MaxRows: maxAppPasswords,
 	})
-	if constraint, _ := db.IsUnique(err); constraint == "app_password_pkey" {
+	if constraint, _ := db.IsUnique(err); constraint == "account_item_pkey" {
 		return ErrAppPasswordTaken
 	}
 	if err != nil {

@@ -204,7 +204,7 @@ func (h *house) check(t *testing.T, accounts int) {
 		"SELECT count(*) FROM S.actor WHERE creating_since IS NULL": accounts,
 		"SELECT count(*) FROM S.actor WHERE head_commit IS NULL":    0,
 		"SELECT count(*) FROM S.account":                            accounts,
-		"SELECT count(*) FROM S.signing_key":                        accounts,
+		"SELECT count(key_sealed) FROM S.account":                   accounts,
 		"SELECT count(*) FROM S.mst_node":                           accounts,
 		"SELECT count(*) FROM S.repo_event":                         4 * accounts,
 		"SELECT count(*) FROM S.invite_code i WHERE uses_total - uses_left <> (SELECT count(*) FROM S.invite_code_use u WHERE u.code = i.code)":                            0,

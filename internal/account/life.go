@@ -144,12 +144,9 @@ func Delete(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64) 
 // aid belongs here or in Purge: TestDeleteLeavesNothing asks the database for all of them.
 func deletions(q *tenantdb.Queries) []func(context.Context, int64) error {
 	return []func(context.Context, int64) error{
-		func(ctx context.Context, aid int64) error { _, err := q.DeleteTrustedBrowsersOf(ctx, aid); return err },
 		func(ctx context.Context, aid int64) error { _, err := q.DeleteRefreshTokens(ctx, aid); return err },
 		func(ctx context.Context, aid int64) error { _, err := q.DeleteOAuthSessionsOf(ctx, aid); return err },
-		q.DeleteOAuthRequestsOf, q.DeleteOAuthConsentsOf, q.DeleteTOTP, q.DeleteBackupCodesOf, q.DeletePasskeysOf, q.DeleteActivity, q.DeleteDeviceAccountsOf, q.DeletePreference, q.DeleteSignupRequest,
-		q.DeleteAppPasswordsOf, q.DeleteEmailTokensOf, q.DeleteMailOf, q.DeleteInviteCodeUses,
-		q.DeleteSigningKey, q.DeleteAccount, q.DeleteUncounted, q.UpdateRecordTotalsGone, q.DeleteActor,
+		q.DeleteOAuthRequestsOf, q.DeleteAccountItems, q.DeleteMailOf, q.DeleteInviteCodeUses, q.DeleteAccount, q.UpdateRecordTotalsGone, q.DeleteActor,
 	}
 }
 
@@ -195,7 +192,7 @@ func Purge(ctx context.Context, q *tenantdb.Queries, aid int64) (done bool, err 
 		if err := q.DeleteBlobUsage(ctx, aid); err != nil {
 			return false, fmt.Errorf("end purge %d: %w", aid, err)
 		}
-		if err := q.DeletePurge(ctx, aid); err != nil {
+		if err := q.DeleteAccountItems(ctx, aid); err != nil { // the mark of this purge, and whatever came too late
 			return false, fmt.Errorf("end purge %d: %w", aid, err)
 		}
 	}

@@ -341,7 +341,7 @@ func RemoveStale(ctx context.Context, q *tenantdb.Queries, now time.Time, max in
 // remove deletes all that Begin and the empty repository inserted, and gives the invite code's use back.
 func remove(ctx context.Context, q *tenantdb.Queries, aid int64) error {
 	for _, step := range []func(context.Context, int64) error{
-		q.UpdateInviteCodeReturned, q.DeleteInviteCodeUses, q.DeleteActorNodes, q.DeleteSigningKey, q.DeleteAccount, q.DeleteActor,
+		q.UpdateInviteCodeReturned, q.DeleteInviteCodeUses, q.DeleteActorNodes, q.DeleteAccountItems, q.DeleteAccount, q.DeleteActor,
 	} {
 		if err := step(ctx, aid); err != nil {
 			return fmt.Errorf("remove sign-up %d: %w", aid, err)

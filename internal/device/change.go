@@ -35,7 +35,11 @@ func Rotate(ctx context.Context, q *tenantdb.Queries, d *Device, p Presented, se
 
 // Forget removes a device with all its sign-ins.
 func Forget(ctx context.Context, q *tenantdb.Queries, key []byte) error {
-	if err := q.DeleteDevice(ctx, key); err != nil {
+	err := q.LockDeviceAny(ctx, key)
+	if err == nil {
+		err = q.DeleteDevice(ctx, key)
+	}
+	if err != nil {
 		return fmt.Errorf("forget device: %w", err)
 	}
 	return nil

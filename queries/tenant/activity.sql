@@ -1,13 +1,12 @@
+-- Items of kind 10.
+
 -- name: LockActivity :one
 -- The row is there afterwards, and nobody else's until the transaction ends.
-INSERT INTO pds_tenant.activity AS a (aid, turn, body) VALUES (@aid, 1, '')
-ON CONFLICT (aid) DO UPDATE SET turn = a.turn + 1 RETURNING body;
+INSERT INTO pds_tenant.account_item AS a (aid, kind, number) VALUES (@aid, 10, 1)
+ON CONFLICT (aid, kind, key) DO UPDATE SET number = a.number + 1 RETURNING value AS body;
 
 -- name: UpdateActivity :exec
-UPDATE pds_tenant.activity SET body = @body WHERE aid = @aid;
+UPDATE pds_tenant.account_item SET value = @body WHERE aid = @aid AND kind = 10 AND key = '';
 
 -- name: GetActivity :one
-SELECT body FROM pds_tenant.activity WHERE aid = @aid;
-
--- name: DeleteActivity :exec
-DELETE FROM pds_tenant.activity WHERE aid = @aid;
+SELECT value AS body FROM pds_tenant.account_item WHERE aid = @aid AND kind = 10 AND key = '';

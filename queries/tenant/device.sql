@@ -21,65 +21,82 @@ UPDATE pds_tenant.device SET session = @fresh, former = @session, rotated_at = @
 WHERE id = @id AND session = @session;
 
 -- name: DeleteDevice :exec
+-- Behind LockDeviceAny: with what accounts have on it.
+WITH items AS (
+  DELETE FROM pds_tenant.account_item i WHERE i.kind IN (6, 7) AND i.lookup = @id
+)
 DELETE FROM pds_tenant.device WHERE id = @id;
 
+-- name: LockDeviceAny :exec
+-- Also one whose time is over: who signs in or is trusted there comes before or after.
+SELECT id FROM pds_tenant.device WHERE id = @id FOR UPDATE;
+
 -- name: DeleteExpiredDevices :execrows
-DELETE FROM pds_tenant.device WHERE id IN (
-  SELECT d.id FROM pds_tenant.device d WHERE d.expires_at <= @now::timestamptz LIMIT @max_rows::int);
+-- Nobody signs in on one that has expired: it begins anew, and is passed over then.
+WITH gone AS (
+  SELECT d.id FROM pds_tenant.device d WHERE d.expires_at <= @now::timestamptz LIMIT @max_rows::int FOR UPDATE SKIP LOCKED
+), items AS (
+  DELETE FROM pds_tenant.account_item i USING gone g WHERE i.kind IN (6, 7) AND i.lookup = g.id
+)
+DELETE FROM pds_tenant.device d USING gone g WHERE d.id = g.id;
+
+-- Who is signed in on a device are items of kind 7, looked up by the device.
 
 -- name: UpsertDeviceAccount :exec
-INSERT INTO pds_tenant.device_account (aid, device, request, epoch, remembered, signed_in_at, proven_at, expires_at)
-VALUES (@aid, @device, @request, @epoch, @remembered, @now, @now, @expires_at)
-ON CONFLICT (aid, device, request) DO UPDATE SET epoch = excluded.epoch, remembered = excluded.remembered,
-  signed_in_at = excluded.signed_in_at, proven_at = excluded.proven_at, expires_at = excluded.expires_at;
+-- Behind a lock of the device and of the account's session epoch.
+INSERT INTO pds_tenant.account_item (aid, kind, key, lookup, label, number, flags, created_at, noted_at, due_at)
+VALUES (@aid, 7, @device::bytea || convert_to(@request::text, 'UTF8'), @device::bytea, @request::text, @epoch::bigint, CASE WHEN @remembered::boolean THEN 1 ELSE 0 END,
+  @now::timestamptz, @now::timestamptz, @expires_at::timestamptz)
+ON CONFLICT (aid, kind, key) DO UPDATE SET number = excluded.number, flags = excluded.flags,
+  created_at = excluded.created_at, noted_at = excluded.noted_at, due_at = excluded.due_at;
 
 -- name: UpdateDeviceAccountProven :execrows
-UPDATE pds_tenant.device_account SET proven_at = @now
-WHERE aid = @aid AND device = @device AND request = @request AND epoch = @epoch AND expires_at > @now;
+UPDATE pds_tenant.account_item SET noted_at = @now::timestamptz
+WHERE aid = @aid AND kind = 7 AND key = @device::bytea || convert_to(@request::text, 'UTF8') AND number = @epoch::bigint AND due_at > @now::timestamptz;
 
 -- name: UpdateDeviceAccountsSeen :exec
 -- Sign-ins that are not remembered last while they are used.
-UPDATE pds_tenant.device_account SET expires_at = @expires_at
-WHERE device = @device AND NOT remembered AND request = '' AND expires_at > @now::timestamptz;
+UPDATE pds_tenant.account_item SET due_at = @expires_at::timestamptz
+WHERE kind = 7 AND lookup = @device::bytea AND flags = 0 AND label = '' AND due_at > @now::timestamptz;
 
 -- name: ListDeviceAccounts :many
 -- Who is signed in on a device, with what every page needs to know of them.
-SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, c.email, s.request, s.epoch, s.remembered, s.signed_in_at,
-  s.proven_at, s.expires_at
-FROM pds_tenant.device_account s
-JOIN pds_tenant.actor a ON a.aid = s.aid AND a.session_epoch = s.epoch AND a.creating_since IS NULL
+SELECT a.aid, a.did, a.handle, a.deactivated_at, a.takedown_ref, c.email, s.label AS request, s.number AS epoch, (s.flags = 1)::boolean AS remembered,
+  s.created_at AS signed_in_at, s.noted_at::timestamptz AS proven_at, s.due_at::timestamptz AS expires_at
+FROM pds_tenant.account_item s
+JOIN pds_tenant.actor a ON a.aid = s.aid AND a.session_epoch = s.number AND a.creating_since IS NULL
 LEFT JOIN pds_tenant.account c ON c.aid = s.aid
-WHERE s.device = @device AND s.expires_at > @now::timestamptz
-ORDER BY s.signed_in_at DESC, a.aid LIMIT @max_rows::int;
+WHERE s.kind = 7 AND s.lookup = @device::bytea AND s.due_at > @now::timestamptz
+ORDER BY s.created_at DESC, a.aid LIMIT @max_rows::int;
 
 -- name: ListDevicesOf :many
-SELECT d.id, d.agent, d.address, d.rotated_at, d.created_at, s.remembered, s.signed_in_at
-FROM pds_tenant.device_account s
-JOIN pds_tenant.actor a ON a.aid = s.aid AND a.session_epoch = s.epoch
-JOIN pds_tenant.device d ON d.id = s.device AND d.expires_at > @now::timestamptz
-WHERE s.aid = @aid AND s.expires_at > @now::timestamptz
+SELECT d.id, d.agent, d.address, d.rotated_at, d.created_at, (s.flags = 1)::boolean AS remembered, s.created_at AS signed_in_at
+FROM pds_tenant.account_item s
+JOIN pds_tenant.actor a ON a.aid = s.aid AND a.session_epoch = s.number
+JOIN pds_tenant.device d ON d.id = s.lookup AND d.expires_at > @now::timestamptz
+WHERE s.aid = @aid AND s.kind = 7 AND s.due_at > @now::timestamptz
 ORDER BY d.rotated_at DESC, d.id LIMIT @max_rows::int;
 
 -- name: DeleteDeviceAccount :execrows
-DELETE FROM pds_tenant.device_account WHERE aid = @aid AND device = @device;
+DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 7 AND lookup = @device::bytea;
 
 -- name: DeleteDeviceAccountsOf :exec
-DELETE FROM pds_tenant.device_account WHERE aid = @aid;
+DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 7;
 
 -- name: DeleteDeviceAccountsElsewhere :execrows
-DELETE FROM pds_tenant.device_account WHERE aid = @aid AND device <> @device;
+DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 7 AND lookup <> @device::bytea;
 
 -- name: DeleteDeviceAccountsBeyond :exec
 -- An account's sign-ins beyond the newest so many.
-DELETE FROM pds_tenant.device_account WHERE aid = @aid::bigint AND (device, request) IN (
-  SELECT s.device, s.request FROM pds_tenant.device_account s WHERE s.aid = @aid::bigint
-  ORDER BY s.signed_in_at DESC, s.device, s.request OFFSET @kept::int);
+DELETE FROM pds_tenant.account_item WHERE aid = @aid::bigint AND kind = 7 AND key IN (
+  SELECT s.key FROM pds_tenant.account_item s WHERE s.aid = @aid::bigint AND s.kind = 7
+  ORDER BY s.created_at DESC, s.key OFFSET @kept::int);
 
 -- name: DeleteExpiredDeviceAccounts :execrows
-DELETE FROM pds_tenant.device_account WHERE (aid, device, request) IN (
-  SELECT s.aid, s.device, s.request FROM pds_tenant.device_account s WHERE s.expires_at <= @now::timestamptz LIMIT @max_rows::int);
+DELETE FROM pds_tenant.account_item WHERE kind = 7 AND (aid, key) IN (
+  SELECT s.aid, s.key FROM pds_tenant.account_item s WHERE s.kind = 7 AND s.due_at <= @now::timestamptz LIMIT @max_rows::int);
 
 -- name: UpdateDeviceAccountsKept :exec
 -- Browsers stay signed in where only the sessions of apps were ended.
-UPDATE pds_tenant.device_account s SET epoch = s.epoch + 1 FROM pds_tenant.actor a
-WHERE s.aid = @aid AND a.aid = s.aid AND s.epoch = a.session_epoch - 1;
+UPDATE pds_tenant.account_item s SET number = s.number + 1 FROM pds_tenant.actor a
+WHERE s.aid = @aid AND s.kind = 7 AND a.aid = s.aid AND s.number = a.session_epoch - 1;

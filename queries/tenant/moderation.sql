@@ -70,7 +70,7 @@ SELECT did, sealed, expires_at FROM pds_tenant.reserved_key WHERE public = @publ
 DELETE FROM pds_tenant.reserved_key WHERE public = @public;
 
 -- name: UpdateSigningKey :exec
-UPDATE pds_tenant.signing_key SET sealed = @sealed, public = @public, created_at = @created_at WHERE aid = @aid;
+UPDATE pds_tenant.account SET key_sealed = @sealed::bytea, key_public = @public::text, key_created_at = @created_at::timestamptz WHERE aid = @aid AND key_sealed IS NOT NULL;
 
 -- name: LockRepoHead :one
 -- Commits that are on their way end before; their revisions, and those to come, differ from what is made of this.

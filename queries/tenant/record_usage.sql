@@ -38,16 +38,17 @@ WHERE s.id = 1 RETURNING s.records, s.record_bytes;
 -- name: GetRecordTotals :one
 -- What the sum is and what it should be, at one moment.
 SELECT s.records, s.record_bytes, t.records AS sum_records, t.bytes AS sum_bytes,
-  (SELECT count(*) FROM pds_tenant.uncounted)::bigint AS uncounted
+  (SELECT count(*) FROM pds_tenant.account_item i WHERE i.kind = 13 AND i.due_at = 'epoch')::bigint AS uncounted
 FROM pds_tenant.stream_head s,
   (SELECT coalesce(sum(a.record_count), 0)::bigint AS records, coalesce(sum(a.record_bytes), 0)::bigint AS bytes FROM pds_tenant.actor a) t
 WHERE s.id = 1;
 
 -- name: ListUncounted :many
-SELECT aid FROM pds_tenant.uncounted WHERE aid > @after::bigint ORDER BY aid LIMIT @max_rows::int;
+-- Accounts that are older than the counters: items of kind 13.
+SELECT aid FROM pds_tenant.account_item WHERE kind = 13 AND due_at = 'epoch' AND aid > @after::bigint ORDER BY aid LIMIT @max_rows::int;
 
 -- name: DeleteUncounted :exec
-DELETE FROM pds_tenant.uncounted WHERE aid = @aid;
+DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 13;
 
 -- name: UpdateRecordLimits :exec
 -- An account's own limits, null: the tenant's setting, 0: none.

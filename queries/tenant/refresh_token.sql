@@ -1,4 +1,5 @@
 -- name: InsertRefreshToken :exec
+-- Behind LockSessionEpoch.
 INSERT INTO pds_tenant.refresh_token (token_id, aid, expires_at, app_password_name, created_at)
 VALUES (@token_id, @aid, @expires_at, @app_password_name, @created_at);
 

@@ -1,8 +1,9 @@
+-- An account's signing key is in its account's row.
+
 -- name: InsertSigningKey :exec
-INSERT INTO pds_tenant.signing_key (aid, sealed, public, created_at) VALUES (@aid, @sealed, @public, @created_at);
+INSERT INTO pds_tenant.account AS c (aid, key_sealed, key_public, key_created_at, created_at)
+VALUES (@aid, @sealed::bytea, @public::text, @created_at::timestamptz, @created_at::timestamptz)
+ON CONFLICT (aid) DO UPDATE SET key_sealed = excluded.key_sealed, key_public = excluded.key_public, key_created_at = excluded.key_created_at;
 
 -- name: GetSigningKey :one
-SELECT sealed, public FROM pds_tenant.signing_key WHERE aid = @aid;
-
--- name: DeleteSigningKey :exec
-DELETE FROM pds_tenant.signing_key WHERE aid = @aid;
+SELECT key_sealed::bytea AS sealed, key_public::text AS public FROM pds_tenant.account WHERE aid = @aid AND key_sealed IS NOT NULL;

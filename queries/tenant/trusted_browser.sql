@@ -1,21 +1,26 @@
+-- Items of kind 6.
+
 -- name: UpsertTrustedBrowser :exec
-INSERT INTO pds_tenant.trusted_browser (aid, device, trusted_at, expires_at) VALUES (@aid, @device, @now, @expires_at)
-ON CONFLICT (aid, device) DO UPDATE SET trusted_at = excluded.trusted_at, expires_at = excluded.expires_at;
+-- One that is no device any more is not trusted.
+INSERT INTO pds_tenant.account_item (aid, kind, key, lookup, created_at, due_at)
+SELECT a.aid, 6, d.id, d.id, @now::timestamptz, @expires_at::timestamptz
+FROM pds_tenant.actor a, pds_tenant.device d WHERE a.aid = @aid AND d.id = @device::bytea FOR KEY SHARE
+ON CONFLICT (aid, kind, key) DO UPDATE SET created_at = excluded.created_at, due_at = excluded.due_at;
 
 -- name: GetTrustedBrowser :one
-SELECT expires_at FROM pds_tenant.trusted_browser WHERE aid = @aid AND device = @device;
+SELECT due_at::timestamptz AS expires_at FROM pds_tenant.account_item WHERE aid = @aid AND kind = 6 AND key = @device::bytea;
 
 -- name: ListTrustedBrowsers :many
-SELECT b.device, b.trusted_at, b.expires_at, d.agent, d.address FROM pds_tenant.trusted_browser b
-JOIN pds_tenant.device d ON d.id = b.device
-WHERE b.aid = @aid AND b.expires_at > @now::timestamptz ORDER BY b.trusted_at DESC, b.device LIMIT @max_rows::int;
+SELECT b.key AS device, b.created_at AS trusted_at, b.due_at::timestamptz AS expires_at, d.agent, d.address FROM pds_tenant.account_item b
+JOIN pds_tenant.device d ON d.id = b.key
+WHERE b.aid = @aid AND b.kind = 6 AND b.due_at > @now::timestamptz ORDER BY b.created_at DESC, b.key LIMIT @max_rows::int;
 
 -- name: DeleteTrustedBrowser :execrows
-DELETE FROM pds_tenant.trusted_browser WHERE aid = @aid AND device = @device;
+DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 6 AND key = @device::bytea;
 
 -- name: DeleteTrustedBrowsersOf :execrows
-DELETE FROM pds_tenant.trusted_browser WHERE aid = @aid;
+DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 6;
 
 -- name: DeleteExpiredTrustedBrowsersOf :exec
 -- Whoever adds a row clears up behind it. Devices that nobody uses any more take theirs along.
-DELETE FROM pds_tenant.trusted_browser WHERE aid = @aid AND expires_at <= @now::timestamptz;
+DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 6 AND due_at <= @now::timestamptz;

@@ -13,7 +13,7 @@ LEFT JOIN pds_tenant.blob_usage u ON u.aid = @aid::bigint;
 -- What a tenant holds: counters where there are, and the rest counted. pg_total_relation_size knows indexes and TOAST.
 SELECT a.total::bigint AS accounts, a.deactivated::bigint AS deactivated, a.takendown::bigint AS takendown,
   -- Counters know all records once every account was counted.
-  (CASE WHEN EXISTS (SELECT 1 FROM pds_tenant.uncounted) THEN (SELECT count(*) FROM pds_tenant.record) ELSE h.records END)::bigint AS records,
+  (CASE WHEN EXISTS (SELECT 1 FROM pds_tenant.account_item i WHERE i.kind = 13 AND i.due_at = 'epoch') THEN (SELECT count(*) FROM pds_tenant.record) ELSE h.records END)::bigint AS records,
   h.record_bytes::bigint AS record_bytes,
   u.blobs::bigint AS blobs, u.bytes::bigint AS bytes, t.blobs::bigint AS temporary_blobs, t.bytes::bigint AS temporary_bytes,
   (SELECT count(*) FROM pds_tenant.blob_trash x WHERE x.due_at <= @now::timestamptz)::bigint AS trash,

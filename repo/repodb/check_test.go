@@ -23,7 +23,7 @@ func TestCheckFinds(t *testing.T) {
 		"INSERT INTO x.mst_node SELECT aid, 40, after, rev, cid, content FROM x.mst_node WHERE aid = $1 AND after = '' LIMIT 1": "does not belong",
 		"UPDATE x.actor SET head_commit = set_byte(head_commit, 100, get_byte(head_commit, 100) # 1) WHERE aid = $1":            "head commit",
 		"UPDATE x.actor SET head_rev = head_rev + 1 WHERE aid = $1":                                                             "head commit is",
-		"UPDATE x.signing_key SET public = (SELECT public FROM x.signing_key WHERE aid <> $1 LIMIT 1) WHERE aid = $1":           "signature",
+		"UPDATE x.account SET key_public = (SELECT key_public FROM x.account WHERE aid <> $1 LIMIT 1) WHERE aid = $1":           "signature",
 		"UPDATE x.repo_event SET kind = 2 WHERE aid = $1 AND seq = (SELECT max(seq) FROM x.repo_event WHERE aid = $1)":          "row says kind",
 		"DELETE FROM x.repo_event WHERE aid = $1 AND seq = (SELECT max(seq) FROM x.repo_event WHERE aid = $1)":                  "newest event",
 		"DELETE FROM x.repo_event WHERE aid = $1 AND seq = (SELECT max(seq) - 1 FROM x.repo_event WHERE aid = $1)":              "since is",

@@ -254,7 +254,7 @@ func TestRecount(t *testing.T) {
 		mustWrite(t, s, schema, aid, create(fmt.Sprintf("com.example.a/%d", i), post("x")))
 	}
 	name := schema.String()
-	execSQL(t, url, "INSERT INTO "+name+".uncounted VALUES ($1)", aid)
+	execSQL(t, url, "INSERT INTO "+name+".account_item (aid, kind, due_at) VALUES ($1, 13, 'epoch')", aid)
 	execSQL(t, url, "UPDATE "+name+".stream_head h SET records = 1, record_bytes = a.record_bytes FROM "+name+".actor a WHERE a.aid = $1", other)
 	execSQL(t, url, "UPDATE "+name+".actor SET record_count = NULL, record_bytes = NULL, limits_version = limits_version + 1 WHERE aid = $1", aid)
 	opts := Options{Quota: Quota{Account: Sum{Records: 70}}}
@@ -291,7 +291,7 @@ func TestRecount(t *testing.T) {
 	}
 	checkAll(t, s, schema)
 	var left int
-	queryRow(t, url, "SELECT count(*) FROM "+name+".uncounted", &left)
+	queryRow(t, url, "SELECT count(*) FROM "+name+".account_item WHERE kind = 13", &left)
 	if left != 0 {
 		t.Errorf("%d accounts are left to count", left)
 	}

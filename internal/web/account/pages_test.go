@@ -46,7 +46,7 @@ func TestTwoAccounts(t *testing.T) {
 	alice.get("/account?account="+alice.did).is(200, "@alice.a.test", alice.email).lacks(bob.email)
 	alice.get("/account?account="+bob.did).is(200, "@bob.a.test", bob.email).lacks(alice.email)
 	alice.submit("/account/app-passwords?account="+alice.did, "do", "make", "name", "of alice").is(200, "of alice")
-	if n := h.column(h.a, "SELECT a.did FROM pds.app_password p JOIN pds.actor a ON a.aid = p.aid"); len(n) != 1 || n[0] != alice.did {
+	if n := h.column(h.a, "SELECT a.did FROM pds.account_item p JOIN pds.actor a ON a.aid = p.aid WHERE p.kind = 5"); len(n) != 1 || n[0] != alice.did {
 		t.Error(n)
 	}
 }
@@ -58,7 +58,7 @@ func TestProof(t *testing.T) {
 	alice := h.somebody(hostA, "alice")
 	alice.later()
 	page := alice.submit("/account/app-passwords", "do", "make", "name", "my app", "privileged", "on").is(200, "Confirm that it is you", `name="name" value="my app"`, `name="privileged" value="on"`)
-	if len(h.column(h.a, "SELECT name FROM pds.app_password")) != 0 {
+	if len(h.column(h.a, "SELECT convert_from(key, 'UTF8') FROM pds.account_item WHERE kind = 5")) != 0 {
 		t.Fatal("it was made without a proof")
 	}
 	token := formToken.FindSubmatch(page.body)
@@ -68,7 +68,7 @@ func TestProof(t *testing.T) {
 	again("wrong").is(400, "This is not your password", `name="name" value="my app"`)
 	again("").is(400, "Confirm that it is you")
 	again(password).is(200, "my app")
-	if n := h.column(h.a, "SELECT name FROM pds.app_password WHERE privileged"); len(n) != 1 {
+	if n := h.column(h.a, "SELECT convert_from(key, 'UTF8') FROM pds.account_item WHERE kind = 5 AND flags = 1"); len(n) != 1 {
 		t.Error(n)
 	}
 	// It counts for ten minutes.
@@ -119,7 +119,7 @@ func TestAppPasswords(t *testing.T) {
 	alice.get(path).is(200, "just now")
 	alice.submit(path, "do", "revoke", "name", "my <app>").goes(path)
 	alice.get(path).is(200, "The app password was revoked", "You have none")
-	if n := h.column(h.a, "SELECT name FROM pds.app_password"); len(n) != 0 {
+	if n := h.column(h.a, "SELECT convert_from(key, 'UTF8') FROM pds.account_item WHERE kind = 5"); len(n) != 0 {
 		t.Error(n)
 	}
 	alice.logged("app_password_revoked")

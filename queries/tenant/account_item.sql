@@ -1,0 +1,7 @@
+-- The rare rows of accounts, each kind with its statements in a file of its own. What the columns say of a kind stands in
+-- schema/tenant/00016_account_item.sql. Whoever inserts takes the actor's row, so that nothing is left of an account that
+-- is being deleted.
+
+-- name: DeleteAccountItems :exec
+-- Of all kinds: the account goes.
+DELETE FROM pds_tenant.account_item WHERE aid = @aid;
