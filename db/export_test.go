@@ -31,6 +31,19 @@ func (d *DB) Down(ctx context.Context, name string, files fs.FS) error {
 	})
 }
 
+// To brings a schema to a version, up or down.
+func (d *DB) To(ctx context.Context, name string, files fs.FS, version int64) error {
+	return d.withGoose(name, files, func(p *goose.Provider) error {
+		have, err := p.GetDBVersion(ctx)
+		if err == nil && have < version {
+			_, err = p.UpTo(ctx, version)
+		} else if err == nil {
+			_, err = p.DownTo(ctx, version)
+		}
+		return err
+	})
+}
+
 // Version is the version a schema says it is at.
 func (d *DB) Version(ctx context.Context, name string) (int64, error) {
 	return d.version(ctx, d.home, name)

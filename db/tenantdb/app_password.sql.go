@@ -41,7 +41,7 @@ func (q *Queries) DeleteAppPassword(ctx context.Context, arg DeleteAppPasswordPa
 
 const DeleteExpiredAppPasswords = `-- name: DeleteExpiredAppPasswords :many
 DELETE FROM pds_tenant.account_item d
-WHERE d.aid = $1 AND d.kind = 5 AND d.due_at <= $2::timestamptz
+WHERE d.aid = $1 AND d.kind = 5 AND coalesce(d.due_at, 'infinity') <= $2::timestamptz
   AND (d.key = convert_to($3::text, 'UTF8') OR (SELECT count(*) FROM pds_tenant.account_item p WHERE p.aid = $1 AND p.kind = 5) >= $4::int)
 RETURNING convert_from(d.key, 'UTF8')::text AS name
 `

@@ -58,7 +58,7 @@ func (q *Queries) DeleteDeviceAccountsBeyond(ctx context.Context, arg DeleteDevi
 }
 
 const DeleteDeviceAccountsElsewhere = `-- name: DeleteDeviceAccountsElsewhere :execrows
-DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 7 AND lookup <> $2::bytea
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 7 AND coalesce(lookup, '') <> $2::bytea
 `
 
 type DeleteDeviceAccountsElsewhereParams struct {
@@ -105,7 +105,7 @@ const DeleteExpiredDevices = `-- name: DeleteExpiredDevices :execrows
 WITH gone AS (
   SELECT d.id FROM pds_tenant.device d WHERE d.expires_at <= $1::timestamptz LIMIT $2::int FOR UPDATE SKIP LOCKED
 ), items AS (
-  DELETE FROM pds_tenant.account_item i USING gone g WHERE i.kind IN (6, 7) AND i.lookup = g.id
+  DELETE FROM pds_tenant.account_item i WHERE i.kind IN (6, 7) AND i.lookup = ANY (ARRAY(SELECT g.id FROM gone g))
 )
 DELETE FROM pds_tenant.device d USING gone g WHERE d.id = g.id
 `
@@ -226,16 +226,16 @@ func (q *Queries) ListDeviceAccounts(ctx context.Context, arg ListDeviceAccounts
 
 const ListDevicesOf = `-- name: ListDevicesOf :many
 SELECT d.id, d.agent, d.address, d.rotated_at, d.created_at, (s.flags = 1)::boolean AS remembered, s.created_at AS signed_in_at
-FROM pds_tenant.account_item s
+FROM (SELECT i.aid, i.lookup, i.number, i.flags, i.created_at, i.due_at FROM pds_tenant.account_item i WHERE i.aid = $1 AND i.kind = 7 OFFSET 0) s
 JOIN pds_tenant.actor a ON a.aid = s.aid AND a.session_epoch = s.number
-JOIN pds_tenant.device d ON d.id = s.lookup AND d.expires_at > $1::timestamptz
-WHERE s.aid = $2 AND s.kind = 7 AND s.due_at > $1::timestamptz
+JOIN pds_tenant.device d ON d.id = s.lookup AND d.expires_at > $2::timestamptz
+WHERE s.due_at > $2::timestamptz
 ORDER BY d.rotated_at DESC, d.id LIMIT $3::int
 `
 
 type ListDevicesOfParams struct {
-	Now     time.Time
 	AID     int64
+	Now     time.Time
 	MaxRows int32
 }
 
@@ -250,7 +250,7 @@ type ListDevicesOfRow struct {
 }
 
 func (q *Queries) ListDevicesOf(ctx context.Context, arg ListDevicesOfParams) ([]ListDevicesOfRow, error) {
-	rows, err := q.db.Query(ctx, ListDevicesOf, arg.Now, arg.AID, arg.MaxRows)
+	rows, err := q.db.Query(ctx, ListDevicesOf, arg.AID, arg.Now, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -325,7 +325,8 @@ func (q *Queries) LockDeviceAny(ctx context.Context, id []byte) error {
 
 const UpdateDeviceAccountProven = `-- name: UpdateDeviceAccountProven :execrows
 UPDATE pds_tenant.account_item SET noted_at = $1::timestamptz
-WHERE aid = $2 AND kind = 7 AND key = $3::bytea || convert_to($4::text, 'UTF8') AND number = $5::bigint AND due_at > $1::timestamptz
+WHERE aid = $2 AND kind = 7 AND key = $3::bytea || convert_to($4::text, 'UTF8') AND number = $5::bigint
+  AND coalesce(due_at, 'infinity') > $1::timestamptz
 `
 
 type UpdateDeviceAccountProvenParams struct {

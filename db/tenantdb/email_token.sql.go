@@ -91,7 +91,8 @@ func (q *Queries) GetEmailToken(ctx context.Context, tokenMac []byte) (GetEmailT
 
 const UpdateEmailTokenRevived = `-- name: UpdateEmailTokenRevived :exec
 UPDATE pds_tenant.account_item SET due_at = $1::timestamptz
-WHERE aid = $2 AND kind = 4 AND key = convert_to($3::text, 'UTF8') AND created_at >= $4::timestamptz AND due_at < $1::timestamptz
+WHERE aid = $2 AND kind = 4 AND key = convert_to($3::text, 'UTF8') AND created_at >= $4::timestamptz
+  AND coalesce(due_at, 'infinity') < $1::timestamptz
 `
 
 type UpdateEmailTokenRevivedParams struct {

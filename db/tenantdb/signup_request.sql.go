@@ -32,7 +32,7 @@ func (q *Queries) DeleteSignupRequest(ctx context.Context, aid int64) error {
 
 const GetSignupPlace = `-- name: GetSignupPlace :one
 SELECT (SELECT count(*) FROM pds_tenant.account_item o
-  WHERE o.kind = 11 AND o.noted_at IS NULL AND (o.due_at, o.aid) <= (s.due_at, s.aid))::int AS place
+  WHERE o.kind = 11 AND o.due_at <= s.due_at AND o.noted_at IS NULL AND (o.due_at, o.aid) <= (s.due_at, s.aid))::int AS place
 FROM pds_tenant.account_item s WHERE s.aid = $1 AND s.kind = 11
 `
 
@@ -111,7 +111,8 @@ func (q *Queries) ListRejectedSignups(ctx context.Context, arg ListRejectedSignu
 const ListSignupRequests = `-- name: ListSignupRequests :many
 SELECT s.aid, a.did, a.handle, c.email, s.created_at, (s.value = '')::boolean AS moved
 FROM pds_tenant.account_item s JOIN pds_tenant.actor a ON a.aid = s.aid JOIN pds_tenant.account c ON c.aid = s.aid
-WHERE s.kind = 11 AND a.creating_since IS NULL AND s.noted_at IS NULL AND (s.due_at, s.aid) > ($1::timestamptz, $2::bigint)
+WHERE s.kind = 11 AND a.creating_since IS NULL AND s.noted_at IS NULL
+  AND s.due_at >= $1::timestamptz AND (s.due_at, s.aid) > ($1::timestamptz, $2::bigint)
 ORDER BY s.due_at, s.aid LIMIT $3::int
 `
 

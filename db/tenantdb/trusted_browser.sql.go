@@ -11,7 +11,7 @@ import (
 )
 
 const DeleteExpiredTrustedBrowsersOf = `-- name: DeleteExpiredTrustedBrowsersOf :exec
-DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 6 AND due_at <= $2::timestamptz
+DELETE FROM pds_tenant.account_item WHERE aid = $1 AND kind = 6 AND coalesce(due_at, 'infinity') <= $2::timestamptz
 `
 
 type DeleteExpiredTrustedBrowsersOfParams struct {
@@ -73,7 +73,8 @@ func (q *Queries) GetTrustedBrowser(ctx context.Context, arg GetTrustedBrowserPa
 const ListTrustedBrowsers = `-- name: ListTrustedBrowsers :many
 SELECT b.key AS device, b.created_at AS trusted_at, b.due_at::timestamptz AS expires_at, d.agent, d.address FROM pds_tenant.account_item b
 JOIN pds_tenant.device d ON d.id = b.key
-WHERE b.aid = $1 AND b.kind = 6 AND b.due_at > $2::timestamptz ORDER BY b.created_at DESC, b.key LIMIT $3::int
+WHERE b.aid = $1 AND b.kind = 6 AND coalesce(b.due_at, 'infinity') > $2::timestamptz
+ORDER BY b.created_at DESC, b.key LIMIT $3::int
 `
 
 type ListTrustedBrowsersParams struct {

@@ -9,7 +9,7 @@ WHERE (SELECT count(*) FROM pds_tenant.account_item p WHERE p.aid = @aid AND p.k
 -- name: DeleteExpiredAppPasswords :many
 -- What has expired gives up its name to a new one, and its place when the account has as many as it may.
 DELETE FROM pds_tenant.account_item d
-WHERE d.aid = @aid AND d.kind = 5 AND d.due_at <= @now::timestamptz
+WHERE d.aid = @aid AND d.kind = 5 AND coalesce(d.due_at, 'infinity') <= @now::timestamptz
   AND (d.key = convert_to(@name::text, 'UTF8') OR (SELECT count(*) FROM pds_tenant.account_item p WHERE p.aid = @aid AND p.kind = 5) >= @max_rows::int)
 RETURNING convert_from(d.key, 'UTF8')::text AS name;
 

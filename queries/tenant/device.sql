@@ -36,7 +36,7 @@ SELECT id FROM pds_tenant.device WHERE id = @id FOR UPDATE;
 WITH gone AS (
   SELECT d.id FROM pds_tenant.device d WHERE d.expires_at <= @now::timestamptz LIMIT @max_rows::int FOR UPDATE SKIP LOCKED
 ), items AS (
-  DELETE FROM pds_tenant.account_item i USING gone g WHERE i.kind IN (6, 7) AND i.lookup = g.id
+  DELETE FROM pds_tenant.account_item i WHERE i.kind IN (6, 7) AND i.lookup = ANY (ARRAY(SELECT g.id FROM gone g))
 )
 DELETE FROM pds_tenant.device d USING gone g WHERE d.id = g.id;
 
@@ -52,7 +52,8 @@ ON CONFLICT (aid, kind, key) DO UPDATE SET number = excluded.number, flags = exc
 
 -- name: UpdateDeviceAccountProven :execrows
 UPDATE pds_tenant.account_item SET noted_at = @now::timestamptz
-WHERE aid = @aid AND kind = 7 AND key = @device::bytea || convert_to(@request::text, 'UTF8') AND number = @epoch::bigint AND due_at > @now::timestamptz;
+WHERE aid = @aid AND kind = 7 AND key = @device::bytea || convert_to(@request::text, 'UTF8') AND number = @epoch::bigint
+  AND coalesce(due_at, 'infinity') > @now::timestamptz;
 
 -- name: UpdateDeviceAccountsSeen :exec
 -- Sign-ins that are not remembered last while they are used.
@@ -71,10 +72,10 @@ ORDER BY s.created_at DESC, a.aid LIMIT @max_rows::int;
 
 -- name: ListDevicesOf :many
 SELECT d.id, d.agent, d.address, d.rotated_at, d.created_at, (s.flags = 1)::boolean AS remembered, s.created_at AS signed_in_at
-FROM pds_tenant.account_item s
+FROM (SELECT i.aid, i.lookup, i.number, i.flags, i.created_at, i.due_at FROM pds_tenant.account_item i WHERE i.aid = @aid AND i.kind = 7 OFFSET 0) s
 JOIN pds_tenant.actor a ON a.aid = s.aid AND a.session_epoch = s.number
 JOIN pds_tenant.device d ON d.id = s.lookup AND d.expires_at > @now::timestamptz
-WHERE s.aid = @aid AND s.kind = 7 AND s.due_at > @now::timestamptz
+WHERE s.due_at > @now::timestamptz
 ORDER BY d.rotated_at DESC, d.id LIMIT @max_rows::int;
 
 -- name: DeleteDeviceAccount :execrows
@@ -84,7 +85,7 @@ DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 7 AND lookup = @
 DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 7;
 
 -- name: DeleteDeviceAccountsElsewhere :execrows
-DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 7 AND lookup <> @device::bytea;
+DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 7 AND coalesce(lookup, '') <> @device::bytea;
 
 -- name: DeleteDeviceAccountsBeyond :exec
 -- An account's sign-ins beyond the newest so many.

@@ -16,7 +16,8 @@ RETURNING lookup AS token_mac, created_at;
 -- name: UpdateEmailTokenRevived :exec
 -- What was mailed last is good again, unless it is older than keep_from.
 UPDATE pds_tenant.account_item SET due_at = @expires_at::timestamptz
-WHERE aid = @aid AND kind = 4 AND key = convert_to(@purpose::text, 'UTF8') AND created_at >= @keep_from::timestamptz AND due_at < @expires_at::timestamptz;
+WHERE aid = @aid AND kind = 4 AND key = convert_to(@purpose::text, 'UTF8') AND created_at >= @keep_from::timestamptz
+  AND coalesce(due_at, 'infinity') < @expires_at::timestamptz;
 
 -- name: GetEmailToken :one
 SELECT aid, convert_from(key, 'UTF8')::text AS purpose, due_at::timestamptz AS expires_at FROM pds_tenant.account_item

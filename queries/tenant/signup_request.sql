@@ -11,7 +11,7 @@ SELECT count(*)::int FROM pds_tenant.account_item WHERE aid = @aid AND kind = 11
 -- name: GetSignupPlace :one
 -- How many that nobody has decided on were there before this one, and this one.
 SELECT (SELECT count(*) FROM pds_tenant.account_item o
-  WHERE o.kind = 11 AND o.noted_at IS NULL AND (o.due_at, o.aid) <= (s.due_at, s.aid))::int AS place
+  WHERE o.kind = 11 AND o.due_at <= s.due_at AND o.noted_at IS NULL AND (o.due_at, o.aid) <= (s.due_at, s.aid))::int AS place
 FROM pds_tenant.account_item s WHERE s.aid = @aid AND s.kind = 11;
 
 -- name: LockSignupRequest :one
@@ -33,7 +33,8 @@ ORDER BY s.aid LIMIT @max_rows::int;
 -- name: ListSignupRequests :many
 SELECT s.aid, a.did, a.handle, c.email, s.created_at, (s.value = '')::boolean AS moved
 FROM pds_tenant.account_item s JOIN pds_tenant.actor a ON a.aid = s.aid JOIN pds_tenant.account c ON c.aid = s.aid
-WHERE s.kind = 11 AND a.creating_since IS NULL AND s.noted_at IS NULL AND (s.due_at, s.aid) > (@after_at::timestamptz, @after_aid::bigint)
+WHERE s.kind = 11 AND a.creating_since IS NULL AND s.noted_at IS NULL
+  AND s.due_at >= @after_at::timestamptz AND (s.due_at, s.aid) > (@after_at::timestamptz, @after_aid::bigint)
 ORDER BY s.due_at, s.aid LIMIT @max_rows::int;
 
 -- name: DeleteSignupRequest :exec

@@ -13,7 +13,8 @@ SELECT due_at::timestamptz AS expires_at FROM pds_tenant.account_item WHERE aid 
 -- name: ListTrustedBrowsers :many
 SELECT b.key AS device, b.created_at AS trusted_at, b.due_at::timestamptz AS expires_at, d.agent, d.address FROM pds_tenant.account_item b
 JOIN pds_tenant.device d ON d.id = b.key
-WHERE b.aid = @aid AND b.kind = 6 AND b.due_at > @now::timestamptz ORDER BY b.created_at DESC, b.key LIMIT @max_rows::int;
+WHERE b.aid = @aid AND b.kind = 6 AND coalesce(b.due_at, 'infinity') > @now::timestamptz
+ORDER BY b.created_at DESC, b.key LIMIT @max_rows::int;
 
 -- name: DeleteTrustedBrowser :execrows
 DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 6 AND key = @device::bytea;
@@ -23,4 +24,4 @@ DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 6;
 
 -- name: DeleteExpiredTrustedBrowsersOf :exec
 -- Whoever adds a row clears up behind it. Devices that nobody uses any more take theirs along.
-DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 6 AND due_at <= @now::timestamptz;
+DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 6 AND coalesce(due_at, 'infinity') <= @now::timestamptz;
