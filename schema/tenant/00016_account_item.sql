@@ -24,6 +24,8 @@
 -- No foreign key leads to actor: whoever inserts takes the actor's row (FOR KEY SHARE), and what deletes an account
 -- deletes its items.
 
+-- Until the next release this file may still change.
+
 -- +goose Up
 CREATE TABLE pds_tenant.account_item (
   aid         bigint NOT NULL,
