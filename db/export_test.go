@@ -33,7 +33,7 @@ func (d *DB) Down(ctx context.Context, name string, files fs.FS) error {
 
 // To brings a schema to a version, up or down.
 func (d *DB) To(ctx context.Context, name string, files fs.FS, version int64) error {
-	return d.withGoose(name, files, func(p *goose.Provider) error {
+	return d.withGoose(d.home, name, files, func(p *goose.Provider) error {
 		have, err := p.GetDBVersion(ctx)
 		if err == nil && have < version {
 			_, err = p.UpTo(ctx, version)
