@@ -22,6 +22,7 @@ build: ## bin/locus and bin/pdsbench
 	$(GO) build -o bin/pdsbench ./cmd/pdsbench
 
 test: setup ## all tests, with the race detector, on a Postgres of their own
+	@sh internal/setup/pgbouncer.sh
 	$(GO) test -race -timeout 20m ./...
 
 generate: ## everything generated and committed: sqlc, types, lexicon catalogue, OpenAPI, access table, clients

@@ -27,6 +27,7 @@ type pooled = pgxpool.Conn // whose name is a method's, too
 // lease is a connection of a pool, until it is released.
 type lease struct {
 	*pooled
+	pool  *pool
 	place *fair.Hold
 }
 
@@ -48,7 +49,7 @@ func acquire(ctx context.Context, pool *pool, k kind) (l *lease, err error) {
 		ctx, cancel = context.WithTimeout(ctx, pool.wait)
 		defer cancel()
 	}
-	l = new(lease)
+	l = &lease{pool: pool}
 	if pool.places != nil {
 		l.place, err = pool.places.Take(ctx, pool.path(k)...)
 		switch {

@@ -132,11 +132,21 @@ func (b *Batch) sendOnce(ctx context.Context) (unread, err error) {
 	defer conn.Release()
 	// Up to its one Sync a pipeline is one implicit transaction: no BEGIN, no COMMIT.
 	var batch pgx.Batch
+	said := conn.settling()
+	if said.sql != "" {
+		batch.Queue(said.sql, said.args...)
+	}
 	for _, q := range b.queued {
 		batch.Queue(q.sql, q.args...)
 	}
 	defer func() { leaveStandby(conn.Conn(), err) }()
 	results := conn.Conn().SendBatch(ctx, &batch)
+	if said.sql != "" {
+		if _, err := results.Exec(); err != nil {
+			_ = results.Close() // says the same, or less
+			return nil, err
+		}
+	}
 	for _, q := range b.queued {
 		err := q.receive(results, func(e error) {
 			if unread == nil {
@@ -152,6 +162,7 @@ func (b *Batch) sendOnce(ctx context.Context) (unread, err error) {
 	if err := results.Close(); err != nil {
 		return unread, err
 	}
+	conn.settled(said)
 	return unread, confirmed(conn.Conn())
 }
 

@@ -23,10 +23,13 @@ import (
 // MinServerVersion is the oldest Postgres that is served from, as server_version_num counts.
 const MinServerVersion = 150000
 
+// idleInTransaction is how long a lost client holds its locks.
+const idleInTransaction = time.Minute
+
 // Config says how to reach Postgres. Everything but URL has a default.
 type Config struct {
-	// URL is the connection string, as libpq's. Two parameters are ours: pgbouncer=true for a server behind PgBouncer in
-	// transaction mode, where statements are not prepared and no session setting is used.
+	// URL is the connection string, as libpq's. One parameter is ours: pgbouncer=true for a server behind PgBouncer in
+	// transaction mode, where no session setting is used, and statements are prepared only if PgBouncer keeps them.
 	URL string
 	// Nodes are the connection strings of further databases that tenants may lie in, by the names that control.node has
 	// for them.
@@ -86,7 +89,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	d.fleet.Store(&fleet{servers: map[int32]*server{HomeNode: d.home}})
-	d.control, err = d.newPool(ctx, d.home, base, bouncer, cfg.controlShape())
+	d.control, err = d.newPool(ctx, d.home, base, cfg.controlShape())
 	if err != nil {
 		d.home.close()
 		return nil, err
@@ -130,12 +133,13 @@ func parse(cfg Config) (base *pgxpool.Config, bouncer bool, err error) {
 	}
 	delete(c.RuntimeParams, "pgbouncer")
 	if bouncer {
-		// The one mode in which everything worked through PgBouncer's transaction mode. It refuses a search_path.
+		// What works however PgBouncer is set up; connections to one that keeps prepared statements use them. It refuses a
+		// search_path and time-outs.
 		c.DefaultQueryExecMode = pgx.QueryExecModeExec
 		c.StatementCacheCapacity, c.DescriptionCacheCapacity = 0, 0
 	} else {
 		c.RuntimeParams["search_path"] = ""
-		c.RuntimeParams["idle_in_transaction_session_timeout"] = "60000" // a lost client holds no lock for longer
+		c.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(idleInTransaction.Milliseconds())
 		if c.RuntimeParams["application_name"] == "" {
 			c.RuntimeParams["application_name"] = "locus"
 		}

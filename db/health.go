@@ -17,15 +17,18 @@ import (
 // pool is connections that are used alike.
 type pool struct {
 	*pgxpool.Pool
-	wait   time.Duration // how long a connection is waited for
-	answer time.Duration // how long one answer is waited for; 0: as long as the caller does
-	lines  *lines
-	health *health
+	wait    time.Duration // how long a connection is waited for
+	timeout time.Duration // after which the server ends a statement; 0: never
+	answer  time.Duration // how long one answer is waited for; 0: as long as the caller does
+	lines   *lines
+	health  *health
+	bouncer *bouncer // nil: straight to the server
 
 	refuse error        // why it gives no connections; nil: it does
 	places *fair.Places // of tenants' connections, which take turns; nil: nobody's in particular
 	kinds  bool         // what waits for a commit and what reads take turns, too
 	tenant string       // whose turn it is
+	role   string       // whose rights its statements have; "": the login's
 
 	background *pool // where work goes that nobody waits for; nil: here
 }

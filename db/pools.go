@@ -59,13 +59,6 @@ func (p Sizes) On(cores int) Sizes {
 	return p
 }
 
-// Most is how many connections a process opens at most to each server that has tenants, the home node's control pool
-// among them.
-func (p Sizes) Most(cores int) int {
-	p = p.On(cores)
-	return p.SubPools*(p.PoolConns+keptConns) + p.ControlConns + p.StreamConns + p.BackgroundConns + migrationWorkers*adminConns
-}
-
 // poolShape is what makes pools differ; no time is no bound.
 type poolShape struct {
 	conns, kept     int  // kept: beside conns, for those whom one tenant leaves none
@@ -95,14 +88,16 @@ func (c Config) adminShape() poolShape {
 	return poolShape{conns: migrationWorkers * adminConns, statements: fewStatements}
 }
 
-func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, bouncer bool, shape poolShape) (*pool, error) {
+func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, shape poolShape) (*pool, error) {
 	c := base.Copy()
 	c.MaxConns = int32(shape.conns + shape.kept)
 	if shape.life > 0 {
 		c.MaxConnLifetime, c.MaxConnLifetimeJitter = shape.life, shape.life/2
 	}
 	c.ConnConfig.DialFunc = d.lines.dial
-	if !bouncer {
+	if s.bouncer != nil {
+		c.BeforeConnect = s.bouncer.connecting(shape.statements)
+	} else {
 		c.ConnConfig.StatementCacheCapacity = shape.statements
 		c.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(shape.timeout.Milliseconds(), 10)
 	}
@@ -115,7 +110,7 @@ func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, bounc
 		wait = acquireLongTime
 	}
 	waiting := fair.Waiting{Time: wait, First: tenantWaiting, Whole: tenantWaiting}
-	out := &pool{Pool: p, wait: wait, answer: shape.answer, lines: d.lines, health: s.health}
+	out := &pool{Pool: p, wait: wait, timeout: shape.timeout, answer: shape.answer, lines: d.lines, health: s.health, bouncer: s.bouncer}
 	switch {
 	case shape.kept > 0:
 		out.places, out.kinds = fair.NewKept(shape.conns, shape.kept, waiting), true
@@ -180,6 +175,6 @@ func (p *pool) chosen(ctx context.Context) *pool {
 		return p
 	}
 	own := *p.background
-	own.tenant = p.tenant
+	own.tenant, own.role = p.tenant, p.role
 	return &own
 }

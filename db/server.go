@@ -34,6 +34,7 @@ type server struct {
 	background *pool
 	where      string // host, port and database, for messages
 	health     *health
+	bouncer    *bouncer // nil: nothing is between us and the server
 }
 
 // fleet is the servers that are known, by their nodes. It is never changed.
@@ -43,9 +44,13 @@ type fleet struct {
 }
 
 // newServer makes the pools of a server. It asks the server nothing.
-func (d *DB) newServer(ctx context.Context, node int32, base *pgxpool.Config, bouncer bool) (s *server, err error) {
+func (d *DB) newServer(ctx context.Context, node int32, base *pgxpool.Config, behind bool) (s *server, err error) {
 	s = &server{node: node, where: describe(base.ConnConfig)}
 	s.health = newHealth(s.where, d.log)
+	if behind {
+		s.bouncer = newBouncer(base.ConnConfig)
+		s.bouncer.server.DialFunc = d.lines.dial
+	}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -59,12 +64,12 @@ func (d *DB) newServer(ctx context.Context, node int32, base *pgxpool.Config, bo
 		{&s.admin, d.cfg.adminShape()},
 		{&s.background, d.cfg.backgroundShape()},
 	} {
-		if *p.to, err = d.newPool(ctx, s, base, bouncer, p.shape); err != nil {
+		if *p.to, err = d.newPool(ctx, s, base, p.shape); err != nil {
 			return nil, err
 		}
 	}
 	for range d.cfg.SubPools {
-		p, err := d.newPool(ctx, s, base, bouncer, d.cfg.tenantShape())
+		p, err := d.newPool(ctx, s, base, d.cfg.tenantShape())
 		if err != nil {
 			return nil, err
 		}

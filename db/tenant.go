@@ -85,6 +85,9 @@ func (r *ReadTx) Stream(ctx context.Context, sql string, args []any, each func(r
 	if err != nil {
 		return err
 	}
+	if r.runner.pool.bouncer != nil && r.tx.Conn().Config().DefaultQueryExecMode == pgx.QueryExecModeExec {
+		args = append([]any{pgx.QueryExecModeDescribeExec}, args...) // exec knows no types, so it asks for text
+	}
 	found, err := r.tx.Query(ctx, sql, args...)
 	if err != nil {
 		return classify(err)

@@ -86,7 +86,7 @@ func begin(ctx context.Context, pool *pool, opts pgx.TxOptions) (*lease, pgx.Tx,
 			return nil, nil, err
 		}
 		answer, cancel := pool.patience(ctx)
-		tx, err := conn.Conn().BeginTx(answer, opts)
+		tx, err := conn.Conn().BeginTx(answer, conn.beginning(opts))
 		cancel()
 		if err == nil {
 			return conn, tx, nil

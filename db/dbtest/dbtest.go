@@ -3,6 +3,8 @@
 // it wants ([Tenant]).
 //
 // LOCUS_TEST_DATABASE_URL names a server to be used instead; its user must be allowed to create databases.
+// LOCUS_TEST_PGBOUNCER_URL names a PgBouncer in front of it, for all databases: then everything but the making of databases
+// goes through it.
 package dbtest
 
 import (
@@ -91,8 +93,13 @@ func create(t testing.TB, name, how string) string {
 			t.Error(err)
 		}
 	})
+	if through := os.Getenv(throughEnv); through != "" {
+		return withDatabase(through, name) + "&pgbouncer=true"
+	}
 	return withDatabase(server, name)
 }
+
+const throughEnv = "LOCUS_TEST_PGBOUNCER_URL"
 
 var tenants atomic.Int64
 

@@ -4,13 +4,53 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/repo"
 )
 
 func TestWriteAndRead(t *testing.T) {
 	s, schema := testStore(t, Config{})
+	writeAndRead(t, s, schema)
+}
+
+// The same, and what the room does beside it, on connections that PgBouncer lends for a transaction at a time.
+func TestThroughPgBouncer(t *testing.T) {
+	ways := []int{0}
+	if keeps, version := dbtest.BouncerKeeps(t); keeps {
+		ways = append(ways, 100)
+	} else {
+		t.Logf("%s cannot keep prepared statements: that way is not tested with it", version)
+	}
+	for _, prepared := range ways {
+		t.Run(fmt.Sprint("keeps ", prepared), func(t *testing.T) {
+			d := dbtest.Open(t, dbtest.NewBouncer(t, dbtest.URL(t), prepared).URL)
+			s, schema := newStore(t, d, newKeys(t), Config{}), dbtest.Tenant(t, d)
+			writeAndRead(t, s, schema)
+			var wg sync.WaitGroup
+			for range 4 {
+				aid, _ := newRepo(t, d, s.keys, schema)
+				wg.Go(func() { fill(t, s, repoKey{schema, aid}, 50) })
+			}
+			wg.Wait()
+			err := s.CheckTenant(t.Context(), schema, func(r Report) error {
+				if !r.OK() {
+					t.Errorf("%+v", r)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func writeAndRead(t *testing.T, s *Store, schema db.Schema) {
+	t.Helper()
 	aid, did := newRepo(t, s.db, s.keys, schema)
 	ctx := t.Context()
 	for i := range 40 {
