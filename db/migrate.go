@@ -91,21 +91,36 @@ func (d *DB) CreateTenantSchemaAt(ctx context.Context, s Schema, version int64) 
 		return fmt.Errorf("create schema %s: there is no version %d", s, version)
 	}
 	migrations = migrations[:version]
-	conn, err := acquire(ctx, d.at(s).admin, writes)
+	at := d.at(s)
+	conn, err := acquire(ctx, at.admin, writes)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	_, err = conn.Conn().PgConn().Exec(ctx, schema.Script(s.name, migrations)).ReadAll()
+	script := schema.Script(s.name, migrations)
+	if at.worker != "" {
+		script = sharded + script
+	}
+	_, err = conn.Conn().PgConn().Exec(ctx, script).ReadAll()
 	if err != nil {
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && (pg.Code == "42P06" || pg.Code == "23505") { // duplicate schema; the same, in a race
+			if at.worker != "" { // made by a process that died before it was placed
+				if err := d.place(ctx, s, at.worker); err != nil {
+					return fmt.Errorf("place schema %s: %w", s, err)
+				}
+			}
 			return fmt.Errorf("create %s: %w", s, ErrSchemaExists)
 		}
 		return fmt.Errorf("create schema %s: %w", s, outcome("script", err))
 	}
 	if err := confirmed(conn.Conn()); err != nil {
 		return fmt.Errorf("create schema %s: %w", s, err)
+	}
+	if at.worker != "" {
+		if err := d.place(ctx, s, at.worker); err != nil {
+			return fmt.Errorf("place schema %s: %w", s, err)
+		}
 	}
 	return d.noteVersion(ctx, s, int64(len(migrations)))
 }

@@ -24,13 +24,15 @@ const (
 // Progress is how far MigrateTenants is.
 type Progress struct {
 	Done, Failed int
+	Away         int   // on nodes that could not be asked
 	Total        int64 // behind when it began
 }
 
 // MigrateTenants brings all tenants that control knows to be behind to this program's version, and returns when none is
 // behind any more. When all are up to date it costs one query, however many there are. Many nodes may do so at once:
 // they share the work. A tenant that fails does not stop the others; the errors are joined. One that is newer than this
-// program is no failure: control knows its version from then on.
+// program is no failure: control knows its version from then on. Nor are those of a further node that cannot be asked:
+// they stay behind, and the log says so.
 //
 // progress, if not nil, is called after every tenant, one call at a time.
 func (d *DB) MigrateTenants(ctx context.Context, progress func(Progress)) error {
@@ -38,7 +40,7 @@ func (d *DB) MigrateTenants(ctx context.Context, progress func(Progress)) error 
 	if err != nil {
 		return err
 	}
-	m := &migrator{db: d, want: want, progress: progress, failed: make(map[string]bool)}
+	m := &migrator{db: d, want: want, progress: progress, failed: make(map[string]bool), away: make(map[int32]bool)}
 	for round := 0; ; round++ {
 		left, err := m.round(ctx)
 		if err != nil {
@@ -63,6 +65,7 @@ type migrator struct {
 	mu     sync.Mutex
 	p      Progress
 	failed map[string]bool // schemas not to be tried again
+	away   map[int32]bool  // nodes that cannot be asked
 	errs   []error
 }
 
@@ -96,7 +99,7 @@ func (m *migrator) round(ctx context.Context) (left int, err error) {
 			})
 		}
 		for _, t := range page {
-			if ctx.Err() == nil && !m.hasFailed(t.SchemaName) {
+			if ctx.Err() == nil && !m.hasFailed(t) {
 				work <- t
 			}
 		}
@@ -109,10 +112,14 @@ func (m *migrator) round(ctx context.Context) (left int, err error) {
 	}
 }
 
-func (m *migrator) hasFailed(name string) bool {
+func (m *migrator) hasFailed(t controldb.ListTenantsBehindRow) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.failed[name]
+	if m.away[t.NodeID] && !m.failed[t.SchemaName] {
+		m.failed[t.SchemaName] = true
+		m.p.Away++
+	}
+	return m.failed[t.SchemaName]
 }
 
 // one migrates one tenant; false means that another node has it in hand.
@@ -130,13 +137,18 @@ func (m *migrator) one(ctx context.Context, t controldb.ListTenantsBehindRow) bo
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err != nil {
+	switch {
+	case IsUnavailable(err) && t.NodeID != HomeNode:
+		m.away[t.NodeID], m.failed[t.SchemaName] = true, true
+		m.p.Away++
+		m.db.log.Error("tenants of a database are not migrated, and not served until they are", "node", t.NodeID, "err", err)
+	case err != nil:
 		m.p.Failed++
 		m.failed[t.SchemaName] = true
 		if len(m.errs) < migrationErrors {
 			m.errs = append(m.errs, err)
 		}
-	} else {
+	default:
 		m.p.Done++
 	}
 	if m.progress != nil {

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/auroralocus/locus/db/controldb"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -33,6 +32,8 @@ type server struct {
 	// background is what nobody waits for: see [InBackground].
 	background *pool
 	where      string // host, port and database, for messages
+	label      string // that the database carries; "": it is not asked
+	worker     string // of the Citus cluster whose coordinator is the home node; "": none. Its admin is the home node's
 	health     *health
 	bouncer    *bouncer // nil: nothing is between us and the server
 }
@@ -80,7 +81,11 @@ func (d *DB) newServer(ctx context.Context, node int32, base *pgxpool.Config, be
 }
 
 func (s *server) close() {
-	for _, p := range append([]*pool{s.streams, s.admin, s.background}, s.tenants...) {
+	all := append([]*pool{s.streams, s.background}, s.tenants...)
+	if s.worker == "" {
+		all = append(all, s.admin)
+	}
+	for _, p := range all {
 		if p != nil {
 			p.Close()
 		}
@@ -155,12 +160,23 @@ func (d *DB) learn(ctx context.Context, f *fleet, n controldb.Node) error {
 	cfg := d.cfg
 	cfg.URL = url
 	base, bouncer, err := parse(cfg)
-	if err == nil {
-		f.servers[n.NodeID], err = d.newServer(ctx, n.NodeID, base, bouncer)
-	}
 	if err != nil {
 		return fmt.Errorf("node %s: %w", n.DSNRef, err)
 	}
+	if n.Label != "" {
+		base.AfterConnect = carries(n.Label)
+	}
+	at, err := d.newServer(ctx, n.NodeID, base, bouncer)
+	if err != nil {
+		return fmt.Errorf("node %s: %w", n.DSNRef, err)
+	}
+	at.label = n.Label
+	if n.Worker != "" {
+		at.worker = n.Worker
+		at.admin.Close()
+		at.admin = d.home.admin
+	}
+	f.servers[n.NodeID] = at
 	return nil
 }
 
@@ -176,15 +192,11 @@ func (d *DB) PingNode(ctx context.Context, node int32) error {
 	if err != nil {
 		return err
 	}
-	conn, err := pgx.ConnectConfig(ctx, at.admin.Config().ConnConfig)
+	conn, err := d.connectNode(ctx, at)
 	if err != nil {
-		return classify(fmt.Errorf("database %s: %w", at.where, err))
+		return err
 	}
-	defer conn.Close(ctx)
-	if err := usable(ctx, conn); err != nil {
-		return classify(fmt.Errorf("database %s: %w", at.where, err))
-	}
-	return nil
+	return conn.Close(ctx)
 }
 
 // nodes is what DB keeps of its servers.

@@ -21,9 +21,10 @@ import (
 type dataFlags struct {
 	DatabaseURL string        `placeholder:"URL" help:"Postgres 15 or newer, as postgres://user:password@host/database. Without it a private Postgres is run in the data folder." env:"LOCUS_DATABASE_URL"`
 	Wait        time.Duration `name:"database-wait" help:"How long to wait for a database that does not answer at the start; 0s: one attempt." default:"60s" env:"LOCUS_DATABASE_WAIT"`
-	DataDir     string        `placeholder:"DIR" help:"Folder for the private Postgres, the master key and files; default: ${default}." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
-	BlobStore   string        `placeholder:"STORE" help:"Where tenants without a setting of their own keep files: data: (in the data folder), disk:/folder, or s3://bucket/prefix?endpoint=URL&region=NAME; default: ${default}." default:"data:" env:"LOCUS_BLOB_STORE"`
-	MasterKey   string        `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, as ID:HEX separated by commas, the one that seals first, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
+	nodeFlags
+	DataDir   string `placeholder:"DIR" help:"Folder for the private Postgres, the master key and files; default: ${default}." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
+	BlobStore string `placeholder:"STORE" help:"Where tenants without a setting of their own keep files: data: (in the data folder), disk:/folder, or s3://bucket/prefix?endpoint=URL&region=NAME; default: ${default}." default:"data:" env:"LOCUS_BLOB_STORE"`
+	MasterKey string `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, as ID:HEX separated by commas, the one that seals first, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
 }
 
 // existing is open for commands about what is there: a folder named by mistake gets no database.
@@ -38,6 +39,9 @@ func (f dataFlags) existing(ctx context.Context, log *slog.Logger) (*db.DB, func
 func (f dataFlags) open(ctx context.Context, log *slog.Logger, cfg db.Config) (_ *db.DB, close func(), err error) {
 	if f.Wait < 0 {
 		return nil, nil, fmt.Errorf("--database-wait or LOCUS_DATABASE_WAIT: %s is no time to wait", f.Wait)
+	}
+	if cfg.Nodes, err = f.nodes(); err != nil {
+		return nil, nil, err
 	}
 	if f.MasterKey != "" { // before anything waits
 		if _, err := keyring.ParseMaster(f.MasterKey); err != nil {

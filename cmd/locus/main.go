@@ -32,6 +32,7 @@ type cli struct {
 	Repo     repoCmd       `cmd:"" help:"Check repositories: tree, signature, records and event chain."`
 	Blob     blobCmd       `cmd:"" help:"Count, move, limit and verify a tenant's files."`
 	Deploy   deploymentCmd `cmd:"" name:"deployment" help:"Show and change what is true of the whole deployment."`
+	Node     nodeCmd       `cmd:"" help:"Add, list and drain the databases that tenants lie in."`
 	Job      jobCmd        `cmd:"" help:"See and cancel long work: moves, renames, backups, deletions."`
 	Migrate  migrateCmd    `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`
 	Openapi  openapiCmd    `cmd:"" help:"Print the OpenAPI document of the methods served."`

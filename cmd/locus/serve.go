@@ -243,6 +243,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 		group.Go(func() error { return loop(db.InBackground(ctx)) })
 	}
 	group.Go(func() error { return a.self.Run(ctx, s.where(), version()) })
+	group.Go(func() error { migrateLate(ctx, s.db, log); return nil })
 	group.Go(func() error { followHangups(ctx, hangup, a, log); return nil })
 	group.Go(func() error { s.outside.try(ctx, s.facts.PLCURL, log); return nil })
 	go leaveDatabase(ctx, s.over, s.db, log)
@@ -350,6 +351,9 @@ func profiler() http.Handler {
 func migrate(ctx context.Context, d *db.DB, log *slog.Logger) error {
 	if err := d.MigrateControl(ctx); err != nil {
 		return fmt.Errorf("migrate control: %w", err)
+	}
+	if err := checkNodes(ctx, d, log); err != nil {
+		return err
 	}
 	last := time.Now()
 	err := d.MigrateTenants(ctx, func(p db.Progress) {

@@ -69,6 +69,7 @@ type tenantCreateCmd struct {
 	Hostname      string            `arg:"" help:"Canonical hostname of the new PDS: pds.example.com."`
 	HandleDomain  []string          `placeholder:"DOMAIN" help:"Domain under which accounts get handles; may be repeated. Default: the hostname."`
 	AdminPassword string            `placeholder:"TEXT" help:"Password of HTTP Basic user admin on this tenant. '-' reads one line from standard input. Without it admin methods are refused until one is set." env:"LOCUS_ADMIN_PASSWORD"`
+	Node          string            `placeholder:"NAME" help:"Database that the tenant lies in: see 'locus node list'. Default: of those that take new tenants, the one with the fewest."`
 	Setting       map[string]string `arg:"" optional:"" help:"Settings as key=value: see 'locus tenant keys'."`
 }
 
@@ -89,7 +90,15 @@ func (c *tenantCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err := c.begin(ctx, d); err != nil {
 		return err
 	}
-	t, err := act.NewTenantActs(d, r, time.Now).CreateTenant(ctx, byCommand(), tenant.Spec{Hostname: c.Hostname, HandleDomains: c.HandleDomain, Settings: c.Setting, AdminPassword: password})
+	spec := tenant.Spec{Hostname: c.Hostname, HandleDomains: c.HandleDomain, Settings: c.Setting, AdminPassword: password}
+	if c.Node != "" {
+		n, err := r.Node(ctx, c.Node)
+		if err != nil {
+			return explainNode(err)
+		}
+		spec.Node = n.ID
+	}
+	t, err := act.NewTenantActs(d, r, time.Now).CreateTenant(ctx, byCommand(), spec)
 	if err != nil {
 		return explainTenant(err)
 	}
@@ -150,9 +159,9 @@ func (c *tenantListCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return printJSON(os.Stdout, out)
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "HOSTNAME\tSTATE\tSCHEMA\tHANDLE DOMAINS\tCREATED")
+	fmt.Fprintln(w, "HOSTNAME\tSTATE\tSCHEMA\tNODE\tHANDLE DOMAINS\tCREATED")
 	for _, t := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", t.Hostname, t.State, t.Schema, strings.Join(t.HandleDomains, ","), t.CreatedAt.UTC().Format(time.RFC3339))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", t.Hostname, t.State, t.Schema, t.NodeID, strings.Join(t.HandleDomains, ","), t.CreatedAt.UTC().Format(time.RFC3339))
 	}
 	return w.Flush()
 }
@@ -236,6 +245,7 @@ type tenantJSON struct {
 	ServiceDID    string            `json:"serviceDid"`
 	State         string            `json:"state"`
 	Schema        string            `json:"schema"`
+	NodeID        int32             `json:"nodeId"`
 	HandleDomains []string          `json:"handleDomains"`
 	Settings      map[string]string `json:"settings"`
 	CreatedAt     time.Time         `json:"createdAt"`
@@ -249,7 +259,7 @@ func jsonOf(t *tenant.Tenant) tenantJSON {
 		}
 	}
 	return tenantJSON{
-		ID: t.ID, Hostname: t.Hostname, URL: t.PublicURL, ServiceDID: t.ServiceDID, State: t.State.String(), Schema: t.Schema.String(),
+		ID: t.ID, Hostname: t.Hostname, URL: t.PublicURL, ServiceDID: t.ServiceDID, State: t.State.String(), Schema: t.Schema.String(), NodeID: t.NodeID,
 		HandleDomains: t.HandleDomains, Settings: settings, CreatedAt: t.CreatedAt.UTC(),
 	}
 }
@@ -259,8 +269,8 @@ func printTenant(out io.Writer, t *tenant.Tenant, asJSON bool) error {
 		return printJSON(out, jsonOf(t))
 	}
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(w, "hostname\t%s\nurl\t%s\nservice DID\t%s\nstate\t%s\nschema\t%s\nhandle domains\t%s\ncreated\t%s\n\n",
-		t.Hostname, t.PublicURL, t.ServiceDID, t.State, t.Schema, strings.Join(t.HandleDomains, ","), t.CreatedAt.UTC().Format(time.RFC3339))
+	fmt.Fprintf(w, "hostname\t%s\nurl\t%s\nservice DID\t%s\nstate\t%s\nschema\t%s\nnode\t%d\nhandle domains\t%s\ncreated\t%s\n\n",
+		t.Hostname, t.PublicURL, t.ServiceDID, t.State, t.Schema, t.NodeID, strings.Join(t.HandleDomains, ","), t.CreatedAt.UTC().Format(time.RFC3339))
 	for _, f := range tenant.Fields() {
 		if f.Key == tenant.KeyHandleDomains || f.Key == tenant.KeyState {
 			continue

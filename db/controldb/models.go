@@ -101,10 +101,19 @@ type Job struct {
 	DueAt     time.Time
 }
 
+type Leftover struct {
+	NodeID     int32
+	SchemaName string
+	TenantID   int64
+	DropAt     time.Time
+}
+
 type Node struct {
 	NodeID     int32
 	DSNRef     string
 	AcceptsNew bool
+	Label      string
+	Worker     string
 }
 
 type OperatorToken struct {
@@ -164,6 +173,14 @@ type Tenant struct {
 	Settings   []byte
 	Revision   int64
 	CreatedAt  time.Time
+}
+
+type TenantMove struct {
+	TenantID  int64
+	MoveID    string
+	Source    int32
+	Target    int32
+	StartedAt time.Time
 }
 
 type UsageDay struct {

@@ -7,34 +7,195 @@ package controldb
 
 import (
 	"context"
+	"time"
 )
 
+const DeleteLeftover = `-- name: DeleteLeftover :execrows
+DELETE FROM control.leftover WHERE node_id = $1 AND schema_name = $2
+`
+
+type DeleteLeftoverParams struct {
+	NodeID     int32
+	SchemaName string
+}
+
+func (q *Queries) DeleteLeftover(ctx context.Context, arg DeleteLeftoverParams) (int64, error) {
+	result, err := q.db.Exec(ctx, DeleteLeftover, arg.NodeID, arg.SchemaName)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const DeleteNode = `-- name: DeleteNode :execrows
+DELETE FROM control.node n WHERE n.node_id = $1 AND n.node_id <> 1
+  AND NOT EXISTS (SELECT FROM control.tenant t WHERE t.node_id = n.node_id)
+  AND NOT EXISTS (SELECT FROM control.leftover l WHERE l.node_id = n.node_id)
+  AND NOT EXISTS (SELECT FROM control.tenant_move m WHERE m.source = n.node_id OR m.target = n.node_id)
+`
+
+func (q *Queries) DeleteNode(ctx context.Context, nodeID int32) (int64, error) {
+	result, err := q.db.Exec(ctx, DeleteNode, nodeID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const DeleteTenantMove = `-- name: DeleteTenantMove :execrows
+DELETE FROM control.tenant_move WHERE tenant_id = $1 AND move_id = $2
+`
+
+type DeleteTenantMoveParams struct {
+	TenantID int64
+	MoveID   string
+}
+
+func (q *Queries) DeleteTenantMove(ctx context.Context, arg DeleteTenantMoveParams) (int64, error) {
+	result, err := q.db.Exec(ctx, DeleteTenantMove, arg.TenantID, arg.MoveID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const GetNode = `-- name: GetNode :one
-SELECT node_id, dsn_ref, accepts_new FROM control.node WHERE node_id = $1
+SELECT node_id, dsn_ref, accepts_new, label, worker FROM control.node WHERE node_id = $1
 `
 
 func (q *Queries) GetNode(ctx context.Context, nodeID int32) (Node, error) {
 	row := q.db.QueryRow(ctx, GetNode, nodeID)
 	var i Node
-	err := row.Scan(&i.NodeID, &i.DSNRef, &i.AcceptsNew)
+	err := row.Scan(
+		&i.NodeID,
+		&i.DSNRef,
+		&i.AcceptsNew,
+		&i.Label,
+		&i.Worker,
+	)
+	return i, err
+}
+
+const GetNodeByName = `-- name: GetNodeByName :one
+SELECT node_id, dsn_ref, accepts_new, label, worker FROM control.node WHERE dsn_ref = $1
+`
+
+func (q *Queries) GetNodeByName(ctx context.Context, dsnRef string) (Node, error) {
+	row := q.db.QueryRow(ctx, GetNodeByName, dsnRef)
+	var i Node
+	err := row.Scan(
+		&i.NodeID,
+		&i.DSNRef,
+		&i.AcceptsNew,
+		&i.Label,
+		&i.Worker,
+	)
 	return i, err
 }
 
 const GetNodeForNewTenant = `-- name: GetNodeForNewTenant :one
 SELECT n.node_id FROM control.node n
 LEFT JOIN control.tenant t ON t.node_id = n.node_id
-WHERE n.accepts_new
+WHERE n.accepts_new AND n.node_id = ANY($1::int[])
 GROUP BY n.node_id
 ORDER BY count(t.tenant_id), n.node_id
 LIMIT 1
 `
 
-// The node that a new tenant goes to: the one with the fewest tenants.
-func (q *Queries) GetNodeForNewTenant(ctx context.Context) (int32, error) {
-	row := q.db.QueryRow(ctx, GetNodeForNewTenant)
+// The node that a new tenant goes to: the one with the fewest tenants, of those that the process can reach.
+func (q *Queries) GetNodeForNewTenant(ctx context.Context, known []int32) (int32, error) {
+	row := q.db.QueryRow(ctx, GetNodeForNewTenant, known)
 	var node_id int32
 	err := row.Scan(&node_id)
 	return node_id, err
+}
+
+const GetTenantMove = `-- name: GetTenantMove :one
+SELECT tenant_id, move_id, source, target, started_at FROM control.tenant_move WHERE tenant_id = $1
+`
+
+func (q *Queries) GetTenantMove(ctx context.Context, tenantID int64) (TenantMove, error) {
+	row := q.db.QueryRow(ctx, GetTenantMove, tenantID)
+	var i TenantMove
+	err := row.Scan(
+		&i.TenantID,
+		&i.MoveID,
+		&i.Source,
+		&i.Target,
+		&i.StartedAt,
+	)
+	return i, err
+}
+
+const GetTenantMoveOfSchema = `-- name: GetTenantMoveOfSchema :one
+SELECT m.tenant_id, m.move_id, m.source, m.target, m.started_at FROM control.tenant_move m JOIN control.tenant t ON t.tenant_id = m.tenant_id WHERE t.schema_name = $1
+`
+
+func (q *Queries) GetTenantMoveOfSchema(ctx context.Context, schemaName string) (TenantMove, error) {
+	row := q.db.QueryRow(ctx, GetTenantMoveOfSchema, schemaName)
+	var i TenantMove
+	err := row.Scan(
+		&i.TenantID,
+		&i.MoveID,
+		&i.Source,
+		&i.Target,
+		&i.StartedAt,
+	)
+	return i, err
+}
+
+const InsertLeftover = `-- name: InsertLeftover :exec
+INSERT INTO control.leftover (node_id, schema_name, tenant_id, drop_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (node_id, schema_name) DO UPDATE SET tenant_id = excluded.tenant_id, drop_at = excluded.drop_at
+`
+
+type InsertLeftoverParams struct {
+	NodeID     int32
+	SchemaName string
+	TenantID   int64
+	DropAt     time.Time
+}
+
+func (q *Queries) InsertLeftover(ctx context.Context, arg InsertLeftoverParams) error {
+	_, err := q.db.Exec(ctx, InsertLeftover,
+		arg.NodeID,
+		arg.SchemaName,
+		arg.TenantID,
+		arg.DropAt,
+	)
+	return err
+}
+
+const InsertNextNode = `-- name: InsertNextNode :one
+INSERT INTO control.node (node_id, dsn_ref, accepts_new, label, worker)
+SELECT coalesce(max(n.node_id), 0) + 1, $1::text, $2::boolean, $3::text, $4::text FROM control.node n
+RETURNING node_id, dsn_ref, accepts_new, label, worker
+`
+
+type InsertNextNodeParams struct {
+	DSNRef     string
+	AcceptsNew bool
+	Label      string
+	Worker     string
+}
+
+// The next number is one that no node has had as long as those after it are there.
+func (q *Queries) InsertNextNode(ctx context.Context, arg InsertNextNodeParams) (Node, error) {
+	row := q.db.QueryRow(ctx, InsertNextNode,
+		arg.DSNRef,
+		arg.AcceptsNew,
+		arg.Label,
+		arg.Worker,
+	)
+	var i Node
+	err := row.Scan(
+		&i.NodeID,
+		&i.DSNRef,
+		&i.AcceptsNew,
+		&i.Label,
+		&i.Worker,
+	)
+	return i, err
 }
 
 const InsertNode = `-- name: InsertNode :exec
@@ -52,8 +213,110 @@ func (q *Queries) InsertNode(ctx context.Context, arg InsertNodeParams) error {
 	return err
 }
 
+const InsertTenantMove = `-- name: InsertTenantMove :execrows
+INSERT INTO control.tenant_move (tenant_id, move_id, source, target, started_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant_id) DO NOTHING
+`
+
+type InsertTenantMoveParams struct {
+	TenantID  int64
+	MoveID    string
+	Source    int32
+	Target    int32
+	StartedAt time.Time
+}
+
+func (q *Queries) InsertTenantMove(ctx context.Context, arg InsertTenantMoveParams) (int64, error) {
+	result, err := q.db.Exec(ctx, InsertTenantMove,
+		arg.TenantID,
+		arg.MoveID,
+		arg.Source,
+		arg.Target,
+		arg.StartedAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const ListLeftovers = `-- name: ListLeftovers :many
+SELECT node_id, schema_name, tenant_id, drop_at FROM control.leftover WHERE drop_at <= $1 ORDER BY drop_at, node_id, schema_name LIMIT $2::int
+`
+
+type ListLeftoversParams struct {
+	DropAt  time.Time
+	MaxRows int32
+}
+
+func (q *Queries) ListLeftovers(ctx context.Context, arg ListLeftoversParams) ([]Leftover, error) {
+	rows, err := q.db.Query(ctx, ListLeftovers, arg.DropAt, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Leftover
+	for rows.Next() {
+		var i Leftover
+		if err := rows.Scan(
+			&i.NodeID,
+			&i.SchemaName,
+			&i.TenantID,
+			&i.DropAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListNodeCounts = `-- name: ListNodeCounts :many
+SELECT n.node_id,
+  (SELECT count(*) FROM control.tenant t WHERE t.node_id = n.node_id)::bigint AS tenants,
+  (SELECT count(*) FROM control.leftover l WHERE l.node_id = n.node_id)::bigint AS leftovers,
+  (SELECT count(*) FROM control.tenant_move m WHERE m.source = n.node_id OR m.target = n.node_id)::bigint AS moves
+FROM control.node n ORDER BY n.node_id LIMIT $1::int
+`
+
+type ListNodeCountsRow struct {
+	NodeID    int32
+	Tenants   int64
+	Leftovers int64
+	Moves     int64
+}
+
+// How many tenants, and copies that are left behind, each node has.
+func (q *Queries) ListNodeCounts(ctx context.Context, maxRows int32) ([]ListNodeCountsRow, error) {
+	rows, err := q.db.Query(ctx, ListNodeCounts, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListNodeCountsRow
+	for rows.Next() {
+		var i ListNodeCountsRow
+		if err := rows.Scan(
+			&i.NodeID,
+			&i.Tenants,
+			&i.Leftovers,
+			&i.Moves,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ListNodes = `-- name: ListNodes :many
-SELECT node_id, dsn_ref, accepts_new FROM control.node ORDER BY node_id LIMIT $1::int
+SELECT node_id, dsn_ref, accepts_new, label, worker FROM control.node ORDER BY node_id LIMIT $1::int
 `
 
 func (q *Queries) ListNodes(ctx context.Context, maxRows int32) ([]Node, error) {
@@ -65,7 +328,13 @@ func (q *Queries) ListNodes(ctx context.Context, maxRows int32) ([]Node, error) 
 	var items []Node
 	for rows.Next() {
 		var i Node
-		if err := rows.Scan(&i.NodeID, &i.DSNRef, &i.AcceptsNew); err != nil {
+		if err := rows.Scan(
+			&i.NodeID,
+			&i.DSNRef,
+			&i.AcceptsNew,
+			&i.Label,
+			&i.Worker,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -87,6 +356,31 @@ type UpdateNodeAcceptsNewParams struct {
 
 func (q *Queries) UpdateNodeAcceptsNew(ctx context.Context, arg UpdateNodeAcceptsNewParams) (int64, error) {
 	result, err := q.db.Exec(ctx, UpdateNodeAcceptsNew, arg.NodeID, arg.AcceptsNew)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const UpdateTenantNode = `-- name: UpdateTenantNode :execrows
+UPDATE control.tenant SET node_id = $1, revision = $2 WHERE tenant_id = $3 AND node_id = $4
+`
+
+type UpdateTenantNodeParams struct {
+	Target   int32
+	Revision int64
+	TenantID int64
+	Source   int32
+}
+
+// The tenant is where it was moved to. Once only: afterwards there is no such row.
+func (q *Queries) UpdateTenantNode(ctx context.Context, arg UpdateTenantNodeParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateTenantNode,
+		arg.Target,
+		arg.Revision,
+		arg.TenantID,
+		arg.Source,
+	)
 	if err != nil {
 		return 0, err
 	}

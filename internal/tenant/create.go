@@ -38,6 +38,7 @@ type Spec struct {
 	HandleDomains []string
 	Settings      map[string]string // as for Set, without handle_domains and state
 	AdminPassword string            // "": HTTP Basic is refused until one is set
+	Node          int32             // the database that it lies in; 0: of those that take new tenants, the one with the fewest
 }
 
 // Create makes a tenant: its row and names, its schema, its secrets, and only then its state active. Each step can be
@@ -47,6 +48,9 @@ type Spec struct {
 func (r *Registry) Create(ctx context.Context, spec Spec) (*Tenant, error) {
 	plan, err := r.plan(spec)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.db.LearnNodes(ctx); err != nil {
 		return nil, err
 	}
 	done, undo, err := r.handOver(ctx, nil, plan.names)
@@ -62,11 +66,6 @@ func (r *Registry) Create(ctx context.Context, spec Spec) (*Tenant, error) {
 		return nil, err
 	}
 	schema = schema.On(row.NodeID)
-	if !r.db.Knows(schema) {
-		if err := r.db.LearnNodes(ctx); err != nil {
-			return nil, err
-		}
-	}
 	if err := r.makeSchema(ctx, schema); err != nil {
 		return nil, err
 	}
@@ -86,6 +85,7 @@ type plan struct {
 	hostname string
 	names    map[string]int16 // every name and its kind
 	settings []byte
+	node     int32
 }
 
 func (r *Registry) plan(spec Spec) (plan, error) {
@@ -120,7 +120,7 @@ func (r *Registry) plan(spec Spec) (plan, error) {
 	if err != nil {
 		return plan{}, fmt.Errorf("settings: %w", err)
 	}
-	return plan{hostname, names, stored}, nil
+	return plan{hostname, names, stored, spec.Node}, nil
 }
 
 func (r *Registry) namesOf(hostname string, domains []string) (map[string]int16, error) {
@@ -155,9 +155,9 @@ func (r *Registry) reserve(ctx context.Context, p plan) (controldb.Tenant, error
 		case !db.IsNoRows(err):
 			return fmt.Errorf("look for tenant %s: %w", p.hostname, err)
 		}
-		node, err := q.GetNodeForNewTenant(ctx)
+		node, err := r.nodeFor(ctx, q, p.node)
 		if err != nil {
-			return fmt.Errorf("choose a node: %w", err)
+			return err
 		}
 		id, err := q.LockNextCounter(ctx, counterTenant)
 		if err != nil {
@@ -177,6 +177,25 @@ func (r *Registry) reserve(ctx context.Context, p plan) (controldb.Tenant, error
 		return r.insertNames(ctx, q, id, p.names)
 	})
 	return row, err
+}
+
+// nodeFor is the database that a new tenant goes to, of those that this process can reach.
+func (r *Registry) nodeFor(ctx context.Context, q *controldb.Queries, wanted int32) (int32, error) {
+	known := r.db.KnownNodes()
+	if wanted != 0 {
+		if !slices.Contains(known, wanted) {
+			return 0, fmt.Errorf("%w: %d", db.ErrNoNode, wanted)
+		}
+		return wanted, nil
+	}
+	node, err := q.GetNodeForNewTenant(ctx, known)
+	if db.IsNoRows(err) {
+		return 0, fmt.Errorf("%w: of the databases that this process knows, none takes new tenants ('locus node list')", db.ErrNoNode)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("choose a node: %w", err)
+	}
+	return node, nil
 }
 
 // renew gives an unfinished creation the names and settings of the new call.

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+type nodeCmd struct {
+	Add    nodeAddCmd    `cmd:"" help:"Make a Postgres whose URL --database-node gives a database for tenants. It gets a label, so that a URL that leads elsewhere is refused later."`
+	List   nodeListCmd   `cmd:"" help:"List the databases, how many tenants each has, and whether it answers."`
+	Set    nodeSetCmd    `cmd:"" help:"Say whether new tenants may go to a database."`
+	Remove nodeRemoveCmd `cmd:"" help:"Forget a database that has no tenants any more."`
+}
+
+type nodeAddCmd struct {
+	tenantFlags
+	Name       string `arg:"" help:"Name of the database, as --database-node NAME=URL has it."`
+	AcceptsNew bool   `help:"New tenants may go there; --no-accepts-new only takes those that are moved." default:"true" negatable:""`
+	Worker     string `name:"citus-worker" placeholder:"HOST:PORT" help:"The database is a worker of the Citus cluster whose coordinator is --database-url, by its name and port in pg_dist_node."`
+}
+
+func (c *nodeAddCmd) Run(ctx context.Context, log *slog.Logger) error {
+	r, d, stop, err := c.registry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	n, err := act.NewTenantActs(d, r, time.Now).AddNode(ctx, c.Name, c.AcceptsNew, c.Worker)
+	if err != nil {
+		return explainNode(err)
+	}
+	return printNodes(ctx, os.Stdout, d, []tenant.Node{n}, c.JSON)
+}
+
+type nodeListCmd struct{ tenantFlags }
+
+func (c *nodeListCmd) Run(ctx context.Context, log *slog.Logger) error {
+	r, d, stop, err := c.registry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	all, err := r.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	return printNodes(ctx, os.Stdout, d, all, c.JSON)
+}
+
+type nodeSetCmd struct {
+	tenantFlags
+	Name       string `arg:"" help:"Name of the database."`
+	AcceptsNew string `arg:"" name:"accepts-new" enum:"accepts_new=on,accepts_new=off" help:"accepts_new=on or accepts_new=off."`
+}
+
+func (c *nodeSetCmd) Run(ctx context.Context, log *slog.Logger) error {
+	r, d, stop, err := c.registry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	n, err := act.NewTenantActs(d, r, time.Now).SetNode(ctx, c.Name, c.AcceptsNew == "accepts_new=on")
+	if err != nil {
+		return explainNode(err)
+	}
+	return printNodes(ctx, os.Stdout, d, []tenant.Node{n}, c.JSON)
+}
+
+type nodeRemoveCmd struct {
+	tenantFlags
+	Name string `arg:"" help:"Name of the database."`
+}
+
+func (c *nodeRemoveCmd) Run(ctx context.Context, log *slog.Logger) error {
+	r, d, stop, err := c.registry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if err := act.NewTenantActs(d, r, time.Now).RemoveNode(ctx, c.Name); err != nil {
+		return explainNode(err)
+	}
+	if c.JSON {
+		return printJSON(os.Stdout, map[string]string{"removed": c.Name})
+	}
+	fmt.Printf("node %s is removed\n", c.Name)
+	return nil
+}
+
+// explainNode adds what to do next.
+func explainNode(err error) error {
+	switch {
+	case errors.Is(err, tenant.ErrNodeNotFound):
+		return fmt.Errorf("%w: 'locus node list' shows all", err)
+	case errors.Is(err, db.ErrNoNode):
+		return fmt.Errorf("%w (--database-node NAME=URL or LOCUS_DATABASE_NODES gives it)", err)
+	}
+	return err
+}
+
+// nodeJSON is the form that scripts read.
+type nodeJSON struct {
+	ID         int32  `json:"id"`
+	Name       string `json:"name"`
+	AcceptsNew bool   `json:"acceptsNew"`
+	Worker     string `json:"citusWorker,omitempty"`
+	Tenants    int64  `json:"tenants"`
+	Leftovers  int64  `json:"leftovers"`
+	Moves      int64  `json:"moves"`
+	Known      bool   `json:"known"`
+	Answers    bool   `json:"answers"`
+	Error      string `json:"error,omitempty"`
+	Where      string `json:"where,omitempty"`
+	Version    string `json:"version,omitempty"`
+	Bytes      int64  `json:"bytes,omitempty"`
+}
+
+// nodeTime bounds how long one database is asked how it is.
+const nodeTime = 10 * time.Second
+
+func nodeJSONOf(ctx context.Context, d *db.DB, n tenant.Node) nodeJSON {
+	out := nodeJSON{ID: n.ID, Name: n.Name, AcceptsNew: n.AcceptsNew, Worker: n.Worker, Tenants: n.Tenants, Leftovers: n.Leftovers, Moves: n.Moves, Known: n.Known}
+	ctx, cancel := context.WithTimeout(ctx, nodeTime)
+	defer cancel()
+	s, err := d.LookAtNode(ctx, n.ID)
+	out.Answers, out.Where, out.Version, out.Bytes = err == nil, s.Where, s.Version, s.Bytes
+	if err != nil {
+		out.Error = explainNode(err).Error()
+	}
+	return out
+}
+
+func printNodes(ctx context.Context, out io.Writer, d *db.DB, all []tenant.Node, asJSON bool) error {
+	list := make([]nodeJSON, len(all))
+	for i, n := range all {
+		list[i] = nodeJSONOf(ctx, d, n)
+	}
+	if asJSON {
+		return printJSON(out, list)
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "NODE\tNAME\tNEW TENANTS\tTENANTS\tLEFT BEHIND\tMOVES\tPOSTGRES\tSIZE\tDATABASE")
+	for _, n := range list {
+		takes, bytes, where := "no", "", n.Where
+		if n.AcceptsNew {
+			takes = "yes"
+		}
+		if n.Answers {
+			bytes = size(n.Bytes)
+		} else {
+			where = n.Error
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", n.ID, n.Name, takes, n.Tenants, n.Leftovers, n.Moves, n.Version, bytes, where)
+	}
+	return w.Flush()
+}
