@@ -3,7 +3,6 @@ package handlers
 import (
 	"encoding/base64"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
@@ -158,19 +157,3 @@ func (h *house) brokenServices(u, alice *user) []credential {
 type signer struct{ key atcrypto.PrivateKey }
 
 func (s signer) Sign(msg []byte) ([]byte, error) { return s.key.HashAndSign(msg) }
-
-// TestAccessOfSuspended calls every method at a tenant that is suspended: no credential opens any.
-func TestAccessOfSuspended(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	u := h.createAccount(hostA, "alice")
-	h.set(hostA, "state", "suspended")
-	combinations := 0
-	for nsid, op := range h.server.Operations {
-		for _, header := range []string{"", bearer(u.access), bearer(u.refresh), asAdmin(), bearer("x.y.z")} {
-			combinations++
-			h.raw(op.Kind.Verb(), hostA, "/xrpc/"+nsid, nil, header).fails(503, "HostSuspended", "")
-		}
-	}
-	t.Logf("%d combinations", combinations)
-}

@@ -26,6 +26,7 @@ var generalErrors = []xrpc.ErrorKind{
 	xrpc.ErrorOf(http.StatusServiceUnavailable, "DatabaseFull"),
 	xrpc.ErrorOf(http.StatusServiceUnavailable, "DatabaseTimeout"),
 	xrpc.ErrorOf(http.StatusServiceUnavailable, "HostSuspended"),
+	xrpc.ErrorOf(http.StatusGone, "HostDeleted"),
 }
 
 // tokenErrors, sessionErrors and serviceErrors are of tokens.

@@ -105,7 +105,7 @@ func New(d Deps) *xrpc.Server { return assemble(d, namespaces) }
 func assemble(d Deps, register func(*xrpc.Group, Deps)) *xrpc.Server {
 	c := xrpc.Config{
 		Log: d.Log, Now: d.Now, ByHost: d.ByHost, Auth: d.Auth, Services: d.Services, Tenants: d.Tenants, Limits: d.Limits, Answers: d.Answers, Proxies: d.Proxies, Observe: d.Observe, RefusedCaller: d.refusedCaller,
-		Tables: xrpc.Tables{Lexicons: lexicons, Limits: limitRules, Rules: rules, Errors: moreErrors, Summaries: summaries, Words: documentWords, Translations: translations},
+		Tables: xrpc.Tables{Lexicons: lexicons, Limits: limitRules, Rules: rules, Errors: moreErrors, Summaries: summaries, Words: documentWords, Translations: translations, Away: standings},
 	}
 	if d.Usage != nil {
 		c.Used = d.Usage.Count

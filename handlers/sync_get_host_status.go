@@ -16,7 +16,7 @@ import (
 // getHostStatus tells of this host: it knows no other.
 // spec: lexicon com.atproto.sync.getHostStatus
 func (m syncMethods) getHostStatus(ctx context.Context, v xrpc.Visitor, in *syncGetHostStatusInput) (*syncGetHostStatusOutput, error) {
-	if name := strings.ToLower(in.Hostname); name != v.Tenant.Hostname && name != hostOf(v.Tenant) {
+	if name := strings.ToLower(in.Hostname); name != v.Tenant.Hostname && name != hostOf(v.Tenant) && name != hostOf(v.Called()) {
 		return nil, xrpc.Refuse(http.StatusBadRequest, "HostNotFound", "This server knows only itself: %s", hostOf(v.Tenant))
 	}
 	seq, accounts, err := m.hosts.look(ctx, v.Tenant)
@@ -25,6 +25,9 @@ func (m syncMethods) getHostStatus(ctx context.Context, v xrpc.Visitor, in *sync
 	}
 	out := new(syncGetHostStatusOutput)
 	out.Body.Hostname, out.Body.Seq, out.Body.AccountCount, out.Body.Status = in.Hostname, &seq, &accounts, "active"
+	if v.Away() != nil {
+		out.Body.Status = "offline"
+	}
 	return out, nil
 }
 

@@ -3,6 +3,8 @@ package handlers
 import (
 	"context"
 
+	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/internal/xrpc"
 )
 
@@ -19,18 +21,23 @@ func (m syncMethods) getRepoStatus(ctx context.Context, v xrpc.Visitor, in *sync
 		return nil, err
 	}
 	out := new(syncGetRepoStatusOutput)
-	out.Body.DID, out.Body.Status = in.DID, statusOf(st.Takendown, st.Deactivated)
+	out.Body.DID, out.Body.Status = in.DID, statusOf(v.Tenant, st.Takendown, st.Deactivated)
 	if out.Body.Active = out.Body.Status == ""; out.Body.Active {
 		out.Body.Rev = xrpc.TID(st.Head.Rev.String())
 	}
 	return out, nil
 }
 
-// statusOf is why an account is not active; "" when it is. A takedown outranks the account's own wish.
-func statusOf(takendown, deactivated bool) string {
+// statusOf is why an account is not active; "" when it is. What became of the tenant is told by the events of its
+// accounts, so it is here, too. A takedown outranks the account's own wish.
+func statusOf(t *tenant.Tenant, takendown, deactivated bool) string {
 	switch {
+	case t.State == tenant.Deleting:
+		return firehose.StatusDeleted
 	case takendown:
 		return "takendown"
+	case t.State == tenant.Suspended:
+		return firehose.StatusSuspended
 	case deactivated:
 		return "deactivated"
 	}

@@ -25,7 +25,7 @@ func (m syncMethods) listRepos(ctx context.Context, v xrpc.Visitor, in *syncList
 	out := new(syncListReposOutput)
 	out.Body.Repos = make([]syncListReposRepo, len(list))
 	for i, st := range list {
-		status := statusOf(st.Takendown, st.Deactivated)
+		status := statusOf(v.Tenant, st.Takendown, st.Deactivated)
 		out.Body.Repos[i] = syncListReposRepo{
 			DID: xrpc.DID(st.Head.DID), Head: xrpc.CID(st.Head.CID.String()), Rev: xrpc.TID(st.Head.Rev.String()), Active: new(status == ""), Status: status,
 		}

@@ -228,10 +228,12 @@ func TestSubscribeReposRefusals(t *testing.T) {
 	}
 }
 
-// TestStreamsEnd: streams are closed with a code when the tenant is suspended and when the server goes down.
+// TestStreamsEnd: streams are closed with a code when the tenant is suspended, but for the one that relays read, and when
+// the server goes down.
 func TestStreamsEnd(t *testing.T) {
 	h := newHouse(t)
-	a, b, j := h.hose(hostA, ""), h.hose(hostB, ""), h.stream(hostB, "/subscribe?requireHello=true")
+	a, b, j := h.stream(hostA, "/subscribe"), h.hose(hostB, ""), h.stream(hostB, "/subscribe?requireHello=true")
+	relay := h.hose(hostA, "")
 	h.set(hostA, "state", "suspended")
 	a.ends(websocket.StatusGoingAway, time.Minute)
 	h.createAccount(hostB, "bob")
@@ -241,6 +243,7 @@ func TestStreamsEnd(t *testing.T) {
 	h.stop()
 	b.ends(websocket.StatusGoingAway, time.Minute)
 	j.ends(websocket.StatusGoingAway, time.Minute)
+	relay.ends(websocket.StatusGoingAway, time.Minute)
 	if err := <-h.ended; err != nil {
 		t.Error(err)
 	}

@@ -39,6 +39,7 @@ var translations = []xrpc.Translation{
 	xrpc.On(tenant.ErrUnknownHost, http.StatusMisdirectedRequest, "UnknownHost", "No server of this name is hosted here"),
 	xrpc.On(tenant.ErrTooNew, http.StatusServiceUnavailable, "NotEnoughResources", "This server is being updated, try again later").Untold(),
 	xrpc.On(tenant.ErrTenantSuspended, http.StatusServiceUnavailable, "HostSuspended", "This server is suspended").After(0).Untold(),
+	xrpc.On(tenant.ErrTenantDeleted, http.StatusGone, "HostDeleted", "This server was deleted").Untold(),
 
 	// auth. Expired and invalid tokens are 400: clients refresh on the name ExpiredToken, and a 401 breaks that.
 	xrpc.On(auth.ErrMissing, http.StatusUnauthorized, "AuthMissing", "Authentication Required"),

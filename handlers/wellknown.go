@@ -55,7 +55,7 @@ func (p wellKnown) atprotoDID(v xrpc.Visitor, w http.ResponseWriter, r *http.Req
 // didJSON is the document of the tenant's own did:web.
 // spec: did#didweb-in-at-protocol
 func (p wellKnown) didJSON(v xrpc.Visitor, w http.ResponseWriter, _ *http.Request) error {
-	text, err := identity.ServiceDocument(v.Tenant.ServiceDID, v.Tenant.PublicURL).MarshalJSON()
+	text, err := identity.ServiceDocument(v.Called().ServiceDID, v.Tenant.PublicURL).MarshalJSON()
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ var documentErrors = map[string]string{
 	"DatabaseFull":         "The database has no room left. Nothing was changed.",
 	"DatabaseTimeout":      "The database took too long. Nothing was changed.",
 	"HostSuspended":        "The operator suspended this server.",
+	"HostDeleted":          "The operator deleted this server. For a while it can be brought back.",
 	"ClientClosedRequest":  "The client went away.",
 	"PayloadTooLarge":      "The body is larger than this method takes.",
 	"PayloadTooLargeError": "The body is larger than this method takes.",

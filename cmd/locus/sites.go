@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"os"
 	"time"
@@ -19,7 +20,7 @@ func (a *app) sites(ctx context.Context) ([]firehose.Site, error) {
 	out := make([]firehose.Site, 0, len(all))
 	for _, t := range all {
 		u, err := url.Parse(t.PublicURL)
-		if err != nil || t.State != tenant.Active {
+		if err != nil || !t.HasStream() || t.State == tenant.Moving {
 			continue
 		}
 		out = append(out, firehose.Site{
@@ -34,6 +35,9 @@ func (a *app) sites(ctx context.Context) ([]firehose.Site, error) {
 // cannot be reached.
 func (a *app) answers(ctx context.Context, host string) error {
 	_, err := a.tenants.ByHost(ctx, host)
+	if errors.Is(err, tenant.ErrTenantSuspended) || errors.Is(err, tenant.ErrTenantDeleted) {
+		return nil // the stream is served all the same, and says so
+	}
 	return err
 }
 

@@ -7,6 +7,7 @@ package controldb
 
 import (
 	"context"
+	"time"
 )
 
 const DeleteHostname = `-- name: DeleteHostname :execrows
@@ -39,13 +40,18 @@ func (q *Queries) DeleteHostnamesOfTenant(ctx context.Context, tenantID int64) (
 }
 
 const GetHostname = `-- name: GetHostname :one
-SELECT hostname, tenant_id, kind FROM control.hostname WHERE hostname = $1
+SELECT hostname, tenant_id, kind, former_since FROM control.hostname WHERE hostname = $1
 `
 
 func (q *Queries) GetHostname(ctx context.Context, hostname string) (Hostname, error) {
 	row := q.db.QueryRow(ctx, GetHostname, hostname)
 	var i Hostname
-	err := row.Scan(&i.Hostname, &i.TenantID, &i.Kind)
+	err := row.Scan(
+		&i.Hostname,
+		&i.TenantID,
+		&i.Kind,
+		&i.FormerSince,
+	)
 	return i, err
 }
 
@@ -65,7 +71,7 @@ func (q *Queries) InsertHostname(ctx context.Context, arg InsertHostnameParams) 
 }
 
 const ListHostnamesOfTenant = `-- name: ListHostnamesOfTenant :many
-SELECT hostname, tenant_id, kind FROM control.hostname WHERE tenant_id = $1 ORDER BY kind, hostname LIMIT $2::int
+SELECT hostname, tenant_id, kind, former_since FROM control.hostname WHERE tenant_id = $1 ORDER BY kind, hostname LIMIT $2::int
 `
 
 type ListHostnamesOfTenantParams struct {
@@ -82,7 +88,12 @@ func (q *Queries) ListHostnamesOfTenant(ctx context.Context, arg ListHostnamesOf
 	var items []Hostname
 	for rows.Next() {
 		var i Hostname
-		if err := rows.Scan(&i.Hostname, &i.TenantID, &i.Kind); err != nil {
+		if err := rows.Scan(
+			&i.Hostname,
+			&i.TenantID,
+			&i.Kind,
+			&i.FormerSince,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -94,7 +105,7 @@ func (q *Queries) ListHostnamesOfTenant(ctx context.Context, arg ListHostnamesOf
 }
 
 const ListHostnamesOfTenants = `-- name: ListHostnamesOfTenants :many
-SELECT hostname, tenant_id, kind FROM control.hostname WHERE tenant_id = ANY($1::bigint[]) ORDER BY tenant_id, kind, hostname LIMIT $2::int
+SELECT hostname, tenant_id, kind, former_since FROM control.hostname WHERE tenant_id = ANY($1::bigint[]) ORDER BY tenant_id, kind, hostname LIMIT $2::int
 `
 
 type ListHostnamesOfTenantsParams struct {
@@ -111,7 +122,12 @@ func (q *Queries) ListHostnamesOfTenants(ctx context.Context, arg ListHostnamesO
 	var items []Hostname
 	for rows.Next() {
 		var i Hostname
-		if err := rows.Scan(&i.Hostname, &i.TenantID, &i.Kind); err != nil {
+		if err := rows.Scan(
+			&i.Hostname,
+			&i.TenantID,
+			&i.Kind,
+			&i.FormerSince,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -120,4 +136,22 @@ func (q *Queries) ListHostnamesOfTenants(ctx context.Context, arg ListHostnamesO
 		return nil, err
 	}
 	return items, nil
+}
+
+const UpdateHostnameFormer = `-- name: UpdateHostnameFormer :execrows
+UPDATE control.hostname SET former_since = $1 WHERE hostname = $2 AND tenant_id = $3 AND kind & 4 <> 0
+`
+
+type UpdateHostnameFormerParams struct {
+	Since    *time.Time
+	Hostname string
+	TenantID int64
+}
+
+func (q *Queries) UpdateHostnameFormer(ctx context.Context, arg UpdateHostnameFormerParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateHostnameFormer, arg.Since, arg.Hostname, arg.TenantID)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

@@ -61,9 +61,10 @@ type Due struct {
 }
 
 type Hostname struct {
-	Hostname string
-	TenantID int64
-	Kind     int16
+	Hostname    string
+	TenantID    int64
+	Kind        int16
+	FormerSince *time.Time
 }
 
 type Idempotency struct {
@@ -173,6 +174,15 @@ type Tenant struct {
 	Settings   []byte
 	Revision   int64
 	CreatedAt  time.Time
+}
+
+type TenantLife struct {
+	TenantID      int64
+	SuspendedAt   *time.Time
+	SuspendReason string
+	DeletedAt     *time.Time
+	DeleteReason  string
+	PurgeAt       *time.Time
 }
 
 type TenantMove struct {

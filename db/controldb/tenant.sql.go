@@ -144,6 +144,36 @@ func (q *Queries) InsertTenant(ctx context.Context, arg InsertTenantParams) erro
 	return err
 }
 
+const ListTenantIDs = `-- name: ListTenantIDs :many
+SELECT tenant_id FROM control.tenant WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2::int
+`
+
+type ListTenantIDsParams struct {
+	After   int64
+	MaxRows int32
+}
+
+// Every id there is, for a process that missed that tenants went.
+func (q *Queries) ListTenantIDs(ctx context.Context, arg ListTenantIDsParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, ListTenantIDs, arg.After, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var tenant_id int64
+		if err := rows.Scan(&tenant_id); err != nil {
+			return nil, err
+		}
+		items = append(items, tenant_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ListTenants = `-- name: ListTenants :many
 SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at FROM control.tenant WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2::int
 `
@@ -290,6 +320,30 @@ func (q *Queries) LockTenant(ctx context.Context, tenantID int64) (Tenant, error
 		&i.CreatedAt,
 	)
 	return i, err
+}
+
+const UpdateTenantHostname = `-- name: UpdateTenantHostname :execrows
+UPDATE control.tenant SET hostname = $1, service_did = $2, revision = $3 WHERE tenant_id = $4
+`
+
+type UpdateTenantHostnameParams struct {
+	Hostname   string
+	ServiceDID string
+	Revision   int64
+	TenantID   int64
+}
+
+func (q *Queries) UpdateTenantHostname(ctx context.Context, arg UpdateTenantHostnameParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateTenantHostname,
+		arg.Hostname,
+		arg.ServiceDID,
+		arg.Revision,
+		arg.TenantID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const UpdateTenantSettings = `-- name: UpdateTenantSettings :execrows

@@ -51,6 +51,42 @@ func (q *Queries) GetAccountUsage(ctx context.Context, aid int64) (GetAccountUsa
 	return i, err
 }
 
+const GetTenantCounters = `-- name: GetTenantCounters :one
+SELECT (SELECT count(*) FROM pds_tenant.actor a WHERE a.creating_since IS NULL)::bigint AS accounts,
+  h.records, h.record_bytes, h.last_seq, h.last_us,
+  u.blobs::bigint AS blobs, u.bytes::bigint AS blob_bytes
+FROM pds_tenant.stream_head h,
+  (SELECT coalesce(sum(g.blobs), 0) AS blobs, coalesce(sum(g.bytes), 0) AS bytes FROM pds_tenant.blob_usage g) u
+WHERE h.id = 1
+`
+
+type GetTenantCountersRow struct {
+	Accounts    int64
+	Records     int64
+	RecordBytes int64
+	LastSeq     int64
+	LastUs      int64
+	Blobs       int64
+	BlobBytes   int64
+}
+
+// What a tenant holds, for lists of thousands: one row of counters, and two tables with a row for each account. A file
+// that no record names yet is not counted.
+func (q *Queries) GetTenantCounters(ctx context.Context) (GetTenantCountersRow, error) {
+	row := q.db.QueryRow(ctx, GetTenantCounters)
+	var i GetTenantCountersRow
+	err := row.Scan(
+		&i.Accounts,
+		&i.Records,
+		&i.RecordBytes,
+		&i.LastSeq,
+		&i.LastUs,
+		&i.Blobs,
+		&i.BlobBytes,
+	)
+	return i, err
+}
+
 const GetTenantUsage = `-- name: GetTenantUsage :one
 SELECT a.total::bigint AS accounts, a.deactivated::bigint AS deactivated, a.takendown::bigint AS takendown,
   -- Counters know all records once every account was counted.

@@ -42,7 +42,7 @@ func (s *Sweeper) deleteArrivals(ctx context.Context, t *tenant.Tenant, now time
 func (s *Sweeper) endArrival(ctx context.Context, t *tenant.Tenant, now time.Time, row tenantdb.ListArrivalsDueRow) error {
 	doc, err := s.documents.Refresh(ctx, identity.Asker{Scope: t.Schema.String()}, row.DID)
 	switch {
-	case err == nil && doc.PDS() == t.PublicURL:
+	case err == nil && t.IsAt(doc.PDS()):
 		n, err := s.db.Tenant(t.Schema).Q().UpdateArrivalKept(ctx, tenantdb.UpdateArrivalKeptParams{AID: row.AID, Now: now, Until: now.Add(MovedLife)})
 		if err != nil {
 			return fmt.Errorf("keep %s: %w", row.DID, err)

@@ -220,7 +220,7 @@ func Signer(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, sch
 // [ErrDIDDocument].
 // spec: account#pds-account-migration
 func CheckDocument(doc *identity.Document, t *tenant.Tenant, signingKey string) error {
-	if doc.PDS() != t.PublicURL {
+	if !t.IsAt(doc.PDS()) {
 		return fmt.Errorf("%w: its #%s service is not %s", ErrDIDDocument, identity.ServicePDS, t.PublicURL)
 	}
 	key, err := doc.SigningKey()

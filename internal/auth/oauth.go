@@ -156,7 +156,7 @@ func (s *Sessions) readOAuth(t *tenant.Tenant, o *OAuth, token string) (id token
 	if !ok || j.header.Alg != algES256 || j.header.Typ != typAccess || !o.Key.Verify(j.signed, j.sig) {
 		return id, c, ErrUnverified
 	}
-	if json.Unmarshal(j.payload, &c) != nil || c.Iss != t.PublicURL || c.Aud != t.ServiceDID || c.Cnf.JKT == "" {
+	if json.Unmarshal(j.payload, &c) != nil || !t.IsAt(c.Iss) || !t.IsService(c.Aud) || c.Cnf.JKT == "" {
 		return id, c, ErrUnverified
 	}
 	if id.session, id.generation, ok = oauth.ParseTokenID(c.Jti); !ok {
@@ -312,13 +312,13 @@ func dpopToken(authorization string) (token string, ok bool, err error) {
 	return token, true, nil
 }
 
-// ProofOf is the proof of a request to a tenant.
-func ProofOf(t *tenant.Tenant, r *http.Request) Proof {
+// ProofOf is the proof of a request to a tenant, whose origin the client knows as at.
+func ProofOf(at string, r *http.Request) Proof {
 	shown := r.Header["Dpop"]
 	if len(shown) == 0 {
 		return Proof{} // most have none
 	}
-	return Proof{DPoP: shown, Method: r.Method, URL: t.PublicURL + r.URL.EscapedPath()}
+	return Proof{DPoP: shown, Method: r.Method, URL: at + r.URL.EscapedPath()}
 }
 
 // Nonce is the header DPoP-Nonce of a tenant's answers now. It is nil while the tenant's secret cannot be read: an answer

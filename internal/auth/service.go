@@ -187,11 +187,11 @@ func (s *Services) Read(t *tenant.Tenant, authorization, method string) (Claim, 
 	}, jws: j}, nil
 }
 
-// ForUs says whether an audience is this server: its DID alone, or with the name of its one entry.
+// ForUs says whether an audience is this server, also by a name that it had: its DID alone, or with the name of its one entry.
 // spec: xrpc#inter-service-authentication-jwt
 func ForUs(t *tenant.Tenant, aud string) bool {
-	rest, ok := strings.CutPrefix(aud, t.ServiceDID)
-	return ok && (rest == "" || rest == "#"+identity.ServicePDS)
+	did, fragment, named := strings.Cut(aud, "#")
+	return t.IsService(did) && (!named || fragment == identity.ServicePDS)
 }
 
 // Prove checks the signature with the key in the issuer's document. When the known document does not verify the token,

@@ -120,7 +120,7 @@ func (s *Sessions) verify(t *tenant.Tenant, keys *Secrets, token, typ string) (c
 	if err := json.Unmarshal(j.payload, &c); err != nil {
 		return claims{}, ErrUnverified
 	}
-	if j.header.Typ != typ || c.Aud != t.ServiceDID {
+	if j.header.Typ != typ || !t.IsService(c.Aud) {
 		return claims{}, ErrUnverified
 	}
 	if c.Lxm != nil || c.Cnf != nil || c.Sub == "" || c.Exp == 0 {

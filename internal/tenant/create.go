@@ -123,8 +123,11 @@ func (r *Registry) plan(spec Spec) (plan, error) {
 	return plan{hostname, names, stored, spec.Node}, nil
 }
 
-func (r *Registry) namesOf(hostname string, domains []string) (map[string]int16, error) {
+func (r *Registry) namesOf(hostname string, domains []string, former ...Former) (map[string]int16, error) {
 	names := map[string]int16{hostname: nameHost}
+	for _, f := range former {
+		names[f.Hostname] |= nameFormer
+	}
 	for _, d := range domains {
 		d, err := checkHandleDomain(d, r.cfg.Names)
 		if err != nil {
@@ -210,11 +213,27 @@ func (r *Registry) renew(ctx context.Context, q *controldb.Queries, id int64, p 
 	return r.replaceNames(ctx, q, id, p.names)
 }
 
+// replaceNames keeps what is known of former names.
 func (r *Registry) replaceNames(ctx context.Context, q *controldb.Queries, id int64, names map[string]int16) error {
+	had, err := q.ListHostnamesOfTenant(ctx, controldb.ListHostnamesOfTenantParams{TenantID: id, MaxRows: maxNames})
+	if err != nil {
+		return fmt.Errorf("replace hostnames: %w", err)
+	}
 	if _, err := q.DeleteHostnamesOfTenant(ctx, id); err != nil {
 		return fmt.Errorf("replace hostnames: %w", err)
 	}
-	return r.insertNames(ctx, q, id, names)
+	if err := r.insertNames(ctx, q, id, names); err != nil {
+		return err
+	}
+	for _, n := range had {
+		if n.FormerSince == nil {
+			continue
+		}
+		if _, err := q.UpdateHostnameFormer(ctx, controldb.UpdateHostnameFormerParams{Hostname: n.Hostname, TenantID: id, Since: n.FormerSince}); err != nil {
+			return fmt.Errorf("replace hostnames: %w", err)
+		}
+	}
+	return nil
 }
 
 func (r *Registry) insertNames(ctx context.Context, q *controldb.Queries, id int64, names map[string]int16) error {

@@ -109,6 +109,9 @@ func exchanged(t *Tenant, names map[string]int16) (taken, given cession) {
 	had := map[string]int16{}
 	if t != nil {
 		had[t.Hostname] = nameHost
+		for _, f := range t.Former {
+			had[f.Hostname] |= nameFormer
+		}
 		for _, d := range t.HandleDomains {
 			had[d] |= nameHandle
 		}

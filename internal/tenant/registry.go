@@ -55,14 +55,8 @@ type Registry struct {
 	mu       sync.Mutex      // one refresh at a time
 	asked    time.Time       // when the last refresh began
 	reported map[int64]int64 // tenant id → revision whose damage was logged
-}
-
-// index is everything known at one revision; it is never changed.
-type index struct {
-	revision int64
-	byID     map[int64]*Tenant
-	byHost   map[string]*Tenant
-	byDomain map[string]*Tenant
+	compared time.Time       // when it was last looked for tenants that went
+	onGone   []func(*Tenant)
 }
 
 // NewRegistry makes a registry that reads the tenants when first asked and follows changes while [Registry.Run] runs.
@@ -103,8 +97,8 @@ func (r *Registry) Run(ctx context.Context) error {
 	}
 }
 
-// ByHost says whom a Host header leads to. Errors: [ErrUnknownHost], [ErrTenantSuspended] and [ErrTooNew] (Match still
-// names the tenant), or that the tenants could never be read.
+// ByHost says whom a Host header leads to. Errors: [ErrUnknownHost], [ErrTenantSuspended], [ErrTenantDeleted] and
+// [ErrTooNew] (Match still names the tenant), or that the tenants could never be read.
 func (r *Registry) ByHost(ctx context.Context, header string) (Match, error) {
 	host, ok := hostOf(header)
 	if !ok {
@@ -128,47 +122,35 @@ func (r *Registry) ByHost(ctx context.Context, header string) (Match, error) {
 		return m, nil
 	case Suspended:
 		return m, ErrTenantSuspended
+	case Deleting:
+		return m, ErrTenantDeleted
 	case TooNew:
 		return m, ErrTooNew
 	}
 	return Match{}, ErrUnknownHost
 }
 
-func (ix *index) match(host string) (Match, bool) {
-	if t, ok := ix.byHost[host]; ok {
-		return Match{Tenant: t, Kind: Canonical}, true
-	}
-	// Labels are taken off from the left, so the longest domain is found first.
-	for rest := host; ; {
-		_, after, ok := strings.Cut(rest, ".")
-		if !ok {
-			return Match{}, false
-		}
-		if t, found := ix.byDomain[after]; found {
-			return Match{Tenant: t, Kind: HandleHost, Handle: host}, true
-		}
-		rest = after
-	}
-}
-
-// NameTaken says whether a name is the hostname or a handle domain of any tenant, and therefore nobody's handle: a
+// NameTaken says whether a name is the hostname, also a former one, or a handle domain of any tenant, and therefore nobody's handle: a
 // handle domain may well lie above another tenant's hostname.
 func (r *Registry) NameTaken(ctx context.Context, name string) (bool, error) {
 	ix, err := r.loaded(ctx)
 	if err != nil {
 		return false, err
 	}
-	return ix.byHost[name] != nil || ix.byDomain[name] != nil, nil
+	return ix.byHost[name] != nil || ix.byFormer[name] != nil || ix.byDomain[name] != nil, nil
 }
 
-// Get gives the tenant of a canonical hostname, whatever its state. Errors: [ErrNotFound].
+// Get gives the tenant of a hostname, also a former one, whatever its state. Errors: [ErrNotFound].
 func (r *Registry) Get(ctx context.Context, hostname string) (*Tenant, error) {
 	if err := r.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	host, ok := hostOf(hostname)
-	if t := r.current.Load().byHost[host]; ok && t != nil {
-		return t, nil
+	ix := r.current.Load()
+	for _, by := range []map[string]*Tenant{ix.byHost, ix.byFormer} {
+		if t := by[host]; ok && t != nil {
+			return t, nil
+		}
 	}
 	return nil, fmt.Errorf("%w: %.100q", ErrNotFound, hostname)
 }
@@ -262,9 +244,14 @@ func (r *Registry) refresh(ctx context.Context) error {
 		}
 	}
 	if next == nil {
-		next = &index{}
+		next = newIndex()
+	}
+	next, err := r.compare(ctx, next)
+	if err != nil {
+		return err
 	}
 	r.current.Store(next)
+	r.bury(old, next)
 	return nil
 }
 
@@ -285,7 +272,7 @@ func (r *Registry) merge(old *index, rows []controldb.Tenant, names []controldb.
 	for _, n := range names {
 		byTenant[n.TenantID] = append(byTenant[n.TenantID], n)
 	}
-	next := &index{byID: map[int64]*Tenant{}, byHost: map[string]*Tenant{}, byDomain: map[string]*Tenant{}}
+	next := newIndex()
 	if old != nil {
 		maps.Copy(next.byID, old.byID)
 		next.revision = old.revision
@@ -307,18 +294,16 @@ func (r *Registry) merge(old *index, rows []controldb.Tenant, names []controldb.
 		}
 		next.byID[t.ID] = t
 	}
-	for _, t := range next.byID {
-		next.byHost[t.Hostname] = t
-		for _, d := range t.HandleDomains {
-			next.byDomain[d] = t
-		}
-	}
+	next.name()
 	return next
 }
 
 // tenantOf makes a Tenant of its rows. A nil tenant cannot be served; a tenant with an error has default settings in
 // place of damaged ones.
 func (r *Registry) tenantOf(row controldb.Tenant, names []controldb.Hostname) (*Tenant, error) {
+	if State(row.State) == Purging {
+		return nil, nil
+	}
 	schema, err := db.ParseSchema(row.SchemaName)
 	if err != nil {
 		return nil, err
@@ -349,8 +334,16 @@ func (r *Registry) tenantOf(row controldb.Tenant, names []controldb.Hostname) (*
 		if n.Kind&nameHandle != 0 {
 			t.HandleDomains = append(t.HandleDomains, n.Hostname)
 		}
+		if n.Kind&nameFormer != 0 {
+			was := Former{Hostname: n.Hostname, ServiceDID: r.serviceDID(n.Hostname), PublicURL: r.cfg.URL(n.Hostname)}
+			if n.FormerSince != nil {
+				was.Since = *n.FormerSince
+			}
+			t.Former = append(t.Former, was)
+		}
 	}
 	slices.Sort(t.HandleDomains)
+	slices.SortFunc(t.Former, func(a, b Former) int { return a.Since.Compare(b.Since) })
 	return t, errors.Join(bad...)
 }
 

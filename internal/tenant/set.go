@@ -41,7 +41,7 @@ func (r *Registry) Set(ctx context.Context, hostname string, patch map[string]st
 	}
 	var names map[string]int16
 	if setDomains {
-		if names, err = r.namesOf(old.Hostname, splitList(domains)); err != nil {
+		if names, err = r.namesOf(old.Hostname, splitList(domains), old.Former...); err != nil {
 			return nil, fmt.Errorf("%w: %s: %w", ErrBadSetting, KeyHandleDomains, err)
 		}
 	}

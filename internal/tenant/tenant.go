@@ -9,6 +9,7 @@ package tenant
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -20,6 +21,8 @@ var (
 	ErrUnknownHost = errors.New("unknown host")
 	// ErrTenantSuspended: the tenant exists and is switched off by the operator.
 	ErrTenantSuspended = errors.New("tenant is suspended")
+	// ErrTenantDeleted: the tenant was deleted by the operator, and can be brought back for a while.
+	ErrTenantDeleted = errors.New("tenant is deleted")
 	// ErrTooNew: a newer version of this program has migrated the tenant's schema.
 	ErrTooNew = errors.New("the tenant's schema is newer than this program")
 	// ErrNotFound: no tenant of that hostname or id, asked for by an operator.
@@ -43,7 +46,8 @@ const (
 	Active       State = 1
 	Moving       State = 2 // between Postgres nodes: read-only
 	Suspended    State = 3 // switched off by the operator
-	Deleting     State = 4
+	Deleting     State = 4 // deleted by the operator, who can still bring it back
+	Purging      State = 5 // what it had is being removed: nobody sees it
 
 	// TooNew is never stored: a newer program has migrated the schema, and this process leaves the tenant alone. A
 	// process that serves a tenant while that is done goes on, for migrations only add while two versions run.
@@ -62,6 +66,8 @@ func (s State) String() string {
 		return "suspended"
 	case Deleting:
 		return "deleting"
+	case Purging:
+		return "purging"
 	case TooNew:
 		return "newer than this program"
 	}
@@ -80,9 +86,10 @@ type Tenant struct {
 	Settings   Settings
 	// HandleDomains are without leading dot, sorted. Accounts may have a handle of one label in front of one of them.
 	HandleDomains []string
-	RateLimited   bool  // as the setting says, or the deployment
-	NodeID        int32 // the Postgres that holds the schema
-	Revision      int64 // grows with every change; caches of what belongs to the tenant key on it
+	Former        []Former // names that it had
+	RateLimited   bool     // as the setting says, or the deployment
+	NodeID        int32    // the Postgres that holds the schema
+	Revision      int64    // grows with every change; caches of what belongs to the tenant key on it
 	CreatedAt     time.Time
 }
 
@@ -92,6 +99,48 @@ func (t *Tenant) Usable() error {
 		return fmt.Errorf("%s: %w: update the program", t.Hostname, ErrTooNew)
 	}
 	return nil
+}
+
+// Former is a name that a tenant had before. It stays the tenant's, and leads to it.
+type Former struct {
+	Hostname   string
+	ServiceDID string
+	PublicURL  string
+	// Since is when the last account's DID was changed. Zero: that is still being done, and the name is served as before.
+	Since time.Time
+}
+
+// Was is one of the names that the tenant had.
+func (t *Tenant) Was(hostname string) (Former, bool) {
+	i := slices.IndexFunc(t.Former, func(f Former) bool { return f.Hostname == hostname })
+	if i < 0 {
+		return Former{}, false
+	}
+	return t.Former[i], true
+}
+
+// As is the tenant as it was called once, for those few answers that are about that name.
+func (t *Tenant) As(f Former) *Tenant {
+	was := *t
+	was.Hostname, was.ServiceDID, was.PublicURL = f.Hostname, f.ServiceDID, f.PublicURL
+	return &was
+}
+
+// IsService says whether a DID is the tenant's own, or was: what was given out under an older name is good until it runs
+// out.
+func (t *Tenant) IsService(did string) bool {
+	return did == t.ServiceDID || slices.ContainsFunc(t.Former, func(f Former) bool { return f.ServiceDID == did })
+}
+
+// IsAt says the same of an address: of an issuer of tokens, or of the server in a DID document.
+func (t *Tenant) IsAt(url string) bool {
+	return url == t.PublicURL || slices.ContainsFunc(t.Former, func(f Former) bool { return f.PublicURL == url })
+}
+
+// HasStream says whether the tenant's events can be read. Whoever follows them learns so that a tenant was suspended or
+// deleted.
+func (t *Tenant) HasStream() bool {
+	return t.State == Active || t.State == Moving || t.State == Suspended || t.State == Deleting
 }
 
 // UserDomains are the handle domains as describeServer shows them: with a leading dot.
@@ -112,17 +161,36 @@ const (
 	Canonical Kind = iota + 1
 	// HandleHost is a name under a handle domain: only what handle resolution needs is served.
 	HandleHost
+	// FormerHost is a hostname that the tenant had before: see [Former].
+	FormerHost
 )
 
 // Match is whom a host leads to.
 type Match struct {
 	*Tenant
 	Kind   Kind
-	Handle string // of a HandleHost: the whole host, lower case
+	Handle string // of a HandleHost and a FormerHost: the whole host, lower case
+}
+
+// Was is the name that the request called a tenant by, of a [FormerHost].
+func (m Match) Was() (Former, bool) {
+	if m.Kind != FormerHost {
+		return Former{}, false
+	}
+	return m.Tenant.Was(m.Handle)
+}
+
+// URL is the tenant's origin as the request knows it.
+func (m Match) URL() string {
+	if f, ok := m.Was(); ok {
+		return f.PublicURL
+	}
+	return m.PublicURL
 }
 
 // Values of control.hostname.kind, which is a set of bits: a hostname is very often a handle domain too.
 const (
 	nameHost   int16 = 1
 	nameHandle int16 = 2
+	nameFormer int16 = 4
 )

@@ -9,7 +9,6 @@ import (
 
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/device"
-	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/internal/xrpc"
 )
 
@@ -55,16 +54,16 @@ func (f *Frame) Post(g *xrpc.Group, path string, h func(*Visit, Form) error) {
 	})
 }
 
-// page registers both. While the tenant is suspended people are told so on a page, with a time to try again.
+// page registers both. While the tenant is suspended or deleted people are told so on a page.
 func (f *Frame) page(g *xrpc.Group, pattern string, h func(*Visit) error) {
 	_, path, _ := strings.Cut(pattern, " ")
-	xrpc.EvenSuspended(g, path)
+	xrpc.SaysAway(g, path)
 	xrpc.Page(g, pattern, func(c xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
 		v := &Visit{Tenant: c.Tenant, Caller: c, W: w, R: r, frame: f, policy: map[string][]string{}}
 		v.settle(w.Header())
 		err := v.enter()
-		if err == nil && v.Tenant.State == tenant.Suspended {
-			err = tenant.ErrTenantSuspended
+		if err == nil {
+			err = c.Away()
 		}
 		if err == nil {
 			err = h(v)

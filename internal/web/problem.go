@@ -62,6 +62,8 @@ func (v *Visit) problemOf(err error) *Problem {
 		return &Problem{Status: http.StatusTooManyRequests, Key: "problem.wait", Wait: max(time.Second, wait.Wait)}
 	case errors.Is(err, tenant.ErrTenantSuspended):
 		return &Problem{Status: http.StatusServiceUnavailable, Key: "problem.suspended", Wait: time.Hour}
+	case errors.Is(err, tenant.ErrTenantDeleted):
+		return &Problem{Status: http.StatusGone, Key: "problem.deleted"}
 	case errors.Is(err, account.ErrBusy), errors.Is(err, db.ErrUnavailable), errors.Is(err, fair.ErrNoBytes):
 		return &Problem{Status: http.StatusServiceUnavailable, Key: "problem.busy", Wait: 10 * time.Second}
 	case errors.Is(err, context.Canceled) && v.R.Context().Err() != nil:

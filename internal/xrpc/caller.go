@@ -114,7 +114,7 @@ func (v Visitor) HostHandle() string { return v.state.Handle }
 func (v Visitor) LogError(err error) { v.state.fail(err) }
 
 // Proof is what proves the caller besides the header Authorization.
-func (v Visitor) Proof() auth.Proof { return auth.ProofOf(v.Tenant, v.state.req) }
+func (v Visitor) Proof() auth.Proof { return auth.ProofOf(v.state.URL(), v.state.req) }
 
 // Verb is the request's: HEAD where a file is only asked about.
 func (v Visitor) Verb() string { return v.state.req.Method }

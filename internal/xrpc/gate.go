@@ -47,7 +47,8 @@ type Group struct {
 	refused     func(context.Context, OperatorCaller, string, any, *Error) error
 	JSON        func() []byte // the interface as JSON, once all methods are in
 	others      *Others       // the server's
-	suspended   map[string]bool
+	away        map[string]Standing
+	pages       *[]string // patterns of what is no method
 }
 
 // register is the one way to Huma.

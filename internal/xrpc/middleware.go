@@ -100,7 +100,7 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	match, err := s.byHost(r.Context(), r.Host)
-	if errors.Is(err, tenant.ErrTenantSuspended) && s.suspended[r.URL.Path] {
+	if (errors.Is(err, tenant.ErrTenantSuspended) || errors.Is(err, tenant.ErrTenantDeleted)) && match.Kind != 0 && s.standing(r).in(match.State) != Refuses {
 		err = nil
 	}
 	if err != nil {
@@ -120,6 +120,9 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 	}
 	if e := s.chargeAll(st, r); e != nil {
 		WriteError(w, e)
+		return
+	}
+	if forwards(st, w, r) {
 		return
 	}
 	switch {

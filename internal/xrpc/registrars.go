@@ -223,11 +223,9 @@ func Subscribe(g *Group, d Declaration, h func(Visitor, http.ResponseWriter, *ht
 
 // Page registers what is no method: h answers, or gives the error that is answered.
 func Page(g *Group, pattern string, h func(Visitor, http.ResponseWriter, *http.Request) error) {
+	*g.pages = append(*g.pages, pattern)
 	g.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answerPlain(h, w, r) })
 }
-
-// EvenSuspended lets requests for a page's path reach it while their tenant is suspended: its State says so.
-func EvenSuspended(g *Group, path string) { g.suspended[path] = true }
 
 func answerPlain(h func(Visitor, http.ResponseWriter, *http.Request) error, w http.ResponseWriter, r *http.Request) {
 	st := stateOf(r.Context())

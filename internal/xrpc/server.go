@@ -58,6 +58,7 @@ type Tables struct {
 	Summaries    map[string]string      // one line each, for the document
 	Words        Words                  // everything else that the document says
 	Translations []Translation          // the first match counts; what is not in it is 500 and says nothing
+	Away         []Standing             // what is answered while a tenant is not there for people
 
 	rare []error // of the translations, those of which the log has one line a minute
 }
@@ -85,16 +86,18 @@ type Server struct {
 	document   func() []byte
 	others     Others
 	nonce      func(context.Context, *tenant.Tenant) []string // DPoP-Nonce
-	suspended  map[string]bool                                // paths that are also served for a suspended tenant
-	observe    func(method string, status int, took time.Duration)
-	used       func(t *tenant.Tenant, requests, bytes int64, at time.Time)
-	failed     func(t *tenant.Tenant, err error)
+	away       map[string]Standing                            // by path
+	// Pages are the patterns of what is no method.
+	Pages   []string
+	observe func(method string, status int, took time.Duration)
+	used    func(t *tenant.Tenant, requests, bytes int64, at time.Time)
+	failed  func(t *tenant.Tenant, err error)
 }
 
 // New makes a server of the methods and pages that register puts on its group.
 func New(c Config, register func(*Group)) *Server {
 	s := &Server{
-		Log: c.Log, now: c.Now, limits: c.Limits, proxies: c.Proxies, byHost: c.ByHost, mux: http.NewServeMux(), Operations: map[string]*Operation{}, suspended: map[string]bool{},
+		Log: c.Log, now: c.Now, limits: c.Limits, proxies: c.Proxies, byHost: c.ByHost, mux: http.NewServeMux(), Operations: map[string]*Operation{}, away: map[string]Standing{},
 		answers: c.Answers, sockets: newSockets(c.Tenants, c.Proxies, c.Now), tables: c.Tables, observe: c.Observe, used: c.Used, failed: c.Failed,
 	}
 	s.compressed = compressor(s.mux)
@@ -122,7 +125,7 @@ func New(c Config, register func(*Group)) *Server {
 	g := &Group{
 		api: s.api, auth: c.Auth, services: c.Services, limits: s.limits, answers: s.answers, now: s.now, ops: s.Operations, bodies: bodies,
 		mux: s.mux, tables: &s.tables, Sockets: s.sockets, refusedCall: c.RefusedCaller, refused: c.RefusedAct, JSON: s.JSON,
-		others: &s.others, suspended: s.suspended,
+		others: &s.others, away: s.away, pages: &s.Pages,
 	}
 	s.document = sync.OnceValue(func() []byte {
 		b, err := json.Marshal(s.api.OpenAPI())
@@ -131,6 +134,10 @@ func New(c Config, register func(*Group)) *Server {
 		}
 		return b
 	})
+	for _, l := range s.tables.Away {
+		s.away[l.Path] = l
+	}
+	s.sockets.standing = func(v Visitor) Standing { return s.standing(v.state.req) }
 	register(g)
 	finishDocument(s.api.OpenAPI())
 	s.tables.Words.describe(s.api.OpenAPI())

@@ -25,6 +25,9 @@ type Socket struct {
 	tenant int64
 	from   []network // it is counted in
 	place  *fair.Hold
+	// standing is what becomes of it when its tenant is not there for people.
+	standing Standing
+	former   string // the name that its tenant had, where it was opened under that
 
 	Context context.Context
 	cancel  context.CancelCauseFunc
@@ -183,6 +186,8 @@ func (k *Socket) Finish(err error) {
 		code, reason = websocket.StatusGoingAway, ErrGoingDown.Error()
 	case errors.Is(err, errSuspended):
 		code, reason = websocket.StatusGoingAway, errSuspended.Error()
+	case errors.Is(err, errRenamed):
+		code, reason = websocket.StatusGoingAway, errRenamed.Error()
 	case errors.Is(err, errNoPong):
 		_ = k.conn.CloseNow()
 		return

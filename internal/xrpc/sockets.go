@@ -29,6 +29,7 @@ const (
 var (
 	ErrGoingDown = errors.New("server is shutting down")
 	errSuspended = errors.New("tenant is not served any more")
+	errRenamed   = errors.New("tenant has another name now")
 	errNoPong    = errors.New("no pong")
 	errPeerGone  = errors.New("peer has gone")
 )
@@ -39,6 +40,8 @@ type Sockets struct {
 	tenants *tenant.Registry // nil: tenants do not change
 	proxies inbound.Proxies
 	now     func() time.Time
+	// standing is what is to become of a stream when its tenant is suspended or deleted.
+	standing func(Visitor) Standing
 
 	mu     sync.Mutex
 	open   map[*Socket]struct{}
@@ -87,6 +90,12 @@ func (s *Sockets) Admit(v Visitor) (*Socket, error) {
 	if used := v.state.used; used != nil {
 		t, now := v.Tenant, s.now
 		k.sent = func(bytes int64) { used(t, 0, bytes, now()) }
+	}
+	if s.standing != nil {
+		k.standing = s.standing(v)
+	}
+	if f, ok := v.Former(); ok {
+		k.former = f.Hostname
 	}
 	var from map[network]int
 	if a := v.Addr(); a.IsValid() && !s.proxies.Trusts(a) { // else a neighbour: a proxy that does not say for whom, or the operator's own
@@ -159,18 +168,23 @@ func (s *Sockets) round(ctx context.Context) {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	gone := map[int64]bool{}
+	gone, are := map[int64]bool{}, map[int64]*tenant.Tenant{}
 	if s.tenants != nil {
 		for id := range s.tenant {
 			t, err := s.tenants.ByID(ctx, id)
-			gone[id] = errors.Is(err, tenant.ErrNotFound) || err == nil && t.State != tenant.Active && t.State != tenant.Moving
+			gone[id] = errors.Is(err, tenant.ErrNotFound)
+			if err == nil {
+				are[id] = t
+			}
 		}
 	}
 	for k := range s.open {
 		quiet := now.Sub(time.Unix(0, k.heard.Load()))
 		switch {
-		case gone[k.tenant]:
+		case gone[k.tenant] || !k.lasts(are[k.tenant]):
 			k.End(errSuspended)
+		case k.left(are[k.tenant]):
+			k.End(errRenamed)
 		case quiet > PingEvery+pongWithin:
 			k.End(errNoPong)
 		case now.Sub(k.pinged) >= PingEvery:
@@ -179,6 +193,20 @@ func (s *Sockets) round(ctx context.Context) {
 			k.nudge()
 		}
 	}
+}
+
+// lasts says whether a socket goes on with its tenant as it is now; nil: nobody knows.
+func (k *Socket) lasts(t *tenant.Tenant) bool {
+	return t == nil || t.HasStream() && k.standing.in(t.State) == Serves
+}
+
+// left says whether a socket was opened under a name that the tenant has left.
+func (k *Socket) left(t *tenant.Tenant) bool {
+	if t == nil || k.former == "" {
+		return false
+	}
+	f, ok := t.Was(k.former)
+	return !ok || !f.Since.IsZero()
 }
 
 // close ends all sockets and waits for them.

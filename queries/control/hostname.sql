@@ -15,3 +15,6 @@ DELETE FROM control.hostname WHERE hostname = $1 AND tenant_id = $2;
 
 -- name: DeleteHostnamesOfTenant :execrows
 DELETE FROM control.hostname WHERE tenant_id = $1;
+
+-- name: UpdateHostnameFormer :execrows
+UPDATE control.hostname SET former_since = @since WHERE hostname = @hostname AND tenant_id = @tenant_id AND kind & 4 <> 0;

@@ -45,3 +45,10 @@ UPDATE control.tenant SET settings = @settings, revision = @revision WHERE tenan
 
 -- name: DeleteTenant :execrows
 DELETE FROM control.tenant WHERE tenant_id = $1;
+
+-- Every id there is, for a process that missed that tenants went.
+-- name: ListTenantIDs :many
+SELECT tenant_id FROM control.tenant WHERE tenant_id > @after ORDER BY tenant_id LIMIT @max_rows::int;
+
+-- name: UpdateTenantHostname :execrows
+UPDATE control.tenant SET hostname = @hostname, service_did = @service_did, revision = @revision WHERE tenant_id = @tenant_id;

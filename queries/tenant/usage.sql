@@ -41,3 +41,13 @@ SELECT a.aid, a.did, a.handle, coalesce(u.blobs, 0)::bigint AS blobs, coalesce(u
 FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid LEFT JOIN pds_tenant.blob_usage u ON u.aid = a.aid
 WHERE a.creating_since IS NULL AND a.aid > @after::bigint
 ORDER BY a.aid LIMIT @max_rows::int;
+
+-- name: GetTenantCounters :one
+-- What a tenant holds, for lists of thousands: one row of counters, and two tables with a row for each account. A file
+-- that no record names yet is not counted.
+SELECT (SELECT count(*) FROM pds_tenant.actor a WHERE a.creating_since IS NULL)::bigint AS accounts,
+  h.records, h.record_bytes, h.last_seq, h.last_us,
+  u.blobs::bigint AS blobs, u.bytes::bigint AS blob_bytes
+FROM pds_tenant.stream_head h,
+  (SELECT coalesce(sum(g.blobs), 0) AS blobs, coalesce(sum(g.bytes), 0) AS bytes FROM pds_tenant.blob_usage g) u
+WHERE h.id = 1;

@@ -73,10 +73,10 @@ func Register(g *xrpc.Group, c Config) {
 
 // show serves a document that anybody may read, also while the tenant is suspended: the sessions that clients keep are to
 // outlast that.
-func (e endpoints) show(g *xrpc.Group, path string, of func(context.Context, *tenant.Tenant) (any, error)) {
-	xrpc.EvenSuspended(g, path)
+func (e endpoints) show(g *xrpc.Group, path string, of func(context.Context, xrpc.Visitor) (any, error)) {
+	xrpc.Stands(g, xrpc.Standing{Path: path, Suspended: xrpc.Serves, Why: "clients of OAuth keep their sessions"})
 	xrpc.Page(g, "GET "+path, func(v xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
-		doc, err := of(r.Context(), v.Tenant)
+		doc, err := of(r.Context(), v)
 		if err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ type answer struct {
 
 // take serves an endpoint that clients post to.
 func (e endpoints) take(g *xrpc.Group, path string, do func(context.Context, *tenant.Tenant, act.Visitor, act.OAuthCall) (answer, error)) {
-	xrpc.EvenSuspended(g, path)
+	xrpc.SaysAway(g, path)
 	bucket := calls(path)
 	xrpc.Page(g, path, func(v xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
 		h := w.Header()
@@ -115,6 +115,8 @@ func (e endpoints) answer(v xrpc.Visitor, w http.ResponseWriter, r *http.Request
 	switch {
 	case v.Tenant.State == tenant.Suspended:
 		return answer{}, errSuspended
+	case v.Tenant.State == tenant.Deleting:
+		return answer{}, errDeleted
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", "POST, OPTIONS")
 		return answer{}, errMethod
@@ -130,11 +132,28 @@ func (e endpoints) answer(v xrpc.Visitor, w http.ResponseWriter, r *http.Request
 	if err != nil {
 		return answer{}, err
 	}
+	t, err := called(v, path)
+	if err != nil {
+		return answer{}, err
+	}
 	by := act.Visitor{From: v.Path(), Asks: v.Asker(), Counted: v.Limited()}
-	return do(r.Context(), v.Tenant, by, act.OAuthCall{
+	return do(r.Context(), t, by, act.OAuthCall{
 		Param: func(name string) string { return params[name] },
-		Proof: auth.Proof{DPoP: r.Header.Values("DPoP"), Method: r.Method, URL: v.Tenant.PublicURL + path},
+		Proof: auth.Proof{DPoP: r.Header.Values("DPoP"), Method: r.Method, URL: t.PublicURL + path},
 	})
+}
+
+// called is the tenant under the name that the client knows it by. Under a former name sessions are ended only: who signs
+// in does it under the new one. A client that is refused a refresh like this gives its session up, and asks again.
+func called(v xrpc.Visitor, path string) (*tenant.Tenant, error) {
+	if _, former := v.Former(); former && path != pathRevoke {
+		name := oauth.InvalidRequest
+		if path == pathToken {
+			name = oauth.InvalidGrant
+		}
+		return nil, oauth.Refuse(name, "this server is called %s now: sign in there", v.Tenant.PublicURL)
+	}
+	return v.Called(), nil
 }
 
 // send writes JSON.

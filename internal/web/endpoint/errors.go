@@ -40,6 +40,7 @@ var (
 	errMethod    = problem(http.StatusMethodNotAllowed, "only POST is answered here")
 	errLimit     = &failure{status: http.StatusTooManyRequests, name: oauth.TemporarilyAway, text: "too many requests: wait as long as Retry-After says"}
 	errSuspended = &failure{http.StatusServiceUnavailable, oauth.TemporarilyAway, "this server is suspended", suspendedWait}
+	errDeleted   = &failure{status: http.StatusGone, name: oauth.TemporarilyAway, text: "this server was deleted"}
 	errAway      = &failure{http.StatusServiceUnavailable, oauth.TemporarilyAway, "try again in a moment", 5 * time.Second}
 	errServer    = &failure{status: http.StatusInternalServerError, name: "server_error", text: "Server error"}
 )
@@ -48,7 +49,7 @@ var (
 // same tokens once more.
 var passes = []error{
 	db.ErrUnavailable, db.ErrUnknownOutcome, db.ErrBusy, db.ErrSlow, db.ErrFull, fair.ErrNoBytes, context.DeadlineExceeded,
-	tenant.ErrTenantSuspended, tenant.ErrTooNew, xrpc.ErrClientGone,
+	tenant.ErrTenantSuspended, tenant.ErrTenantDeleted, tenant.ErrTooNew, xrpc.ErrClientGone,
 }
 
 // asked is an error of a pushed request: a client that pushes is no browser, so what a person would be told is a bad

@@ -5,16 +5,16 @@ import (
 
 	"github.com/auroralocus/locus/internal/oauth/jose"
 	"github.com/auroralocus/locus/internal/oauth/scope"
-	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/internal/xrpc"
 )
 
 // resource says who may be asked for access to the tenant: itself. The official client compares resource with what the
 // authorization server lists, as text.
 // spec: RFC 9728
-func (e endpoints) resource(_ context.Context, t *tenant.Tenant) (any, error) {
+func (e endpoints) resource(_ context.Context, v xrpc.Visitor) (any, error) {
 	return map[string]any{
-		"resource":                 t.PublicURL,
-		"authorization_servers":    []string{t.PublicURL},
+		"resource":                 v.Called().PublicURL,
+		"authorization_servers":    []string{v.Tenant.PublicURL}, // under a former name, too: nobody signs in there
 		"bearer_methods_supported": []string{"header"},
 		"scopes_supported":         []string{},
 		"resource_documentation":   "https://atproto.com",
@@ -23,7 +23,8 @@ func (e endpoints) resource(_ context.Context, t *tenant.Tenant) (any, error) {
 
 // server says what the authorization server can do. Clients refuse one that lacks any of what the protocol asks for.
 // spec: oauth#authorization-servers, RFC 8414
-func (e endpoints) server(_ context.Context, t *tenant.Tenant) (any, error) {
+func (e endpoints) server(_ context.Context, v xrpc.Visitor) (any, error) {
+	t := v.Called()
 	at := func(path string) string { return t.PublicURL + path }
 	return map[string]any{
 		"issuer":                                t.PublicURL,
@@ -64,8 +65,8 @@ func (e endpoints) server(_ context.Context, t *tenant.Tenant) (any, error) {
 
 // keys are those that the tenant's access tokens are signed with.
 // spec: RFC 7517
-func (e endpoints) keys(ctx context.Context, t *tenant.Tenant) (any, error) {
-	secrets, err := e.Secrets(ctx, t)
+func (e endpoints) keys(ctx context.Context, v xrpc.Visitor) (any, error) {
+	secrets, err := e.Secrets(ctx, v.Tenant)
 	if err != nil {
 		return nil, err
 	}

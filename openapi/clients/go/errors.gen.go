@@ -37,6 +37,7 @@ const (
 	ErrHandleNotAvailable      ErrorName = "HandleNotAvailable"
 	ErrHandleNotFound          ErrorName = "HandleNotFound"
 	ErrHeadNotFound            ErrorName = "HeadNotFound"
+	ErrHostDeleted             ErrorName = "HostDeleted"
 	ErrHostNotFound            ErrorName = "HostNotFound"
 	ErrHostSuspended           ErrorName = "HostSuspended"
 	ErrIncompatibleDidDoc      ErrorName = "IncompatibleDidDoc"
