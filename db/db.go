@@ -141,7 +141,7 @@ func parse(cfg Config) (base *pgxpool.Config, bouncer bool, err error) {
 		c.RuntimeParams["search_path"] = ""
 		c.RuntimeParams["idle_in_transaction_session_timeout"] = fmt.Sprint(idleInTransaction.Milliseconds())
 		if c.RuntimeParams["application_name"] == "" {
-			c.RuntimeParams["application_name"] = "locus"
+			c.RuntimeParams["application_name"] = appName()
 		}
 	}
 	if c.ConnectTimeout == 0 {

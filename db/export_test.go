@@ -76,3 +76,8 @@ func (d *DB) Remigrate(ctx context.Context, s Schema) error {
 func (d *DB) EndShared(ctx context.Context, after time.Duration) (int64, error) {
 	return d.endShared(ctx, after)
 }
+
+// Alone is what keeps a tenant's migrations from programs that cannot work beside them.
+func (d *DB) Alone(ctx context.Context, have int64, migrations []schema.Migration) error {
+	return d.alone(ctx, d.home, have, migrations, knownTenant)
+}

@@ -43,7 +43,18 @@ func (d *DB) MigrateControl(ctx context.Context) error {
 	if have, err := d.version(ctx, d.home, schema.ControlName); err != nil || have >= want {
 		return newerThan(schema.ControlName, have, want, err)
 	}
+	migrations, err := schema.ControlMigrations()
+	if err != nil {
+		return err
+	}
 	_, err = d.locked(ctx, d.home, schema.ControlName, false, func() error {
+		have, err := d.version(ctx, d.home, schema.ControlName)
+		if err != nil {
+			return err
+		}
+		if err := d.alone(ctx, d.home, have, migrations, knownControl); err != nil {
+			return err
+		}
 		if err := d.ensureSchema(ctx, d.home, schema.ControlName); err != nil {
 			return err
 		}
@@ -159,10 +170,11 @@ func (d *DB) migrateTenant(ctx context.Context, s Schema, try bool) (done bool, 
 	if s.IsZero() {
 		return false, ErrNoSchema
 	}
-	want, err := LatestTenantVersion()
+	migrations, err := schema.TenantMigrations()
 	if err != nil {
 		return false, err
 	}
+	want := int64(len(migrations))
 	at, err := d.serverOf(s)
 	if err != nil {
 		return false, err
@@ -177,6 +189,9 @@ func (d *DB) migrateTenant(ctx context.Context, s Schema, try bool) (done bool, 
 		case have > want:
 			return errors.Join(newerThan(s.name, have, want, nil), d.noteVersion(ctx, s, have))
 		case have < want:
+			if err := d.alone(ctx, at, have, migrations, knownTenant); err != nil {
+				return err
+			}
 			upErr := d.unsharedWhile(ctx, at, s, func() error { return d.up(ctx, at, s.name, schema.Tenant(s.name)) })
 			// Also when it stopped half way: control knows how far.
 			if have, err = d.version(ctx, at, s.name); err != nil {
@@ -196,7 +211,13 @@ func newerThan(name string, have, want int64, err error) error {
 }
 
 func (d *DB) noteVersion(ctx context.Context, s Schema, version int64) error {
-	_, err := d.Control().UpdateTenantVersion(ctx, controldb.UpdateTenantVersionParams{Version: version, SchemaName: s.name})
+	migrations, err := schema.TenantMigrations()
+	if err != nil {
+		return err
+	}
+	// What a newer version needs its own program has noted.
+	needs := schema.LastAlone(migrations[:min(version, int64(len(migrations)))])
+	_, err = d.Control().UpdateTenantVersion(ctx, controldb.UpdateTenantVersionParams{Version: version, Needs: needs, SchemaName: s.name})
 	if err != nil {
 		return fmt.Errorf("note the version of %s: %w", s, err)
 	}

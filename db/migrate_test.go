@@ -190,7 +190,7 @@ func TestMigrateTenants(t *testing.T) {
 	var progress [2]db.Progress
 	for i, d := range []*db.DB{a, b} {
 		wg.Go(func() {
-			err := d.MigrateTenants(ctx, func(p db.Progress) { progress[i] = p })
+			err := d.MigrateTenants(ctx, 0, func(p db.Progress) { progress[i] = p })
 			if !errors.Is(err, db.ErrSchemaMissing) || !strings.Contains(err.Error(), fmt.Sprintf("t_%d", n)) {
 				t.Errorf("node %d: %v", i, err)
 			}
@@ -213,7 +213,7 @@ func TestMigrateTenants(t *testing.T) {
 	}
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
-	if err := a.MigrateTenants(canceled, nil); !errors.Is(err, context.Canceled) {
+	if err := a.MigrateTenants(canceled, 0, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -227,7 +227,7 @@ func TestUpToDateTenantsCostNothing(t *testing.T) {
 	}
 	insertTenants(t, d, 10_000, latest)
 	started := time.Now()
-	err = d.MigrateTenants(t.Context(), func(db.Progress) { t.Error("progress") })
+	err = d.MigrateTenants(t.Context(), 0, func(db.Progress) { t.Error("progress") })
 	if err != nil {
 		t.Error(err)
 	}

@@ -17,6 +17,8 @@ const (
 	adminConns = 3
 	// behindPage is how many tenants are read from the work list at a time.
 	behindPage = 500
+	// maxUpgradeError bounds what is kept of why a migration failed.
+	maxUpgradeError = 1000
 	// migrationErrors bounds the errors MigrateTenants returns: a broken migration fails for every tenant.
 	migrationErrors = 20
 )
@@ -26,6 +28,8 @@ type Progress struct {
 	Done, Failed int
 	Away         int   // on nodes that could not be asked
 	Total        int64 // behind when it began
+	Tenant       int64 // the last one
+	Err          error // why it failed
 }
 
 // MigrateTenants brings all tenants that control knows to be behind to this program's version, and returns when none is
@@ -34,13 +38,17 @@ type Progress struct {
 // program is no failure: control knows its version from then on. Nor are those of a further node that cannot be asked:
 // they stay behind, and the log says so.
 //
-// progress, if not nil, is called after every tenant, one call at a time.
-func (d *DB) MigrateTenants(ctx context.Context, progress func(Progress)) error {
+// At most workers tenants are migrated at a time; 0: as many as go. progress, if not nil, is called after every tenant, one
+// call at a time.
+func (d *DB) MigrateTenants(ctx context.Context, workers int, progress func(Progress)) error {
+	if workers <= 0 || workers > migrationWorkers {
+		workers = migrationWorkers
+	}
 	want, err := LatestTenantVersion()
 	if err != nil {
 		return err
 	}
-	m := &migrator{db: d, want: want, progress: progress, failed: make(map[string]bool), away: make(map[int32]bool)}
+	m := &migrator{db: d, want: want, workers: workers, progress: progress, failed: make(map[string]bool), away: make(map[int32]bool)}
 	for round := 0; ; round++ {
 		left, err := m.round(ctx)
 		if err != nil {
@@ -60,6 +68,7 @@ func (d *DB) MigrateTenants(ctx context.Context, progress func(Progress)) error 
 type migrator struct {
 	db       *DB
 	want     int64
+	workers  int
 	progress func(Progress)
 
 	mu     sync.Mutex
@@ -89,7 +98,7 @@ func (m *migrator) round(ctx context.Context) (left int, err error) {
 		work := make(chan controldb.ListTenantsBehindRow)
 		var wg sync.WaitGroup
 		var skipped sync.Map
-		for range migrationWorkers {
+		for range m.workers {
 			wg.Go(func() {
 				for t := range work {
 					if !m.one(ctx, t) {
@@ -133,10 +142,16 @@ func (m *migrator) one(ctx context.Context, t controldb.ListTenantsBehindRow) bo
 		return false
 	}
 	if errors.Is(err, ErrTooNew) {
-		err = nil // control knows it now, and nobody serves it with this program
+		err = nil // nobody serves it with this program
+	}
+	if err != nil && ctx.Err() == nil {
+		text := err.Error()
+		_, noteErr := m.db.Control().UpdateTenantUpgradeError(ctx, controldb.UpdateTenantUpgradeErrorParams{UpgradeError: text[:min(len(text), maxUpgradeError)], SchemaName: t.SchemaName})
+		err = errors.Join(err, noteErr)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.p.Tenant, m.p.Err = t.TenantID, err
 	switch {
 	case IsUnavailable(err) && t.NodeID != HomeNode:
 		m.away[t.NodeID], m.failed[t.SchemaName] = true, true

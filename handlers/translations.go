@@ -38,6 +38,7 @@ var translations = []xrpc.Translation{
 	// tenant
 	xrpc.On(tenant.ErrUnknownHost, http.StatusMisdirectedRequest, "UnknownHost", "No server of this name is hosted here"),
 	xrpc.On(tenant.ErrTooNew, http.StatusServiceUnavailable, "NotEnoughResources", "This server is being updated, try again later").Untold(),
+	xrpc.On(tenant.ErrBehind, http.StatusServiceUnavailable, "NotEnoughResources", "This server is being updated, try again later").Untold(),
 	xrpc.On(tenant.ErrTenantSuspended, http.StatusServiceUnavailable, "HostSuspended", "This server is suspended").After(0).Untold(),
 	xrpc.On(tenant.ErrTenantDeleted, http.StatusGone, "HostDeleted", "This server was deleted").Untold(),
 

@@ -60,6 +60,22 @@ func Tenant(name string) fs.FS { return rewritten{dir: "tenant", name: name} }
 type Migration struct {
 	Version int64
 	Up      string
+	// Alone: programs that do not know it cannot work beside it. All others only add, so that the version before serves on.
+	Alone bool
+}
+
+// aloneMark is the line of a migration, right under its "Up", that makes it one of those.
+const aloneMark = "-- locus: alone\n"
+
+// LastAlone is the newest version that programs must know to work at all; 0: all may.
+func LastAlone(migrations []Migration) int64 {
+	last := int64(0)
+	for _, m := range migrations {
+		if m.Alone {
+			last = m.Version
+		}
+	}
+	return last
 }
 
 // ControlMigrations lists the control migrations in order of version.
@@ -123,7 +139,7 @@ func ups(dir string) ([]Migration, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s/%s: %w", dir, e.Name(), err)
 		}
-		out = append(out, Migration{Version: version, Up: up})
+		out = append(out, Migration{Version: version, Up: up, Alone: strings.HasPrefix(up, aloneMark)})
 	}
 	return out, nil
 }

@@ -56,7 +56,7 @@ func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname strin
 	}
 	t, err := a.tenants.Get(ctx, hostname)
 	if err == nil {
-		err = t.Usable()
+		t, err = a.tenants.Ready(ctx, t)
 	}
 	if err != nil {
 		stop()

@@ -36,7 +36,7 @@ func (c *tenantJumpCmd) Run(ctx context.Context, log *slog.Logger) error {
 	r := tenant.NewRegistry(d, keys, facts.Config(c.DevNames), time.Now, log)
 	t, err := r.Get(ctx, c.Hostname)
 	if err == nil {
-		err = t.Usable()
+		t, err = r.Ready(ctx, t)
 	}
 	if err != nil {
 		return explainTenant(err)

@@ -62,7 +62,7 @@ func migrateLate(ctx context.Context, d *db.DB, log *slog.Logger) {
 		if err != nil || behind == 0 {
 			continue
 		}
-		if err := d.MigrateTenants(ctx, nil); err != nil && ctx.Err() == nil && !db.IsUnavailable(err) {
+		if err := d.MigrateTenants(ctx, 0, nil); err != nil && ctx.Err() == nil && !db.IsUnavailable(err) {
 			log.Error("migrate tenants", "err", err)
 		}
 	}

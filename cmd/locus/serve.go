@@ -191,7 +191,11 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	if s.facts, err = c.decide(ctx, s.db, s.web.Addr().(*net.TCPAddr).Port); err != nil {
 		return err
 	}
-	if err := migrate(ctx, s.db, s.log); err != nil {
+	// Tenants follow in the background, and each before its first request.
+	if err := s.db.MigrateControl(ctx); err != nil {
+		return fmt.Errorf("migrate control: %w", err)
+	}
+	if err := checkNodes(ctx, s.db, s.log); err != nil {
 		return err
 	}
 	keys, err := c.keys(ctx, s.db, s.log)
@@ -236,7 +240,9 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
 	keeper := firehose.NewKeeper(s.db, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: s.outside.client})
-	for _, loop := range []func(context.Context) error{a.tenants.Run, a.limits.Run, a.server.Run, a.jobs.Run, a.meter.Run, s.db.RunShared} {
+	for _, loop := range []func(context.Context) error{
+		a.tenants.Run, a.tenants.RunUpgrades, a.limits.Run, a.server.Run, a.jobs.Run, a.meter.Run, s.db.RunShared,
+	} {
 		group.Go(func() error { return loop(ctx) })
 	}
 	for _, loop := range []func(context.Context) error{a.sweeper.Run, blob.NewSweeper(a.blobs, a.tenants).Run, a.outbox.Run, keeper.Run, a.meter.RunGauges} {
@@ -345,27 +351,6 @@ func profiler() http.Handler {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return mux
-}
-
-// migrate brings every schema to this program's version, with progress when there is much to do.
-func migrate(ctx context.Context, d *db.DB, log *slog.Logger) error {
-	if err := d.MigrateControl(ctx); err != nil {
-		return fmt.Errorf("migrate control: %w", err)
-	}
-	if err := checkNodes(ctx, d, log); err != nil {
-		return err
-	}
-	last := time.Now()
-	err := d.MigrateTenants(ctx, func(p db.Progress) {
-		if time.Since(last) > 2*time.Second {
-			last = time.Now()
-			log.Info("migrating tenants", "done", p.Done, "failed", p.Failed, "of", p.Total)
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("migrate tenants: %w", err)
-	}
-	return nil
 }
 
 // serveHTTP serves until ctx ends, and then lets the requests that are being answered finish.

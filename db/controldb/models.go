@@ -164,16 +164,18 @@ type StreamNote struct {
 }
 
 type Tenant struct {
-	TenantID   int64
-	Hostname   string
-	SchemaName string
-	ServiceDID string
-	NodeID     int32
-	State      int16
-	Version    int64
-	Settings   []byte
-	Revision   int64
-	CreatedAt  time.Time
+	TenantID     int64
+	Hostname     string
+	SchemaName   string
+	ServiceDID   string
+	NodeID       int32
+	State        int16
+	Version      int64
+	Settings     []byte
+	Revision     int64
+	CreatedAt    time.Time
+	Needs        int64
+	UpgradeError string
 }
 
 type TenantLife struct {

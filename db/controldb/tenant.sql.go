@@ -45,7 +45,7 @@ func (q *Queries) DeleteTenant(ctx context.Context, tenantID int64) (int64, erro
 }
 
 const GetTenant = `-- name: GetTenant :one
-SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at FROM control.tenant WHERE tenant_id = $1
+SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at, needs, upgrade_error FROM control.tenant WHERE tenant_id = $1
 `
 
 func (q *Queries) GetTenant(ctx context.Context, tenantID int64) (Tenant, error) {
@@ -62,12 +62,14 @@ func (q *Queries) GetTenant(ctx context.Context, tenantID int64) (Tenant, error)
 		&i.Settings,
 		&i.Revision,
 		&i.CreatedAt,
+		&i.Needs,
+		&i.UpgradeError,
 	)
 	return i, err
 }
 
 const GetTenantByHostname = `-- name: GetTenantByHostname :one
-SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at FROM control.tenant WHERE hostname = $1
+SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at, needs, upgrade_error FROM control.tenant WHERE hostname = $1
 `
 
 func (q *Queries) GetTenantByHostname(ctx context.Context, hostname string) (Tenant, error) {
@@ -84,12 +86,14 @@ func (q *Queries) GetTenantByHostname(ctx context.Context, hostname string) (Ten
 		&i.Settings,
 		&i.Revision,
 		&i.CreatedAt,
+		&i.Needs,
+		&i.UpgradeError,
 	)
 	return i, err
 }
 
 const GetTenantBySchema = `-- name: GetTenantBySchema :one
-SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at FROM control.tenant WHERE schema_name = $1
+SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at, needs, upgrade_error FROM control.tenant WHERE schema_name = $1
 `
 
 func (q *Queries) GetTenantBySchema(ctx context.Context, schemaName string) (Tenant, error) {
@@ -106,6 +110,8 @@ func (q *Queries) GetTenantBySchema(ctx context.Context, schemaName string) (Ten
 		&i.Settings,
 		&i.Revision,
 		&i.CreatedAt,
+		&i.Needs,
+		&i.UpgradeError,
 	)
 	return i, err
 }
@@ -175,7 +181,7 @@ func (q *Queries) ListTenantIDs(ctx context.Context, arg ListTenantIDsParams) ([
 }
 
 const ListTenants = `-- name: ListTenants :many
-SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at FROM control.tenant WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2::int
+SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at, needs, upgrade_error FROM control.tenant WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2::int
 `
 
 type ListTenantsParams struct {
@@ -203,6 +209,8 @@ func (q *Queries) ListTenants(ctx context.Context, arg ListTenantsParams) ([]Ten
 			&i.Settings,
 			&i.Revision,
 			&i.CreatedAt,
+			&i.Needs,
+			&i.UpgradeError,
 		); err != nil {
 			return nil, err
 		}
@@ -260,7 +268,7 @@ func (q *Queries) ListTenantsBehind(ctx context.Context, arg ListTenantsBehindPa
 }
 
 const ListTenantsChangedSince = `-- name: ListTenantsChangedSince :many
-SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at FROM control.tenant WHERE revision > $1 ORDER BY revision LIMIT $2::int
+SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at, needs, upgrade_error FROM control.tenant WHERE revision > $1 ORDER BY revision LIMIT $2::int
 `
 
 type ListTenantsChangedSinceParams struct {
@@ -289,6 +297,51 @@ func (q *Queries) ListTenantsChangedSince(ctx context.Context, arg ListTenantsCh
 			&i.Settings,
 			&i.Revision,
 			&i.CreatedAt,
+			&i.Needs,
+			&i.UpgradeError,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListTenantsNotUpgraded = `-- name: ListTenantsNotUpgraded :many
+SELECT tenant_id, hostname, version, upgrade_error FROM control.tenant
+WHERE version < $1 AND upgrade_error <> '' AND state IN (1, 2, 3)
+ORDER BY tenant_id LIMIT $2::int
+`
+
+type ListTenantsNotUpgradedParams struct {
+	Version int64
+	MaxRows int32
+}
+
+type ListTenantsNotUpgradedRow struct {
+	TenantID     int64
+	Hostname     string
+	Version      int64
+	UpgradeError string
+}
+
+func (q *Queries) ListTenantsNotUpgraded(ctx context.Context, arg ListTenantsNotUpgradedParams) ([]ListTenantsNotUpgradedRow, error) {
+	rows, err := q.db.Query(ctx, ListTenantsNotUpgraded, arg.Version, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListTenantsNotUpgradedRow
+	for rows.Next() {
+		var i ListTenantsNotUpgradedRow
+		if err := rows.Scan(
+			&i.TenantID,
+			&i.Hostname,
+			&i.Version,
+			&i.UpgradeError,
 		); err != nil {
 			return nil, err
 		}
@@ -301,7 +354,7 @@ func (q *Queries) ListTenantsChangedSince(ctx context.Context, arg ListTenantsCh
 }
 
 const LockTenant = `-- name: LockTenant :one
-SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at FROM control.tenant WHERE tenant_id = $1 FOR UPDATE
+SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at, needs, upgrade_error FROM control.tenant WHERE tenant_id = $1 FOR UPDATE
 `
 
 func (q *Queries) LockTenant(ctx context.Context, tenantID int64) (Tenant, error) {
@@ -318,6 +371,8 @@ func (q *Queries) LockTenant(ctx context.Context, tenantID int64) (Tenant, error
 		&i.Settings,
 		&i.Revision,
 		&i.CreatedAt,
+		&i.Needs,
+		&i.UpgradeError,
 	)
 	return i, err
 }
@@ -382,18 +437,41 @@ func (q *Queries) UpdateTenantState(ctx context.Context, arg UpdateTenantStatePa
 	return result.RowsAffected(), nil
 }
 
+const UpdateTenantUpgradeError = `-- name: UpdateTenantUpgradeError :execrows
+UPDATE control.tenant SET upgrade_error = $1 WHERE schema_name = $2
+`
+
+type UpdateTenantUpgradeErrorParams struct {
+	UpgradeError string
+	SchemaName   string
+}
+
+func (q *Queries) UpdateTenantUpgradeError(ctx context.Context, arg UpdateTenantUpgradeErrorParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateTenantUpgradeError, arg.UpgradeError, arg.SchemaName)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const UpdateTenantVersion = `-- name: UpdateTenantVersion :execrows
-UPDATE control.tenant SET version = $1 WHERE schema_name = $2
+WITH news AS (
+  UPDATE control.counter SET value = value + 1
+  WHERE name = 'revision' AND EXISTS (SELECT 1 FROM control.tenant t WHERE t.schema_name = $3::text AND t.needs < $2::bigint)
+  RETURNING value)
+UPDATE control.tenant SET version = $1::bigint, needs = greatest(needs, $2::bigint), upgrade_error = '', revision = coalesce((SELECT n.value FROM news n), revision)
+WHERE schema_name = $3::text
 `
 
 type UpdateTenantVersionParams struct {
 	Version    int64
+	Needs      int64
 	SchemaName string
 }
 
-// The version is no news to those who follow revisions.
+// The version is no news to those who follow revisions, unless they must know it.
 func (q *Queries) UpdateTenantVersion(ctx context.Context, arg UpdateTenantVersionParams) (int64, error) {
-	result, err := q.db.Exec(ctx, UpdateTenantVersion, arg.Version, arg.SchemaName)
+	result, err := q.db.Exec(ctx, UpdateTenantVersion, arg.Version, arg.Needs, arg.SchemaName)
 	if err != nil {
 		return 0, err
 	}

@@ -174,7 +174,11 @@ func (r *Registry) reserve(ctx context.Context, p plan) (controldb.Tenant, error
 			TenantID: id, Hostname: p.hostname, SchemaName: "t_" + strconv.FormatInt(id, 10), ServiceDID: r.serviceDID(p.hostname),
 			NodeID: node, State: int16(Provisioning), Settings: p.settings, Revision: revision, CreatedAt: r.now().UTC().Truncate(time.Microsecond),
 		}
-		if err := q.InsertTenant(ctx, controldb.InsertTenantParams(row)); err != nil {
+		err = q.InsertTenant(ctx, controldb.InsertTenantParams{
+			TenantID: row.TenantID, Hostname: row.Hostname, SchemaName: row.SchemaName, ServiceDID: row.ServiceDID, NodeID: row.NodeID,
+			State: row.State, Version: row.Version, Settings: row.Settings, Revision: row.Revision, CreatedAt: row.CreatedAt,
+		})
+		if err != nil {
 			return r.taken(err, p.hostname)
 		}
 		return r.insertNames(ctx, q, id, p.names)

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/controldb"
 	"github.com/auroralocus/locus/internal/keyring"
@@ -51,6 +53,8 @@ type Registry struct {
 
 	version int64 // of tenants' schemas, as this program knows them
 	current atomic.Pointer[index]
+
+	upgrades singleflight.Group // by schema
 
 	mu       sync.Mutex      // one refresh at a time
 	asked    time.Time       // when the last refresh began
@@ -97,8 +101,9 @@ func (r *Registry) Run(ctx context.Context) error {
 	}
 }
 
-// ByHost says whom a Host header leads to. Errors: [ErrUnknownHost], [ErrTenantSuspended], [ErrTenantDeleted] and
-// [ErrTooNew] (Match still names the tenant), or that the tenants could never be read.
+// ByHost says whom a Host header leads to. A tenant whose schema is older than the program is migrated first. Errors:
+// [ErrUnknownHost], [ErrTenantSuspended], [ErrTenantDeleted], [ErrTooNew] and [ErrBehind] (Match still names the tenant), or
+// that the tenants could never be read.
 func (r *Registry) ByHost(ctx context.Context, header string) (Match, error) {
 	host, ok := hostOf(header)
 	if !ok {
@@ -116,6 +121,13 @@ func (r *Registry) ByHost(ctx context.Context, header string) (Match, error) {
 		if m, ok = ix.match(host); !ok {
 			return Match{}, ErrUnknownHost
 		}
+	}
+	if m.behind {
+		t, err := r.BringUp(ctx, m.Tenant)
+		if err != nil {
+			return m, err
+		}
+		m.Tenant = t
 	}
 	switch m.State {
 	case Active, Moving:
@@ -287,8 +299,12 @@ func (r *Registry) merge(old *index, rows []controldb.Tenant, names []controldb.
 			delete(next.byID, row.TenantID)
 			continue
 		}
-		// One that is served here already goes on: see [TooNew].
-		if before := next.byID[t.ID]; row.Version > r.version && (before == nil || before.State == TooNew) {
+		t.behind = row.Version < r.version && t.State != Provisioning
+		if t.behind && (t.State == Active || t.State == Moving) {
+			t.State = Behind
+		}
+		// One that is served here already goes on, if it may: see [TooNew].
+		if before := next.byID[t.ID]; row.Needs > r.version || row.Version > r.version && (before == nil || before.State == TooNew) {
 			t.State = TooNew
 			r.reportOnce(row, "a tenant is not served by this process: update the program", fmt.Errorf("%w: version %d, this program knows %d", ErrTooNew, row.Version, r.version))
 		}

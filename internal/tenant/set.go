@@ -90,10 +90,10 @@ func (r *Registry) Set(ctx context.Context, hostname string, patch map[string]st
 // usable is Get for a caller that is going to write. Errors: also [ErrTooNew].
 func (r *Registry) usable(ctx context.Context, hostname string) (*Tenant, error) {
 	t, err := r.Get(ctx, hostname)
-	if err == nil {
-		err = t.Usable()
+	if err != nil {
+		return nil, err
 	}
-	return t, err
+	return r.Ready(ctx, t)
 }
 
 func (r *Registry) applySettings(ctx context.Context, q *controldb.Queries, row controldb.Tenant, patch map[string]string) error {
@@ -232,6 +232,12 @@ func (r *Registry) CheckKeys(ctx context.Context) error {
 		return err
 	}
 	for _, t := range all {
+		if t, err = r.Ready(ctx, t); err != nil {
+			if ctx.Err() != nil || db.IsUnavailable(err) {
+				return err
+			}
+			continue
+		}
 		_, err := r.RotationSigner(ctx, t)
 		if errors.Is(err, keyring.ErrSealed) {
 			return fmt.Errorf("%w: %w", ErrMasterKey, err)

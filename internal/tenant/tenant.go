@@ -25,6 +25,8 @@ var (
 	ErrTenantDeleted = errors.New("tenant is deleted")
 	// ErrTooNew: a newer version of this program has migrated the tenant's schema.
 	ErrTooNew = errors.New("the tenant's schema is newer than this program")
+	// ErrBehind: the tenant's schema has not been migrated to this program's version yet.
+	ErrBehind = errors.New("the tenant's schema is older than this program")
 	// ErrNotFound: no tenant of that hostname or id, asked for by an operator.
 	ErrNotFound = errors.New("no such tenant")
 	// ErrHostnameTaken: another tenant has that hostname or handle domain.
@@ -52,6 +54,8 @@ const (
 	// TooNew is never stored: a newer program has migrated the schema, and this process leaves the tenant alone. A
 	// process that serves a tenant while that is done goes on, for migrations only add while two versions run.
 	TooNew State = 100
+	// Behind is never stored: this program has not migrated the schema yet. It does so before the first request.
+	Behind State = 101
 )
 
 func (s State) String() string {
@@ -70,6 +74,8 @@ func (s State) String() string {
 		return "purging"
 	case TooNew:
 		return "newer than this program"
+	case Behind:
+		return "to be upgraded"
 	}
 	return "unknown"
 }
@@ -91,10 +97,15 @@ type Tenant struct {
 	NodeID        int32    // the Postgres that holds the schema
 	Revision      int64    // grows with every change; caches of what belongs to the tenant key on it
 	CreatedAt     time.Time
+
+	behind bool // the schema is older than this program, whatever the state
 }
 
-// Usable tells whether this program may read and write the tenant's schema. Errors: [ErrTooNew].
+// Usable tells whether this program may read and write the tenant's schema. Errors: [ErrTooNew], [ErrBehind].
 func (t *Tenant) Usable() error {
+	if t.behind {
+		return fmt.Errorf("%s: %w: 'locus migrate' brings it up to date", t.Hostname, ErrBehind)
+	}
 	if t.State == TooNew {
 		return fmt.Errorf("%s: %w: update the program", t.Hostname, ErrTooNew)
 	}

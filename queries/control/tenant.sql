@@ -33,9 +33,22 @@ ORDER BY tenant_id LIMIT @max_rows::int;
 -- name: CountTenantsBehind :one
 SELECT count(*) FROM control.tenant WHERE version < @version AND state IN (1, 2, 3);
 
--- The version is no news to those who follow revisions.
+-- The version is no news to those who follow revisions, unless they must know it.
 -- name: UpdateTenantVersion :execrows
-UPDATE control.tenant SET version = @version WHERE schema_name = @schema_name;
+WITH news AS (
+  UPDATE control.counter SET value = value + 1
+  WHERE name = 'revision' AND EXISTS (SELECT 1 FROM control.tenant t WHERE t.schema_name = @schema_name::text AND t.needs < @needs::bigint)
+  RETURNING value)
+UPDATE control.tenant SET version = @version::bigint, needs = greatest(needs, @needs::bigint), upgrade_error = '', revision = coalesce((SELECT n.value FROM news n), revision)
+WHERE schema_name = @schema_name::text;
+
+-- name: UpdateTenantUpgradeError :execrows
+UPDATE control.tenant SET upgrade_error = @upgrade_error WHERE schema_name = @schema_name;
+
+-- name: ListTenantsNotUpgraded :many
+SELECT tenant_id, hostname, version, upgrade_error FROM control.tenant
+WHERE version < @version AND upgrade_error <> '' AND state IN (1, 2, 3)
+ORDER BY tenant_id LIMIT @max_rows::int;
 
 -- name: UpdateTenantState :execrows
 UPDATE control.tenant SET state = @state, revision = @revision WHERE tenant_id = @tenant_id;

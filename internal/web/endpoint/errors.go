@@ -49,7 +49,7 @@ var (
 // same tokens once more.
 var passes = []error{
 	db.ErrUnavailable, db.ErrUnknownOutcome, db.ErrBusy, db.ErrSlow, db.ErrFull, fair.ErrNoBytes, context.DeadlineExceeded,
-	tenant.ErrTenantSuspended, tenant.ErrTenantDeleted, tenant.ErrTooNew, xrpc.ErrClientGone,
+	tenant.ErrTenantSuspended, tenant.ErrTenantDeleted, tenant.ErrTooNew, tenant.ErrBehind, xrpc.ErrClientGone,
 }
 
 // asked is an error of a pushed request: a client that pushes is no browser, so what a person would be told is a bad
