@@ -144,7 +144,7 @@ func (b *Batch) sendOnce(ctx context.Context) (unread, err error) {
 	if said.sql != "" {
 		if _, err := results.Exec(); err != nil {
 			_ = results.Close() // says the same, or less
-			return nil, err
+			return nil, unsettled(err)
 		}
 	}
 	for _, q := range b.queued {
@@ -162,7 +162,6 @@ func (b *Batch) sendOnce(ctx context.Context) (unread, err error) {
 	if err := results.Close(); err != nil {
 		return unread, err
 	}
-	conn.settled(said)
 	return unread, confirmed(conn.Conn())
 }
 

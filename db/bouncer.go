@@ -21,6 +21,8 @@ type bouncer struct {
 	known bool
 	// prepared: PgBouncer keeps the prepared statements of its clients (max_prepared_statements), so they can be used.
 	prepared bool
+	// database is the name that the server has for it.
+	database string
 	// timeout is the server's own statement_timeout; 0 is none.
 	timeout time.Duration
 }
@@ -52,7 +54,11 @@ func (b *bouncer) look(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	if b.prepared, b.timeout, err = probe(ctx, conn.PgConn()); err != nil {
+	b.prepared, b.timeout, err = probe(ctx, conn.PgConn())
+	if err == nil {
+		b.database, err = realName(ctx, conn)
+	}
+	if err != nil {
 		return fmt.Errorf("ask PgBouncer: %w", err)
 	}
 	b.known = true

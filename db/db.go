@@ -38,6 +38,9 @@ type Config struct {
 	// Sizes is how many connections there are, and for whom.
 	Sizes
 
+	// TenantRoles makes each tenant's statements run with the rights of a role of its own: see [DB.MakeTenantRoles].
+	TenantRoles bool
+
 	// StatementTimeout ends a statement on the server. Default 30 s; migrations and ReadTx have none.
 	StatementTimeout time.Duration
 	// AnswerTimeout is how long any one answer of the server is waited for, in case it went without a word, and a commit

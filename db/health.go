@@ -24,11 +24,13 @@ type pool struct {
 	health  *health
 	bouncer *bouncer // nil: straight to the server
 
+	roles    bool   // a tenant's statements have the rights of its role
+	database string // that is connected to, for roles' names
+
 	refuse error        // why it gives no connections; nil: it does
 	places *fair.Places // of tenants' connections, which take turns; nil: nobody's in particular
 	kinds  bool         // what waits for a commit and what reads take turns, too
 	tenant string       // whose turn it is
-	role   string       // whose rights its statements have; "": the login's
 
 	background *pool // where work goes that nobody waits for; nil: here
 }

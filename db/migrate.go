@@ -108,7 +108,11 @@ func (d *DB) CreateTenantSchemaAt(ctx context.Context, s Schema, version int64) 
 		return err
 	}
 	defer conn.Release()
-	script := schema.Script(s.name, migrations)
+	roles, err := d.roleText(ctx, conn.Conn(), s, func(role string) string { return grant(role, s) })
+	if err != nil {
+		return fmt.Errorf("create schema %s: %w", s, classify(err))
+	}
+	script := schema.Script(s.name, migrations) + roles
 	if at.worker != "" {
 		script = sharded + script
 	}
@@ -123,7 +127,7 @@ func (d *DB) CreateTenantSchemaAt(ctx context.Context, s Schema, version int64) 
 			}
 			return fmt.Errorf("create %s: %w", s, ErrSchemaExists)
 		}
-		return fmt.Errorf("create schema %s: %w", s, outcome("script", err))
+		return fmt.Errorf("create schema %s: %w", s, roleError(outcome("script", err)))
 	}
 	if err := confirmed(conn.Conn()); err != nil {
 		return fmt.Errorf("create schema %s: %w", s, err)
@@ -149,8 +153,12 @@ func (d *DB) DropTenantSchema(ctx context.Context, s Schema) error {
 		return err
 	}
 	defer conn.Release()
-	if _, err := conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+s.name+" CASCADE"); err != nil {
-		return fmt.Errorf("drop schema %s: %w", s, outcome("script", err))
+	roles, err := d.roleText(ctx, conn.Conn(), s, ungrant)
+	if err != nil {
+		return fmt.Errorf("drop schema %s: %w", s, classify(err))
+	}
+	if _, err := conn.Conn().PgConn().Exec(ctx, "DROP SCHEMA IF EXISTS "+s.name+" CASCADE;"+roles).ReadAll(); err != nil {
+		return fmt.Errorf("drop schema %s: %w", s, roleError(outcome("script", err)))
 	}
 	if err := confirmed(conn.Conn()); err != nil {
 		return fmt.Errorf("drop schema %s: %w", s, err)

@@ -66,6 +66,7 @@ type poolShape struct {
 	timeout, answer time.Duration
 	life            time.Duration // of a connection; 0: as the others'
 	statements      int
+	login           bool // statements have the login's rights, whoever they are for
 }
 
 func (c Config) tenantShape() poolShape {
@@ -73,7 +74,7 @@ func (c Config) tenantShape() poolShape {
 }
 
 func (c Config) controlShape() poolShape {
-	return poolShape{conns: c.ControlConns, timeout: c.StatementTimeout, answer: c.AnswerTimeout, statements: fewStatements}
+	return poolShape{conns: c.ControlConns, timeout: c.StatementTimeout, answer: c.AnswerTimeout, statements: fewStatements, login: true}
 }
 
 func (c Config) streamShape() poolShape {
@@ -85,7 +86,7 @@ func (c Config) backgroundShape() poolShape {
 }
 
 func (c Config) adminShape() poolShape {
-	return poolShape{conns: migrationWorkers * adminConns, statements: fewStatements}
+	return poolShape{conns: migrationWorkers * adminConns, statements: fewStatements, login: true}
 }
 
 func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, shape poolShape) (*pool, error) {
@@ -111,6 +112,11 @@ func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, shape
 	}
 	waiting := fair.Waiting{Time: wait, First: tenantWaiting, Whole: tenantWaiting}
 	out := &pool{Pool: p, wait: wait, timeout: shape.timeout, answer: shape.answer, lines: d.lines, health: s.health, bouncer: s.bouncer}
+	if out.roles = d.cfg.TenantRoles && !shape.login; out.roles {
+		if out.database = c.ConnConfig.Database; out.database == "" {
+			out.database = c.ConnConfig.User
+		}
+	}
 	switch {
 	case shape.kept > 0:
 		out.places, out.kinds = fair.NewKept(shape.conns, shape.kept, waiting), true
@@ -175,6 +181,6 @@ func (p *pool) chosen(ctx context.Context) *pool {
 		return p
 	}
 	own := *p.background
-	own.tenant, own.role = p.tenant, p.role
+	own.tenant = p.tenant
 	return &own
 }

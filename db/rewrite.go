@@ -20,6 +20,7 @@ const rewrittenBytes = 120
 type rewriter struct {
 	tenants sync.Map     // Schema → *sync.Map (text → text)
 	kept    atomic.Int64 // bytes
+	checked sync.Map     // texts that change nobody's rights
 }
 
 func (r *rewriter) texts(s Schema) *sync.Map {
@@ -40,6 +41,12 @@ func (r *rewriter) rewrite(s Schema, known *sync.Map, text string) (string, erro
 	}
 	if !strings.Contains(text, schema.Token+".") {
 		return "", ErrUnscoped
+	}
+	if _, ok := r.checked.Load(text); !ok {
+		if changesRole.MatchString(text) {
+			return "", ErrRoles
+		}
+		r.checked.Store(text, true)
 	}
 	done := schema.Rename(text, s.name)
 	if n := int64(len(done) + rewrittenBytes); r.kept.Load()+n <= rewriteBytes {

@@ -126,7 +126,7 @@ func (r runner) CopyFrom(ctx context.Context, table pgx.Identifier, columns []st
 		return 0, err
 	}
 	defer c.Release()
-	if c.pool.role != "" || c.pool.bouncer != nil { // COPY cannot be sent behind something else
+	if c.as() != "" || c.pool.bouncer != nil { // COPY cannot be sent behind something else
 		return 0, ErrCopyAlone
 	}
 	n, err = c.Conn().CopyFrom(ctx, table, columns, src) // src is read once: no second try

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -11,48 +12,35 @@ import (
 
 // What must be true of a connection while a tenant's statement runs on it: whose rights it has, and, where a session
 // remembers nothing, how long it may take. It is sent in front of the statement, in the same round trip and the same
-// implicit transaction.
-
+// implicit transaction, and ends with that.
+//
+// A session that kept the last tenant's role would spare some of it, but pgx prepares what is new before it sends
+// anything: with the rights of the last tenant, who may not look at another's tables.
 const (
-	// settleSession holds until another tenant's comes; a transaction that is taken back takes it back, too.
-	settleSession = "SELECT pg_catalog.set_config('role', $1, false)"
-	// settleTransaction holds until the transaction ends.
-	settleTransaction = "SELECT pg_catalog.set_config('role', $1, true), pg_catalog.set_config('statement_timeout', $2, true)"
-	// sessionRole is where a connection notes whose rights it has.
-	sessionRole = "locus session role"
-	noRole      = "none"
+	settleRole    = "SELECT pg_catalog.set_config('role', $1, true)"
+	settleTimeout = "SELECT pg_catalog.set_config('statement_timeout', $1, true)"
+	settleBoth    = "SELECT pg_catalog.set_config('role', $1, true), pg_catalog.set_config('statement_timeout', $2, true)"
 )
 
 // settling is what has to be said to a connection; without a text nothing has.
 type settling struct {
 	sql  string
 	args []any
-	role string // that the session has then; "" as before
 }
 
 func (l *lease) settling() settling {
-	p := l.pool
-	switch {
-	case p.bouncer != nil:
-		if p.role == "" && p.bouncer.bounds(p.timeout) {
+	role := l.as()
+	if l.pool.bouncer == nil || l.pool.bouncer.bounds(l.pool.timeout) {
+		if role == "" {
 			return settling{}
 		}
-		role := p.role
-		if role == "" {
-			role = noRole
-		}
-		return settling{sql: settleTransaction, args: []any{role, fmt.Sprint(p.timeout.Milliseconds())}}
-	case p.role == "" || l.Conn().PgConn().CustomData()[sessionRole] == p.role:
-		return settling{}
+		return settling{settleRole, []any{role}}
 	}
-	return settling{sql: settleSession, args: []any{p.role}, role: p.role}
-}
-
-// settled notes that what was said is true from now on: its transaction is committed.
-func (l *lease) settled(s settling) {
-	if s.role != "" {
-		l.Conn().PgConn().CustomData()[sessionRole] = s.role
+	timeout := strconv.FormatInt(l.pool.timeout.Milliseconds(), 10)
+	if role == "" {
+		return settling{settleTimeout, []any{timeout}}
 	}
+	return settling{settleBoth, []any{role, timeout}}
 }
 
 // Exec is pgx's, in the tenant's name.
@@ -68,9 +56,6 @@ func (l *lease) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.C
 	tag, err = results.Exec()
 	if closed := results.Close(); err == nil {
 		err = closed
-	}
-	if err == nil {
-		l.settled(s)
 	}
 	return tag, err
 }
@@ -90,7 +75,7 @@ func (l *lease) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 		_ = results.Close() // says the same, or less
 		return nil, err
 	}
-	return &settledRows{Rows: found, lease: l, said: s, results: results}, nil
+	return &settledRows{Rows: found, results: results}, nil
 }
 
 func (l *lease) send(ctx context.Context, s settling, sql string, args []any) (pgx.BatchResults, error) {
@@ -100,7 +85,7 @@ func (l *lease) send(ctx context.Context, s settling, sql string, args []any) (p
 	results := l.Conn().SendBatch(ctx, &b)
 	if _, err := results.Exec(); err != nil {
 		_ = results.Close() // says the same, or less
-		return nil, err
+		return nil, unsettled(err)
 	}
 	return results, nil
 }
@@ -108,8 +93,6 @@ func (l *lease) send(ctx context.Context, s settling, sql string, args []any) (p
 // settledRows are a statement's behind what was said in front of it.
 type settledRows struct {
 	pgx.Rows
-	lease   *lease
-	said    settling
 	results pgx.BatchResults
 	closed  bool
 	failed  error
@@ -121,13 +104,7 @@ func (r *settledRows) Close() {
 	}
 	r.closed = true
 	r.Rows.Close()
-	err := r.Rows.Err()
-	if closed := r.results.Close(); err == nil { // where a commit fails
-		r.failed, err = closed, closed
-	}
-	if err == nil {
-		r.lease.settled(r.said)
-	}
+	r.failed = r.results.Close() // where a commit fails
 }
 
 func (r *settledRows) Next() bool {
@@ -179,10 +156,10 @@ func (r oneRow) Scan(dest ...any) error {
 
 // beginning begins a transaction and says what must be true of it.
 func (l *lease) beginning(opts pgx.TxOptions) pgx.TxOptions {
-	p := l.pool
+	p, role := l.pool, l.as()
 	var more []string
-	if p.role != "" && (p.bouncer != nil || l.Conn().PgConn().CustomData()[sessionRole] != p.role) {
-		more = append(more, "SET LOCAL ROLE "+p.role)
+	if role != "" {
+		more = append(more, "SET LOCAL ROLE "+role)
 	}
 	if p.bouncer != nil {
 		more = append(more, fmt.Sprintf("SET LOCAL statement_timeout = %d", p.timeout.Milliseconds()),

@@ -93,7 +93,7 @@ func begin(ctx context.Context, pool *pool, opts pgx.TxOptions) (*lease, pgx.Tx,
 		}
 		conn.Release()
 		if try > 1 || !isBroken(err) || ctx.Err() != nil {
-			return nil, nil, fmt.Errorf("begin: %w", classify(err))
+			return nil, nil, fmt.Errorf("begin: %w", classify(unsettled(err)))
 		}
 	}
 }
