@@ -22,9 +22,10 @@ type dataFlags struct {
 	DatabaseURL string        `placeholder:"URL" help:"Postgres 15 or newer, as postgres://user:password@host/database. Without it a private Postgres is run in the data folder." env:"LOCUS_DATABASE_URL"`
 	Wait        time.Duration `name:"database-wait" help:"How long to wait for a database that does not answer at the start; 0s: one attempt." default:"60s" env:"LOCUS_DATABASE_WAIT"`
 	nodeFlags
-	DataDir   string `placeholder:"DIR" help:"Folder for the private Postgres, the master key and files; default: ${default}." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
-	BlobStore string `placeholder:"STORE" help:"Where tenants without a setting of their own keep files: data: (in the data folder), disk:/folder, or s3://bucket/prefix?endpoint=URL&region=NAME; default: ${default}." default:"data:" env:"LOCUS_BLOB_STORE"`
-	MasterKey string `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, as ID:HEX separated by commas, the one that seals first, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
+	TenantRoles bool   `help:"Have each tenant's statements run with the rights of a role of its own in Postgres, which reaches no other tenant and nothing of the deployment: a second wall. It costs some speed; say it to all processes. The login needs CREATEROLE." env:"LOCUS_TENANT_ROLES"`
+	DataDir     string `placeholder:"DIR" help:"Folder for the private Postgres, the master key and files; default: ${default}." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
+	BlobStore   string `placeholder:"STORE" help:"Where tenants without a setting of their own keep files: data: (in the data folder), disk:/folder, or s3://bucket/prefix?endpoint=URL&region=NAME; default: ${default}." default:"data:" env:"LOCUS_BLOB_STORE"`
+	MasterKey   string `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, as ID:HEX separated by commas, the one that seals first, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
 }
 
 // existing is open for commands about what is there: a folder named by mistake gets no database.
@@ -48,7 +49,7 @@ func (f dataFlags) open(ctx context.Context, log *slog.Logger, cfg db.Config) (_
 			return nil, nil, fmt.Errorf("--master-key or LOCUS_MASTER_KEY: %w", err)
 		}
 	}
-	cfg.URL, cfg.StartTimeout = f.DatabaseURL, f.Wait
+	cfg.URL, cfg.StartTimeout, cfg.TenantRoles = f.DatabaseURL, f.Wait, f.TenantRoles
 	if f.Wait == 0 {
 		cfg.StartTimeout = -1 // one attempt
 	}

@@ -198,6 +198,9 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	if err := checkNodes(ctx, s.db, s.log); err != nil {
 		return err
 	}
+	if err := c.makeRoles(ctx, s.db, s.log); err != nil {
+		return err
+	}
 	keys, err := c.keys(ctx, s.db, s.log)
 	if err != nil {
 		return err

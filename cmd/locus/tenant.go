@@ -25,6 +25,7 @@ type tenantCmd struct {
 	Set     tenantSetCmd     `cmd:"" help:"Change settings of a tenant. Running servers follow within a second or two."`
 	SMTP    tenantSMTPCmd    `cmd:"" name:"smtp" help:"Give a tenant a mail server of its own. Its URL is stored sealed."`
 	Captcha tenantCaptchaCmd `cmd:"" help:"Ask people who open an account on a page to show that they are no program: hCaptcha or Cloudflare Turnstile. The secret key is stored sealed."`
+	Roles   tenantRolesCmd   `cmd:"" help:"Make the roles in Postgres by which --tenant-roles keeps tenants apart."`
 	SQL     tenantSQLCmd     `cmd:"" name:"sql" help:"Let the owner of a tenant read it by SQL."`
 	Jump    tenantJumpCmd    `cmd:"" help:"Pass over sequence numbers of a tenant's event stream after restoring it from a backup, also while it is served."`
 	Keys    tenantKeysCmd    `cmd:"" help:"List every setting with its kind, default and meaning."`

@@ -4,7 +4,7 @@
 //
 // LOCUS_TEST_DATABASE_URL names a server to be used instead; its user must be allowed to create databases.
 // LOCUS_TEST_PGBOUNCER_URL names a PgBouncer in front of it, for all databases: then everything but the making of databases
-// goes through it.
+// goes through it. LOCUS_TEST_TENANT_ROLES=1 has tenants' statements run with the rights of roles of their own.
 package dbtest
 
 import (
@@ -41,7 +41,7 @@ func Open(t testing.TB, url string) *db.DB {
 // OpenNodes is Open with further databases, by their names in control.node.
 func OpenNodes(t testing.TB, url string, nodes map[string]string) *db.DB {
 	t.Helper()
-	d, err := db.Open(t.Context(), db.Config{URL: url, Nodes: nodes, StartTimeout: 10 * time.Second})
+	d, err := db.Open(t.Context(), db.Config{URL: url, Nodes: nodes, StartTimeout: 10 * time.Second, TenantRoles: os.Getenv(rolesEnv) != ""})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,10 @@ func create(t testing.TB, name, how string) string {
 	return withDatabase(server, name)
 }
 
-const throughEnv = "LOCUS_TEST_PGBOUNCER_URL"
+const (
+	throughEnv = "LOCUS_TEST_PGBOUNCER_URL"
+	rolesEnv   = "LOCUS_TEST_TENANT_ROLES"
+)
 
 var tenants atomic.Int64
 
