@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -175,9 +177,9 @@ func TestRolesComeAndGo(t *testing.T) {
 }
 
 // rolesOf counts the roles that may use a schema, beside its owner.
-func rolesOf(t *testing.T, url string, s db.Schema) (n int) {
+func rolesOf(t *testing.T, at string, s db.Schema) (n int) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+	conn, err := pgx.Connect(t.Context(), at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,4 +236,78 @@ func TestMakeTenantRoles(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// A login that is no superuser, and may make roles, does all of it; one that may not is told what is missing.
+func TestRolesWithoutSuperuser(t *testing.T) {
+	base := dbtest.URL(t)
+	for name, can := range map[string]bool{"may": true, "may not": false} {
+		t.Run(name, func(t *testing.T) {
+			d, err := db.Open(t.Context(), db.Config{URL: limitedLogin(t, base, can), TenantRoles: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(d.Close)
+			s, err := db.ParseSchema(fmt.Sprintf("t_limited_%t", can))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = d.CreateTenantSchema(t.Context(), s)
+			if !can {
+				if !errors.Is(err, db.ErrNoRoles) || !strings.Contains(err.Error(), "CREATEROLE") {
+					t.Errorf("%v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, run := range ways {
+				if err := run(t.Context(), d.Tenant(s), "SELECT count(*)::int FROM pds_tenant.stream_head"); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				var pg *pgconn.PgError
+				err := run(t.Context(), d.Tenant(s), "SELECT count(*)::int FROM pds_tenant.stream_head, control.tenant")
+				if !errors.As(err, &pg) || pg.Code != "42501" {
+					t.Errorf("%s reached control: %v", name, err)
+				}
+			}
+			if err := d.DropTenantSchema(t.Context(), s); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// limitedLogin is a URL of a login that owns nothing but may use the database.
+func limitedLogin(t *testing.T, base string, roles bool) string {
+	t.Helper()
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	login, createRole := fmt.Sprintf("limited_%d_%t", os.Getpid(), roles), "NOCREATEROLE"
+	if roles {
+		createRole = "CREATEROLE"
+	}
+	script := fmt.Sprintf(`DROP ROLE IF EXISTS %[1]s; CREATE ROLE %[1]s LOGIN NOSUPERUSER PASSWORD 'limited' %[2]s; GRANT CREATE ON DATABASE %[3]s TO %[1]s;
+GRANT USAGE ON SCHEMA control TO %[1]s; GRANT ALL ON ALL TABLES IN SCHEMA control TO %[1]s`, login, createRole, strings.TrimPrefix(u.Path, "/"))
+	if _, err := conn.Exec(t.Context(), script); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := conn.Exec(context.Background(), fmt.Sprintf("DROP OWNED BY %[1]s; DROP ROLE %[1]s", login)); err != nil {
+			t.Error(err)
+		}
+	})
+	u.User = url.UserPassword(login, "limited")
+	q := u.Query()
+	q.Del("user")
+	u.RawQuery = q.Encode()
+	return u.String()
 }
