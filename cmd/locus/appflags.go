@@ -66,7 +66,9 @@ func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname strin
 }
 
 // byCommand is the command's user, who holds the database and may do everything.
-func byCommand() act.Operator { return act.Operator{Operator: commandUser()} }
+func byCommand() act.Operator {
+	return act.Operator{Operator: commandUser(), Deployment: auth.DeploymentOwner}
+}
 
 // commandUser is who stands in the audit log for what a command does.
 func commandUser() auth.Operator {

@@ -60,6 +60,7 @@ type app struct {
 	jobs      *job.Runner
 	self      *process.Self
 	server    *xrpc.Server
+	log       *slog.Logger
 }
 
 // assemble hands each part exactly what it needs. numbers is nil where nobody can look at them: then no call is counted.
@@ -126,7 +127,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	})
 	return &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
-		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: job.New(d, now, log), self: process.New(d, now, log), server: server,
+		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: job.New(d, now, log), self: process.New(d, now, log), server: server, log: log,
 	}
 }
 

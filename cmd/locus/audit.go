@@ -11,7 +11,8 @@ import (
 )
 
 type auditCmd struct {
-	List auditListCmd `cmd:"" help:"List what operators did, oldest first."`
+	List       auditListCmd       `cmd:"" help:"List what operators of a tenant did, oldest first."`
+	Deployment auditDeploymentCmd `cmd:"" help:"List what was done to the deployment and to whole tenants, newest first."`
 }
 
 type auditListCmd struct {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,6 +50,8 @@ type serveCmd struct {
 	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
 	DebugListen   string `placeholder:"ADDR" help:"Address of Go's profiler, /debug/pprof/, on loopback only; off by default." env:"LOCUS_DEBUG_LISTEN"`
 	AdminListen   string `placeholder:"ADDR" help:"Address of what machines ask about this process: /livez, /readyz and, for Prometheus, /metrics. Nobody is asked for a password there, so keep it off the internet; off by default." env:"LOCUS_ADMIN_LISTEN"`
+	Operators     string `name:"operator-listen" placeholder:"ADDR" help:"Address of the operator API (docs/operator-api.md); without a host in it, on loopback. Callers bring tokens ('locus token create'); put TLS in front of anything but loopback. Off by default." env:"LOCUS_OPERATOR_LISTEN"`
+	OperatorsHost string `name:"operator-hostname" placeholder:"HOSTNAME" help:"Hostname under which the operator API is served where tenants are; no tenant may have it. Off by default." env:"LOCUS_OPERATOR_HOSTNAME"`
 	Connections   int    `placeholder:"N" help:"Connections that may be open at once. Beyond it those that are idle are closed, the longest idle first, and only then new ones refused; default: ${default}." default:"10000" env:"LOCUS_CONNECTIONS"`
 	PerAddress    int    `name:"connections-per-address" placeholder:"N" help:"Of them, those of one address (of IPv6: one /64). Trusted proxies and WebSockets do not count; default: ${default}." default:"500" env:"LOCUS_CONNECTIONS_PER_ADDRESS"`
 	AnswerMemory  int64  `placeholder:"MIB" help:"Memory for the answers that are being made and read, of all together. Beyond it a call waits, and is then refused with 503; tenants and addresses share it; default: ${default}." default:"256" env:"LOCUS_ANSWER_MEMORY"`
@@ -99,6 +102,9 @@ func (c *serveCmd) check() (inbound.Proxies, error) {
 			return none, err
 		}
 	}
+	if strings.ContainsAny(c.OperatorsHost, ":/ ") || c.OperatorsHost != strings.ToLower(c.OperatorsHost) {
+		return none, errors.New("--operator-hostname is a hostname in lower case, without scheme and port")
+	}
 	if c.Connections < 1 || c.PerAddress < 1 {
 		return none, errors.New("--connections and --connections-per-address must be at least 1")
 	}
@@ -121,6 +127,7 @@ type listeners struct {
 	plc      net.Listener // the face of the built-in PLC directory
 	machines net.Listener // health and numbers
 	debug    net.Listener // the profiler
+	admin    net.Listener // the operator API
 }
 
 // listen opens them; what is open is given with an error, too.
@@ -139,6 +146,11 @@ func (c *serveCmd) listen() (at listeners, err error) {
 			return at, fmt.Errorf("listen for health and metrics: %w (--admin-listen chooses another address)", err)
 		}
 	}
+	if c.Operators != "" {
+		if at.admin, err = net.Listen("tcp", ofLoopback(c.Operators)); err != nil {
+			return at, fmt.Errorf("listen for the operator API: %w (--operator-listen chooses another address)", err)
+		}
+	}
 	if c.DebugListen != "" {
 		if at.debug, err = net.Listen("tcp", c.DebugListen); err != nil {
 			return at, fmt.Errorf("listen for the profiler: %w (--debug-listen chooses another address)", err)
@@ -148,7 +160,7 @@ func (c *serveCmd) listen() (at listeners, err error) {
 }
 
 func (at listeners) close() {
-	for _, l := range []net.Listener{at.web, at.plc, at.machines, at.debug} {
+	for _, l := range []net.Listener{at.web, at.plc, at.machines, at.debug, at.admin} {
 		if l != nil {
 			_ = l.Close()
 		}
@@ -227,8 +239,13 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	if s.machines != nil {
 		s.numbers = metrics.New(version())
 	}
-	s.app = assemble(s.db, keys, s.facts.Config(c.DevNames), s.outside.resolver, s.outside.clients, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.numbers, s.log)
+	origin := s.facts.Config(c.DevNames)
+	origin.Reserved = c.OperatorsHost
+	s.app = assemble(s.db, keys, origin, s.outside.resolver, s.outside.clients, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.numbers, s.log)
 	s.later(s.app.close)
+	if err := apart(ctx, s.app.tenants, c.OperatorsHost); err != nil {
+		return err
+	}
 	// Without its files a server serves the rest, and goes on when their disk is mounted.
 	if err := s.app.blobs.Stores.Ready(ctx); err != nil && !errors.Is(err, blob.ErrAway) {
 		return fmt.Errorf("%w (--blob-store says where files go)", err)
@@ -270,8 +287,21 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	if s.debug != nil {
 		group.Go(func() error { return serveHTTP(ctx, s.debug, inbound.Config{}, profiler(), log) })
 	}
+	front := http.Handler(a.server)
+	if s.admin != nil || c.OperatorsHost != "" {
+		face := a.operators(s.proxies)
+		group.Go(func() error { return face.Run(db.InBackground(ctx)) })
+		if c.OperatorsHost != "" {
+			front = face.Under(c.OperatorsHost, front)
+		}
+		if s.admin != nil {
+			group.Go(func() error {
+				return serveHTTP(ctx, s.admin, inbound.Config{Open: operatorConnections, PerAddress: operatorConnections / 4, Neighbour: s.proxies.Trusts}, face, log)
+			})
+		}
+	}
 	group.Go(func() error {
-		return serveHTTP(ctx, s.web, inbound.Config{Open: c.Connections, PerAddress: c.PerAddress, Neighbour: s.proxies.Trusts}, a.server, log)
+		return serveHTTP(ctx, s.web, inbound.Config{Open: c.Connections, PerAddress: c.PerAddress, Neighbour: s.proxies.Trusts}, front, log)
 	})
 	if c.Dev {
 		if err := c.furnish(ctx, a); err != nil {

@@ -103,15 +103,16 @@ func (q *Queries) ListAudit(ctx context.Context, arg ListAuditParams) ([]Audit, 
 }
 
 const UpdateAuditOutcome = `-- name: UpdateAuditOutcome :exec
-UPDATE control.audit SET outcome = $1 WHERE audit_id = $2
+UPDATE control.audit SET outcome = $1, tenant_id = $2 WHERE audit_id = $3
 `
 
 type UpdateAuditOutcomeParams struct {
-	Outcome string
-	AuditID string
+	Outcome  string
+	TenantID int64
+	AuditID  string
 }
 
 func (q *Queries) UpdateAuditOutcome(ctx context.Context, arg UpdateAuditOutcomeParams) error {
-	_, err := q.db.Exec(ctx, UpdateAuditOutcome, arg.Outcome, arg.AuditID)
+	_, err := q.db.Exec(ctx, UpdateAuditOutcome, arg.Outcome, arg.TenantID, arg.AuditID)
 	return err
 }

@@ -98,24 +98,6 @@ func (q *Queries) InsertIdempotency(ctx context.Context, arg InsertIdempotencyPa
 	return result.RowsAffected(), nil
 }
 
-const UpdateIdempotencyBusy = `-- name: UpdateIdempotencyBusy :execrows
-UPDATE control.idempotency SET busy_until = $1 WHERE caller = $2 AND key = $3 AND status = 0
-`
-
-type UpdateIdempotencyBusyParams struct {
-	BusyUntil time.Time
-	Caller    string
-	Key       string
-}
-
-func (q *Queries) UpdateIdempotencyBusy(ctx context.Context, arg UpdateIdempotencyBusyParams) (int64, error) {
-	result, err := q.db.Exec(ctx, UpdateIdempotencyBusy, arg.BusyUntil, arg.Caller, arg.Key)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const UpdateIdempotencyDone = `-- name: UpdateIdempotencyDone :execrows
 UPDATE control.idempotency SET status = $1, content_type = $2, answer = $3
 WHERE caller = $4 AND key = $5 AND digest = $6 AND status = 0

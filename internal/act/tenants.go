@@ -40,16 +40,18 @@ func NewTenantActs(d *db.DB, tenants *tenant.Registry, now func() time.Time) *Te
 
 // CreateTenant creates a tenant. Its log begins with this, once the schema is there that has the log. Errors: those of
 // [tenant.Registry.Create].
-func (a *TenantActs) CreateTenant(ctx context.Context, by Operator, spec tenant.Spec) (*tenant.Tenant, error) {
+func (a *TenantActs) CreateTenant(ctx context.Context, by Operator, spec tenant.Spec) (t *tenant.Tenant, err error) {
 	if err := checkMailLanguage(spec.Settings); err != nil {
 		return nil, err
 	}
-	t, err := a.tenants.Create(ctx, spec)
-	if err != nil {
-		return nil, err
-	}
 	detail := map[string]any{"settings": spec.Settings, "adminPassword": spec.AdminPassword != ""}
-	return t, a.noted(ctx, t, by, actTenantCreate, deed{t.Hostname, detail}, func() error { return nil })
+	err = a.logged(ctx, by, actTenantCreate, 0, deed{spec.Hostname, detail}, func() (int64, error) {
+		if t, err = a.tenants.Create(ctx, spec); err != nil {
+			return 0, err
+		}
+		return t.ID, a.written(ctx, t, by, actTenantCreate, deed{t.Hostname, detail}, func() error { return nil })
+	})
+	return t, err
 }
 
 // SetTenant changes settings of a tenant and, unless it is "", the password of HTTP Basic user admin. Errors: those of
@@ -107,11 +109,13 @@ func (a *TenantActs) SetCaptcha(ctx context.Context, t *tenant.Tenant, by Operat
 // Jump passes over sequence numbers of a tenant's event stream, and tells the last of them: relays remember numbers that
 // a restored backup does not have, and would not read a stream that gives them out again.
 func (a *TenantActs) Jump(ctx context.Context, t *tenant.Tenant, by Operator, numbers int64) (last int64, err error) {
-	err = a.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
-		if last, err = firehose.Jump(ctx, q, numbers, a.now()); err != nil {
-			return err
-		}
-		return record(ctx, q, a.now(), by, actTenantJump, deed{t.Hostname, map[string]any{"by": numbers, "last": last}})
+	err = a.logged(ctx, by, actTenantJump, t.ID, deed{t.Hostname, map[string]any{"by": numbers}}, func() (int64, error) {
+		return t.ID, a.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {
+			if last, err = firehose.Jump(ctx, q, numbers, a.now()); err != nil {
+				return err
+			}
+			return record(ctx, q, a.now(), by, actTenantJump, deed{t.Hostname, map[string]any{"by": numbers, "last": last}})
+		})
 	})
 	return last, err
 }
@@ -140,6 +144,13 @@ func (a *TenantActs) RecountTotals(ctx context.Context, t *tenant.Tenant) error 
 // in Postgres. The entry is written before the change and committed after it. A change that fails leaves none, and only a
 // commit that is lost leaves a change without one.
 func (a *TenantActs) noted(ctx context.Context, t *tenant.Tenant, by Operator, action string, d deed, change func() error) error {
+	return a.logged(ctx, by, action, t.ID, d, func() (int64, error) {
+		return t.ID, a.written(ctx, t, by, action, d, change)
+	})
+}
+
+// written is noted in the tenant's own log alone.
+func (a *TenantActs) written(ctx context.Context, t *tenant.Tenant, by Operator, action string, d deed, change func() error) error {
 	return a.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
 		if err := record(ctx, q, a.now(), by, action, d); err != nil {
 			return err

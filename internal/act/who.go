@@ -14,9 +14,12 @@ import (
 // Operator is somebody who runs the tenant: one of its operators, its moderation service, or the command line's user.
 type Operator struct {
 	auth.Operator
-	Address   string        // where the call came from; "" at the command line
-	RequestID string        // likewise
-	Token     *auth.Service // the moderation service's, which does nothing a second time; nil for everybody else
+	Address   string // where the call came from; "" at the command line
+	RequestID string // likewise
+	// Deployment is the role of somebody who runs the whole deployment, or a part of it, and whose changes are in its own log,
+	// too; 0: somebody of the tenant's.
+	Deployment auth.DeploymentRole
+	Token      *auth.Service // the moderation service's, which does nothing a second time; nil for everybody else
 }
 
 // Entry is a line of the audit log about something that o does, or was refused. outcome is [audit.Done] or the

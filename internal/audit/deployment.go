@@ -43,9 +43,9 @@ func Begin(ctx context.Context, q *controldb.Queries, e DeploymentEntry, role in
 	return id, nil
 }
 
-// End says what came of it.
-func End(ctx context.Context, q *controldb.Queries, id, outcome string) error {
-	if err := q.UpdateAuditOutcome(ctx, controldb.UpdateAuditOutcomeParams{AuditID: id, Outcome: outcome}); err != nil {
+// End says what came of it, and which tenant it was about: one that was made had no number before. 0: none.
+func End(ctx context.Context, q *controldb.Queries, id, outcome string, tenantID int64) error {
+	if err := q.UpdateAuditOutcome(ctx, controldb.UpdateAuditOutcomeParams{AuditID: id, Outcome: outcome, TenantID: tenantID}); err != nil {
 		return fmt.Errorf("audit %s: %w", id, err)
 	}
 	return nil

@@ -6,4 +6,5 @@ export GOFLAGS="${GOFLAGS:--buildvcs=false}"
 bash internal/gen/sqlc.sh
 bash internal/gen/lexicons.sh
 go test -count=1 ./handlers -run 'TestAccess|TestDocument' -update
+go test -count=1 ./internal/admin -run 'TestAccess|TestDocument' -update
 bash internal/gen/clients.sh

@@ -26,7 +26,7 @@ if [ -z "${LOCUS_URL:-}" ]; then
     port=$((20000 + (RANDOM + try) % 12000))
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
   done
-  "$scratch/locus" serve --dev --listen "127.0.0.1:$port" --plc-listen 127.0.0.1:0 --data-dir "$scratch/data" >"$scratch/log" 2>&1 &
+  "$scratch/locus" serve --dev --listen "127.0.0.1:$port" --operator-listen "127.0.0.1:$((port + 12000))" --plc-listen 127.0.0.1:0 --data-dir "$scratch/data" >"$scratch/log" 2>&1 &
   server=$!
   LOCUS_URL="http://localhost:$port http://beta.localhost:$port"
   for _ in $(seq 1 300); do
@@ -34,6 +34,9 @@ if [ -z "${LOCUS_URL:-}" ]; then
     kill -0 $server 2>/dev/null || { cat "$scratch/log" >&2; echo "clients: the server ended while starting" >&2; exit 1; }
     sleep 0.1
   done
+  LOCUS_OPERATOR_URL="http://127.0.0.1:$((port + 12000))"
+  LOCUS_OPERATOR_TOKEN=$("$scratch/locus" token create owner --label "client SDKs" --data-dir "$scratch/data" 2>>"$scratch/log")
+  export LOCUS_OPERATOR_URL LOCUS_OPERATOR_TOKEN
 fi
 export LOCUS_URL
 

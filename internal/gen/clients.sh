@@ -11,13 +11,17 @@ clients=openapi/clients
 
 # ---- Go
 oapi() { ${GO:-go} tool -modfile=tools/go.mod oapi-codegen -config $clients/go/oapi-codegen.yaml -o "$1" openapi/openapi.yaml; }
+oapi_operator() { ${GO:-go} tool -modfile=tools/go.mod oapi-codegen -config $clients/go/operator/oapi-codegen.yaml -o "$1" openapi/operator.yaml; }
 if [ -n "$check" ]; then
   tmp=$(mktemp -d)
   trap 'rm -rf "$tmp"' EXIT
   oapi "$tmp/client.gen.go"
+  oapi_operator "$tmp/operator.gen.go"
+  cmp -s "$tmp/operator.gen.go" $clients/go/operator/client.gen.go || { echo "$clients/go/operator/client.gen.go is not what operator.yaml gives: run 'make generate' and commit" >&2; exit 1; }
   cmp -s "$tmp/client.gen.go" $clients/go/client.gen.go || { echo "$clients/go/client.gen.go is not what openapi.yaml gives: run 'make generate' and commit" >&2; exit 1; }
 else
   oapi $clients/go/client.gen.go
+  oapi_operator $clients/go/operator/client.gen.go
 fi
 
 # ---- the names of errors, for both
@@ -32,6 +36,11 @@ else
   catalogue=$( (sha256sum internal/lexicon/catalogue.jsonl 2>/dev/null || shasum -a 256 internal/lexicon/catalogue.jsonl) | cut -d ' ' -f 1)
   if ! grep -q "sha256 $catalogue" $clients/typescript/src/lexicons.ts; then
     echo "clients: $clients/typescript/src/lexicons.ts is of another catalogue, and making it needs node" >&2
+    exit 1
+  fi
+  digest=$( (sha256sum openapi/operator.yaml 2>/dev/null || shasum -a 256 openapi/operator.yaml) | cut -d ' ' -f 1)
+  if ! grep -q "sha256 $digest" $clients/typescript/src/operator-schema.ts; then
+    echo "clients: $clients/typescript/src/operator-schema.ts is of another operator.yaml, and making it needs node and npm" >&2
     exit 1
   fi
   digest=$( (sha256sum openapi/openapi.yaml 2>/dev/null || shasum -a 256 openapi/openapi.yaml) | cut -d ' ' -f 1)

@@ -135,6 +135,9 @@ func (r *Registry) namesOf(hostname string, domains []string, former ...Former) 
 		}
 		names[d] |= nameHandle
 	}
+	if _, ok := names[r.cfg.Reserved]; ok {
+		return nil, fmt.Errorf("%w: %s is where the operator API is", ErrHostnameTaken, r.cfg.Reserved)
+	}
 	if len(names) > maxNames {
 		return nil, fmt.Errorf("%w: a tenant has at most %d names", ErrBadHostname, maxNames)
 	}

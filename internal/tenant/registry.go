@@ -33,6 +33,7 @@ const (
 
 // Config is what a deployment says about all its tenants.
 type Config struct {
+	Reserved string // a name that no tenant may have; "": none
 	// Scheme and Port make the public URLs: https and 0, or http and the port of a development server. Port is left out
 	// of URLs when 0 or the scheme's own.
 	Scheme string

@@ -17,6 +17,21 @@ const (
 	KeyState         = "state"
 )
 
+// ofDeployment are the keys that only the deployment's owner changes: what a tenant may take of what all share, which names
+// are its own, and which other machines are called for it.
+var ofDeployment = map[string]bool{
+	KeyHandleDomains: true, KeyState: true,
+	"blob_store": true, "blob_tenant_limit": true, "blob_upload_limit": true, "blob_redirect": true, "max_repo_import_size": true,
+	"record_tenant_count": true, "record_tenant_bytes": true,
+	"account_tenant_count": true, "storage_tenant_bytes": true, "request_tenant_day": true,
+	"firehose_retention_hours": true, "firehose_subscribers_max": true, "firehose_subscribers_per_address": true,
+	"rate_limits": true, "rate_limit_percent": true, "rate_limit_bypass_addresses": true, "rate_limit_bypass_sha256": true,
+	"app_view": true, "report_service": true, "moderation_service": true, "crawlers": true,
+}
+
+// OfDeployment tells whether only the deployment's owner may change a key of Set.
+func OfDeployment(key string) bool { return ofDeployment[key] }
+
 var fields = []Field{
 	{Key: "display_name", Doc: "Name shown to people in mail and on pages.", at: func(s *Settings) any { return &s.DisplayName }, check: maxText(100)},
 	{Key: "signup", Kind: "open|invite|approval|closed", Doc: "Who may open an account: anybody, holders of an invite code, whom an operator approves (docs/moderation.md), nobody.", at: func(s *Settings) any { return (*string)(&s.Signup) }},

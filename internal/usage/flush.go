@@ -217,7 +217,7 @@ func (m *Meter) noteOne(ctx context.Context, r reached) error {
 		if err != nil {
 			return err
 		}
-		return audit.End(ctx, q, id, audit.Done)
+		return audit.End(ctx, q, id, audit.Done, r.t.ID)
 	})
 	if err != nil {
 		return fmt.Errorf("note the quota of %s: %w", r.t.Hostname, err)

@@ -263,6 +263,9 @@ var ofPackages = regexp.MustCompile(`(^|: )(?:car|repo|mst|dagcbor): `)
 func fromHuma(ctx huma.Context, status int, message string, errs ...error) huma.StatusError {
 	var c *call
 	if ctx != nil {
+		if form, ok := ctx.Context().Value(errorFormKey{}).(ErrorForm); ok {
+			return form(status, message, errs...)
+		}
 		c = callOf(ctx)
 	}
 	first := ""
@@ -286,6 +289,16 @@ func fromHuma(ctx huma.Context, status int, message string, errs ...error) huma.
 		status = http.StatusBadRequest
 	}
 	return Refuse(status, "", "%s", message)
+}
+
+// ErrorForm makes errors of Huma's own into those of another interface.
+type ErrorForm func(status int, message string, errs ...error) huma.StatusError
+
+type errorFormKey struct{}
+
+// WithErrorForm gives a request's errors another form than XRPC's: Huma knows one for all interfaces of a process.
+func WithErrorForm(ctx context.Context, form ErrorForm) context.Context {
+	return context.WithValue(ctx, errorFormKey{}, form)
 }
 
 func init() {

@@ -3,7 +3,7 @@ INSERT INTO control.audit (audit_id, at, who, role, action, tenant_id, subject, 
 VALUES (@audit_id, @at, @who, @role, @action, @tenant_id, @subject, @detail, @address, @request_id, @outcome);
 
 -- name: UpdateAuditOutcome :exec
-UPDATE control.audit SET outcome = @outcome WHERE audit_id = @audit_id;
+UPDATE control.audit SET outcome = @outcome, tenant_id = @tenant_id WHERE audit_id = @audit_id;
 
 -- Newest first, before @before. Empty texts and 0 select everything.
 -- name: ListAudit :many

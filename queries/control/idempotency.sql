@@ -15,9 +15,6 @@ WHERE caller = @caller AND key = @key AND (created_at < @stale::timestamptz OR s
 UPDATE control.idempotency SET status = @status, content_type = @content_type, answer = @answer
 WHERE caller = @caller AND key = @key AND digest = @digest AND status = 0;
 
--- name: UpdateIdempotencyBusy :execrows
-UPDATE control.idempotency SET busy_until = @busy_until WHERE caller = @caller AND key = @key AND status = 0;
-
 -- name: DeleteIdempotency :execrows
 DELETE FROM control.idempotency WHERE caller = @caller AND key = @key AND status = 0;
 

@@ -1,0 +1,476 @@
+package admin_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/job"
+	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/internal/usage"
+	sdk "github.com/auroralocus/locus/openapi/clients/go/operator"
+)
+
+func (h *house) client(token string) *sdk.ClientWithResponses {
+	h.t.Helper()
+	c, err := sdk.New(h.http.URL, token)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return c
+}
+
+func must(t *testing.T, a sdk.Answer, err error) {
+	t.Helper()
+	if err := sdk.Check(a, err); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func refused(t *testing.T, code string, a sdk.Answer, err error) {
+	t.Helper()
+	if err := sdk.Check(a, err); !sdk.IsCode(err, code) {
+		t.Errorf("%v, want %s", err, code)
+	}
+}
+
+// logged are the lines of the deployment's log, oldest first: who, action, subject, outcome.
+func (h *house) logged(c *sdk.ClientWithResponses) (lines []string) {
+	h.t.Helper()
+	page, err := c.ListAuditWithResponse(h.t.Context(), nil)
+	must(h.t, page, err)
+	for _, e := range page.JSON200.Entries {
+		subject := ""
+		if e.Subject != nil {
+			subject = *e.Subject
+		}
+		who, _, _ := strings.Cut(e.Who, ":")
+		lines = append([]string{strings.Join([]string{who, e.Role, e.Action, subject, e.Outcome}, " ")}, lines...)
+	}
+	return lines
+}
+
+// A tenant's whole life by the generated client, and what the log says of it.
+func TestTenants(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	c := h.client(h.token(auth.DeploymentOwner, nil))
+	password, domains := "a long password", []string{"pds.test", "handles.test"}
+	made, err := c.CreateTenantWithResponse(ctx, nil, sdk.CreateTenantInputBody{
+		Hostname: "PDS.test", HandleDomains: &domains, AdminPassword: &password, Settings: &map[string]string{"display_name": "One"},
+	})
+	must(t, made, err)
+	if b := made.JSON201; b.Hostname != "pds.test" || b.State != "active" || b.Settings["display_name"] != "One" || b.ServiceDid == "" || fmt.Sprint(b.HandleDomains) != "[handles.test pds.test]" {
+		t.Errorf("%+v", b)
+	}
+	number := fmt.Sprint(made.JSON201.Id)
+	twice, err := c.CreateTenantWithResponse(ctx, nil, sdk.CreateTenantInputBody{Hostname: "pds.test"})
+	refused(t, "name_taken", twice, err)
+	bad, err := c.CreateTenantWithResponse(ctx, nil, sdk.CreateTenantInputBody{Hostname: "no such/name"})
+	refused(t, "bad_hostname", bad, err)
+	nobody, err := c.GetTenantWithResponse(ctx, "nowhere.test")
+	refused(t, "not_found", nobody, err)
+
+	set, err := c.SetTenantWithResponse(ctx, number, sdk.SetTenantInputBody{Settings: &map[string]string{"display_name": "Two", "blob_account_limit": "7"}})
+	must(t, set, err)
+	if set.JSON200.Settings["display_name"] != "Two" || set.JSON200.Settings["blob_account_limit"] != "7" {
+		t.Errorf("%+v", set.JSON200.Settings)
+	}
+	wrong, err := c.SetTenantWithResponse(ctx, number, sdk.SetTenantInputBody{Settings: &map[string]string{"signup": "sometimes"}})
+	refused(t, "bad_setting", wrong, err)
+	empty, err := c.SetTenantWithResponse(ctx, number, sdk.SetTenantInputBody{})
+	refused(t, "invalid_request", empty, err)
+	const url = "smtps://user:a-secret-word@mail.example:465"
+	smtp, err := c.SetTenantMailServerWithResponse(ctx, number, sdk.SetSMTPInputBody{Url: url})
+	must(t, smtp, err)
+	smtp, err = c.SetTenantMailServerWithResponse(ctx, number, sdk.SetSMTPInputBody{Url: "http://mail.example"})
+	refused(t, "bad_mail_server", smtp, err)
+	none, err := c.DeleteTenantMailServerWithResponse(ctx, number)
+	must(t, none, err)
+
+	off, err := c.SuspendTenantWithResponse(ctx, "pds.test", nil)
+	must(t, off, err)
+	if _, err := h.tenants.ByHost(ctx, "pds.test"); err != tenant.ErrTenantSuspended {
+		t.Errorf("after suspending: %v", err)
+	}
+	state := sdk.Suspended
+	list, err := c.ListTenantsWithResponse(ctx, &sdk.ListTenantsParams{State: &state})
+	must(t, list, err)
+	if len(list.JSON200.Tenants) != 1 || list.JSON200.Tenants[0].State != "suspended" {
+		t.Errorf("%+v", list.JSON200)
+	}
+	on, err := c.ResumeTenantWithResponse(ctx, "pds.test", nil)
+	must(t, on, err)
+	if on.JSON200.State != "active" {
+		t.Errorf("%+v", on.JSON200)
+	}
+
+	lines := strings.Join(h.logged(c), "\n")
+	for _, want := range []string{
+		"token owner tenant create PDS.test done", "token owner tenant create pds.test refused: ", "token owner tenant set pds.test done",
+		"token owner tenant set pds.test refused: bad setting", "token owner tenant smtp pds.test done",
+	} {
+		if !strings.Contains(lines, want) {
+			t.Errorf("the log has no line %q:\n%s", want, lines)
+		}
+	}
+	all := string(h.call(h.token(auth.DeploymentOwner, nil), "GET", "/v1/audit?limit=500", nil).ok().body)
+	if strings.Contains(all, "a-secret-word") || strings.Contains(all, password) {
+		t.Error("the log has secrets")
+	}
+	about, err := c.ListTenantAuditWithResponse(ctx, "pds.test", nil)
+	must(t, about, err)
+	if n := len(about.JSON200.Entries); n < 6 || *about.JSON200.Entries[n-1].TenantId != made.JSON201.Id || about.JSON200.Entries[0].RequestId == nil || about.JSON200.Entries[0].Address == nil {
+		t.Errorf("%d lines about the tenant: %+v", n, about.JSON200.Entries)
+	}
+}
+
+// Lists come in pages that are complete together.
+func TestPages(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	c := h.client(h.token(auth.DeploymentSupport, nil))
+	for i := range 5 {
+		h.tenant(fmt.Sprintf("t%d.test", 9-i))
+	}
+	var hosts []string
+	limit := int64(2)
+	for params := (&sdk.ListTenantsParams{Limit: &limit}); ; {
+		page, err := c.ListTenantsWithResponse(ctx, params)
+		must(t, page, err)
+		for _, one := range page.JSON200.Tenants {
+			hosts = append(hosts, one.Hostname)
+		}
+		if params.Cursor = page.JSON200.Cursor; params.Cursor == nil {
+			break
+		}
+	}
+	if got := strings.Join(hosts, " "); got != "t9.test t8.test t7.test t6.test t5.test" {
+		t.Error(got)
+	}
+	h.call(h.token(auth.DeploymentSupport, nil), "GET", "/v1/tenants?limit=0", nil).fails(400, "invalid_request", "query.limit")
+	h.call(h.token(auth.DeploymentSupport, nil), "GET", "/v1/tenants?cursor=x", nil).fails(400, "invalid_request", "query.cursor")
+	h.call(h.token(auth.DeploymentSupport, nil), "GET", "/v1/tenants?stat=active", nil).fails(400, "invalid_request", "query.stat")
+}
+
+// A token of role tenant changes what is the tenant's own affair, and nothing that is the deployment's.
+func TestOneTenantOnly(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	own := h.tenant("own.test")
+	h.tenant("other.test")
+	c := h.client(h.token(auth.DeploymentTenant, own))
+	set, err := c.SetTenantWithResponse(ctx, "own.test", sdk.SetTenantInputBody{Settings: &map[string]string{"display_name": "Mine"}})
+	must(t, set, err)
+	for _, key := range []string{"account_tenant_count", "storage_tenant_bytes", "request_tenant_day", "record_tenant_count", "blob_tenant_limit", "blob_store", "handle_domains", "state", "app_view", "rate_limits"} {
+		set, err := c.SetTenantWithResponse(ctx, "own.test", sdk.SetTenantInputBody{Settings: &map[string]string{"display_name": "Not", key: ""}})
+		refused(t, "forbidden", set, err)
+	}
+	other, err := c.SetTenantWithResponse(ctx, "other.test", sdk.SetTenantInputBody{Settings: &map[string]string{"display_name": "Mine"}})
+	refused(t, "forbidden", other, err)
+	quotas, err := c.SetQuotasWithResponse(ctx, "own.test", sdk.NewQuotas{})
+	refused(t, "forbidden", quotas, err)
+	back, err := c.GetTenantWithResponse(ctx, "own.test")
+	must(t, back, err)
+	if back.JSON200.Settings["display_name"] != "Mine" {
+		t.Errorf("%v", back.JSON200.Settings["display_name"])
+	}
+	owner := h.client(h.token(auth.DeploymentOwner, nil))
+	lines := strings.Join(h.logged(owner), "\n")
+	if !strings.Contains(lines, "token tenant setTenant other.test forbidden") || !strings.Contains(lines, "token tenant tenant set own.test forbidden") {
+		t.Errorf("refusals are not in the log:\n%s", lines)
+	}
+	// Every setting is one or the other, and the list says which.
+	settings, err := c.ListSettingsWithResponse(ctx)
+	must(t, settings, err)
+	for _, s := range settings.JSON200.Settings {
+		if s.OwnerOnly != tenant.OfDeployment(s.Key) || s.Meaning == "" {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+func TestQuotas(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	own := h.tenant("own.test")
+	c := h.client(h.token(auth.DeploymentOwner, nil))
+	three, many := int64(3), int64(1)<<40
+	set, err := c.SetQuotasWithResponse(ctx, "own.test", sdk.NewQuotas{Accounts: &three, Bytes: &many})
+	must(t, set, err)
+	if q := set.JSON200.Quotas; q.Accounts != 3 || q.Bytes != many || q.Records != 0 || q.RequestsPerDay != 0 || len(set.JSON200.Reached) != 0 {
+		t.Errorf("%+v", q)
+	}
+	m := usage.NewMeter(h.db, h.tenants, h.now, quiet())
+	m.Reached(own, usage.QuotaAccounts, 3)
+	if err := m.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.GetQuotasWithResponse(ctx, "own.test")
+	must(t, got, err)
+	list, err := c.ListTenantsWithResponse(ctx, nil)
+	must(t, list, err)
+	if fmt.Sprint(got.JSON200.Reached, list.JSON200.Tenants[0].QuotasReached) != "[accounts] [accounts]" {
+		t.Errorf("%v %v", got.JSON200.Reached, list.JSON200.Tenants[0].QuotasReached)
+	}
+	none, err := c.SetQuotasWithResponse(ctx, "own.test", sdk.NewQuotas{})
+	must(t, none, err)
+	if none.JSON200.Quotas.Accounts != 0 {
+		t.Errorf("%+v", none.JSON200)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	a, b := h.tenant("a.test"), h.tenant("b.test")
+	m := usage.NewMeter(h.db, h.tenants, h.now, quiet())
+	m.Count(a, 3, 100, h.now())
+	m.Count(b, 1, 0, h.now())
+	if err := m.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	today := usage.DayOf(h.now())
+	h.ahead.Add(int64(24 * time.Hour))
+	if err := m.TakeGauges(ctx); err != nil {
+		t.Fatal(err)
+	}
+	c := h.client(h.token(auth.DeploymentBilling, nil))
+	one := int64(1)
+	var got []string
+	for params := (&sdk.ListUsageParams{From: date(today), To: date(today), Limit: &one}); ; {
+		page, err := c.ListUsageWithResponse(ctx, params)
+		must(t, page, err)
+		for _, d := range page.JSON200.Days {
+			got = append(got, fmt.Sprint(d.Hostname, d.Requests, d.EgressBytes, d.GaugedAt != nil))
+		}
+		if params.Cursor = page.JSON200.Cursor; params.Cursor == nil {
+			break
+		}
+	}
+	if fmt.Sprint(got) != "[a.test3 100 true b.test1 0 true]" {
+		t.Error(got)
+	}
+	own, err := h.client(h.token(auth.DeploymentTenant, b)).ListTenantUsageWithResponse(ctx, "b.test", &sdk.ListTenantUsageParams{From: date(today), To: date(today)})
+	must(t, own, err)
+	if len(own.JSON200.Days) != 1 || own.JSON200.Days[0].Hostname != "b.test" {
+		t.Errorf("%+v", own.JSON200)
+	}
+	bad, err := c.ListUsageWithResponse(ctx, &sdk.ListUsageParams{From: date(today), To: date(today.AddDate(0, 0, -1))})
+	refused(t, "bad_period", bad, err)
+}
+
+// A token is dead the moment it is revoked or over, and a wrong one costs its address.
+func TestTokens(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	c := h.client(h.token(auth.DeploymentOwner, nil))
+	days := int64(1)
+	made, err := c.CreateTokenWithResponse(ctx, nil, sdk.CreateTokenInputBody{Label: "billing run", Role: sdk.CreateTokenInputBodyRoleBilling, ExpiresInDays: &days})
+	must(t, made, err)
+	b := h.client(made.JSON201.Secret)
+	me, err := b.WhoAmIWithResponse(ctx)
+	must(t, me, err)
+	if me.JSON200.Id != made.JSON201.Id || me.JSON200.Role != "billing" || me.JSON200.Label != "billing run" {
+		t.Errorf("%+v", me.JSON200)
+	}
+	list, err := c.ListTokensWithResponse(ctx, nil)
+	must(t, list, err)
+	for _, one := range list.JSON200.Tokens {
+		if one.Id == made.JSON201.Id && (one.LastUsedAt == nil || one.ExpiresAt == nil) {
+			t.Errorf("%+v", one)
+		}
+	}
+	if strings.Contains(string(list.Body), made.JSON201.Secret) {
+		t.Error("the list shows secrets")
+	}
+	alone, err := c.CreateTokenWithResponse(ctx, nil, sdk.CreateTokenInputBody{Label: "x", Role: sdk.CreateTokenInputBodyRoleTenant})
+	refused(t, "bad_token", alone, err)
+	h.ahead.Add(int64(25 * time.Hour))
+	over, err := b.WhoAmIWithResponse(ctx)
+	refused(t, "unauthenticated", over, err)
+	second, err := c.CreateTokenWithResponse(ctx, nil, sdk.CreateTokenInputBody{Label: "x", Role: sdk.CreateTokenInputBodyRoleSupport})
+	must(t, second, err)
+	gone, err := c.RevokeTokenWithResponse(ctx, second.JSON201.Id)
+	must(t, gone, err)
+	dead, err := h.client(second.JSON201.Secret).WhoAmIWithResponse(ctx)
+	refused(t, "unauthenticated", dead, err)
+	gone, err = c.RevokeTokenWithResponse(ctx, second.JSON201.Id)
+	refused(t, "not_found", gone, err)
+	for range 40 {
+		dead, err = h.client("locusdep_guess").WhoAmIWithResponse(ctx)
+	}
+	refused(t, "rate_limited", dead, err)
+}
+
+// The same POST with the same key is done once, also by many at once; another one under that key is refused, and another
+// caller's key is another key.
+func TestIdempotency(t *testing.T) {
+	h := newHouse(t)
+	token := h.token(auth.DeploymentOwner, nil)
+	body := obj{"label": "once", "role": "support"}
+	replies := make([]reply, 6)
+	var all sync.WaitGroup
+	for i := range replies {
+		all.Go(func() { replies[i] = h.call(token, "POST", "/v1/tokens", body, "Idempotency-Key: one") })
+	}
+	all.Wait()
+	first := replies[0].ok()
+	replayed := 0
+	for _, r := range replies {
+		if string(r.ok().body) != string(first.body) || r.status != 201 || r.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%d %s, want %s", r.status, r.body, first.body)
+		}
+		if r.header.Get("Idempotency-Replayed") == "true" {
+			replayed++
+		}
+	}
+	if replayed != len(replies)-1 {
+		t.Errorf("%d of %d were replayed", replayed, len(replies))
+	}
+	secret := first.json()["secret"].(string)
+	h.call(secret, "GET", "/v1/me", nil).ok()
+	var stored []byte
+	if row, err := h.db.Control().GetIdempotency(t.Context(), idempotencyOf(h, token, "one")); err != nil {
+		t.Fatal(err)
+	} else {
+		stored = row.Answer
+	}
+	if strings.Contains(string(stored), secret) {
+		t.Error("a secret lies open in the database")
+	}
+	h.call(token, "POST", "/v1/tokens", obj{"label": "twice", "role": "support"}, "Idempotency-Key: one").fails(422, "idempotency_key_reused", "")
+	h.call(h.token(auth.DeploymentOwner, nil), "POST", "/v1/tokens", obj{"label": "twice", "role": "support"}, "Idempotency-Key: one").ok()
+	h.call(token, "POST", "/v1/tokens", body, "Idempotency-Key: with space").fails(400, "invalid_request", "printable")
+	// What was refused is remembered too, and what is said once is said again.
+	h.call(token, "POST", "/v1/tenants", obj{"hostname": "a/b"}, "Idempotency-Key: bad").fails(400, "bad_hostname", "")
+	if r := h.call(token, "POST", "/v1/tenants", obj{"hostname": "a/b"}, "Idempotency-Key: bad"); r.status != 400 || r.header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	// After a day the key is free.
+	h.ahead.Add(int64(25 * time.Hour))
+	if r := h.call(token, "POST", "/v1/tokens", body, "Idempotency-Key: one").ok(); string(r.body) == string(first.body) {
+		t.Error("an answer is kept for more than a day")
+	}
+}
+
+// Long work is listed, waited for and cancelled.
+func TestJobs(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	own := h.tenant("own.test")
+	c := h.client(h.token(auth.DeploymentOwner, nil))
+	going, step := make(chan struct{}), make(chan string)
+	h.jobs.Register(job.Kind{Name: "test", Work: func(ctx context.Context, r *job.Run) error {
+		close(going)
+		for {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case s := <-step:
+				r.Progress(s, 1, 2)
+			}
+		}
+	}})
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- h.jobs.Run(running) }()
+	defer func() { stop(); <-ended }()
+	j, err := h.jobs.Start(ctx, job.Spec{Kind: "test", TenantID: own.ID, By: "somebody"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-going
+	list, err := c.ListTenantJobsWithResponse(ctx, "own.test", nil)
+	must(t, list, err)
+	if len(list.JSON200.Jobs) != 1 || list.JSON200.Jobs[0].Id != j.ID || list.JSON200.Jobs[0].By != "somebody" {
+		t.Errorf("%+v", list.JSON200)
+	}
+	step <- "copying"
+	wait := int64(60)
+	for { // each answer is news, or the last
+		got, err := c.GetJobWithResponse(ctx, j.ID, &sdk.GetJobParams{Wait: &wait})
+		must(t, got, err)
+		if got.JSON200.Step == "copying" && got.JSON200.Done == 1 && got.JSON200.Total == 2 {
+			break
+		}
+	}
+	cancelled, err := c.CancelJobWithResponse(ctx, j.ID, nil)
+	must(t, cancelled, err)
+	for {
+		got, err := c.GetJobWithResponse(ctx, j.ID, &sdk.GetJobParams{Wait: &wait})
+		must(t, got, err)
+		if got.JSON200.Ended {
+			if got.JSON200.State != "cancelled" {
+				t.Errorf("%+v", got.JSON200)
+			}
+			break
+		}
+	}
+	late, err := c.CancelJobWithResponse(ctx, j.ID, nil)
+	refused(t, "job_ended", late, err)
+	nobody, err := c.GetJobWithResponse(ctx, "0", nil)
+	refused(t, "not_found", nobody, err)
+	if lines := strings.Join(h.logged(c), "\n"); !strings.Contains(lines, "job cancel "+j.ID+" done") {
+		t.Error(lines)
+	}
+}
+
+// What is wrong with a request is said in one form, and never repeats the request.
+func TestProblems(t *testing.T) {
+	h := newHouse(t)
+	token := h.token(auth.DeploymentOwner, nil)
+	h.call(token, "POST", "/v1/tenants", `{"hostname":`).fails(400, "invalid_request", "")
+	h.call(token, "POST", "/v1/tenants", `{"hostname":"a.test","hostname":"b.test"}`).fails(400, "invalid_request", "")
+	h.call(token, "POST", "/v1/tenants", `{"Hostname":"a.test"}`).fails(400, "invalid_request", "body")
+	h.call(token, "POST", "/v1/tenants", obj{"hostname": "a.test", "sttings": obj{}}).fails(400, "invalid_request", "sttings")
+	h.call(token, "POST", "/v1/tenants", nil).fails(400, "invalid_request", "")
+	r := h.call(token, "POST", "/v1/tenants", obj{"hostname": "a.test", "adminPassword": []string{"the-secret"}})
+	r.fails(400, "invalid_request", "body.adminPassword")
+	if strings.Contains(string(r.body), "the-secret") {
+		t.Errorf("%s", r.body)
+	}
+	h.call(token, "POST", "/v1/tenants", `"`+strings.Repeat("a", 300<<10)+`"`).fails(413, "too_large", "")
+	h.call(token, "GET", "/v1/nothing", nil).fails(404, "not_found", "openapi.json")
+	h.call(token, "GET", "/xrpc/com.atproto.server.describeServer", nil).fails(404, "not_found", "")
+	if r := h.call("", "GET", "/openapi.json", nil).ok(); r.json()["openapi"] != "3.1.0" {
+		t.Errorf("%s", r.body)
+	}
+	if r := h.call(token, "GET", "/v1/me", nil, "X-Request-Id: mine-1").ok(); r.header.Get("X-Request-Id") != "mine-1" || r.header.Get("Cache-Control") != "no-store" || r.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("%v", r.header)
+	}
+	for range 700 { // a token has its rate
+		if r = h.call(token, "GET", "/v1/me", nil); r.status != 200 {
+			break
+		}
+	}
+	r.fails(429, "rate_limited", "")
+	if r.header.Get("Retry-After") == "" {
+		t.Error("it is not said when there is room")
+	}
+	h.call(h.token(auth.DeploymentOwner, nil), "GET", "/v1/me", nil).ok()
+}
+
+// Under a hostname of its own it answers that name only.
+func TestUnder(t *testing.T) {
+	h := newHouse(t)
+	tenants := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	s := httptest.NewServer(h.admin.Under("operators.test", tenants))
+	defer s.Close()
+	for host, want := range map[string]int{
+		"operators.test": 401, "OPERATORS.test:443": 401, "operators.test.": 401, "a.test": 418, "x.operators.test": 418, "operators.test.a.test": 418, "": 418,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+"/v1/me", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%q: %d, want %d", host, resp.StatusCode, want)
+		}
+	}
+}
