@@ -35,7 +35,7 @@ func TestBatch(t *testing.T) {
 	queueSecret(b, "one").Exec(func(n int64) error { changed = n; return nil })
 	queueSecret(b, "two")
 	b.Queue(tenantdb.LockNextAID).Row(func(row pgx.Row) error { return row.Scan(&aid) })
-	b.Queue("SELECT purpose FROM pds_tenant.secret ORDER BY purpose").Each(func(row pgx.Row) error {
+	b.Queue("SELECT convert_from(key, 'UTF8') FROM pds_tenant.tenant_item WHERE kind = 1 ORDER BY key").Each(func(row pgx.Row) error {
 		var p string
 		err := row.Scan(&p)
 		purposes = append(purposes, p)
@@ -93,7 +93,7 @@ func TestBatchAfterCommit(t *testing.T) {
 			b.Queue(tenantdb.LockNextAID).Row(func(r pgx.Row) error { var s []string; return r.Scan(&s) })
 		}, db.ErrAfterCommit},
 		"no row": {func(b *db.Batch) {
-			b.Queue("SELECT 1 FROM pds_tenant.secret").Row(func(r pgx.Row) error { return nil })
+			b.Queue("SELECT 1 FROM pds_tenant.tenant_item WHERE kind = 1").Row(func(r pgx.Row) error { return nil })
 			b.Queue(tenantdb.LockNextAID)
 		}, db.ErrNoRows},
 	} {
@@ -122,7 +122,7 @@ func TestBatchNotSent(t *testing.T) {
 	_, tenant := newTenant(t)
 	for name, queue := range map[string]func(*db.Batch){
 		"argument":  func(b *db.Batch) { b.Queue(tenantdb.GetSecret, struct{ X chan int }{}) },
-		"statement": func(b *db.Batch) { b.Queue("SELECT nothing FROM pds_tenant.secret") },
+		"statement": func(b *db.Batch) { b.Queue("SELECT nothing FROM pds_tenant.tenant_item") },
 	} {
 		b := tenant.Batch()
 		b.Queue(tenantdb.LockNextAID)

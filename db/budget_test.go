@@ -8,11 +8,11 @@ import (
 )
 
 // What a tenant without a single account may cost: there are thousands of them, and each relation is files on disk, rows
-// of the catalogue and memory in every connection that touches it. docs/data-model.md says how the tables came to be so
+// of the catalogue and memory in every connection that touches it. docs/storage.md says how the tables came to be so
 // few; a new one has to be worth its place here.
 const (
-	maxRelations = 159
-	maxKilobytes = 1210
+	maxRelations = 82
+	maxKilobytes = 690
 )
 
 // emptyTenant counts a schema's relations, TOAST tables and indexes included, and its bytes on disk: the relations' own,

@@ -60,16 +60,16 @@ func Sleep(ctx context.Context, on Runs, d time.Duration) error {
 
 // Remigrate takes a tenant's newest migration back and makes it again.
 func (d *DB) Remigrate(ctx context.Context, s Schema) error {
-	err := d.unsharedWhile(ctx, d.home, s, func() error {
-		return d.withGoose(d.home, s.name, schema.Tenant(s.name), func(p *goose.Provider) error {
+	return d.unsharedWhile(ctx, d.home, s, func() error { // the views are of the newest version
+		err := d.withGoose(d.home, s.name, schema.Tenant(s.name), func(p *goose.Provider) error {
 			_, err := p.Down(ctx)
 			return err
 		})
+		if err != nil {
+			return err
+		}
+		return d.MigrateTenant(ctx, s)
 	})
-	if err != nil {
-		return err
-	}
-	return d.MigrateTenant(ctx, s)
 }
 
 // EndShared ends statements of owners' logins that run for longer.

@@ -92,7 +92,7 @@ func TestRolesReachNothingElse(t *testing.T) {
 						t.Errorf("%s: its own: %v", name, err)
 					}
 				}
-				for _, table := range []string{theirs.String() + ".stream_head", "control.tenant", theirs.String() + ".secret"} {
+				for _, table := range []string{theirs.String() + ".stream_head", "control.tenant", theirs.String() + ".tenant_item"} {
 					err := run(t.Context(), d.Tenant(mine), "SELECT count(*)::int FROM pds_tenant.stream_head, "+table)
 					var pg *pgconn.PgError
 					if !errors.As(err, &pg) || pg.Code != "42501" {
@@ -118,7 +118,7 @@ func TestRolesStay(t *testing.T) {
 			}
 		}
 		var pg *pgconn.PgError
-		for _, sql := range []string{"DROP TABLE pds_tenant.secret", "ALTER TABLE pds_tenant.secret ADD COLUMN more int", "CREATE TABLE pds_tenant.more (id int)"} {
+		for _, sql := range []string{"DROP TABLE pds_tenant.tenant_item", "ALTER TABLE pds_tenant.tenant_item ADD COLUMN more int", "CREATE TABLE pds_tenant.more (id int)"} {
 			if _, err := db.RawTenant(tenant.Q()).Exec(t.Context(), sql); !errors.As(err, &pg) || pg.Code != "42501" {
 				t.Errorf("%s: %v", sql, err)
 			}

@@ -47,7 +47,7 @@ func TestShare(t *testing.T) {
 	err := d.Tenant(mine).Tx(ctx, func(q *tenantdb.Queries) error {
 		_, err := db.RawTenant(q).Exec(ctx, `WITH a AS (INSERT INTO pds_tenant.actor (aid, did, handle, head_rev, record_count, created_at) VALUES (1, 'did:plc:alice', 'alice.test', 1, 1, $1)),
  c AS (INSERT INTO pds_tenant.account (aid, email, created_at) VALUES (1, 'alice@example.com', $1)),
- l AS (INSERT INTO pds_tenant.backlink (aid, path, link_to) VALUES (1, 'app.bsky.graph.follow/3k', 'did:plc:bob'))
+ l AS (INSERT INTO pds_tenant.record (aid, path, rev, cid, value, indexed_at, link_to) VALUES (1, 'app.bsky.graph.follow/3k', 1, $3, '\xa0', $1, 'did:plc:bob'))
 INSERT INTO pds_tenant.record (aid, path, rev, cid, value, indexed_at) VALUES (1, 'app.bsky.feed.post/3k', 1, $3, $2, $1)`, time.Now(), record, shareCID)
 		return err
 	})
@@ -85,7 +85,7 @@ INSERT INTO pds_tenant.record (aid, path, rev, cid, value, indexed_at) VALUES (1
 		}
 		_, _ = c.Exec(ctx, "SET default_transaction_read_only = off") // that is not what holds
 		for _, sql := range []string{
-			"SELECT * FROM " + mine.String() + ".secret", "SELECT * FROM " + mine.String() + ".account", "SELECT * FROM " + mine.String() + ".record",
+			"SELECT * FROM " + mine.String() + ".tenant_item", "SELECT * FROM " + mine.String() + ".account", "SELECT * FROM " + mine.String() + ".record",
 			"SELECT * FROM " + other.String() + ".actor", "SELECT * FROM control.tenant",
 			"DELETE FROM accounts", "INSERT INTO links VALUES ('a', 'b', 'c', 'd')", "UPDATE records SET bytes = 1",
 			"CREATE TABLE x (a int)", "CREATE SCHEMA x", "CREATE ROLE x", "COPY accounts TO '/tmp/x'", "SELECT pg_read_file('PG_VERSION')",

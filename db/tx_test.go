@@ -52,7 +52,7 @@ func TestUnscoped(t *testing.T) {
 		t.Errorf("no token: %v", err)
 	}
 	// A text that names the token once and slips elsewhere finds nothing: the search path is empty.
-	if err := stream("SELECT 1 FROM pds_tenant.secret, stream_head"); err == nil || !strings.Contains(err.Error(), `relation "stream_head" does not exist`) {
+	if err := stream("SELECT 1 FROM pds_tenant.tenant_item, stream_head"); err == nil || !strings.Contains(err.Error(), `relation "stream_head" does not exist`) {
 		t.Errorf("unqualified: %v", err)
 	}
 	// A text that escaped the rewrite.
@@ -199,7 +199,7 @@ func TestReadTx(t *testing.T) {
 			}
 		}
 	}
-	const sql = "SELECT purpose, sealed, length(sealed)::bigint, NULL::text FROM pds_tenant.secret WHERE purpose >= $1 ORDER BY purpose"
+	const sql = "SELECT key, secret, length(secret)::bigint, NULL::text FROM pds_tenant.tenant_item WHERE kind = 1 AND key >= convert_to($1, 'UTF8') ORDER BY key"
 	stop := errors.New("enough")
 	for _, limit := range []int{n, 7} {
 		seen := 0
@@ -234,7 +234,7 @@ func TestStalePlan(t *testing.T) {
 	if err := tenant.Q().InsertSecret(ctx, secret(purpose)); err != nil {
 		t.Fatal(err)
 	}
-	const sql = "SELECT * FROM pds_tenant.secret WHERE purpose = $1"
+	const sql = "SELECT * FROM pds_tenant.tenant_item WHERE kind = 1 AND key = convert_to($1, 'UTF8')"
 	uses := map[string]func() error{
 		"single": func() error {
 			rows, err := db.RawTenant(tenant.Q()).Query(ctx, sql, purpose)
@@ -266,7 +266,7 @@ func TestStalePlan(t *testing.T) {
 			t.Fatal(err)
 		}
 		i++
-		if _, err := db.RawTenant(tenant.Q()).Exec(ctx, fmt.Sprintf("ALTER TABLE pds_tenant.secret ADD COLUMN more%d int", i)); err != nil {
+		if _, err := db.RawTenant(tenant.Q()).Exec(ctx, fmt.Sprintf("ALTER TABLE pds_tenant.tenant_item ADD COLUMN more%d int", i)); err != nil {
 			t.Fatal(err)
 		}
 		err := use()
@@ -364,22 +364,22 @@ func TestCopyFrom(t *testing.T) {
 	type copier interface {
 		CopyFrom(context.Context, pgx.Identifier, []string, pgx.CopyFromSource) (int64, error)
 	}
-	rows := [][]any{{"one", []byte("x"), "", time.Unix(1, 0)}, {"two", []byte("y"), "", time.Unix(1, 0)}}
-	columns := []string{"purpose", "sealed", "public", "created_at"}
+	rows := [][]any{{int16(1), []byte("one"), []byte("x")}, {int16(1), []byte("two"), []byte("y")}}
+	columns := []string{"kind", "key", "secret"}
 	copyTo := func(q *tenantdb.Queries, table ...string) (int64, error) {
 		return db.RawTenant(q).(copier).CopyFrom(ctx, table, columns, pgx.CopyFromRows(rows))
 	}
-	if n, err := copyTo(tenant.Q(), "pds_tenant", "secret"); n != 2 || err != nil {
+	if n, err := copyTo(tenant.Q(), "pds_tenant", "tenant_item"); n != 2 || err != nil {
 		t.Errorf("%d %v", n, err)
 	}
 	err := tenant.Tx(ctx, func(q *tenantdb.Queries) error {
-		_, err := copyTo(q, "pds_tenant", "secret")
+		_, err := copyTo(q, "pds_tenant", "tenant_item")
 		return err
 	})
 	if _, ok := db.IsUnique(err); !ok {
 		t.Errorf("%v", err)
 	}
-	for _, table := range [][]string{{"secret"}, {"control", "secret"}, {"public", "secret"}} {
+	for _, table := range [][]string{{"tenant_item"}, {"control", "tenant_item"}, {"public", "tenant_item"}} {
 		if _, err := copyTo(tenant.Q(), table...); !errors.Is(err, db.ErrUnscoped) {
 			t.Errorf("%q: %v", table, err)
 		}

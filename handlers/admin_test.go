@@ -295,7 +295,7 @@ func TestSigningKeyByAdmin(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h.exec(h.a, "INSERT INTO pds.reserved_key (public, did, sealed, created_at, expires_at) VALUES ($1, $2, $3, now(), now() + interval '1 day')", key.PublicDIDKey(), did, sealed)
+		h.exec(h.a, "INSERT INTO pds.tenant_item (kind, key, lookup, secret, created_at, due_at) VALUES (14, convert_to($1, 'UTF8'), convert_to($2, 'UTF8'), $3, now(), now() + interval '1 day')", key.PublicDIDKey(), did, sealed)
 		return key.PublicDIDKey()
 	}
 	key := reserve(nil)

@@ -379,7 +379,7 @@ func TestOneDIDTwice(t *testing.T) {
 	h := newHouse(t)
 	alice, bob := h.createAccount(hostA, "alice"), h.createAccount(hostB, "bob")
 	// The same repository rows in the other schema, as a move would leave them.
-	for _, table := range []string{"account_item", "account", "record", "mst_node", "repo_event", "refresh_token", "backlink"} {
+	for _, table := range []string{"account_item", "account", "record", "mst_node", "repo_event", "refresh_token"} {
 		h.exec(h.b, "DELETE FROM pds."+table+" WHERE aid = (SELECT aid FROM pds.actor WHERE did = $1)", bob.did)
 	}
 	h.exec(h.b, "UPDATE pds.actor SET did = $1 WHERE did = $2", alice.did, bob.did)

@@ -25,7 +25,7 @@ func (h *house) queued(tn *tenant.Tenant) []queuedMail {
 		h.t.Fatal(err)
 	}
 	defer conn.Close(h.t.Context())
-	rows, err := conn.Query(h.t.Context(), "SELECT mail_id, recipient, sealed FROM "+tn.Schema.String()+".mail WHERE state = 0 ORDER BY created_at")
+	rows, err := conn.Query(h.t.Context(), "SELECT convert_from(key, 'UTF8'), label, secret FROM "+tn.Schema.String()+".tenant_item WHERE kind = 5 AND flags = 0 ORDER BY created_at")
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ func TestReserveSigningKey(t *testing.T) {
 	const reserve = "com.atproto.server.reserveSigningKey"
 	key := func(in obj) string { return h.post(hostB, reserve, "", in).ok().str("signingKey") }
 	count := func() int64 {
-		return query64(t, h.url, "SELECT count(*) FROM "+h.b.Schema.String()+".reserved_key")[0]
+		return query64(t, h.url, "SELECT count(*) FROM "+h.b.Schema.String()+".tenant_item WHERE kind = 14")[0]
 	}
 	u := h.createAccount(hostA, "alice")
 	first := key(obj{"did": u.did})
@@ -75,13 +75,12 @@ func TestReservedKeysMakeRoom(t *testing.T) {
 	key := func(from string, in obj) string {
 		return h.raw("POST", hostB, "/xrpc/"+reserve, in, "X-Forwarded-For: "+from).ok().str("signingKey")
 	}
-	table := h.b.Schema.String() + ".reserved_key"
 	count := func(where string) int64 {
-		return query64(t, h.url, "SELECT count(*) FROM "+table+" WHERE "+where)[0]
+		return query64(t, h.url, "SELECT count(*) FROM "+h.b.Schema.String()+".tenant_item WHERE kind = 14 AND "+where)[0]
 	}
 	// others reserves n keys of each of some addresses.
 	others := func(addresses, n int, network, address string) {
-		h.exec(h.b, "INSERT INTO pds.reserved_key (public, did, sealed, created_at, expires_at, network, address) SELECT "+network+" || a || '-' || n, NULL, '\\x00', $1::timestamptz + n * interval '1 ms', $2, "+network+", "+address+
+		h.exec(h.b, "INSERT INTO pds.tenant_item (kind, key, secret, created_at, due_at, label, value) SELECT 14, convert_to("+network+" || a || '-' || n, 'UTF8'), '\\x00', $1::timestamptz + n * interval '1 ms', $2, "+network+", "+address+
 			" FROM generate_series(1, $3::int) a, generate_series(1, $4::int) n", h.clock.Now(), h.clock.Now().Add(time.Hour), addresses, n)
 	}
 	mover := obj{"did": "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"}
@@ -95,16 +94,16 @@ func TestReservedKeysMakeRoom(t *testing.T) {
 	if n := count("true"); n > 10_000 {
 		t.Errorf("%d keys", n)
 	}
-	if n := count("network = '2001:db8:1::/48'"); n > 1998 {
+	if n := count("label = '2001:db8:1::/48'"); n > 1998 {
 		t.Errorf("who has most lost none: %d", n)
 	}
 	// Who has as many as one may loses its own.
 	key("203.0.113.3", obj{})
 	key("2001:db8:1:3::5", obj{})
-	if n := count("address = '203.0.113.3'"); n != 1000 {
+	if n := count("value = '203.0.113.3'"); n != 1000 {
 		t.Errorf("an address has %d", n)
 	}
-	if n := count("network = '2001:db8:1::/48'"); n > 2000 {
+	if n := count("label = '2001:db8:1::/48'"); n > 2000 {
 		t.Errorf("a network has %d", n)
 	}
 	for range 5 {
@@ -112,7 +111,7 @@ func TestReservedKeysMakeRoom(t *testing.T) {
 			key(fmt.Sprintf("203.0.113.%d", i+1), obj{})
 		}
 	}
-	if key("198.51.100.7", mover) != mine || count("public = '"+mine+"' OR public = '"+second+"'") != 2 {
+	if key("198.51.100.7", mover) != mine || count("(key = convert_to('"+mine+"', 'UTF8') OR key = convert_to('"+second+"', 'UTF8'))") != 2 {
 		t.Error("a mover's key has gone")
 	}
 	h.post(hostA, reserve, "", obj{}).ok()

@@ -141,7 +141,7 @@ func TestServiceTokenOnce(t *testing.T) {
 	const sendEmail = "com.atproto.admin.sendEmail"
 	letter := obj{"recipientDid": victim.did, "content": "hello", "senderDid": mod.did}
 	mails := func() int64 {
-		return query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".mail")[0]
+		return query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".tenant_item WHERE kind = 5")[0]
 	}
 	token := mint(h.a.ServiceDID, sendEmail)
 	// A call that does nothing does not use it up.
@@ -181,7 +181,7 @@ func TestServiceTokenOnce(t *testing.T) {
 	h.post(hostA, createAccount, h.serviceTokens(mod)(h.a.ServiceDID, createAccount), in).ok()
 	// What was used is forgotten when it is worth nothing anyway.
 	nonces := func() int64 {
-		return query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".service_nonce")[0]
+		return query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+".tenant_item WHERE kind = 13")[0]
 	}
 	if n := nonces(); n != 4 {
 		t.Errorf("%d nonces", n)

@@ -272,10 +272,10 @@ func TestSweepExpired(t *testing.T) {
 	token := u.mailedToken(mail.KindDeleteAccount)
 	h.post(hostA, "com.atproto.server.reserveSigningKey", "", obj{"did": "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"}).ok()
 	h.post(hostA, "com.atproto.server.reserveSigningKey", "", obj{}).ok()
-	h.exec(h.a, "UPDATE pds.mail SET state = 3")
+	h.exec(h.a, "UPDATE pds.tenant_item SET kind = 6, flags = 3 WHERE kind = 5")
 	counts := func() [3]int64 {
 		var out [3]int64
-		for i, table := range []string{"account_item WHERE kind = 4", "reserved_key", "mail"} {
+		for i, table := range []string{"account_item WHERE kind = 4", "tenant_item WHERE kind = 14", "tenant_item WHERE kind = 6"} {
 			out[i] = query64(t, h.url, "SELECT count(*) FROM "+h.a.Schema.String()+"."+table)[0]
 		}
 		return out

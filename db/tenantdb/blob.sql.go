@@ -55,8 +55,9 @@ WITH dead AS (
   UPDATE pds_tenant.blob_usage u SET blobs = u.blobs - d.blobs, bytes = u.bytes - d.bytes
   FROM (SELECT dead.aid, count(*) AS blobs, sum(dead.size) AS bytes FROM dead GROUP BY dead.aid) d WHERE u.aid = d.aid
 )
-INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, 'epoch'::timestamptz FROM dead
-ON CONFLICT (store, object) DO UPDATE SET due_at = excluded.due_at
+INSERT INTO pds_tenant.tenant_item (kind, key, number, due_at)
+SELECT 12, int2send(dead.store) || convert_to(dead.object, 'UTF8'), dead.store, 'epoch'::timestamptz FROM dead
+ON CONFLICT (kind, key) DO UPDATE SET due_at = excluded.due_at
 `
 
 type DeleteBlobsSliceParams struct {
@@ -83,8 +84,9 @@ WITH dead AS (
   UPDATE pds_tenant.blob_usage u SET blobs = u.blobs - d.blobs, bytes = u.bytes - d.bytes
   FROM (SELECT dead.aid, count(*) AS blobs, sum(dead.size) AS bytes FROM dead GROUP BY dead.aid) d WHERE u.aid = d.aid
 )
-INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, $1::timestamptz FROM dead
-ON CONFLICT (store, object) DO NOTHING
+INSERT INTO pds_tenant.tenant_item (kind, key, number, due_at)
+SELECT 12, int2send(dead.store) || convert_to(dead.object, 'UTF8'), dead.store, $1::timestamptz FROM dead
+ON CONFLICT (kind, key) DO NOTHING
 `
 
 type DeleteExpiredBlobsParams struct {
@@ -120,8 +122,9 @@ WITH won AS (
   UPDATE pds_tenant.blob_usage u SET blobs = u.blobs - d.blobs, bytes = u.bytes - d.bytes
   FROM (SELECT dead.aid, count(*) AS blobs, sum(dead.size) AS bytes FROM dead GROUP BY dead.aid) d WHERE u.aid = d.aid
 )
-INSERT INTO pds_tenant.blob_trash (store, object, due_at) SELECT dead.store, dead.object, $1::timestamptz FROM dead
-ON CONFLICT (store, object) DO NOTHING
+INSERT INTO pds_tenant.tenant_item (kind, key, number, due_at)
+SELECT 12, int2send(dead.store) || convert_to(dead.object, 'UTF8'), dead.store, $1::timestamptz FROM dead
+ON CONFLICT (kind, key) DO NOTHING
 `
 
 type DeleteRecordBlobsParams struct {
@@ -494,7 +497,7 @@ const LockBlobOwners = `-- name: LockBlobOwners :exec
 SELECT a.aid FROM pds_tenant.actor a WHERE a.aid = ANY ((SELECT $1::bigint[])::bigint[]) ORDER BY a.aid FOR NO KEY UPDATE
 `
 
-// The lock order of everything about blobs: actor rows by aid, then blob, record_blob, blob_usage, blob_trash.
+// The lock order of everything about blobs: actor rows by aid, then blob, record_blob, blob_usage, the trash.
 // Statements after it see which blobs there are and what refers to them, and nobody changes it until the end. The subquery
 // is for a plan that stays: see UpdateRepoHeads.
 func (q *Queries) LockBlobOwners(ctx context.Context, aids []int64) error {
@@ -692,7 +695,8 @@ WITH x AS (
   FROM fresh f LEFT JOIN pds_tenant.blob_usage u ON u.aid = f.aid
   WHERE (coalesce(u.max_bytes, $8::bigint) = 0 OR coalesce(u.bytes, 0) + f.mine <= coalesce(u.max_bytes, $8::bigint))
     AND ($9::bigint = 0 OR f.ours + (SELECT coalesce(sum(t.bytes), 0) FROM pds_tenant.blob_usage t) <= $9::bigint)
-    AND (NOT f.announced OR EXISTS (SELECT 1 FROM pds_tenant.blob_trash t WHERE t.store = f.store AND t.object = f.object AND t.attempts = 0))
+    AND (NOT f.announced OR EXISTS (SELECT 1 FROM pds_tenant.tenant_item t
+      WHERE t.kind = 12 AND t.key = int2send(f.store) || convert_to(f.object, 'UTF8') AND t.tries = 0))
 ), made AS (
   INSERT INTO pds_tenant.blob (aid, cid, mime_type, size, temporary, store, object, created_at)
   SELECT f.aid, f.cid,
@@ -705,7 +709,7 @@ WITH x AS (
   SELECT f.aid, count(*), sum(f.size) FROM fits f GROUP BY f.aid ORDER BY f.aid
   ON CONFLICT (aid) DO UPDATE SET blobs = u.blobs + excluded.blobs, bytes = u.bytes + excluded.bytes
 ), settled AS (
-  DELETE FROM pds_tenant.blob_trash t USING fits f WHERE f.announced AND t.store = f.store AND t.object = f.object
+  DELETE FROM pds_tenant.tenant_item t USING fits f WHERE f.announced AND t.kind = 12 AND t.key = int2send(f.store) || convert_to(f.object, 'UTF8')
 )
 SELECT x.n::bigint AS n, (m.aid IS NOT NULL)::boolean AS made, (m.aid IS NOT NULL AND NOT m.temporary)::boolean AS awaited, x.known::boolean AS known,
   (f.aid IS NOT NULL)::boolean AS refused, coalesce(m.mime_type, '')::text AS mime_type, x.takendown::boolean AS takendown

@@ -121,8 +121,9 @@ func (q *Queries) GetActorAIDs(ctx context.Context, dids []string) ([]GetActorAI
 }
 
 const InsertBlobStore = `-- name: InsertBlobStore :exec
-INSERT INTO pds_tenant.blob_store (store, location, created_at)
-SELECT coalesce(max(s.store), 0) + 1, $1::text, $2::timestamptz FROM pds_tenant.blob_store s
+INSERT INTO pds_tenant.tenant_item (kind, key, lookup, number, value, created_at)
+SELECT 11, int2send((coalesce(max(s.number), 0) + 1)::smallint), convert_to($1::text, 'UTF8'), coalesce(max(s.number), 0) + 1, $1::text, $2::timestamptz
+FROM pds_tenant.tenant_item s WHERE s.kind = 11
 ON CONFLICT DO NOTHING
 `
 
@@ -252,7 +253,8 @@ func (q *Queries) ListBlobObjects(ctx context.Context, arg ListBlobObjectsParams
 }
 
 const ListBlobStores = `-- name: ListBlobStores :many
-SELECT store, location, sealed FROM pds_tenant.blob_store ORDER BY store LIMIT 1000
+
+SELECT number::smallint AS store, value AS location, secret AS sealed FROM pds_tenant.tenant_item WHERE kind = 11 ORDER BY key LIMIT 1000
 `
 
 type ListBlobStoresRow struct {
@@ -261,6 +263,7 @@ type ListBlobStoresRow struct {
 	Sealed   []byte
 }
 
+// Stores are items of kind 11.
 func (q *Queries) ListBlobStores(ctx context.Context) ([]ListBlobStoresRow, error) {
 	rows, err := q.db.Query(ctx, ListBlobStores)
 	if err != nil {
@@ -282,7 +285,8 @@ func (q *Queries) ListBlobStores(ctx context.Context) ([]ListBlobStoresRow, erro
 }
 
 const ListBlobTrashed = `-- name: ListBlobTrashed :many
-SELECT t.object FROM pds_tenant.blob_trash t WHERE t.store = $1 AND t.object = ANY ($2::text[]) LIMIT 10000
+SELECT convert_from(substring(t.key FROM 3), 'UTF8')::text AS object FROM pds_tenant.tenant_item t
+WHERE t.kind = 12 AND t.key = ANY (ARRAY(SELECT int2send($1::smallint) || convert_to(o, 'UTF8') FROM unnest($2::text[]) AS o)) LIMIT 10000
 `
 
 type ListBlobTrashedParams struct {
@@ -375,8 +379,9 @@ func (q *Queries) ListBlobsIn(ctx context.Context, arg ListBlobsInParams) ([]Lis
 }
 
 const ListBlobsInTrash = `-- name: ListBlobsInTrash :many
-SELECT b.aid, b.cid, b.store, b.object FROM pds_tenant.blob_trash t JOIN pds_tenant.blob b ON b.store = t.store AND b.object = t.object
-ORDER BY b.aid, b.cid LIMIT $1::int
+SELECT b.aid, b.cid, b.store, b.object FROM pds_tenant.tenant_item t
+JOIN pds_tenant.blob b ON int2send(b.store) || convert_to(b.object, 'UTF8') = t.key
+WHERE t.kind = 12 ORDER BY b.aid, b.cid LIMIT $1::int
 `
 
 type ListBlobsInTrashRow struct {
@@ -507,7 +512,8 @@ func (q *Queries) ListRecordsWithBlobs(ctx context.Context, aid int64) ([]ListRe
 }
 
 const UpdateBlobStoreLocation = `-- name: UpdateBlobStoreLocation :execrows
-UPDATE pds_tenant.blob_store SET location = $1::text WHERE location = $2::text
+UPDATE pds_tenant.tenant_item SET value = $1::text, lookup = convert_to($1::text, 'UTF8')
+WHERE kind = 11 AND lookup = convert_to($2::text, 'UTF8')
 `
 
 type UpdateBlobStoreLocationParams struct {
@@ -524,7 +530,7 @@ func (q *Queries) UpdateBlobStoreLocation(ctx context.Context, arg UpdateBlobSto
 }
 
 const UpdateBlobStoreSealed = `-- name: UpdateBlobStoreSealed :execrows
-UPDATE pds_tenant.blob_store SET sealed = $1 WHERE store = $2
+UPDATE pds_tenant.tenant_item SET secret = $1::bytea WHERE kind = 11 AND key = int2send($2::smallint)
 `
 
 type UpdateBlobStoreSealedParams struct {

@@ -11,7 +11,7 @@ import (
 )
 
 const CountBlobTrash = `-- name: CountBlobTrash :one
-SELECT count(*)::bigint AS objects, coalesce(sum((attempts > 1)::int), 0)::bigint AS failing FROM pds_tenant.blob_trash WHERE due_at <= $1::timestamptz
+SELECT count(*)::bigint AS objects, coalesce(sum((tries > 1)::int), 0)::bigint AS failing FROM pds_tenant.tenant_item WHERE kind = 12 AND due_at <= $1::timestamptz
 `
 
 type CountBlobTrashRow struct {
@@ -27,8 +27,8 @@ func (q *Queries) CountBlobTrash(ctx context.Context, now time.Time) (CountBlobT
 }
 
 const DeleteBlobTrash = `-- name: DeleteBlobTrash :exec
-DELETE FROM pds_tenant.blob_trash
-WHERE (store, object) IN (SELECT unnest($1::smallint[]), unnest($2::text[]))
+DELETE FROM pds_tenant.tenant_item
+WHERE kind = 12 AND key = ANY (ARRAY(SELECT int2send(x.store) || convert_to(x.object, 'UTF8') FROM unnest($1::smallint[], $2::text[]) AS x(store, object)))
 `
 
 type DeleteBlobTrashParams struct {
@@ -42,8 +42,10 @@ func (q *Queries) DeleteBlobTrash(ctx context.Context, arg DeleteBlobTrashParams
 }
 
 const InsertBlobTrash = `-- name: InsertBlobTrash :exec
-INSERT INTO pds_tenant.blob_trash (store, object, due_at) VALUES ($1, $2, $3)
-ON CONFLICT (store, object) DO UPDATE SET due_at = least(blob_trash.due_at, excluded.due_at)
+
+INSERT INTO pds_tenant.tenant_item AS t (kind, key, number, due_at)
+VALUES (12, int2send($1::smallint) || convert_to($2::text, 'UTF8'), $1::smallint, $3::timestamptz)
+ON CONFLICT (kind, key) DO UPDATE SET due_at = least(t.due_at, excluded.due_at)
 `
 
 type InsertBlobTrashParams struct {
@@ -52,14 +54,16 @@ type InsertBlobTrashParams struct {
 	DueAt  time.Time
 }
 
+// Items of kind 12. The key is the store's two bytes and the object's name.
 func (q *Queries) InsertBlobTrash(ctx context.Context, arg InsertBlobTrashParams) error {
 	_, err := q.db.Exec(ctx, InsertBlobTrash, arg.Store, arg.Object, arg.DueAt)
 	return err
 }
 
 const LockBlobIntents = `-- name: LockBlobIntents :exec
-SELECT t.object FROM pds_tenant.blob_trash t
-WHERE (t.store, t.object) IN (SELECT unnest($1::smallint[]), unnest($2::text[])) ORDER BY t.store, t.object FOR UPDATE
+SELECT t.key FROM pds_tenant.tenant_item t
+WHERE t.kind = 12 AND t.key = ANY (ARRAY(SELECT int2send(x.store) || convert_to(x.object, 'UTF8') FROM unnest($1::smallint[], $2::text[]) AS x(store, object)))
+ORDER BY t.key FOR UPDATE
 `
 
 type LockBlobIntentsParams struct {
@@ -74,10 +78,10 @@ func (q *Queries) LockBlobIntents(ctx context.Context, arg LockBlobIntentsParams
 }
 
 const UpdateBlobTrashClaimed = `-- name: UpdateBlobTrashClaimed :many
-UPDATE pds_tenant.blob_trash t SET due_at = $1::timestamptz, attempts = t.attempts + 1
-WHERE (t.store, t.object) IN (
-  SELECT d.store, d.object FROM pds_tenant.blob_trash d WHERE d.due_at <= $2::timestamptz ORDER BY d.due_at LIMIT $3::int FOR UPDATE SKIP LOCKED)
-RETURNING t.store, t.object, t.attempts
+UPDATE pds_tenant.tenant_item t SET due_at = $1::timestamptz, tries = t.tries + 1
+WHERE t.kind = 12 AND t.key IN (
+  SELECT d.key FROM pds_tenant.tenant_item d WHERE d.kind = 12 AND d.due_at <= $2::timestamptz ORDER BY d.due_at LIMIT $3::int FOR UPDATE SKIP LOCKED)
+RETURNING t.number::smallint AS store, convert_from(substring(t.key FROM 3), 'UTF8')::text AS object, t.tries AS attempts
 `
 
 type UpdateBlobTrashClaimedParams struct {
@@ -114,7 +118,8 @@ func (q *Queries) UpdateBlobTrashClaimed(ctx context.Context, arg UpdateBlobTras
 }
 
 const UpdateBlobTrashFailed = `-- name: UpdateBlobTrashFailed :exec
-UPDATE pds_tenant.blob_trash SET due_at = $1, last_error = $2 WHERE store = $3 AND object = $4
+UPDATE pds_tenant.tenant_item SET due_at = $1::timestamptz, note = $2
+WHERE kind = 12 AND key = int2send($3::smallint) || convert_to($4::text, 'UTF8')
 `
 
 type UpdateBlobTrashFailedParams struct {
@@ -135,27 +140,28 @@ func (q *Queries) UpdateBlobTrashFailed(ctx context.Context, arg UpdateBlobTrash
 }
 
 const UpdateBlobTrashHastened = `-- name: UpdateBlobTrashHastened :exec
-UPDATE pds_tenant.blob_trash SET due_at = $1::timestamptz
-WHERE store = ANY ($2::smallint[]) AND object >= $3::text AND object < $4::text
-  AND due_at > $1::timestamptz AND due_at <= $5::timestamptz
+UPDATE pds_tenant.tenant_item t SET due_at = $1::timestamptz
+FROM unnest($5::smallint[]) AS s(store)
+WHERE t.kind = 12 AND t.key >= int2send(s.store) || convert_to($2::text, 'UTF8') AND t.key < int2send(s.store) || convert_to($3::text, 'UTF8')
+  AND t.due_at > $1::timestamptz AND t.due_at <= $4::timestamptz
 `
 
 type UpdateBlobTrashHastenedParams struct {
 	Now    time.Time
-	Stores []int16
 	First  string
 	Behind string
 	Until  time.Time
+	Stores []int16
 }
 
 // What waits out its grace goes now. Announced uploads and copies are due later than any grace, and stay.
 func (q *Queries) UpdateBlobTrashHastened(ctx context.Context, arg UpdateBlobTrashHastenedParams) error {
 	_, err := q.db.Exec(ctx, UpdateBlobTrashHastened,
 		arg.Now,
-		arg.Stores,
 		arg.First,
 		arg.Behind,
 		arg.Until,
+		arg.Stores,
 	)
 	return err
 }

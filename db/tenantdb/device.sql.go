@@ -14,7 +14,7 @@ const DeleteDevice = `-- name: DeleteDevice :exec
 WITH items AS (
   DELETE FROM pds_tenant.account_item i WHERE i.kind IN (6, 7) AND i.lookup = $1
 )
-DELETE FROM pds_tenant.device WHERE id = $1
+DELETE FROM pds_tenant.tenant_item d WHERE d.kind = 15 AND d.key = $1
 `
 
 // Behind LockDeviceAny: with what accounts have on it.
@@ -103,11 +103,11 @@ func (q *Queries) DeleteExpiredDeviceAccounts(ctx context.Context, arg DeleteExp
 
 const DeleteExpiredDevices = `-- name: DeleteExpiredDevices :execrows
 WITH gone AS (
-  SELECT d.id FROM pds_tenant.device d WHERE d.expires_at <= $1::timestamptz LIMIT $2::int FOR UPDATE SKIP LOCKED
+  SELECT d.key FROM pds_tenant.tenant_item d WHERE d.kind = 15 AND d.due_at <= $1::timestamptz LIMIT $2::int FOR UPDATE SKIP LOCKED
 ), items AS (
-  DELETE FROM pds_tenant.account_item i WHERE i.kind IN (6, 7) AND i.lookup = ANY (ARRAY(SELECT g.id FROM gone g))
+  DELETE FROM pds_tenant.account_item i WHERE i.kind IN (6, 7) AND i.lookup = ANY (ARRAY(SELECT g.key FROM gone g))
 )
-DELETE FROM pds_tenant.device d USING gone g WHERE d.id = g.id
+DELETE FROM pds_tenant.tenant_item d USING gone g WHERE d.kind = 15 AND d.key = g.key
 `
 
 type DeleteExpiredDevicesParams struct {
@@ -125,8 +125,10 @@ func (q *Queries) DeleteExpiredDevices(ctx context.Context, arg DeleteExpiredDev
 }
 
 const GetDevice = `-- name: GetDevice :one
-SELECT id, session, former, rotated_at, created_at, agent, address FROM pds_tenant.device
-WHERE id = $1 AND expires_at > $2::timestamptz
+
+SELECT key AS id, secret AS session, info AS former, used_at::timestamptz AS rotated_at, created_at, label AS agent, value AS address
+FROM pds_tenant.tenant_item
+WHERE kind = 15 AND key = $1 AND coalesce(due_at, 'infinity') > $2::timestamptz
 `
 
 type GetDeviceParams struct {
@@ -144,6 +146,7 @@ type GetDeviceRow struct {
 	Address   string
 }
 
+// Devices are items of kind 15.
 func (q *Queries) GetDevice(ctx context.Context, arg GetDeviceParams) (GetDeviceRow, error) {
 	row := q.db.QueryRow(ctx, GetDevice, arg.ID, arg.Now)
 	var i GetDeviceRow
@@ -225,12 +228,12 @@ func (q *Queries) ListDeviceAccounts(ctx context.Context, arg ListDeviceAccounts
 }
 
 const ListDevicesOf = `-- name: ListDevicesOf :many
-SELECT d.id, d.agent, d.address, d.rotated_at, d.created_at, (s.flags = 1)::boolean AS remembered, s.created_at AS signed_in_at
+SELECT d.key AS id, d.label AS agent, d.value AS address, d.used_at::timestamptz AS rotated_at, d.created_at, (s.flags = 1)::boolean AS remembered, s.created_at AS signed_in_at
 FROM (SELECT i.aid, i.lookup, i.number, i.flags, i.created_at, i.due_at FROM pds_tenant.account_item i WHERE i.aid = $1 AND i.kind = 7 OFFSET 0) s
 JOIN pds_tenant.actor a ON a.aid = s.aid AND a.session_epoch = s.number
-JOIN pds_tenant.device d ON d.id = s.lookup AND d.expires_at > $2::timestamptz
+JOIN pds_tenant.tenant_item d ON d.kind = 15 AND d.key = s.lookup AND coalesce(d.due_at, 'infinity') > $2::timestamptz
 WHERE s.due_at > $2::timestamptz
-ORDER BY d.rotated_at DESC, d.id LIMIT $3::int
+ORDER BY d.used_at DESC, d.key LIMIT $3::int
 `
 
 type ListDevicesOfParams struct {
@@ -278,8 +281,9 @@ func (q *Queries) ListDevicesOf(ctx context.Context, arg ListDevicesOfParams) ([
 }
 
 const LockDevice = `-- name: LockDevice :one
-SELECT id, session, former, rotated_at, created_at, agent, address FROM pds_tenant.device
-WHERE id = $1 AND expires_at > $2::timestamptz
+SELECT key AS id, secret AS session, info AS former, used_at::timestamptz AS rotated_at, created_at, label AS agent, value AS address
+FROM pds_tenant.tenant_item
+WHERE kind = 15 AND key = $1 AND coalesce(due_at, 'infinity') > $2::timestamptz
 FOR UPDATE
 `
 
@@ -314,7 +318,7 @@ func (q *Queries) LockDevice(ctx context.Context, arg LockDeviceParams) (LockDev
 }
 
 const LockDeviceAny = `-- name: LockDeviceAny :exec
-SELECT id FROM pds_tenant.device WHERE id = $1 FOR UPDATE
+SELECT key FROM pds_tenant.tenant_item WHERE kind = 15 AND key = $1 FOR UPDATE
 `
 
 // Also one whose time is over: who signs in or is trusted there comes before or after.
@@ -380,9 +384,9 @@ func (q *Queries) UpdateDeviceAccountsSeen(ctx context.Context, arg UpdateDevice
 }
 
 const UpdateDeviceSession = `-- name: UpdateDeviceSession :execrows
-UPDATE pds_tenant.device SET session = $1, former = $2, rotated_at = $3, expires_at = $4,
-  agent = $5, address = $6
-WHERE id = $7 AND session = $2
+UPDATE pds_tenant.tenant_item SET secret = $1::bytea, info = $2::bytea, used_at = $3::timestamptz, due_at = $4::timestamptz,
+  label = $5, value = $6
+WHERE kind = 15 AND key = $7 AND secret = $2::bytea
 `
 
 type UpdateDeviceSessionParams struct {
@@ -413,10 +417,10 @@ func (q *Queries) UpdateDeviceSession(ctx context.Context, arg UpdateDeviceSessi
 }
 
 const UpsertDevice = `-- name: UpsertDevice :exec
-INSERT INTO pds_tenant.device (id, session, rotated_at, created_at, expires_at, agent, address)
-VALUES ($1, $2, $3, $3, $4, $5, $6)
-ON CONFLICT (id) DO UPDATE SET session = excluded.session, former = NULL, rotated_at = excluded.rotated_at,
-  created_at = excluded.created_at, expires_at = excluded.expires_at, agent = excluded.agent, address = excluded.address
+INSERT INTO pds_tenant.tenant_item (kind, key, secret, used_at, created_at, due_at, label, value)
+VALUES (15, $1, $2, $3::timestamptz, $3::timestamptz, $4::timestamptz, $5, $6)
+ON CONFLICT (kind, key) DO UPDATE SET secret = excluded.secret, info = NULL, used_at = excluded.used_at,
+  created_at = excluded.created_at, due_at = excluded.due_at, label = excluded.label, value = excluded.value
 `
 
 type UpsertDeviceParams struct {

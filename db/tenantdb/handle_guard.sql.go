@@ -29,9 +29,11 @@ func (q *Queries) CountHandlesUnder(ctx context.Context, arg CountHandlesUnderPa
 }
 
 const LockHandleGuard = `-- name: LockHandleGuard :one
-SELECT lost FROM pds_tenant.handle_guard WHERE id = 1 FOR SHARE
+
+SELECT string_to_array(value, E'\n')::text[] AS lost FROM pds_tenant.tenant_item WHERE kind = 2 AND key = '' FOR SHARE
 `
 
+// The item of kind 2: names, one a line. No name has a line break.
 // The names under which nobody here gets a handle. They stay as they are until the transaction ends that sets one.
 func (q *Queries) LockHandleGuard(ctx context.Context) ([]string, error) {
 	row := q.db.QueryRow(ctx, LockHandleGuard)
@@ -41,8 +43,9 @@ func (q *Queries) LockHandleGuard(ctx context.Context) ([]string, error) {
 }
 
 const UpdateHandleGuardFreed = `-- name: UpdateHandleGuardFreed :exec
-UPDATE pds_tenant.handle_guard g SET lost = (
-  SELECT coalesce(array_agg(n), '{}') FROM unnest(g.lost) AS n WHERE NOT n = ANY ($1::text[])) WHERE g.id = 1 AND g.lost && $1::text[]
+UPDATE pds_tenant.tenant_item g SET value = (
+  SELECT coalesce(string_agg(n, E'\n'), '') FROM unnest(string_to_array(g.value, E'\n')) AS n WHERE NOT n = ANY ($1::text[]))
+WHERE g.kind = 2 AND g.key = '' AND string_to_array(g.value, E'\n') && $1::text[]
 `
 
 func (q *Queries) UpdateHandleGuardFreed(ctx context.Context, names []string) error {
@@ -51,8 +54,9 @@ func (q *Queries) UpdateHandleGuardFreed(ctx context.Context, names []string) er
 }
 
 const UpdateHandleGuardLost = `-- name: UpdateHandleGuardLost :exec
-UPDATE pds_tenant.handle_guard g SET lost = (
-  SELECT coalesce(array_agg(DISTINCT n), '{}') FROM unnest(g.lost || $1::text[]) AS n) WHERE g.id = 1
+UPDATE pds_tenant.tenant_item g SET value = (
+  SELECT coalesce(string_agg(DISTINCT n, E'\n'), '') FROM unnest(string_to_array(g.value, E'\n') || $1::text[]) AS n)
+WHERE g.kind = 2 AND g.key = ''
 `
 
 // Waits for those who are setting a handle: what is looked at afterwards is all there will be under these names.

@@ -11,9 +11,9 @@ import (
 )
 
 const CountUsableInviteCodes = `-- name: CountUsableInviteCodes :one
-SELECT count(*)::int FROM pds_tenant.invite_code i
-WHERE i.code = $1 AND i.uses_left > 0 AND NOT i.disabled
-  AND NOT EXISTS (SELECT 1 FROM pds_tenant.actor a WHERE a.did = i.for_account AND a.takedown_ref IS NOT NULL)
+SELECT count(*)::int FROM pds_tenant.tenant_item i
+WHERE i.kind = 3 AND i.key = convert_to($1::text, 'UTF8') AND i.tries > 0 AND i.flags = 0
+  AND NOT EXISTS (SELECT 1 FROM pds_tenant.actor a WHERE a.did = convert_from(i.lookup, 'UTF8') AND a.takedown_ref IS NOT NULL)
 `
 
 // 1 when the code can be used now: a look before the expensive part of a sign-up. UpdateInviteCodeUsed decides.
@@ -25,7 +25,7 @@ func (q *Queries) CountUsableInviteCodes(ctx context.Context, code string) (int3
 }
 
 const DeleteInviteCodeUses = `-- name: DeleteInviteCodeUses :exec
-DELETE FROM pds_tenant.invite_code_use WHERE aid = $1
+DELETE FROM pds_tenant.tenant_item WHERE kind = 4 AND lookup = int8send($1::bigint)
 `
 
 func (q *Queries) DeleteInviteCodeUses(ctx context.Context, aid int64) error {
@@ -34,13 +34,24 @@ func (q *Queries) DeleteInviteCodeUses(ctx context.Context, aid int64) error {
 }
 
 const GetInviteCode = `-- name: GetInviteCode :one
-SELECT code, uses_total, uses_left, disabled, for_account, created_by, created_at
-FROM pds_tenant.invite_code WHERE code = $1
+SELECT convert_from(key, 'UTF8')::text AS code, number::int AS uses_total, tries AS uses_left, (flags > 0)::boolean AS disabled,
+  convert_from(lookup, 'UTF8')::text AS for_account, label AS created_by, created_at
+FROM pds_tenant.tenant_item WHERE kind = 3 AND key = convert_to($1::text, 'UTF8')
 `
 
-func (q *Queries) GetInviteCode(ctx context.Context, code string) (InviteCode, error) {
+type GetInviteCodeRow struct {
+	Code       string
+	UsesTotal  int32
+	UsesLeft   int32
+	Disabled   bool
+	ForAccount string
+	CreatedBy  string
+	CreatedAt  time.Time
+}
+
+func (q *Queries) GetInviteCode(ctx context.Context, code string) (GetInviteCodeRow, error) {
 	row := q.db.QueryRow(ctx, GetInviteCode, code)
-	var i InviteCode
+	var i GetInviteCodeRow
 	err := row.Scan(
 		&i.Code,
 		&i.UsesTotal,
@@ -54,8 +65,9 @@ func (q *Queries) GetInviteCode(ctx context.Context, code string) (InviteCode, e
 }
 
 const InsertInviteCode = `-- name: InsertInviteCode :exec
-INSERT INTO pds_tenant.invite_code (code, uses_total, uses_left, for_account, created_by, created_at)
-VALUES ($1, $2, $2, $3, $4, $5)
+
+INSERT INTO pds_tenant.tenant_item (kind, key, number, tries, lookup, label, created_at, due_at)
+VALUES (3, convert_to($1::text, 'UTF8'), $2::int, $2::int, convert_to($3::text, 'UTF8'), $4, $5, $5)
 `
 
 type InsertInviteCodeParams struct {
@@ -66,6 +78,7 @@ type InsertInviteCodeParams struct {
 	CreatedAt  time.Time
 }
 
+// Codes are items of kind 3, their uses items of kind 4.
 func (q *Queries) InsertInviteCode(ctx context.Context, arg InsertInviteCodeParams) error {
 	_, err := q.db.Exec(ctx, InsertInviteCode,
 		arg.Code,
@@ -78,7 +91,8 @@ func (q *Queries) InsertInviteCode(ctx context.Context, arg InsertInviteCodePara
 }
 
 const InsertInviteCodeUse = `-- name: InsertInviteCodeUse :exec
-INSERT INTO pds_tenant.invite_code_use (code, aid, used_at) VALUES ($1, $2, $3)
+INSERT INTO pds_tenant.tenant_item (kind, key, lookup, aid, label, used_at)
+VALUES (4, convert_to($1::text, 'UTF8') || '\x00'::bytea || int8send($2::bigint), int8send($2::bigint), $2::bigint, $1::text, $3::timestamptz)
 `
 
 type InsertInviteCodeUseParams struct {
@@ -93,8 +107,8 @@ func (q *Queries) InsertInviteCodeUse(ctx context.Context, arg InsertInviteCodeU
 }
 
 const UpdateInviteCodeReturned = `-- name: UpdateInviteCodeReturned :exec
-UPDATE pds_tenant.invite_code i SET uses_left = i.uses_left + 1
-FROM pds_tenant.invite_code_use u WHERE u.aid = $1 AND i.code = u.code
+UPDATE pds_tenant.tenant_item i SET tries = i.tries + 1
+FROM pds_tenant.tenant_item u WHERE u.kind = 4 AND u.lookup = int8send($1::bigint) AND i.kind = 3 AND i.key = convert_to(u.label, 'UTF8')
 `
 
 // Gives back the use of a sign-up that is being undone.
@@ -104,12 +118,12 @@ func (q *Queries) UpdateInviteCodeReturned(ctx context.Context, aid int64) error
 }
 
 const UpdateInviteCodeUsed = `-- name: UpdateInviteCodeUsed :execrows
-UPDATE pds_tenant.invite_code i SET uses_left = i.uses_left - 1
-WHERE i.code = $1 AND i.uses_left > 0 AND NOT i.disabled
-  AND NOT EXISTS (SELECT 1 FROM pds_tenant.actor a WHERE a.did = i.for_account AND a.takedown_ref IS NOT NULL)
+UPDATE pds_tenant.tenant_item i SET tries = i.tries - 1
+WHERE i.kind = 3 AND i.key = convert_to($1::text, 'UTF8') AND i.tries > 0 AND i.flags = 0
+  AND NOT EXISTS (SELECT 1 FROM pds_tenant.actor a WHERE a.did = convert_from(i.lookup, 'UTF8') AND a.takedown_ref IS NOT NULL)
 `
 
-// The row lock serializes uses: of two that race for the last one, the second sees uses_left = 0.
+// The row lock serializes uses: of two that race for the last one, the second sees that none is left.
 func (q *Queries) UpdateInviteCodeUsed(ctx context.Context, code string) (int64, error) {
 	result, err := q.db.Exec(ctx, UpdateInviteCodeUsed, code)
 	if err != nil {
@@ -119,7 +133,7 @@ func (q *Queries) UpdateInviteCodeUsed(ctx context.Context, code string) (int64,
 }
 
 const UpdateInviteCodesOrphaned = `-- name: UpdateInviteCodesOrphaned :exec
-UPDATE pds_tenant.invite_code SET disabled = true WHERE for_account = $1
+UPDATE pds_tenant.tenant_item SET flags = 1 WHERE kind = 3 AND lookup = convert_to($1::text, 'UTF8')
 `
 
 // Of an account that is being deleted: if it was taken down, its codes must not come back to life.

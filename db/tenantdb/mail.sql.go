@@ -11,7 +11,7 @@ import (
 )
 
 const DeleteMailOf = `-- name: DeleteMailOf :exec
-DELETE FROM pds_tenant.mail WHERE aid = $1
+DELETE FROM pds_tenant.tenant_item WHERE kind IN (5, 6) AND lookup = int8send($1::bigint)
 `
 
 func (q *Queries) DeleteMailOf(ctx context.Context, aid int64) error {
@@ -20,9 +20,9 @@ func (q *Queries) DeleteMailOf(ctx context.Context, aid int64) error {
 }
 
 const DeleteOldMail = `-- name: DeleteOldMail :execrows
-DELETE FROM pds_tenant.mail WHERE mail_id IN (
-  SELECT d.mail_id FROM pds_tenant.mail d WHERE d.state >= 3 AND d.created_at <= $1::timestamptz
-  ORDER BY d.created_at LIMIT $2::int)
+DELETE FROM pds_tenant.tenant_item WHERE kind = 6 AND key IN (
+  SELECT d.key FROM pds_tenant.tenant_item d WHERE d.kind = 6 AND d.due_at <= $1::timestamptz
+  ORDER BY d.due_at LIMIT $2::int)
 `
 
 type DeleteOldMailParams struct {
@@ -30,6 +30,7 @@ type DeleteOldMailParams struct {
 	MaxRows int32
 }
 
+// When a mail is done, due_at is the end of its last claim.
 func (q *Queries) DeleteOldMail(ctx context.Context, arg DeleteOldMailParams) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteOldMail, arg.Before, arg.MaxRows)
 	if err != nil {
@@ -39,7 +40,7 @@ func (q *Queries) DeleteOldMail(ctx context.Context, arg DeleteOldMailParams) (i
 }
 
 const GetNextMailDue = `-- name: GetNextMailDue :one
-SELECT due_at FROM pds_tenant.mail WHERE state < 3 ORDER BY due_at LIMIT 1
+SELECT due_at::timestamptz AS due_at FROM pds_tenant.tenant_item WHERE kind = 5 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1
 `
 
 func (q *Queries) GetNextMailDue(ctx context.Context) (time.Time, error) {
@@ -50,8 +51,9 @@ func (q *Queries) GetNextMailDue(ctx context.Context) (time.Time, error) {
 }
 
 const InsertMail = `-- name: InsertMail :exec
-INSERT INTO pds_tenant.mail (mail_id, aid, recipient, sealed, state, attempts, due_at, created_at, expires_at)
-VALUES ($1, $2, $3, $4, 0, 0, $5, $5, $6)
+
+INSERT INTO pds_tenant.tenant_item (kind, key, lookup, aid, label, secret, due_at, created_at, used_at)
+VALUES (5, convert_to($1::text, 'UTF8'), int8send($2::bigint), $2::bigint, $3, $4::bytea, $5::timestamptz, $5::timestamptz, $6::timestamptz)
 `
 
 type InsertMailParams struct {
@@ -63,6 +65,7 @@ type InsertMailParams struct {
 	ExpiresAt time.Time
 }
 
+// Mail that waits or is on its way is of kind 5, mail that is done of kind 6.
 func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 	_, err := q.db.Exec(ctx, InsertMail,
 		arg.MailID,
@@ -76,8 +79,10 @@ func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 }
 
 const ListMail = `-- name: ListMail :many
-SELECT mail_id, recipient, state, attempts, due_at, last_error, created_at, expires_at FROM pds_tenant.mail
-WHERE state >= $1 ORDER BY created_at DESC, mail_id LIMIT $2::int
+SELECT convert_from(key, 'UTF8')::text AS mail_id, label AS recipient, flags AS state, tries AS attempts, due_at::timestamptz AS due_at,
+  note AS last_error, created_at, used_at::timestamptz AS expires_at
+FROM pds_tenant.tenant_item
+WHERE kind IN (5, 6) AND flags >= $1 ORDER BY created_at DESC, key LIMIT $2::int
 `
 
 type ListMailParams struct {
@@ -127,11 +132,11 @@ func (q *Queries) ListMail(ctx context.Context, arg ListMailParams) ([]ListMailR
 }
 
 const LockDueMail = `-- name: LockDueMail :many
-UPDATE pds_tenant.mail m SET state = 1, attempts = m.attempts + 1, due_at = $1
-WHERE m.mail_id IN (
-  SELECT d.mail_id FROM pds_tenant.mail d WHERE d.state < 3 AND d.due_at <= $2::timestamptz
+UPDATE pds_tenant.tenant_item m SET flags = 1, tries = m.tries + 1, due_at = $1::timestamptz
+WHERE m.kind = 5 AND m.key IN (
+  SELECT d.key FROM pds_tenant.tenant_item d WHERE d.kind = 5 AND d.due_at <= $2::timestamptz
   ORDER BY d.due_at LIMIT $3::int FOR UPDATE SKIP LOCKED)
-RETURNING m.mail_id, m.aid, m.recipient, m.sealed, m.attempts, m.created_at, m.expires_at
+RETURNING convert_from(m.key, 'UTF8')::text AS mail_id, m.aid, m.label AS recipient, m.secret AS sealed, m.tries AS attempts, m.created_at, m.used_at::timestamptz AS expires_at
 `
 
 type LockDueMailParams struct {
@@ -180,8 +185,8 @@ func (q *Queries) LockDueMail(ctx context.Context, arg LockDueMailParams) ([]Loc
 }
 
 const UpdateMailGivenUp = `-- name: UpdateMailGivenUp :execrows
-UPDATE pds_tenant.mail SET state = 4, sealed = ''::bytea, last_error = $1
-WHERE mail_id = $2 AND attempts = $3 AND state < 3
+UPDATE pds_tenant.tenant_item SET kind = 6, flags = 4, secret = ''::bytea, note = $1
+WHERE kind = 5 AND key = convert_to($2::text, 'UTF8') AND tries = $3
 `
 
 type UpdateMailGivenUpParams struct {
@@ -199,7 +204,8 @@ func (q *Queries) UpdateMailGivenUp(ctx context.Context, arg UpdateMailGivenUpPa
 }
 
 const UpdateMailHandingOver = `-- name: UpdateMailHandingOver :execrows
-UPDATE pds_tenant.mail SET state = 2, due_at = $1 WHERE mail_id = $2 AND state = 1 AND attempts = $3 AND due_at > $4::timestamptz
+UPDATE pds_tenant.tenant_item SET flags = 2, due_at = $1::timestamptz
+WHERE kind = 5 AND key = convert_to($2::text, 'UTF8') AND flags = 1 AND tries = $3 AND coalesce(due_at, 'infinity') > $4::timestamptz
 `
 
 type UpdateMailHandingOverParams struct {
@@ -225,8 +231,8 @@ func (q *Queries) UpdateMailHandingOver(ctx context.Context, arg UpdateMailHandi
 }
 
 const UpdateMailSent = `-- name: UpdateMailSent :execrows
-UPDATE pds_tenant.mail SET state = 3, sealed = ''::bytea, last_error = ''
-WHERE mail_id = $1 AND attempts = $2 AND state = 2
+UPDATE pds_tenant.tenant_item SET kind = 6, flags = 3, secret = ''::bytea, note = ''
+WHERE kind = 5 AND key = convert_to($1::text, 'UTF8') AND tries = $2 AND flags = 2
 `
 
 type UpdateMailSentParams struct {
@@ -243,8 +249,8 @@ func (q *Queries) UpdateMailSent(ctx context.Context, arg UpdateMailSentParams) 
 }
 
 const UpdateMailWaiting = `-- name: UpdateMailWaiting :execrows
-UPDATE pds_tenant.mail SET state = 0, due_at = $1, last_error = $2
-WHERE mail_id = $3 AND attempts = $4 AND state < 3
+UPDATE pds_tenant.tenant_item SET flags = 0, due_at = $1::timestamptz, note = $2
+WHERE kind = 5 AND key = convert_to($3::text, 'UTF8') AND tries = $4
 `
 
 type UpdateMailWaitingParams struct {

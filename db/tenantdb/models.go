@@ -6,6 +6,8 @@ package tenantdb
 
 import (
 	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 type Account struct {
@@ -78,12 +80,6 @@ type Audit struct {
 	Outcome   string
 }
 
-type Backlink struct {
-	AID    int64
-	Path   string
-	LinkTo string
-}
-
 type Blob struct {
 	AID         int64
 	CID         []byte
@@ -94,21 +90,6 @@ type Blob struct {
 	Object      string
 	TakedownRef *string
 	CreatedAt   time.Time
-}
-
-type BlobStore struct {
-	Store     int16
-	Location  string
-	Sealed    []byte
-	CreatedAt time.Time
-}
-
-type BlobTrash struct {
-	Store     int16
-	Object    string
-	DueAt     time.Time
-	Attempts  int32
-	LastError string
 }
 
 type BlobUsage struct {
@@ -130,58 +111,6 @@ type Crawler struct {
 	Failures int32
 }
 
-type Device struct {
-	ID        []byte
-	Session   []byte
-	Former    []byte
-	RotatedAt time.Time
-	CreatedAt time.Time
-	ExpiresAt time.Time
-	Agent     string
-	Address   string
-}
-
-type HandleGuard struct {
-	ID   int16
-	Lost []string
-}
-
-type InviteCode struct {
-	Code       string
-	UsesTotal  int32
-	UsesLeft   int32
-	Disabled   bool
-	ForAccount string
-	CreatedBy  string
-	CreatedAt  time.Time
-}
-
-type InviteCodeUse struct {
-	Code   string
-	AID    int64
-	UsedAt time.Time
-}
-
-type LimitCount struct {
-	Bucket string
-	Key    string
-	EndsAt int64
-	Points int64
-}
-
-type Mail struct {
-	MailID    string
-	AID       int64
-	Recipient string
-	Sealed    []byte
-	State     int16
-	Attempts  int32
-	DueAt     time.Time
-	LastError string
-	CreatedAt time.Time
-	ExpiresAt time.Time
-}
-
 type MstNode struct {
 	AID     int64
 	Level   int16
@@ -192,21 +121,8 @@ type MstNode struct {
 }
 
 type OauthProof struct {
-	Digest    []byte
+	Digest    pgtype.UUID
 	ExpiresAt int64
-}
-
-type OauthRequest struct {
-	ID        []byte
-	ClientID  string
-	Params    string
-	ClientKey string
-	Device    []byte
-	AID       int64
-	Granted   string
-	Code      []byte
-	CreatedAt time.Time
-	ExpiresAt time.Time
 }
 
 type OauthSession struct {
@@ -228,23 +144,6 @@ type OauthSession struct {
 	ExpiresAt  time.Time
 }
 
-type Operator struct {
-	Name      string
-	Role      int16
-	CreatedBy string
-	CreatedAt time.Time
-}
-
-type OperatorToken struct {
-	TokenHash  []byte
-	TokenID    string
-	Name       string
-	Label      string
-	CreatedAt  time.Time
-	ExpiresAt  *time.Time
-	LastUsedAt *time.Time
-}
-
 type Record struct {
 	AID         int64
 	Path        string
@@ -253,6 +152,7 @@ type Record struct {
 	Value       []byte
 	IndexedAt   time.Time
 	TakedownRef *string
+	LinkTo      *string
 }
 
 type RecordBlob struct {
@@ -283,42 +183,41 @@ type RepoEvent struct {
 	TimeUs      int64
 }
 
-type ReservedKey struct {
-	Public    string
-	DID       *string
-	Sealed    []byte
-	CreatedAt time.Time
-	ExpiresAt time.Time
-	Network   string
-	Address   string
-}
-
-type Secret struct {
-	Purpose   string
-	Sealed    []byte
-	Public    string
-	CreatedAt time.Time
-}
-
-type ServiceNonce struct {
-	Digest    []byte
-	ExpiresAt time.Time
-}
-
-type SigninFailure struct {
-	Key      string
-	Failures int32
-	LastAt   time.Time
-}
-
 type StreamHead struct {
 	ID          int16
 	LastSeq     int64
 	NextAID     int64
 	LastUs      int64
-	Timeline    string
 	JumpedFrom  int64
 	JumpedTo    int64
 	Records     int64
 	RecordBytes int64
+	Timeline    string
+}
+
+type Tally struct {
+	EndsAt int64
+	Points int64
+	LastAt *time.Time
+	Bucket string
+	Key    string
+}
+
+type TenantItem struct {
+	Number    int64
+	AID       int64
+	CreatedAt time.Time
+	DueAt     *time.Time
+	UsedAt    *time.Time
+	Tries     int32
+	Kind      int16
+	Flags     int16
+	Key       []byte
+	Lookup    []byte
+	Secret    []byte
+	Info      []byte
+	Label     string
+	Value     string
+	Note      string
+	Extra     string
 }

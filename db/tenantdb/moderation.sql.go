@@ -11,7 +11,7 @@ import (
 )
 
 const DeleteReservedKeyByPublic = `-- name: DeleteReservedKeyByPublic :exec
-DELETE FROM pds_tenant.reserved_key WHERE public = $1
+DELETE FROM pds_tenant.tenant_item WHERE kind = 14 AND key = convert_to($1::text, 'UTF8')
 `
 
 func (q *Queries) DeleteReservedKeyByPublic(ctx context.Context, public string) error {
@@ -80,7 +80,8 @@ func (q *Queries) GetRecordTakedown(ctx context.Context, arg GetRecordTakedownPa
 }
 
 const GetReservedKeyByPublic = `-- name: GetReservedKeyByPublic :one
-SELECT did, sealed, expires_at FROM pds_tenant.reserved_key WHERE public = $1
+SELECT CASE WHEN lookup IS NOT NULL THEN convert_from(lookup, 'UTF8') END AS did, secret AS sealed, due_at::timestamptz AS expires_at
+FROM pds_tenant.tenant_item WHERE kind = 14 AND key = convert_to($1::text, 'UTF8')
 `
 
 type GetReservedKeyByPublicRow struct {
@@ -263,9 +264,12 @@ func (q *Queries) ListBlobTakedowns(ctx context.Context, arg ListBlobTakedownsPa
 }
 
 const ListInviteCodeUses = `-- name: ListInviteCodeUses :many
-SELECT u.code, a.did, u.used_at FROM pds_tenant.invite_code_use u JOIN pds_tenant.actor a ON a.aid = u.aid
-WHERE u.code = ANY ($1::text[]) AND a.creating_since IS NULL
-ORDER BY u.code, u.used_at, a.did LIMIT $2::int
+SELECT u.label AS code, a.did, u.used_at::timestamptz AS used_at
+FROM unnest($1::text[]) AS c(code)
+JOIN pds_tenant.tenant_item u ON u.kind = 4 AND u.key > convert_to(c.code, 'UTF8') || '\x00'::bytea AND u.key < convert_to(c.code, 'UTF8') || '\x01'::bytea
+JOIN pds_tenant.actor a ON a.aid = u.aid
+WHERE a.creating_since IS NULL
+ORDER BY u.label, u.used_at, a.did LIMIT $2::int
 `
 
 type ListInviteCodeUsesParams struct {
@@ -300,8 +304,10 @@ func (q *Queries) ListInviteCodeUses(ctx context.Context, arg ListInviteCodeUses
 }
 
 const ListInviteCodesByCode = `-- name: ListInviteCodesByCode :many
-SELECT code, uses_total, uses_left, disabled, for_account, created_by, created_at FROM pds_tenant.invite_code
-WHERE code = ANY ($1::text[]) LIMIT $2::int
+SELECT convert_from(key, 'UTF8')::text AS code, number::int AS uses_total, tries AS uses_left, (flags > 0)::boolean AS disabled,
+  convert_from(lookup, 'UTF8')::text AS for_account, label AS created_by, created_at
+FROM pds_tenant.tenant_item
+WHERE kind = 3 AND key = ANY (ARRAY(SELECT convert_to(x, 'UTF8') FROM unnest($1::text[]) AS x)) LIMIT $2::int
 `
 
 type ListInviteCodesByCodeParams struct {
@@ -309,15 +315,25 @@ type ListInviteCodesByCodeParams struct {
 	MaxRows int32
 }
 
-func (q *Queries) ListInviteCodesByCode(ctx context.Context, arg ListInviteCodesByCodeParams) ([]InviteCode, error) {
+type ListInviteCodesByCodeRow struct {
+	Code       string
+	UsesTotal  int32
+	UsesLeft   int32
+	Disabled   bool
+	ForAccount string
+	CreatedBy  string
+	CreatedAt  time.Time
+}
+
+func (q *Queries) ListInviteCodesByCode(ctx context.Context, arg ListInviteCodesByCodeParams) ([]ListInviteCodesByCodeRow, error) {
 	rows, err := q.db.Query(ctx, ListInviteCodesByCode, arg.Codes, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []InviteCode
+	var items []ListInviteCodesByCodeRow
 	for rows.Next() {
-		var i InviteCode
+		var i ListInviteCodesByCodeRow
 		if err := rows.Scan(
 			&i.Code,
 			&i.UsesTotal,
@@ -338,9 +354,11 @@ func (q *Queries) ListInviteCodesByCode(ctx context.Context, arg ListInviteCodes
 }
 
 const ListInviteCodesByUsage = `-- name: ListInviteCodesByUsage :many
-SELECT code, uses_total, uses_left, disabled, for_account, created_by, created_at FROM pds_tenant.invite_code
-WHERE (uses_total - uses_left, code) < ($1::int, $2::text)
-ORDER BY uses_total - uses_left DESC, code DESC LIMIT $3::int
+SELECT convert_from(key, 'UTF8')::text AS code, number::int AS uses_total, tries AS uses_left, (flags > 0)::boolean AS disabled,
+  convert_from(lookup, 'UTF8')::text AS for_account, label AS created_by, created_at
+FROM pds_tenant.tenant_item
+WHERE kind = 3 AND (number - tries, key) < ($1::int, convert_to($2::text, 'UTF8'))
+ORDER BY number - tries DESC, key DESC LIMIT $3::int
 `
 
 type ListInviteCodesByUsageParams struct {
@@ -349,15 +367,25 @@ type ListInviteCodesByUsageParams struct {
 	MaxRows    int32
 }
 
-func (q *Queries) ListInviteCodesByUsage(ctx context.Context, arg ListInviteCodesByUsageParams) ([]InviteCode, error) {
+type ListInviteCodesByUsageRow struct {
+	Code       string
+	UsesTotal  int32
+	UsesLeft   int32
+	Disabled   bool
+	ForAccount string
+	CreatedBy  string
+	CreatedAt  time.Time
+}
+
+func (q *Queries) ListInviteCodesByUsage(ctx context.Context, arg ListInviteCodesByUsageParams) ([]ListInviteCodesByUsageRow, error) {
 	rows, err := q.db.Query(ctx, ListInviteCodesByUsage, arg.BeforeUses, arg.BeforeCode, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []InviteCode
+	var items []ListInviteCodesByUsageRow
 	for rows.Next() {
-		var i InviteCode
+		var i ListInviteCodesByUsageRow
 		if err := rows.Scan(
 			&i.Code,
 			&i.UsesTotal,
@@ -378,8 +406,10 @@ func (q *Queries) ListInviteCodesByUsage(ctx context.Context, arg ListInviteCode
 }
 
 const ListInviteCodesFor = `-- name: ListInviteCodesFor :many
-SELECT code, uses_total, uses_left, disabled, for_account, created_by, created_at FROM pds_tenant.invite_code
-WHERE for_account = ANY ($1::text[]) ORDER BY created_at, code LIMIT $2::int
+SELECT convert_from(key, 'UTF8')::text AS code, number::int AS uses_total, tries AS uses_left, (flags > 0)::boolean AS disabled,
+  convert_from(lookup, 'UTF8')::text AS for_account, label AS created_by, created_at
+FROM pds_tenant.tenant_item
+WHERE kind = 3 AND lookup = ANY (ARRAY(SELECT convert_to(x, 'UTF8') FROM unnest($1::text[]) AS x)) ORDER BY created_at, key LIMIT $2::int
 `
 
 type ListInviteCodesForParams struct {
@@ -387,16 +417,26 @@ type ListInviteCodesForParams struct {
 	MaxRows  int32
 }
 
+type ListInviteCodesForRow struct {
+	Code       string
+	UsesTotal  int32
+	UsesLeft   int32
+	Disabled   bool
+	ForAccount string
+	CreatedBy  string
+	CreatedAt  time.Time
+}
+
 // All codes that these accounts may give away.
-func (q *Queries) ListInviteCodesFor(ctx context.Context, arg ListInviteCodesForParams) ([]InviteCode, error) {
+func (q *Queries) ListInviteCodesFor(ctx context.Context, arg ListInviteCodesForParams) ([]ListInviteCodesForRow, error) {
 	rows, err := q.db.Query(ctx, ListInviteCodesFor, arg.Accounts, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []InviteCode
+	var items []ListInviteCodesForRow
 	for rows.Next() {
-		var i InviteCode
+		var i ListInviteCodesForRow
 		if err := rows.Scan(
 			&i.Code,
 			&i.UsesTotal,
@@ -417,9 +457,11 @@ func (q *Queries) ListInviteCodesFor(ctx context.Context, arg ListInviteCodesFor
 }
 
 const ListInviteCodesRecent = `-- name: ListInviteCodesRecent :many
-SELECT code, uses_total, uses_left, disabled, for_account, created_by, created_at FROM pds_tenant.invite_code
-WHERE (created_at, code) < ($1::timestamptz, $2::text)
-ORDER BY created_at DESC, code DESC LIMIT $3::int
+SELECT convert_from(key, 'UTF8')::text AS code, number::int AS uses_total, tries AS uses_left, (flags > 0)::boolean AS disabled,
+  convert_from(lookup, 'UTF8')::text AS for_account, label AS created_by, created_at
+FROM pds_tenant.tenant_item
+WHERE kind = 3 AND due_at IS NOT NULL AND (due_at, key) < ($1::timestamptz, convert_to($2::text, 'UTF8'))
+ORDER BY due_at DESC, key DESC LIMIT $3::int
 `
 
 type ListInviteCodesRecentParams struct {
@@ -428,15 +470,25 @@ type ListInviteCodesRecentParams struct {
 	MaxRows    int32
 }
 
-func (q *Queries) ListInviteCodesRecent(ctx context.Context, arg ListInviteCodesRecentParams) ([]InviteCode, error) {
+type ListInviteCodesRecentRow struct {
+	Code       string
+	UsesTotal  int32
+	UsesLeft   int32
+	Disabled   bool
+	ForAccount string
+	CreatedBy  string
+	CreatedAt  time.Time
+}
+
+func (q *Queries) ListInviteCodesRecent(ctx context.Context, arg ListInviteCodesRecentParams) ([]ListInviteCodesRecentRow, error) {
 	rows, err := q.db.Query(ctx, ListInviteCodesRecent, arg.BeforeAt, arg.BeforeCode, arg.MaxRows)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []InviteCode
+	var items []ListInviteCodesRecentRow
 	for rows.Next() {
-		var i InviteCode
+		var i ListInviteCodesRecentRow
 		if err := rows.Scan(
 			&i.Code,
 			&i.UsesTotal,
@@ -572,7 +624,10 @@ func (q *Queries) UpdateActorTakedown(ctx context.Context, arg UpdateActorTakedo
 }
 
 const UpdateInviteCodesDisabled = `-- name: UpdateInviteCodesDisabled :execrows
-UPDATE pds_tenant.invite_code SET disabled = true WHERE code = ANY ($1::text[]) OR for_account = ANY ($2::text[])
+UPDATE pds_tenant.tenant_item SET flags = 1 WHERE kind = 3 AND key = ANY (ARRAY(
+  SELECT convert_to(x, 'UTF8') FROM unnest($1::text[]) AS x
+  UNION ALL
+  SELECT i.key FROM pds_tenant.tenant_item i WHERE i.kind = 3 AND i.lookup = ANY (ARRAY(SELECT convert_to(x, 'UTF8') FROM unnest($2::text[]) AS x))))
 `
 
 type UpdateInviteCodesDisabledParams struct {

@@ -26,7 +26,7 @@ const InsertOAuthProofs = `-- name: InsertOAuthProofs :many
 WITH shown AS (
   SELECT unnest($1::bytea[]) AS digest, unnest($2::bytea[]) AS session
 ), fresh AS (
-  INSERT INTO pds_tenant.oauth_proof (digest, expires_at) SELECT p.digest, $3::bigint FROM shown p
+  INSERT INTO pds_tenant.oauth_proof (digest, expires_at) SELECT encode(p.digest, 'hex')::uuid, $3::bigint FROM shown p
   ON CONFLICT DO NOTHING RETURNING digest
 )
 SELECT p.digest::bytea AS digest, (f.digest IS NOT NULL)::boolean AS fresh, s.epoch, s.client_id, s.jkt, s.scope, s.generation, s.expires_at,
@@ -34,7 +34,7 @@ SELECT p.digest::bytea AS digest, (f.digest IS NOT NULL)::boolean AS fresh, s.ep
 FROM shown p
 JOIN pds_tenant.oauth_session s ON s.id = p.session
 JOIN pds_tenant.actor a ON a.aid = s.aid
-LEFT JOIN fresh f ON f.digest = p.digest
+LEFT JOIN fresh f ON f.digest = encode(p.digest, 'hex')::uuid
 `
 
 type InsertOAuthProofsParams struct {

@@ -11,8 +11,8 @@ import (
 )
 
 const DeleteExpiredOAuthRequests = `-- name: DeleteExpiredOAuthRequests :execrows
-DELETE FROM pds_tenant.oauth_request WHERE id IN (
-  SELECT r.id FROM pds_tenant.oauth_request r WHERE r.expires_at <= $1::timestamptz LIMIT $2::int)
+DELETE FROM pds_tenant.tenant_item WHERE kind = 16 AND key IN (
+  SELECT r.key FROM pds_tenant.tenant_item r WHERE r.kind = 16 AND r.due_at <= $1::timestamptz LIMIT $2::int)
 `
 
 type DeleteExpiredOAuthRequestsParams struct {
@@ -29,7 +29,7 @@ func (q *Queries) DeleteExpiredOAuthRequests(ctx context.Context, arg DeleteExpi
 }
 
 const DeleteOAuthRequest = `-- name: DeleteOAuthRequest :execrows
-DELETE FROM pds_tenant.oauth_request WHERE id = $1
+DELETE FROM pds_tenant.tenant_item WHERE kind = 16 AND key = $1
 `
 
 func (q *Queries) DeleteOAuthRequest(ctx context.Context, id []byte) (int64, error) {
@@ -41,17 +41,19 @@ func (q *Queries) DeleteOAuthRequest(ctx context.Context, id []byte) (int64, err
 }
 
 const DeleteOAuthRequestsOf = `-- name: DeleteOAuthRequestsOf :exec
-DELETE FROM pds_tenant.oauth_request WHERE aid = $1 AND aid > 0
+DELETE FROM pds_tenant.tenant_item WHERE kind = 16 AND aid = $1 AND aid > 0
 `
 
+// By reading through all requests: each is there for minutes.
 func (q *Queries) DeleteOAuthRequestsOf(ctx context.Context, aid int64) error {
 	_, err := q.db.Exec(ctx, DeleteOAuthRequestsOf, aid)
 	return err
 }
 
 const GetOAuthRequest = `-- name: GetOAuthRequest :one
-SELECT id, client_id, params, client_key, device, aid, created_at, expires_at FROM pds_tenant.oauth_request
-WHERE id = $1 AND code IS NULL
+SELECT key AS id, label AS client_id, value AS params, note AS client_key, info AS device, aid, created_at, due_at::timestamptz AS expires_at
+FROM pds_tenant.tenant_item
+WHERE kind = 16 AND key = $1 AND lookup IS NULL
 `
 
 type GetOAuthRequestRow struct {
@@ -82,7 +84,7 @@ func (q *Queries) GetOAuthRequest(ctx context.Context, id []byte) (GetOAuthReque
 }
 
 const GetOAuthRequestGranted = `-- name: GetOAuthRequestGranted :one
-SELECT r.granted, a.did FROM pds_tenant.oauth_request r JOIN pds_tenant.actor a USING (aid) WHERE r.code = $1::bytea
+SELECT r.extra AS granted, a.did FROM pds_tenant.tenant_item r JOIN pds_tenant.actor a USING (aid) WHERE r.kind = 16 AND r.lookup = $1::bytea
 `
 
 type GetOAuthRequestGrantedRow struct {
@@ -98,8 +100,9 @@ func (q *Queries) GetOAuthRequestGranted(ctx context.Context, code []byte) (GetO
 }
 
 const InsertOAuthRequest = `-- name: InsertOAuthRequest :exec
-INSERT INTO pds_tenant.oauth_request (id, client_id, params, client_key, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+
+INSERT INTO pds_tenant.tenant_item (kind, key, label, value, note, created_at, due_at)
+VALUES (16, $1, $2, $3, $4, $5, $6::timestamptz)
 `
 
 type InsertOAuthRequestParams struct {
@@ -111,6 +114,7 @@ type InsertOAuthRequestParams struct {
 	ExpiresAt time.Time
 }
 
+// Items of kind 16.
 func (q *Queries) InsertOAuthRequest(ctx context.Context, arg InsertOAuthRequestParams) error {
 	_, err := q.db.Exec(ctx, InsertOAuthRequest,
 		arg.ID,
@@ -124,8 +128,9 @@ func (q *Queries) InsertOAuthRequest(ctx context.Context, arg InsertOAuthRequest
 }
 
 const LockOAuthRequest = `-- name: LockOAuthRequest :one
-SELECT id, client_id, params, client_key, device, aid, created_at, expires_at FROM pds_tenant.oauth_request
-WHERE id = $1 AND code IS NULL
+SELECT key AS id, label AS client_id, value AS params, note AS client_key, info AS device, aid, created_at, due_at::timestamptz AS expires_at
+FROM pds_tenant.tenant_item
+WHERE kind = 16 AND key = $1 AND lookup IS NULL
 FOR UPDATE
 `
 
@@ -157,8 +162,9 @@ func (q *Queries) LockOAuthRequest(ctx context.Context, id []byte) (LockOAuthReq
 }
 
 const LockOAuthRequestByCode = `-- name: LockOAuthRequestByCode :one
-SELECT id, client_id, params, client_key, device, aid, granted, expires_at FROM pds_tenant.oauth_request
-WHERE code = $1::bytea
+SELECT key AS id, label AS client_id, value AS params, note AS client_key, info AS device, aid, extra AS granted, due_at::timestamptz AS expires_at
+FROM pds_tenant.tenant_item
+WHERE kind = 16 AND lookup = $1::bytea
 FOR UPDATE
 `
 
@@ -190,7 +196,7 @@ func (q *Queries) LockOAuthRequestByCode(ctx context.Context, code []byte) (Lock
 }
 
 const UpdateOAuthRequestDevice = `-- name: UpdateOAuthRequestDevice :exec
-UPDATE pds_tenant.oauth_request SET device = $1::bytea WHERE id = $2
+UPDATE pds_tenant.tenant_item SET info = $1::bytea WHERE kind = 16 AND key = $2
 `
 
 type UpdateOAuthRequestDeviceParams struct {
@@ -204,7 +210,8 @@ func (q *Queries) UpdateOAuthRequestDevice(ctx context.Context, arg UpdateOAuthR
 }
 
 const UpdateOAuthRequestGranted = `-- name: UpdateOAuthRequestGranted :exec
-UPDATE pds_tenant.oauth_request SET aid = $1, granted = $2, code = $3::bytea, device = $4::bytea, expires_at = $5 WHERE id = $6
+UPDATE pds_tenant.tenant_item SET aid = $1, extra = $2, lookup = $3::bytea, info = $4::bytea, due_at = $5::timestamptz
+WHERE kind = 16 AND key = $6
 `
 
 type UpdateOAuthRequestGrantedParams struct {
@@ -229,7 +236,7 @@ func (q *Queries) UpdateOAuthRequestGranted(ctx context.Context, arg UpdateOAuth
 }
 
 const UpdateOAuthRequestSeen = `-- name: UpdateOAuthRequestSeen :exec
-UPDATE pds_tenant.oauth_request SET expires_at = $1 WHERE id = $2 AND code IS NULL AND expires_at > $3::timestamptz
+UPDATE pds_tenant.tenant_item SET due_at = $1::timestamptz WHERE kind = 16 AND key = $2 AND lookup IS NULL AND coalesce(due_at, 'infinity') > $3::timestamptz
 `
 
 type UpdateOAuthRequestSeenParams struct {

@@ -11,9 +11,9 @@ import (
 )
 
 const DeleteExpiredOperatorTokens = `-- name: DeleteExpiredOperatorTokens :execrows
-DELETE FROM pds_tenant.operator_token WHERE token_hash IN (
-  SELECT t.token_hash FROM pds_tenant.operator_token t WHERE t.expires_at <= $1::timestamptz
-  ORDER BY t.expires_at LIMIT $2::int)
+DELETE FROM pds_tenant.tenant_item WHERE kind = 10 AND key IN (
+  SELECT t.key FROM pds_tenant.tenant_item t WHERE t.kind = 10 AND t.due_at <= $1::timestamptz
+  ORDER BY t.due_at LIMIT $2::int)
 `
 
 type DeleteExpiredOperatorTokensParams struct {
@@ -30,7 +30,10 @@ func (q *Queries) DeleteExpiredOperatorTokens(ctx context.Context, arg DeleteExp
 }
 
 const DeleteOperator = `-- name: DeleteOperator :execrows
-DELETE FROM pds_tenant.operator WHERE name = $1
+WITH tokens AS (
+  DELETE FROM pds_tenant.tenant_item t WHERE t.kind = 10 AND t.lookup = convert_to($1::text, 'UTF8')
+)
+DELETE FROM pds_tenant.tenant_item o WHERE o.kind = 9 AND o.key = convert_to($1::text, 'UTF8')
 `
 
 func (q *Queries) DeleteOperator(ctx context.Context, name string) (int64, error) {
@@ -42,9 +45,10 @@ func (q *Queries) DeleteOperator(ctx context.Context, name string) (int64, error
 }
 
 const DeleteOperatorToken = `-- name: DeleteOperatorToken :execrows
-DELETE FROM pds_tenant.operator_token WHERE token_id = $1
+DELETE FROM pds_tenant.tenant_item WHERE kind = 10 AND value = $1
 `
 
+// By reading all tokens that operators have.
 func (q *Queries) DeleteOperatorToken(ctx context.Context, tokenID string) (int64, error) {
 	result, err := q.db.Exec(ctx, DeleteOperatorToken, tokenID)
 	if err != nil {
@@ -54,9 +58,9 @@ func (q *Queries) DeleteOperatorToken(ctx context.Context, tokenID string) (int6
 }
 
 const GetOperatorByToken = `-- name: GetOperatorByToken :one
-SELECT o.name, o.role, t.expires_at, t.last_used_at
-FROM pds_tenant.operator_token t JOIN pds_tenant.operator o ON o.name = t.name
-WHERE t.token_hash = $1
+SELECT convert_from(o.key, 'UTF8')::text AS name, o.flags AS role, t.due_at AS expires_at, t.used_at AS last_used_at
+FROM pds_tenant.tenant_item t JOIN pds_tenant.tenant_item o ON o.kind = 9 AND o.key = t.lookup
+WHERE t.kind = 10 AND t.key = $1
 `
 
 type GetOperatorByTokenRow struct {
@@ -79,7 +83,11 @@ func (q *Queries) GetOperatorByToken(ctx context.Context, tokenHash []byte) (Get
 }
 
 const InsertOperator = `-- name: InsertOperator :exec
-INSERT INTO pds_tenant.operator (name, role, created_by, created_at) VALUES ($1, $2, $3, $4)
+
+WITH left_over AS (
+  DELETE FROM pds_tenant.tenant_item t WHERE t.kind = 10 AND t.lookup = convert_to($1::text, 'UTF8')
+)
+INSERT INTO pds_tenant.tenant_item (kind, key, flags, label, created_at) VALUES (9, convert_to($1::text, 'UTF8'), $2, $3, $4)
 `
 
 type InsertOperatorParams struct {
@@ -89,6 +97,8 @@ type InsertOperatorParams struct {
 	CreatedAt time.Time
 }
 
+// Operators are items of kind 9, their tokens items of kind 10.
+// A token that came at the very moment in which an operator of this name was deleted must not be this one's.
 func (q *Queries) InsertOperator(ctx context.Context, arg InsertOperatorParams) error {
 	_, err := q.db.Exec(ctx, InsertOperator,
 		arg.Name,
@@ -100,9 +110,9 @@ func (q *Queries) InsertOperator(ctx context.Context, arg InsertOperatorParams) 
 }
 
 const InsertOperatorToken = `-- name: InsertOperatorToken :execrows
-INSERT INTO pds_tenant.operator_token (token_hash, token_id, name, label, created_at, expires_at)
-SELECT $1, $2, o.name, $3, $4, $5::timestamptz
-FROM pds_tenant.operator o WHERE o.name = $6
+INSERT INTO pds_tenant.tenant_item (kind, key, lookup, value, label, created_at, due_at)
+SELECT 10, $1::bytea, o.key, $2::text, $3::text, $4::timestamptz, $5::timestamptz
+FROM pds_tenant.tenant_item o WHERE o.kind = 9 AND o.key = convert_to($6::text, 'UTF8') FOR KEY SHARE
 `
 
 type InsertOperatorTokenParams struct {
@@ -130,8 +140,9 @@ func (q *Queries) InsertOperatorToken(ctx context.Context, arg InsertOperatorTok
 }
 
 const ListOperatorTokens = `-- name: ListOperatorTokens :many
-SELECT token_id, name, label, created_at, expires_at, last_used_at FROM pds_tenant.operator_token
-WHERE name = $1 ORDER BY created_at LIMIT $2::int
+SELECT value AS token_id, convert_from(lookup, 'UTF8')::text AS name, label, created_at, due_at AS expires_at, used_at AS last_used_at
+FROM pds_tenant.tenant_item
+WHERE kind = 10 AND lookup = convert_to($1::text, 'UTF8') ORDER BY created_at LIMIT $2::int
 `
 
 type ListOperatorTokensParams struct {
@@ -176,9 +187,9 @@ func (q *Queries) ListOperatorTokens(ctx context.Context, arg ListOperatorTokens
 }
 
 const ListOperators = `-- name: ListOperators :many
-SELECT o.name, o.role, o.created_by, o.created_at,
-  (SELECT count(*) FROM pds_tenant.operator_token t WHERE t.name = o.name AND (t.expires_at IS NULL OR t.expires_at > $1::timestamptz))::int AS tokens
-FROM pds_tenant.operator o ORDER BY o.name LIMIT $2::int
+SELECT convert_from(o.key, 'UTF8')::text AS name, o.flags AS role, o.label AS created_by, o.created_at,
+  (SELECT count(*) FROM pds_tenant.tenant_item t WHERE t.kind = 10 AND t.lookup = o.key AND (t.due_at IS NULL OR t.due_at > $1::timestamptz))::int AS tokens
+FROM pds_tenant.tenant_item o WHERE o.kind = 9 ORDER BY o.key LIMIT $2::int
 `
 
 type ListOperatorsParams struct {
@@ -221,7 +232,7 @@ func (q *Queries) ListOperators(ctx context.Context, arg ListOperatorsParams) ([
 }
 
 const UpdateOperatorRole = `-- name: UpdateOperatorRole :execrows
-UPDATE pds_tenant.operator SET role = $1 WHERE name = $2
+UPDATE pds_tenant.tenant_item SET flags = $1 WHERE kind = 9 AND key = convert_to($2::text, 'UTF8')
 `
 
 type UpdateOperatorRoleParams struct {
@@ -238,7 +249,7 @@ func (q *Queries) UpdateOperatorRole(ctx context.Context, arg UpdateOperatorRole
 }
 
 const UpdateOperatorTokenUsed = `-- name: UpdateOperatorTokenUsed :exec
-UPDATE pds_tenant.operator_token SET last_used_at = $1::timestamptz WHERE token_hash = $2
+UPDATE pds_tenant.tenant_item SET used_at = $1::timestamptz WHERE kind = 10 AND key = $2
 `
 
 type UpdateOperatorTokenUsedParams struct {

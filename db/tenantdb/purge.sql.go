@@ -10,24 +10,6 @@ import (
 	"time"
 )
 
-const DeleteBacklinksSlice = `-- name: DeleteBacklinksSlice :execrows
-DELETE FROM pds_tenant.backlink WHERE aid = $1::bigint AND path IN (
-  SELECT b.path FROM pds_tenant.backlink b WHERE b.aid = $1::bigint ORDER BY b.path LIMIT $2::int)
-`
-
-type DeleteBacklinksSliceParams struct {
-	AID     int64
-	MaxRows int32
-}
-
-func (q *Queries) DeleteBacklinksSlice(ctx context.Context, arg DeleteBacklinksSliceParams) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteBacklinksSlice, arg.AID, arg.MaxRows)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const DeleteNodesSlice = `-- name: DeleteNodesSlice :execrows
 DELETE FROM pds_tenant.mst_node WHERE aid = $1::bigint AND (level, after) IN (
   SELECT n.level, n.after FROM pds_tenant.mst_node n WHERE n.aid = $1::bigint ORDER BY n.level, n.after LIMIT $2::int)

@@ -142,6 +142,47 @@ func (q *Queries) GetRecordByHandle(ctx context.Context, arg GetRecordByHandlePa
 	return i, err
 }
 
+const ListBacklinks = `-- name: ListBacklinks :many
+SELECT path FROM pds_tenant.record
+WHERE aid = $1 AND link_to = $2::text AND path > $3::text AND path < $4::text
+ORDER BY path LIMIT $5::int
+`
+
+type ListBacklinksParams struct {
+	AID     int64
+	LinkTo  string
+	Lo      string
+	Hi      string
+	MaxRows int32
+}
+
+// The records of one collection that point at a subject. @lo and @hi are "collection/" and "collection0".
+func (q *Queries) ListBacklinks(ctx context.Context, arg ListBacklinksParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, ListBacklinks,
+		arg.AID,
+		arg.LinkTo,
+		arg.Lo,
+		arg.Hi,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var path string
+		if err := rows.Scan(&path); err != nil {
+			return nil, err
+		}
+		items = append(items, path)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ListCollections = `-- name: ListCollections :many
 WITH RECURSIVE c AS (
   (SELECT r.path FROM pds_tenant.record r WHERE r.aid = $2 ORDER BY r.path LIMIT 1)
@@ -321,7 +362,7 @@ func (q *Queries) ListRecordCIDs(ctx context.Context, arg ListRecordCIDsParams) 
 }
 
 const ListRecordRows = `-- name: ListRecordRows :many
-SELECT path, rev, cid, value FROM pds_tenant.record
+SELECT path, rev, cid, value, link_to FROM pds_tenant.record
 WHERE aid = $1 AND path > $2::text ORDER BY path LIMIT $3::int
 `
 
@@ -332,10 +373,11 @@ type ListRecordRowsParams struct {
 }
 
 type ListRecordRowsRow struct {
-	Path  string
-	Rev   int64
-	CID   []byte
-	Value []byte
+	Path   string
+	Rev    int64
+	CID    []byte
+	Value  []byte
+	LinkTo *string
 }
 
 // Pages in tree order, for checks.
@@ -353,6 +395,7 @@ func (q *Queries) ListRecordRows(ctx context.Context, arg ListRecordRowsParams) 
 			&i.Rev,
 			&i.CID,
 			&i.Value,
+			&i.LinkTo,
 		); err != nil {
 			return nil, err
 		}
@@ -543,12 +586,13 @@ func (q *Queries) ListRecordsDesc(ctx context.Context, arg ListRecordsDescParams
 }
 
 const UpsertRecords = `-- name: UpsertRecords :exec
-INSERT INTO pds_tenant.record (aid, path, rev, cid, value, indexed_at)
-SELECT x.aid, x.path, x.rev, x.cid, x.value, x.at
-FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[], $5::bytea[], $6::timestamptz[])
-  AS x(aid, rev, path, cid, value, at)
-JOIN pds_tenant.actor a ON a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY ($7::bytea[])
-ON CONFLICT (aid, path) DO UPDATE SET rev = excluded.rev, cid = excluded.cid, value = excluded.value, indexed_at = excluded.indexed_at
+INSERT INTO pds_tenant.record (aid, path, rev, cid, value, indexed_at, link_to)
+SELECT x.aid, x.path, x.rev, x.cid, x.value, x.at, nullif(x.link, '')
+FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bytea[], $5::bytea[], $6::timestamptz[], $7::text[])
+  AS x(aid, rev, path, cid, value, at, link)
+JOIN pds_tenant.actor a ON a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY ($8::bytea[])
+ON CONFLICT (aid, path) DO UPDATE SET rev = excluded.rev, cid = excluded.cid, value = excluded.value, indexed_at = excluded.indexed_at,
+  link_to = excluded.link_to
 `
 
 type UpsertRecordsParams struct {
@@ -558,10 +602,12 @@ type UpsertRecordsParams struct {
 	Cids    [][]byte
 	Values  [][]byte
 	Times   []time.Time
+	Links   []string
 	Commits [][]byte
 }
 
-// Part of a grouped commit. A record that is taken down stays so when its owner writes it again.
+// Part of a grouped commit. A record that is taken down stays so when its owner writes it again. links: what each points
+// at, ” for nothing.
 func (q *Queries) UpsertRecords(ctx context.Context, arg UpsertRecordsParams) error {
 	_, err := q.db.Exec(ctx, UpsertRecords,
 		arg.Aids,
@@ -570,6 +616,7 @@ func (q *Queries) UpsertRecords(ctx context.Context, arg UpsertRecordsParams) er
 		arg.Cids,
 		arg.Values,
 		arg.Times,
+		arg.Links,
 		arg.Commits,
 	)
 	return err

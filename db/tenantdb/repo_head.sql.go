@@ -182,7 +182,7 @@ type UpdateRepoHeadsParams struct {
 }
 
 // The head of a repository lives in its actor's row. The statements of a grouped commit (repo/repodb, commit.go) run in
-// this order in one implicit transaction: UpdateRepoHeads, then those of mst_node.sql, record.sql and backlink.sql, last
+// this order in one implicit transaction: UpdateRepoHeads, then those of mst_node.sql and record.sql, last
 // InsertCommitEvents. Each later one joins the actors that won: the row has our rev and one of our commits, so a
 // repository that lost the compare-and-set gets nothing and the rest of the group goes on.
 // The compare-and-set. An account that cannot be written to does not match either. The subquery keeps the planner from

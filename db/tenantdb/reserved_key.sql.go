@@ -11,9 +11,9 @@ import (
 )
 
 const CountReservedKeys = `-- name: CountReservedKeys :one
-SELECT (SELECT count(*) FROM pds_tenant.reserved_key)::bigint AS total,
-  (SELECT count(*) FROM pds_tenant.reserved_key n WHERE n.network = $1)::bigint AS of_network,
-  (SELECT count(*) FROM pds_tenant.reserved_key a WHERE a.network = $1 AND a.address = $2)::bigint AS of_address
+SELECT count(*)::bigint AS total, count(*) FILTER (WHERE k.label = $1::text)::bigint AS of_network,
+  count(*) FILTER (WHERE k.label = $1::text AND k.value = $2::text)::bigint AS of_address
+FROM pds_tenant.tenant_item k WHERE k.kind = 14
 `
 
 type CountReservedKeysParams struct {
@@ -36,13 +36,13 @@ func (q *Queries) CountReservedKeys(ctx context.Context, arg CountReservedKeysPa
 }
 
 const DeleteCrowdingReservedKeys = `-- name: DeleteCrowdingReservedKeys :execrows
-DELETE FROM pds_tenant.reserved_key WHERE public IN (
-  SELECT x.public FROM (
-    SELECT k.public, k.created_at, count(*) OVER (PARTITION BY k.network) AS of_network,
-      count(*) OVER (PARTITION BY k.network, k.address) AS of_address
-    FROM pds_tenant.reserved_key k
-    WHERE k.network <> '' AND ($1::text = '' OR k.network = $1) AND ($2::text = '' OR k.address = $2)
-  ) x ORDER BY x.of_network DESC, x.of_address DESC, x.created_at, x.public LIMIT $3::int)
+DELETE FROM pds_tenant.tenant_item WHERE kind = 14 AND key IN (
+  SELECT x.key FROM (
+    SELECT k.key, k.created_at, count(*) OVER (PARTITION BY k.label) AS of_network,
+      count(*) OVER (PARTITION BY k.label, k.value) AS of_address
+    FROM pds_tenant.tenant_item k
+    WHERE k.kind = 14 AND k.label <> '' AND ($1::text = '' OR k.label = $1) AND ($2::text = '' OR k.value = $2)
+  ) x ORDER BY x.of_network DESC, x.of_address DESC, x.created_at, x.key LIMIT $3::int)
 `
 
 type DeleteCrowdingReservedKeysParams struct {
@@ -62,7 +62,7 @@ func (q *Queries) DeleteCrowdingReservedKeys(ctx context.Context, arg DeleteCrow
 }
 
 const DeleteExpiredReservedKeyOf = `-- name: DeleteExpiredReservedKeyOf :exec
-DELETE FROM pds_tenant.reserved_key WHERE did = $1::text AND expires_at <= $2::timestamptz
+DELETE FROM pds_tenant.tenant_item WHERE kind = 14 AND lookup = convert_to($1::text, 'UTF8') AND coalesce(due_at, 'infinity') <= $2::timestamptz
 `
 
 type DeleteExpiredReservedKeyOfParams struct {
@@ -76,9 +76,9 @@ func (q *Queries) DeleteExpiredReservedKeyOf(ctx context.Context, arg DeleteExpi
 }
 
 const DeleteExpiredReservedKeys = `-- name: DeleteExpiredReservedKeys :execrows
-DELETE FROM pds_tenant.reserved_key WHERE public IN (
-  SELECT k.public FROM pds_tenant.reserved_key k WHERE k.expires_at <= $1::timestamptz
-  ORDER BY k.expires_at LIMIT $2::int)
+DELETE FROM pds_tenant.tenant_item WHERE kind = 14 AND key IN (
+  SELECT k.key FROM pds_tenant.tenant_item k WHERE k.kind = 14 AND k.due_at <= $1::timestamptz
+  ORDER BY k.due_at LIMIT $2::int)
 `
 
 type DeleteExpiredReservedKeysParams struct {
@@ -95,7 +95,7 @@ func (q *Queries) DeleteExpiredReservedKeys(ctx context.Context, arg DeleteExpir
 }
 
 const DeleteReservedKey = `-- name: DeleteReservedKey :exec
-DELETE FROM pds_tenant.reserved_key WHERE did = $1::text
+DELETE FROM pds_tenant.tenant_item WHERE kind = 14 AND lookup = convert_to($1::text, 'UTF8')
 `
 
 func (q *Queries) DeleteReservedKey(ctx context.Context, did string) error {
@@ -104,7 +104,8 @@ func (q *Queries) DeleteReservedKey(ctx context.Context, did string) error {
 }
 
 const GetReservedKey = `-- name: GetReservedKey :one
-SELECT public, sealed FROM pds_tenant.reserved_key WHERE did = $1::text AND expires_at > $2::timestamptz
+SELECT convert_from(key, 'UTF8')::text AS public, secret AS sealed FROM pds_tenant.tenant_item
+WHERE kind = 14 AND lookup = convert_to($1::text, 'UTF8') AND coalesce(due_at, 'infinity') > $2::timestamptz
 `
 
 type GetReservedKeyParams struct {
@@ -125,8 +126,9 @@ func (q *Queries) GetReservedKey(ctx context.Context, arg GetReservedKeyParams) 
 }
 
 const InsertReservedKey = `-- name: InsertReservedKey :execrows
-INSERT INTO pds_tenant.reserved_key (public, did, sealed, created_at, expires_at, network, address)
-VALUES ($1, $2::text, $3, $4, $5, $6, $7)
+
+INSERT INTO pds_tenant.tenant_item (kind, key, lookup, secret, created_at, due_at, label, value)
+VALUES (14, convert_to($1::text, 'UTF8'), convert_to($2::text, 'UTF8'), $3::bytea, $4, $5::timestamptz, $6::text, $7::text)
 ON CONFLICT DO NOTHING
 `
 
@@ -140,6 +142,7 @@ type InsertReservedKeyParams struct {
 	Address   string
 }
 
+// Items of kind 14. There are 10,000 at most (maxReserved in internal/account).
 // Nothing when the DID has one already.
 func (q *Queries) InsertReservedKey(ctx context.Context, arg InsertReservedKeyParams) (int64, error) {
 	result, err := q.db.Exec(ctx, InsertReservedKey,

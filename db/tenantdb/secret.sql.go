@@ -11,7 +11,7 @@ import (
 )
 
 const DeleteSecret = `-- name: DeleteSecret :execrows
-DELETE FROM pds_tenant.secret WHERE purpose = $1
+DELETE FROM pds_tenant.tenant_item WHERE kind = 1 AND key = convert_to($1::text, 'UTF8')
 `
 
 func (q *Queries) DeleteSecret(ctx context.Context, purpose string) (int64, error) {
@@ -23,7 +23,7 @@ func (q *Queries) DeleteSecret(ctx context.Context, purpose string) (int64, erro
 }
 
 const GetSecret = `-- name: GetSecret :one
-SELECT sealed, public FROM pds_tenant.secret WHERE purpose = $1
+SELECT secret AS sealed, value AS public FROM pds_tenant.tenant_item WHERE kind = 1 AND key = convert_to($1::text, 'UTF8')
 `
 
 type GetSecretRow struct {
@@ -39,8 +39,10 @@ func (q *Queries) GetSecret(ctx context.Context, purpose string) (GetSecretRow, 
 }
 
 const InsertSecret = `-- name: InsertSecret :exec
-INSERT INTO pds_tenant.secret (purpose, sealed, public, created_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (purpose) DO NOTHING
+
+INSERT INTO pds_tenant.tenant_item (kind, key, secret, value, created_at)
+VALUES (1, convert_to($1::text, 'UTF8'), $2::bytea, $3, $4)
+ON CONFLICT (kind, key) DO NOTHING
 `
 
 type InsertSecretParams struct {
@@ -50,6 +52,10 @@ type InsertSecretParams struct {
 	CreatedAt time.Time
 }
 
+// Items of kind 1. What the columns of tenant_item say of each kind stands in schema/tenant/00017_tenant_item.sql.
+//
+// Where an item is asked for by its key or by what is looked up, its time is compared as coalesce(due_at, 'infinity'): a
+// plan that was made while the table was small must not go by the time instead.
 // Keeps what is there: a creation that is repeated after a crash must not make a second key.
 func (q *Queries) InsertSecret(ctx context.Context, arg InsertSecretParams) error {
 	_, err := q.db.Exec(ctx, InsertSecret,
@@ -62,8 +68,9 @@ func (q *Queries) InsertSecret(ctx context.Context, arg InsertSecretParams) erro
 }
 
 const UpsertSecret = `-- name: UpsertSecret :exec
-INSERT INTO pds_tenant.secret (purpose, sealed, public, created_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (purpose) DO UPDATE SET sealed = excluded.sealed, public = excluded.public, created_at = excluded.created_at
+INSERT INTO pds_tenant.tenant_item (kind, key, secret, value, created_at)
+VALUES (1, convert_to($1::text, 'UTF8'), $2::bytea, $3, $4)
+ON CONFLICT (kind, key) DO UPDATE SET secret = excluded.secret, value = excluded.value, created_at = excluded.created_at
 `
 
 type UpsertSecretParams struct {

@@ -11,8 +11,8 @@ import (
 )
 
 const DeleteExpiredServiceNonces = `-- name: DeleteExpiredServiceNonces :execrows
-DELETE FROM pds_tenant.service_nonce WHERE digest IN (
-  SELECT n.digest FROM pds_tenant.service_nonce n WHERE n.expires_at <= $1::timestamptz ORDER BY n.expires_at LIMIT $2::int)
+DELETE FROM pds_tenant.tenant_item WHERE kind = 13 AND key IN (
+  SELECT n.key FROM pds_tenant.tenant_item n WHERE n.kind = 13 AND n.due_at <= $1::timestamptz ORDER BY n.due_at LIMIT $2::int)
 `
 
 type DeleteExpiredServiceNoncesParams struct {
@@ -29,7 +29,8 @@ func (q *Queries) DeleteExpiredServiceNonces(ctx context.Context, arg DeleteExpi
 }
 
 const InsertServiceNonce = `-- name: InsertServiceNonce :execrows
-INSERT INTO pds_tenant.service_nonce (digest, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING
+
+INSERT INTO pds_tenant.tenant_item (kind, key, due_at) VALUES (13, $1, $2::timestamptz) ON CONFLICT DO NOTHING
 `
 
 type InsertServiceNonceParams struct {
@@ -37,6 +38,7 @@ type InsertServiceNonceParams struct {
 	ExpiresAt time.Time
 }
 
+// Items of kind 13.
 // 0 rows: the token was used before.
 func (q *Queries) InsertServiceNonce(ctx context.Context, arg InsertServiceNonceParams) (int64, error) {
 	result, err := q.db.Exec(ctx, InsertServiceNonce, arg.Digest, arg.ExpiresAt)

@@ -71,8 +71,8 @@ func (q *Queries) GetTrustedBrowser(ctx context.Context, arg GetTrustedBrowserPa
 }
 
 const ListTrustedBrowsers = `-- name: ListTrustedBrowsers :many
-SELECT b.key AS device, b.created_at AS trusted_at, b.due_at::timestamptz AS expires_at, d.agent, d.address FROM pds_tenant.account_item b
-JOIN pds_tenant.device d ON d.id = b.key
+SELECT b.key AS device, b.created_at AS trusted_at, b.due_at::timestamptz AS expires_at, d.label AS agent, d.value AS address FROM pds_tenant.account_item b
+JOIN pds_tenant.tenant_item d ON d.kind = 15 AND d.key = b.key
 WHERE b.aid = $1 AND b.kind = 6 AND coalesce(b.due_at, 'infinity') > $2::timestamptz
 ORDER BY b.created_at DESC, b.key LIMIT $3::int
 `
@@ -120,8 +120,8 @@ func (q *Queries) ListTrustedBrowsers(ctx context.Context, arg ListTrustedBrowse
 const UpsertTrustedBrowser = `-- name: UpsertTrustedBrowser :exec
 
 INSERT INTO pds_tenant.account_item (aid, kind, key, lookup, created_at, due_at)
-SELECT a.aid, 6, d.id, d.id, $1::timestamptz, $2::timestamptz
-FROM pds_tenant.actor a, pds_tenant.device d WHERE a.aid = $3 AND d.id = $4::bytea FOR KEY SHARE
+SELECT a.aid, 6, d.key, d.key, $1::timestamptz, $2::timestamptz
+FROM pds_tenant.actor a, pds_tenant.tenant_item d WHERE a.aid = $3 AND d.kind = 15 AND d.key = $4::bytea FOR KEY SHARE
 ON CONFLICT (aid, kind, key) DO UPDATE SET created_at = excluded.created_at, due_at = excluded.due_at
 `
 

@@ -207,9 +207,9 @@ func (h *house) check(t *testing.T, accounts int) {
 		"SELECT count(key_sealed) FROM S.account":                   accounts,
 		"SELECT count(*) FROM S.mst_node":                           accounts,
 		"SELECT count(*) FROM S.repo_event":                         4 * accounts,
-		"SELECT count(*) FROM S.invite_code i WHERE uses_total - uses_left <> (SELECT count(*) FROM S.invite_code_use u WHERE u.code = i.code)":                            0,
-		"SELECT count(*) FROM S.account a WHERE invite_code IS NOT NULL AND NOT EXISTS (SELECT 1 FROM S.invite_code_use u WHERE u.aid = a.aid AND u.code = a.invite_code)": 0,
-		"SELECT count(*) FROM S.invite_code_use u WHERE NOT EXISTS (SELECT 1 FROM S.actor a WHERE a.aid = u.aid)":                                                          0,
+		"SELECT count(*) FROM S.tenant_item i WHERE kind = 3 AND number - tries <> (SELECT count(*) FROM S.tenant_item u WHERE u.kind = 4 AND u.label = convert_from(i.key, 'UTF8'))":  0,
+		"SELECT count(*) FROM S.account a WHERE invite_code IS NOT NULL AND NOT EXISTS (SELECT 1 FROM S.tenant_item u WHERE u.kind = 4 AND u.aid = a.aid AND u.label = a.invite_code)": 0,
+		"SELECT count(*) FROM S.tenant_item u WHERE kind = 4 AND NOT EXISTS (SELECT 1 FROM S.actor a WHERE a.aid = u.aid)":                                                             0,
 	} {
 		sql := strings.ReplaceAll(what, "S.", schema+".")
 		var got int

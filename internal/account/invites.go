@@ -41,7 +41,7 @@ const (
 )
 
 // withUses turns rows into invites and looks their uses up, by one query.
-func withUses(ctx context.Context, q *tenantdb.Queries, rows []tenantdb.InviteCode) ([]Invite, error) {
+func withUses(ctx context.Context, q *tenantdb.Queries, rows []tenantdb.ListInviteCodesForRow) ([]Invite, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -93,7 +93,11 @@ func InvitesByCode(ctx context.Context, q *tenantdb.Queries, codes []string) (ma
 	if err != nil {
 		return nil, fmt.Errorf("look invite codes up: %w", err)
 	}
-	all, err := withUses(ctx, q, rows)
+	found := make([]tenantdb.ListInviteCodesForRow, len(rows))
+	for i, r := range rows {
+		found[i] = tenantdb.ListInviteCodesForRow(r)
+	}
+	all, err := withUses(ctx, q, found)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +115,7 @@ func Invites(ctx context.Context, q *tenantdb.Queries, byUsage bool, cursor stri
 	if cursor != "" && (code == "" || !isText(code)) {
 		return nil, "", ErrCursor
 	}
-	var rows []tenantdb.InviteCode
+	var rows []tenantdb.ListInviteCodesForRow
 	var err error
 	if byUsage {
 		before := int64(math.MaxInt32)
@@ -120,7 +124,11 @@ func Invites(ctx context.Context, q *tenantdb.Queries, byUsage bool, cursor stri
 				return nil, "", ErrCursor
 			}
 		}
-		rows, err = q.ListInviteCodesByUsage(ctx, tenantdb.ListInviteCodesByUsageParams{BeforeUses: int32(before), BeforeCode: code, MaxRows: int32(limit)})
+		var page []tenantdb.ListInviteCodesByUsageRow
+		page, err = q.ListInviteCodesByUsage(ctx, tenantdb.ListInviteCodesByUsageParams{BeforeUses: int32(before), BeforeCode: code, MaxRows: int32(limit)})
+		for _, r := range page {
+			rows = append(rows, tenantdb.ListInviteCodesForRow(r))
+		}
 	} else {
 		before := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 		if cursor != "" {
@@ -128,7 +136,11 @@ func Invites(ctx context.Context, q *tenantdb.Queries, byUsage bool, cursor stri
 				return nil, "", ErrCursor
 			}
 		}
-		rows, err = q.ListInviteCodesRecent(ctx, tenantdb.ListInviteCodesRecentParams{BeforeAt: before, BeforeCode: code, MaxRows: int32(limit)})
+		var page []tenantdb.ListInviteCodesRecentRow
+		page, err = q.ListInviteCodesRecent(ctx, tenantdb.ListInviteCodesRecentParams{BeforeAt: before, BeforeCode: code, MaxRows: int32(limit)})
+		for _, r := range page {
+			rows = append(rows, tenantdb.ListInviteCodesForRow(r))
+		}
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("list invite codes: %w", err)

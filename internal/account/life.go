@@ -169,9 +169,6 @@ func Purge(ctx context.Context, q *tenantdb.Queries, aid int64) (done bool, err 
 			return q.DeleteRecordsSlice(ctx, tenantdb.DeleteRecordsSliceParams{AID: aid, MaxRows: purgeSlice})
 		},
 		func() (int64, error) {
-			return q.DeleteBacklinksSlice(ctx, tenantdb.DeleteBacklinksSliceParams{AID: aid, MaxRows: purgeSlice})
-		},
-		func() (int64, error) {
 			return q.DeleteNodesSlice(ctx, tenantdb.DeleteNodesSliceParams{AID: aid, MaxRows: purgeSlice})
 		},
 		func() (int64, error) {

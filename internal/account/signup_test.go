@@ -288,11 +288,11 @@ func TestInvites(t *testing.T) {
 		t.Errorf("of an account that was taken down: %v", err)
 	}
 	h.exec(t, "UPDATE S.actor SET takedown_ref = NULL")
-	h.exec(t, "UPDATE S.invite_code SET disabled = true")
+	h.exec(t, "UPDATE S.tenant_item SET flags = 1 WHERE kind = 3")
 	if _, err := h.signUp(t.Context(), again, fault{}); !errors.Is(err, account.ErrInviteUnavailable) {
 		t.Errorf("disabled: %v", err)
 	}
-	h.exec(t, "UPDATE S.invite_code SET disabled = false")
+	h.exec(t, "UPDATE S.tenant_item SET flags = 0 WHERE kind = 3")
 	if _, err := h.signUp(t.Context(), again, fault{}); err != nil {
 		t.Error(err)
 	}

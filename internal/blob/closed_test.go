@@ -42,7 +42,7 @@ func TestVerifyGivenUpPlace(t *testing.T) {
 	alice := b.account()
 	b.upload(alice, random(5))
 	for i, gone := range []string{"s3://nowhere/x?endpoint=http://127.0.0.1:1", "disk:relative"} {
-		b.exec("INSERT INTO pds.blob_store (store, location, created_at) VALUES ($1, $2, now())", 50+i, gone)
+		b.exec("INSERT INTO pds.tenant_item (kind, key, number, value, lookup) VALUES (11, int2send($1::smallint), $1::smallint, $2, convert_to($2, 'UTF8'))", 50+i, gone)
 	}
 	kinds, sum := b.verify(VerifyOptions{})
 	if len(kinds) != 0 || sum.StoresChecked != 1 || sum.Objects != 1 {

@@ -68,7 +68,7 @@ func TestOtherFolder(t *testing.T) {
 	if n, err := s.EmptyTrash(t.Context(), b.schema); n != 0 || err != nil {
 		t.Error(n, err)
 	}
-	if n := b.count("SELECT count(*) FROM pds.blob_trash"); n != 1 {
+	if n := b.count("SELECT count(*) FROM pds.tenant_item WHERE kind = 12"); n != 1 {
 		t.Errorf("%d in the trash", n)
 	}
 	var told []Problem

@@ -173,7 +173,7 @@ func TestVerify(t *testing.T) {
 		"count":    {func(b *bed, _ Owner, _, _ Info) { b.exec("UPDATE pds.blob_usage SET bytes = bytes + 1") }, []string{"count"}, nil},
 		"no count": {func(b *bed, _ Owner, _, _ Info) { b.exec("DELETE FROM pds.blob_usage") }, []string{"count"}, nil},
 		"trash": {func(b *bed, _ Owner, _, _ Info) {
-			b.exec("INSERT INTO pds.blob_trash (store, object, due_at) SELECT store, object, created_at FROM pds.blob WHERE NOT temporary")
+			b.exec("INSERT INTO pds.tenant_item (kind, key, number, due_at) SELECT 12, int2send(store) || convert_to(object, 'UTF8'), store, created_at FROM pds.blob WHERE NOT temporary")
 		}, []string{"trash"}, func(b *bed, o Owner, kept, _ Info) {
 			b.emptyTrash()
 			if _, err := b.read(o, kept.CID); err != nil {

@@ -134,7 +134,7 @@ func TestQuarantineCutOff(t *testing.T) {
 		err = in.Fill(bytes.NewReader(data))
 		copied := store.NewObjectFor(b.schema, alice.DID, info.CID, true)
 		if to.Announced() {
-			b.exec("INSERT INTO pds.blob_trash (store, object, due_at) VALUES ($1, $2, $3)", id, copied, b.now().Add(announceTime))
+			b.exec("INSERT INTO pds.tenant_item (kind, key, number, due_at) VALUES (12, int2send($1::smallint) || convert_to($2, 'UTF8'), $1::smallint, $3)", id, copied, b.now().Add(announceTime))
 		}
 		if err == nil {
 			err = to.Put(t.Context(), alice.AID, copied, in)
@@ -146,7 +146,7 @@ func TestQuarantineCutOff(t *testing.T) {
 			t.Fatal(n)
 		}
 		// A move between stores had left the object of before for a while.
-		b.exec("INSERT INTO pds.blob_trash (store, object, due_at) VALUES ($1, $2, $3)", id, old+"x", b.now().Add(moveGrace/2))
+		b.exec("INSERT INTO pds.tenant_item (kind, key, number, due_at) VALUES (12, int2send($1::smallint) || convert_to($2, 'UTF8'), $1::smallint, $3)", id, old+"x", b.now().Add(moveGrace/2))
 		other := b.open(b.blobs.cfg.Location)
 		if n, err := other.quarantine(t.Context(), b.schema); err != nil || n != 1 {
 			t.Fatal(n, err)

@@ -242,7 +242,7 @@ func TestCrashes(t *testing.T) {
 		spool(100_000) // received, and no more
 		announce := func(object string) {
 			if to.Announced() {
-				b.exec("INSERT INTO pds.blob_trash (store, object, due_at) VALUES ($1, $2, $3)", id, object, b.now().Add(announceTime))
+				b.exec("INSERT INTO pds.tenant_item (kind, key, number, due_at) VALUES (12, int2send($1::smallint) || convert_to($2, 'UTF8'), $1::smallint, $3)", id, object, b.now().Add(announceTime))
 			}
 		}
 		in := spool(5000) // put, and no row

@@ -183,7 +183,7 @@ func TestCreateGoesOnAfterCrash(t *testing.T) {
 			// Back to the moment.
 			run(t, raw, "UPDATE control.tenant SET state = 0, version = 0")
 			if at != "before active" {
-				run(t, raw, "DELETE FROM "+made.Schema.String()+".secret")
+				run(t, raw, "DELETE FROM "+made.Schema.String()+".tenant_item WHERE kind = 1")
 			}
 			if at == "before the schema" {
 				run(t, raw, "DROP SCHEMA "+made.Schema.String()+" CASCADE")

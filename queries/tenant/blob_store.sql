@@ -1,17 +1,21 @@
+-- Stores are items of kind 11.
+
 -- name: ListBlobStores :many
-SELECT store, location, sealed FROM pds_tenant.blob_store ORDER BY store LIMIT 1000;
+SELECT number::smallint AS store, value AS location, secret AS sealed FROM pds_tenant.tenant_item WHERE kind = 11 ORDER BY key LIMIT 1000;
 
 -- name: InsertBlobStore :exec
 -- Two processes that meet a new location at once agree on the row that came first.
-INSERT INTO pds_tenant.blob_store (store, location, created_at)
-SELECT coalesce(max(s.store), 0) + 1, @location::text, @created_at::timestamptz FROM pds_tenant.blob_store s
+INSERT INTO pds_tenant.tenant_item (kind, key, lookup, number, value, created_at)
+SELECT 11, int2send((coalesce(max(s.number), 0) + 1)::smallint), convert_to(@location::text, 'UTF8'), coalesce(max(s.number), 0) + 1, @location::text, @created_at::timestamptz
+FROM pds_tenant.tenant_item s WHERE s.kind = 11
 ON CONFLICT DO NOTHING;
 
 -- name: UpdateBlobStoreSealed :execrows
-UPDATE pds_tenant.blob_store SET sealed = @sealed WHERE store = @store;
+UPDATE pds_tenant.tenant_item SET secret = @sealed::bytea WHERE kind = 11 AND key = int2send(@store::smallint);
 
 -- name: UpdateBlobStoreLocation :execrows
-UPDATE pds_tenant.blob_store SET location = @new_location::text WHERE location = @location::text;
+UPDATE pds_tenant.tenant_item SET value = @new_location::text, lookup = convert_to(@new_location::text, 'UTF8')
+WHERE kind = 11 AND lookup = convert_to(@location::text, 'UTF8');
 
 -- name: ListBlobsIn :many
 -- A page of what lies in a store, or in any (0), by primary key.
@@ -28,7 +32,8 @@ SELECT count(*)::bigint AS blobs, coalesce(sum(b.size), 0)::bigint AS bytes FROM
 SELECT b.cid, b.store, b.object FROM pds_tenant.blob b WHERE b.aid = ANY (@aids::bigint[]) AND b.cid = ANY (@cids::bytea[]) LIMIT 10000;
 
 -- name: ListBlobTrashed :many
-SELECT t.object FROM pds_tenant.blob_trash t WHERE t.store = @store AND t.object = ANY (@objects::text[]) LIMIT 10000;
+SELECT convert_from(substring(t.key FROM 3), 'UTF8')::text AS object FROM pds_tenant.tenant_item t
+WHERE t.kind = 12 AND t.key = ANY (ARRAY(SELECT int2send(@store::smallint) || convert_to(o, 'UTF8') FROM unnest(@objects::text[]) AS o)) LIMIT 10000;
 
 -- name: ListBlobsWronglyKept :many
 -- For checks: blobs whose state is not what the references say.
@@ -38,8 +43,9 @@ ORDER BY b.aid, b.cid LIMIT @max_rows::int;
 
 -- name: ListBlobsInTrash :many
 -- For checks: blobs whose object is to be deleted.
-SELECT b.aid, b.cid, b.store, b.object FROM pds_tenant.blob_trash t JOIN pds_tenant.blob b ON b.store = t.store AND b.object = t.object
-ORDER BY b.aid, b.cid LIMIT @max_rows::int;
+SELECT b.aid, b.cid, b.store, b.object FROM pds_tenant.tenant_item t
+JOIN pds_tenant.blob b ON int2send(b.store) || convert_to(b.object, 'UTF8') = t.key
+WHERE t.kind = 12 ORDER BY b.aid, b.cid LIMIT @max_rows::int;
 
 -- name: ListBlobMiscounts :many
 -- For checks: accounts whose counters are not what they count.

@@ -1,44 +1,48 @@
+-- Devices are items of kind 15.
+
 -- name: GetDevice :one
-SELECT id, session, former, rotated_at, created_at, agent, address FROM pds_tenant.device
-WHERE id = @id AND expires_at > @now::timestamptz;
+SELECT key AS id, secret AS session, info AS former, used_at::timestamptz AS rotated_at, created_at, label AS agent, value AS address
+FROM pds_tenant.tenant_item
+WHERE kind = 15 AND key = @id AND coalesce(due_at, 'infinity') > @now::timestamptz;
 
 -- name: LockDevice :one
-SELECT id, session, former, rotated_at, created_at, agent, address FROM pds_tenant.device
-WHERE id = @id AND expires_at > @now::timestamptz
+SELECT key AS id, secret AS session, info AS former, used_at::timestamptz AS rotated_at, created_at, label AS agent, value AS address
+FROM pds_tenant.tenant_item
+WHERE kind = 15 AND key = @id AND coalesce(due_at, 'infinity') > @now::timestamptz
 FOR UPDATE;
 
 -- name: UpsertDevice :exec
 -- One whose time is over begins anew.
-INSERT INTO pds_tenant.device (id, session, rotated_at, created_at, expires_at, agent, address)
-VALUES (@id, @session, @now, @now, @expires_at, @agent, @address)
-ON CONFLICT (id) DO UPDATE SET session = excluded.session, former = NULL, rotated_at = excluded.rotated_at,
-  created_at = excluded.created_at, expires_at = excluded.expires_at, agent = excluded.agent, address = excluded.address;
+INSERT INTO pds_tenant.tenant_item (kind, key, secret, used_at, created_at, due_at, label, value)
+VALUES (15, @id, @session, @now::timestamptz, @now::timestamptz, @expires_at::timestamptz, @agent, @address)
+ON CONFLICT (kind, key) DO UPDATE SET secret = excluded.secret, info = NULL, used_at = excluded.used_at,
+  created_at = excluded.created_at, due_at = excluded.due_at, label = excluded.label, value = excluded.value;
 
 -- name: UpdateDeviceSession :execrows
 -- Of two requests that rotate at once, the second finds another session, and changes nothing.
-UPDATE pds_tenant.device SET session = @fresh, former = @session, rotated_at = @now, expires_at = @expires_at,
-  agent = @agent, address = @address
-WHERE id = @id AND session = @session;
+UPDATE pds_tenant.tenant_item SET secret = @fresh::bytea, info = @session::bytea, used_at = @now::timestamptz, due_at = @expires_at::timestamptz,
+  label = @agent, value = @address
+WHERE kind = 15 AND key = @id AND secret = @session::bytea;
 
 -- name: DeleteDevice :exec
 -- Behind LockDeviceAny: with what accounts have on it.
 WITH items AS (
   DELETE FROM pds_tenant.account_item i WHERE i.kind IN (6, 7) AND i.lookup = @id
 )
-DELETE FROM pds_tenant.device WHERE id = @id;
+DELETE FROM pds_tenant.tenant_item d WHERE d.kind = 15 AND d.key = @id;
 
 -- name: LockDeviceAny :exec
 -- Also one whose time is over: who signs in or is trusted there comes before or after.
-SELECT id FROM pds_tenant.device WHERE id = @id FOR UPDATE;
+SELECT key FROM pds_tenant.tenant_item WHERE kind = 15 AND key = @id FOR UPDATE;
 
 -- name: DeleteExpiredDevices :execrows
 -- Nobody signs in on one that has expired: it begins anew, and is passed over then.
 WITH gone AS (
-  SELECT d.id FROM pds_tenant.device d WHERE d.expires_at <= @now::timestamptz LIMIT @max_rows::int FOR UPDATE SKIP LOCKED
+  SELECT d.key FROM pds_tenant.tenant_item d WHERE d.kind = 15 AND d.due_at <= @now::timestamptz LIMIT @max_rows::int FOR UPDATE SKIP LOCKED
 ), items AS (
-  DELETE FROM pds_tenant.account_item i WHERE i.kind IN (6, 7) AND i.lookup = ANY (ARRAY(SELECT g.id FROM gone g))
+  DELETE FROM pds_tenant.account_item i WHERE i.kind IN (6, 7) AND i.lookup = ANY (ARRAY(SELECT g.key FROM gone g))
 )
-DELETE FROM pds_tenant.device d USING gone g WHERE d.id = g.id;
+DELETE FROM pds_tenant.tenant_item d USING gone g WHERE d.kind = 15 AND d.key = g.key;
 
 -- Who is signed in on a device are items of kind 7, looked up by the device.
 
@@ -71,12 +75,12 @@ WHERE s.kind = 7 AND s.lookup = @device::bytea AND s.due_at > @now::timestamptz
 ORDER BY s.created_at DESC, a.aid LIMIT @max_rows::int;
 
 -- name: ListDevicesOf :many
-SELECT d.id, d.agent, d.address, d.rotated_at, d.created_at, (s.flags = 1)::boolean AS remembered, s.created_at AS signed_in_at
+SELECT d.key AS id, d.label AS agent, d.value AS address, d.used_at::timestamptz AS rotated_at, d.created_at, (s.flags = 1)::boolean AS remembered, s.created_at AS signed_in_at
 FROM (SELECT i.aid, i.lookup, i.number, i.flags, i.created_at, i.due_at FROM pds_tenant.account_item i WHERE i.aid = @aid AND i.kind = 7 OFFSET 0) s
 JOIN pds_tenant.actor a ON a.aid = s.aid AND a.session_epoch = s.number
-JOIN pds_tenant.device d ON d.id = s.lookup AND d.expires_at > @now::timestamptz
+JOIN pds_tenant.tenant_item d ON d.kind = 15 AND d.key = s.lookup AND coalesce(d.due_at, 'infinity') > @now::timestamptz
 WHERE s.due_at > @now::timestamptz
-ORDER BY d.rotated_at DESC, d.id LIMIT @max_rows::int;
+ORDER BY d.used_at DESC, d.key LIMIT @max_rows::int;
 
 -- name: DeleteDeviceAccount :execrows
 DELETE FROM pds_tenant.account_item WHERE aid = @aid AND kind = 7 AND lookup = @device::bytea;

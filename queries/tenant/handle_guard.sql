@@ -1,15 +1,19 @@
+-- The item of kind 2: names, one a line. No name has a line break.
+
 -- name: LockHandleGuard :one
 -- The names under which nobody here gets a handle. They stay as they are until the transaction ends that sets one.
-SELECT lost FROM pds_tenant.handle_guard WHERE id = 1 FOR SHARE;
+SELECT string_to_array(value, E'\n')::text[] AS lost FROM pds_tenant.tenant_item WHERE kind = 2 AND key = '' FOR SHARE;
 
 -- name: UpdateHandleGuardLost :exec
 -- Waits for those who are setting a handle: what is looked at afterwards is all there will be under these names.
-UPDATE pds_tenant.handle_guard g SET lost = (
-  SELECT coalesce(array_agg(DISTINCT n), '{}') FROM unnest(g.lost || @names::text[]) AS n) WHERE g.id = 1;
+UPDATE pds_tenant.tenant_item g SET value = (
+  SELECT coalesce(string_agg(DISTINCT n, E'\n'), '') FROM unnest(string_to_array(g.value, E'\n') || @names::text[]) AS n)
+WHERE g.kind = 2 AND g.key = '';
 
 -- name: UpdateHandleGuardFreed :exec
-UPDATE pds_tenant.handle_guard g SET lost = (
-  SELECT coalesce(array_agg(n), '{}') FROM unnest(g.lost) AS n WHERE NOT n = ANY (@names::text[])) WHERE g.id = 1 AND g.lost && @names::text[];
+UPDATE pds_tenant.tenant_item g SET value = (
+  SELECT coalesce(string_agg(n, E'\n'), '') FROM unnest(string_to_array(g.value, E'\n')) AS n WHERE NOT n = ANY (@names::text[]))
+WHERE g.kind = 2 AND g.key = '' AND string_to_array(g.value, E'\n') && @names::text[];
 
 -- name: CountHandlesUnder :one
 -- Handles that are one of the names, or under one of the domains; unfinished sign-ups count, the names are promised to them.

@@ -37,37 +37,52 @@ UPDATE pds_tenant.account SET invites_disabled = @disabled, invite_note = CASE W
 WHERE aid = @aid;
 
 -- name: UpdateInviteCodesDisabled :execrows
-UPDATE pds_tenant.invite_code SET disabled = true WHERE code = ANY (@codes::text[]) OR for_account = ANY (@accounts::text[]);
+UPDATE pds_tenant.tenant_item SET flags = 1 WHERE kind = 3 AND key = ANY (ARRAY(
+  SELECT convert_to(x, 'UTF8') FROM unnest(@codes::text[]) AS x
+  UNION ALL
+  SELECT i.key FROM pds_tenant.tenant_item i WHERE i.kind = 3 AND i.lookup = ANY (ARRAY(SELECT convert_to(x, 'UTF8') FROM unnest(@accounts::text[]) AS x))));
 
 -- name: ListInviteCodesFor :many
 -- All codes that these accounts may give away.
-SELECT code, uses_total, uses_left, disabled, for_account, created_by, created_at FROM pds_tenant.invite_code
-WHERE for_account = ANY (@accounts::text[]) ORDER BY created_at, code LIMIT @max_rows::int;
+SELECT convert_from(key, 'UTF8')::text AS code, number::int AS uses_total, tries AS uses_left, (flags > 0)::boolean AS disabled,
+  convert_from(lookup, 'UTF8')::text AS for_account, label AS created_by, created_at
+FROM pds_tenant.tenant_item
+WHERE kind = 3 AND lookup = ANY (ARRAY(SELECT convert_to(x, 'UTF8') FROM unnest(@accounts::text[]) AS x)) ORDER BY created_at, key LIMIT @max_rows::int;
 
 -- name: ListInviteCodesByCode :many
-SELECT code, uses_total, uses_left, disabled, for_account, created_by, created_at FROM pds_tenant.invite_code
-WHERE code = ANY (@codes::text[]) LIMIT @max_rows::int;
+SELECT convert_from(key, 'UTF8')::text AS code, number::int AS uses_total, tries AS uses_left, (flags > 0)::boolean AS disabled,
+  convert_from(lookup, 'UTF8')::text AS for_account, label AS created_by, created_at
+FROM pds_tenant.tenant_item
+WHERE kind = 3 AND key = ANY (ARRAY(SELECT convert_to(x, 'UTF8') FROM unnest(@codes::text[]) AS x)) LIMIT @max_rows::int;
 
 -- name: ListInviteCodeUses :many
-SELECT u.code, a.did, u.used_at FROM pds_tenant.invite_code_use u JOIN pds_tenant.actor a ON a.aid = u.aid
-WHERE u.code = ANY (@codes::text[]) AND a.creating_since IS NULL
-ORDER BY u.code, u.used_at, a.did LIMIT @max_rows::int;
+SELECT u.label AS code, a.did, u.used_at::timestamptz AS used_at
+FROM unnest(@codes::text[]) AS c(code)
+JOIN pds_tenant.tenant_item u ON u.kind = 4 AND u.key > convert_to(c.code, 'UTF8') || '\x00'::bytea AND u.key < convert_to(c.code, 'UTF8') || '\x01'::bytea
+JOIN pds_tenant.actor a ON a.aid = u.aid
+WHERE a.creating_since IS NULL
+ORDER BY u.label, u.used_at, a.did LIMIT @max_rows::int;
 
 -- name: ListInviteCodesRecent :many
-SELECT code, uses_total, uses_left, disabled, for_account, created_by, created_at FROM pds_tenant.invite_code
-WHERE (created_at, code) < (@before_at::timestamptz, @before_code::text)
-ORDER BY created_at DESC, code DESC LIMIT @max_rows::int;
+SELECT convert_from(key, 'UTF8')::text AS code, number::int AS uses_total, tries AS uses_left, (flags > 0)::boolean AS disabled,
+  convert_from(lookup, 'UTF8')::text AS for_account, label AS created_by, created_at
+FROM pds_tenant.tenant_item
+WHERE kind = 3 AND due_at IS NOT NULL AND (due_at, key) < (@before_at::timestamptz, convert_to(@before_code::text, 'UTF8'))
+ORDER BY due_at DESC, key DESC LIMIT @max_rows::int;
 
 -- name: ListInviteCodesByUsage :many
-SELECT code, uses_total, uses_left, disabled, for_account, created_by, created_at FROM pds_tenant.invite_code
-WHERE (uses_total - uses_left, code) < (@before_uses::int, @before_code::text)
-ORDER BY uses_total - uses_left DESC, code DESC LIMIT @max_rows::int;
+SELECT convert_from(key, 'UTF8')::text AS code, number::int AS uses_total, tries AS uses_left, (flags > 0)::boolean AS disabled,
+  convert_from(lookup, 'UTF8')::text AS for_account, label AS created_by, created_at
+FROM pds_tenant.tenant_item
+WHERE kind = 3 AND (number - tries, key) < (@before_uses::int, convert_to(@before_code::text, 'UTF8'))
+ORDER BY number - tries DESC, key DESC LIMIT @max_rows::int;
 
 -- name: GetReservedKeyByPublic :one
-SELECT did, sealed, expires_at FROM pds_tenant.reserved_key WHERE public = @public;
+SELECT CASE WHEN lookup IS NOT NULL THEN convert_from(lookup, 'UTF8') END AS did, secret AS sealed, due_at::timestamptz AS expires_at
+FROM pds_tenant.tenant_item WHERE kind = 14 AND key = convert_to(@public::text, 'UTF8');
 
 -- name: DeleteReservedKeyByPublic :exec
-DELETE FROM pds_tenant.reserved_key WHERE public = @public;
+DELETE FROM pds_tenant.tenant_item WHERE kind = 14 AND key = convert_to(@public::text, 'UTF8');
 
 -- name: UpdateSigningKey :exec
 UPDATE pds_tenant.account SET key_sealed = @sealed::bytea, key_public = @public::text, key_created_at = @created_at::timestamptz WHERE aid = @aid AND key_sealed IS NOT NULL;

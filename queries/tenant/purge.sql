@@ -14,10 +14,6 @@ SELECT aid FROM pds_tenant.account_item WHERE aid = @aid AND kind = 12 AND key =
 DELETE FROM pds_tenant.record WHERE aid = @aid::bigint AND path IN (
   SELECT r.path FROM pds_tenant.record r WHERE r.aid = @aid::bigint ORDER BY r.path LIMIT @max_rows::int);
 
--- name: DeleteBacklinksSlice :execrows
-DELETE FROM pds_tenant.backlink WHERE aid = @aid::bigint AND path IN (
-  SELECT b.path FROM pds_tenant.backlink b WHERE b.aid = @aid::bigint ORDER BY b.path LIMIT @max_rows::int);
-
 -- name: DeleteNodesSlice :execrows
 DELETE FROM pds_tenant.mst_node WHERE aid = @aid::bigint AND (level, after) IN (
   SELECT n.level, n.after FROM pds_tenant.mst_node n WHERE n.aid = @aid::bigint ORDER BY n.level, n.after LIMIT @max_rows::int);

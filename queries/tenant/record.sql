@@ -1,11 +1,13 @@
 -- name: UpsertRecords :exec
--- Part of a grouped commit. A record that is taken down stays so when its owner writes it again.
-INSERT INTO pds_tenant.record (aid, path, rev, cid, value, indexed_at)
-SELECT x.aid, x.path, x.rev, x.cid, x.value, x.at
-FROM unnest(@aids::bigint[], @revs::bigint[], @paths::text[], @cids::bytea[], @values::bytea[], @times::timestamptz[])
-  AS x(aid, rev, path, cid, value, at)
+-- Part of a grouped commit. A record that is taken down stays so when its owner writes it again. links: what each points
+-- at, '' for nothing.
+INSERT INTO pds_tenant.record (aid, path, rev, cid, value, indexed_at, link_to)
+SELECT x.aid, x.path, x.rev, x.cid, x.value, x.at, nullif(x.link, '')
+FROM unnest(@aids::bigint[], @revs::bigint[], @paths::text[], @cids::bytea[], @values::bytea[], @times::timestamptz[], @links::text[])
+  AS x(aid, rev, path, cid, value, at, link)
 JOIN pds_tenant.actor a ON a.aid = x.aid AND a.head_rev = x.rev AND a.head_cid = ANY (@commits::bytea[])
-ON CONFLICT (aid, path) DO UPDATE SET rev = excluded.rev, cid = excluded.cid, value = excluded.value, indexed_at = excluded.indexed_at;
+ON CONFLICT (aid, path) DO UPDATE SET rev = excluded.rev, cid = excluded.cid, value = excluded.value, indexed_at = excluded.indexed_at,
+  link_to = excluded.link_to;
 
 -- name: DeleteRecords :exec
 -- Part of a grouped commit.
@@ -86,7 +88,7 @@ SELECT s.cid, (CASE WHEN s.before < @max_bytes::bigint THEN s.value END)::bytea 
 
 -- name: ListRecordRows :many
 -- Pages in tree order, for checks.
-SELECT path, rev, cid, value FROM pds_tenant.record
+SELECT path, rev, cid, value, link_to FROM pds_tenant.record
 WHERE aid = @aid AND path > @after::text ORDER BY path LIMIT @max_rows::int;
 
 -- name: ListRecordsAt :many
@@ -97,3 +99,9 @@ SELECT cid, value FROM pds_tenant.record WHERE aid = @aid AND path = @path LIMIT
 -- Pages in tree order, without the blocks: what an import is held against.
 SELECT path, cid FROM pds_tenant.record
 WHERE aid = @aid AND path > @after::text ORDER BY path LIMIT @max_rows::int;
+
+-- name: ListBacklinks :many
+-- The records of one collection that point at a subject. @lo and @hi are "collection/" and "collection0".
+SELECT path FROM pds_tenant.record
+WHERE aid = @aid AND link_to = @link_to::text AND path > @lo::text AND path < @hi::text
+ORDER BY path LIMIT @max_rows::int;

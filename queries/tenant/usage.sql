@@ -16,7 +16,7 @@ SELECT a.total::bigint AS accounts, a.deactivated::bigint AS deactivated, a.take
   (CASE WHEN EXISTS (SELECT 1 FROM pds_tenant.account_item i WHERE i.kind = 13 AND i.due_at = 'epoch') THEN (SELECT count(*) FROM pds_tenant.record) ELSE h.records END)::bigint AS records,
   h.record_bytes::bigint AS record_bytes,
   u.blobs::bigint AS blobs, u.bytes::bigint AS bytes, t.blobs::bigint AS temporary_blobs, t.bytes::bigint AS temporary_bytes,
-  (SELECT count(*) FROM pds_tenant.blob_trash x WHERE x.due_at <= @now::timestamptz)::bigint AS trash,
+  (SELECT count(*) FROM pds_tenant.tenant_item x WHERE x.kind = 12 AND x.due_at <= @now::timestamptz)::bigint AS trash,
   (pg_total_relation_size('pds_tenant.record'::regclass) + pg_total_relation_size('pds_tenant.mst_node'::regclass)
     + pg_total_relation_size('pds_tenant.repo_event'::regclass))::bigint AS database_bytes
 FROM (SELECT count(*) AS total, count(*) FILTER (WHERE s.takedown_ref IS NULL AND s.deactivated_at IS NOT NULL) AS deactivated,

@@ -28,7 +28,6 @@ type pending struct {
 
 	puts    []put
 	deletes []string
-	unlink  []string // paths whose backlink goes
 	refs    []blobRef
 	kept    map[blobRef]bool // of refs: those that need no blob
 
@@ -72,17 +71,11 @@ func (p *pending) fill(writes []repo.Write) {
 		if op.Action == repo.ActionDelete {
 			p.records--
 			p.deletes = append(p.deletes, op.Path)
-			if linked(op.Path) {
-				p.unlink = append(p.unlink, op.Path)
-			}
 			continue
 		}
 		value := blocks[op.Path]
 		p.bytes += int64(len(value))
 		link, _ := LinkOf(op.Path, value)
-		if link == "" && op.Action == repo.ActionUpdate && linked(op.Path) {
-			p.unlink = append(p.unlink, op.Path)
-		}
 		p.puts = append(p.puts, put{path: op.Path, cid: op.CID.Bytes(), value: value, link: link})
 	}
 }
@@ -207,8 +200,6 @@ func queueGroup(b *db.Batch, group []*pending, won func(aid, seq int64, total Su
 		gone    tenantdb.DeleteNodesParams
 		puts    tenantdb.UpsertRecordsParams
 		deletes tenantdb.DeleteRecordsParams
-		links   tenantdb.UpsertBacklinksParams
-		unlink  tenantdb.DeleteBacklinksParams
 		events  tenantdb.InsertCommitEventsParams
 	)
 	for _, p := range group {
@@ -250,22 +241,12 @@ func queueGroup(b *db.Batch, group []*pending, won func(aid, seq int64, total Su
 			puts.Cids = append(puts.Cids, r.cid)
 			puts.Values = append(puts.Values, r.value)
 			puts.Times = append(puts.Times, p.now)
-			if r.link != "" {
-				links.Aids = append(links.Aids, aid)
-				links.Revs = append(links.Revs, rev)
-				links.Paths = append(links.Paths, r.path)
-				links.Links = append(links.Links, r.link)
-			}
+			puts.Links = append(puts.Links, r.link)
 		}
 		for _, path := range p.deletes {
 			deletes.Aids = append(deletes.Aids, aid)
 			deletes.Revs = append(deletes.Revs, rev)
 			deletes.Paths = append(deletes.Paths, path)
-		}
-		for _, path := range p.unlink {
-			unlink.Aids = append(unlink.Aids, aid)
-			unlink.Revs = append(unlink.Revs, rev)
-			unlink.Paths = append(unlink.Paths, path)
 		}
 		events.Aids = append(events.Aids, aid)
 		events.Revs = append(events.Revs, rev)
@@ -282,16 +263,10 @@ func queueGroup(b *db.Batch, group []*pending, won func(aid, seq int64, total Su
 		b.Queue(tenantdb.DeleteNodes, gone.Aids, gone.Revs, gone.Levels, gone.Afters, commits)
 	}
 	if len(puts.Aids) > 0 {
-		b.Queue(tenantdb.UpsertRecords, puts.Aids, puts.Revs, puts.Paths, puts.Cids, puts.Values, puts.Times, commits)
+		b.Queue(tenantdb.UpsertRecords, puts.Aids, puts.Revs, puts.Paths, puts.Cids, puts.Values, puts.Times, puts.Links, commits)
 	}
 	if len(deletes.Aids) > 0 {
 		b.Queue(tenantdb.DeleteRecords, deletes.Aids, deletes.Revs, deletes.Paths, commits)
-	}
-	if len(unlink.Aids) > 0 {
-		b.Queue(tenantdb.DeleteBacklinks, unlink.Aids, unlink.Revs, unlink.Paths, commits)
-	}
-	if len(links.Aids) > 0 {
-		b.Queue(tenantdb.UpsertBacklinks, links.Aids, links.Revs, links.Paths, links.Links, commits)
 	}
 	queueBlobs(b, group, commits)
 	b.Queue(tenantdb.InsertCommitEvents, events.Aids, events.Revs, events.Times, events.SeqOffs, events.Payloads, commits).

@@ -163,18 +163,12 @@ func (m *merge) flushNodes() error {
 
 func (m *merge) flushPuts() error {
 	var p tenantdb.UpsertRecordsParams
-	var links tenantdb.UpsertBacklinksParams
-	var unlink tenantdb.DeleteBacklinksParams
 	var blobs tenantdb.UpsertRecordBlobsParams
 	for _, it := range m.puts {
 		p.Aids, p.Revs, p.Times = append(p.Aids, m.aid), append(p.Revs, m.rev), append(p.Times, m.now)
 		p.Paths, p.Cids, p.Values = append(p.Paths, it.key), append(p.Cids, it.cid), append(p.Values, it.block)
-		if link, ok := LinkOf(it.key, it.block); ok {
-			links.Aids, links.Revs = append(links.Aids, m.aid), append(links.Revs, m.rev)
-			links.Paths, links.Links = append(links.Paths, it.key), append(links.Links, link)
-		} else if linked(it.key) {
-			unlink.Aids, unlink.Revs, unlink.Paths = append(unlink.Aids, m.aid), append(unlink.Revs, m.rev), append(unlink.Paths, it.key)
-		}
+		link, _ := LinkOf(it.key, it.block)
+		p.Links = append(p.Links, link)
 		refs, err := blobsOf(it.key, it.block)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrArchive, err)
@@ -184,20 +178,10 @@ func (m *merge) flushPuts() error {
 			blobs.Cids, blobs.MimeTypes = append(blobs.Cids, refs[i].CID.Bytes()), append(blobs.MimeTypes, refs[i].MimeType)
 		}
 	}
-	p.Commits, links.Commits, unlink.Commits, blobs.Commits = m.commits, m.commits, m.commits, m.commits
+	p.Commits, blobs.Commits = m.commits, m.commits
 	m.puts = m.puts[:0]
 	if err := m.q.UpsertRecords(m.ctx, p); err != nil {
 		return fmt.Errorf("write records: %w", err)
-	}
-	if len(links.Aids) > 0 {
-		if err := m.q.UpsertBacklinks(m.ctx, links); err != nil {
-			return fmt.Errorf("write backlinks: %w", err)
-		}
-	}
-	if len(unlink.Aids) > 0 {
-		if err := m.q.DeleteBacklinks(m.ctx, unlink); err != nil {
-			return fmt.Errorf("delete backlinks: %w", err)
-		}
 	}
 	if len(blobs.Aids) > 0 {
 		if err := m.q.UpsertRecordBlobs(m.ctx, blobs); err != nil {
@@ -216,9 +200,6 @@ func (m *merge) delete(paths []string) error {
 	p.Commits = m.commits
 	if err := m.q.DeleteRecords(m.ctx, p); err != nil {
 		return fmt.Errorf("delete records: %w", err)
-	}
-	if err := m.q.DeleteBacklinks(m.ctx, tenantdb.DeleteBacklinksParams(p)); err != nil {
-		return fmt.Errorf("delete backlinks: %w", err)
 	}
 	return m.unlink(paths)
 }

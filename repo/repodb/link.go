@@ -29,9 +29,6 @@ func linkKind(path string) int {
 	return linkNone
 }
 
-// linked tells whether records at path may have a backlink.
-func linked(path string) bool { return linkKind(path) != linkNone }
-
 // LinkOf is what a follow, block, like or repost points at: the subject's DID or URI. False for other collections, and
 // for subjects that are no such thing.
 func LinkOf(path string, record []byte) (string, bool) {

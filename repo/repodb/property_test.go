@@ -71,7 +71,7 @@ func genPath(t *rapid.T) string {
 }
 
 func genRecord(t *rapid.T, path string) []byte {
-	if linked(path) && rapid.Bool().Draw(t, "follow") {
+	if linkKind(path) != linkNone && rapid.Bool().Draw(t, "follow") {
 		return follow(fmt.Sprintf("did:plc:%d", rapid.IntRange(1, 3).Draw(t, "subject")))
 	}
 	return post(fmt.Sprint(rapid.IntRange(1, 6).Draw(t, "text")))

@@ -136,10 +136,10 @@ FROM pds_tenant.repo_event e LEFT JOIN pds_tenant.actor a ON a.aid = e.aid;
 -- What follows, likes, reposts and blocks point at.
 CREATE VIEW pds_share.links AS
 SELECT a.did, split_part(l.path, '/', 1) AS collection, split_part(l.path, '/', 2) AS rkey, l.link_to AS subject
-FROM pds_tenant.backlink l JOIN pds_tenant.actor a ON a.aid = l.aid;
+FROM pds_tenant.record l JOIN pds_tenant.actor a ON a.aid = l.aid WHERE l.link_to IS NOT NULL;
 
 -- Who of this server follows whom, of this server or another.
 CREATE VIEW pds_share.followers AS
 SELECT l.link_to AS subject, a.did AS follower, a.handle AS follower_handle, split_part(l.path, '/', 2) AS rkey
-FROM pds_tenant.backlink l JOIN pds_tenant.actor a ON a.aid = l.aid
-WHERE l.path COLLATE "C" >= 'app.bsky.graph.follow/' AND l.path COLLATE "C" < 'app.bsky.graph.follow0';
+FROM pds_tenant.record l JOIN pds_tenant.actor a ON a.aid = l.aid
+WHERE l.link_to IS NOT NULL AND l.path COLLATE "C" >= 'app.bsky.graph.follow/' AND l.path COLLATE "C" < 'app.bsky.graph.follow0';

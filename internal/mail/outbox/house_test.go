@@ -122,7 +122,7 @@ func (h *house) states(t *tenant.Tenant) string {
 		h.t.Fatal(err)
 	}
 	defer conn.Close(context.WithoutCancel(h.t.Context()))
-	rows, err := conn.Query(h.t.Context(), "SELECT CASE state WHEN 0 THEN 'waiting' WHEN 1 THEN 'claimed' WHEN 2 THEN 'handing' WHEN 3 THEN 'sent' ELSE 'given up' END || ' ' || count(*) FROM "+t.Schema.String()+".mail GROUP BY state ORDER BY state")
+	rows, err := conn.Query(h.t.Context(), "SELECT CASE flags WHEN 0 THEN 'waiting' WHEN 1 THEN 'claimed' WHEN 2 THEN 'handing' WHEN 3 THEN 'sent' ELSE 'given up' END || ' ' || count(*) FROM "+t.Schema.String()+".tenant_item WHERE kind IN (5, 6) GROUP BY flags ORDER BY flags")
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -294,7 +294,7 @@ func (h *house) letters(tn *tenant.Tenant, kind mail.Kind) []letter {
 		h.t.Fatal(err)
 	}
 	defer conn.Close(h.t.Context())
-	rows, err := conn.Query(h.t.Context(), "SELECT mail_id, recipient, sealed FROM "+tn.Schema.String()+".mail ORDER BY created_at")
+	rows, err := conn.Query(h.t.Context(), "SELECT convert_from(key, 'UTF8'), label, secret FROM "+tn.Schema.String()+".tenant_item WHERE kind IN (5, 6) ORDER BY created_at")
 	if err != nil {
 		h.t.Fatal(err)
 	}
