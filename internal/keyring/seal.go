@@ -105,14 +105,16 @@ func (k *Keyring) seal(b Binding, secret []byte) ([]byte, error) {
 	return aead.Seal(out, nil, secret, b.additional(out[:sealHead])), nil
 }
 
-func (k *Keyring) open(b Binding, sealed []byte) ([]byte, error) {
+func (k *Keyring) open(b Binding, sealed []byte) ([]byte, error) { return open(k.aead, b, sealed) }
+
+func open(aeadOf func(id byte, schema string) (cipher.AEAD, error), b Binding, sealed []byte) ([]byte, error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
 	if len(sealed) < sealMin || len(sealed) > sealMin+maxSecret || sealed[0] != sealVersion {
 		return nil, fmt.Errorf("open %s: %w", b.Purpose, ErrSealed)
 	}
-	aead, err := k.aead(sealed[1], b.Schema)
+	aead, err := aeadOf(sealed[1], b.Schema)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", b.Purpose, err)
 	}
@@ -126,15 +128,27 @@ func (k *Keyring) open(b Binding, sealed []byte) ([]byte, error) {
 // aead derives the tenant's own key: nonces are random, and the 2^32 messages that are safe under one GCM key then
 // count per tenant, not per deployment.
 func (k *Keyring) aead(id byte, schema string) (cipher.AEAD, error) {
+	key, err := k.derived(id, schema)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(key)
+	return aeadOf(key)
+}
+
+func (k *Keyring) derived(id byte, schema string) ([]byte, error) {
 	master, ok := k.masters()[id]
 	if !ok {
 		return nil, fmt.Errorf("%w: id %d", ErrUnknownMaster, id)
 	}
-	key, err := hkdf.Key(sha256.New, master[:], nil, "aurora-locus/keyring/1/"+schema, 32)
+	key, err := hkdf.Key(sha256.New, master[:], nil, "aurora-locus/keyring/1/"+schema, masterSize)
 	if err != nil {
 		return nil, fmt.Errorf("derive tenant key: %w", err)
 	}
-	defer clear(key)
+	return key, nil
+}
+
+func aeadOf(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, fmt.Errorf("derive tenant key: %w", err)
