@@ -151,6 +151,9 @@ func (b *Blobs) EmptyTrash(ctx context.Context, schema db.Schema) (int, error) {
 		if len(rows) == 0 {
 			return total, nil
 		}
+		if held, err := b.held(ctx, schema); held || err != nil {
+			return total, err // they are due again when the claim has ended
+		}
 		n, err := b.removeClaimed(ctx, schema, rows)
 		total += n
 		if err != nil {
