@@ -25,10 +25,15 @@ func DeleteEventsOf(ctx context.Context, q *tenantdb.Queries, aid int64, limit i
 // number passed over, inside the caller's transaction. The tenant may be served meanwhile: a process that has seen more
 // jumps behind that by itself.
 func Jump(ctx context.Context, q *tenantdb.Queries, by int64, at time.Time) (last int64, err error) {
+	return JumpPast(ctx, q, 0, by, at)
+}
+
+// JumpPast is Jump from the number seen on, where the stream has not come that far: consumers know numbers up to it.
+func JumpPast(ctx context.Context, q *tenantdb.Queries, seen, by int64, at time.Time) (last int64, err error) {
 	if by < 1 {
 		return 0, fmt.Errorf("jump by %d: not forward", by)
 	}
-	if _, last, err = jump(ctx, q, 0, by, at); err != nil {
+	if _, last, err = jump(ctx, q, seen, by, at); err != nil {
 		return 0, fmt.Errorf("jump by %d: %w", by, err)
 	}
 	return last, nil
