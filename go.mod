@@ -40,7 +40,12 @@ require (
 
 require github.com/go-jose/go-jose/v4 v4.1.9
 
-require github.com/piglig/go-qr v1.1.0
+require (
+	filippo.io/age v1.3.2
+	github.com/piglig/go-qr v1.1.0
+)
+
+require filippo.io/hpke v0.4.0 // indirect
 
 require (
 	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect

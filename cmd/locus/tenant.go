@@ -27,6 +27,8 @@ type tenantCmd struct {
 	Captcha tenantCaptchaCmd `cmd:"" help:"Ask people who open an account on a page to show that they are no program: hCaptcha or Cloudflare Turnstile. The secret key is stored sealed."`
 	Roles   tenantRolesCmd   `cmd:"" help:"Make the roles in Postgres by which --tenant-roles keeps tenants apart."`
 	SQL     tenantSQLCmd     `cmd:"" name:"sql" help:"Let the owner of a tenant read it by SQL."`
+	Backup  tenantBackupCmd  `cmd:"" help:"Keep a tenant in one file, of one moment, while it is served. Interrupted: no file."`
+	Restore tenantRestoreCmd `cmd:"" help:"Make a tenant of an archive, or put the archive in the place of a tenant. Nothing is changed before the archive is loaded and proven; interrupted, the same command begins anew."`
 	Jump    tenantJumpCmd    `cmd:"" help:"Pass over sequence numbers of a tenant's event stream after restoring it from a backup, also while it is served."`
 	Keys    tenantKeysCmd    `cmd:"" help:"List every setting with its kind, default and meaning."`
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -65,7 +66,7 @@ func (a *Acts) tellAnew(ctx context.Context, lost firehose.Lost, who firehose.Lo
 	var last int64
 	err = a.DB.Tenant(lost.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
 		last, did, done = 0, who.DID, false
-		events, have, err := a.anew(ctx, q, lost, who)
+		events, have, err := teller{a.Keys, a.Now, lost.Schema, lost.Behind}.anew(ctx, q, who)
 		if err != nil {
 			return err
 		}
@@ -86,8 +87,16 @@ func (a *Acts) tellAnew(ctx context.Context, lost firehose.Lost, who firehose.Lo
 	return did, done, a.Repos.Forget(ctx, lost.Schema, who.AID)
 }
 
-func (a *Acts) anew(ctx context.Context, q *tenantdb.Queries, lost firehose.Lost, who firehose.LostActor) (events []firehose.Event, did string, err error) {
-	now := a.Now()
+// teller says what consumers have to be told of accounts whose events they know and the database does not.
+type teller struct {
+	keys   *keyring.Keyring
+	now    func() time.Time
+	schema db.Schema
+	behind int64 // the last number that was passed over: a #sync with a higher one has told already
+}
+
+func (a teller) anew(ctx context.Context, q *tenantdb.Queries, who firehose.LostActor) (events []firehose.Event, did string, err error) {
+	now := a.now()
 	actor, err := q.LockActor(ctx, who.AID)
 	if err != nil && !db.IsNoRows(err) {
 		return nil, "", fmt.Errorf("lock actor: %w", err)
@@ -95,7 +104,7 @@ func (a *Acts) anew(ctx context.Context, q *tenantdb.Queries, lost firehose.Lost
 	if err != nil || who.DID != "" && actor.DID != who.DID {
 		return a.neverMade(ctx, q, who)
 	}
-	if synced, err := q.GetSyncedAfter(ctx, tenantdb.GetSyncedAfterParams{AID: who.AID, AfterSeq: lost.Behind}); err != nil || synced {
+	if synced, err := q.GetSyncedAfter(ctx, tenantdb.GetSyncedAfterParams{AID: who.AID, AfterSeq: a.behind}); err != nil || synced {
 		return nil, actor.DID, err
 	}
 	if events, err = accounts.SayStatus(ctx, q, now, who.AID); err != nil || len(events) == 0 {
@@ -110,7 +119,7 @@ func (a *Acts) anew(ctx context.Context, q *tenantdb.Queries, lost firehose.Lost
 	if err != nil {
 		return nil, "", fmt.Errorf("signing key: %w", err)
 	}
-	signer, err := a.Keys.Signer(lost.Schema.String(), who.AID, key.Sealed)
+	signer, err := a.keys.Signer(a.schema.String(), who.AID, key.Sealed)
 	if err != nil {
 		return nil, "", err
 	}
@@ -129,7 +138,7 @@ func (a *Acts) anew(ctx context.Context, q *tenantdb.Queries, lost firehose.Lost
 }
 
 // neverMade is what is said of an account that was made, or moved here, in the part of the stream that is lost.
-func (a *Acts) neverMade(ctx context.Context, q *tenantdb.Queries, who firehose.LostActor) ([]firehose.Event, string, error) {
+func (a teller) neverMade(ctx context.Context, q *tenantdb.Queries, who firehose.LostActor) ([]firehose.Event, string, error) {
 	if who.DID == "" {
 		return nil, "", nil // nobody knows who that was
 	}
@@ -140,5 +149,5 @@ func (a *Acts) neverMade(ctx context.Context, q *tenantdb.Queries, who firehose.
 	case err != nil && !errors.Is(err, accounts.ErrNotFound):
 		return nil, "", err
 	}
-	return []firehose.Event{firehose.NewAccount(0, who.DID, false, firehose.StatusDeleted, a.Now())}, who.DID, nil
+	return []firehose.Event{firehose.NewAccount(0, who.DID, false, firehose.StatusDeleted, a.now())}, who.DID, nil
 }

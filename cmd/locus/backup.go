@@ -1,0 +1,412 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/archive"
+	"github.com/auroralocus/locus/internal/blob"
+	"github.com/auroralocus/locus/internal/job"
+	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// archiveFlags are what commands about archives need.
+type archiveFlags struct {
+	tenantFlags
+}
+
+// archives opens the database and what archives are made of.
+func (f archiveFlags) archives(ctx context.Context, log *slog.Logger) (*archiver, error) {
+	d, stop, err := f.open(ctx, log, db.Config{Log: log}) // a deployment may begin with a restore
+	if err != nil {
+		return nil, err
+	}
+	tenants, d, stop, err := f.registryOf(ctx, log, d, stop)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := f.keys(ctx, d, log)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	blobs := blob.New(d, keys, time.Now, log, f.blobs())
+	store := &archive.Store{DB: d, Blobs: blobs, Keys: keys, Now: time.Now, Log: log, Program: version()}
+	return &archiver{
+		db: d, keys: keys, tenants: tenants, blobs: blobs, jobs: job.New(d, time.Now, log), log: log,
+		acts: act.NewArchives(d, tenants, store, time.Now, log), stop: func() { blobs.Close(); stop() },
+	}, nil
+}
+
+type archiver struct {
+	db      *db.DB
+	keys    *keyring.Keyring
+	tenants *tenant.Registry
+	blobs   *blob.Blobs
+	jobs    *job.Runner
+	acts    *act.Archives
+	log     *slog.Logger
+	stop    func()
+}
+
+// do runs work as a job, which others see in 'locus job list' and may cancel.
+func (a *archiver) do(ctx context.Context, kind string, tenantID int64, alone bool, args any, work func(context.Context, archive.Progress) (any, error)) error {
+	a.jobs.Register(job.Kind{Name: kind, Local: true, Alone: alone, Work: func(ctx context.Context, r *job.Run) error {
+		result, err := work(ctx, r.Progress)
+		if err == nil {
+			err = r.Result(result)
+		}
+		return err
+	}})
+	p := newProgress()
+	defer p.end()
+	_, err := a.jobs.Do(ctx, job.Spec{Kind: kind, TenantID: tenantID, Args: args, By: commandUser().Name}, p.job)
+	return err
+}
+
+type tenantBackupCmd struct {
+	archiveFlags
+	Hostname       string   `arg:"" help:"Hostname of the tenant."`
+	Output         string   `short:"o" placeholder:"FILE" help:"Where the archive goes; '-': standard output. Default: a file in the current folder, named after tenant and time."`
+	Recipient      []string `placeholder:"age1…" help:"Encrypt for the holder of this age key; may be repeated. 'age-keygen' makes one."`
+	PassphraseFile string   `type:"path" placeholder:"FILE" help:"Encrypt with the passphrase in the first line of this file."`
+	Blobs          string   `enum:"include,reference,none" default:"include" help:"Files: in the archive (include), only where they lie (reference: the restore must reach the same store), or not at all (none: accounts upload them again)."`
+}
+
+// backupJSON is the form that scripts read.
+type backupJSON struct {
+	Hostname  string    `json:"hostname"`
+	File      string    `json:"file"`
+	MadeAt    time.Time `json:"madeAt"`
+	Encrypted bool      `json:"encrypted"`
+	LastSeq   int64     `json:"lastSeq"`
+	Tables    int       `json:"tables"`
+	Rows      int64     `json:"rows"`
+	Files     int64     `json:"files"`
+	Missing   int64     `json:"missingFiles"`
+	Bytes     int64     `json:"bytes"`
+}
+
+func (c *tenantBackupCmd) Run(ctx context.Context, log *slog.Logger) error {
+	lock, err := c.lock()
+	if err != nil {
+		return err
+	}
+	a, err := c.archives(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer a.stop()
+	t, err := a.tenants.Get(ctx, c.Hostname)
+	if err == nil {
+		err = t.Usable()
+	}
+	if err != nil {
+		return explainTenant(err)
+	}
+	out, err := c.output(t, lock)
+	if err != nil {
+		return err
+	}
+	defer out.drop()
+	sum := backupJSON{Hostname: t.Hostname, File: out.name, Encrypted: lock.Encrypts()}
+	err = a.do(ctx, "tenant backup", t.ID, false, map[string]any{"file": out.name, "blobs": c.Blobs}, func(ctx context.Context, p archive.Progress) (any, error) {
+		h, m, err := a.acts.Backup(ctx, t, byCommand(), out, archive.Options{Blobs: archive.BlobMode(c.Blobs), Lock: lock, Progress: p})
+		if err == nil {
+			err = out.keep()
+		}
+		sum.MadeAt, sum.LastSeq, sum.Tables, sum.Rows, sum.Files, sum.Missing, sum.Bytes = h.MadeAt, h.LastSeq, m.Tables, m.Rows, m.Blobs, m.Missing, m.Bytes
+		return sum, err
+	})
+	if err != nil {
+		return err
+	}
+	return c.print(sum, out.name == "-")
+}
+
+func (c *tenantBackupCmd) print(sum backupJSON, toStderr bool) error {
+	to := os.Stdout
+	if toStderr {
+		to = os.Stderr
+	}
+	if c.JSON {
+		return printJSON(to, sum)
+	}
+	fmt.Fprintf(to, "%s: %d rows of %d tables and %d files, %d bytes, up to event %d\n", sum.File, sum.Rows, sum.Tables, sum.Files, sum.Bytes, sum.LastSeq)
+	if sum.Missing > 0 {
+		fmt.Fprintf(to, "%d files were not in their store: 'locus blob verify %s' names them\n", sum.Missing, sum.Hostname)
+	}
+	if !sum.Encrypted {
+		fmt.Fprintln(to, "It is not encrypted: anybody who has it reads what people wrote and their addresses, and it can be restored only under the same master key.")
+	}
+	return nil
+}
+
+func (c *tenantBackupCmd) lock() (archive.Lock, error) {
+	lock := archive.Lock{Recipients: c.Recipient}
+	var err error
+	if c.PassphraseFile != "" {
+		lock.Passphrase, err = firstLine(c.PassphraseFile)
+	}
+	if err == nil {
+		err = lock.Check()
+	}
+	return lock, err
+}
+
+func firstLine(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := secretArgument("-", f)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return text, nil
+}
+
+// output is a file that is there under its name only when it is whole.
+type output struct {
+	*os.File
+	name string
+	part string // "": standard output
+}
+
+func (c *tenantBackupCmd) output(t *tenant.Tenant, lock archive.Lock) (*output, error) {
+	if c.Output == "-" {
+		return &output{File: os.Stdout, name: "-"}, nil
+	}
+	name := c.Output
+	if name == "" {
+		name = t.Hostname + "-" + time.Now().UTC().Format("20060102T150405Z") + ".locus"
+		if lock.Encrypts() {
+			name += ".age"
+		}
+	}
+	if _, err := os.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = errors.New("it is there already; choose another name")
+		}
+		return nil, fmt.Errorf("archive %s: %w", name, err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".part-*") // mode 0600
+	if err != nil {
+		return nil, fmt.Errorf("archive %s: %w", name, err)
+	}
+	return &output{File: f, name: name, part: f.Name()}, nil
+}
+
+func (o *output) keep() error {
+	if o.part == "" {
+		return nil
+	}
+	err := errors.Join(o.Sync(), o.Close())
+	if err == nil {
+		err = os.Link(o.part, o.name) // unlike a rename it never takes another file's place
+	}
+	if err != nil {
+		return fmt.Errorf("archive %s: %w", o.name, err)
+	}
+	if d, err := os.Open(filepath.Dir(o.name)); err == nil {
+		_ = d.Sync() // some file systems cannot; the file itself is on disk
+		_ = d.Close()
+	}
+	return nil
+}
+
+// drop removes what was written so far, or the second name of what was kept.
+func (o *output) drop() {
+	if o.part == "" {
+		return
+	}
+	_ = o.Close() // a second time after keep, which is no harm
+	_ = os.Remove(o.part)
+}
+
+// inputFlags open an archive.
+type inputFlags struct {
+	File           string `arg:"" help:"The archive; '-': standard input, which is first put into a temporary file."`
+	Identity       string `type:"path" placeholder:"FILE" help:"File with the age key that the archive was encrypted for."`
+	PassphraseFile string `type:"path" placeholder:"FILE" help:"File with the passphrase that the archive was encrypted with, in its first line."`
+}
+
+// opener gives a function that opens the archive, decrypted, as often as it is wanted. stop removes what it needed.
+func (f inputFlags) opener() (open func() (io.ReadCloser, error), stop func(), err error) {
+	keys := archive.Keys{}
+	if f.Identity != "" {
+		text, err := os.ReadFile(f.Identity)
+		if err != nil {
+			return nil, nil, err
+		}
+		keys.Identities = string(text)
+	}
+	if f.PassphraseFile != "" {
+		if keys.Passphrase, err = firstLine(f.PassphraseFile); err != nil {
+			return nil, nil, err
+		}
+	}
+	path, stop := f.File, func() {}
+	if path == "-" {
+		if path, err = spooled(os.Stdin); err != nil {
+			return nil, nil, err
+		}
+		stop = func() { _ = os.Remove(path) }
+	}
+	return func() (io.ReadCloser, error) {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		in, err := keys.Unwrap(file)
+		if err != nil {
+			_ = file.Close()
+			return nil, explainArchive(fmt.Errorf("%s: %w", f.File, err))
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{in, file}, nil
+	}, stop, nil
+}
+
+// spooled keeps a stream that has to be read twice, as encrypted as it came.
+func spooled(in io.Reader) (path string, err error) {
+	f, err := os.CreateTemp("", "locus-restore-*") // mode 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(f, in)
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(f.Name())
+		return "", fmt.Errorf("keep standard input in %s: %w", f.Name(), err)
+	}
+	return f.Name(), nil
+}
+
+// explainArchive adds what to do next.
+func explainArchive(err error) error {
+	switch {
+	case errors.Is(err, archive.ErrEncrypted):
+		return fmt.Errorf("%w: --identity or --passphrase-file opens it", err)
+	case errors.Is(err, archive.ErrDamaged):
+		return fmt.Errorf("%w: nothing of it was restored; take another copy of it", err)
+	case errors.Is(err, archive.ErrTooNew):
+		return fmt.Errorf("%w: update this program first", err)
+	case errors.Is(err, archive.ErrSealed):
+		return fmt.Errorf("%w: give that key beside this one's (--master-key ID:HEX,ID:HEX), or make the archive again with --recipient or --passphrase-file, which carries what opens them", err)
+	case errors.Is(err, act.ErrLiving):
+		return fmt.Errorf("%w: --replace puts the archive in its place, --hostname restores it under another name", err)
+	case errors.Is(err, act.ErrOtherTenant):
+		return fmt.Errorf("%w: --hostname says that this is meant", err)
+	case errors.Is(err, tenant.ErrHandlesExist), errors.Is(err, tenant.ErrHostnameTaken), errors.Is(err, tenant.ErrBadSetting):
+		return explainTenant(err)
+	}
+	return err
+}
+
+type tenantRestoreCmd struct {
+	archiveFlags
+	inputFlags
+	Hostname string            `placeholder:"NAME" help:"Hostname of the restored tenant; default: the one that it had. Handles under its former domains go under the new name."`
+	Replace  bool              `help:"Put the archive in the place of the tenant that is there. It is served until then; what happened since the archive was made is gone."`
+	Node     string            `placeholder:"NAME" help:"Database for a tenant that is not there: see 'locus node list'."`
+	Set      map[string]string `placeholder:"KEY=VALUE" help:"A setting that is to be another one than in the archive, for a tenant that is not there; may be repeated. blob_store= puts its files where the deployment has them."`
+}
+
+// restoreJSON is the form that scripts read.
+type restoreJSON struct {
+	Hostname string    `json:"hostname"`
+	MadeAt   time.Time `json:"madeAt"`
+	Replaced bool      `json:"replaced"`
+	Rows     int64     `json:"rows"`
+	Files    int64     `json:"files"`
+	Missing  int64     `json:"missingFiles"`
+	NextSeq  int64     `json:"nextSeq"`
+	Told     int64     `json:"accountsTold"`
+}
+
+func (c *tenantRestoreCmd) Run(ctx context.Context, log *slog.Logger) error {
+	open, stop, err := c.opener()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	a, err := c.archives(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer a.stop()
+	spec := act.Restore{Open: open, Hostname: strings.ToLower(c.Hostname), Replace: c.Replace, Settings: c.Set}
+	if c.Node != "" {
+		n, err := a.tenants.Node(ctx, c.Node)
+		if err != nil {
+			return explainTenant(err)
+		}
+		spec.Node = n.ID
+	}
+	var sum restoreJSON
+	args := map[string]any{"file": c.File, "hostname": c.Hostname, "replace": c.Replace}
+	err = a.do(ctx, "tenant restore", a.idOf(ctx, c.Hostname, open), true, args, func(ctx context.Context, p archive.Progress) (any, error) {
+		spec.Progress = p
+		out, err := a.acts.Restore(ctx, byCommand(), spec)
+		if err != nil {
+			return nil, err
+		}
+		sum = restoreJSON{
+			Hostname: out.Tenant.Hostname, MadeAt: out.Header.MadeAt, Replaced: out.Replaced, Rows: out.Loaded.Rows, Files: out.Loaded.Blobs,
+			Missing: out.Loaded.BlobsMissing, NextSeq: out.NextSeq, Told: out.Told,
+		}
+		return sum, nil
+	})
+	if err != nil {
+		return explainArchive(err)
+	}
+	return c.print(sum)
+}
+
+// idOf is the tenant that is going to be replaced, so that nothing else works on it meanwhile; 0: none, as far as can be
+// told now.
+func (a *archiver) idOf(ctx context.Context, hostname string, open func() (io.ReadCloser, error)) int64 {
+	if hostname == "" {
+		in, err := open()
+		if err != nil {
+			return 0
+		}
+		defer in.Close()
+		r, err := archive.NewReader(in)
+		if err != nil {
+			return 0
+		}
+		hostname = r.Header.Tenant.Hostname
+	}
+	t, err := a.tenants.Get(ctx, hostname)
+	if err != nil {
+		return 0
+	}
+	return t.ID
+}
+
+func (c *tenantRestoreCmd) print(sum restoreJSON) error {
+	if c.JSON {
+		return printJSON(os.Stdout, sum)
+	}
+	fmt.Printf("%s is what it was at %s: %d rows, %d files\n", sum.Hostname, sum.MadeAt.Format(time.RFC3339), sum.Rows, sum.Files)
+	if sum.Missing > 0 {
+		fmt.Printf("%d files are missing; their accounts are told by com.atproto.repo.listMissingBlobs\n", sum.Missing)
+	}
+	fmt.Printf("its events go on with number %d; consumers are told anew of %d accounts\n", sum.NextSeq, sum.Told)
+	return nil
+}
