@@ -4,7 +4,7 @@ GO ?= go
 export GOFLAGS ?= -buildvcs=false
 ARGS ?=
 
-.PHONY: help run build test generate check bench bench-reference bench-oauth compare-reference suite setup clean
+.PHONY: drill scale help run build test generate check bench bench-reference bench-oauth compare-reference suite setup clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ bench-reference: setup build ## side by side with the reference PDS from npm (ne
 
 bench-oauth: setup ## sign-ins, refreshes and calls by OAuth, side by side with the reference PDS (Linux; ARGS="-seconds 10")
 	bash internal/bench/reference.sh --oauth $(ARGS)
+
+drill: setup ## a tenant's whole life on two servers and two databases, under load, with a relay that judges every event
+	$(GO) run ./internal/drill $(ARGS)
+
+scale: setup ## fill a database with thousands of tenants and measure (ARGS="-dir FOLDER fill -tenants 10000", ARGS="-dir FOLDER measure")
+	$(GO) run ./internal/scale $(ARGS)
 
 suite: setup ## other people's OAuth clients and real browsers against the server and its pages (Linux; ARGS="node pages", ARGS=--help)
 	$(GO) run ./internal/suite $(ARGS)

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/embedded"
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo/repodb"
+)
+
+const workers = 4
+
+// port is where the server listens: it is part of the tenants' names.
+const port = 2583
+
+// deployment is the database and what works on it in this process.
+type deployment struct {
+	server  *embedded.Server
+	db      *db.DB
+	keys    *keyring.Keyring
+	tenants *tenant.Registry
+}
+
+func open(ctx context.Context, dir string) (*deployment, error) {
+	quiet := slog.New(slog.DiscardHandler)
+	server, err := embedded.Start(ctx, dir, quiet, embedded.Setting("max_connections", "200"), embedded.Setting("max_locks_per_transaction", "256"))
+	if err != nil {
+		return nil, err
+	}
+	d := &deployment{server: server}
+	master, err := keyring.LoadOrCreateMaster(filepath.Join(dir, "master.key"))
+	if err == nil {
+		d.keys, err = keyring.New(master, 64<<20)
+	}
+	if err == nil {
+		d.db, err = db.Open(ctx, db.Config{URL: server.URL})
+	}
+	if err == nil {
+		err = d.db.MigrateControl(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, server.Stop())
+	}
+	d.tenants = tenant.NewRegistry(d.db, d.keys, tenant.Config{Scheme: "http", Port: port, Names: true}, time.Now, quiet)
+	return d, nil
+}
+
+func (d *deployment) close() error {
+	if d.db != nil {
+		d.db.Close()
+	}
+	return d.server.Stop()
+}
+
+func hostname(i int) string { return fmt.Sprintf("t%05d.localhost", i) }
+
+func fill(ctx context.Context, dir string, tenants, accounts int) (err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	d, err := open(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+	there, err := d.tenants.List(ctx)
+	if err != nil {
+		return err
+	}
+	done := map[string]bool{}
+	for _, t := range there {
+		done[t.Hostname] = true
+	}
+	var next atomic.Int64
+	var failed sync.Map
+	var mu sync.Mutex
+	var took []time.Duration
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)); i <= tenants && ctx.Err() == nil; i = int(next.Add(1)) {
+				if done[hostname(i)] {
+					continue
+				}
+				before := time.Now()
+				t, err := d.tenants.Create(ctx, tenant.Spec{Hostname: hostname(i), HandleDomains: []string{fmt.Sprintf("t%05d.test", i)}, Settings: map[string]string{"signup": "open", "rate_limits": "off"}})
+				one := time.Since(before)
+				for n := 0; n < accounts && err == nil; n++ {
+					err = d.join(ctx, t, n)
+				}
+				if err != nil {
+					failed.Store(i, err)
+					return
+				}
+				mu.Lock()
+				if took = append(took, one); len(took)%500 == 0 {
+					fmt.Printf("%6.0f s  %d tenants, the last 500 took %s each to create (median)\n", time.Since(began).Seconds(), i, median(took[len(took)-500:]))
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	failed.Range(func(i, e any) bool { err = errors.Join(err, fmt.Errorf("tenant %v: %w", i, e.(error))); return true })
+	return errors.Join(err, ctx.Err())
+}
+
+func median(list []time.Duration) time.Duration {
+	if len(list) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(list))[len(list)/2].Round(10 * time.Microsecond)
+}
+
+// join makes an account as a sign-up does, but for the password's hash, which is the same for all, and the directory.
+func (d *deployment) join(ctx context.Context, t *tenant.Tenant, n int) error {
+	now := time.Now()
+	s, err := account.NewSignup(t, account.Request{Handle: fmt.Sprintf("user%d.%s", n, t.HandleDomains[0]), Email: fmt.Sprintf("user%d@example.com", n)}, now)
+	if err != nil {
+		return err
+	}
+	rotation, err := d.tenants.RotationSigner(ctx, t)
+	if err != nil {
+		return err
+	}
+	if err := s.Mint(d.keys, rotation); err != nil {
+		return err
+	}
+	at := d.db.Tenant(t.Schema)
+	if s.AID, err = at.Q().LockNextAID(ctx); err != nil {
+		return err
+	}
+	return at.Tx(ctx, func(q *tenantdb.Queries) error {
+		if err := s.Begin(ctx, q, d.keys); err != nil {
+			return err
+		}
+		if _, err := repodb.InsertRepo(ctx, q, s.AID, s.DID, s.Key, now); err != nil {
+			return err
+		}
+		return s.Finish(ctx, q)
+	})
+}
+
+// writer is an account with a token, at its tenant.
+type writer struct {
+	host, did, token string
+}
+
+// writers gives the first account of the first n tenants.
+func (d *deployment) writers(ctx context.Context, n int) ([]writer, error) {
+	sessions := auth.NewSessions(d.db, d.keys, account.NewCache(d.db, 0, time.Now), time.Now)
+	var out []writer
+	for i := 1; i <= n; i++ {
+		t, err := d.tenants.Get(ctx, hostname(i))
+		if err != nil {
+			return nil, err
+		}
+		who, err := account.ByHandle(ctx, d.db.Tenant(t.Schema).Q(), fmt.Sprintf("user0.%s", t.HandleDomains[0]))
+		if err != nil {
+			return nil, err
+		}
+		secrets, err := sessions.Secrets(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		pair, err := sessions.Mint(t, secrets, auth.ScopeAccess, who.DID, who.Epochs, sessions.NewRefresh())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, writer{host: t.Hostname, did: who.DID, token: pair.Access})
+	}
+	return out, nil
+}

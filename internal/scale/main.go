@@ -1,0 +1,54 @@
+// Command scale fills a database with thousands of tenants, and measures what a server on it costs.
+//
+//	go run ./internal/scale -dir /var/tmp/scale fill -tenants 10000 -accounts 10
+//	go run ./internal/scale -dir /var/tmp/scale measure
+//
+// fill goes on where it ended. measure starts the server itself; docs/scale.md says what its lines mean.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	dir := flag.String("dir", "", "folder of the database")
+	locus := flag.String("locus", "", "the server's program; it is built without")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *dir, *locus, flag.Args()); err != nil {
+		fmt.Fprintf(os.Stderr, "scale: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, dir, locus string, args []string) error {
+	if dir == "" || len(args) == 0 {
+		return fmt.Errorf("usage: scale -dir FOLDER fill|measure [flags]")
+	}
+	flags := flag.NewFlagSet(args[0], flag.ExitOnError)
+	switch args[0] {
+	case "fill":
+		tenants := flags.Int("tenants", 10000, "how many in all")
+		accounts := flags.Int("accounts", 10, "of each tenant")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return fill(ctx, dir, *tenants, *accounts)
+	case "measure":
+		span := flags.Duration("span", 15*time.Second, "how long each rate is measured")
+		idle := flags.Duration("idle", time.Minute, "how long the idle server is watched")
+		subscribers := flags.Int("subscribers", 10000, "idle subscribers, each of another tenant")
+		if err := flags.Parse(args[1:]); err != nil {
+			return err
+		}
+		return measure(ctx, dir, locus, plan{span: *span, idle: *idle, subscribers: *subscribers})
+	}
+	return fmt.Errorf("no such command: %s", args[0])
+}
