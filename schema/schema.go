@@ -6,6 +6,7 @@ package schema
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"embed"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 	"time"
 )
 
-//go:embed control/*.sql tenant/*.sql share/*.sql
+//go:embed control/*.sql tenant/*.sql share/*.sql made/*.sql
 var files embed.FS
 
 // Token is the schema that tenant SQL names. No such schema exists in production: a text that escapes the rewrite
@@ -97,19 +98,55 @@ func CreateVersionTable(name string) string {
 		" (version_id bigint PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
 }
 
-// Script is everything that makes the schema name from nothing: the schema itself, its version table and rows, all
-// migrations. The text is meant for one simple-protocol query, which Postgres runs as one transaction.
+// Script is everything that makes the schema name from nothing: the schema itself, its version table and rows, and what
+// the migrations come to. For all migrations of a tenant that is what [Made] says, which makes no table that a later one
+// drops; else they run one after the other. The text is meant for one simple-protocol query, which Postgres runs as one
+// transaction.
 func Script(name string, migrations []Migration) string {
+	if made, ok := Made(migrations); ok {
+		return begin(name, migrations) + Rename(made, name)
+	}
+	return Steps(name, migrations)
+}
+
+// Steps is [Script] that runs the migrations one after the other.
+func Steps(name string, migrations []Migration) string {
+	var b strings.Builder
+	b.WriteString(begin(name, migrations))
+	for _, m := range migrations {
+		b.WriteString(Rename(m.Up, name))
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// Made is the statements that internal/gen/sqlc read off a tenant's schema with these migrations in it. ok is false when
+// it was made from others.
+func Made(migrations []Migration) (text string, ok bool) {
+	b, err := files.ReadFile("made/tenant.sql")
+	if err != nil {
+		return "", false // embedded, but for the moment before it was made first
+	}
+	first, text, _ := strings.Cut(string(b), "\n")
+	return text, first == MadeFrom(migrations)
+}
+
+// MadeFrom is the first line of what was made from these migrations.
+func MadeFrom(migrations []Migration) string {
+	h := sha256.New()
+	for _, m := range migrations {
+		fmt.Fprintf(h, "%d %s", m.Version, m.Up)
+	}
+	return fmt.Sprintf("-- made from migrations %x", h.Sum(nil)[:16])
+}
+
+func begin(name string, migrations []Migration) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE SCHEMA %s;\n%s;\nINSERT INTO %s.%s (version_id) VALUES (0)", name, CreateVersionTable(name), name, VersionTable)
 	for _, m := range migrations {
 		fmt.Fprintf(&b, ", (%d)", m.Version)
 	}
 	b.WriteString(";\n")
-	for _, m := range migrations {
-		b.WriteString(Rename(m.Up, name))
-		b.WriteString("\n")
-	}
 	return b.String()
 }
 

@@ -27,6 +27,7 @@
 -- Until the next release this file may still change.
 
 -- +goose Up
+-- locus: alone
 CREATE TABLE pds_tenant.account_item (
   aid         bigint NOT NULL,
   number      bigint NOT NULL DEFAULT 0,

@@ -1,4 +1,4 @@
-// Command sqlc generates db/controldb and db/tenantdb. sqlc needs a database to understand unnest with several
+// Command sqlc generates db/controldb, db/tenantdb and schema/made/tenant.sql. sqlc needs a database to understand unnest with several
 // arguments and columns of data-modifying CTEs, so it is given a private Postgres with our two schemas.
 //
 // It depends on nothing generated, so that it also runs when the generated code does not compile.
@@ -79,9 +79,12 @@ func makeSchemas(ctx context.Context, url string) (tables []string, err error) {
 		return nil, err
 	}
 	for name, migrations := range map[string][]schema.Migration{schema.ControlName: control, schema.Token: tenant} {
-		if _, err := conn.PgConn().Exec(ctx, schema.Script(name, migrations)).ReadAll(); err != nil {
+		if _, err := conn.PgConn().Exec(ctx, schema.Steps(name, migrations)).ReadAll(); err != nil {
 			return nil, fmt.Errorf("make schema %s: %w", name, err)
 		}
+	}
+	if err := writeMade(ctx, conn, tenant); err != nil {
+		return nil, err
 	}
 	rows, err := conn.Query(ctx, "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname = ANY($1) AND tablename <> $2 ORDER BY 1",
 		[]string{schema.ControlName, schema.Token}, schema.VersionTable)
