@@ -1,4 +1,4 @@
--- made from migrations 8dd4f4ae908d3c5795a2ddb4fad861c5
+-- made from migrations f428a0389ef36c45270854823c671bed
 -- Made by internal/gen/sqlc.sh from schema/tenant. Do not edit.
 
 CREATE TABLE pds_tenant.account (
@@ -74,12 +74,6 @@ CREATE TABLE pds_tenant.audit (
   outcome text NOT NULL,
   CONSTRAINT audit_pkey PRIMARY KEY (audit_id)
 );
-CREATE TABLE pds_tenant.backlink (
-  aid bigint NOT NULL,
-  path text COLLATE "C" NOT NULL,
-  link_to text COLLATE "C" NOT NULL,
-  CONSTRAINT backlink_pkey PRIMARY KEY (aid, path)
-);
 CREATE TABLE pds_tenant.blob (
   aid bigint NOT NULL,
   cid bytea NOT NULL,
@@ -91,22 +85,6 @@ CREATE TABLE pds_tenant.blob (
   takedown_ref text,
   created_at timestamp with time zone NOT NULL,
   CONSTRAINT blob_pkey PRIMARY KEY (aid, cid)
-);
-CREATE TABLE pds_tenant.blob_store (
-  store smallint NOT NULL,
-  location text COLLATE "C" NOT NULL,
-  sealed bytea,
-  created_at timestamp with time zone NOT NULL,
-  CONSTRAINT blob_store_location_key UNIQUE (location),
-  CONSTRAINT blob_store_pkey PRIMARY KEY (store)
-);
-CREATE TABLE pds_tenant.blob_trash (
-  store smallint NOT NULL,
-  object text COLLATE "C" NOT NULL,
-  due_at timestamp with time zone NOT NULL,
-  attempts integer NOT NULL DEFAULT 0,
-  last_error text NOT NULL DEFAULT ''::text,
-  CONSTRAINT blob_trash_pkey PRIMARY KEY (store, object)
 );
 CREATE TABLE pds_tenant.blob_usage (
   aid bigint NOT NULL,
@@ -127,60 +105,6 @@ CREATE TABLE pds_tenant.crawler (
   failures integer NOT NULL DEFAULT 0,
   CONSTRAINT crawler_pkey PRIMARY KEY (url)
 );
-CREATE TABLE pds_tenant.device (
-  id bytea NOT NULL,
-  session bytea NOT NULL,
-  former bytea,
-  rotated_at timestamp with time zone NOT NULL,
-  created_at timestamp with time zone NOT NULL,
-  expires_at timestamp with time zone NOT NULL,
-  agent text NOT NULL,
-  address text NOT NULL,
-  CONSTRAINT device_pkey PRIMARY KEY (id)
-);
-CREATE TABLE pds_tenant.handle_guard (
-  id smallint NOT NULL,
-  lost text[] NOT NULL DEFAULT '{}'::text[],
-  CONSTRAINT handle_guard_pkey PRIMARY KEY (id),
-  CONSTRAINT handle_guard_id_check CHECK ((id = 1))
-);
-CREATE TABLE pds_tenant.invite_code (
-  code text COLLATE "C" NOT NULL,
-  uses_total integer NOT NULL,
-  uses_left integer NOT NULL,
-  disabled boolean NOT NULL DEFAULT false,
-  for_account text NOT NULL,
-  created_by text NOT NULL,
-  created_at timestamp with time zone NOT NULL,
-  CONSTRAINT invite_code_pkey PRIMARY KEY (code),
-  CONSTRAINT invite_code_uses_left_check CHECK ((uses_left >= 0))
-);
-CREATE TABLE pds_tenant.invite_code_use (
-  code text COLLATE "C" NOT NULL,
-  aid bigint NOT NULL,
-  used_at timestamp with time zone NOT NULL,
-  CONSTRAINT invite_code_use_pkey PRIMARY KEY (code, aid)
-);
-CREATE TABLE pds_tenant.limit_count (
-  bucket text COLLATE "C" NOT NULL,
-  key text COLLATE "C" NOT NULL,
-  ends_at bigint NOT NULL,
-  points bigint NOT NULL,
-  CONSTRAINT limit_count_pkey PRIMARY KEY (bucket, key, ends_at)
-) WITH (fillfactor=60);
-CREATE TABLE pds_tenant.mail (
-  mail_id text COLLATE "C" NOT NULL,
-  aid bigint NOT NULL,
-  recipient text NOT NULL,
-  sealed bytea NOT NULL,
-  state smallint NOT NULL,
-  attempts integer NOT NULL,
-  due_at timestamp with time zone NOT NULL,
-  last_error text NOT NULL DEFAULT ''::text,
-  created_at timestamp with time zone NOT NULL,
-  expires_at timestamp with time zone NOT NULL,
-  CONSTRAINT mail_pkey PRIMARY KEY (mail_id)
-);
 CREATE TABLE pds_tenant.mst_node (
   aid bigint NOT NULL,
   level smallint NOT NULL,
@@ -191,23 +115,9 @@ CREATE TABLE pds_tenant.mst_node (
   CONSTRAINT mst_node_pkey PRIMARY KEY (aid, level, after)
 ) WITH (fillfactor=90, autovacuum_vacuum_scale_factor=0.02);
 CREATE UNLOGGED TABLE pds_tenant.oauth_proof (
-  digest bytea NOT NULL,
+  digest uuid NOT NULL,
   expires_at bigint NOT NULL,
   CONSTRAINT oauth_proof_pkey PRIMARY KEY (digest)
-);
-CREATE TABLE pds_tenant.oauth_request (
-  id bytea NOT NULL,
-  client_id text NOT NULL,
-  params text NOT NULL,
-  client_key text NOT NULL,
-  device bytea,
-  aid bigint NOT NULL DEFAULT 0,
-  granted text NOT NULL DEFAULT ''::text,
-  code bytea,
-  created_at timestamp with time zone NOT NULL,
-  expires_at timestamp with time zone NOT NULL,
-  CONSTRAINT oauth_request_code_key UNIQUE (code),
-  CONSTRAINT oauth_request_pkey PRIMARY KEY (id)
 );
 CREATE TABLE pds_tenant.oauth_session (
   id bytea NOT NULL,
@@ -229,24 +139,6 @@ CREATE TABLE pds_tenant.oauth_session (
   CONSTRAINT oauth_session_code_key UNIQUE (code),
   CONSTRAINT oauth_session_pkey PRIMARY KEY (id)
 );
-CREATE TABLE pds_tenant.operator (
-  name text COLLATE "C" NOT NULL,
-  role smallint NOT NULL,
-  created_by text NOT NULL,
-  created_at timestamp with time zone NOT NULL,
-  CONSTRAINT operator_pkey PRIMARY KEY (name)
-);
-CREATE TABLE pds_tenant.operator_token (
-  token_hash bytea NOT NULL,
-  token_id text COLLATE "C" NOT NULL,
-  name text COLLATE "C" NOT NULL,
-  label text NOT NULL DEFAULT ''::text,
-  created_at timestamp with time zone NOT NULL,
-  expires_at timestamp with time zone,
-  last_used_at timestamp with time zone,
-  CONSTRAINT operator_token_token_id_key UNIQUE (token_id),
-  CONSTRAINT operator_token_pkey PRIMARY KEY (token_hash)
-);
 CREATE TABLE pds_tenant.record (
   aid bigint NOT NULL,
   path text COLLATE "C" NOT NULL,
@@ -255,6 +147,7 @@ CREATE TABLE pds_tenant.record (
   value bytea NOT NULL,
   indexed_at timestamp with time zone NOT NULL,
   takedown_ref text,
+  link_to text COLLATE "C",
   CONSTRAINT record_pkey PRIMARY KEY (aid, path)
 );
 CREATE TABLE pds_tenant.record_blob (
@@ -285,48 +178,48 @@ CREATE TABLE pds_tenant.repo_event (
   time_us bigint NOT NULL DEFAULT 0,
   CONSTRAINT repo_event_pkey PRIMARY KEY (seq)
 );
-CREATE TABLE pds_tenant.reserved_key (
-  public text COLLATE "C" NOT NULL,
-  did text COLLATE "C",
-  sealed bytea NOT NULL,
-  created_at timestamp with time zone NOT NULL,
-  expires_at timestamp with time zone NOT NULL,
-  network text COLLATE "C" NOT NULL DEFAULT ''::text,
-  address text COLLATE "C" NOT NULL DEFAULT ''::text,
-  CONSTRAINT reserved_key_did_key UNIQUE (did),
-  CONSTRAINT reserved_key_pkey PRIMARY KEY (public)
-);
-CREATE TABLE pds_tenant.secret (
-  purpose text COLLATE "C" NOT NULL,
-  sealed bytea NOT NULL,
-  public text NOT NULL DEFAULT ''::text,
-  created_at timestamp with time zone NOT NULL,
-  CONSTRAINT secret_pkey PRIMARY KEY (purpose)
-);
-CREATE TABLE pds_tenant.service_nonce (
-  digest bytea NOT NULL,
-  expires_at timestamp with time zone NOT NULL,
-  CONSTRAINT service_nonce_pkey PRIMARY KEY (digest)
-);
-CREATE TABLE pds_tenant.signin_failure (
-  key text COLLATE "C" NOT NULL,
-  failures integer NOT NULL,
-  last_at timestamp with time zone NOT NULL,
-  CONSTRAINT signin_failure_pkey PRIMARY KEY (key)
-) WITH (fillfactor=60);
 CREATE TABLE pds_tenant.stream_head (
   id smallint NOT NULL,
   last_seq bigint NOT NULL,
   next_aid bigint NOT NULL,
   last_us bigint NOT NULL DEFAULT 0,
-  timeline text COLLATE "C" NOT NULL DEFAULT ''::text,
   jumped_from bigint NOT NULL DEFAULT 0,
   jumped_to bigint NOT NULL DEFAULT 0,
   records bigint NOT NULL DEFAULT 0,
   record_bytes bigint NOT NULL DEFAULT 0,
+  timeline character varying(8) COLLATE "C" NOT NULL DEFAULT ''::character varying,
   CONSTRAINT stream_head_pkey PRIMARY KEY (id),
-  CONSTRAINT stream_head_id_check CHECK ((id = 1))
+  CONSTRAINT stream_head_one CHECK ((id = 1))
 ) WITH (fillfactor=10);
+CREATE TABLE pds_tenant.tally () WITH (fillfactor=60);
+ALTER TABLE pds_tenant.tally
+  ADD COLUMN ends_at bigint NOT NULL,
+  ADD COLUMN points bigint NOT NULL,
+  ADD COLUMN last_at timestamp with time zone,
+  ADD COLUMN bucket text COLLATE "C" NOT NULL,
+  ALTER COLUMN bucket SET STORAGE PLAIN,
+  ADD COLUMN key text COLLATE "C" NOT NULL,
+  ALTER COLUMN key SET STORAGE PLAIN,
+  ADD CONSTRAINT tally_pkey PRIMARY KEY (bucket, key, ends_at);
+CREATE TABLE pds_tenant.tenant_item (
+  number bigint NOT NULL DEFAULT 0,
+  aid bigint NOT NULL DEFAULT 0,
+  created_at timestamp with time zone NOT NULL DEFAULT '1970-01-01 00:00:00+00'::timestamp with time zone,
+  due_at timestamp with time zone,
+  used_at timestamp with time zone,
+  tries integer NOT NULL DEFAULT 0,
+  kind smallint NOT NULL,
+  flags smallint NOT NULL DEFAULT 0,
+  key bytea NOT NULL,
+  lookup bytea,
+  secret bytea,
+  info bytea,
+  label text COLLATE "C" NOT NULL DEFAULT ''::text,
+  value text COLLATE "C" NOT NULL DEFAULT ''::text,
+  note text COLLATE "C" NOT NULL DEFAULT ''::text,
+  extra text COLLATE "C" NOT NULL DEFAULT ''::text,
+  CONSTRAINT tenant_item_pkey PRIMARY KEY (kind, key)
+) WITH (fillfactor=80);
 CREATE INDEX account_item_due ON pds_tenant.account_item USING btree (kind, due_at, aid) WHERE (due_at IS NOT NULL);
 CREATE UNIQUE INDEX account_item_lookup ON pds_tenant.account_item USING btree (lookup, kind, (
 CASE kind
@@ -335,30 +228,21 @@ CASE kind
     ELSE (int8send(aid) || key)
 END)) WHERE (lookup IS NOT NULL);
 CREATE INDEX actor_delete_after ON pds_tenant.actor USING btree (delete_after) WHERE (delete_after IS NOT NULL);
-CREATE INDEX audit_subject ON pds_tenant.audit USING btree (subject, audit_id);
-CREATE INDEX backlink_to ON pds_tenant.backlink USING btree (aid, link_to, path);
 CREATE INDEX blob_misplaced ON pds_tenant.blob USING btree (aid, cid) WHERE ((takedown_ref IS NOT NULL) <> (object ~~ 'quarantine/%'::text));
 CREATE INDEX blob_temporary ON pds_tenant.blob USING btree (created_at) WHERE temporary;
-CREATE INDEX blob_trash_due ON pds_tenant.blob_trash USING btree (due_at);
-CREATE INDEX invite_code_created ON pds_tenant.invite_code USING btree (created_at, code);
-CREATE INDEX invite_code_for ON pds_tenant.invite_code USING btree (for_account, created_at);
-CREATE INDEX invite_code_use_aid ON pds_tenant.invite_code_use USING btree (aid);
-CREATE INDEX limit_count_end ON pds_tenant.limit_count USING btree (ends_at);
-CREATE INDEX mail_aid ON pds_tenant.mail USING btree (aid);
-CREATE INDEX mail_done ON pds_tenant.mail USING btree (created_at) WHERE (state >= 3);
-CREATE INDEX mail_due ON pds_tenant.mail USING btree (due_at) WHERE (state < 3);
 CREATE INDEX oauth_session_aid ON pds_tenant.oauth_session USING btree (aid);
-CREATE INDEX operator_token_name ON pds_tenant.operator_token USING btree (name);
 CREATE INDEX record_blob_path ON pds_tenant.record_blob USING btree (aid, path);
+CREATE INDEX record_link ON pds_tenant.record USING btree (aid, link_to, path) WHERE (link_to IS NOT NULL);
 CREATE INDEX refresh_token_aid ON pds_tenant.refresh_token USING btree (aid);
 CREATE INDEX refresh_token_expires ON pds_tenant.refresh_token USING btree (expires_at);
 CREATE INDEX repo_event_aid ON pds_tenant.repo_event USING btree (aid, seq);
-CREATE INDEX reserved_key_expires ON pds_tenant.reserved_key USING btree (expires_at);
-CREATE INDEX reserved_key_network ON pds_tenant.reserved_key USING btree (network, address);
-CREATE INDEX service_nonce_expires ON pds_tenant.service_nonce USING btree (expires_at);
-CREATE INDEX signin_failure_last ON pds_tenant.signin_failure USING btree (last_at);
-ALTER TABLE pds_tenant.invite_code_use ADD CONSTRAINT invite_code_use_code_fkey FOREIGN KEY (code) REFERENCES pds_tenant.invite_code(code);
+CREATE INDEX tally_end ON pds_tenant.tally USING btree (ends_at) WHERE (ends_at > 0);
+CREATE INDEX tenant_item_due ON pds_tenant.tenant_item USING btree (kind, due_at, key) WHERE (due_at IS NOT NULL);
+CREATE UNIQUE INDEX tenant_item_lookup ON pds_tenant.tenant_item USING btree (kind, lookup, (
+CASE
+    WHEN (kind = ANY (ARRAY[11, 14, 16])) THEN '\x'::bytea
+    ELSE key
+END)) WHERE (lookup IS NOT NULL);
 ALTER TABLE pds_tenant.oauth_session ADD CONSTRAINT oauth_session_aid_fkey FOREIGN KEY (aid) REFERENCES pds_tenant.actor(aid);
-ALTER TABLE pds_tenant.operator_token ADD CONSTRAINT operator_token_name_fkey FOREIGN KEY (name) REFERENCES pds_tenant.operator(name) ON DELETE CASCADE;
-INSERT INTO pds_tenant.handle_guard (id, lost) VALUES ('1', '{}');
-INSERT INTO pds_tenant.stream_head (id, last_seq, next_aid, last_us, timeline, jumped_from, jumped_to, records, record_bytes) VALUES ('1', '0', '1', '0', left(pg_walfile_name(pg_current_wal_lsn()), 8), '0', '0', '0', '0');
+INSERT INTO pds_tenant.stream_head (id, last_seq, next_aid, last_us, jumped_from, jumped_to, records, record_bytes, timeline) VALUES ('1', '0', '1', '0', '0', '0', '0', '0', left(pg_walfile_name(pg_current_wal_lsn()), 8));
+INSERT INTO pds_tenant.tenant_item (number, aid, created_at, due_at, used_at, tries, kind, flags, key, lookup, secret, info, label, value, note, extra) VALUES ('0', '0', '1970-01-01 00:00:00+00', NULL, NULL, '0', '2', '0', E'\\x', NULL, NULL, NULL, '', '', '', '');
