@@ -89,10 +89,7 @@ func (o *operation) huma() huma.Operation {
 	h := huma.Operation{
 		OperationID: o.id, Method: o.verb, Path: o.path, Tags: []string{tag}, Summary: o.summary, Description: text,
 		DefaultStatus: status, MaxBodyBytes: -1, BodyReadTimeout: -1,
-		Responses: map[string]*huma.Response{"default": {
-			Description: "A problem: code says which.",
-			Content:     map[string]*huma.MediaType{problemType: {Schema: &huma.Schema{Ref: schemaPrefix + "Problem"}}},
-		}},
+		Responses: map[string]*huma.Response{"401": problemResponse("There is no token, or none that is good."), "default": problemResponse("A problem: code says which.")},
 	}
 	if o.verb == http.MethodPost {
 		h.Parameters = append(h.Parameters, &huma.Param{
@@ -101,6 +98,10 @@ func (o *operation) huma() huma.Operation {
 		})
 	}
 	return h
+}
+
+func problemResponse(text string) *huma.Response {
+	return &huma.Response{Description: text, Content: map[string]*huma.MediaType{problemType: {Schema: &huma.Schema{Ref: schemaPrefix + "Problem"}}}}
 }
 
 // finish tidies what Huma wrote.

@@ -20,6 +20,10 @@ REDOCLY_TELEMETRY=off "$bin/redocly" lint ../openapi.yaml >build.log 2>&1 || { c
 if grep -qE '[0-9] warning' build.log; then cat build.log >&2; exit 1; fi
 rm -f build.log
 (cd .. && "$bin/spectral" lint --ruleset .spectral.yaml --fail-severity hint openapi.yaml)
+(cd .. && "$bin/spectral" lint --ruleset .spectral.yaml --fail-severity hint operator.yaml)
+REDOCLY_TELEMETRY=off "$bin/redocly" lint ../operator.yaml >build.log 2>&1 || { cat build.log >&2; exit 1; }
+if grep -qE '[0-9] warning' build.log; then cat build.log >&2; exit 1; fi
+rm -f build.log
 rm -rf build
 "$bin/openapi-ts" -f openapi-ts.config.mjs >/dev/null
 "$bin/tsc"
