@@ -35,7 +35,7 @@ func (c *nodeAddCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	n, err := act.NewTenantActs(d, r, time.Now).AddNode(ctx, c.Name, c.AcceptsNew, c.Worker)
+	n, err := act.NewTenantActs(d, r, time.Now).AddNode(ctx, byCommand(), c.Name, c.AcceptsNew, c.Worker)
 	if err != nil {
 		return explainNode(err)
 	}
@@ -69,7 +69,7 @@ func (c *nodeSetCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	n, err := act.NewTenantActs(d, r, time.Now).SetNode(ctx, c.Name, c.AcceptsNew == "accepts_new=on")
+	n, err := act.NewTenantActs(d, r, time.Now).SetNode(ctx, byCommand(), c.Name, c.AcceptsNew == "accepts_new=on")
 	if err != nil {
 		return explainNode(err)
 	}
@@ -87,7 +87,7 @@ func (c *nodeRemoveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	if err := act.NewTenantActs(d, r, time.Now).RemoveNode(ctx, c.Name); err != nil {
+	if err := act.NewTenantActs(d, r, time.Now).RemoveNode(ctx, byCommand(), c.Name); err != nil {
 		return explainNode(err)
 	}
 	if c.JSON {

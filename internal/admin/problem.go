@@ -62,6 +62,9 @@ const (
 	codeBadPeriod     = "bad_period"
 	codeJobEnded      = "job_ended"
 	codeBusy          = "busy"
+	codeNodeInUse     = "node_in_use"
+	codeNodeTaken     = "node_taken"
+	codeNoNode        = "node_unknown"
 	codeKeyReused     = "idempotency_key_reused"
 	codeKeyBusy       = "idempotency_key_in_use"
 	codeTooLarge      = "too_large"
@@ -101,6 +104,10 @@ var translations = []translation{
 	{auth.ErrDeploymentToken, 400, codeBadToken, ""},
 	{auth.ErrDeploymentTokenNotFound, 404, codeNotFound, ""},
 	{mail.ErrServer, 400, codeBadMail, ""},
+	{tenant.ErrNodeNotFound, 404, codeNotFound, ""},
+	{tenant.ErrNodeInUse, 409, codeNodeInUse, ""},
+	{db.ErrNodeTaken, 409, codeNodeTaken, ""},
+	{db.ErrNoNode, 409, codeNoNode, ""},
 	{job.ErrNotFound, 404, codeNotFound, ""},
 	{job.ErrEnded, 409, codeJobEnded, ""},
 	{job.ErrBusy, 409, codeBusy, ""},

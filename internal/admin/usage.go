@@ -19,6 +19,8 @@ type usageOperations struct {
 func (o usageOperations) register(g *group) {
 	const text = "Days are those of UTC. Requests and bytes of a day grow until it is over, and a minute longer; accounts, records, files and events are gauged shortly after its end. Days are kept for 400 days."
 	billing(g, get("/v1/usage", "listUsage", "List what all tenants used, by day and tenant.").saying(text), o.list)
+	tenantBiller(g, get("/v1/tenants/{tenant}/usage/now", "getTenantUsage", "Show what one tenant has at the moment.").
+		saying("Requests and bytes are those of today up to a minute ago, events those of today."), o.present)
 	tenantBiller(g, get("/v1/tenants/{tenant}/usage", "listTenantUsage", "List what one tenant used, by day.").saying(text), o.listOne)
 }
 
@@ -45,6 +47,23 @@ type UsagePeriod struct {
 	To     string `query:"to" format:"date" required:"true" doc:"Last day." example:"2026-01-31"`
 	Cursor string `query:"cursor" maxLength:"40" doc:"The cursor of the page before."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"500" doc:"How many at most."`
+}
+
+func dayOf(d usage.Day) UsageDay {
+	return UsageDay{
+		d.TenantID, d.Hostname, d.Day.Format(time.DateOnly), d.Requests, d.EgressBytes, d.Accounts, d.ActiveAccounts,
+		d.Records, d.RecordBytes, d.Blobs, d.BlobBytes, d.Events, d.GaugedAt,
+	}
+}
+
+type usageNowOutput struct{ Body UsageDay }
+
+func (o usageOperations) present(ctx context.Context, c TenantBiller, _ *TenantPath) (*usageNowOutput, error) {
+	d, err := usage.Now(ctx, o.db, c.Tenant, o.now())
+	if err != nil {
+		return nil, err
+	}
+	return &usageNowOutput{dayOf(d)}, nil
 }
 
 type usageOutput struct {
@@ -93,10 +112,7 @@ func (o usageOperations) page(ctx context.Context, in *UsagePeriod, tenantID int
 	out := new(usageOutput)
 	out.Body.Days = make([]UsageDay, len(days))
 	for i, d := range days {
-		out.Body.Days[i] = UsageDay{
-			d.TenantID, d.Hostname, d.Day.Format(time.DateOnly), d.Requests, d.EgressBytes, d.Accounts, d.ActiveAccounts,
-			d.Records, d.RecordBytes, d.Blobs, d.BlobBytes, d.Events, d.GaugedAt,
-		}
+		out.Body.Days[i] = dayOf(d)
 	}
 	if more {
 		out.Body.Cursor = fmt.Sprintf("%s.%d", end.Day.Format(time.DateOnly), end.TenantID)

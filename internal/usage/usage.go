@@ -16,6 +16,9 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/controldb"
+	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/repo"
 )
 
 // KeptDays is how long the days are kept.
@@ -135,6 +138,28 @@ func List(ctx context.Context, d *db.DB, p Period, after Place, limit int) (page
 		after = Place{page[i].Day, r.TenantID}
 	}
 	return page, after, len(rows) == limit, nil
+}
+
+// Now is what a tenant has at the moment. The members that are counted through the day are those of today so far, as
+// control has them.
+func Now(ctx context.Context, d *db.DB, t *tenant.Tenant, now time.Time) (Day, error) {
+	today := DayOf(now)
+	g, err := d.Tenant(t.Schema).Q().GetTenantGauge(ctx, int64(repo.NewTID(today, 0)))
+	if err != nil {
+		return Day{}, fmt.Errorf("read what %s has: %w", t.Hostname, err)
+	}
+	out := Day{
+		TenantID: t.ID, Hostname: t.Hostname, Day: today, Accounts: g.Accounts, ActiveAccounts: g.Active, Records: g.Records, RecordBytes: g.RecordBytes,
+		Blobs: g.Blobs, BlobBytes: g.BlobBytes, GaugedAt: new(now.UTC().Truncate(time.Microsecond)),
+	}
+	if out.Events, err = d.Tenant(t.Schema).Q().CountEvents(ctx, tenantdb.CountEventsParams{Since: today, Until: today.AddDate(0, 0, 1)}); err != nil {
+		return Day{}, fmt.Errorf("count the events of %s: %w", t.Hostname, err)
+	}
+	page, _, _, err := List(ctx, d, Period{From: today, To: today, TenantID: t.ID}, Place{}, 1)
+	if err == nil && len(page) > 0 {
+		out.Requests, out.EgressBytes = page[0].Requests, page[0].EgressBytes
+	}
+	return out, err
 }
 
 // Reached are the quotas that tenants reached today or yesterday.

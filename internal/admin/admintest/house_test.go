@@ -1,20 +1,17 @@
-package admin_test
+package admintest
 
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	openapi_types "github.com/oapi-codegen/runtime/types"
 
 	"github.com/auroralocus/locus/db"
@@ -28,26 +25,6 @@ import (
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/tenant"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-// golden holds what is generated and committed against what it should be.
-func golden(t *testing.T, path string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("%s is not what the code gives: run 'make generate' and look at the difference\n%s", path, d)
-	}
-}
 
 // house is the API on a database and a socket of its own.
 type house struct {

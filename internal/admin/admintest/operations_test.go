@@ -1,4 +1,4 @@
-package admin_test
+package admintest
 
 import (
 	"context"
@@ -257,8 +257,40 @@ func TestUsage(t *testing.T) {
 	if len(own.JSON200.Days) != 1 || own.JSON200.Days[0].Hostname != "b.test" {
 		t.Errorf("%+v", own.JSON200)
 	}
+	now, err := c.GetTenantUsageWithResponse(ctx, "a.test")
+	must(t, now, err)
+	if now.JSON200.Requests != 0 || now.JSON200.Accounts != 0 || now.JSON200.GaugedAt == nil {
+		t.Errorf("%+v", now.JSON200)
+	}
 	bad, err := c.ListUsageWithResponse(ctx, &sdk.ListUsageParams{From: date(today), To: date(today.AddDate(0, 0, -1))})
 	refused(t, "bad_period", bad, err)
+}
+
+// The databases that tenants live in.
+func TestNodes(t *testing.T) {
+	h, ctx := newHouse(t), t.Context()
+	h.tenant("a.test")
+	c := h.client(h.token(auth.DeploymentOwner, nil))
+	list, err := c.ListNodesWithResponse(ctx)
+	must(t, list, err)
+	if len(list.JSON200.Nodes) != 1 || list.JSON200.Nodes[0].Tenants != 1 || !list.JSON200.Nodes[0].Known {
+		t.Fatalf("%+v", list.JSON200)
+	}
+	home := list.JSON200.Nodes[0].Name
+	set, err := c.SetNodeWithResponse(ctx, home, sdk.SetNodeInputBody{AcceptsNew: false})
+	must(t, set, err)
+	if set.JSON200.AcceptsNew {
+		t.Errorf("%+v", set.JSON200)
+	}
+	gone, err := c.RemoveNodeWithResponse(ctx, home)
+	refused(t, "node_in_use", gone, err)
+	added, err := c.AddNodeWithResponse(ctx, nil, sdk.AddNodeInputBody{Name: "elsewhere"})
+	refused(t, "node_unknown", added, err)
+	nobody, err := c.RemoveNodeWithResponse(ctx, "elsewhere")
+	refused(t, "not_found", nobody, err)
+	if lines := strings.Join(h.logged(c), "\n"); !strings.Contains(lines, "node set "+home+" done") || !strings.Contains(lines, "node add elsewhere refused") {
+		t.Error(lines)
+	}
 }
 
 // A token is dead the moment it is revoked or over, and a wrong one costs its address.
