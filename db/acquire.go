@@ -73,7 +73,7 @@ func live(ctx context.Context, pool *pool) (*pgxpool.Conn, error) {
 	if pool.lines.isCut() {
 		return nil, ErrGivenUp
 	}
-	for tries := 100; ; tries-- { // more than any pool holds
+	for tries := 2000; ; tries-- { // more than any pool holds
 		c, err := pool.Acquire(ctx)
 		if err != nil {
 			if errors.Is(err, context.Canceled) {

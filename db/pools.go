@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/auroralocus/locus/internal/fair"
@@ -37,6 +38,8 @@ const (
 	keptConns = 2
 	// DefaultStatements is Sizes.Statements where nothing is said.
 	DefaultStatements = 16384
+	// openTime bounds how long one of them is waited for.
+	openTime = 10 * time.Second
 	// fewStatements is how many a connection keeps that goes round all tenants, or asks little.
 	fewStatements = 256
 	// backgroundLife is short: such a connection meets all tenants, and a server forgets no table that it has met.
@@ -111,7 +114,7 @@ func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, shape
 		wait = acquireLongTime
 	}
 	waiting := fair.Waiting{Time: wait, First: tenantWaiting, Whole: tenantWaiting}
-	out := &pool{Pool: p, wait: wait, timeout: shape.timeout, answer: shape.answer, lines: d.lines, health: s.health, bouncer: s.bouncer}
+	out := &pool{opening: new(atomic.Bool), Pool: p, wait: wait, timeout: shape.timeout, answer: shape.answer, lines: d.lines, health: s.health, bouncer: s.bouncer}
 	if out.roles = d.cfg.TenantRoles && !shape.login; out.roles {
 		if out.database = c.ConnConfig.Database; out.database == "" {
 			out.database = c.ConnConfig.User
@@ -119,7 +122,7 @@ func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, shape
 	}
 	switch {
 	case shape.kept > 0:
-		out.places, out.kinds = fair.NewKept(shape.conns, shape.kept, waiting), true
+		out.places, out.kinds = fair.NewKept(shape.conns, shape.kept, waiting, out.keeps), true
 	case shape.turns:
 		out.places = fair.NewTurns(shape.conns, waiting)
 	}
@@ -155,6 +158,28 @@ func (b *Batch) kind() kind {
 		}
 	}
 	return reads
+}
+
+// keeps tells whether a connection is idle beside those that one tenant has, and opens one if there is none: its place
+// is worth more than the next turn only when it is open.
+func (p *pool) keeps() bool {
+	if p.Stat().IdleConns() > 0 {
+		return true
+	}
+	if p.opening.CompareAndSwap(false, true) {
+		go func() {
+			defer p.opening.Store(false)
+			ctx, cancel := context.WithTimeout(context.Background(), openTime)
+			defer cancel()
+			c, err := p.Acquire(ctx)
+			if err != nil {
+				return // those who want it learn why
+			}
+			c.Release() // idle now
+			p.places.Nudge()
+		}()
+	}
+	return false
 }
 
 // path is whose turn it is in a pool.

@@ -103,10 +103,20 @@ func NewTurns(n int, w Waiting) *Places {
 // NewKept shares n places for what is over in a moment, all of which one scope may have, and keeps more for those whom
 // it would leave nothing: a sibling that holds none while the scope holds everything. Of the last of them no first scope
 // (a tenant) is given one on top of what it has, so another always finds a place. Paths have two scopes.
-func NewKept(n, kept int, w Waiting) *Places {
+//
+// ready tells whether there is something behind one of those that are kept, so that it is worth more than the next turn;
+// nil: always. When that changes, say so by [Places.Nudge].
+func NewKept(n, kept int, w Waiting, ready func() bool) *Places {
 	p := NewPlaces(n+kept, w)
-	p.kept = int64(kept)
+	p.kept, p.ready = int64(kept), ready
 	return p
+}
+
+// Nudge has those who wait looked at again.
+func (p *Places) Nudge() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wake()
 }
 
 // Take waits for a place in the name of the path: [ErrNoPlace] if there is none in time, or too many wait.
@@ -130,6 +140,7 @@ type shared struct {
 	none  error
 	brief bool  // holds are over in a moment
 	kept  int64 // how much of size is for whom a scope that holds all else would leave nothing; 0: not shared so
+	ready func() bool
 
 	mu     sync.Mutex
 	root   share
@@ -346,17 +357,20 @@ func (b *shared) roomKept(s *share) int64 {
 	for first.parent != &b.root {
 		first = first.parent
 	}
-	switch {
-	case b.root.holders != 1: // nobody has it all, so something comes back for everybody
+	if b.root.holders != 1 { // nobody has it all, so something comes back for everybody
 		return 0
-	case first.used == 0:
-		return b.size - b.root.used
-	case s == first:
-		return b.size - 1 - b.root.used // for one of its scopes, if that gets nothing
-	case s.used == 0 && s.parent.holders == 1:
-		return b.size - 1 - b.root.used // one is for another first scope
 	}
-	return 0
+	room := b.size - b.root.used
+	if first.used > 0 {
+		room-- // that one is for another first scope
+	}
+	switch {
+	case s == first: // who asks is one of its scopes
+		return room
+	case first.used > 0 && (s.used > 0 || s.parent.holders != 1), b.ready != nil && !b.ready():
+		return 0
+	}
+	return room
 }
 
 // first is the share of a path's first scope, which is there.

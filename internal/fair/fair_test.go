@@ -265,7 +265,7 @@ func TestPathOf(t *testing.T) {
 // One tenant's commits may have everything, and still its reads and another tenant's find a place; the last never goes
 // to a tenant that has some.
 func TestKept(t *testing.T) {
-	p := NewKept(2, 2, Waiting{Time: time.Minute, First: 100, Whole: 100})
+	p := NewKept(2, 2, Waiting{Time: time.Minute, First: 100, Whole: 100}, nil)
 	var held []*Hold
 	try := func(want bool, path ...string) *Hold {
 		t.Helper()
@@ -316,9 +316,55 @@ func TestKept(t *testing.T) {
 	}
 }
 
+// While nothing is behind what is kept, a turn is waited for; when something is, it is given out.
+func TestKeptWhenReady(t *testing.T) {
+	ready := false // under the lock
+	p := NewKept(1, 2, Waiting{Time: time.Minute, First: 100, Whole: 100}, func() bool { return ready })
+	held := p.Try("a", "commit")
+	got := make(chan *Hold, 1)
+	take := func() {
+		h, err := p.Take(context.Background(), "b", "read")
+		if err != nil {
+			t.Error(err)
+		}
+		got <- h
+	}
+	go take()
+	for p.waiting() != 1 {
+		time.Sleep(time.Millisecond)
+	}
+	p.Nudge() // nothing has changed
+	held.Release()
+	second := <-got
+	if h := p.Try("c", "read"); h != nil {
+		t.Error("got a place with nothing behind it")
+	}
+	go take() // "b" has everything: it is not for b
+	for p.waiting() != 1 {
+		time.Sleep(time.Millisecond)
+	}
+	p.mu.Lock()
+	ready = true
+	p.mu.Unlock()
+	p.Nudge()
+	if n := p.waiting(); n != 1 {
+		t.Errorf("%d wait", n)
+	}
+	third := p.Try("c", "read")
+	if third == nil {
+		t.Fatal("no place for another tenant")
+	}
+	second.Release()
+	third.Release()
+	(<-got).Release()
+	if p.Used() != 0 || p.root.holders != 0 {
+		t.Errorf("%d held by %d", p.Used(), p.root.holders)
+	}
+}
+
 // Many with all kinds of paths take and give back: it is all there again, and no tenant ever had everything.
 func TestKeptAtRandom(t *testing.T) {
-	p := NewKept(3, 2, Waiting{Time: time.Minute, First: 1000, Whole: 1000})
+	p := NewKept(3, 2, Waiting{Time: time.Minute, First: 1000, Whole: 1000}, nil)
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
