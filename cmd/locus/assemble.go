@@ -125,9 +125,14 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere, Merged: merged, Observe: observe, Usage: meter,
 		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
 	})
+	jobs := job.New(d, now, log)
+	for _, k := range acts.TenantJobs() {
+		jobs.Register(k)
+	}
+	tenants.OnGone(acts.ForgetTenant)
 	return &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
-		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: job.New(d, now, log), self: process.New(d, now, log), server: server, log: log,
+		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: process.New(d, now, log), server: server, log: log,
 	}
 }
 

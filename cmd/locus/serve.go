@@ -268,6 +268,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	for _, loop := range []func(context.Context) error{a.sweeper.Run, blob.NewSweeper(a.blobs, a.tenants).Run, a.outbox.Run, keeper.Run, a.meter.RunGauges} {
 		group.Go(func() error { return loop(db.InBackground(ctx)) })
 	}
+	group.Go(func() error { return a.runPurges(db.InBackground(ctx), log) })
 	group.Go(func() error { return a.self.Run(ctx, s.where(), version()) })
 	group.Go(func() error { migrateLate(ctx, s.db, log); return nil })
 	group.Go(func() error { followHangups(ctx, hangup, a, log); return nil })

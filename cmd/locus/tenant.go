@@ -31,6 +31,8 @@ type tenantCmd struct {
 	Restore tenantRestoreCmd `cmd:"" help:"Make a tenant of an archive, or put the archive in the place of a tenant. Nothing is changed before the archive is loaded and proven; interrupted, the same command begins anew."`
 	Jump    tenantJumpCmd    `cmd:"" help:"Pass over sequence numbers of a tenant's event stream after restoring it from a backup, also while it is served."`
 	Keys    tenantKeysCmd    `cmd:"" help:"List every setting with its kind, default and meaning."`
+
+	tenantLifeCmds `embed:""`
 }
 
 // tenantFlags are what every tenant command needs beside its own.

@@ -10,6 +10,16 @@ import (
 	"time"
 )
 
+const DeleteCrawlersOfTenant = `-- name: DeleteCrawlersOfTenant :exec
+DELETE FROM control.crawler WHERE tenant_id = $1
+`
+
+// The tenant has another name, of which no relay was told.
+func (q *Queries) DeleteCrawlersOfTenant(ctx context.Context, tenantID int64) error {
+	_, err := q.db.Exec(ctx, DeleteCrawlersOfTenant, tenantID)
+	return err
+}
+
 const InsertCrawlers = `-- name: InsertCrawlers :exec
 INSERT INTO control.crawler (tenant_id, url, told_seq, next_at)
 SELECT t.tenant_id, u.url, 0, $1 FROM control.tenant t, unnest($2::text[]) AS u(url) WHERE t.schema_name = $3

@@ -10,6 +10,15 @@ import (
 	"time"
 )
 
+const DeleteQuotasReachedOfTenant = `-- name: DeleteQuotasReachedOfTenant :exec
+DELETE FROM control.quota_reached WHERE tenant_id = $1
+`
+
+func (q *Queries) DeleteQuotasReachedOfTenant(ctx context.Context, tenantID int64) error {
+	_, err := q.db.Exec(ctx, DeleteQuotasReachedOfTenant, tenantID)
+	return err
+}
+
 const DeleteTenantLife = `-- name: DeleteTenantLife :exec
 DELETE FROM control.tenant_life WHERE tenant_id = $1
 `

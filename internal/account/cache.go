@@ -132,6 +132,14 @@ func (c *Cache) Forget(schema db.Schema, did string) {
 	c.kept.RemoveIf(schema.String(), func(_ cacheKey, entry *cached) bool { return entry.actor.DID == did })
 }
 
+// ForgetSchema drops what is known of a tenant that is gone.
+func (c *Cache) ForgetSchema(schema db.Schema) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgotten++
+	c.kept.RemoveIf(schema.String(), func(cacheKey, *cached) bool { return true })
+}
+
 func (c *Cache) get(key cacheKey, maxAge time.Duration) (a Actor, forgotten uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

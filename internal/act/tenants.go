@@ -18,11 +18,12 @@ import (
 )
 
 const (
-	actTenantCreate = "tenant create"
-	actTenantSet    = "tenant set"
-	actTenantSMTP   = "tenant smtp"
-	actCaptcha      = "tenant captcha"
-	actTenantJump   = "tenant jump"
+	actTenantCreate  = "tenant create"
+	actTenantSet     = "tenant set"
+	actTenantSMTP    = "tenant smtp"
+	actCaptcha       = "tenant captcha"
+	actTenantJump    = "tenant jump"
+	actTenantRelease = "tenant release"
 )
 
 // TenantActs are the acts on a tenant as a whole. They need only the database, the registry and a clock, so that a
@@ -178,4 +179,14 @@ func record(ctx context.Context, q *tenantdb.Queries, now time.Time, o Operator,
 		}
 	}
 	return nil
+}
+
+// ReleaseName gives a name away that a tenant had before: it leads to the tenant no longer, and may be anybody's. Errors:
+// those of [tenant.Registry.Release].
+func (a *TenantActs) ReleaseName(ctx context.Context, t *tenant.Tenant, by Operator, name string) (now *tenant.Tenant, err error) {
+	err = a.noted(ctx, t, by, actTenantRelease, deed{t.Hostname, map[string]any{"name": name}}, func() error {
+		now, err = a.tenants.Release(ctx, t, name)
+		return err
+	})
+	return now, err
 }

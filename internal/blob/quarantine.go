@@ -124,6 +124,9 @@ func (b *Blobs) RemoveTenant(ctx context.Context, schema db.Schema, each func(de
 		if err == nil && len(page) > 0 {
 			err = flush()
 		}
+		if folders, ok := p.Objects.(interface{ DropFolders(schema string) error }); ok && err == nil {
+			err = folders.DropFolders(schema.String())
+		}
 		if err != nil {
 			return err
 		}

@@ -181,3 +181,14 @@ func (r *Run) Result(v any) error {
 	r.result = raw
 	return nil
 }
+
+// Into reads what the job answered.
+func (j Job) Into(result any) error {
+	if len(j.Result) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(j.Result, result); err != nil {
+		return fmt.Errorf("result of job %s: %w", j.ID, err)
+	}
+	return nil
+}

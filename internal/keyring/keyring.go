@@ -96,6 +96,9 @@ func (k *Keyring) Forget(schema string, aid int64) {
 	k.cache.remove(SigningKeyBinding(schema, aid))
 }
 
+// ForgetSchema drops all parsed keys of a tenant that is gone.
+func (k *Keyring) ForgetSchema(schema string) { k.cache.removeAll(schema) }
+
 func (k *Keyring) sealSigner(b Binding, s *Signer) ([]byte, error) {
 	if s == nil || s.key == nil {
 		return nil, fmt.Errorf("%w: no key", ErrBinding)
@@ -164,4 +167,10 @@ func (c *signerCache) remove(b Binding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kept.Remove(b)
+}
+
+func (c *signerCache) removeAll(schema string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept.RemoveIf(schema, func(Binding, cachedSigner) bool { return true })
 }

@@ -205,6 +205,9 @@ func (r *Registry) EndPurge(ctx context.Context, id int64) error {
 		if err := q.DeleteTenantLife(ctx, id); err != nil {
 			return fmt.Errorf("delete life of tenant %d: %w", id, err)
 		}
+		if err := q.DeleteQuotasReachedOfTenant(ctx, id); err != nil {
+			return fmt.Errorf("delete quotas of tenant %d: %w", id, err)
+		}
 		if _, err := q.DeleteTenant(ctx, id); err != nil {
 			return fmt.Errorf("delete tenant %d: %w", id, err)
 		}

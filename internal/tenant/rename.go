@@ -45,6 +45,9 @@ func (r *Registry) BeginRename(ctx context.Context, t *Tenant, to string) (*Tena
 		if _, err := q.UpdateHostnameFormer(ctx, controldb.UpdateHostnameFormerParams{Hostname: t.Hostname, TenantID: t.ID}); err != nil {
 			return fmt.Errorf("rename %s: %w", t.Hostname, err)
 		}
+		if err := q.DeleteCrawlersOfTenant(ctx, t.ID); err != nil { // relays are asked to come to the new name
+			return fmt.Errorf("rename %s: %w", t.Hostname, err)
+		}
 		revision, err := q.LockNextCounter(ctx, counterRevision)
 		if err != nil {
 			return fmt.Errorf("take a revision: %w", err)

@@ -27,7 +27,7 @@ type Socket struct {
 	place  *fair.Hold
 	// standing is what becomes of it when its tenant is not there for people.
 	standing Standing
-	former   string // the name that its tenant had, where it was opened under that
+	host     string // the name of its tenant under which it was opened
 
 	Context context.Context
 	cancel  context.CancelCauseFunc

@@ -94,9 +94,7 @@ func (s *Sockets) Admit(v Visitor) (*Socket, error) {
 	if s.standing != nil {
 		k.standing = s.standing(v)
 	}
-	if f, ok := v.Former(); ok {
-		k.former = f.Hostname
-	}
+	k.host = v.Called().Hostname
 	var from map[network]int
 	if a := v.Addr(); a.IsValid() && !s.proxies.Trusts(a) { // else a neighbour: a proxy that does not say for whom, or the operator's own
 		from = networks(k.tenant, a, perAddress)
@@ -202,10 +200,10 @@ func (k *Socket) lasts(t *tenant.Tenant) bool {
 
 // left says whether a socket was opened under a name that the tenant has left.
 func (k *Socket) left(t *tenant.Tenant) bool {
-	if t == nil || k.former == "" {
+	if t == nil || k.host == t.Hostname {
 		return false
 	}
-	f, ok := t.Was(k.former)
+	f, ok := t.Was(k.host)
 	return !ok || !f.Since.IsZero()
 }
 

@@ -20,3 +20,7 @@ WHERE t.schema_name = @schema_name AND c.tenant_id = t.tenant_id AND c.url = @ur
 -- name: UpdateCrawlerSucceeded :exec
 UPDATE control.crawler c SET failures = 0 FROM control.tenant t
 WHERE t.schema_name = @schema_name AND c.tenant_id = t.tenant_id AND c.url = @url AND c.failures > 0;
+
+-- name: DeleteCrawlersOfTenant :exec
+-- The tenant has another name, of which no relay was told.
+DELETE FROM control.crawler WHERE tenant_id = @tenant_id;

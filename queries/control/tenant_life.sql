@@ -19,3 +19,6 @@ DELETE FROM control.tenant_life WHERE tenant_id = $1;
 
 -- name: ListTenantsToPurge :many
 SELECT tenant_id FROM control.tenant_life WHERE purge_at <= @now::timestamptz ORDER BY purge_at, tenant_id LIMIT @max_rows::int;
+
+-- name: DeleteQuotasReachedOfTenant :exec
+DELETE FROM control.quota_reached WHERE tenant_id = $1;

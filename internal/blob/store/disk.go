@@ -391,3 +391,16 @@ func (d *disk) List(ctx context.Context, schema string, each func(Found) error) 
 	}
 	return nil
 }
+
+// DropFolders removes the folders of a tenant whose objects are gone.
+func (d *disk) DropFolders(schema string) error {
+	if err := d.there(); err != nil {
+		return err
+	}
+	for _, folder := range []string{schema, QuarantineFolder + schema} {
+		if err := os.RemoveAll(filepath.Join(d.root, filepath.FromSlash(folder))); err != nil {
+			return storeError("remove folders", err)
+		}
+	}
+	return nil
+}
