@@ -2,6 +2,7 @@ package db_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -37,7 +38,8 @@ INSERT INTO x.signin_failure VALUES ('p1', 3, '2026-01-03Z'), ('a1', 1, '2026-01
 INSERT INTO x.oauth_proof VALUES ('\x000102030405060708090a0b0c0d0e0f', 1767700000), ('\xff0102030405060708090a0b0c0d0e0f', 1767700060);
 INSERT INTO x.record (aid, path, rev, cid, value, indexed_at) VALUES (1, 'app.bsky.feed.post/1', 1, '\x01', '\xa0', '2026-01-03Z'), (1, 'app.bsky.graph.follow/1', 2, '\x02', '\xa0', '2026-01-03Z'), (2, 'app.bsky.graph.follow/1', 2, '\x02', '\xa0', '2026-01-03Z');
 INSERT INTO x.backlink VALUES (1, 'app.bsky.graph.follow/1', 'did:plc:ü'), (2, 'app.bsky.graph.follow/1', 'did:plc:z');
-INSERT INTO x.audit VALUES ('01', '2026-01-03Z', 'alice', 4, 'a.b', 'did:x:1', '{}', '::1', 'r1', 'done');`
+INSERT INTO x.record_blob VALUES (1, '\x01', 'app.bsky.feed.post/1', 1, 'image/png'), (1, '\x02', 'app.bsky.feed.post/1', 1, ''), (2, '\x01', 'a.b/ü', 7, 'image/webp');
+INSERT INTO x.audit VALUES ('01', '2026-01-03Z', 'alice', 4, 'a.b', 'did:x:1', '{"b":1, "a":"ü"}', '::1', 'r"1', 'done'), ('02', '2026-01-04Z', '', 0, 'c.d', '', '{}', '', '', '');`
 
 // rareTables says of each moved table which statement shows its rows, and the query that reads the same now.
 var rareTables = map[string]struct {
@@ -136,6 +138,20 @@ var rareTables = map[string]struct {
 		rows, err := q.InsertOAuthProofs(ctx, tenantdb.InsertOAuthProofsParams{
 			Digests: [][]byte{{0xff, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}}, Sessions: [][]byte{{9}}, ExpiresAt: 1})
 		return len(rows), err
+	}},
+	"record_blob": {"SELECT path, cid FROM x.record_blob WHERE aid = 1 ORDER BY cid", func(ctx context.Context, q *tenantdb.Queries) (any, error) {
+		missing, err := q.ListMissingBlobs(ctx, tenantdb.ListMissingBlobsParams{AID: 1, After: []byte{}, MaxRows: 9})
+		lines := []string{"app.bsky.feed.post/1 | 01"} // the blob that is there
+		for _, m := range missing {
+			lines = append(lines, fmt.Sprintf("%s | %x", m.Path, m.CID))
+		}
+		return lines, err
+	}},
+	"audit": {"SELECT audit_id, at, who, role, action, subject, detail, address, request_id, outcome FROM x.audit ORDER BY 1", func(ctx context.Context, q *tenantdb.Queries) (any, error) {
+		return q.ListAudit(ctx, tenantdb.ListAuditParams{MaxRows: 9, MaxBytes: 1000})
+	}},
+	"audit of a subject": {"SELECT audit_id, at, who, role, action, subject, detail, address, request_id, outcome FROM x.audit WHERE audit_id = '01'", func(ctx context.Context, q *tenantdb.Queries) (any, error) {
+		return q.ListAuditNewest(ctx, tenantdb.ListAuditNewestParams{Subject: "did:x:1", Before: "02", MaxRows: 9, MaxBytes: 1000})
 	}},
 	"backlink": {"SELECT path FROM x.backlink WHERE aid = 1 AND link_to = 'did:plc:ü'", func(ctx context.Context, q *tenantdb.Queries) (any, error) {
 		return q.ListBacklinks(ctx, tenantdb.ListBacklinksParams{AID: 1, LinkTo: "did:plc:ü", Lo: "app.bsky.graph.follow/", Hi: "app.bsky.graph.follow0", MaxRows: 9})

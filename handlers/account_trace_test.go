@@ -79,9 +79,9 @@ func TestDeletionLeavesNoTrace(t *testing.T) {
 	h.createAccountWith(hostA, "other", codesOf(t, h, hostA)).emptyTrash()
 
 	allowed := map[string]string{
-		"repo_event":            "account(deleted), which subscribers must still hear",
-		"audit":                 "what operators did stays",
-		"tenant_item of kind 3": "an invite code: disabled; whom it was for",
+		"repo_event":             "account(deleted), which subscribers must still hear",
+		"tenant_item of kind 17": "what operators did stays",
+		"tenant_item of kind 3":  "an invite code: disabled; whom it was for",
 	}
 	for _, text := range []string{u.did, u.handle, email} {
 		for _, table := range h.mentions(h.a, text) {

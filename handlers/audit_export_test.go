@@ -12,8 +12,9 @@ import (
 func TestLongExport(t *testing.T) {
 	h := newHouse(t)
 	const lines = 60_000
-	h.exec(h.a, `INSERT INTO pds.audit SELECT lpad(to_hex(n), 16, '0') || '00000000', to_timestamp(n), 'cli:old', 4, 'old', 'did:plc:' || n,
-		jsonb_build_object('note', repeat('x', 1500))::text, '', '', 'done' FROM generate_series(1, $1::int) n`, lines)
+	h.exec(h.a, `INSERT INTO pds.tenant_item (kind, key, created_at, label, flags, value, note, extra, info)
+		SELECT 17, convert_to(lpad(to_hex(n), 16, '0') || '00000000', 'UTF8'), to_timestamp(n), 'cli:old', 4, 'old', 'did:plc:' || n,
+		jsonb_build_object('note', repeat('x', 1500))::text, '["", "", "done"]'::bytea FROM generate_series(1, $1::int) n`, lines)
 	for _, format := range []string{"jsonl", "csv"} {
 		r, err := http.NewRequest("GET", h.http.URL+"/xrpc/"+ownAdmin+"exportAuditLog?format="+format, nil)
 		if err != nil {

@@ -338,7 +338,8 @@ func TestAuditLogOverHTTP(t *testing.T) {
 		h.get(hostA, ownAdmin+"queryAuditLog", admin, kv...).fails(400, "InvalidRequest", kv[0])
 	}
 	// As a file, oldest first, and longer than a page of it.
-	h.exec(h.a, `INSERT INTO pds.audit SELECT lpad(to_hex(n), 16, '0') || '00000000', to_timestamp(n), 'cli:old', 4, 'old', '', '{}', '', '', 'done' FROM generate_series(1, 1200) n`)
+	h.exec(h.a, `INSERT INTO pds.tenant_item (kind, key, created_at, label, flags, value, note, extra, info)
+		SELECT 17, convert_to(lpad(to_hex(n), 16, '0') || '00000000', 'UTF8'), to_timestamp(n), 'cli:old', 4, 'old', '', '{}', '["", "", "done"]'::bytea FROM generate_series(1, 1200) n`)
 	r := h.get(hostA, ownAdmin+"exportAuditLog", admin).ok()
 	lines := strings.Split(strings.TrimSuffix(string(r.body), "\n"), "\n")
 	if len(lines) != 1209 || r.header.Get("Content-Type") != "application/jsonl; charset=utf-8" || !strings.Contains(r.header.Get("Content-Disposition"), hostA+"-audit-") {

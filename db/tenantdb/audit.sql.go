@@ -11,8 +11,10 @@ import (
 )
 
 const InsertAudit = `-- name: InsertAudit :exec
-INSERT INTO pds_tenant.audit (audit_id, at, who, role, action, subject, detail, address, request_id, outcome)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+INSERT INTO pds_tenant.tenant_item (kind, key, created_at, label, flags, value, note, extra, info)
+VALUES (17, convert_to($1::text, 'UTF8'), $2, $3, $4, $5, $6, $7,
+  convert_to(jsonb_build_array($8::text, $9::text, $10::text)::text, 'UTF8'))
 `
 
 type InsertAuditParams struct {
@@ -28,6 +30,7 @@ type InsertAuditParams struct {
 	Outcome   string
 }
 
+// Items of kind 17.
 func (q *Queries) InsertAudit(ctx context.Context, arg InsertAuditParams) error {
 	_, err := q.db.Exec(ctx, InsertAudit,
 		arg.AuditID,
@@ -45,16 +48,19 @@ func (q *Queries) InsertAudit(ctx context.Context, arg InsertAuditParams) error 
 }
 
 const ListAudit = `-- name: ListAudit :many
-SELECT s.audit_id, s.at, s.who, s.role, s.action, s.subject, s.detail, s.address, s.request_id, s.outcome FROM (
-  SELECT a.audit_id, a.at, a.who, a.role, a.action, a.subject, a.detail, a.address, a.request_id, a.outcome, sum(octet_length(a.detail) + octet_length(a.subject)) OVER (ORDER BY a.audit_id ROWS UNBOUNDED PRECEDING) - octet_length(a.detail) - octet_length(a.subject) AS before
+SELECT convert_from(s.key, 'UTF8')::text AS audit_id, s.created_at AS at, s.label AS who, s.flags AS role, s.value AS action, s.note AS subject, s.extra AS detail,
+  (convert_from(s.info, 'UTF8')::jsonb ->> 0)::text AS address, (convert_from(s.info, 'UTF8')::jsonb ->> 1)::text AS request_id,
+  (convert_from(s.info, 'UTF8')::jsonb ->> 2)::text AS outcome
+FROM (
+  SELECT a.key, a.created_at, a.label, a.flags, a.value, a.note, a.extra, a.info, sum(octet_length(a.extra) + octet_length(a.note)) OVER (ORDER BY a.key ROWS UNBOUNDED PRECEDING) - octet_length(a.extra) - octet_length(a.note) AS before
   FROM (
-    SELECT audit_id, at, who, role, action, subject, detail, address, request_id, outcome FROM pds_tenant.audit
-    WHERE audit_id > $1::text AND ($2::text = '' OR audit_id < $2)
-      AND ($3::text = '' OR who = $3) AND ($4::text = '' OR action = $4)
-      AND ($5::text = '' OR subject = $5 OR starts_with(subject, 'at://' || $5 || '/') OR starts_with(subject, $5 || '/'))
-    ORDER BY audit_id LIMIT $6::int
+    SELECT key, created_at, label, flags, value, note, extra, info FROM pds_tenant.tenant_item
+    WHERE kind = 17 AND key > convert_to($1::text, 'UTF8') AND ($2::text = '' OR key < convert_to($2, 'UTF8'))
+      AND ($3::text = '' OR label = $3) AND ($4::text = '' OR value = $4)
+      AND ($5::text = '' OR note = $5 OR starts_with(note, 'at://' || $5 || '/') OR starts_with(note, $5 || '/'))
+    ORDER BY key LIMIT $6::int
   ) a
-) s WHERE s.before < $7::bigint ORDER BY s.audit_id
+) s WHERE s.before < $7::bigint ORDER BY s.key
 `
 
 type ListAuditParams struct {
@@ -67,9 +73,22 @@ type ListAuditParams struct {
 	MaxBytes int64
 }
 
+type ListAuditRow struct {
+	AuditID   string
+	At        time.Time
+	Who       string
+	Role      int16
+	Action    string
+	Subject   string
+	Detail    string
+	Address   string
+	RequestID string
+	Outcome   string
+}
+
 // Oldest first, behind @after and before @before. Empty texts select everything. The page ends with the entry that makes
-// it @max_bytes or more.
-func (q *Queries) ListAudit(ctx context.Context, arg ListAuditParams) ([]Audit, error) {
+// it @max_bytes or more. What an entry is about is compared on the way.
+func (q *Queries) ListAudit(ctx context.Context, arg ListAuditParams) ([]ListAuditRow, error) {
 	rows, err := q.db.Query(ctx, ListAudit,
 		arg.After,
 		arg.Before,
@@ -83,9 +102,9 @@ func (q *Queries) ListAudit(ctx context.Context, arg ListAuditParams) ([]Audit, 
 		return nil, err
 	}
 	defer rows.Close()
-	var items []Audit
+	var items []ListAuditRow
 	for rows.Next() {
-		var i Audit
+		var i ListAuditRow
 		if err := rows.Scan(
 			&i.AuditID,
 			&i.At,
@@ -109,16 +128,19 @@ func (q *Queries) ListAudit(ctx context.Context, arg ListAuditParams) ([]Audit, 
 }
 
 const ListAuditNewest = `-- name: ListAuditNewest :many
-SELECT s.audit_id, s.at, s.who, s.role, s.action, s.subject, s.detail, s.address, s.request_id, s.outcome FROM (
-  SELECT a.audit_id, a.at, a.who, a.role, a.action, a.subject, a.detail, a.address, a.request_id, a.outcome, sum(octet_length(a.detail) + octet_length(a.subject)) OVER (ORDER BY a.audit_id DESC ROWS UNBOUNDED PRECEDING) - octet_length(a.detail) - octet_length(a.subject) AS before
+SELECT convert_from(s.key, 'UTF8')::text AS audit_id, s.created_at AS at, s.label AS who, s.flags AS role, s.value AS action, s.note AS subject, s.extra AS detail,
+  (convert_from(s.info, 'UTF8')::jsonb ->> 0)::text AS address, (convert_from(s.info, 'UTF8')::jsonb ->> 1)::text AS request_id,
+  (convert_from(s.info, 'UTF8')::jsonb ->> 2)::text AS outcome
+FROM (
+  SELECT a.key, a.created_at, a.label, a.flags, a.value, a.note, a.extra, a.info, sum(octet_length(a.extra) + octet_length(a.note)) OVER (ORDER BY a.key DESC ROWS UNBOUNDED PRECEDING) - octet_length(a.extra) - octet_length(a.note) AS before
   FROM (
-    SELECT audit_id, at, who, role, action, subject, detail, address, request_id, outcome FROM pds_tenant.audit
-    WHERE audit_id > $1::text AND ($2::text = '' OR audit_id < $2)
-      AND ($3::text = '' OR who = $3) AND ($4::text = '' OR action = $4)
-      AND ($5::text = '' OR subject = $5 OR starts_with(subject, 'at://' || $5 || '/') OR starts_with(subject, $5 || '/'))
-    ORDER BY audit_id DESC LIMIT $6::int
+    SELECT key, created_at, label, flags, value, note, extra, info FROM pds_tenant.tenant_item
+    WHERE kind = 17 AND key > convert_to($1::text, 'UTF8') AND ($2::text = '' OR key < convert_to($2, 'UTF8'))
+      AND ($3::text = '' OR label = $3) AND ($4::text = '' OR value = $4)
+      AND ($5::text = '' OR note = $5 OR starts_with(note, 'at://' || $5 || '/') OR starts_with(note, $5 || '/'))
+    ORDER BY key DESC LIMIT $6::int
   ) a
-) s WHERE s.before < $7::bigint ORDER BY s.audit_id DESC
+) s WHERE s.before < $7::bigint ORDER BY s.key DESC
 `
 
 type ListAuditNewestParams struct {
@@ -131,8 +153,21 @@ type ListAuditNewestParams struct {
 	MaxBytes int64
 }
 
+type ListAuditNewestRow struct {
+	AuditID   string
+	At        time.Time
+	Who       string
+	Role      int16
+	Action    string
+	Subject   string
+	Detail    string
+	Address   string
+	RequestID string
+	Outcome   string
+}
+
 // The same, newest first.
-func (q *Queries) ListAuditNewest(ctx context.Context, arg ListAuditNewestParams) ([]Audit, error) {
+func (q *Queries) ListAuditNewest(ctx context.Context, arg ListAuditNewestParams) ([]ListAuditNewestRow, error) {
 	rows, err := q.db.Query(ctx, ListAuditNewest,
 		arg.After,
 		arg.Before,
@@ -146,9 +181,9 @@ func (q *Queries) ListAuditNewest(ctx context.Context, arg ListAuditNewestParams
 		return nil, err
 	}
 	defer rows.Close()
-	var items []Audit
+	var items []ListAuditNewestRow
 	for rows.Next() {
-		var i Audit
+		var i ListAuditNewestRow
 		if err := rows.Scan(
 			&i.AuditID,
 			&i.At,

@@ -579,7 +579,7 @@ func (q *Queries) UpdateBlobUsageTrue(ctx context.Context, aid int64) error {
 const UpsertRecordBlobTrue = `-- name: UpsertRecordBlobTrue :exec
 
 INSERT INTO pds_tenant.record_blob (aid, cid, path, rev, mime_type)
-SELECT c.aid, $1::bytea, c.path, c.rev, $2::text FROM pds_tenant.record c
+SELECT c.aid, $1::bytea, c.path, c.rev, CASE WHEN octet_length($2::text) <= 255 THEN $2::text ELSE '' END FROM pds_tenant.record c
 WHERE c.aid = $3::bigint AND c.path = $4::text
   AND (position($1::bytea IN c.value) > 0 OR position(convert_to($5::text, 'UTF8') IN c.value) > 0)
 ON CONFLICT (aid, cid, path) DO NOTHING

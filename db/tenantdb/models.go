@@ -67,19 +67,6 @@ type Actor struct {
 	LimitsVersion  int32
 }
 
-type Audit struct {
-	AuditID   string
-	At        time.Time
-	Who       string
-	Role      int16
-	Action    string
-	Subject   string
-	Detail    string
-	Address   string
-	RequestID string
-	Outcome   string
-}
-
 type Blob struct {
 	AID         int64
 	CID         []byte
@@ -157,9 +144,9 @@ type Record struct {
 
 type RecordBlob struct {
 	AID      int64
+	Rev      int64
 	CID      []byte
 	Path     string
-	Rev      int64
 	MimeType string
 }
 

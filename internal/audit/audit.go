@@ -135,8 +135,10 @@ func List(ctx context.Context, q *tenantdb.Queries, f Filter, limit int, roleNam
 	if err != nil {
 		return nil, false, fmt.Errorf("list audit log: %w", err)
 	}
-	page, more = pageOf(rows, limit, roleName)
-	return page, more, nil
+	for _, r := range rows {
+		page = append(page, entryOf(r, roleName))
+	}
+	return page, moreBehind(page, limit), nil
 }
 
 // Newest is List, newest first.
@@ -149,18 +151,19 @@ func Newest(ctx context.Context, q *tenantdb.Queries, f Filter, limit int, roleN
 	if err != nil {
 		return nil, false, fmt.Errorf("list audit log: %w", err)
 	}
-	page, more = pageOf(rows, limit, roleName)
-	return page, more, nil
+	for _, r := range rows {
+		page = append(page, entryOf(tenantdb.ListAuditRow(r), roleName))
+	}
+	return page, moreBehind(page, limit), nil
 }
 
-func pageOf(rows []tenantdb.Audit, limit int, roleName func(int16) string) (page []Entry, more bool) {
-	page = make([]Entry, len(rows))
+// moreBehind tells whether a page is full, of entries or of bytes.
+func moreBehind(page []Entry, limit int) bool {
 	size := 0
-	for i, r := range rows {
-		page[i] = entryOf(r, roleName)
-		size += len(r.Subject) + len(r.Detail)
+	for i := range page {
+		size += len(page[i].Subject) + max(len(page[i].Detail), len("{}"))
 	}
-	return page, len(rows) == limit || size >= MaxPage
+	return len(page) == limit || size >= MaxPage
 }
 
 // bounds are the IDs that the times stand for: an ID begins with its time.
@@ -174,7 +177,7 @@ func (f Filter) bounds() (after, before string) {
 	return after, before
 }
 
-func entryOf(r tenantdb.Audit, roleName func(int16) string) Entry {
+func entryOf(r tenantdb.ListAuditRow, roleName func(int16) string) Entry {
 	e := Entry{
 		ID: r.AuditID, At: r.At.UTC(), Who: r.Who, Role: roleName(r.Role), Action: r.Action, Subject: r.Subject,
 		Address: r.Address, RequestID: r.RequestID, Outcome: r.Outcome,

@@ -100,7 +100,7 @@ DELETE FROM pds_tenant.record_blob r WHERE r.aid = @aid AND r.cid = @cid AND r.p
 -- name: UpsertRecordBlobTrue :exec
 -- Behind LockBlobOwners: a reference that a record has, if it still has it.
 INSERT INTO pds_tenant.record_blob (aid, cid, path, rev, mime_type)
-SELECT c.aid, @cid::bytea, c.path, c.rev, @mime_type::text FROM pds_tenant.record c
+SELECT c.aid, @cid::bytea, c.path, c.rev, CASE WHEN octet_length(@mime_type::text) <= 255 THEN @mime_type::text ELSE '' END FROM pds_tenant.record c
 WHERE c.aid = @aid::bigint AND c.path = @path::text
   AND (position(@cid::bytea IN c.value) > 0 OR position(convert_to(@cid_text::text, 'UTF8') IN c.value) > 0)
 ON CONFLICT (aid, cid, path) DO NOTHING;

@@ -58,6 +58,14 @@ type blobRef struct {
 // records have none. The second is the key $type and the text blob. ListRecordsWithBlobs looks for the same.
 var blobMarks = [][]byte{[]byte("mimeType"), []byte("$typedblob")}
 
+// mimeToStore is the type as references have it: none where it is longer than a type can be (RFC 6838, 4.2).
+func mimeToStore(mime string) string {
+	if len(mime) > 255 {
+		return ""
+	}
+	return mime
+}
+
 // blobsOf lists what a record refers to.
 func blobsOf(path string, record []byte) ([]blobRef, error) {
 	if !slices.ContainsFunc(blobMarks, func(m []byte) bool { return bytes.Contains(record, m) }) {
@@ -219,7 +227,7 @@ func queueBlobs(b *db.Batch, group []*pending, commits [][]byte) {
 			link.Revs = append(link.Revs, rev)
 			link.Paths = append(link.Paths, r.path)
 			link.Cids = append(link.Cids, r.CID.Bytes())
-			link.MimeTypes = append(link.MimeTypes, r.MimeType)
+			link.MimeTypes = append(link.MimeTypes, mimeToStore(r.MimeType))
 		}
 		for i := range p.commit.Ops {
 			if op := &p.commit.Ops[i]; op.Action != repo.ActionCreate {

@@ -175,7 +175,7 @@ func (m *merge) flushPuts() error {
 		}
 		for i := range refs {
 			blobs.Aids, blobs.Revs, blobs.Paths = append(blobs.Aids, m.aid), append(blobs.Revs, m.rev), append(blobs.Paths, it.key)
-			blobs.Cids, blobs.MimeTypes = append(blobs.Cids, refs[i].CID.Bytes()), append(blobs.MimeTypes, refs[i].MimeType)
+			blobs.Cids, blobs.MimeTypes = append(blobs.Cids, refs[i].CID.Bytes()), append(blobs.MimeTypes, mimeToStore(refs[i].MimeType))
 		}
 	}
 	p.Commits, blobs.Commits = m.commits, m.commits

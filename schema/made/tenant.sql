@@ -1,4 +1,4 @@
--- made from migrations f428a0389ef36c45270854823c671bed
+-- made from migrations 7830b2c408d3be89dbe8ebc9ec33c5a4
 -- Made by internal/gen/sqlc.sh from schema/tenant. Do not edit.
 
 CREATE TABLE pds_tenant.account (
@@ -61,19 +61,6 @@ CREATE TABLE pds_tenant.actor (
   CONSTRAINT actor_handle_key UNIQUE (handle),
   CONSTRAINT actor_pkey PRIMARY KEY (aid)
 ) WITH (fillfactor=60);
-CREATE TABLE pds_tenant.audit (
-  audit_id text COLLATE "C" NOT NULL,
-  at timestamp with time zone NOT NULL,
-  who text COLLATE "C" NOT NULL,
-  role smallint NOT NULL,
-  action text COLLATE "C" NOT NULL,
-  subject text COLLATE "C" NOT NULL,
-  detail text NOT NULL,
-  address text NOT NULL,
-  request_id text NOT NULL,
-  outcome text NOT NULL,
-  CONSTRAINT audit_pkey PRIMARY KEY (audit_id)
-);
 CREATE TABLE pds_tenant.blob (
   aid bigint NOT NULL,
   cid bytea NOT NULL,
@@ -150,14 +137,17 @@ CREATE TABLE pds_tenant.record (
   link_to text COLLATE "C",
   CONSTRAINT record_pkey PRIMARY KEY (aid, path)
 );
-CREATE TABLE pds_tenant.record_blob (
-  aid bigint NOT NULL,
-  cid bytea NOT NULL,
-  path text COLLATE "C" NOT NULL,
-  rev bigint NOT NULL,
-  mime_type text NOT NULL,
-  CONSTRAINT record_blob_pkey PRIMARY KEY (aid, cid, path)
-);
+CREATE TABLE pds_tenant.record_blob ();
+ALTER TABLE pds_tenant.record_blob
+  ADD COLUMN aid bigint NOT NULL,
+  ADD COLUMN rev bigint NOT NULL,
+  ADD COLUMN cid bytea NOT NULL,
+  ALTER COLUMN cid SET STORAGE PLAIN,
+  ADD COLUMN path text COLLATE "C" NOT NULL,
+  ALTER COLUMN path SET STORAGE PLAIN,
+  ADD COLUMN mime_type text NOT NULL,
+  ALTER COLUMN mime_type SET STORAGE PLAIN,
+  ADD CONSTRAINT record_blob_pkey PRIMARY KEY (aid, cid, path);
 CREATE TABLE pds_tenant.refresh_token (
   token_id character varying(64) COLLATE "C" NOT NULL,
   aid bigint NOT NULL,

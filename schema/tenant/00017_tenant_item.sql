@@ -20,6 +20,8 @@
 --   15 device            id              expires                     secret: session; info: the one before; used_at: rotated; label: agent; value: address
 --   16 OAuth request     id              expires      code (*)       label: client id; value: parameters; note: client's key; info: device;
 --                                                                    aid: who granted it; extra: granted
+--   17 line of the log   id, rises                                   created_at; label: who; flags: role; value: action; note: subject;
+--                        with time                                   extra: detail; info: address, request id and outcome, a JSON list
 --
 -- (*) One row only has it. Stores are numbered by two bytes, accounts by eight, both with the high byte first.
 
@@ -75,7 +77,10 @@ INSERT INTO pds_tenant.tenant_item (kind, key, due_at, secret, info, used_at, cr
 SELECT 15, id, expires_at, session, former, rotated_at, created_at, agent, address FROM pds_tenant.device;
 INSERT INTO pds_tenant.tenant_item (kind, key, due_at, lookup, label, value, note, info, aid, extra, created_at)
 SELECT 16, id, expires_at, code, client_id, params, client_key, device, aid, granted, created_at FROM pds_tenant.oauth_request;
-DROP TABLE pds_tenant.secret, pds_tenant.handle_guard, pds_tenant.invite_code_use, pds_tenant.invite_code, pds_tenant.mail,
+INSERT INTO pds_tenant.tenant_item (kind, key, created_at, label, flags, value, note, extra, info)
+SELECT 17, convert_to(audit_id, 'UTF8'), at, who, role, action, subject, detail, convert_to(jsonb_build_array(address, request_id, outcome)::text, 'UTF8')
+FROM pds_tenant.audit;
+DROP TABLE pds_tenant.audit, pds_tenant.secret, pds_tenant.handle_guard, pds_tenant.invite_code_use, pds_tenant.invite_code, pds_tenant.mail,
   pds_tenant.operator_token, pds_tenant.operator, pds_tenant.blob_store, pds_tenant.blob_trash, pds_tenant.service_nonce,
   pds_tenant.reserved_key, pds_tenant.device, pds_tenant.oauth_request;
 
@@ -132,11 +137,39 @@ UPDATE pds_tenant.record r SET link_to = b.link_to FROM pds_tenant.backlink b WH
 CREATE INDEX record_link ON pds_tenant.record (aid, link_to, path) WHERE link_to IS NOT NULL;
 DROP TABLE pds_tenant.backlink;
 
--- The log is read by its key, page by page; what it is about is compared on the way.
-DROP INDEX pds_tenant.audit_subject;
+-- What records refer to, without a TOAST table. The longest type there can be has 255 bytes: what is longer says nothing.
+ALTER TABLE pds_tenant.record_blob RENAME TO record_blob_before;
+ALTER INDEX pds_tenant.record_blob_pkey RENAME TO record_blob_before_key;
+ALTER INDEX pds_tenant.record_blob_path RENAME TO record_blob_before_path;
+CREATE TABLE pds_tenant.record_blob (
+  aid         bigint NOT NULL,
+  rev         bigint NOT NULL             -- of the record
+);
+ALTER TABLE pds_tenant.record_blob
+  ADD COLUMN cid bytea NOT NULL, ALTER COLUMN cid SET STORAGE PLAIN,
+  ADD COLUMN path text COLLATE "C" NOT NULL, ALTER COLUMN path SET STORAGE PLAIN,
+  ADD COLUMN mime_type text NOT NULL, ALTER COLUMN mime_type SET STORAGE PLAIN; -- as the record says
+INSERT INTO pds_tenant.record_blob (aid, rev, cid, path, mime_type)
+SELECT aid, rev, cid, path, CASE WHEN octet_length(mime_type) <= 255 THEN mime_type ELSE '' END FROM pds_tenant.record_blob_before;
+DROP TABLE pds_tenant.record_blob_before;
+ALTER TABLE pds_tenant.record_blob ADD PRIMARY KEY (aid, cid, path);
+CREATE INDEX record_blob_path ON pds_tenant.record_blob (aid, path);
 
 -- +goose Down
-CREATE INDEX audit_subject ON pds_tenant.audit (subject, audit_id);
+ALTER TABLE pds_tenant.record_blob RENAME TO record_blob_after;
+ALTER INDEX pds_tenant.record_blob_pkey RENAME TO record_blob_after_key;
+ALTER INDEX pds_tenant.record_blob_path RENAME TO record_blob_after_path;
+CREATE TABLE pds_tenant.record_blob (
+  aid         bigint NOT NULL,
+  cid         bytea NOT NULL,
+  path        text COLLATE "C" NOT NULL,
+  rev         bigint NOT NULL,
+  mime_type   text NOT NULL,
+  PRIMARY KEY (aid, cid, path)
+);
+INSERT INTO pds_tenant.record_blob (aid, cid, path, rev, mime_type) SELECT aid, cid, path, rev, mime_type FROM pds_tenant.record_blob_after;
+DROP TABLE pds_tenant.record_blob_after;
+CREATE INDEX record_blob_path ON pds_tenant.record_blob (aid, path);
 
 CREATE TABLE pds_tenant.backlink (
   aid         bigint NOT NULL,
@@ -195,6 +228,18 @@ INSERT INTO pds_tenant.limit_count (bucket, key, ends_at, points) SELECT bucket,
 INSERT INTO pds_tenant.signin_failure (key, failures, last_at) SELECT key, points, last_at FROM pds_tenant.tally WHERE ends_at = 0;
 DROP TABLE pds_tenant.tally;
 
+CREATE TABLE pds_tenant.audit (
+  audit_id    text COLLATE "C" PRIMARY KEY,
+  at          timestamptz NOT NULL,
+  who         text COLLATE "C" NOT NULL,
+  role        smallint NOT NULL,
+  action      text COLLATE "C" NOT NULL,
+  subject     text COLLATE "C" NOT NULL,
+  detail      text NOT NULL,
+  address     text NOT NULL,
+  request_id  text NOT NULL,
+  outcome     text NOT NULL
+);
 CREATE TABLE pds_tenant.secret (
   purpose     text COLLATE "C" PRIMARY KEY,
   sealed      bytea NOT NULL,
@@ -297,6 +342,10 @@ CREATE TABLE pds_tenant.oauth_request (
   expires_at  timestamptz NOT NULL
 );
 
+INSERT INTO pds_tenant.audit (audit_id, at, who, role, action, subject, detail, address, request_id, outcome)
+SELECT convert_from(key, 'UTF8'), created_at, label, flags, value, note, extra, convert_from(info, 'UTF8')::jsonb ->> 0,
+  convert_from(info, 'UTF8')::jsonb ->> 1, convert_from(info, 'UTF8')::jsonb ->> 2
+FROM pds_tenant.tenant_item WHERE kind = 17;
 INSERT INTO pds_tenant.secret (purpose, sealed, public, created_at)
 SELECT convert_from(key, 'UTF8'), secret, value, created_at FROM pds_tenant.tenant_item WHERE kind = 1;
 INSERT INTO pds_tenant.handle_guard (id, lost) SELECT 1, string_to_array(value, E'\n') FROM pds_tenant.tenant_item WHERE kind = 2;
@@ -322,6 +371,7 @@ INSERT INTO pds_tenant.oauth_request (id, client_id, params, client_key, device,
 SELECT key, label, value, note, info, aid, extra, lookup, created_at, due_at FROM pds_tenant.tenant_item WHERE kind = 16;
 DROP TABLE pds_tenant.tenant_item;
 
+CREATE INDEX audit_subject ON pds_tenant.audit (subject, audit_id);
 CREATE INDEX invite_code_for ON pds_tenant.invite_code (for_account, created_at);
 CREATE INDEX invite_code_created ON pds_tenant.invite_code (created_at, code);
 CREATE INDEX invite_code_use_aid ON pds_tenant.invite_code_use (aid);
