@@ -181,11 +181,12 @@ CREATE TABLE pds_tenant.stream_head (
   CONSTRAINT stream_head_pkey PRIMARY KEY (id),
   CONSTRAINT stream_head_one CHECK ((id = 1))
 ) WITH (fillfactor=10);
-CREATE TABLE pds_tenant.tally () WITH (fillfactor=60);
+CREATE TABLE pds_tenant.tally (
+  ends_at bigint NOT NULL,
+  points bigint NOT NULL,
+  last_at timestamp with time zone
+) WITH (fillfactor=60);
 ALTER TABLE pds_tenant.tally
-  ADD COLUMN ends_at bigint NOT NULL,
-  ADD COLUMN points bigint NOT NULL,
-  ADD COLUMN last_at timestamp with time zone,
   ADD COLUMN bucket text COLLATE "C" NOT NULL,
   ALTER COLUMN bucket SET STORAGE PLAIN,
   ADD COLUMN key text COLLATE "C" NOT NULL,

@@ -31,15 +31,14 @@ var described = []string{
 	  UNION ALL SELECT k.conrelid, 10000 + row_number() OVER (ORDER BY k.contype DESC, k.conname), 'ADD ', 'CONSTRAINT ' || quote_ident(k.conname) || ' ' || pg_get_constraintdef(k.oid)
 	  FROM pg_constraint k WHERE k.contype <> 'f'
 	), tbl AS (
-	  SELECT c.oid, c.relname, 'CREATE ' || CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END || 'TABLE ' || c.oid::regclass || ' (' AS head,
+	  SELECT c.oid, c.relname, coalesce((SELECT min(s.at) FROM line s WHERE s.oid = c.oid AND s.verb = 'ALTER COLUMN '), 20000) AS cut, 'CREATE ' || CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED ' ELSE '' END || 'TABLE ' || c.oid::regclass || ' (' AS head,
 	    ')' || coalesce(' WITH (' || nullif(concat_ws(', ', array_to_string(c.reloptions, ', '),
 	      (SELECT string_agg('toast.' || o, ', ') FROM pg_class t, unnest(t.reloptions) o WHERE t.oid = c.reltoastrelid)), '') || ')', '') || ';' AS foot
 	  FROM pg_class c WHERE c.relnamespace = $1::regnamespace AND c.relkind = 'r' AND c.relname <> $2
 	)
-	SELECT CASE WHEN bool_or(l.verb = 'ALTER COLUMN ')
-	  THEN t.head || t.foot || E'\nALTER TABLE ' || t.oid::regclass || E'\n' || string_agg('  ' || l.verb || l.text, E',\n' ORDER BY l.at, l.verb) || ';'
-	  ELSE t.head || E'\n' || string_agg('  ' || l.text, E',\n' ORDER BY l.at) || E'\n' || t.foot END
-	FROM tbl t JOIN line l ON l.oid = t.oid GROUP BY t.oid, t.relname, t.head, t.foot ORDER BY t.relname`,
+	SELECT t.head || E'\n' || coalesce(string_agg('  ' || l.text, E',\n' ORDER BY l.at) FILTER (WHERE l.at < t.cut), '') || E'\n' || t.foot
+	  || coalesce(E'\nALTER TABLE ' || t.oid::regclass || E'\n' || string_agg('  ' || l.verb || l.text, E',\n' ORDER BY l.at, l.verb) FILTER (WHERE l.at >= t.cut) || ';', '')
+	FROM tbl t JOIN line l ON l.oid = t.oid GROUP BY t.oid, t.relname, t.cut, t.head, t.foot ORDER BY t.relname`,
 	`SELECT pg_get_indexdef(i.indexrelid) || ';' FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 	WHERE c.relnamespace = $1::regnamespace AND i.indrelid <> ($1 || '.' || $2)::regclass
 	  AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x')) ORDER BY c.relname`,
