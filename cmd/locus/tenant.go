@@ -144,7 +144,11 @@ func secretArgument(text string, in io.Reader) (string, error) {
 	return first, nil
 }
 
-type tenantListCmd struct{ tenantFlags }
+type tenantListCmd struct {
+	tenantFlags
+	Usage bool   `help:"Also what each holds: accounts, records, files, events, the last event."`
+	Sort  string `help:"With --usage: by what, the largest first." enum:"bytes,accounts,records,events,active,name" default:"bytes"`
+}
 
 func (c *tenantListCmd) Run(ctx context.Context, log *slog.Logger) error {
 	r, _, stop, err := c.registry(ctx, log)
@@ -155,6 +159,9 @@ func (c *tenantListCmd) Run(ctx context.Context, log *slog.Logger) error {
 	all, err := r.List(ctx)
 	if err != nil {
 		return err
+	}
+	if c.Usage {
+		return c.usage(ctx, r, all)
 	}
 	if c.JSON {
 		out := make([]tenantJSON, len(all))
@@ -186,7 +193,7 @@ func (c *tenantShowCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	return printTenant(os.Stdout, t, c.JSON)
+	return showTenant(ctx, os.Stdout, r, t, c.JSON)
 }
 
 type tenantSetCmd struct {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -106,23 +108,38 @@ func (c *tenantResumeCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}, printLife(""))
 }
 
+// days is a time that may be given in days.
+type days time.Duration
+
+// UnmarshalText reads 7d, or what Go reads: 12h, 90m.
+func (d *days) UnmarshalText(text []byte) error {
+	number, inDays := strings.CutSuffix(string(text), "d")
+	n, err := strconv.Atoi(number)
+	all := time.Duration(n) * 24 * time.Hour
+	if !inDays || err != nil {
+		all, err = time.ParseDuration(string(text))
+	}
+	if err != nil || n > 3660 || all < 0 || all > 3660*24*time.Hour {
+		return fmt.Errorf("%q is no time from 0 to 3660d: 7d, 12h", text)
+	}
+	*d = days(all)
+	return nil
+}
+
 type tenantDeleteCmd struct {
 	lifeFlags
-	Grace   time.Duration `help:"How long it can be undone: 168h is a week." default:"168h"`
-	Reason  string        `placeholder:"TEXT" help:"Why, for operators."`
-	Confirm string        `placeholder:"HOST" help:"The hostname once more." required:""`
+	Grace   days   `help:"How long it can be undone: 7d, 12h." default:"7d"`
+	Reason  string `placeholder:"TEXT" help:"Why, for operators."`
+	Confirm string `placeholder:"HOST" help:"The hostname once more." required:""`
 }
 
 func (c *tenantDeleteCmd) Run(ctx context.Context, log *slog.Logger) error {
-	if c.Grace < 0 || c.Grace > 10*366*24*time.Hour {
-		return errors.New("--grace must be from 0 to ten years")
-	}
 	return c.do(ctx, log, func(_ *app, t *tenant.Tenant) (job.Spec, error) {
 		if c.Confirm != t.Hostname {
 			return job.Spec{}, fmt.Errorf("--confirm must be %s, the hostname of the tenant that is deleted", t.Hostname)
 		}
-		return act.DeletionOf(t, byCommand(), c.Reason, time.Now().Add(c.Grace)), nil
-	}, printLife(fmt.Sprintf("; within %s 'locus tenant undelete %s' brings it back", c.Grace, c.Hostname)))
+		return act.DeletionOf(t, byCommand(), c.Reason, time.Now().Add(time.Duration(c.Grace))), nil
+	}, printLife(fmt.Sprintf("; until %s 'locus tenant undelete %s' brings it back", time.Now().Add(time.Duration(c.Grace)).UTC().Format("2006-01-02 15:04Z"), c.Hostname)))
 }
 
 type tenantUndeleteCmd struct{ lifeFlags }
@@ -136,7 +153,6 @@ func (c *tenantUndeleteCmd) Run(ctx context.Context, log *slog.Logger) error {
 type tenantPurgeCmd struct {
 	lifeFlags
 	Confirm    string `placeholder:"HOST" help:"The hostname once more." required:""`
-	Now        bool   `help:"Also while the deletion could be undone."`
 	LeaveFiles bool   `help:"Leave the files in their stores: for a store that will never answer again."`
 }
 
@@ -145,7 +161,7 @@ func (c *tenantPurgeCmd) Run(ctx context.Context, log *slog.Logger) error {
 		if c.Confirm != t.Hostname {
 			return job.Spec{}, fmt.Errorf("--confirm must be %s, the hostname of the tenant that is removed", t.Hostname)
 		}
-		return act.PurgeTenant(t.ID, byCommand(), c.Now, !c.LeaveFiles), nil
+		return act.PurgeTenant(t.ID, byCommand(), true, !c.LeaveFiles), nil
 	}, func(out io.Writer, j job.Job) error {
 		var r act.PurgeResult
 		if err := j.Into(&r); err != nil {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -275,6 +277,7 @@ func TestStandings(t *testing.T) {
 	h := newLifeHouse(t)
 	h.account(lifeHost, "alice")
 	server := h.nodes[0].server
+	holdTable(t, server.Standings())
 	for _, away := range []struct {
 		do     func() (*tenant.Tenant, error)
 		status int
@@ -307,5 +310,27 @@ func TestStandings(t *testing.T) {
 			}
 		}
 		t.Logf("%d pages and methods", len(patterns))
+	}
+}
+
+// holdTable holds the table of docs/tenants.md against the one that the server obeys: all that is served.
+func holdTable(t *testing.T, table map[string]xrpc.Standing) {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/tenants.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := 0
+	for path, l := range table {
+		if l.Suspended != xrpc.Serves && l.Deleted != xrpc.Serves {
+			continue
+		}
+		served++
+		if row := fmt.Sprintf("| `%s` | %s | %s | %s |\n", path, l.Suspended, l.Deleted, l.Why); !strings.Contains(string(text), row) {
+			t.Errorf("docs/tenants.md lacks %s", row)
+		}
+	}
+	if shown := strings.Count(string(text), "| serves |"); shown != served {
+		t.Errorf("docs/tenants.md shows %d lines of what is served, of %d", shown, served)
 	}
 }

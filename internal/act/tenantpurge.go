@@ -89,7 +89,7 @@ func (a *Acts) mayPurge(ctx context.Context, id int64, now bool) error {
 	if err != nil || now || t.State != tenant.Deleting || !life.PurgeAt.After(a.Now()) {
 		return err
 	}
-	return fmt.Errorf("%w: the deletion of %s can be undone until %s; --now removes it before", tenant.ErrState, t.Hostname, life.PurgeAt.UTC().Format("2006-01-02 15:04:05Z"))
+	return fmt.Errorf("%w: the deletion of %s can be undone until %s", tenant.ErrState, t.Hostname, life.PurgeAt.UTC().Format("2006-01-02 15:04:05Z"))
 }
 
 // purgesAtOnce is how many tenants whose time has come are looked at in one round.
