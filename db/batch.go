@@ -89,7 +89,7 @@ func (r batchRow) Scan(dest ...any) error {
 //
 // ErrUnknownOutcome: the connection broke after sending, or the server did not wait for its standby.
 func (b *Batch) Send(ctx context.Context) (err error) {
-	defer func() { b.tenant.at.health.saw(ctx, err, true) }()
+	defer func() { b.tenant.here().server.health.saw(ctx, err, true) }()
 	if b.err != nil {
 		return b.err
 	}
@@ -103,7 +103,14 @@ func (b *Batch) Send(ctx context.Context) (err error) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		unread, err := b.sendOnce(ctx)
+		at := b.tenant.here()
+		unread, err := b.sendOnce(ctx, at.pool)
+		if moved, why := b.tenant.followed(ctx, at.server, err); moved {
+			try--
+			continue
+		} else if why != nil {
+			err = why
+		}
 		switch {
 		case err == nil && unread != nil:
 			return fmt.Errorf("%w: %w", ErrAfterCommit, unread)
@@ -122,10 +129,10 @@ func (b *Batch) Send(ctx context.Context) (err error) {
 }
 
 // sendOnce returns the first error of a callback apart from what happened to the transaction.
-func (b *Batch) sendOnce(ctx context.Context) (unread, err error) {
-	ctx, cancel := b.tenant.pool.patience(ctx)
+func (b *Batch) sendOnce(ctx context.Context, pool *pool) (unread, err error) {
+	ctx, cancel := pool.patience(ctx)
 	defer cancel()
-	conn, err := acquire(ctx, b.tenant.pool, b.kind())
+	conn, err := acquire(ctx, pool, b.kind())
 	if err != nil {
 		return nil, err
 	}

@@ -165,7 +165,8 @@ func (t *Tenant) LoadTx(ctx context.Context, body func(tx *LoadTx) error) (err e
 	if t.schema.IsZero() {
 		return ErrNoSchema
 	}
-	conn, tx, err := begin(ctx, t.at.admin, pgx.TxOptions{})
+	at := t.here().server
+	conn, tx, err := begin(ctx, at.admin, pgx.TxOptions{})
 	if err != nil {
 		return err
 	}
@@ -182,7 +183,7 @@ func (t *Tenant) LoadTx(ctx context.Context, body func(tx *LoadTx) error) (err e
 	if _, err := tx.Exec(ctx, unhurried); err != nil {
 		return classify(err)
 	}
-	if err := body(&LoadTx{runner{pool: t.at.admin, tx: tx, scope: t.scope}, tx, t.schema}); err != nil {
+	if err := body(&LoadTx{runner{pool: at.admin, tx: tx, scope: t.scope}, tx, t.schema}); err != nil {
 		return err
 	}
 	if err := tx.Commit(ctx); err != nil {

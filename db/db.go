@@ -300,8 +300,7 @@ func (d *DB) ControlTx(ctx context.Context, body func(q *controldb.Queries) erro
 
 // Tenant opens a tenant's schema. It is cheap and touches nothing.
 func (d *DB) Tenant(s Schema) *Tenant {
-	at := d.at(s)
-	return &Tenant{db: d, at: at, schema: s, pool: at.poolOf(s), texts: d.rewriter.texts(s)}
+	return &Tenant{db: d, home: d.placeOf(s), schema: s, texts: d.rewriter.texts(s)}
 }
 
 // Forget drops what the process keeps for a tenant that was deleted.

@@ -23,6 +23,7 @@ type pool struct {
 	lines   *lines
 	health  *health
 	bouncer *bouncer // nil: straight to the server
+	at      *server  // whose connections these are
 
 	roles    bool   // a tenant's statements have the rights of its role
 	database string // that is connected to, for roles' names

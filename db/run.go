@@ -18,6 +18,20 @@ type runner struct {
 	pool  *pool
 	tx    pgx.Tx                       // nil: single statements
 	scope func(string) (string, error) // nil: control's texts stay as they are
+	// tenant is whose single statements these are: they follow it when it is moved; nil: nobody's.
+	tenant *Tenant
+}
+
+// again tells whether a statement is to be sent once more, to the server that its tenant was moved to. why stands for err.
+func (r *runner) again(ctx context.Context, err error) (moved bool, why error) {
+	if r.tenant == nil {
+		return false, err
+	}
+	moved, why = r.tenant.followed(ctx, r.pool.at, err)
+	if moved {
+		r.pool = r.tenant.here().pool
+	}
+	return moved, why
 }
 
 func (r runner) text(sql string) (string, error) {
@@ -87,12 +101,33 @@ func (r runner) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 		}
 		return &rows{Rows: found, cancel: cancel, explain: classify}, nil
 	}
+	out, err := r.query(ctx, sql, args)
+	if err != nil {
+		moved, why := r.again(ctx, err)
+		if !moved {
+			return nil, why
+		}
+		return r.query(ctx, sql, args)
+	}
+	if r.tenant != nil {
+		out.again = func(err error) (*rows, error) {
+			moved, why := r.again(ctx, err)
+			if !moved {
+				return nil, why
+			}
+			return r.query(ctx, sql, args)
+		}
+	}
+	return out, nil
+}
+
+func (r runner) query(ctx context.Context, sql string, args []any) (*rows, error) {
 	out := &rows{explain: func(err error) error {
 		err = outcome(sql, err)
 		r.pool.health.saw(ctx, err, !isRead(sql))
 		return err
 	}}
-	err = r.attempt(ctx, sql, func(answer context.Context, cancel context.CancelFunc, c *lease) (keep bool, err error) {
+	err := r.attempt(ctx, sql, func(answer context.Context, cancel context.CancelFunc, c *lease) (keep bool, err error) {
 		if out.Rows, err = c.Query(answer, sql, args...); err != nil {
 			return false, err
 		}
@@ -143,6 +178,8 @@ type rows struct {
 	cancel  context.CancelFunc
 	doubt   error // that its commit is not as durable as it should be
 	explain func(error) error
+	again   func(error) (*rows, error) // asks another server, if the tenant was moved there
+	failed  error                      // that it could not
 }
 
 func (r *rows) Close() {
@@ -156,11 +193,22 @@ func (r *rows) Close() {
 }
 
 func (r *rows) Next() bool {
+	again := r.again
+	r.again = nil // only before the first row
 	if r.Rows.Next() {
 		return true
 	}
 	r.Close()
-	return false
+	if again == nil || !IsUndefined(r.Rows.Err()) {
+		return false
+	}
+	next, err := again(r.Rows.Err())
+	if err != nil {
+		r.failed = err
+		return false
+	}
+	*r = *next
+	return r.Next()
 }
 
 func (r *rows) Scan(dest ...any) error {
@@ -172,6 +220,9 @@ func (r *rows) Scan(dest ...any) error {
 }
 
 func (r *rows) Err() error {
+	if r.failed != nil {
+		return r.failed
+	}
 	if err := r.explain(r.Rows.Err()); err != nil {
 		return err
 	}
@@ -180,11 +231,16 @@ func (r *rows) Err() error {
 
 // single runs one statement on a connection of its own.
 func (r runner) single(ctx context.Context, sql string, run func(context.Context, *lease) error) error {
-	err := r.attempt(ctx, sql, func(ctx context.Context, _ context.CancelFunc, c *lease) (bool, error) {
-		return false, run(ctx, c)
-	})
-	r.pool.health.saw(ctx, err, !isRead(sql))
-	return err
+	for {
+		err := r.attempt(ctx, sql, func(ctx context.Context, _ context.CancelFunc, c *lease) (bool, error) {
+			return false, run(ctx, c)
+		})
+		r.pool.health.saw(ctx, err, !isRead(sql))
+		moved, why := r.again(ctx, err)
+		if !moved {
+			return why
+		}
+	}
 }
 
 // attempt runs one statement, a second time when the first cannot have changed anything. With keep the connection stays

@@ -204,4 +204,6 @@ type nodes struct {
 	home     *server
 	fleet    atomic.Pointer[fleet]
 	learning sync.Mutex
+	moved    sync.Map     // name of a schema that this process saw moved → its node
+	moves    atomic.Int64 // how often
 }

@@ -13,9 +13,8 @@ import (
 // Tenant is the only way to a tenant's tables.
 type Tenant struct {
 	db     *DB
-	at     *server
+	home   place // where it was when this was opened
 	schema Schema
-	pool   *pool
 	texts  *sync.Map
 }
 
@@ -28,7 +27,7 @@ func (t *Tenant) scope(sql string) (string, error) {
 
 // Q gives single statements: each is a transaction of its own.
 func (t *Tenant) Q() *tenantdb.Queries {
-	return tenantdb.New(runner{pool: t.pool, scope: t.scope})
+	return tenantdb.New(runner{pool: t.here().pool, scope: t.scope, tenant: t})
 }
 
 // Tx runs body in one transaction (read committed). It runs it again when Postgres reports a serialization failure or a
@@ -37,9 +36,15 @@ func (t *Tenant) Tx(ctx context.Context, body func(q *tenantdb.Queries) error) e
 	if t.schema.IsZero() {
 		return ErrNoSchema
 	}
-	return transact(ctx, t.pool, pgx.TxOptions{}, func(tx pgx.Tx) error {
-		return body(tenantdb.New(runner{pool: t.pool, tx: tx, scope: t.scope}))
-	})
+	for {
+		at := t.here()
+		err := transact(ctx, at.pool, pgx.TxOptions{}, func(tx pgx.Tx) error {
+			return body(tenantdb.New(runner{pool: at.pool, tx: tx, scope: t.scope}))
+		})
+		if moved, err := t.followed(ctx, at.server, err); !moved {
+			return err
+		}
+	}
 }
 
 // ReadTx is a transaction that sees one moment of the tenant's schema and changes nothing.
@@ -50,14 +55,15 @@ type ReadTx struct {
 }
 
 // ReadTx runs body in a repeatable-read, read-only transaction on a connection of the streams' pool, without a
-// statement timeout. body runs once.
-func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) error {
+// statement timeout. body runs once; ErrMoved if the tenant was moved to another database at that moment.
+func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) (err error) {
 	if t.schema.IsZero() {
 		return ErrNoSchema
 	}
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	conn, tx, err := begin(ctx, t.at.streams.of(t.schema), opts)
-	t.at.health.saw(ctx, err, false)
+	at := t.here().server
+	conn, tx, err := begin(ctx, at.streams.of(t.schema), opts)
+	at.health.saw(ctx, err, false)
 	if err != nil {
 		return err
 	}
@@ -68,7 +74,13 @@ func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) error 
 		defer cancel()
 		_ = tx.Rollback(ctx) // if it fails the connection is closed
 	}()
-	return body(&ReadTx{runner: runner{pool: t.at.streams, tx: tx, scope: t.scope}, tx: tx, schema: t.schema})
+	err = body(&ReadTx{runner: runner{pool: at.streams, tx: tx, scope: t.scope}, tx: tx, schema: t.schema})
+	if moved, why := t.followed(ctx, at, err); moved {
+		return fmt.Errorf("%w: %w", ErrMoved, err)
+	} else if why != nil {
+		return why
+	}
+	return err
 }
 
 // Q gives the generated statements.

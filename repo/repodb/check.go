@@ -50,13 +50,21 @@ func (r *Report) problem(format string, args ...any) {
 // The error is of reading; what is wrong is in the report.
 func (s *Store) Check(ctx context.Context, schema db.Schema, aid int64) (Report, error) {
 	r := Report{AID: aid}
-	err := s.db.Tenant(schema).ReadTx(ctx, func(tx *db.ReadTx) error {
-		return checkRepo(ctx, tx, &r)
+	err := s.db.Tenant(schema).ReadTx(ctx, func(tx *db.ReadTx) (err error) {
+		r, err = CheckIn(ctx, tx, aid)
+		return err
 	})
 	if err != nil {
 		return r, fmt.Errorf("check %s: %w", name(schema, aid), err)
 	}
 	return r, nil
+}
+
+// CheckIn is Check in a transaction that there is.
+func CheckIn(ctx context.Context, tx *db.ReadTx, aid int64) (Report, error) {
+	r := Report{AID: aid}
+	err := checkRepo(ctx, tx, &r)
+	return r, err
 }
 
 // CheckTenant checks every repository of a tenant, and that no event is missing between the oldest kept and the newest.
