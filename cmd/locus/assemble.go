@@ -130,6 +130,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 		jobs.Register(k)
 	}
 	tenants.OnGone(acts.ForgetTenant)
+	jobs.Register(acts.MoveJob(nil))
 	return &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
 		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: process.New(d, now, log), server: server, log: log,

@@ -19,6 +19,7 @@ type nodeCmd struct {
 	Add    nodeAddCmd    `cmd:"" help:"Make a Postgres whose URL --database-node gives a database for tenants. It gets a label, so that a URL that leads elsewhere is refused later."`
 	List   nodeListCmd   `cmd:"" help:"List the databases, how many tenants each has, and whether it answers."`
 	Set    nodeSetCmd    `cmd:"" help:"Say whether new tenants may go to a database."`
+	Drain  nodeDrainCmd  `cmd:"" help:"Move all tenants of a database to others, one after the other, and let no new ones come. Ended at any time, the same command goes on."`
 	Remove nodeRemoveCmd `cmd:"" help:"Forget a database that has no tenants any more."`
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/auroralocus/locus/db"
 )
@@ -39,31 +38,4 @@ func checkNodes(ctx context.Context, d *db.DB, log *slog.Logger) error {
 		}
 	}
 	return ctx.Err()
-}
-
-// lateEvery is how often it is asked whether tenants are behind whose database was away at the start: one short query.
-const lateEvery = 30 * time.Second
-
-// migrateLate brings tenants up to date whose database could not be asked before.
-func migrateLate(ctx context.Context, d *db.DB, log *slog.Logger) {
-	tick := time.NewTicker(lateEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		version, err := db.LatestTenantVersion()
-		if err != nil {
-			return // embedded, and the tests read them: cannot happen
-		}
-		behind, err := d.Control().CountTenantsBehind(ctx, version)
-		if err != nil || behind == 0 {
-			continue
-		}
-		if err := d.MigrateTenants(ctx, 0, nil); err != nil && ctx.Err() == nil && !db.IsUnavailable(err) {
-			log.Error("migrate tenants", "err", err)
-		}
-	}
 }

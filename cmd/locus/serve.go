@@ -261,7 +261,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	group, ctx := errgroup.WithContext(ctx)
 	keeper := firehose.NewKeeper(s.db, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: s.outside.client})
 	for _, loop := range []func(context.Context) error{
-		a.tenants.Run, a.tenants.RunUpgrades, a.limits.Run, a.server.Run, a.jobs.Run, a.meter.Run, s.db.RunShared,
+		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.limits.Run, a.server.Run, a.jobs.Run, a.meter.Run, s.db.RunShared,
 	} {
 		group.Go(func() error { return loop(ctx) })
 	}
@@ -270,7 +270,6 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	}
 	group.Go(func() error { return a.runPurges(db.InBackground(ctx), log) })
 	group.Go(func() error { return a.self.Run(ctx, s.where(), version()) })
-	group.Go(func() error { migrateLate(ctx, s.db, log); return nil })
 	group.Go(func() error { followHangups(ctx, hangup, a, log); return nil })
 	group.Go(func() error { s.outside.try(ctx, s.facts.PLCURL, log); return nil })
 	go leaveDatabase(ctx, s.over, s.db, log)

@@ -30,6 +30,8 @@ type tenantCmd struct {
 	Backup  tenantBackupCmd  `cmd:"" help:"Keep a tenant in one file, of one moment, while it is served. Interrupted: no file."`
 	Restore tenantRestoreCmd `cmd:"" help:"Make a tenant of an archive, or put the archive in the place of a tenant. Nothing is changed before the archive is loaded and proven; interrupted, the same command begins anew."`
 	Jump    tenantJumpCmd    `cmd:"" help:"Pass over sequence numbers of a tenant's event stream after restoring it from a backup, also while it is served."`
+	Move    tenantMoveCmd    `cmd:"" help:"Move a tenant to another database while it serves. Writers wait for a moment at the end. Ended at any time, it goes on where a server runs; 'locus job cancel' takes it back."`
+	Place   tenantPlaceCmd   `cmd:"" help:"See that a tenant is in a database: move it there unless it is."`
 	Keys    tenantKeysCmd    `cmd:"" help:"List every setting with its kind, default and meaning."`
 
 	tenantLifeCmds `embed:""`

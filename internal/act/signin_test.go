@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
@@ -25,6 +26,7 @@ type house struct {
 	*act.Acts
 	t       *testing.T
 	tenant  *tenant.Tenant
+	parts   act.Parts
 	seconds atomic.Int64
 }
 
@@ -34,12 +36,17 @@ func (h *house) now() time.Time {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h, log := &house{t: t}, slog.New(slog.DiscardHandler)
+	h := &house{t: t}
 	keys, err := keyring.New(keyring.GenerateMaster(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := dbtest.Open(t, dbtest.URL(t))
+	return newHouseOn(t, h, keys, dbtest.Open(t, dbtest.URL(t)))
+}
+
+func newHouseOn(t *testing.T, h *house, keys *keyring.Keyring, d *db.DB) *house {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
 	p := act.Parts{DB: d, Keys: keys, Now: h.now, Log: log, Hub: firehose.NewHub()}
 	p.Tenants = tenant.NewRegistry(d, keys, tenant.Config{Scheme: "http", Port: 2583, Dev: true}, h.now, log)
 	p.Directory = plcdir.New(d, h.now, false)
@@ -51,7 +58,8 @@ func newHouse(t *testing.T) *house {
 	p.Repos = repodb.New(d, keys, h.now, log, repodb.Config{Hub: p.Hub})
 	t.Cleanup(p.Repos.Close)
 	p.Outbox = outbox.New(d, keys, p.Tenants, outbox.Config{}, h.now, log)
-	h.Acts = act.New(p)
+	h.Acts, h.parts = act.New(p), p
+	var err error
 	h.tenant, err = h.CreateTenant(t.Context(), act.Operator{}, tenant.Spec{Hostname: "localhost", HandleDomains: []string{"test"}})
 	if err != nil {
 		t.Fatal(err)
