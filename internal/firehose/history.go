@@ -151,6 +151,10 @@ func (tl *tail) stepBack(ctx context.Context) error {
 		r.from = min(tl.trail[0].seq-1, now.LastSeq)
 		at = mark{seq: r.from}
 	}
+	if now.JumpedFrom < r.from && r.from <= now.JumpedTo { // passed over by whoever restored a backup
+		r.from = now.JumpedFrom
+		at = mark{seq: r.from}
+	}
 	cut := r.from
 	// Written here, and perhaps sent by others.
 	written := tl.tails.hub.takeLost(tl.tenant.Schema(), &now)
