@@ -36,6 +36,7 @@ type cli struct {
 	Deploy   deploymentCmd `cmd:"" name:"deployment" help:"Show and change what is true of the whole deployment."`
 	Node     nodeCmd       `cmd:"" help:"Add, list and drain the databases that tenants lie in."`
 	Job      jobCmd        `cmd:"" help:"See and cancel long work: moves, renames, backups, deletions."`
+	Backup   backupCmd     `cmd:"" help:"Try whether backups are good for anything. 'locus tenant backup' makes them."`
 	Migrate  migrateCmd    `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`
 	Openapi  openapiCmd    `cmd:"" help:"Print the OpenAPI document of the methods served."`
 	Version  versionCmd    `cmd:"" help:"Print the version."`

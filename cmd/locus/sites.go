@@ -23,8 +23,12 @@ func (a *app) sites(ctx context.Context) ([]firehose.Site, error) {
 		if err != nil || !t.HasStream() || t.State == tenant.Moving {
 			continue
 		}
+		crawlers := t.Settings.Crawlers
+		if t.Settings.Isolated {
+			crawlers = nil
+		}
 		out = append(out, firehose.Site{
-			Schema: t.Schema, Hostname: u.Host, Crawlers: t.Settings.Crawlers,
+			Schema: t.Schema, Hostname: u.Host, Crawlers: crawlers,
 			Window: time.Duration(t.Settings.FirehoseRetentionHours) * time.Hour,
 		})
 	}

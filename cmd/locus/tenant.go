@@ -28,6 +28,7 @@ type tenantCmd struct {
 	Roles   tenantRolesCmd   `cmd:"" help:"Make the roles in Postgres by which --tenant-roles keeps tenants apart."`
 	SQL     tenantSQLCmd     `cmd:"" name:"sql" help:"Let the owner of a tenant read it by SQL."`
 	Backup  tenantBackupCmd  `cmd:"" help:"Keep a tenant in one file, of one moment, while it is served. Interrupted: no file."`
+	Clone   tenantCloneCmd   `cmd:"" help:"Copy a tenant for trying things out: the same people and records under another hostname, with keys of its own, and speaking to nobody."`
 	Restore tenantRestoreCmd `cmd:"" help:"Make a tenant of an archive, or put the archive in the place of a tenant. Nothing is changed before the archive is loaded and proven; interrupted, the same command begins anew."`
 	Jump    tenantJumpCmd    `cmd:"" help:"Pass over sequence numbers of a tenant's event stream after restoring it from a backup, also while it is served."`
 	Move    tenantMoveCmd    `cmd:"" help:"Move a tenant to another database while it serves. Writers wait for a moment at the end. Ended at any time, it goes on where a server runs; 'locus job cancel' takes it back."`

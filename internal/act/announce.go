@@ -52,7 +52,7 @@ func (a *Acts) announce(ctx context.Context, t *tenant.Tenant, did string, what 
 		if updateErr != nil {
 			return updateErr
 		}
-		if err = a.Directory.Submit(ctx, did, op); !errors.Is(err, identity.ErrOperationConflict) {
+		if err = a.submit(ctx, t, did, op); !errors.Is(err, identity.ErrOperationConflict) {
 			break
 		}
 	}

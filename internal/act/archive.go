@@ -77,6 +77,8 @@ type Restore struct {
 	Node     int32
 	Settings map[string]string // that are to be other ones than in the archive, of a tenant that is not there
 	Progress archive.Progress
+
+	fresh bool // keys of its own: see [Archives.Clone]
 }
 
 // Restored is what came of it.
@@ -182,6 +184,11 @@ func (a *Archives) restoreNew(ctx context.Context, by Operator, r Restore, out *
 			return err
 		}
 		out.NextSeq = last + 1
+		if r.fresh {
+			if err := a.ownKeys(ctx, t.Schema, r.Progress); err != nil {
+				return err
+			}
+		}
 		return a.tellAll(ctx, t.Schema, last, out, r.Progress)
 	})
 	return err

@@ -44,7 +44,7 @@ func (a *Acts) Approve(ctx context.Context, t *tenant.Tenant, by Operator, did s
 		if err != nil {
 			return fmt.Errorf("stored genesis of %s: %w", who.DID, err)
 		}
-		if err := a.Directory.Submit(ctx, who.DID, op); err != nil {
+		if err := a.submit(ctx, t, who.DID, op); err != nil {
 			return err
 		}
 	}

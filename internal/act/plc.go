@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/did-method-plc/go-didplc"
+
 	"github.com/auroralocus/locus/db/tenantdb"
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/firehose"
@@ -18,6 +20,15 @@ import (
 var ErrOperation = errors.New("unusable PLC operation")
 
 func unusable(text string) error { return &saidError{ErrOperation, text} }
+
+// submit sends an operation to the directory of a DID. A tenant that is a copy of another one never does: the DIDs are
+// those of the other one's accounts.
+func (a *Acts) submit(ctx context.Context, t *tenant.Tenant, did string, op didplc.Operation) error {
+	if t.Settings.Isolated {
+		return unusable("This server is a copy for trying things out, and changes no DID")
+	}
+	return a.Directory.Submit(ctx, did, op)
+}
 
 // RequestOperationSignature mails the token that [Acts.SignOperation] wants. A did:web has nothing to sign.
 // Errors: [ErrOperation], [accounts.ErrNoEmail], [auth.ErrAccountNotFound].
@@ -104,7 +115,7 @@ func (a *Acts) SubmitOperation(ctx context.Context, t *tenant.Tenant, by Owner, 
 	// From here a client that hangs up does not stop the work half way.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), submitTime)
 	defer cancel()
-	if err := a.Directory.Submit(ctx, by.DID, op); err != nil {
+	if err := a.submit(ctx, t, by.DID, op); err != nil {
 		return err
 	}
 	err = a.publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {

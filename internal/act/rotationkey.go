@@ -149,7 +149,7 @@ func (a *Acts) changeRotationKeys(ctx context.Context, t *tenant.Tenant, by Owne
 	if err != nil {
 		return err
 	}
-	if err := a.Directory.Submit(ctx, by.DID, op); err != nil {
+	if err := a.submit(ctx, t, by.DID, op); err != nil {
 		return err
 	}
 	a.announceKeys(ctx, t, by, note)

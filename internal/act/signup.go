@@ -231,8 +231,8 @@ func (a *Acts) open(ctx context.Context, t *tenant.Tenant, s *accounts.Signup, r
 		return a.withinAccounts(ctx, q, t)
 	})
 	if err == nil {
-		submitted = true
-		err = a.Directory.Submit(ctx, s.DID, s.Genesis)
+		submitted = !t.Settings.Isolated
+		err = a.submit(ctx, t, s.DID, s.Genesis)
 	}
 	if err == nil {
 		err = a.publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {

@@ -78,7 +78,7 @@ type resealer struct {
 
 // looks tells whether rows of a table have to be looked into.
 func looks(table string) bool {
-	return table == "mail" || table == "blob_trash" || slices.ContainsFunc(places, func(p place) bool { return p.table == table })
+	return table == "mail" || table == "blob_trash" || table == "chore" || slices.ContainsFunc(places, func(p place) bool { return p.table == table })
 }
 
 // left are the rows that are not loaded: mail that waited when the archive was made was sent meanwhile, or is late, and
@@ -87,6 +87,8 @@ func left(table string, r row) bool {
 	switch table {
 	case "mail", "blob_trash":
 		return true
+	case "chore": // the hold of the backup itself
+		return r.text("name") == "files held"
 	case "tenant_item":
 		kind := r.int("kind")
 		return kind == itemMail || kind == itemMailDone || kind == itemTrash

@@ -162,3 +162,14 @@ func (b *Blobs) GiveUp(ctx context.Context, schema db.Schema, row tenantdb.ListB
 func (b *Blobs) Learn(ctx context.Context, schema db.Schema) error {
 	return b.Stores.learn(ctx, schema)
 }
+
+// Prepare opens a store before rows are loaded that name it: afterwards a new store would look like one that has lost what
+// the rows say. A store that cannot be opened is met again when the first file comes.
+func (b *Blobs) Prepare(ctx context.Context, location string) {
+	if location == "" {
+		location = b.Stores.location
+	}
+	if _, err := b.Stores.set.Ready(ctx, location, nil); err != nil {
+		b.log.Debug("a store cannot be prepared", "location", location, "err", err)
+	}
+}

@@ -50,6 +50,9 @@ type Wish struct {
 // Errors: [*HeaderError], [*NoServiceError].
 // spec: xrpc#service-proxying
 func (p *Proxy) Wish(t *tenant.Tenant, nsid, header string) (Wish, error) {
+	if t.Settings.Isolated {
+		return Wish{}, &NoServiceError{nsid}
+	}
 	if header == "" {
 		target, ok := p.usual(t, nsid)
 		if !ok {
@@ -134,17 +137,17 @@ func clip(s string) string {
 
 // AppView is the tenant's app view; false: it does without one.
 func (p *Proxy) AppView(t *tenant.Tenant) (Target, bool) {
-	return chosen(t.Settings.AppView, tenant.ServiceAppView, p.cfg.Defaults.AppView)
+	return chosen(t, t.Settings.AppView, tenant.ServiceAppView, p.cfg.Defaults.AppView)
 }
 
 // Report is the service that the tenant's reports go to.
 func (p *Proxy) Report(t *tenant.Tenant) (Target, bool) {
-	return chosen(t.Settings.ReportService, tenant.ServiceLabeler, p.cfg.Defaults.Report)
+	return chosen(t, t.Settings.ReportService, tenant.ServiceLabeler, p.cfg.Defaults.Report)
 }
 
 // Moderation is the service that the methods of the tenant's moderators go to.
 func (p *Proxy) Moderation(t *tenant.Tenant) (Target, bool) {
-	return chosen(t.Settings.ModerationService, tenant.ServiceLabeler, p.cfg.Defaults.Moderation)
+	return chosen(t, t.Settings.ModerationService, tenant.ServiceLabeler, p.cfg.Defaults.Moderation)
 }
 
 // CDN is the pattern of pictures' addresses, with %s for the kind, the DID and the CID; "": this server has them.
@@ -159,8 +162,11 @@ func (p *Proxy) CDN(t *tenant.Tenant) string {
 	}
 }
 
-// chosen is a tenant's setting over the deployment's default.
-func chosen(setting, id string, other tenant.Service) (Target, bool) {
+// chosen is a tenant's setting over the deployment's default. A copy for trying things out has none.
+func chosen(t *tenant.Tenant, setting, id string, other tenant.Service) (Target, bool) {
+	if t.Settings.Isolated {
+		return Target{}, false
+	}
 	switch setting {
 	case tenant.NoService:
 		return Target{}, false

@@ -50,6 +50,7 @@ type Settings struct {
 	RequestTenantDay     int64
 	BlobClearLocation    bool
 	BlobRedirect         string
+	Isolated             bool
 	ImageVariants        bool
 	AcceptRepoImports    bool
 	MaxRepoImportSize    int64

@@ -56,6 +56,7 @@ var fields = []Field{
 	{Key: "request_tenant_day", Doc: "How many requests the tenant may get on a day (UTC). Beyond it nothing new is taken; reading, deleting and moving away go on; 0: no limit.", at: func(s *Settings) any { return &s.RequestTenantDay }, check: between(0, 1<<50)},
 	{Key: "blob_clear_location", Doc: "Whether the place where a JPEG, PNG or WebP was taken is removed from it at upload. Its CID is then another than that of the file sent.", at: func(s *Settings) any { return &s.BlobClearLocation }},
 	{Key: "blob_redirect", Doc: "Where getBlob sends people instead of answering itself, with {did} and {cid} in it: https://cdn.example/{did}/{cid}; presigned: to the S3 store itself; empty: nowhere.", at: func(s *Settings) any { return &s.BlobRedirect }, check: aRedirect},
+	{Key: "isolated", Doc: "Whether the tenant is a copy for trying things out: it tells no relay of its events, sends no mail, changes no DID and calls no other service. 'locus tenant clone' sets it.", at: func(s *Settings) any { return &s.Isolated }},
 	{Key: "image_variants", Doc: "Whether smaller copies of pictures are served under /img/.", at: func(s *Settings) any { return &s.ImageVariants }},
 	{Key: "accept_repo_imports", Doc: "Whether accounts may be moved here from another server.", at: func(s *Settings) any { return &s.AcceptRepoImports }},
 	{Key: "max_repo_import_size", Doc: "Largest repository taken in, in bytes; 0: no limit.", at: func(s *Settings) any { return &s.MaxRepoImportSize }, check: between(0, 1<<40)},

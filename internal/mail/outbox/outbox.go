@@ -213,8 +213,11 @@ func binding(schema db.Schema, id string) keyring.Binding {
 	return keyring.Binding{Schema: schema.String(), Owner: id, Purpose: "mail"}
 }
 
-// serverOf is where the tenant's mail goes.
+// serverOf is where the tenant's mail goes; zero: nowhere.
 func (o *Outbox) serverOf(ctx context.Context, t *tenant.Tenant) (mail.Server, error) {
+	if t.Settings.Isolated {
+		return mail.Server{}, nil
+	}
 	own, err := o.ownServer(ctx, t)
 	if err == nil && own.IsZero() {
 		return o.cfg.Server, nil
