@@ -266,7 +266,10 @@ func (q *Queries) ListBlobTakedowns(ctx context.Context, arg ListBlobTakedownsPa
 const ListInviteCodeUses = `-- name: ListInviteCodeUses :many
 SELECT u.label AS code, a.did, u.used_at::timestamptz AS used_at
 FROM unnest($1::text[]) AS c(code)
-JOIN pds_tenant.tenant_item u ON u.kind = 4 AND u.key > convert_to(c.code, 'UTF8') || '\x00'::bytea AND u.key < convert_to(c.code, 'UTF8') || '\x01'::bytea
+CROSS JOIN LATERAL (
+  SELECT i.label, i.aid, i.used_at FROM pds_tenant.tenant_item i -- OFFSET: each code's by the key, however few the planner believes there are
+  WHERE i.kind = 4 AND i.key > convert_to(c.code, 'UTF8') || '\x00'::bytea AND i.key < convert_to(c.code, 'UTF8') || '\x01'::bytea OFFSET 0
+) u
 JOIN pds_tenant.actor a ON a.aid = u.aid
 WHERE a.creating_since IS NULL
 ORDER BY u.label, u.used_at, a.did LIMIT $2::int

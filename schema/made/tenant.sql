@@ -137,10 +137,11 @@ CREATE TABLE pds_tenant.record (
   link_to text COLLATE "C",
   CONSTRAINT record_pkey PRIMARY KEY (aid, path)
 );
-CREATE TABLE pds_tenant.record_blob ();
+CREATE TABLE pds_tenant.record_blob (
+  aid bigint NOT NULL,
+  rev bigint NOT NULL
+);
 ALTER TABLE pds_tenant.record_blob
-  ADD COLUMN aid bigint NOT NULL,
-  ADD COLUMN rev bigint NOT NULL,
   ADD COLUMN cid bytea NOT NULL,
   ALTER COLUMN cid SET STORAGE PLAIN,
   ADD COLUMN path text COLLATE "C" NOT NULL,
