@@ -216,6 +216,9 @@ func (d *drill) restore(ctx context.Context) error {
 }
 
 func (d *drill) move(ctx context.Context) error {
+	if _, err := d.command(ctx, "node", "add", "second"); err != nil {
+		return err
+	}
 	if _, err := d.command(ctx, "tenant", "move", d.hostname, "--to", "second"); err != nil {
 		return err
 	}
