@@ -74,6 +74,7 @@ func New(c Config) *Server {
 // register is the table of contents: each line registers the operations of one thing.
 func (s *Server) register(g *group) {
 	tenantOperations{s.Acts, s.DB, s.Tenants, s.Now}.register(g)
+	lifeOperations{s.Acts, s.Jobs, s.Now}.register(g)
 	quotaOperations{s.Acts, s.DB, s.Now}.register(g)
 	usageOperations{s.DB, s.Now}.register(g)
 	jobOperations{s.Acts, s.Jobs}.register(g)

@@ -69,6 +69,7 @@ const (
 	codeKeyBusy       = "idempotency_key_in_use"
 	codeTooLarge      = "too_large"
 	codeTooMany       = "rate_limited"
+	codeState         = "not_in_this_state"
 	codeTooNew        = "schema_too_new"
 	codeUnavailable   = "unavailable"
 	codeUnknownResult = "unknown_outcome"
@@ -100,6 +101,7 @@ var translations = []translation{
 	{tenant.ErrHandlesExist, 409, codeHandlesExist, ""},
 	{tenant.ErrBadSetting, 400, codeBadSetting, ""},
 	{tenant.ErrBadHostname, 400, codeBadHostname, ""},
+	{tenant.ErrState, 409, codeState, ""},
 	{tenant.ErrTooNew, 409, codeTooNew, ""},
 	{auth.ErrDeploymentToken, 400, codeBadToken, ""},
 	{auth.ErrDeploymentTokenNotFound, 404, codeNotFound, ""},

@@ -37,8 +37,6 @@ func (o tenantOperations) register(g *group) {
 		saying("What shares out the deployment, such as quotas, handle domains and stores, is for the owner only: listSettings says which keys."), o.set)
 	tenantChanger(g, put("/v1/tenants/{tenant}/smtp", "setTenantMailServer", "Give a tenant a mail server of its own. Its URL is stored sealed and shown nowhere."), o.setSMTP)
 	tenantChanger(g, remove("/v1/tenants/{tenant}/smtp", "deleteTenantMailServer", "Have a tenant's mail sent by the deployment's server again."), o.deleteSMTP)
-	tenantSuspender(g, post("/v1/tenants/{tenant}/suspend", "suspendTenant", "Switch a tenant off. Nothing is lost."), o.suspend)
-	tenantSuspender(g, post("/v1/tenants/{tenant}/resume", "resumeTenant", "Switch a suspended tenant on again."), o.resume)
 	anybody(g, get("/v1/settings", "listSettings", "List what can be set of a tenant."), o.settings)
 }
 
@@ -201,22 +199,6 @@ func (o tenantOperations) setSMTP(ctx context.Context, c TenantChanger, in *setS
 
 func (o tenantOperations) deleteSMTP(ctx context.Context, c TenantChanger, _ *TenantPath) (*noOutput, error) {
 	return nil, o.acts.SetSMTP(ctx, c.Tenant, c.by(), "")
-}
-
-func (o tenantOperations) suspend(ctx context.Context, c TenantSuspender, _ *TenantPath) (*tenantOutput, error) {
-	return o.setState(ctx, c, tenant.Suspended)
-}
-
-func (o tenantOperations) resume(ctx context.Context, c TenantSuspender, _ *TenantPath) (*tenantOutput, error) {
-	return o.setState(ctx, c, tenant.Active)
-}
-
-func (o tenantOperations) setState(ctx context.Context, c TenantSuspender, state tenant.State) (*tenantOutput, error) {
-	t, err := o.acts.SetTenant(ctx, c.Tenant, c.by(), map[string]string{tenant.KeyState: state.String()}, "")
-	if err != nil {
-		return nil, err
-	}
-	return o.detail(ctx, t)
 }
 
 // Setting describes one key.

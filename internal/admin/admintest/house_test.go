@@ -2,6 +2,7 @@ package admintest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -20,10 +21,12 @@ import (
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/admin"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/tenant"
+	sdk "github.com/auroralocus/locus/openapi/clients/go/operator"
 )
 
 // house is the API on a database and a socket of its own.
@@ -50,13 +53,40 @@ func newHouse(t *testing.T) *house {
 	log := slog.New(slog.NewTextHandler(&lines{t: t}, nil))
 	h.tenants = tenant.NewRegistry(h.db, keys, tenant.Config{Scheme: "http", Port: 2583, Dev: true}, h.now, log)
 	h.jobs = job.New(h.db, h.now, log)
-	h.acts = act.New(act.Parts{DB: h.db, Tenants: h.tenants, Keys: keys, Now: h.now, Log: log})
+	h.acts = act.New(act.Parts{DB: h.db, Tenants: h.tenants, Keys: keys, Hub: firehose.NewHub(), Now: h.now, Log: log})
+	for _, k := range h.acts.TenantJobs() {
+		h.jobs.Register(k)
+	}
 	h.admin = admin.New(admin.Config{
 		DB: h.db, Keys: keys, Tenants: h.tenants, Acts: h.acts, Jobs: h.jobs, Proxies: inbound.Proxies{}, Version: "test", Now: h.now, Log: log,
 	})
 	h.http = httptest.NewServer(h.admin)
 	t.Cleanup(h.http.Close)
 	return h
+}
+
+// runJobs has this process do jobs until the test ends.
+func (h *house) runJobs() {
+	running, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- h.jobs.Run(running) }()
+	h.t.Cleanup(func() { stop(); <-ended })
+}
+
+// ended waits for the end of a job.
+func (h *house) ended(c *sdk.ClientWithResponses, j *sdk.Job, state string) {
+	h.t.Helper()
+	wait := int64(60)
+	for {
+		got, err := c.GetJobWithResponse(h.t.Context(), j.Id, &sdk.GetJobParams{Wait: &wait})
+		must(h.t, got, err)
+		if got.JSON200.Ended {
+			if string(got.JSON200.State) != state {
+				h.t.Errorf("job %s: %s", j.Kind, got.Body)
+			}
+			return
+		}
+	}
 }
 
 // lines fails the test on what the server logs as an error.

@@ -93,11 +93,10 @@ func TestTenants(t *testing.T) {
 	none, err := c.DeleteTenantMailServerWithResponse(ctx, number)
 	must(t, none, err)
 
-	off, err := c.SuspendTenantWithResponse(ctx, "pds.test", nil)
+	h.runJobs()
+	off, err := c.SuspendTenantWithResponse(ctx, "pds.test", nil, sdk.WhyTenant{Reason: new("a bill")})
 	must(t, off, err)
-	if _, err := h.tenants.ByHost(ctx, "pds.test"); err != tenant.ErrTenantSuspended {
-		t.Errorf("after suspending: %v", err)
-	}
+	h.ended(c, off.JSON202, "done")
 	state := sdk.Suspended
 	list, err := c.ListTenantsWithResponse(ctx, &sdk.ListTenantsParams{State: &state})
 	must(t, list, err)
@@ -106,14 +105,25 @@ func TestTenants(t *testing.T) {
 	}
 	on, err := c.ResumeTenantWithResponse(ctx, "pds.test", nil)
 	must(t, on, err)
-	if on.JSON200.State != "active" {
-		t.Errorf("%+v", on.JSON200)
+	h.ended(c, on.JSON202, "done")
+	typo, err := c.DeleteTenantWithResponse(ctx, "pds.test", nil, sdk.DeleteTenantInputBody{Confirm: "pds.tset"})
+	refused(t, "invalid_request", typo, err)
+	gone, err := c.DeleteTenantWithResponse(ctx, "pds.test", nil, sdk.DeleteTenantInputBody{Confirm: "pds.test"})
+	must(t, gone, err)
+	h.ended(c, gone.JSON202, "done")
+	state = sdk.Deleting
+	if list, err = c.ListTenantsWithResponse(ctx, &sdk.ListTenantsParams{State: &state}); len(list.JSON200.Tenants) != 1 {
+		t.Errorf("%v %+v", err, list.JSON200)
 	}
+	back, err := c.UndeleteTenantWithResponse(ctx, number, nil)
+	must(t, back, err)
+	h.ended(c, back.JSON202, "done")
 
 	lines := strings.Join(h.logged(c), "\n")
 	for _, want := range []string{
 		"token owner tenant create PDS.test done", "token owner tenant create pds.test refused: ", "token owner tenant set pds.test done",
 		"token owner tenant set pds.test refused: bad setting", "token owner tenant smtp pds.test done",
+		"token owner tenant suspend pds.test done", "token owner tenant delete pds.test done", "token owner tenant undelete pds.test done",
 	} {
 		if !strings.Contains(lines, want) {
 			t.Errorf("the log has no line %q:\n%s", want, lines)
@@ -403,10 +413,7 @@ func TestJobs(t *testing.T) {
 			}
 		}
 	}})
-	running, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- h.jobs.Run(running) }()
-	defer func() { stop(); <-ended }()
+	h.runJobs()
 	j, err := h.jobs.Start(ctx, job.Spec{Kind: "test", TenantID: own.ID, By: "somebody"})
 	if err != nil {
 		t.Fatal(err)

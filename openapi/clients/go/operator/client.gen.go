@@ -238,6 +238,18 @@ type CreateTokenInputBody struct {
 // CreateTokenInputBodyRole What it may do.
 type CreateTokenInputBodyRole string
 
+// DeleteTenantInputBody defines model for DeleteTenantInputBody.
+type DeleteTenantInputBody struct {
+	// Confirm The hostname once more.
+	Confirm string `json:"confirm"`
+
+	// GraceHours How long it can be undone.
+	GraceHours *int64 `json:"graceHours,omitempty"`
+
+	// Reason Why, for operators.
+	Reason *string `json:"reason,omitempty"`
+}
+
 // Job defines model for Job.
 type Job struct {
 	// Args What it was started with.
@@ -460,6 +472,18 @@ type QuotasOutputBody struct {
 	Reached []string `json:"reached"`
 }
 
+// RenameTenantInputBody defines model for RenameTenantInputBody.
+type RenameTenantInputBody struct {
+	// MoveHandles Handles under the old hostname move to the new one. Otherwise they stay as they are.
+	MoveHandles *bool `json:"moveHandles,omitempty"`
+
+	// Rate Operations a second that the PLC directory gets.
+	Rate *int64 `json:"rate,omitempty"`
+
+	// To The new hostname.
+	To string `json:"to"`
+}
+
 // SetNodeInputBody defines model for SetNodeInputBody.
 type SetNodeInputBody struct {
 	// AcceptsNew New tenants may go there.
@@ -649,6 +673,12 @@ type UsageOutputBody struct {
 	Days []UsageDay `json:"days"`
 }
 
+// WhyTenant defines model for WhyTenant.
+type WhyTenant struct {
+	// Reason Why, for operators.
+	Reason *string `json:"reason,omitempty"`
+}
+
 // ListAuditParams defines parameters for ListAudit.
 type ListAuditParams struct {
 	// Since From then on.
@@ -736,6 +766,12 @@ type ListTenantAuditParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// DeleteTenantParams defines parameters for DeleteTenant.
+type DeleteTenantParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // ListTenantJobsParams defines parameters for ListTenantJobs.
 type ListTenantJobsParams struct {
 	// Open Only those that have not ended.
@@ -748,6 +784,12 @@ type ListTenantJobsParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// RenameTenantParams defines parameters for RenameTenant.
+type RenameTenantParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // ResumeTenantParams defines parameters for ResumeTenant.
 type ResumeTenantParams struct {
 	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
@@ -756,6 +798,12 @@ type ResumeTenantParams struct {
 
 // SuspendTenantParams defines parameters for SuspendTenant.
 type SuspendTenantParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// UndeleteTenantParams defines parameters for UndeleteTenant.
+type UndeleteTenantParams struct {
 	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
@@ -814,14 +862,23 @@ type SetNodeJSONRequestBody = SetNodeInputBody
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = CreateTenantInputBody
 
+// DeleteTenantJSONRequestBody defines body for DeleteTenant for application/json ContentType.
+type DeleteTenantJSONRequestBody = DeleteTenantInputBody
+
 // SetQuotasJSONRequestBody defines body for SetQuotas for application/json ContentType.
 type SetQuotasJSONRequestBody = NewQuotas
+
+// RenameTenantJSONRequestBody defines body for RenameTenant for application/json ContentType.
+type RenameTenantJSONRequestBody = RenameTenantInputBody
 
 // SetTenantJSONRequestBody defines body for SetTenant for application/json ContentType.
 type SetTenantJSONRequestBody = SetTenantInputBody
 
 // SetTenantMailServerJSONRequestBody defines body for SetTenantMailServer for application/json ContentType.
 type SetTenantMailServerJSONRequestBody = SetSMTPInputBody
+
+// SuspendTenantJSONRequestBody defines body for SuspendTenant for application/json ContentType.
+type SuspendTenantJSONRequestBody = WhyTenant
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = CreateTokenInputBody
@@ -1041,6 +1098,28 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/audit (the `ListTenantAudit` operationId).
 	ListTenantAudit(ctx context.Context, tenant string, params *ListTenantAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DeleteTenantWithBody Take a tenant out of service, to be removed for good after a time of grace.
+	//
+	// Until then undeleteTenant brings it back. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/delete (the `DeleteTenant` operationId).
+	DeleteTenantWithBody(ctx context.Context, tenant string, params *DeleteTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteTenant Take a tenant out of service, to be removed for good after a time of grace.
+	//
+	// Until then undeleteTenant brings it back. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/delete (the `DeleteTenant` operationId).
+	DeleteTenant(ctx context.Context, tenant string, params *DeleteTenantParams, body DeleteTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListTenantJobs List the long work of one tenant, the newest first.
 	//
 	// For tokens of role owner, support, tenant (its own).
@@ -1077,7 +1156,31 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/tenants/{tenant}/quotas (the `SetQuotas` operationId).
 	SetQuotas(ctx context.Context, tenant string, body SetQuotasJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RenameTenantWithBody Give a tenant another hostname, which must lead here already.
+	//
+	// The DIDs of its accounts are changed one after the other. The old name goes on leading there. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/rename (the `RenameTenant` operationId).
+	RenameTenantWithBody(ctx context.Context, tenant string, params *RenameTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RenameTenant Give a tenant another hostname, which must lead here already.
+	//
+	// The DIDs of its accounts are changed one after the other. The old name goes on leading there. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/rename (the `RenameTenant` operationId).
+	RenameTenant(ctx context.Context, tenant string, params *RenameTenantParams, body RenameTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ResumeTenant Switch a suspended tenant on again.
+	//
+	// The answer is the job that does it: getJob watches it.
 	//
 	// For tokens of role owner, support.
 	//
@@ -1131,12 +1234,36 @@ type ClientInterface interface {
 	// Corresponds with PUT /v1/tenants/{tenant}/smtp (the `SetTenantMailServer` operationId).
 	SetTenantMailServer(ctx context.Context, tenant string, body SetTenantMailServerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SuspendTenant Switch a tenant off. Nothing is lost.
+	// SuspendTenantWithBody Switch a tenant off, and tell its relays.
+	//
+	// Nothing is lost. The answer is the job that does it: getJob watches it.
 	//
 	// For tokens of role owner, support.
 	//
+	// Takes any type of body and a specified content type.
+	//
 	// Corresponds with POST /v1/tenants/{tenant}/suspend (the `SuspendTenant` operationId).
-	SuspendTenant(ctx context.Context, tenant string, params *SuspendTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SuspendTenantWithBody(ctx context.Context, tenant string, params *SuspendTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SuspendTenant Switch a tenant off, and tell its relays.
+	//
+	// Nothing is lost. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner, support.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/suspend (the `SuspendTenant` operationId).
+	SuspendTenant(ctx context.Context, tenant string, params *SuspendTenantParams, body SuspendTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UndeleteTenant Bring back a deleted tenant.
+	//
+	// The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/undelete (the `UndeleteTenant` operationId).
+	UndeleteTenant(ctx context.Context, tenant string, params *UndeleteTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTenantUsage List what one tenant used, by day.
 	//
@@ -1509,6 +1636,48 @@ func (c *Client) ListTenantAudit(ctx context.Context, tenant string, params *Lis
 	return c.Client.Do(req)
 }
 
+// DeleteTenantWithBody Take a tenant out of service, to be removed for good after a time of grace.
+//
+// Until then undeleteTenant brings it back. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/delete (the `DeleteTenant` operationId).
+func (c *Client) DeleteTenantWithBody(ctx context.Context, tenant string, params *DeleteTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteTenantRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteTenant Take a tenant out of service, to be removed for good after a time of grace.
+//
+// Until then undeleteTenant brings it back. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/delete (the `DeleteTenant` operationId).
+func (c *Client) DeleteTenant(ctx context.Context, tenant string, params *DeleteTenantParams, body DeleteTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteTenantRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListTenantJobs List the long work of one tenant, the newest first.
 //
 // For tokens of role owner, support, tenant (its own).
@@ -1585,7 +1754,51 @@ func (c *Client) SetQuotas(ctx context.Context, tenant string, body SetQuotasJSO
 	return c.Client.Do(req)
 }
 
+// RenameTenantWithBody Give a tenant another hostname, which must lead here already.
+//
+// The DIDs of its accounts are changed one after the other. The old name goes on leading there. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/rename (the `RenameTenant` operationId).
+func (c *Client) RenameTenantWithBody(ctx context.Context, tenant string, params *RenameTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenameTenantRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RenameTenant Give a tenant another hostname, which must lead here already.
+//
+// The DIDs of its accounts are changed one after the other. The old name goes on leading there. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/rename (the `RenameTenant` operationId).
+func (c *Client) RenameTenant(ctx context.Context, tenant string, params *RenameTenantParams, body RenameTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRenameTenantRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ResumeTenant Switch a suspended tenant on again.
+//
+// The answer is the job that does it: getJob watches it.
 //
 // For tokens of role owner, support.
 //
@@ -1699,13 +1912,57 @@ func (c *Client) SetTenantMailServer(ctx context.Context, tenant string, body Se
 	return c.Client.Do(req)
 }
 
-// SuspendTenant Switch a tenant off. Nothing is lost.
+// SuspendTenantWithBody Switch a tenant off, and tell its relays.
+//
+// Nothing is lost. The answer is the job that does it: getJob watches it.
 //
 // For tokens of role owner, support.
 //
+// Takes any type of body and a specified content type.
+//
 // Corresponds with POST /v1/tenants/{tenant}/suspend (the `SuspendTenant` operationId).
-func (c *Client) SuspendTenant(ctx context.Context, tenant string, params *SuspendTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSuspendTenantRequest(c.Server, tenant, params)
+func (c *Client) SuspendTenantWithBody(ctx context.Context, tenant string, params *SuspendTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSuspendTenantRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SuspendTenant Switch a tenant off, and tell its relays.
+//
+// Nothing is lost. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner, support.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/suspend (the `SuspendTenant` operationId).
+func (c *Client) SuspendTenant(ctx context.Context, tenant string, params *SuspendTenantParams, body SuspendTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSuspendTenantRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UndeleteTenant Bring back a deleted tenant.
+//
+// The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Corresponds with POST /v1/tenants/{tenant}/undelete (the `UndeleteTenant` operationId).
+func (c *Client) UndeleteTenant(ctx context.Context, tenant string, params *UndeleteTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUndeleteTenantRequest(c.Server, tenant, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2628,6 +2885,68 @@ func NewListTenantAuditRequest(server string, tenant string, params *ListTenantA
 	return req, nil
 }
 
+// NewDeleteTenantRequest calls the generic DeleteTenant builder with application/json body
+func NewDeleteTenantRequest(server string, tenant string, params *DeleteTenantParams, body DeleteTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDeleteTenantRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewDeleteTenantRequestWithBody constructs an http.Request for the DeleteTenant method, with any body, and a specified content type
+func NewDeleteTenantRequestWithBody(server string, tenant string, params *DeleteTenantParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/delete", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListTenantJobsRequest constructs an http.Request for the ListTenantJobs method
 func NewListTenantJobsRequest(server string, tenant string, params *ListTenantJobsParams) (*http.Request, error) {
 	var err error
@@ -2790,6 +3109,68 @@ func NewSetQuotasRequestWithBody(server string, tenant string, contentType strin
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRenameTenantRequest calls the generic RenameTenant builder with application/json body
+func NewRenameTenantRequest(server string, tenant string, params *RenameTenantParams, body RenameTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRenameTenantRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewRenameTenantRequestWithBody constructs an http.Request for the RenameTenant method, with any body, and a specified content type
+func NewRenameTenantRequestWithBody(server string, tenant string, params *RenameTenantParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/rename", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -2971,8 +3352,19 @@ func NewSetTenantMailServerRequestWithBody(server string, tenant string, content
 	return req, nil
 }
 
-// NewSuspendTenantRequest constructs an http.Request for the SuspendTenant method
-func NewSuspendTenantRequest(server string, tenant string, params *SuspendTenantParams) (*http.Request, error) {
+// NewSuspendTenantRequest calls the generic SuspendTenant builder with application/json body
+func NewSuspendTenantRequest(server string, tenant string, params *SuspendTenantParams, body SuspendTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSuspendTenantRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewSuspendTenantRequestWithBody constructs an http.Request for the SuspendTenant method, with any body, and a specified content type
+func NewSuspendTenantRequestWithBody(server string, tenant string, params *SuspendTenantParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2988,6 +3380,57 @@ func NewSuspendTenantRequest(server string, tenant string, params *SuspendTenant
 	}
 
 	operationPath := fmt.Sprintf("/v1/tenants/%s/suspend", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUndeleteTenantRequest constructs an http.Request for the UndeleteTenant method
+func NewUndeleteTenantRequest(server string, tenant string, params *UndeleteTenantParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/undelete", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -3587,6 +4030,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/audit (the `ListTenantAudit` operationId).
 	ListTenantAuditWithResponse(ctx context.Context, tenant string, params *ListTenantAuditParams, reqEditors ...RequestEditorFn) (*ListTenantAuditResponse, error)
 
+	// DeleteTenantWithBodyWithResponse Take a tenant out of service, to be removed for good after a time of grace.
+	//
+	// Until then undeleteTenant brings it back. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/delete (the `DeleteTenant` operationId).
+	DeleteTenantWithBodyWithResponse(ctx context.Context, tenant string, params *DeleteTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DeleteTenantResponse, error)
+
+	// DeleteTenantWithResponse Take a tenant out of service, to be removed for good after a time of grace.
+	//
+	// Until then undeleteTenant brings it back. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/delete (the `DeleteTenant` operationId).
+	DeleteTenantWithResponse(ctx context.Context, tenant string, params *DeleteTenantParams, body DeleteTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*DeleteTenantResponse, error)
+
 	// ListTenantJobsWithResponse List the long work of one tenant, the newest first.
 	//
 	// For tokens of role owner, support, tenant (its own).
@@ -3627,7 +4092,31 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/tenants/{tenant}/quotas (the `SetQuotas` operationId).
 	SetQuotasWithResponse(ctx context.Context, tenant string, body SetQuotasJSONRequestBody, reqEditors ...RequestEditorFn) (*SetQuotasResponse, error)
 
+	// RenameTenantWithBodyWithResponse Give a tenant another hostname, which must lead here already.
+	//
+	// The DIDs of its accounts are changed one after the other. The old name goes on leading there. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/rename (the `RenameTenant` operationId).
+	RenameTenantWithBodyWithResponse(ctx context.Context, tenant string, params *RenameTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RenameTenantResponse, error)
+
+	// RenameTenantWithResponse Give a tenant another hostname, which must lead here already.
+	//
+	// The DIDs of its accounts are changed one after the other. The old name goes on leading there. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/rename (the `RenameTenant` operationId).
+	RenameTenantWithResponse(ctx context.Context, tenant string, params *RenameTenantParams, body RenameTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*RenameTenantResponse, error)
+
 	// ResumeTenantWithResponse Switch a suspended tenant on again.
+	//
+	// The answer is the job that does it: getJob watches it.
 	//
 	// For tokens of role owner, support.
 	//
@@ -3685,14 +4174,38 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /v1/tenants/{tenant}/smtp (the `SetTenantMailServer` operationId).
 	SetTenantMailServerWithResponse(ctx context.Context, tenant string, body SetTenantMailServerJSONRequestBody, reqEditors ...RequestEditorFn) (*SetTenantMailServerResponse, error)
 
-	// SuspendTenantWithResponse Switch a tenant off. Nothing is lost.
+	// SuspendTenantWithBodyWithResponse Switch a tenant off, and tell its relays.
+	//
+	// Nothing is lost. The answer is the job that does it: getJob watches it.
 	//
 	// For tokens of role owner, support.
 	//
-	// Returns a wrapper object for the known response body format(s).
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/suspend (the `SuspendTenant` operationId).
-	SuspendTenantWithResponse(ctx context.Context, tenant string, params *SuspendTenantParams, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error)
+	SuspendTenantWithBodyWithResponse(ctx context.Context, tenant string, params *SuspendTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error)
+
+	// SuspendTenantWithResponse Switch a tenant off, and tell its relays.
+	//
+	// Nothing is lost. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner, support.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/suspend (the `SuspendTenant` operationId).
+	SuspendTenantWithResponse(ctx context.Context, tenant string, params *SuspendTenantParams, body SuspendTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error)
+
+	// UndeleteTenantWithResponse Bring back a deleted tenant.
+	//
+	// The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/undelete (the `UndeleteTenant` operationId).
+	UndeleteTenantWithResponse(ctx context.Context, tenant string, params *UndeleteTenantParams, reqEditors ...RequestEditorFn) (*UndeleteTenantResponse, error)
 
 	// ListTenantUsageWithResponse List what one tenant used, by day.
 	//
@@ -4527,6 +5040,61 @@ func (r ListTenantAuditResponse) ContentType() string {
 	return ""
 }
 
+type DeleteTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeleteTenantResponse) GetJSON202() *Job {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DeleteTenantResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteTenantResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListTenantJobsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4692,20 +5260,75 @@ func (r SetQuotasResponse) ContentType() string {
 	return ""
 }
 
-type ResumeTenantResponse struct {
+type RenameTenantResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *TenantDetail
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
 	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
 }
 
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ResumeTenantResponse) GetJSON200() *TenantDetail {
-	return r.JSON200
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RenameTenantResponse) GetJSON202() *Job {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r RenameTenantResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RenameTenantResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RenameTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RenameTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RenameTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RenameTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ResumeTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ResumeTenantResponse) GetJSON202() *Job {
+	return r.JSON202
 }
 
 // GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
@@ -4901,17 +5524,17 @@ func (r SetTenantMailServerResponse) ContentType() string {
 type SuspendTenantResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *TenantDetail
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
 	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
 }
 
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r SuspendTenantResponse) GetJSON200() *TenantDetail {
-	return r.JSON200
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r SuspendTenantResponse) GetJSON202() *Job {
+	return r.JSON202
 }
 
 // GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
@@ -4947,6 +5570,61 @@ func (r SuspendTenantResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SuspendTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type UndeleteTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r UndeleteTenantResponse) GetJSON202() *Job {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r UndeleteTenantResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UndeleteTenantResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UndeleteTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UndeleteTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UndeleteTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UndeleteTenantResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5541,6 +6219,40 @@ func (c *ClientWithResponses) ListTenantAuditWithResponse(ctx context.Context, t
 	return ParseListTenantAuditResponse(rsp)
 }
 
+// DeleteTenantWithBodyWithResponse Take a tenant out of service, to be removed for good after a time of grace.
+//
+// Until then undeleteTenant brings it back. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/delete (the `DeleteTenant` operationId).
+func (c *ClientWithResponses) DeleteTenantWithBodyWithResponse(ctx context.Context, tenant string, params *DeleteTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DeleteTenantResponse, error) {
+	rsp, err := c.DeleteTenantWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteTenantResponse(rsp)
+}
+
+// DeleteTenantWithResponse Take a tenant out of service, to be removed for good after a time of grace.
+//
+// Until then undeleteTenant brings it back. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/delete (the `DeleteTenant` operationId).
+func (c *ClientWithResponses) DeleteTenantWithResponse(ctx context.Context, tenant string, params *DeleteTenantParams, body DeleteTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*DeleteTenantResponse, error) {
+	rsp, err := c.DeleteTenant(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteTenantResponse(rsp)
+}
+
 // ListTenantJobsWithResponse List the long work of one tenant, the newest first.
 //
 // For tokens of role owner, support, tenant (its own).
@@ -5605,7 +6317,43 @@ func (c *ClientWithResponses) SetQuotasWithResponse(ctx context.Context, tenant 
 	return ParseSetQuotasResponse(rsp)
 }
 
+// RenameTenantWithBodyWithResponse Give a tenant another hostname, which must lead here already.
+//
+// The DIDs of its accounts are changed one after the other. The old name goes on leading there. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/rename (the `RenameTenant` operationId).
+func (c *ClientWithResponses) RenameTenantWithBodyWithResponse(ctx context.Context, tenant string, params *RenameTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RenameTenantResponse, error) {
+	rsp, err := c.RenameTenantWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenameTenantResponse(rsp)
+}
+
+// RenameTenantWithResponse Give a tenant another hostname, which must lead here already.
+//
+// The DIDs of its accounts are changed one after the other. The old name goes on leading there. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/rename (the `RenameTenant` operationId).
+func (c *ClientWithResponses) RenameTenantWithResponse(ctx context.Context, tenant string, params *RenameTenantParams, body RenameTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*RenameTenantResponse, error) {
+	rsp, err := c.RenameTenant(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRenameTenantResponse(rsp)
+}
+
 // ResumeTenantWithResponse Switch a suspended tenant on again.
+//
+// The answer is the job that does it: getJob watches it.
 //
 // For tokens of role owner, support.
 //
@@ -5699,19 +6447,55 @@ func (c *ClientWithResponses) SetTenantMailServerWithResponse(ctx context.Contex
 	return ParseSetTenantMailServerResponse(rsp)
 }
 
-// SuspendTenantWithResponse Switch a tenant off. Nothing is lost.
+// SuspendTenantWithBodyWithResponse Switch a tenant off, and tell its relays.
+//
+// Nothing is lost. The answer is the job that does it: getJob watches it.
 //
 // For tokens of role owner, support.
 //
-// Returns a wrapper object for the known response body format(s).
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /v1/tenants/{tenant}/suspend (the `SuspendTenant` operationId).
-func (c *ClientWithResponses) SuspendTenantWithResponse(ctx context.Context, tenant string, params *SuspendTenantParams, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error) {
-	rsp, err := c.SuspendTenant(ctx, tenant, params, reqEditors...)
+func (c *ClientWithResponses) SuspendTenantWithBodyWithResponse(ctx context.Context, tenant string, params *SuspendTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error) {
+	rsp, err := c.SuspendTenantWithBody(ctx, tenant, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseSuspendTenantResponse(rsp)
+}
+
+// SuspendTenantWithResponse Switch a tenant off, and tell its relays.
+//
+// Nothing is lost. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner, support.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/suspend (the `SuspendTenant` operationId).
+func (c *ClientWithResponses) SuspendTenantWithResponse(ctx context.Context, tenant string, params *SuspendTenantParams, body SuspendTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error) {
+	rsp, err := c.SuspendTenant(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSuspendTenantResponse(rsp)
+}
+
+// UndeleteTenantWithResponse Bring back a deleted tenant.
+//
+// The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/undelete (the `UndeleteTenant` operationId).
+func (c *ClientWithResponses) UndeleteTenantWithResponse(ctx context.Context, tenant string, params *UndeleteTenantParams, reqEditors ...RequestEditorFn) (*UndeleteTenantResponse, error) {
+	rsp, err := c.UndeleteTenant(ctx, tenant, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUndeleteTenantResponse(rsp)
 }
 
 // ListTenantUsageWithResponse List what one tenant used, by day.
@@ -6381,6 +7165,46 @@ func ParseListTenantAuditResponse(rsp *http.Response) (*ListTenantAuditResponse,
 	return response, nil
 }
 
+// ParseDeleteTenantResponse parses an HTTP response from a DeleteTenantWithResponse call
+func ParseDeleteTenantResponse(rsp *http.Response) (*DeleteTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListTenantJobsResponse parses an HTTP response from a ListTenantJobsWithResponse call
 func ParseListTenantJobsResponse(rsp *http.Response) (*ListTenantJobsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6501,6 +7325,46 @@ func ParseSetQuotasResponse(rsp *http.Response) (*SetQuotasResponse, error) {
 	return response, nil
 }
 
+// ParseRenameTenantResponse parses an HTTP response from a RenameTenantWithResponse call
+func ParseRenameTenantResponse(rsp *http.Response) (*RenameTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RenameTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseResumeTenantResponse parses an HTTP response from a ResumeTenantWithResponse call
 func ParseResumeTenantResponse(rsp *http.Response) (*ResumeTenantResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6515,12 +7379,12 @@ func ParseResumeTenantResponse(rsp *http.Response) (*ResumeTenantResponse, error
 	}
 
 	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest TenantDetail
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.JSON200 = &dest
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Problem
@@ -6667,12 +7531,52 @@ func ParseSuspendTenantResponse(rsp *http.Response) (*SuspendTenantResponse, err
 	}
 
 	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest TenantDetail
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
-		response.JSON200 = &dest
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseUndeleteTenantResponse parses an HTTP response from a UndeleteTenantWithResponse call
+func ParseUndeleteTenantResponse(rsp *http.Response) (*UndeleteTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UndeleteTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Problem
