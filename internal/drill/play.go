@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"sync"
@@ -54,10 +53,12 @@ func (d *drill) play(ctx context.Context) error {
 	}{
 		{"create the tenant and serve it", d.create, false},
 		{"open accounts; writers and the relay begin", func(ctx context.Context) error { return d.open(ctx, &writers) }, true},
+		{"back up the whole first database", d.base, true},
 		{"kill a server, start another", d.killOne, true},
 		{"upgrade to a next version, one server at a time", d.upgrade, true},
 		{"back up while it is written to", d.backUp, true},
 		{"damage it and restore it", d.restore, true},
+		{"damage it and bring back a moment of the past", d.past, true},
 		{"move it to the other database", d.move, true},
 		{"rename it", d.rename, true},
 		{"suspend it and resume it", d.suspend, true},
@@ -177,12 +178,7 @@ func (d *drill) backUp(ctx context.Context) error {
 	if err := os.WriteFile(d.path("passphrase"), []byte("a long passphrase of the drill\n"), 0o600); err != nil {
 		return err
 	}
-	d.kept = nil
-	for _, p := range d.people {
-		p.mu.Lock()
-		d.kept = append(d.kept, maps.Clone(p.written))
-		p.mu.Unlock()
-	}
+	d.kept = d.ledger()
 	_, err := d.command(ctx, "tenant", "backup", d.hostname, "--output", d.archive, "--passphrase-file", d.path("passphrase"))
 	if err != nil {
 		return err
@@ -193,21 +189,11 @@ func (d *drill) backUp(ctx context.Context) error {
 // restore loses what was written since the backup: it may be there or not, and relays must hear of it.
 func (d *drill) restore(ctx context.Context) error {
 	d.gate.Lock()
-	schema, err := d.command(ctx, "tenant", "show", d.hostname, "--json")
-	if err == nil {
-		err = d.sql(ctx, d.first, fmt.Sprintf("DELETE FROM %[1]s.record WHERE aid = 1; DELETE FROM %[1]s.mst_node WHERE aid = 2; UPDATE %[1]s.repo_event SET payload = '\\x00' WHERE aid = 3", schemaOf(schema)))
-	}
+	err := d.damage(ctx)
 	if err == nil {
 		_, err = d.command(ctx, "tenant", "restore", d.archive, "--replace", "--passphrase-file", d.path("passphrase"))
 	}
-	for i, p := range d.people {
-		p.mu.Lock()
-		for rkey := range p.written {
-			p.doubt[rkey] = true
-		}
-		p.written = maps.Clone(d.kept[i])
-		p.mu.Unlock()
-	}
+	d.back(d.kept)
 	d.gate.Unlock()
 	if err != nil {
 		return err

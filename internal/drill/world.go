@@ -63,7 +63,11 @@ func build(ctx context.Context, locus string) (w *world, err error) {
 			return w, fmt.Errorf("build: %w\n%s", err, out)
 		}
 	}
-	if w.first, err = embedded.Start(ctx, w.path("first"), quiet); err != nil {
+	archiving, err := w.archiving()
+	if err != nil {
+		return w, err
+	}
+	if w.first, err = embedded.Start(ctx, w.path("first"), quiet, archiving...); err != nil {
 		return w, err
 	}
 	w.closing = append(w.closing, func() { _ = w.first.Stop() })
