@@ -89,7 +89,7 @@ func (r batchRow) Scan(dest ...any) error {
 //
 // ErrUnknownOutcome: the connection broke after sending, or the server did not wait for its standby.
 func (b *Batch) Send(ctx context.Context) (err error) {
-	defer func() { b.tenant.here().server.health.saw(ctx, err, true) }()
+	defer func() { b.tenant.here().pool.saw(ctx, err, true) }()
 	if b.err != nil {
 		return b.err
 	}

@@ -71,6 +71,7 @@ type DB struct {
 	migrating chan struct{} // one place for each migration at work: each takes up to adminConns of admin
 	log       *slog.Logger
 	lines     *lines
+	writes    *listener
 }
 
 // Open connects. It waits for a server that is down or starting, up to Config.StartTimeout, and fails at once when
@@ -83,7 +84,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{cfg: cfg, log: cfg.Log, lines: newLines(), migrating: make(chan struct{}, migrationWorkers)}
+	d := &DB{cfg: cfg, log: cfg.Log, lines: newLines(), writes: new(listener), migrating: make(chan struct{}, migrationWorkers)}
 	base.ConnConfig.DialFunc = d.lines.dial
 	if err := d.await(ctx, cfg, base.ConnConfig); err != nil {
 		return nil, err
@@ -286,6 +287,10 @@ func (d *DB) Ping(ctx context.Context) error {
 
 // StreamConns is how many ReadTx there can be at once, of each server.
 func (d *DB) StreamConns() int { return d.cfg.StreamConns }
+
+// OnWrite sets what is told the name of a tenant's schema each time that it was, or may have been, written to, but not by
+// work in the background ([InBackground]). It must not block.
+func (d *DB) OnWrite(told func(schema string)) { d.writes.told.Store(&told) }
 
 // Control gives single statements on the control schema.
 func (d *DB) Control() *controldb.Queries { return controldb.New(runner{pool: d.control}) }

@@ -35,6 +35,23 @@ type pool struct {
 	tenant  string       // whose turn it is
 
 	background *pool // where work goes that nobody waits for; nil: here
+	writes     *listener
+}
+
+// listener is who wants to know of tenants that were written to.
+type listener struct {
+	told atomic.Pointer[func(schema string)]
+}
+
+// saw is told what became of something that was asked; wrote: of something that commits.
+func (p *pool) saw(ctx context.Context, err error, wrote bool) {
+	p.health.saw(ctx, err, wrote)
+	if !wrote || p.tenant == "" || ctx.Value(backgroundKey{}) != nil {
+		return
+	}
+	if told := p.writes.told.Load(); told != nil {
+		(*told)(p.tenant)
+	}
 }
 
 // of is the pool in a tenant's name.

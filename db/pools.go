@@ -114,7 +114,7 @@ func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, shape
 		wait = acquireLongTime
 	}
 	waiting := fair.Waiting{Time: wait, First: tenantWaiting, Whole: tenantWaiting}
-	out := &pool{opening: new(atomic.Bool), Pool: p, wait: wait, timeout: shape.timeout, answer: shape.answer, lines: d.lines, health: s.health, bouncer: s.bouncer, at: s}
+	out := &pool{opening: new(atomic.Bool), Pool: p, wait: wait, timeout: shape.timeout, answer: shape.answer, lines: d.lines, health: s.health, writes: d.writes, bouncer: s.bouncer, at: s}
 	if out.roles = d.cfg.TenantRoles && !shape.login; out.roles {
 		if out.database = c.ConnConfig.Database; out.database == "" {
 			out.database = c.ConnConfig.User

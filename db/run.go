@@ -124,7 +124,7 @@ func (r runner) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 func (r runner) query(ctx context.Context, sql string, args []any) (*rows, error) {
 	out := &rows{explain: func(err error) error {
 		err = outcome(sql, err)
-		r.pool.health.saw(ctx, err, !isRead(sql))
+		r.pool.saw(ctx, err, !isRead(sql))
 		return err
 	}}
 	err := r.attempt(ctx, sql, func(answer context.Context, cancel context.CancelFunc, c *lease) (keep bool, err error) {
@@ -235,7 +235,7 @@ func (r runner) single(ctx context.Context, sql string, run func(context.Context
 		err := r.attempt(ctx, sql, func(ctx context.Context, _ context.CancelFunc, c *lease) (bool, error) {
 			return false, run(ctx, c)
 		})
-		r.pool.health.saw(ctx, err, !isRead(sql))
+		r.pool.saw(ctx, err, !isRead(sql))
 		moved, why := r.again(ctx, err)
 		if !moved {
 			return why

@@ -114,7 +114,7 @@ func (d *DB) serverOf(s Schema) (*server, error) {
 
 // none is a server that refuses everything.
 func (d *DB) none(err error) *server {
-	p := &pool{refuse: err, health: d.home.health, lines: d.lines}
+	p := &pool{refuse: err, health: d.home.health, lines: d.lines, writes: d.writes}
 	return &server{tenants: []*pool{p}, streams: p, admin: p, health: d.home.health}
 }
 

@@ -19,7 +19,7 @@ const txAttempts = 5
 func transact(ctx context.Context, pool *pool, opts pgx.TxOptions, body func(tx pgx.Tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := transactOnce(ctx, pool, opts, body)
-		pool.health.saw(ctx, err, true)
+		pool.saw(ctx, err, true)
 		if attempt == txAttempts || !isRetryable(err) {
 			return err
 		}

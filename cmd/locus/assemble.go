@@ -16,6 +16,7 @@ import (
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/blob"
+	"github.com/auroralocus/locus/internal/due"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/inbound"
@@ -59,6 +60,7 @@ type app struct {
 	passwords *account.Passwords
 	jobs      *job.Runner
 	self      *process.Self
+	book      *due.Book
 	server    *xrpc.Server
 	log       *slog.Logger
 }
@@ -69,7 +71,10 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	tenants := tenant.NewRegistry(d, keys, origin, now, log)
 	actors := account.NewCache(d, 0, now)
 	sessions := auth.NewSessions(d, keys, actors, now)
+	book := promises(d, tenants, now, log)
 	hub := firehose.NewHub()
+	hub.OnChange(func(s db.Schema, _ int64) { book.Expect(s, due.Crawls, now(), now().Add(firehose.CrawlEvery)) })
+	post.Promise = func(s db.Schema, at time.Time) { book.Mark(s, due.Mail, at) }
 	repos := repodb.New(d, keys, now, log, repodb.Config{Hub: hub})
 	var acts *act.Acts // there before anybody subscribes
 	streams := firehose.NewTails(d, hub, now, log, firehose.Config{
@@ -133,7 +138,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	jobs.Register(acts.MoveJob(nil))
 	return &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
-		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: process.New(d, now, log), server: server, log: log,
+		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: process.New(d, now, log), book: book, server: server, log: log,
 	}
 }
 
@@ -143,5 +148,10 @@ func (a *app) close() {
 	a.repos.Close()
 	a.blobs.Close()
 	a.documents.Close()
+	last, cancel := context.WithTimeout(context.Background(), promiseTime)
+	defer cancel()
+	if err := a.book.Flush(last); err != nil && !db.IsUnavailable(err) {
+		a.log.Warn("what is due is found later than usual", "err", err)
+	}
 	a.meter.Close()
 }

@@ -259,13 +259,14 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
-	keeper := firehose.NewKeeper(s.db, a.hub, time.Now, log, firehose.KeeperConfig{Sites: a.sites, Ready: a.answers, Client: s.outside.client})
+	sweeper := blob.NewSweeper(a.blobs)
+	a.handle(sweeper, firehose.NewKeeper(s.db, time.Now, log, firehose.KeeperConfig{Ready: a.answers, Client: s.outside.client}))
 	for _, loop := range []func(context.Context) error{
 		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.limits.Run, a.server.Run, a.jobs.Run, a.meter.Run, s.db.RunShared,
 	} {
 		group.Go(func() error { return loop(ctx) })
 	}
-	for _, loop := range []func(context.Context) error{a.sweeper.Run, blob.NewSweeper(a.blobs, a.tenants).Run, a.outbox.Run, keeper.Run, a.meter.RunGauges} {
+	for _, loop := range []func(context.Context) error{sweeper.Run, a.outbox.Run, a.book.Run, a.meter.RunGauges} {
 		group.Go(func() error { return loop(db.InBackground(ctx)) })
 	}
 	group.Go(func() error { return a.runPurges(db.InBackground(ctx), log) })

@@ -86,18 +86,6 @@ type BlobUsage struct {
 	MaxBytes *int64
 }
 
-type Chore struct {
-	Name   string
-	NextAt time.Time
-}
-
-type Crawler struct {
-	Url      string
-	ToldSeq  int64
-	NextAt   time.Time
-	Failures int32
-}
-
 type MstNode struct {
 	AID     int64
 	Level   int16

@@ -15,11 +15,8 @@ import (
 	"github.com/auroralocus/locus/repo/repodb"
 )
 
-const (
-	sweepEvery = 10 * time.Minute
-	// sweepSlice bounds one transaction of the sweep.
-	sweepSlice = 100
-)
+// sweepSlice bounds one transaction of the sweep.
+const sweepSlice = 100
 
 // Sweeper does what is due without anybody asking: it deletes accounts whose date has come, removes the bulk of deleted
 // ones, and clears away what nobody comes back for: sign-ups that a crash cut off, expired tokens and keys, old mail. Any
@@ -39,23 +36,7 @@ func NewSweeper(d *db.DB, tenants *tenant.Registry, directory identity.Directory
 	return &Sweeper{db: d, tenants: tenants, directory: directory, documents: documents, now: now, log: log}
 }
 
-// Run sweeps every ten minutes until the context ends.
-func (s *Sweeper) Run(ctx context.Context) error {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil && !db.IsUnavailable(err) { // which db tells the log
-			s.log.Warn("sweep is incomplete, the next one goes on", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
-// Sweep goes through all tenants once. What fails for one does not keep it from the others.
+// Sweep goes through all tenants once, without asking what is due. What fails for one does not keep it from the others.
 func (s *Sweeper) Sweep(ctx context.Context) error {
 	all, err := s.tenants.List(ctx)
 	if err != nil {
@@ -66,7 +47,7 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 		if t.State != tenant.Active || ctx.Err() != nil {
 			continue
 		}
-		if err := s.sweep(ctx, t); err != nil {
+		if err := errors.Join(s.expire(ctx, t, s.now()), s.sweep(ctx, t)); err != nil {
 			failed = append(failed, fmt.Errorf("sweep %s: %w", t.Hostname, err))
 		}
 	}
@@ -75,9 +56,6 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 
 func (s *Sweeper) sweep(ctx context.Context, t *tenant.Tenant) error {
 	now := s.now()
-	if err := s.expire(ctx, t, now); err != nil {
-		return err
-	}
 	if err := s.deleteDue(ctx, t, now); err != nil {
 		return err
 	}

@@ -15,9 +15,6 @@ import (
 
 const (
 	sweepEvery = 10 * time.Minute
-	trashEvery = 5 * time.Second
-	// trashRate is how many tenants a second one process looks after: with thousands it takes longer to come round.
-	trashRate = 20
 	// trashSlice is how many objects one claim takes, claimTime how long others leave them alone.
 	trashSlice = 200
 	claimTime  = 10 * time.Minute
@@ -30,84 +27,47 @@ const (
 // Sweeper does what is left to be done in the background: deletes objects that the trash names, temporary blobs that no
 // record came for, and what crashed uploads left. Any number of processes may run it at once.
 type Sweeper struct {
-	blobs   *Blobs
-	tenants *tenant.Registry
-	log     *slog.Logger
-	count   int // tenants, when last looked
+	blobs *Blobs
+	log   *slog.Logger
 }
 
 // NewSweeper makes a sweeper.
-func NewSweeper(b *Blobs, tenants *tenant.Registry) *Sweeper {
-	return &Sweeper{blobs: b, tenants: tenants, log: b.log}
+func NewSweeper(b *Blobs) *Sweeper {
+	return &Sweeper{blobs: b, log: b.log}
 }
 
-// Run sweeps until the context ends.
+// Run looks after the stores themselves, until the context ends: what crashed uploads left in them is no tenant's.
 func (w *Sweeper) Run(ctx context.Context) error {
-	next := time.Now()
-	for {
-		var err error
-		if time.Now().Before(next) {
-			err = w.EmptyTrash(ctx)
-		} else {
-			next = time.Now().Add(sweepEvery)
-			err = w.Sweep(ctx)
+	for ctx.Err() == nil {
+		var failed []error
+		for _, at := range w.blobs.Stores.set.All() {
+			if err := at.SweepOld(ctx, w.blobs.now().Add(-staleUpload)); !errors.Is(err, ErrAway) { // that is said once
+				failed = append(failed, err)
+			}
 		}
-		if err != nil && ctx.Err() == nil && !db.IsUnavailable(err) { // which db tells the log
-			w.log.Warn("sweep of blobs is incomplete, the next one goes on", "err", err)
+		if err := errors.Join(failed...); err != nil && ctx.Err() == nil && !db.IsUnavailable(err) { // which db tells the log
+			w.log.Warn("sweep of stores is incomplete, the next one goes on", "err", err)
 		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-time.After(max(trashEvery, time.Duration(w.count)*time.Second/trashRate)):
+		case <-time.After(sweepEvery):
 		}
 	}
+	return nil
 }
 
-// Sweep does everything once.
-func (w *Sweeper) Sweep(ctx context.Context) error {
-	failed := []error{w.each(ctx, func(ctx context.Context, t *tenant.Tenant) error {
-		if err := w.blobs.Stores.learn(ctx, t.Schema); err != nil {
-			return err
-		}
-		return w.blobs.Expire(ctx, t.Schema, time.Duration(t.Settings.BlobTemporaryHours)*time.Hour)
-	})}
-	failed = append(failed, w.EmptyTrash(ctx))
-	for _, at := range w.blobs.Stores.set.All() {
-		if err := at.SweepOld(ctx, w.blobs.now().Add(-staleUpload)); !errors.Is(err, ErrAway) { // that is said once
-			failed = append(failed, err)
-		}
+// Tenant does everything that a tenant has due.
+func (w *Sweeper) Tenant(ctx context.Context, t *tenant.Tenant) error {
+	if err := w.blobs.Stores.learn(ctx, t.Schema); err != nil {
+		return fmt.Errorf("blobs of %s: %w", t.Hostname, err)
 	}
-	return errors.Join(failed...)
-}
-
-// EmptyTrash deletes what is due in every tenant, and moves what was taken down out of reach.
-func (w *Sweeper) EmptyTrash(ctx context.Context) error {
-	return w.each(ctx, func(ctx context.Context, t *tenant.Tenant) error {
-		_, failed := w.blobs.quarantine(ctx, t.Schema)
-		_, err := w.blobs.EmptyTrash(ctx, t.Schema)
-		return errors.Join(failed, err)
-	})
-}
-
-func (w *Sweeper) each(ctx context.Context, do func(context.Context, *tenant.Tenant) error) error {
-	all, err := w.tenants.List(ctx)
-	if err != nil {
-		return err
+	expired := w.blobs.Expire(ctx, t.Schema, time.Duration(t.Settings.BlobTemporaryHours)*time.Hour)
+	_, moved := w.blobs.quarantine(ctx, t.Schema)
+	_, emptied := w.blobs.EmptyTrash(ctx, t.Schema)
+	if err := errors.Join(expired, moved, emptied); err != nil {
+		return fmt.Errorf("blobs of %s: %w", t.Hostname, err)
 	}
-	w.count = len(all)
-	var failed []error
-	for _, t := range all {
-		if ctx.Err() != nil {
-			break
-		}
-		if t.State != tenant.Active {
-			continue
-		}
-		if err := do(ctx, t); err != nil {
-			failed = append(failed, fmt.Errorf("blobs of %s: %w", t.Hostname, err))
-		}
-	}
-	return errors.Join(failed...)
+	return nil
 }
 
 // Expire deletes temporary blobs that are older than age.

@@ -41,7 +41,7 @@ type Work struct {
 	Rest int
 	// Lease is how long a process that says nothing has the work. Default two minutes.
 	Lease time.Duration
-	// Apart is how long after one look there is no other, whatever anybody promises.
+	// Apart is how long after one look there is no other, whatever anybody promises, but for the date that the work gave.
 	Apart time.Duration
 }
 
@@ -222,6 +222,9 @@ func (b *Book) work(ctx context.Context, k *kind, t *taken) {
 	took := time.Since(began)
 	now := b.now().UTC()
 	floor := now.Add(k.Apart)
+	if !next.IsZero() && next.Before(floor) {
+		floor = next
+	}
 	failures := int32(0)
 	switch {
 	case ctx.Err() != nil: // cut off: somebody else goes on at once
@@ -229,6 +232,7 @@ func (b *Book) work(ctx context.Context, k *kind, t *taken) {
 	case err != nil:
 		failures = t.Failures + 1
 		next = now.Add(min(firstRetry<<min(t.Failures, 10), lastRetry))
+		floor = next
 		if !db.IsUnavailable(err) {
 			b.log.Warn("what is due could not be done; it is tried again", "kind", k.name, "tenant_id", t.TenantID, "next_try", next, "err", err)
 		}

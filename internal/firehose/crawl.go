@@ -11,144 +11,123 @@ import (
 	"strings"
 	"time"
 
-	"github.com/auroralocus/locus/db"
-	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/db/controldb"
 )
 
 const (
-	// crawlRound is how often it is looked for tenants whose relays may be told again.
-	crawlRound = 15 * time.Second
-	// crawlSweep is how often all tenants are looked at: what another node left untold when it died, or a relay that is
-	// new in the settings.
-	crawlSweep   = 10 * time.Minute
+	// CrawlEvery is how often a relay is told of one tenant at most.
+	CrawlEvery   = 20 * time.Minute
 	crawlTimeout = 20 * time.Second
 	crawlAnswer  = 64 << 10 // bytes of a relay's answer that are read
+	maxCrawlers  = 1000     // rows of one tenant, also of relays that it had once
 )
 
 // errRelay: a relay did not take the request.
 var errRelay = errors.New("relay refused")
 
-// runCrawls tells relays of tenants with news: at once, and then no more than once in CrawlEvery, with one call at the
-// end if there were events in between.
-func (k *Keeper) runCrawls(ctx context.Context) {
-	var swept time.Time
-	for {
-		all := k.now().Sub(swept) >= crawlSweep || k.now().Before(swept)
-		if all {
-			swept = k.now()
-		}
-		if err := k.crawlRound(ctx, all); err != nil {
-			k.report(ctx, "relays cannot be told of new events", err)
-			swept = time.Time{}
-		}
-		round := time.NewTimer(crawlRound)
-		select {
-		case <-ctx.Done():
-			round.Stop()
-			return
-		case <-round.C:
-		case <-k.wake:
-			round.Stop()
-			sleep(ctx, 50*time.Millisecond) // the first event of several
-		}
+// Announce tells the relays of a tenant that there is news, those whose turn it is: at once, and then no more than once in
+// CrawlEvery, with one call at the end if there were events in between. next is when to come again; the zero time: all
+// have been told.
+func (k *Keeper) Announce(ctx context.Context, s Site) (next time.Time, err error) {
+	if len(s.Crawlers) == 0 {
+		return time.Time{}, nil
 	}
-}
-
-func (k *Keeper) crawlRound(ctx context.Context, all bool) error {
-	k.mu.Lock()
-	idle := len(k.dirty) == 0
-	k.mu.Unlock()
-	if idle && !all {
-		return nil
+	last, err := k.db.Tenant(s.Schema).Q().GetLastSeq(ctx)
+	if err != nil || last == 0 {
+		return time.Time{}, err
 	}
-	sites, err := k.cfg.Sites(ctx)
+	rows, err := k.crawlers(ctx, s)
 	if err != nil {
-		return err
-	}
-	for _, s := range sites {
-		if ctx.Err() != nil {
-			return nil
-		}
-		k.mu.Lock()
-		dirty := k.dirty[s.Schema]
-		delete(k.dirty, s.Schema)
-		k.mu.Unlock()
-		if !dirty && !all || len(s.Crawlers) == 0 {
-			continue
-		}
-		again, err := k.Announce(ctx, s)
-		if err != nil {
-			k.report(ctx, "relay cannot be told of new events", err, "hostname", s.Hostname)
-		}
-		if again || err != nil {
-			k.mu.Lock()
-			k.dirty[s.Schema] = true
-			k.mu.Unlock()
-		}
-	}
-	return nil
-}
-
-// Announce tells the relays of a tenant that there is news, those whose turn it is. again: there is something left to
-// tell later.
-func (k *Keeper) Announce(ctx context.Context, s Site) (again bool, err error) {
-	q := k.db.Tenant(s.Schema).Q()
-	last, err := q.GetLastSeq(ctx)
-	if err != nil {
-		return true, err
+		return time.Time{}, err
 	}
 	checked := false
-	for _, url := range s.Crawlers {
-		c, err := q.GetCrawler(ctx, url)
-		if db.IsNoRows(err) {
-			if err = q.InsertCrawler(ctx, tenantdb.InsertCrawlerParams{Url: url, NextAt: k.now()}); err == nil {
-				c, err = q.GetCrawler(ctx, url)
-			}
-		}
-		if err != nil {
-			return true, err
-		}
-		now := k.now()
+	for _, c := range rows {
 		if c.ToldSeq >= last {
 			continue
 		}
+		now := k.now()
 		if c.NextAt.After(now) {
-			again = true
+			next = sooner(next, c.NextAt)
 			continue
 		}
 		if !checked {
 			if err := k.cfg.Ready(ctx, s.Hostname); err != nil {
-				return true, fmt.Errorf("does not answer yet: %w", err)
+				return time.Time{}, fmt.Errorf("%s does not answer yet: %w", s.Hostname, err)
 			}
 			checked = true
 		}
-		mine, err := q.UpdateCrawlerClaim(ctx, tenantdb.UpdateCrawlerClaimParams{Url: url, Seq: last, Now: now, NextAt: now.Add(k.cfg.CrawlEvery)})
+		at, err := k.tell(ctx, s, c, last, now)
 		if err != nil {
-			return true, err
+			return time.Time{}, err
 		}
-		if mine == 0 {
-			again = true // another node has it; look once more
-			continue
+		next = sooner(next, at)
+	}
+	return next, nil
+}
+
+// crawlers are the rows of a tenant's relays; new ones get theirs.
+func (k *Keeper) crawlers(ctx context.Context, s Site) ([]controldb.ListCrawlersRow, error) {
+	for try := 1; ; try++ {
+		rows, err := k.db.Control().ListCrawlers(ctx, controldb.ListCrawlersParams{SchemaName: s.Schema.String(), MaxRows: maxCrawlers})
+		if err != nil {
+			return nil, fmt.Errorf("what relays were told: %w", err)
 		}
-		if err := k.requestCrawl(ctx, url, s.Hostname); err != nil {
-			again = true
-			wait := min(k.cfg.CrawlRetry<<min(c.Failures, 10), k.cfg.CrawlEvery)
-			k.report(ctx, "relay did not take requestCrawl", err, "hostname", s.Hostname, "relay", url, "retry_in", wait)
-			// The turn is given back even if the process is going down.
-			back, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			err := q.UpdateCrawlerFailed(back, tenantdb.UpdateCrawlerFailedParams{Url: url, Seq: last, OldSeq: c.ToldSeq, NextAt: now.Add(wait)})
-			cancel()
-			if err != nil {
-				return true, err
+		known := map[string]controldb.ListCrawlersRow{}
+		for _, r := range rows {
+			known[r.Url] = r
+		}
+		var out []controldb.ListCrawlersRow
+		var missing []string
+		for _, url := range s.Crawlers {
+			if r, ok := known[url]; ok {
+				out = append(out, r)
+			} else {
+				missing = append(missing, url)
 			}
-			continue
 		}
-		k.log.Info("relay told of new events", "hostname", s.Hostname, "relay", url)
-		if err := q.UpdateCrawlerSucceeded(ctx, url); err != nil {
-			return true, err
+		if len(missing) == 0 || try > 1 { // behind the second try: the tenant is gone
+			return out, nil
+		}
+		err = k.db.Control().InsertCrawlers(ctx, controldb.InsertCrawlersParams{SchemaName: s.Schema.String(), Urls: missing, NextAt: k.now().UTC()})
+		if err != nil {
+			return nil, fmt.Errorf("note new relays: %w", err)
 		}
 	}
-	return again, nil
+}
+
+// tell tells one relay, unless another process has the turn, and says when to come again.
+func (k *Keeper) tell(ctx context.Context, s Site, c controldb.ListCrawlersRow, last int64, now time.Time) (time.Time, error) {
+	q, name := k.db.Control(), s.Schema.String()
+	mine, err := q.UpdateCrawlerClaim(ctx, controldb.UpdateCrawlerClaimParams{
+		SchemaName: name, Url: c.Url, Seq: last, Now: now.UTC(), NextAt: now.Add(k.cfg.CrawlEvery).UTC(),
+	})
+	if err != nil {
+		return time.Time{}, err
+	}
+	if mine == 0 {
+		return now.Add(k.cfg.CrawlRetry), nil // it may fail
+	}
+	if err := k.requestCrawl(ctx, c.Url, s.Hostname); err != nil {
+		wait := min(k.cfg.CrawlRetry<<min(c.Failures, 10), k.cfg.CrawlEvery)
+		k.report(ctx, "relay did not take requestCrawl", err, "hostname", s.Hostname, "relay", c.Url, "retry_in", wait)
+		// The turn is given back even if the process is going down.
+		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		return now.Add(wait), q.UpdateCrawlerFailed(back, controldb.UpdateCrawlerFailedParams{
+			SchemaName: name, Url: c.Url, Seq: last, OldSeq: c.ToldSeq, NextAt: now.Add(wait).UTC(),
+		})
+	}
+	k.log.Info("relay told of new events", "hostname", s.Hostname, "relay", c.Url)
+	// The first event behind this waits until then.
+	return now.Add(k.cfg.CrawlEvery), q.UpdateCrawlerSucceeded(ctx, controldb.UpdateCrawlerSucceededParams{SchemaName: name, Url: c.Url})
+}
+
+// sooner is the earlier of two dates; zero is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // requestCrawl makes the call.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/controldb"
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/internal/firehose"
 )
@@ -54,11 +55,24 @@ type clock struct{ ahead atomic.Int64 }
 
 func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
+// noteTenant gives a schema its row in control.
+func noteTenant(t *testing.T, d *db.DB, s db.Schema) {
+	t.Helper()
+	err := d.Control().InsertTenant(t.Context(), controldb.InsertTenantParams{
+		TenantID: 1, Hostname: "a.test", SchemaName: s.String(), ServiceDID: "did:web:a.test", NodeID: 1, State: 1,
+		Settings: []byte("{}"), Revision: 1, CreatedAt: time.Now(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestAnnounce: of several nodes one tells each relay, at once, then not for twenty minutes, and then once more if
 // there was anything in between. A tenant that does not answer is not announced.
 func TestAnnounce(t *testing.T) {
 	d := dbtest.New(t)
 	schema := dbtest.Tenant(t, d)
+	noteTenant(t, d, schema)
 	tenant, now := d.Tenant(schema), new(clock)
 	one, two := newRelay(t), newRelay(t)
 	var ready atomic.Bool
@@ -70,7 +84,7 @@ func TestAnnounce(t *testing.T) {
 	}}
 	var nodes []*firehose.Keeper
 	for range 3 {
-		nodes = append(nodes, firehose.NewKeeper(d, firehose.NewHub(), now.now, slog.New(slog.DiscardHandler), cfg))
+		nodes = append(nodes, firehose.NewKeeper(d, now.now, slog.New(slog.DiscardHandler), cfg))
 	}
 	site := firehose.Site{Schema: schema, Hostname: "a.test", Crawlers: []string{one.URL, two.URL + "/"}}
 	all := func() (again bool) {
@@ -79,11 +93,11 @@ func TestAnnounce(t *testing.T) {
 		var left atomic.Bool
 		for _, k := range nodes {
 			wg.Go(func() {
-				more, err := k.Announce(t.Context(), site)
+				next, err := k.Announce(t.Context(), site)
 				if err != nil && ready.Load() {
 					t.Error(err)
 				}
-				if more {
+				if err != nil || !next.IsZero() {
 					left.Store(true)
 				}
 			})
@@ -134,34 +148,8 @@ func TestAnnounce(t *testing.T) {
 	told("nothing new", 2, 2)
 }
 
-// TestKeeperRuns: a Keeper tells relays by itself soon after an event.
-func TestKeeperRuns(t *testing.T) {
-	d := dbtest.New(t)
-	schema := dbtest.Tenant(t, d)
-	r, hub := newRelay(t), firehose.NewHub()
-	k := firehose.NewKeeper(d, hub, time.Now, slog.New(slog.DiscardHandler), firehose.KeeperConfig{
-		Client: http.DefaultClient, Ready: func(context.Context, string) error { return nil },
-		Sites: func(context.Context) ([]firehose.Site, error) {
-			return []firehose.Site{{Schema: schema, Hostname: "a.test", Crawlers: []string{r.URL}, Window: time.Hour}}, nil
-		},
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- k.Run(ctx) }()
-	last := appendEvents(t, d.Tenant(schema), firehose.NewIdentity(1, did, "a.test", time.Now()))
-	for began := time.Now(); r.times("a.test") == 0; time.Sleep(5 * time.Millisecond) {
-		hub.Notify(schema, last) // it may not listen yet
-		if time.Since(began) > time.Minute {
-			t.Fatal("not told")
-		}
-	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-}
-
-// TestDropOld: one of several nodes drops what is behind the window, in batches, and only that.
+// TestDropOld: what is behind the window is dropped, in batches, and only that, however many do it at once; and it is
+// known when there is something again.
 func TestDropOld(t *testing.T) {
 	d := dbtest.New(t)
 	schema := dbtest.Tenant(t, d)
@@ -174,23 +162,20 @@ func TestDropOld(t *testing.T) {
 	last := appendEvents(t, tenant, firehose.NewAccount(1, did, true, "", now.Add(-71*time.Hour)), firehose.NewAccount(1, did, true, "", now))
 	site := firehose.Site{Schema: schema, Window: 72 * time.Hour}
 	var wg sync.WaitGroup
-	var dropped, busy atomic.Int64
+	var dropped atomic.Int64
 	for range 4 {
-		k := firehose.NewKeeper(d, firehose.NewHub(), time.Now, slog.New(slog.DiscardHandler), firehose.KeeperConfig{})
+		k := firehose.NewKeeper(d, time.Now, slog.New(slog.DiscardHandler), firehose.KeeperConfig{})
 		wg.Go(func() {
-			n, err := k.DropOld(t.Context(), site)
-			if err != nil {
-				t.Error(err)
-			}
-			if n > 0 {
-				busy.Add(1)
+			n, next, err := k.DropOld(t.Context(), site)
+			if want := now.Add(site.Window); err != nil || next.Before(want.Add(-time.Minute)) || next.After(want.Add(time.Minute)) {
+				t.Errorf("next at %s, want %s: %v", next, want, err)
 			}
 			dropped.Add(n)
 		})
 	}
 	wg.Wait()
-	if dropped.Load() != 5000 || busy.Load() != 1 {
-		t.Errorf("%d nodes dropped %d events", busy.Load(), dropped.Load())
+	if dropped.Load() != 5000 {
+		t.Errorf("%d events were dropped", dropped.Load())
 	}
 	left := stored(t, d, schema)
 	if len(left) != 2 || left[1].Seq != last {

@@ -56,6 +56,7 @@ type Registry struct {
 	current atomic.Pointer[index]
 
 	upgrades singleflight.Group // by schema
+	changed  func(*Tenant)
 
 	mu       sync.Mutex      // one refresh at a time
 	asked    time.Time       // when the last refresh began
@@ -76,6 +77,10 @@ func NewRegistry(d *db.DB, keys *keyring.Keyring, cfg Config, now func() time.Ti
 	}
 	return &Registry{db: d, keys: keys, cfg: cfg, now: now, log: log, version: version, reported: map[int64]int64{}}
 }
+
+// OnChange sets what is told of tenants that are new or were changed, whoever did it, but not of those that are there when
+// the registry first reads them. It must not block, and it is set before anything is read.
+func (r *Registry) OnChange(f func(*Tenant)) { r.changed = f }
 
 // Run follows changes made by other processes until the context ends: a setting is live everywhere within about a
 // second.
@@ -265,6 +270,13 @@ func (r *Registry) refresh(ctx context.Context) error {
 	}
 	r.current.Store(next)
 	r.bury(old, next)
+	if r.changed != nil && old != nil && old != next {
+		for id, t := range next.byID {
+			if old.byID[id] != t {
+				r.changed(t)
+			}
+		}
+	}
 	return nil
 }
 

@@ -30,6 +30,8 @@ type Config struct {
 	From   string      // sender's address of tenants that set none; "": noreply@ and the hostname
 	// ShowText, without a server, writes mail to the log and counts it as sent: development.
 	ShowText bool
+	// Promise is told when a tenant's mail is to be looked at, by whichever process; nil: nobody is.
+	Promise func(db.Schema, time.Time)
 }
 
 // Outbox is the queue of all tenants. It is safe for concurrent use.
@@ -104,12 +106,19 @@ func (o *Outbox) Post(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant
 	if err != nil {
 		return "", fmt.Errorf("queue mail: %w", err)
 	}
+	o.promise(t.Schema, now.Add(soon)) // if this process dies before it can send it
 	return id, nil
 }
 
-// Wake has this process look at once whether the tenant has mail to send. It never blocks; what it forgets the next
-// round finds.
+// Wake has this process look at once whether the tenant has mail to send, or another one if this one sends none. It never
+// blocks; what it forgets is found a little later.
 func (o *Outbox) Wake(t *tenant.Tenant) {
+	o.mu.Lock()
+	elsewhere := o.running == 0
+	o.mu.Unlock()
+	if elsewhere {
+		o.promise(t.Schema, o.now())
+	}
 	select {
 	case o.wake <- t.ID:
 	default:
@@ -123,6 +132,7 @@ func (o *Outbox) Await(ctx context.Context, t *tenant.Tenant, id string, most ti
 	o.mu.Lock()
 	if o.running == 0 {
 		o.mu.Unlock()
+		o.Wake(t)
 		return
 	}
 	tried := make(chan struct{})

@@ -202,7 +202,15 @@ func child(t *testing.T, url string) {
 	now := new(clock)
 	now.add(time.Duration(ahead))
 	tenants := tenant.NewRegistry(d, keys, tenant.Config{}, now.Now, log)
-	if err := outbox.New(d, keys, tenants, outbox.Config{Server: server}, now.Now, log).Run(t.Context()); err != nil {
+	o := outbox.New(d, keys, tenants, outbox.Config{Server: server}, now.Now, log)
+	all, err := tenants.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tn := range all {
+		o.Wake(tn)
+	}
+	if err := o.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -10,8 +11,8 @@ import (
 )
 
 const (
-	// roundEvery is how often all tenants are looked at: for mail whose process died before it could send it.
-	roundEvery = 30 * time.Second
+	// soon is how far ahead a process remembers by itself when a tenant's mail is due: what is later, it is told of.
+	soon = 30 * time.Second
 	// sharedSenders is how many tenants' mail a process hands to the deployment's server at once, ownSenders how many
 	// tenants' own servers it speaks to. They are counted apart and the latter are many: servers that do not answer,
 	// each for as long as a session may take, hold up neither the deployment's nor each other's tenants.
@@ -19,24 +20,47 @@ const (
 	ownSenders    = 64
 )
 
-// Run sends mail until the context ends, and then finishes what it has begun.
+// Run sends mail until the context ends, and then finishes what it has begun. It is told whose: by [Outbox.Wake], and by
+// [Outbox.Due] of what another process left.
 func (o *Outbox) Run(ctx context.Context) error {
 	r := &run{o: o, ctx: ctx, shared: make(chan struct{}, sharedSenders), own: make(chan struct{}, ownSenders), busy: map[int64]bool{}}
 	defer r.wait()
 	o.count(1)
 	defer o.count(-1)
-	round := time.NewTicker(roundEvery)
-	defer round.Stop()
-	r.round()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case id := <-o.wake:
 			r.start(id)
-		case <-round.C:
-			r.round()
 		}
+	}
+}
+
+// Due has this process send what a tenant has due, and says when to look at the tenant again; the zero time: there is no
+// mail. As long as there is some, somebody looks: whoever sends it may die.
+func (o *Outbox) Due(ctx context.Context, t *tenant.Tenant) (time.Time, error) {
+	next, err := o.db.Tenant(t.Schema).Q().GetNextMailDue(ctx)
+	switch {
+	case db.IsNoRows(err):
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, fmt.Errorf("look for mail of %s: %w", t.Hostname, err)
+	case next.After(o.now()):
+		return next, nil
+	}
+	select {
+	case o.wake <- t.ID:
+		return o.now().Add(claimTime / 2), nil
+	case <-ctx.Done():
+		return time.Time{}, ctx.Err()
+	}
+}
+
+// promise has some process look at a tenant's mail then.
+func (o *Outbox) promise(s db.Schema, at time.Time) {
+	if o.cfg.Promise != nil {
+		o.cfg.Promise(s, at)
 	}
 }
 
@@ -59,34 +83,18 @@ type run struct {
 
 func (r *run) wait() { r.going.Wait() }
 
-// round asks every tenant whether mail is due.
-func (r *run) round() {
-	all, err := r.o.tenants.List(r.ctx)
-	if err != nil {
-		if r.ctx.Err() == nil && !db.IsUnavailable(err) { // which db tells the log
-			r.o.log.Warn("look for mail", "err", err)
-		}
-		return
-	}
-	r.going.Go(func() {
-		for _, t := range all {
-			if t.State != tenant.Active || r.ctx.Err() != nil {
-				continue
-			}
-			due, err := r.o.db.Tenant(t.Schema).Q().GetNextMailDue(r.ctx)
-			if err == nil { // else none, or a database that the next round asks again
-				r.startAt(t.ID, due)
-			}
-		}
-	})
-}
-
-// startAt looks at a tenant when its mail is due, unless the next round comes first.
+// startAt looks at a tenant again when its mail is due.
 func (r *run) startAt(id int64, due time.Time) {
-	wait := due.Sub(r.o.now())
-	if wait >= roundEvery {
+	t, err := r.o.tenants.ByID(r.ctx, id)
+	if err != nil {
 		return
 	}
+	wait := due.Sub(r.o.now())
+	if wait >= soon {
+		r.o.promise(t.Schema, due)
+		return
+	}
+	r.o.promise(t.Schema, due.Add(soon/2)) // this process may end before
 	time.AfterFunc(max(wait, 0), func() {
 		select {
 		case r.o.wake <- id:

@@ -122,6 +122,7 @@ func TestSilentServers(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.put(o, tn, "x@example.com")
+		o.Wake(tn)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
