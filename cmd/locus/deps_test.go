@@ -65,7 +65,7 @@ var mayImport = map[string][]string{
 	"internal/keyring":             {"internal/cache"},
 	"internal/identity":            {"internal/cache", "internal/outbound", "internal/syntax"}, // documents and handles are fetched
 	"internal/identity/plcdir":     {"db", "db/controldb", "internal/identity"},                // the built-in directory keeps its log in Postgres
-	"internal/firehose":            {"internal/fair", "db", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
+	"internal/firehose":            {"internal/fair", "db", "db/controldb", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"repo/repodb":                  {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
 	"internal/audit":               {"db/controldb", "db/tenantdb"},                                                    // a log: it knows nobody
 	"internal/job":                 {"db", "db/controldb"},                                                             // long work: it does not know what is done
