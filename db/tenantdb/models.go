@@ -86,6 +86,11 @@ type BlobUsage struct {
 	MaxBytes *int64
 }
 
+type Chore struct {
+	Name   string
+	NextAt time.Time
+}
+
 type MstNode struct {
 	AID     int64
 	Level   int16

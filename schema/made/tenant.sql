@@ -1,4 +1,4 @@
--- made from migrations 7830b2c408d3be89dbe8ebc9ec33c5a4
+-- made from migrations 4742e82a92d5d1995cbbfb5f260a627a
 -- Made by internal/gen/sqlc.sh from schema/tenant. Do not edit.
 
 CREATE TABLE pds_tenant.account (
@@ -84,13 +84,6 @@ CREATE TABLE pds_tenant.chore (
   name text COLLATE "C" NOT NULL,
   next_at timestamp with time zone NOT NULL,
   CONSTRAINT chore_pkey PRIMARY KEY (name)
-);
-CREATE TABLE pds_tenant.crawler (
-  url text COLLATE "C" NOT NULL,
-  told_seq bigint NOT NULL,
-  next_at timestamp with time zone NOT NULL,
-  failures integer NOT NULL DEFAULT 0,
-  CONSTRAINT crawler_pkey PRIMARY KEY (url)
 );
 CREATE TABLE pds_tenant.mst_node (
   aid bigint NOT NULL,

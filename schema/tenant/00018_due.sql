@@ -1,6 +1,6 @@
 -- +goose Up
--- What a relay was told, and whose turn it is at a chore, is in control now: see control.crawler and control.due. A tenant
--- in another database than control's leaves what it has behind: its relays are told once more.
+-- What a relay was told is in control now. A tenant in another database than control's leaves it behind: its relays are told
+-- once more.
 -- +goose StatementBegin
 DO $$
 BEGIN
@@ -15,13 +15,8 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 DROP TABLE pds_tenant.crawler;
-DROP TABLE pds_tenant.chore;
 
 -- +goose Down
-CREATE TABLE pds_tenant.chore (
-  name        text COLLATE "C" PRIMARY KEY,
-  next_at     timestamptz NOT NULL
-);
 CREATE TABLE pds_tenant.crawler (
   url         text COLLATE "C" PRIMARY KEY,
   told_seq    bigint NOT NULL,
