@@ -36,6 +36,9 @@ func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname strin
 		return nil, nil, nil, err
 	}
 	facts, err := f.facts(ctx, d, f.dataFlags, f.Dev)
+	if err == nil {
+		err = d.MigrateControl(ctx)
+	}
 	var keys *keyring.Keyring
 	if err == nil {
 		keys, err = f.keys(ctx, d, log)

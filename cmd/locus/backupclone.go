@@ -29,7 +29,7 @@ func (c *tenantCloneCmd) Run(ctx context.Context, log *slog.Logger) error {
 	defer a.stop()
 	t, err := a.tenants.Get(ctx, c.Hostname)
 	if err == nil {
-		err = t.Usable()
+		t, err = a.tenants.Ready(ctx, t)
 	}
 	if err != nil {
 		return explainTenant(err)

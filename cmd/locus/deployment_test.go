@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/auroralocus/locus/db/dbtest"
+	"github.com/auroralocus/locus/schema"
 )
 
 // serveFor starts a server that is no development server, on the database at url, and returns when it serves.
@@ -127,7 +130,19 @@ func tenantsIn(t *testing.T, url string) (n int) {
 // unmarked makes a database one of before the deployment was noted.
 func unmarked(t *testing.T, url string) {
 	t.Helper()
-	sql(t, url, "DROP TABLE control.deployment, control.blob_place", "DELETE FROM control.goose_db_version WHERE version_id > 1")
+	files, err := fs.Glob(schema.Control(), "*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range slices.Backward(files[1:]) {
+		text, err := fs.ReadFile(schema.Control(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, down, _ := strings.Cut(string(text), "-- +goose Down\n")
+		sql(t, url, down)
+	}
+	sql(t, url, "DELETE FROM control.goose_db_version WHERE version_id > 1")
 }
 
 // TestProductionIsNotDevelopment: --dev never touches a database that is not a development server's, and no other server

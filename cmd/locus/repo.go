@@ -47,7 +47,7 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 	r := tenant.NewRegistry(d, keys, facts.Config(c.DevNames), time.Now, log)
 	t, err := r.Get(ctx, c.Hostname)
 	if err == nil {
-		err = t.Usable()
+		t, err = r.Ready(ctx, t)
 	}
 	if err != nil {
 		return explainTenant(err)

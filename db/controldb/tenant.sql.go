@@ -180,6 +180,42 @@ func (q *Queries) ListTenantIDs(ctx context.Context, arg ListTenantIDsParams) ([
 	return items, nil
 }
 
+const ListTenantTraces = `-- name: ListTenantTraces :many
+SELECT tenant_id, hostname, service_did FROM control.tenant WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2::int
+`
+
+type ListTenantTracesParams struct {
+	After   int64
+	MaxRows int32
+}
+
+type ListTenantTracesRow struct {
+	TenantID   int64
+	Hostname   string
+	ServiceDID string
+}
+
+// Only what the first version of the schema had: asked before it is migrated.
+func (q *Queries) ListTenantTraces(ctx context.Context, arg ListTenantTracesParams) ([]ListTenantTracesRow, error) {
+	rows, err := q.db.Query(ctx, ListTenantTraces, arg.After, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListTenantTracesRow
+	for rows.Next() {
+		var i ListTenantTracesRow
+		if err := rows.Scan(&i.TenantID, &i.Hostname, &i.ServiceDID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ListTenants = `-- name: ListTenants :many
 SELECT tenant_id, hostname, schema_name, service_did, node_id, state, version, settings, revision, created_at, needs, upgrade_error FROM control.tenant WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2::int
 `

@@ -96,7 +96,7 @@ type Traces struct {
 // ReadTraces looks at the tenants' names.
 func ReadTraces(ctx context.Context, d *db.DB) (out Traces, err error) {
 	for after := int64(-1); ; {
-		page, err := d.Control().ListTenants(ctx, controldb.ListTenantsParams{After: after, MaxRows: tenantPage})
+		page, err := d.Control().ListTenantTraces(ctx, controldb.ListTenantTracesParams{After: after, MaxRows: tenantPage})
 		switch {
 		case db.IsUndefined(err):
 			return Traces{}, nil

@@ -17,6 +17,10 @@ SELECT * FROM control.tenant WHERE tenant_id = $1 FOR UPDATE;
 -- name: ListTenants :many
 SELECT * FROM control.tenant WHERE tenant_id > @after ORDER BY tenant_id LIMIT @max_rows::int;
 
+-- Only what the first version of the schema had: asked before it is migrated.
+-- name: ListTenantTraces :many
+SELECT tenant_id, hostname, service_did FROM control.tenant WHERE tenant_id > @after ORDER BY tenant_id LIMIT @max_rows::int;
+
 -- What changed since a process last looked.
 -- name: ListTenantsChangedSince :many
 SELECT * FROM control.tenant WHERE revision > @revision ORDER BY revision LIMIT @max_rows::int;
