@@ -24,7 +24,6 @@
 -- No foreign key leads to actor: whoever inserts takes the actor's row (FOR KEY SHARE), and what deletes an account
 -- deletes its items.
 
--- Until the next release this file may still change.
 
 -- +goose Up
 -- locus: alone
