@@ -61,7 +61,8 @@ func TestItemsAreFoundByIndex(t *testing.T) {
 			}
 			plan := run("DEALLOCATE ALL; PREPARE p AS " + schema.Rename(m[2], s.String()) + "; EXPLAIN (COSTS OFF) EXECUTE p" + args)
 			for i, line := range append(plan, "") {
-				if index, is := scanOf(line); is && !findsItems(index, plan[i+1]) {
+				// The first row of a kind by an index is one row.
+				if index, is := scanOf(line); is && !findsItems(index, plan[i+1]) && !(index == "account_item_due" && strings.HasSuffix(plan[i-1], "->  Limit")) {
 					t.Errorf("%s reads all items, or all of a kind:\n%s", m[1], strings.Join(plan, "\n"))
 				}
 			}
@@ -93,7 +94,7 @@ func findsItems(index, condition string) bool {
 	case index == "account_item_lookup":
 		return strings.Contains(condition, "(lookup = ")
 	case index == "account_item_due":
-		return strings.Contains(condition, "(due_at ") || regexp.MustCompile(`kind = 1[123]\b`).MatchString(condition)
+		return strings.Contains(condition, "(due_at ") || regexp.MustCompile(`kind = (1[123]\b|ANY \('\{12,13\}')`).MatchString(condition)
 	}
 	return false
 }

@@ -16,7 +16,7 @@ FROM pds_tenant.stream_head h WHERE h.id = 1;
 -- The earliest date of each kind of thing that expires. Some have no index by date: it is asked an hour after a write.
 SELECT
   coalesce((SELECT min(creating_since) FROM pds_tenant.actor WHERE creating_since IS NOT NULL), 'epoch')::timestamptz AS signup,
-  coalesce((SELECT min(noted_at) FROM pds_tenant.account_item WHERE kind = 11), 'epoch')::timestamptz AS rejected,
+  coalesce((SELECT min(noted_at) FROM pds_tenant.account_item WHERE kind = 11 AND due_at IS NOT NULL), 'epoch')::timestamptz AS rejected,
   coalesce((SELECT min(expires_at) FROM pds_tenant.refresh_token), 'epoch')::timestamptz AS refresh_token,
   coalesce((SELECT min(due_at) FROM pds_tenant.account_item WHERE kind = 7), 'epoch')::timestamptz AS device_account,
   coalesce((SELECT min(due_at) FROM pds_tenant.tenant_item WHERE kind = 15), 'epoch')::timestamptz AS device,
