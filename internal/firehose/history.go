@@ -151,6 +151,7 @@ func (tl *tail) stepBack(ctx context.Context) error {
 		r.from = min(tl.trail[0].seq-1, now.LastSeq)
 		at = mark{seq: r.from}
 	}
+	whole := r.seen == r.from                              // nothing of what was read here is lost
 	if now.JumpedFrom < r.from && r.from <= now.JumpedTo { // passed over by whoever restored a backup
 		r.from = now.JumpedFrom
 		at = mark{seq: r.from}
@@ -158,7 +159,7 @@ func (tl *tail) stepBack(ctx context.Context) error {
 	cut := r.from
 	// Written here, and perhaps sent by others.
 	written := tl.tails.hub.takeLost(tl.tenant.Schema(), &now)
-	if len(written) > 0 && r.seen == r.from { // nothing of what was read here is lost
+	if len(written) > 0 && whole {
 		r.from = min(r.from, now.LastSeq)
 		if now.JumpedTo >= written[len(written)-1].seq {
 			r.from = now.JumpedFrom
