@@ -16,7 +16,12 @@ import (
 // TestOldEventsTakeTurns: many subscribers at one tenant read all it has again and again. One at another tenant, or
 // from another address, waits for the pages being read, not for all of theirs. Counted in pages, not in time.
 func TestOldEventsTakeTurns(t *testing.T) {
-	d := dbtest.New(t)
+	// One pool for both: where each has its own they do not meet.
+	d, err := db.Open(t.Context(), db.Config{URL: dbtest.URL(t), Sizes: db.Sizes{SubPools: 1, PoolConns: 4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
 	crowded, other := dbtest.Tenant(t, d), dbtest.Tenant(t, d)
 	old := time.Now().Add(-time.Hour)
 	for _, s := range []db.Schema{crowded, other} {
