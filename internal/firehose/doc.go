@@ -79,8 +79,12 @@ type Stored struct {
 // AppendFrame appends the frame as it goes over the wire.
 func (s *Stored) AppendFrame(dst []byte) []byte { return Splice(dst, s.Payload, s.SeqOff, s.Seq) }
 
-// Splice appends payload to dst with seq put in at off.
+// whole tells whether the number has a place in the payload: it has none where the row is damaged.
+func (s *Stored) whole() bool { return 0 <= s.SeqOff && s.SeqOff <= len(s.Payload) }
+
+// Splice appends payload to dst with seq put in at off. Of a damaged event it makes what no reader takes for one.
 func Splice(dst, payload []byte, off int, seq int64) []byte {
+	off = min(max(off, 0), len(payload))
 	dst = append(dst, payload[:off]...)
 	dst = dagcbor.AppendInt(dst, seq)
 	return append(dst, payload[off:]...)

@@ -244,7 +244,11 @@ func (s *Subscription) readPage(ctx context.Context) error {
 			t.log.Error("CORRUPTION: numbers of the stream have no event; a subscriber misses them", "schema", s.tail.tenant.Schema(), "from", s.pos+1, "to", before)
 		}
 		s.pos = e.Seq
-		if e.Kind != KindNothing {
+		switch {
+		case e.Kind == KindNothing:
+		case !e.whole():
+			t.damaged(s.tail.tenant, e)
+		default:
 			s.page = append(s.page, newItem(e, known))
 		}
 	}

@@ -219,12 +219,21 @@ func (tl *tail) take(page []Stored, seq int64, known time.Time) (fresh []*Item, 
 		if before := e.before(); before > seq && !tl.pass(seq, before, known) {
 			return fresh, seq
 		}
-		if e.Kind != KindNothing {
+		switch {
+		case e.Kind == KindNothing:
+		case !e.whole():
+			tl.tails.damaged(tl.tenant, e)
+		default:
 			fresh = append(fresh, newItem(e, known))
 		}
 		seq = e.Seq
 	}
 	return fresh, seq
+}
+
+// damaged reports an event that cannot be sent. Consumers see its number missing, and the commit in the next one's since.
+func (t *Tails) damaged(tenant *db.Tenant, e *Stored) {
+	t.log.Error("CORRUPTION: an event is damaged; subscribers miss it ('locus repo check' says more, a backup has it)", "schema", tenant.Schema(), "seq", e.Seq)
 }
 
 // before is the number that must have been the last one.
