@@ -114,11 +114,11 @@ func (f *field) start(ctx context.Context, locus, address string) error {
 	if err := f.cmd.Start(); err != nil {
 		return err
 	}
-	if err := f.served(ctx, hostname(f.count)); err != nil {
+	if err := f.served(ctx, hostname(1)); err != nil {
 		return err
 	}
 	took := time.Since(began)
-	f.say("a server starts and answers for the last tenant in %s; it takes %d MB", took.Round(time.Millisecond), memory(f.cmd.Process.Pid)>>20)
+	f.say("a server starts and answers in %s; it takes %d MB", took.Round(time.Millisecond), memory(f.cmd.Process.Pid)>>20)
 	return nil
 }
 
