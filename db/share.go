@@ -41,12 +41,8 @@ func (d *DB) Share(ctx context.Context, s Schema, password string) error {
 		}
 		return makeShare(ctx, tx, s)
 	})
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "42501" {
-		return fmt.Errorf("share %s: %w: ALTER ROLE … CREATEROLE: %w", s, ErrNoRoles, err)
-	}
 	if err != nil {
-		return fmt.Errorf("share %s: %w", s, err)
+		return fmt.Errorf("share %s: %w", s, roleError(err))
 	}
 	return nil
 }

@@ -10,38 +10,6 @@ import (
 	"time"
 )
 
-const CountDue = `-- name: CountDue :many
-SELECT kind, count(*)::bigint AS waiting, min(due_at)::timestamptz AS oldest FROM control.due
-WHERE due_at <= $1::timestamptz GROUP BY kind ORDER BY kind
-`
-
-type CountDueRow struct {
-	Kind    string
-	Waiting int64
-	Oldest  time.Time
-}
-
-// What waits, by kind: how many, and since when the oldest.
-func (q *Queries) CountDue(ctx context.Context, now time.Time) ([]CountDueRow, error) {
-	rows, err := q.db.Query(ctx, CountDue, now)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var items []CountDueRow
-	for rows.Next() {
-		var i CountDueRow
-		if err := rows.Scan(&i.Kind, &i.Waiting, &i.Oldest); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const InsertDueMissing = `-- name: InsertDueMissing :execrows
 INSERT INTO control.due (tenant_id, kind, due_at, last_at, floor_at, held_until)
 SELECT t.tenant_id, $1::text, x.due_at, x.due_at, '-infinity', '-infinity'

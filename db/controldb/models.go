@@ -155,14 +155,6 @@ type QuotaReached struct {
 	At       time.Time
 }
 
-type StreamNote struct {
-	ProcessID int64
-	Number    int64
-	Schemas   []string
-	Seqs      []int64
-	NotedAt   time.Time
-}
-
 type Tenant struct {
 	TenantID     int64
 	Hostname     string

@@ -76,23 +76,6 @@ func (q *Queries) GetNode(ctx context.Context, nodeID int32) (Node, error) {
 	return i, err
 }
 
-const GetNodeByName = `-- name: GetNodeByName :one
-SELECT node_id, dsn_ref, accepts_new, label, worker FROM control.node WHERE dsn_ref = $1
-`
-
-func (q *Queries) GetNodeByName(ctx context.Context, dsnRef string) (Node, error) {
-	row := q.db.QueryRow(ctx, GetNodeByName, dsnRef)
-	var i Node
-	err := row.Scan(
-		&i.NodeID,
-		&i.DSNRef,
-		&i.AcceptsNew,
-		&i.Label,
-		&i.Worker,
-	)
-	return i, err
-}
-
 const GetNodeForNewTenant = `-- name: GetNodeForNewTenant :one
 SELECT n.node_id FROM control.node n
 LEFT JOIN control.tenant t ON t.node_id = n.node_id

@@ -8,9 +8,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/controldb"
-	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/tenant"
-	"github.com/auroralocus/locus/repo"
 )
 
 const (
@@ -115,19 +113,13 @@ func (m *Meter) gaugePage(ctx context.Context, day time.Time, page []*tenant.Ten
 
 // gauge reads one tenant's, and writes them. The moment is a little after the day's end.
 func (m *Meter) gauge(ctx context.Context, day time.Time, t *tenant.Tenant) error {
-	q := m.db.Tenant(t.Schema).Q()
-	g, err := q.GetTenantGauge(ctx, int64(repo.NewTID(day, 0)))
+	g, err := measured(ctx, m.db, t, day, m.now())
 	if err != nil {
 		return err
 	}
-	events, err := q.CountEvents(ctx, tenantdb.CountEventsParams{Since: day, Until: day.AddDate(0, 0, 1)})
-	if err != nil {
-		return err
-	}
-	now := m.now().UTC().Truncate(time.Microsecond)
 	return m.db.Control().UpsertUsageGauges(ctx, controldb.UpsertUsageGaugesParams{
-		TenantID: t.ID, Day: day, Hostname: t.Hostname, Accounts: g.Accounts, ActiveAccounts: g.Active, Records: g.Records, RecordBytes: g.RecordBytes,
-		Blobs: g.Blobs, BlobBytes: g.BlobBytes, Events: events, GaugedAt: &now,
+		TenantID: g.TenantID, Day: g.Day, Hostname: g.Hostname, Accounts: g.Accounts, ActiveAccounts: g.ActiveAccounts, Records: g.Records, RecordBytes: g.RecordBytes,
+		Blobs: g.Blobs, BlobBytes: g.BlobBytes, Events: g.Events, GaugedAt: g.GaugedAt,
 	})
 }
 

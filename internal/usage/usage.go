@@ -144,22 +144,32 @@ func List(ctx context.Context, d *db.DB, p Period, after Place, limit int) (page
 // control has them.
 func Now(ctx context.Context, d *db.DB, t *tenant.Tenant, now time.Time) (Day, error) {
 	today := DayOf(now)
-	g, err := d.Tenant(t.Schema).Q().GetTenantGauge(ctx, int64(repo.NewTID(today, 0)))
+	out, err := measured(ctx, d, t, today, now)
 	if err != nil {
 		return Day{}, fmt.Errorf("read what %s has: %w", t.Hostname, err)
-	}
-	out := Day{
-		TenantID: t.ID, Hostname: t.Hostname, Day: today, Accounts: g.Accounts, ActiveAccounts: g.Active, Records: g.Records, RecordBytes: g.RecordBytes,
-		Blobs: g.Blobs, BlobBytes: g.BlobBytes, GaugedAt: new(now.UTC().Truncate(time.Microsecond)),
-	}
-	if out.Events, err = d.Tenant(t.Schema).Q().CountEvents(ctx, tenantdb.CountEventsParams{Since: today, Until: today.AddDate(0, 0, 1)}); err != nil {
-		return Day{}, fmt.Errorf("count the events of %s: %w", t.Hostname, err)
 	}
 	page, _, _, err := List(ctx, d, Period{From: today, To: today, TenantID: t.ID}, Place{}, 1)
 	if err == nil && len(page) > 0 {
 		out.Requests, out.EgressBytes = page[0].Requests, page[0].EgressBytes
 	}
 	return out, err
+}
+
+// measured reads the gauges of a tenant, with the events and the active accounts since day began.
+func measured(ctx context.Context, d *db.DB, t *tenant.Tenant, day, now time.Time) (Day, error) {
+	q := d.Tenant(t.Schema).Q()
+	g, err := q.GetTenantGauge(ctx, int64(repo.NewTID(day, 0)))
+	if err != nil {
+		return Day{}, err
+	}
+	events, err := q.CountEvents(ctx, tenantdb.CountEventsParams{Since: day, Until: day.AddDate(0, 0, 1)})
+	if err != nil {
+		return Day{}, err
+	}
+	return Day{
+		TenantID: t.ID, Hostname: t.Hostname, Day: day, Accounts: g.Accounts, ActiveAccounts: g.Active, Records: g.Records, RecordBytes: g.RecordBytes,
+		Blobs: g.Blobs, BlobBytes: g.BlobBytes, Events: events, GaugedAt: new(now.UTC().Truncate(time.Microsecond)),
+	}, nil
 }
 
 // Reached are the quotas that tenants reached today or yesterday.

@@ -50,8 +50,3 @@ UPDATE control.due d SET
   floor_at = @floor_at::timestamptz, held_until = '-infinity', failures = @failures
 WHERE tenant_id = @tenant_id AND kind = @kind AND held_until = @held
 RETURNING coalesce(nullif(d.due_at, 'infinity'), 'epoch')::timestamptz AS due_at;
-
--- name: CountDue :many
--- What waits, by kind: how many, and since when the oldest.
-SELECT kind, count(*)::bigint AS waiting, min(due_at)::timestamptz AS oldest FROM control.due
-WHERE due_at <= @now::timestamptz GROUP BY kind ORDER BY kind;

@@ -1,9 +1,6 @@
 -- name: GetNode :one
 SELECT * FROM control.node WHERE node_id = $1;
 
--- name: GetNodeByName :one
-SELECT * FROM control.node WHERE dsn_ref = $1;
-
 -- name: ListNodes :many
 SELECT * FROM control.node ORDER BY node_id LIMIT @max_rows::int;
 

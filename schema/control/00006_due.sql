@@ -35,19 +35,7 @@ CREATE TABLE control.crawler (
   PRIMARY KEY (tenant_id, url)
 );
 
--- Which streams went on: each process numbers what it says, so others see whether they missed any. Rows live for
--- seconds, and a crash of the server may empty the table: who reads it looks at the streams now and then, too.
-CREATE UNLOGGED TABLE control.stream_note (
-  process_id  bigint NOT NULL,
-  number      bigint NOT NULL,
-  schemas     text[] NOT NULL,
-  seqs        bigint[] NOT NULL,
-  noted_at    timestamptz NOT NULL,
-  PRIMARY KEY (process_id, number)
-);
-
 -- +goose Down
-DROP TABLE control.stream_note;
 DROP TABLE control.crawler;
 DROP TABLE control.due;
 DROP TABLE control.process;
