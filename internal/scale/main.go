@@ -45,10 +45,11 @@ func run(ctx context.Context, dir, locus string, args []string) error {
 		span := flags.Duration("span", 15*time.Second, "how long each rate is measured")
 		idle := flags.Duration("idle", time.Minute, "how long the idle server is watched")
 		subscribers := flags.Int("subscribers", 10000, "idle subscribers, each of another tenant")
+		active := flags.Int("active", 4000, "how many tenants are active at once at most")
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
 		}
-		return measure(ctx, dir, locus, plan{span: *span, idle: *idle, subscribers: *subscribers})
+		return measure(ctx, dir, locus, plan{span: *span, idle: *idle, subscribers: *subscribers, active: *active})
 	}
 	return fmt.Errorf("no such command: %s", args[0])
 }

@@ -23,8 +23,8 @@ import (
 
 // plan says how long what is measured.
 type plan struct {
-	span, idle  time.Duration
-	subscribers int
+	span, idle          time.Duration
+	subscribers, active int
 }
 
 // field is a server on a filled database.

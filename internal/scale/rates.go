@@ -145,7 +145,7 @@ func (f *field) each(ctx context.Context, all []writer, work func(context.Contex
 
 // active measures writes and reads at tenants that are drawn at random, each time beside ten of them.
 func (f *field) active(ctx context.Context) error {
-	all, err := f.writers(ctx, min(f.count, 4000))
+	all, err := f.writers(ctx, min(f.count, f.plan.active))
 	if err != nil {
 		return err
 	}
