@@ -103,8 +103,9 @@ const (
 	handles    = "drill.test"
 )
 
-// write writes records until the context ends. What is refused because of what the drill does is tried again with another
-// key; an answer that is missing leaves the write in doubt.
+// write writes records until the context ends. What a server refuses because of what the drill does is tried again with
+// another key. An answer that is missing, or is the balancer's (it lost a server that may have committed), leaves the write
+// in doubt.
 func (d *drill) write(ctx context.Context, p *person) {
 	for n := 0; ctx.Err() == nil; n++ {
 		rkey := fmt.Sprintf("r%d-%d", time.Now().UnixNano(), n)
@@ -119,7 +120,7 @@ func (d *drill) write(ctx context.Context, p *person) {
 		case err == nil:
 			p.written[rkey] = out.CID
 			d.acknowledged.Add(1)
-		case refused && r.name != "UnknownOutcome":
+		case refused && r.name != "" && r.name != "UnknownOutcome": // only a server's answer has a name
 			d.refused(r)
 		default:
 			p.doubt[rkey] = true

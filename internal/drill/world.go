@@ -148,7 +148,7 @@ func (w *world) serve(h http.Handler) (addr string, err error) {
 	return l.Addr().String(), nil
 }
 
-// startFront balances between the servers that are up, and goes to the other one when a connection cannot be made.
+// startFront balances between the servers that are up. It answers 502 without a body when it gets no answer from one.
 func (w *world) startFront() (err error) {
 	var turn atomic.Int64
 	w.live.Store(&[]*url.URL{})
