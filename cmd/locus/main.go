@@ -19,7 +19,8 @@ import (
 
 // cli is the whole command line. What a deployment says once can be given as environment variables, which --help shows.
 type cli struct {
-	Log logFlags `embed:"" prefix:"log-"`
+	Config string   `placeholder:"FILE" help:"Configuration file; without it /etc/locus/locus.yaml, where that is. 'locus config example' prints one." env:"LOCUS_CONFIG"`
+	Log    logFlags `embed:"" prefix:"log-"`
 
 	Serve    serveCmd      `cmd:"" help:"Serve all tenants. With --dev: a private Postgres, a built-in PLC directory, two tenants and an account in each."`
 	Tenant   tenantCmd     `cmd:"" help:"Create, list, show and configure tenants (hosted PDS hostnames)."`
@@ -38,6 +39,7 @@ type cli struct {
 	Job      jobCmd        `cmd:"" help:"See and cancel long work: moves, renames, backups, deletions."`
 	Backup   backupCmd     `cmd:"" help:"Try whether backups are good for anything. 'locus tenant backup' makes them."`
 	Migrate  migrateCmd    `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`
+	Settings configCmd     `cmd:"" name:"config" help:"Check and show settings; print a configuration file."`
 	Openapi  openapiCmd    `cmd:"" help:"Print the OpenAPI document of the methods served."`
 	Version  versionCmd    `cmd:"" help:"Print the version."`
 }
@@ -80,6 +82,16 @@ func version() string {
 	return v
 }
 
+// commandLine is the command line, ready to read arguments into c.
+func commandLine(c *cli) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("locus"),
+		kong.Description("Aurora Locus hosts many AT Protocol PDSes: one binary, one Postgres, any number of isolated hostnames."),
+		kong.ShortUsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+	)
+}
+
 func main() {
 	// The first signal asks everything to end; a second one ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -87,24 +99,28 @@ func main() {
 	context.AfterFunc(ctx, stop)
 
 	var c cli
-	k, err := kong.New(&c,
-		kong.Name("locus"),
-		kong.Description("Aurora Locus hosts many AT Protocol PDSes: one binary, one Postgres, any number of isolated hostnames."),
-		kong.ShortUsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-	)
+	k, err := commandLine(&c)
 	if err != nil {
 		panic(err)
 	}
+	said, unread := configure(settings(k.Model), os.Args[1:], os.Environ())
+	if unread == nil {
+		unread = said.apply()
+	}
 	run, err := k.Parse(os.Args[1:])
+	if unread != nil && (err != nil || run.Command() != "config check") {
+		fmt.Fprintf(os.Stderr, "locus: %v\n", unread)
+		os.Exit(1)
+	}
 	k.Stdout = os.Stderr // what follows is about a mistake: scripts that take what a command prints must not get it
 	k.FatalIfErrorf(err)
+	said.wrong = unread
 	log := c.Log.logger()
 	// Libraries write here what other machines did wrong, such as "Unsolicited response" of a broken service.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
-	if err := run.Run(log); err != nil && !errors.Is(err, context.Canceled) {
+	run.BindTo(ctx, (*context.Context)(nil))
+	if err := run.Run(log, said); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintf(os.Stderr, "locus: %v\n", err)
 		os.Exit(1)
 	}

@@ -1,0 +1,293 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"gopkg.in/yaml.v3"
+)
+
+// defaultConfig is read when it is there and neither --config nor LOCUS_CONFIG names another.
+const defaultConfig = "/etc/locus/locus.yaml"
+
+const (
+	envPrefix  = "LOCUS_"
+	fileSuffix = "_FILE"
+)
+
+// environmentOnly are settings without a flag: command lines are seen by others, or the setting is another program's.
+var environmentOnly = map[string]string{
+	"LOCUS_S3_ACCESS_KEY": "Access key of the deployment's bucket.",
+	"LOCUS_S3_SECRET_KEY": "Secret key of the deployment's bucket.",
+	"LOCUS_OPERATOR":      "Who stands in the audit log for what commands do; without it the user of the system.",
+	"LOCUS_PG_BIN":        "Folder of Postgres's programs, for the private Postgres.",
+}
+
+// setting is what can be said once for all commands.
+type setting struct {
+	env  string
+	help string
+	flag *kong.Flag // nil: environment and file only
+}
+
+// key is the setting's name in a configuration file.
+func (s setting) key() string {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(s.env, envPrefix)), "_", "-")
+}
+
+// secret tells that the value is not to be shown as it is.
+func (s setting) secret() bool {
+	for _, word := range []string{"PASSWORD", "SECRET", "TOKEN", "_KEY", "_URL", "_NODES", "_REPLICAS", "_HMAC", "HEADERS"} {
+		if strings.Contains(s.env, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// settings finds them all in the command line's declarations, by their names in the environment.
+func settings(app *kong.Application) map[string]setting {
+	all := map[string]setting{}
+	for env, help := range environmentOnly {
+		all[env] = setting{env: env, help: help}
+	}
+	_ = kong.Visit(app, func(node kong.Visitable, next kong.Next) error {
+		if f, ok := node.(*kong.Flag); ok {
+			for _, env := range f.Envs {
+				if _, there := all[env]; !there && strings.HasPrefix(env, envPrefix) && env != "LOCUS_CONFIG" {
+					all[env] = setting{env: env, help: f.Help, flag: f}
+				}
+			}
+		}
+		return next(nil)
+	})
+	return all
+}
+
+// configured are settings' values with where each is from.
+type configured struct {
+	path   string // of the file that was read, "" for none
+	values map[string]string
+	from   map[string]string
+	wrong  error // what kept it from being read
+}
+
+// configure reads the environment and the configuration file. What the environment says goes before what the file says.
+// NAME_FILE, in the file name-file, has the value in a file of its own, as container platforms and systemd give secrets.
+func configure(all map[string]setting, args, environ []string) (*configured, error) {
+	said := map[string]string{}
+	path := ""
+	for _, line := range environ {
+		name, value, _ := strings.Cut(line, "=")
+		if name == "LOCUS_CONFIG" {
+			path = value
+		} else if strings.HasPrefix(name, envPrefix) {
+			said[name] = value
+		}
+	}
+	path, named := configPath(args, path)
+	c := &configured{values: map[string]string{}, from: map[string]string{}}
+	if err := c.layer(all, said, "environment", ""); err != nil {
+		return c, err
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !named {
+		return c, nil
+	}
+	if err != nil {
+		return c, fmt.Errorf("configuration: %w", err)
+	}
+	c.path = path
+	if said, err = parseConfig(all, text); err == nil {
+		err = c.layer(all, said, path, filepath.Dir(path))
+	}
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// configPath is the file that the arguments or the environment name, or the default.
+func configPath(args []string, env string) (path string, named bool) {
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if value, ok := strings.CutPrefix(arg, "--config="); ok {
+			return value, true
+		}
+		if arg == "--config" && i+1 < len(args) {
+			return args[i+1], true
+		}
+	}
+	if env != "" {
+		return env, true
+	}
+	return defaultConfig, false
+}
+
+// layer adds what no layer before has said.
+func (c *configured) layer(all map[string]setting, said map[string]string, from, dir string) error {
+	for _, name := range slices.Sorted(maps.Keys(said)) {
+		value, where := said[name], from
+		of, isFile := strings.CutSuffix(name, fileSuffix)
+		if _, ok := all[name]; ok || !isFile {
+			of = name
+		} else if _, ok := all[of]; !ok {
+			continue // another program's, such as LOCUS_TEST_…_FILE
+		} else {
+			if _, twice := said[of]; twice {
+				return fmt.Errorf("both %s and %s are given", of, name)
+			}
+			if value == "" {
+				continue
+			}
+			if dir != "" && !filepath.IsAbs(value) {
+				value = filepath.Join(dir, value)
+			}
+			text, err := os.ReadFile(value)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			where += ", file " + value
+			if value = strings.TrimRight(string(text), "\r\n"); value == "" {
+				return fmt.Errorf("%s: the file is empty", name)
+			}
+		}
+		if _, ok := all[of]; !ok {
+			continue
+		}
+		if _, there := c.values[of]; !there {
+			c.values[of], c.from[of] = value, where
+		}
+	}
+	return nil
+}
+
+// apply puts what was read where flags and the rest look for it.
+func (c *configured) apply() error {
+	for name, value := range c.values {
+		if err := os.Setenv(name, value); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// parseConfig reads a YAML file of settings: one level of names, with texts, numbers, lists (which are joined by commas),
+// or names with values (one NAME=VALUE a line). It gives them by their names in the environment.
+func parseConfig(all map[string]setting, text []byte) (map[string]string, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return nil, err
+	}
+	said := map[string]string{}
+	if len(doc.Content) == 0 {
+		return said, nil
+	}
+	top := doc.Content[0]
+	if top.Kind == yaml.ScalarNode && top.Tag == "!!null" {
+		return said, nil
+	}
+	if top.Kind != yaml.MappingNode {
+		return nil, errors.New("a configuration file has lines of the form NAME: VALUE")
+	}
+	var wrong []error
+	for i := 0; i+1 < len(top.Content); i += 2 {
+		key, node := top.Content[i], top.Content[i+1]
+		name := envPrefix + strings.ToUpper(strings.ReplaceAll(key.Value, "-", "_"))
+		value, err := plain(node)
+		_, known := all[name]
+		if _, ok := all[strings.TrimSuffix(name, fileSuffix)]; ok {
+			known = true
+		}
+		_, twice := said[name]
+		switch {
+		case !known || strings.ToLower(key.Value) != key.Value || strings.Contains(key.Value, "_"):
+			err = fmt.Errorf("no such setting: %s%s", key.Value, meant(all, key.Value))
+		case twice:
+			err = fmt.Errorf("%s is given twice", key.Value)
+		}
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("line %d: %w", key.Line, err))
+		} else if value != nil {
+			said[name] = *value
+		}
+	}
+	return said, errors.Join(wrong...)
+}
+
+// plain is a value as the environment has it; nil for none.
+func plain(node *yaml.Node) (*string, error) {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	var parts []string
+	between := ","
+	switch {
+	case node.Kind == yaml.ScalarNode && node.Tag == "!!null":
+		return nil, nil
+	case node.Kind == yaml.ScalarNode:
+		return &node.Value, nil
+	case node.Kind == yaml.SequenceNode:
+		for _, n := range node.Content {
+			if n.Kind != yaml.ScalarNode {
+				return nil, errors.New("a list holds texts and numbers only")
+			}
+			parts = append(parts, n.Value)
+		}
+	case node.Kind == yaml.MappingNode:
+		between = "\n"
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			if node.Content[i+1].Kind != yaml.ScalarNode {
+				return nil, errors.New("names stand with texts and numbers only")
+			}
+			parts = append(parts, node.Content[i].Value+"="+node.Content[i+1].Value)
+		}
+	}
+	joined := strings.Join(parts, between)
+	return &joined, nil
+}
+
+// meant is a hint at the setting whose name is nearest.
+func meant(all map[string]setting, key string) string {
+	key = strings.ReplaceAll(strings.ToLower(key), "_", "-")
+	best, nearest := 4, ""
+	for _, env := range slices.Sorted(maps.Keys(all)) {
+		if d := distance(key, all[env].key()); d < best {
+			best, nearest = d, all[env].key()
+		}
+	}
+	if nearest == "" {
+		return " ('locus config example' lists all)"
+	}
+	return fmt.Sprintf(" (is %s meant?)", nearest)
+}
+
+// distance is how many letters must be changed, added or left out to make a of b (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := before
+			if a[i] != b[j] {
+				change++
+			}
+			before = row[j+1]
+			row[j+1] = min(change, row[j]+1, before+1)
+		}
+	}
+	return row[len(b)]
+}
