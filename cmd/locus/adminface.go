@@ -1,73 +1,9 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"net/http"
-	"sync"
-	"time"
-
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/metrics"
 )
-
-// readyWithin is how long readiness waits for the database. readyFor is how long its answer is used again, so that
-// frequent checks cost nothing.
-const (
-	readyWithin = 2 * time.Second
-	readyFor    = time.Second
-)
-
-// adminFace is what the machines that look after a process ask it, on a listener of its own: whether it lives, whether
-// it should get requests, and its numbers. It says nothing of tenants and accounts.
-func adminFace(m *metrics.Metrics, ready *readiness) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "ok", "") })
-	mux.HandleFunc("GET /readyz", ready.serve)
-	mux.Handle("GET /metrics", m.Handler())
-	return mux
-}
-
-// readiness says whether a process can do what it is asked. A tenant's state is not part of it: the others are
-// served. A process that is being stopped takes no connections here.
-type readiness struct {
-	ping func(context.Context) error
-
-	mu    sync.Mutex // held while one asks: the others wait for the answer
-	asked time.Time
-	err   error
-}
-
-func (r *readiness) serve(w http.ResponseWriter, req *http.Request) {
-	if err := r.look(req.Context()); err != nil {
-		say(w, http.StatusServiceUnavailable, "unready", "the database does not answer")
-		return
-	}
-	say(w, http.StatusOK, "ok", "")
-}
-
-func (r *readiness) look(ctx context.Context) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if time.Since(r.asked) < readyFor {
-		return r.err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readyWithin)
-	defer cancel()
-	r.err = r.ping(ctx)
-	r.asked = time.Now()
-	return r.err
-}
-
-func say(w http.ResponseWriter, code int, status, why string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(struct { // a reader that has gone
-		Status string `json:"status"`
-		Reason string `json:"reason,omitempty"`
-	}{status, why})
-}
 
 // show says where each number is.
 func (a *app) show(m *metrics.Metrics) {

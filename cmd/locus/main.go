@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -42,19 +44,6 @@ type cli struct {
 	Settings configCmd     `cmd:"" name:"config" help:"Check and show settings; print a configuration file."`
 	Openapi  openapiCmd    `cmd:"" help:"Print the OpenAPI document of the methods served."`
 	Version  versionCmd    `cmd:"" help:"Print the version."`
-}
-
-type logFlags struct {
-	Level  slog.Level `help:"debug, info, warn or error." default:"info" env:"LOCUS_LOG_LEVEL"`
-	Format string     `help:"text or json." enum:"text,json" default:"text" env:"LOCUS_LOG_FORMAT"`
-}
-
-func (f logFlags) logger() *slog.Logger {
-	opts := &slog.HandlerOptions{Level: f.Level}
-	if f.Format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, opts))
 }
 
 type versionCmd struct{}
@@ -103,7 +92,9 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	said, unread := configure(settings(k.Model), os.Args[1:], os.Environ())
+	environ := os.Environ()
+	again := func() (*configured, error) { return configure(settings(k.Model), os.Args[1:], environ) }
+	said, unread := again()
 	if unread == nil {
 		unread = said.apply()
 	}
@@ -115,12 +106,15 @@ func main() {
 	k.Stdout = os.Stderr // what follows is about a mistake: scripts that take what a command prints must not get it
 	k.FatalIfErrorf(err)
 	said.wrong = unread
-	log := c.Log.logger()
+	log, err := c.Log.open()
+	k.FatalIfErrorf(err)
+	log.said, log.again = said, again
+	log.fixed = slices.ContainsFunc(os.Args, func(a string) bool { return a == "--log-level" || strings.HasPrefix(a, "--log-level=") })
 	// Libraries write here what other machines did wrong, such as "Unsolicited response" of a broken service.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	run.BindTo(ctx, (*context.Context)(nil))
-	if err := run.Run(log, said); err != nil && !errors.Is(err, context.Canceled) {
+	if err := run.Run(log.Logger, log, said); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintf(os.Stderr, "locus: %v\n", err)
 		os.Exit(1)
 	}

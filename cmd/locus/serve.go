@@ -45,22 +45,24 @@ type serveCmd struct {
 	outsideFlags
 	servicesFlags
 	poolFlags
-	Dev           bool   `help:"Development: built-in PLC directory, .test handles, tenants localhost and beta.localhost with an account in each, mail in the log, loopback only."`
-	Listen        string `placeholder:"ADDR" help:"Address to listen on; default: ${default}." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
-	PLCListen     string `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
-	DebugListen   string `placeholder:"ADDR" help:"Address of Go's profiler, /debug/pprof/, on loopback only; off by default." env:"LOCUS_DEBUG_LISTEN"`
-	AdminListen   string `placeholder:"ADDR" help:"Address of what machines ask about this process: /livez, /readyz and, for Prometheus, /metrics. Nobody is asked for a password there, so keep it off the internet; off by default." env:"LOCUS_ADMIN_LISTEN"`
-	Operators     string `name:"operator-listen" placeholder:"ADDR" help:"Address of the operator API (docs/operator-api.md); without a host in it, on loopback. Callers bring tokens ('locus token create'); put TLS in front of anything but loopback. Off by default." env:"LOCUS_OPERATOR_LISTEN"`
-	OperatorsHost string `name:"operator-hostname" placeholder:"HOSTNAME" help:"Hostname under which the operator API is served where tenants are; no tenant may have it. Off by default." env:"LOCUS_OPERATOR_HOSTNAME"`
-	Connections   int    `placeholder:"N" help:"Connections that may be open at once. Beyond it those that are idle are closed, the longest idle first, and only then new ones refused; default: ${default}." default:"10000" env:"LOCUS_CONNECTIONS"`
-	PerAddress    int    `name:"connections-per-address" placeholder:"N" help:"Of them, those of one address (of IPv6: one /64). Trusted proxies and WebSockets do not count; default: ${default}." default:"500" env:"LOCUS_CONNECTIONS_PER_ADDRESS"`
-	AnswerMemory  int64  `placeholder:"MIB" help:"Memory for the answers that are being made and read, of all together. Beyond it a call waits, and is then refused with 503; tenants and addresses share it; default: ${default}." default:"256" env:"LOCUS_ANSWER_MEMORY"`
-	Trusted       string `name:"trusted-proxies" placeholder:"LIST" help:"Who is believed in X-Forwarded-For: addresses, networks (192.0.2.0/24), loopback, private (which holds clients of your own network, too), none; default: ${default}." default:"loopback,private" env:"LOCUS_TRUSTED_PROXIES"`
-	AdminPassword string `placeholder:"TEXT" help:"Password of user admin on the tenants that --dev makes; default: ${default}." default:"admin-pass" env:"LOCUS_ADMIN_PASSWORD"`
+	Dev           bool          `help:"Development: built-in PLC directory, .test handles, tenants localhost and beta.localhost with an account in each, mail in the log, loopback only."`
+	Listen        string        `placeholder:"ADDR" help:"Address to listen on; default: ${default}." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
+	PLCListen     string        `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
+	DebugListen   string        `placeholder:"ADDR" help:"Address of Go's profiler, /debug/pprof/, on loopback only; off by default." env:"LOCUS_DEBUG_LISTEN"`
+	AdminListen   string        `placeholder:"ADDR" help:"Address of what machines ask about this process: /livez, /readyz and, for Prometheus, /metrics. Nobody is asked for a password there, so keep it off the internet; off by default." env:"LOCUS_ADMIN_LISTEN"`
+	DrainDelay    time.Duration `placeholder:"TIME" help:"After SIGTERM: how long /readyz says that this process is draining before it stops taking connections. Give it the time that a balancer needs to notice; default: ${default}." default:"0s" env:"LOCUS_DRAIN_DELAY"`
+	Operators     string        `name:"operator-listen" placeholder:"ADDR" help:"Address of the operator API (docs/operator-api.md); without a host in it, on loopback. Callers bring tokens ('locus token create'); put TLS in front of anything but loopback. Off by default." env:"LOCUS_OPERATOR_LISTEN"`
+	OperatorsHost string        `name:"operator-hostname" placeholder:"HOSTNAME" help:"Hostname under which the operator API is served where tenants are; no tenant may have it. Off by default." env:"LOCUS_OPERATOR_HOSTNAME"`
+	Connections   int           `placeholder:"N" help:"Connections that may be open at once. Beyond it those that are idle are closed, the longest idle first, and only then new ones refused; default: ${default}." default:"10000" env:"LOCUS_CONNECTIONS"`
+	PerAddress    int           `name:"connections-per-address" placeholder:"N" help:"Of them, those of one address (of IPv6: one /64). Trusted proxies and WebSockets do not count; default: ${default}." default:"500" env:"LOCUS_CONNECTIONS_PER_ADDRESS"`
+	AnswerMemory  int64         `placeholder:"MIB" help:"Memory for the answers that are being made and read, of all together. Beyond it a call waits, and is then refused with 503; tenants and addresses share it; default: ${default}." default:"256" env:"LOCUS_ANSWER_MEMORY"`
+	Trusted       string        `name:"trusted-proxies" placeholder:"LIST" help:"Who is believed in X-Forwarded-For: addresses, networks (192.0.2.0/24), loopback, private (which holds clients of your own network, too), none; default: ${default}." default:"loopback,private" env:"LOCUS_TRUSTED_PROXIES"`
+	AdminPassword string        `placeholder:"TEXT" help:"Password of user admin on the tenants that --dev makes; default: ${default}." default:"admin-pass" env:"LOCUS_ADMIN_PASSWORD"`
 }
 
 // Run listens, assembles, and runs until it is asked to end.
-func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
+func (c *serveCmd) Run(ctx context.Context, l *logs) error {
+	log := l.Logger
 	proxies, err := c.check()
 	if err != nil {
 		return err
@@ -74,9 +76,14 @@ func (c *serveCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	s := serving{listeners: at, proxies: proxies, log: log, over: make(chan struct{})}
+	who, err := findSupervisor()
+	if err != nil {
+		log.Warn("the supervisor that started this process hears nothing", "err", err)
+	}
+	s := serving{listeners: at, proxies: proxies, log: log, logs: l, who: who, health: newHealth(), over: make(chan struct{})}
 	s.later(func() { close(s.over) })
 	defer s.close()
+	defer s.faceMachines()()
 	if err := s.assemble(ctx, c); err != nil {
 		return err
 	}
@@ -177,6 +184,9 @@ type serving struct {
 	app     *app
 	numbers *metrics.Metrics // nil: nobody can look at them
 	log     *slog.Logger
+	logs    *logs
+	who     *supervisor
+	health  *health
 	over    chan struct{} // closed when all is closed
 	undo    []func()      // what has to be closed, the first thing last
 }
@@ -203,10 +213,12 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	if s.facts, err = c.decide(ctx, s.db, s.web.Addr().(*net.TCPAddr).Port); err != nil {
 		return err
 	}
+	s.health.enters(phaseMigrate)
 	// Tenants follow in the background, and each before its first request.
 	if err := s.db.MigrateControl(ctx); err != nil {
 		return fmt.Errorf("migrate control: %w", err)
 	}
+	s.health.enters(phaseParts)
 	if err := checkNodes(ctx, s.db, s.log); err != nil {
 		return err
 	}
@@ -236,9 +248,6 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 		return err
 	}
 	calls := proxy.Config{Public: s.outside.public.Transport, Named: s.outside.named.Transport, Defaults: services}
-	if s.machines != nil {
-		s.numbers = metrics.New(version())
-	}
 	origin := s.facts.Config(c.DevNames)
 	origin.Reserved = c.OperatorsHost
 	s.app = assemble(s.db, keys, origin, s.outside.resolver, s.outside.clients, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.numbers, s.log)
@@ -256,7 +265,7 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 // run serves until ctx ends or something fails that a server cannot do without.
 func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal) error {
 	a, log := s.app, s.log
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := s.draining(ctx, c.DrainDelay)
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
 	sweeper := blob.NewSweeper(a.blobs)
@@ -271,7 +280,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	}
 	group.Go(func() error { return a.runPurges(db.InBackground(ctx), log) })
 	group.Go(func() error { return a.self.Run(ctx, s.where(), version()) })
-	group.Go(func() error { followHangups(ctx, hangup, a, log); return nil })
+	group.Go(func() error { newReloader(s.logs, s.who, a.tenants).run(ctx, hangup); return nil })
 	group.Go(func() error { s.outside.try(ctx, s.facts.PLCURL, log); return nil })
 	go leaveDatabase(ctx, s.over, s.db, log)
 	plc := s.plc != nil && s.outside.builtIn != nil
@@ -282,8 +291,6 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	}
 	if s.machines != nil {
 		a.show(s.numbers)
-		face := adminFace(s.numbers, &readiness{ping: s.db.Ping})
-		group.Go(func() error { return serveHTTP(ctx, s.machines, inbound.Config{}, face, log) })
 	}
 	if s.debug != nil {
 		group.Go(func() error { return serveHTTP(ctx, s.debug, inbound.Config{}, profiler(), log) })
@@ -301,6 +308,8 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 			})
 		}
 	}
+	s.serves(ctx)
+	front = s.health.over(front)
 	group.Go(func() error {
 		return serveHTTP(ctx, s.web, inbound.Config{Open: c.Connections, PerAddress: c.PerAddress, Neighbour: s.proxies.Trusts}, front, log)
 	})
@@ -343,23 +352,6 @@ func leaveDatabase(ctx context.Context, ended <-chan struct{}, d *db.DB, log *sl
 	if err := d.Ping(ping); err != nil {
 		log.Warn("the database does not answer: what waits for it is given up", "err", err)
 		d.GiveUp()
-	}
-}
-
-// followHangups makes a hang-up what it is to servers, a wish to read settings again, and not their end: a terminal that
-// closes sends it too.
-func followHangups(ctx context.Context, hangup <-chan os.Signal, a *app, log *slog.Logger) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangup:
-		}
-		if err := a.tenants.Refresh(ctx); err != nil {
-			log.Warn("SIGHUP: the tenants cannot be read", "err", err)
-			continue
-		}
-		log.Info("SIGHUP: the tenants' settings are as in the database, which they are within a second by themselves. Flags and environment are read at the start only")
 	}
 }
 

@@ -39,7 +39,14 @@ func locus(t *testing.T, args ...string) *exec.Cmd {
 // run runs the program to its end and returns what it printed.
 func run(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
+	return runWith(t, nil, args...)
+}
+
+// runWith is run with more in its environment.
+func runWith(t *testing.T, env []string, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
 	cmd := locus(t, args...)
+	cmd.Env = append(cmd.Env, env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/auroralocus/locus/internal/inbound"
+	"github.com/auroralocus/locus/internal/metrics"
+)
+
+// faceMachines serves health and numbers from before anything else is begun until everything else has ended: a start
+// that waits and an end that drains can be watched. What it gives ends it.
+func (s *serving) faceMachines() (end func()) {
+	if s.machines == nil {
+		return func() {}
+	}
+	s.numbers = metrics.New(version())
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := serveHTTP(ctx, s.machines, inbound.Config{Open: machineConnections}, adminFace(s.numbers, s.health), s.log); err != nil {
+			s.log.Error("health and metrics are not served any more", "err", err)
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+// machineConnections bounds those who look after a process.
+const machineConnections = 64
+
+// serves tells everybody that the process takes requests.
+func (s *serving) serves(ctx context.Context) {
+	s.health.needs("database", "the database does not answer", readyFor, s.db.Ping)
+	s.health.needs("master key", "this process has another master key than the tenants' secrets are sealed under", keysFor, s.app.tenants.KeyFits)
+	s.health.enters(unready{})
+	s.who.ready("serving")
+	go s.who.live(ctx, func() { s.health.serving() })
+}
+
+// draining gives the context of a process that serves. When the process is asked to end, readiness says so first. After
+// the delay the context ends, and with it the listeners.
+func (s *serving) draining(asked context.Context, delay time.Duration) (context.Context, context.CancelFunc) {
+	ctx, end := context.WithCancel(context.WithoutCancel(asked))
+	go func() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked.Done():
+		}
+		s.health.enters(phaseDraining)
+		s.who.stopping("draining")
+		if delay > 0 {
+			s.log.Info("draining: connections are still taken", "delay", delay)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(delay):
+			end()
+		}
+	}()
+	return ctx, end
+}
