@@ -24,8 +24,8 @@ import (
 
 const workers = 4
 
-// port is where the server listens: it is part of the tenants' names.
-const port = 2583
+// port is where the server listens: it is part of the tenants' DIDs.
+var port = 2583
 
 // deployment is the database and what works on it in this process.
 type deployment struct {
@@ -163,26 +163,60 @@ type writer struct {
 
 // writers gives the first account of the first n tenants.
 func (d *deployment) writers(ctx context.Context, n int) ([]writer, error) {
-	sessions := auth.NewSessions(d.db, d.keys, account.NewCache(d.db, 0, time.Now), time.Now)
+	sessions := d.sessions()
 	var out []writer
 	for i := 1; i <= n; i++ {
 		t, err := d.tenants.Get(ctx, hostname(i))
 		if err != nil {
 			return nil, err
 		}
-		who, err := account.ByHandle(ctx, d.db.Tenant(t.Schema).Q(), fmt.Sprintf("user0.%s", t.HandleDomains[0]))
+		w, err := d.writer(ctx, sessions, t, 0)
 		if err != nil {
 			return nil, err
 		}
-		secrets, err := sessions.Secrets(ctx, t)
-		if err != nil {
-			return nil, err
-		}
-		pair, err := sessions.Mint(t, secrets, auth.ScopeAccess, who.DID, who.Epochs, sessions.NewRefresh())
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, writer{host: t.Hostname, did: who.DID, token: pair.Access})
+		out = append(out, w)
 	}
 	return out, nil
+}
+
+// accounts gives all accounts of one tenant, at most ten.
+func (d *deployment) accounts(ctx context.Context, i int) ([]writer, error) {
+	t, err := d.tenants.Get(ctx, hostname(i))
+	if err != nil {
+		return nil, err
+	}
+	sessions := d.sessions()
+	var out []writer
+	for n := range 10 {
+		w, err := d.writer(ctx, sessions, t, n)
+		if err != nil && n > 0 && errors.Is(err, account.ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, w)
+	}
+	return out, nil
+}
+
+func (d *deployment) sessions() *auth.Sessions {
+	return auth.NewSessions(d.db, d.keys, account.NewCache(d.db, 0, time.Now), time.Now)
+}
+
+// writer is account n of a tenant, signed in.
+func (d *deployment) writer(ctx context.Context, sessions *auth.Sessions, t *tenant.Tenant, n int) (writer, error) {
+	who, err := account.ByHandle(ctx, d.db.Tenant(t.Schema).Q(), fmt.Sprintf("user%d.%s", n, t.HandleDomains[0]))
+	if err != nil {
+		return writer{}, err
+	}
+	secrets, err := sessions.Secrets(ctx, t)
+	if err != nil {
+		return writer{}, err
+	}
+	pair, err := sessions.Mint(t, secrets, auth.ScopeAccess, who.DID, who.Epochs, sessions.NewRefresh())
+	if err != nil {
+		return writer{}, err
+	}
+	return writer{host: t.Hostname, did: who.DID, token: pair.Access}, nil
 }

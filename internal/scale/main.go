@@ -2,8 +2,10 @@
 //
 //	go run ./internal/scale -dir /var/tmp/scale fill -tenants 10000 -accounts 10
 //	go run ./internal/scale -dir /var/tmp/scale measure
+//	go run ./internal/scale -dir /var/tmp/scale measure -neighbours -load exports
 //
-// fill goes on where it ended. measure starts the server itself; docs/scale.md says what its lines mean.
+// fill goes on where it ended. measure starts the server itself; docs/scale.md says what its lines mean. -neighbours
+// measures only what one tenant's load does to another's calls; two tenants are enough for it.
 package main
 
 import (
@@ -19,6 +21,7 @@ import (
 func main() {
 	dir := flag.String("dir", "", "folder of the database")
 	locus := flag.String("locus", "", "the server's program; it is built without")
+	flag.IntVar(&port, "port", port, "where the server listens; what fill was told, as it is part of the tenants' DIDs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -46,10 +49,17 @@ func run(ctx context.Context, dir, locus string, args []string) error {
 		idle := flags.Duration("idle", time.Minute, "how long the idle server is watched")
 		subscribers := flags.Int("subscribers", 10000, "idle subscribers, each of another tenant")
 		active := flags.Int("active", 4000, "how many tenants are active at once at most")
+		var n neighbours
+		n.flags(flags)
 		if err := flags.Parse(args[1:]); err != nil {
 			return err
 		}
-		return measure(ctx, dir, locus, plan{span: *span, idle: *idle, subscribers: *subscribers, active: *active})
+		if err := n.check(); err != nil {
+			return err
+		}
+		return measure(ctx, dir, locus, plan{span: *span, idle: *idle, subscribers: *subscribers, active: *active, neighbours: n})
+	case "load": // what measure starts beside itself
+		return loadProgram(ctx)
 	}
 	return fmt.Errorf("no such command: %s", args[0])
 }

@@ -25,16 +25,18 @@ import (
 type plan struct {
 	span, idle          time.Duration
 	subscribers, active int
+	neighbours          neighbours
 }
 
 // field is a server on a filled database.
 type field struct {
 	*deployment
 	plan
-	dir    string
-	client *http.Client
-	cmd    *exec.Cmd
-	count  int // tenants
+	dir      string
+	client   *http.Client
+	cmd      *exec.Cmd
+	count    int    // tenants
+	upstream string // where the app view is
 }
 
 func (f *field) say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
@@ -57,10 +59,20 @@ func measure(ctx context.Context, dir, locus string, p plan) (err error) {
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	f := &field{deployment: d, plan: p, dir: dir, count: len(all)}
+	if f.upstream, err = freeAddress(); err != nil {
+		return err
+	}
 	f.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}}}
 	f.say("%d tenants", f.count)
+	if p.neighbours.only {
+		if err := f.start(ctx, locus, address); err != nil {
+			return err
+		}
+		defer f.stop()
+		return f.besides(ctx)
+	}
 	if err := f.catalogue(ctx); err != nil {
 		return err
 	}
@@ -68,7 +80,7 @@ func measure(ctx context.Context, dir, locus string, p plan) (err error) {
 		return err
 	}
 	defer f.stop()
-	for _, step := range []func(context.Context) error{f.watchIdle, f.watchSubscribers, f.active, f.neighbours, f.dump, f.crash} {
+	for _, step := range []func(context.Context) error{f.watchIdle, f.watchSubscribers, f.active, f.besides, f.dump, f.crash} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -108,7 +120,8 @@ func (f *field) start(ctx context.Context, locus, address string) error {
 		}
 	}
 	f.cmd.Env = append(f.cmd.Env, "LOCUS_DATABASE_URL="+f.server.URL, "LOCUS_DATA_DIR="+f.dir, "LOCUS_PLC_URL=http://127.0.0.1:1",
-		"LOCUS_PUBLIC_SCHEME=http", fmt.Sprintf("LOCUS_PUBLIC_PORT=%d", port), "LOCUS_DEV_NAMES=1")
+		"LOCUS_PUBLIC_SCHEME=http", fmt.Sprintf("LOCUS_PUBLIC_PORT=%d", port), "LOCUS_DEV_NAMES=1",
+		"LOCUS_PRIVATE_HOSTS="+f.upstream, "LOCUS_APP_VIEW=did:web:upstream.test#bsky_appview=http://"+f.upstream, "LOCUS_DEBUG_LISTEN="+f.plan.neighbours.debug)
 	f.cmd.Stdout, f.cmd.Stderr = out, out
 	began := time.Now()
 	if err := f.cmd.Start(); err != nil {

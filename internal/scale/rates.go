@@ -44,10 +44,12 @@ func (f *field) get(ctx context.Context, host, path string) error {
 
 const post = "app.bsky.feed.post"
 
+func newPost() map[string]any {
+	return map[string]any{"$type": post, "text": "Just some words that somebody wrote today, as people do.", "createdAt": time.Now().UTC().Format(time.RFC3339Nano)}
+}
+
 func (f *field) write(ctx context.Context, w writer) error {
-	body, err := json.Marshal(map[string]any{"repo": w.did, "collection": post, "record": map[string]any{
-		"$type": post, "text": "Just some words that somebody wrote today, as people do.", "createdAt": time.Now().UTC().Format(time.RFC3339Nano),
-	}})
+	body, err := json.Marshal(map[string]any{"repo": w.did, "collection": post, "record": newPost()})
 	if err != nil {
 		return err
 	}
@@ -225,50 +227,5 @@ func (f *field) creations(ctx context.Context, ten []writer) error {
 		return fmt.Errorf("create beside writers: %w %w", e, err)
 	}
 	f.say("while tenants are made, one after the other: made in %s, served after %s (medians of %d); the writers' rate is %.2f of before, p99 %.2f times", median(made), median(served), len(made), beside.perSecond/alone.perSecond, float64(beside.p99)/float64(alone.p99))
-	return nil
-}
-
-// neighbours tells what one tenant at full load does to another's calls.
-func (f *field) neighbours(ctx context.Context) error {
-	both, err := f.writers(ctx, 2)
-	if err != nil {
-		return err
-	}
-	loud, quiet := both[0], both[1]
-	for _, load := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
-		{"writes", func(ctx context.Context) error { return f.write(ctx, loud) }},
-		{"reads", func(ctx context.Context) error { return f.read(ctx, loud) }},
-		{"exports", func(ctx context.Context) error {
-			return f.get(ctx, loud.host, "/xrpc/com.atproto.sync.getRepo?did="+loud.did)
-		}},
-		{"wrong passwords", func(ctx context.Context) error {
-			_ = f.ask(ctx, http.MethodPost, loud.host, "/xrpc/com.atproto.server.createSession", "", []byte(`{"identifier":"user1.`+loud.host[:6]+`.test","password":"wrong"}`))
-			return nil
-		}},
-	} {
-		for _, work := range []struct {
-			name string
-			do   func(context.Context) error
-		}{{"createRecord", func(ctx context.Context) error { return f.write(ctx, quiet) }}, {"getRecord", func(ctx context.Context) error { return f.read(ctx, quiet) }}} {
-			alone, err := f.run(ctx, 1, f.span/3, work.do)
-			if err != nil {
-				return err
-			}
-			noise, cancel := context.WithCancel(ctx)
-			ended := make(chan struct{})
-			go func() { defer close(ended); _, _ = f.run(noise, 64, time.Hour, load.do) }()
-			beside, err := f.run(ctx, 1, f.span/3, work.do)
-			cancel()
-			<-ended
-			if err != nil {
-				return err
-			}
-			f.say("64 clients' %s at another tenant: %s p50 %.1f → %.1f ms, p99 %.1f → %.1f ms (%.1f times)", load.name, work.name,
-				ms(alone.p50), ms(beside.p50), ms(alone.p99), ms(beside.p99), float64(beside.p99)/float64(alone.p99))
-		}
-	}
 	return nil
 }

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// behind is how much nicer the load's program is than what is measured: a tenth of the processor is its, where both want
+// it. It is not the most there is, or whatever else a machine does would come before the load, and there would be none.
+const behind = 10
+
+// niceness is this process's.
+func niceness() int {
+	n, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+	if err != nil {
+		return 0
+	}
+	return 20 - n // the kernel's own call gives it the other way round
+}
+
+// shareGroups gives the measured programs the niceness of this one also where the kernel shares the processor by session
+// (sched_autogroup_enabled): each process of Postgres has a session of its own there, and niceness counts inside one only.
+// Without the right to do so nothing happens.
+func (f *field) shareGroups() {
+	for _, pid := range append(children(f.server.Pid()), fmt.Sprint(f.server.Pid()), fmt.Sprint(f.cmd.Process.Pid), "self") {
+		_ = os.WriteFile("/proc/"+pid+"/autogroup", fmt.Appendf(nil, "%d", niceness()), 0)
+	}
+}
