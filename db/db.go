@@ -34,6 +34,10 @@ type Config struct {
 	// Nodes are the connection strings of further databases that tenants may lie in, by the names that control.node has
 	// for them.
 	Nodes map[string]string
+	// Replicas are standbys of these databases that reads may go to which need not see the newest, and ReplicaStaleness is
+	// how old their answers may be. Default: DefaultReplicaStaleness.
+	Replicas         []Replica
+	ReplicaStaleness time.Duration
 
 	// Sizes is how many connections there are, and for whom.
 	Sizes
@@ -65,6 +69,7 @@ var ErrServer = errors.New("unusable database server")
 type DB struct {
 	control  *pool
 	nodes    // of tenants' schemas
+	replicas // of their servers
 	rewriter rewriter
 
 	cfg       Config
@@ -85,11 +90,16 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	d := &DB{cfg: cfg, log: cfg.Log, lines: newLines(), writes: new(listener), migrating: make(chan struct{}, migrationWorkers)}
+	d.born = time.Now()
 	base.ConnConfig.DialFunc = d.lines.dial
 	if err := d.await(ctx, cfg, base.ConnConfig); err != nil {
 		return nil, err
 	}
 	if d.home, err = d.newServer(ctx, HomeNode, base, bouncer); err != nil {
+		return nil, err
+	}
+	if err := d.replicasOf(ctx, d.home, ""); err != nil {
+		d.home.close()
 		return nil, err
 	}
 	d.fleet.Store(&fleet{servers: map[int32]*server{HomeNode: d.home}})
@@ -108,6 +118,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AnswerTimeout == 0 {
 		c.AnswerTimeout = c.StatementTimeout + 5*time.Second
+	}
+	if c.ReplicaStaleness == 0 {
+		c.ReplicaStaleness = DefaultReplicaStaleness
 	}
 	if c.StartTimeout == 0 {
 		c.StartTimeout = time.Minute
@@ -309,4 +322,7 @@ func (d *DB) Tenant(s Schema) *Tenant {
 }
 
 // Forget drops what the process keeps for a tenant that was deleted.
-func (d *DB) Forget(s Schema) { d.rewriter.forget(s) }
+func (d *DB) Forget(s Schema) {
+	d.rewriter.forget(s)
+	d.placed.Delete(s.name)
+}

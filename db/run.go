@@ -81,6 +81,11 @@ func (w *row) Scan(dest ...any) error {
 		defer cancel()
 		return classify(w.r.tx.QueryRow(ctx, sql, w.args...).Scan(dest...))
 	}
+	if lent, l := w.r.lent(w.ctx, sql); l != nil {
+		if answered, err := l.row(w.ctx, lent, sql, w.args, dest); answered {
+			return err
+		}
+	}
 	return w.r.single(w.ctx, sql, func(ctx context.Context, c *lease) error {
 		return c.QueryRow(ctx, sql, w.args...).Scan(dest...)
 	})
@@ -100,6 +105,11 @@ func (r runner) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 			return nil, classify(err)
 		}
 		return &rows{Rows: found, cancel: cancel, explain: classify}, nil
+	}
+	if lent, l := r.lent(ctx, sql); l != nil {
+		if kept, answered, err := l.rows(ctx, lent, sql, args); answered {
+			return kept, err
+		}
 	}
 	out, err := r.query(ctx, sql, args)
 	if err != nil {

@@ -36,6 +36,7 @@ type server struct {
 	worker     string // of the Citus cluster whose coordinator is the home node; "": none. Its admin is the home node's
 	health     *health
 	bouncer    *bouncer // nil: nothing is between us and the server
+	replicas   []*replica
 }
 
 // fleet is the servers that are known, by their nodes. It is never changed.
@@ -89,6 +90,9 @@ func (s *server) close() {
 		if p != nil {
 			p.Close()
 		}
+	}
+	for _, r := range s.replicas {
+		r.at.close()
 	}
 }
 
@@ -171,6 +175,10 @@ func (d *DB) learn(ctx context.Context, f *fleet, n controldb.Node) error {
 		return fmt.Errorf("node %s: %w", n.DSNRef, err)
 	}
 	at.label = n.Label
+	if err := d.replicasOf(ctx, at, n.DSNRef); err != nil {
+		at.close()
+		return fmt.Errorf("node %s: %w", n.DSNRef, err)
+	}
 	if n.Worker != "" {
 		at.worker = n.Worker
 		at.admin.Close()

@@ -21,6 +21,9 @@ type Tenant struct {
 // Schema is the tenant's.
 func (t *Tenant) Schema() Schema { return t.schema }
 
+// Changed is [DB.Changed].
+func (t *Tenant) Changed(aid int64) { t.db.Changed(t.schema, aid) }
+
 func (t *Tenant) scope(sql string) (string, error) {
 	return t.db.rewriter.rewrite(t.schema, t.texts, sql)
 }
@@ -55,18 +58,36 @@ type ReadTx struct {
 }
 
 // ReadTx runs body in a repeatable-read, read-only transaction on a connection of the streams' pool, without a
-// statement timeout. body runs once; ErrMoved if the tenant was moved to another database at that moment.
-func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) (err error) {
+// statement timeout. body runs once, or twice where a replica may answer ([DB.Lagging]); ErrMoved if the tenant was moved to
+// another database at that moment.
+func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) error {
 	if t.schema.IsZero() {
 		return ErrNoSchema
 	}
-	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	if l, _ := ctx.Value(lagKey{}).(*lag); l != nil && !l.over.Load() && l.schema.name == t.schema.name {
+		if answered, err := l.readTx(ctx, t, body); answered {
+			return err
+		}
+	}
 	at := t.here().server
-	conn, tx, err := begin(ctx, at.streams.of(t.schema), opts)
+	conn, tx, err := begin(ctx, at.streams.of(t.schema), readOnly)
 	at.health.saw(ctx, err, false)
 	if err != nil {
 		return err
 	}
+	err = t.inReadTx(ctx, at, conn, tx, body)
+	if moved, why := t.followed(ctx, at, err); moved {
+		return fmt.Errorf("%w: %w", ErrMoved, err)
+	} else if why != nil {
+		return why
+	}
+	return err
+}
+
+var readOnly = pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+
+// inReadTx runs body in a transaction that has begun, and ends it.
+func (t *Tenant) inReadTx(ctx context.Context, at *server, conn *lease, tx pgx.Tx, body func(tx *ReadTx) error) error {
 	defer conn.Release()
 	defer func() {
 		// Nothing to commit. Also after a panic, or when ctx has ended, the connection must not keep its snapshot.
@@ -74,13 +95,7 @@ func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) (err e
 		defer cancel()
 		_ = tx.Rollback(ctx) // if it fails the connection is closed
 	}()
-	err = body(&ReadTx{runner: runner{pool: at.streams, tx: tx, scope: t.scope}, tx: tx, schema: t.schema})
-	if moved, why := t.followed(ctx, at, err); moved {
-		return fmt.Errorf("%w: %w", ErrMoved, err)
-	} else if why != nil {
-		return why
-	}
-	return err
+	return body(&ReadTx{runner: runner{pool: at.streams, tx: tx, scope: t.scope}, tx: tx, schema: t.schema})
 }
 
 // Q gives the generated statements.

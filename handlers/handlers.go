@@ -83,7 +83,7 @@ func namespaces(g *xrpc.Group, d Deps) {
 		acts: d.Acts, db: d.DB, keys: d.Keys, documents: d.Documents, repos: d.Repos, now: d.Now, log: d.Log,
 	}.register(g)
 	repoMethods{
-		repos: d.Repos, actors: d.Actors, lexicons: d.Lexicons, documents: d.Documents, keys: d.Clock, blobs: d.Blobs, usage: d.Usage, log: d.Log,
+		db: d.DB, repos: d.Repos, actors: d.Actors, lexicons: d.Lexicons, documents: d.Documents, keys: d.Clock, blobs: d.Blobs, usage: d.Usage, log: d.Log,
 	}.register(g)
 	streams := streamMethods{d.Streams, g.Sockets}
 	syncMethods{repos: d.Repos, actors: d.Actors, blobs: d.Blobs, hosts: newHostCounts(d.DB, d.Now), streams: streams}.register(g)

@@ -1,10 +1,12 @@
 package handlers
 
 import (
+	"context"
 	"log/slog"
 
 	"github.com/auroralocus/locus/internal/xrpc"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/blob"
@@ -17,6 +19,7 @@ import (
 
 // repoMethods are com.atproto.repo.*: records.
 type repoMethods struct {
+	db        *db.DB
 	repos     *repodb.Store
 	actors    *account.Cache
 	lexicons  *lexicon.Catalogue
@@ -38,7 +41,15 @@ func (m repoMethods) register(g *xrpc.Group) {
 	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.uploadBlob").Takes(auth.Std|auth.NoTakedown).OrService().Sparing(m.movesHere).BodyOf("blob_upload_limit", uploadLimit), mayUploadBlob, m.uploadBlob)
 	xrpc.Account(g, xrpc.Query("com.atproto.repo.listMissingBlobs").Takes(auth.Std).Answers(rowsAnswer), anyOAuth, m.listMissingBlobs)
 	xrpc.Account(g, xrpc.Procedure("com.atproto.repo.importRepo").Takes(auth.Full|auth.NoTakedown).BodyOf("max_repo_import_size", importLimit), mayImportRepo, m.importRepo)
-	xrpc.Public(g, xrpc.Query("com.atproto.repo.getRecord"), m.getRecord)
-	xrpc.Public(g, xrpc.Query("com.atproto.repo.listRecords").Answers(3*pageBytes), m.listRecords)
-	xrpc.Public(g, xrpc.Query("com.atproto.repo.describeRepo"), m.describeRepo)
+	xrpc.Public(g, xrpc.Query("com.atproto.repo.getRecord").Lags(), m.getRecord)
+	xrpc.Public(g, xrpc.Query("com.atproto.repo.listRecords").Lags().Answers(3*pageBytes), m.listRecords)
+	xrpc.Public(g, xrpc.Query("com.atproto.repo.describeRepo").Lags(), m.describeRepo)
+}
+
+// asNew lets a replica answer for a repository that has what the primary has, if the caller is nobody in particular.
+func (m repoMethods) asNew(ctx context.Context, v xrpc.Visitor, a account.Actor) context.Context {
+	if !v.MayLag() {
+		return ctx
+	}
+	return m.repos.AsNew(ctx, v.Tenant.Schema, a.AID)
 }

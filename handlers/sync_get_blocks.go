@@ -28,7 +28,7 @@ func (m syncMethods) getBlocks(ctx context.Context, v xrpc.ViewerCaller, in *syn
 			return nil, xrpc.Invalid("cids must be CIDs")
 		}
 	}
-	blocks, err := m.repos.Blocks(ctx, v.Tenant.Schema, a.AID, want)
+	blocks, err := m.repos.Blocks(m.asNew(ctx, v, a), v.Tenant.Schema, a.AID, want)
 	var missing *repodb.MissingBlocks
 	if errors.As(err, &missing) {
 		return nil, xrpc.Refuse(http.StatusBadRequest, "BlockNotFound", "%s", xrpc.Said(missing, nil))

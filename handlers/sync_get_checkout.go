@@ -14,6 +14,7 @@ func (m syncMethods) getCheckout(ctx context.Context, v xrpc.ViewerCaller, in *s
 	if err != nil {
 		return nil, err
 	}
+	ctx = m.asNew(ctx, v, a)
 	return xrpc.Stream(xrpc.CarType, nil, func(w io.Writer) error {
 		return m.repos.Export(ctx, v.Path(), v.Tenant.Schema, a.AID, 0, w)
 	}), nil

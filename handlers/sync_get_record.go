@@ -15,7 +15,7 @@ func (m syncMethods) getRecord(ctx context.Context, v xrpc.ViewerCaller, in *syn
 	if err != nil {
 		return nil, err
 	}
-	proof, err := m.repos.Proof(ctx, v.Tenant.Schema, a.AID, string(in.Collection)+"/"+string(in.Rkey))
+	proof, err := m.repos.Proof(m.asNew(ctx, v, a), v.Tenant.Schema, a.AID, string(in.Collection)+"/"+string(in.Rkey))
 	if err != nil {
 		return nil, err
 	}

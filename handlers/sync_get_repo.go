@@ -23,6 +23,7 @@ func (m syncMethods) getRepo(ctx context.Context, v xrpc.ViewerCaller, in *syncG
 			return nil, xrpc.Invalid("since must be a TID")
 		}
 	}
+	ctx = m.asNew(ctx, v, a)
 	return xrpc.Stream(xrpc.CarType, nil, func(w io.Writer) error {
 		return m.repos.Export(ctx, v.Path(), v.Tenant.Schema, a.AID, since, w)
 	}), nil

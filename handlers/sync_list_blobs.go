@@ -26,7 +26,7 @@ func (m syncMethods) listBlobs(ctx context.Context, v xrpc.ViewerCaller, in *syn
 	if err != nil {
 		return nil, err
 	}
-	list, err := m.blobs.List(ctx, v.Tenant.Schema, a.AID, since, after, int(in.Limit))
+	list, err := m.blobs.List(m.asNew(ctx, v, a), v.Tenant.Schema, a.AID, since, after, int(in.Limit))
 	if err != nil {
 		return nil, err
 	}

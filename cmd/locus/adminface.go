@@ -16,6 +16,7 @@ func (a *app) show(m *metrics.Metrics) {
 		of.Counter("postgres_connection_waits_total", "How often no connection was idle.", func() float64 { return float64(stats().Waits) })
 		of.Counter("postgres_connection_wait_seconds_total", "Time waited for connections.", func() float64 { return stats().Waited.Seconds() })
 	}
+	a.showReplicas(m)
 	m.Gauge("postgres_up", "1, or 0 while Postgres does not answer requests.", func() float64 {
 		if a.db.Answers() {
 			return 1
@@ -37,5 +38,40 @@ func (a *app) show(m *metrics.Metrics) {
 		"given_up": func() int64 { return a.outbox.Stats().GivenUp },
 	} {
 		m.Of("outcome", name).Counter("mail_attempts_total", "Attempts to send a message, by what came of them.", func() float64 { return float64(read()) })
+	}
+}
+
+// showReplicas shows the replicas of databases, all together: which one lags the log says, and 'locus node list'.
+func (a *app) showReplicas(m *metrics.Metrics) {
+	sum := func(of func(db.ReplicaState) float64) func() float64 {
+		return func() (n float64) {
+			for _, r := range a.db.Replicas() {
+				n += of(r)
+			}
+			return n
+		}
+	}
+	m.Gauge("replicas", "Replicas that this process was given.", sum(func(db.ReplicaState) float64 { return 1 }))
+	m.Gauge("replicas_usable", "Of them, those that are new enough to be asked.", sum(func(r db.ReplicaState) float64 {
+		if r.Usable {
+			return 1
+		}
+		return 0
+	}))
+	m.Gauge("replica_lag_seconds", "Age of what the oldest usable replica has.", func() (oldest float64) {
+		for _, r := range a.db.Replicas() {
+			if r.Usable {
+				oldest = max(oldest, r.Age.Seconds())
+			}
+		}
+		return oldest
+	})
+	m.Counter("replica_reads_total", "Statements and transactions that replicas answered.", sum(func(r db.ReplicaState) float64 { return float64(r.Reads) }))
+	for name, read := range map[string]func() float64{
+		"failed": sum(func(r db.ReplicaState) float64 { return float64(r.Retried) }),
+		"behind": sum(func(r db.ReplicaState) float64 { return float64(r.Waived) }),
+		"none":   func() float64 { return float64(a.db.ReplicaMisses()) },
+	} {
+		m.Of("why", name).Counter("replica_misses_total", "Reads that a replica might have answered and the primary did: it failed, it lacked what was asked for, or none was new enough.", read)
 	}
 }

@@ -22,6 +22,7 @@ type dataFlags struct {
 	DatabaseURL string        `placeholder:"URL" help:"Postgres 15 or newer, as postgres://user:password@host/database. Without it a private Postgres is run in the data folder." env:"LOCUS_DATABASE_URL"`
 	Wait        time.Duration `name:"database-wait" help:"How long to wait for a database that does not answer at the start; 0s: one attempt." default:"60s" env:"LOCUS_DATABASE_WAIT"`
 	nodeFlags
+	replicaFlags
 	TenantRoles bool   `help:"Have each tenant's statements run with the rights of a role of its own in Postgres, which reaches no other tenant and nothing of the deployment: a second wall. It costs some speed; say it to all processes. The login needs CREATEROLE." env:"LOCUS_TENANT_ROLES"`
 	DataDir     string `placeholder:"DIR" help:"Folder for the private Postgres, the master key and files; default: ${default}." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
 	BlobStore   string `placeholder:"STORE" help:"Where tenants without a setting of their own keep files: data: (in the data folder), disk:/folder, or s3://bucket/prefix?endpoint=URL&region=NAME; default: ${default}." default:"data:" env:"LOCUS_BLOB_STORE"`
@@ -44,6 +45,10 @@ func (f dataFlags) open(ctx context.Context, log *slog.Logger, cfg db.Config) (_
 	if cfg.Nodes, err = f.nodes(); err != nil {
 		return nil, nil, err
 	}
+	if cfg.Replicas, err = f.replicas(cfg.Nodes); err != nil {
+		return nil, nil, err
+	}
+	cfg.ReplicaStaleness = f.ReplicaStaleness
 	if f.MasterKey != "" { // before anything waits
 		if _, err := keyring.ParseMaster(f.MasterKey); err != nil {
 			return nil, nil, fmt.Errorf("--master-key or LOCUS_MASTER_KEY: %w", err)

@@ -124,6 +124,17 @@ type nodeJSON struct {
 	Where      string `json:"where,omitempty"`
 	Version    string `json:"version,omitempty"`
 	Bytes      int64  `json:"bytes,omitempty"`
+	// Replicas are those that --database-replica gives.
+	Replicas []replicaJSON `json:"replicas,omitempty"`
+}
+
+type replicaJSON struct {
+	Where  string `json:"where"`
+	Usable bool   `json:"usable"`
+	Why    string `json:"why,omitempty"`
+	// LagMS is in how many milliseconds it had what the primary had when it was asked.
+	LagMS       int64 `json:"lagMs,omitempty"`
+	BehindBytes int64 `json:"behindBytes"`
 }
 
 // nodeTime bounds how long one database is asked how it is.
@@ -137,6 +148,18 @@ func nodeJSONOf(ctx context.Context, d *db.DB, n tenant.Node) nodeJSON {
 	out.Answers, out.Where, out.Version, out.Bytes = err == nil, s.Where, s.Version, s.Bytes
 	if err != nil {
 		out.Error = explainNode(err).Error()
+		return out
+	}
+	found, err := d.LookAtReplicas(ctx, n.ID, nodeTime/2)
+	if err != nil {
+		out.Error = fmt.Sprintf("its replicas cannot be looked at: %v", err)
+	}
+	for _, r := range found {
+		one := replicaJSON{Where: r.Where, Usable: r.Usable, Why: r.Why, BehindBytes: r.Behind}
+		if r.Usable {
+			one.LagMS = r.Age.Milliseconds()
+		}
+		out.Replicas = append(out.Replicas, one)
 	}
 	return out
 }
@@ -162,6 +185,26 @@ func printNodes(ctx context.Context, out io.Writer, d *db.DB, all []tenant.Node,
 			where = n.Error
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", n.ID, n.Name, takes, n.Tenants, n.Leftovers, n.Moves, n.Version, bytes, where)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return printReplicas(out, list)
+}
+
+// printReplicas prints a table of its own, if there are any.
+func printReplicas(out io.Writer, list []nodeJSON) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	head := "\nREPLICA OF\tUSABLE\tLAG\tBEHIND\tDATABASE\n"
+	for _, n := range list {
+		for _, r := range n.Replicas {
+			usable, lag, where := "yes", fmt.Sprintf("%d ms", r.LagMS), r.Where
+			if !r.Usable {
+				usable, lag, where = "no", "", r.Where+": "+r.Why
+			}
+			fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\n", head, n.Name, usable, lag, size(r.BehindBytes), where)
+			head = ""
+		}
 	}
 	return w.Flush()
 }

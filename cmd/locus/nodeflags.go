@@ -16,16 +16,18 @@ type nodeFlags struct {
 	DatabaseNode []string `sep:"none" placeholder:"NAME=URL" help:"A further Postgres that tenants may lie in, by the name it has in 'locus node list'; may be repeated. In the environment several stand one a line, or behind commas. Every server should be given all: one that lacks a database serves the other tenants and says so." env:"LOCUS_DATABASE_NODES"`
 }
 
-// beginsNode is how an entry begins: a URL of several hosts has commas, too.
-var beginsNode = regexp.MustCompile(`^\s*[a-zA-Z0-9_-]+=postgres(ql)?://`)
+var (
+	// beginsNode and beginsReplica are how an entry begins: a URL of several hosts has commas, too.
+	beginsNode    = regexp.MustCompile(`^\s*[a-zA-Z0-9_-]+=postgres(ql)?://`)
+	beginsReplica = regexp.MustCompile(`^\s*([a-zA-Z0-9_-]+=)?postgres(ql)?://`)
+)
 
-// nodes are the URLs by their names.
-func (f nodeFlags) nodes() (map[string]string, error) {
-	var entries []string
-	for _, text := range f.DatabaseNode {
+// entriesOf are the entries of a flag that may be repeated, or has several a line or behind commas.
+func entriesOf(texts []string, begins *regexp.Regexp) (entries []string) {
+	for _, text := range texts {
 		for line := range strings.Lines(text) {
 			for i, part := range strings.Split(strings.TrimSpace(line), ",") {
-				if i > 0 && !beginsNode.MatchString(part) {
+				if i > 0 && !begins.MatchString(part) {
 					entries[len(entries)-1] += "," + part
 					continue
 				}
@@ -33,6 +35,12 @@ func (f nodeFlags) nodes() (map[string]string, error) {
 			}
 		}
 	}
+	return entries
+}
+
+// nodes are the URLs by their names.
+func (f nodeFlags) nodes() (map[string]string, error) {
+	entries := entriesOf(f.DatabaseNode, beginsNode)
 	out := map[string]string{}
 	for _, e := range entries {
 		if e = strings.TrimSpace(e); e == "" {

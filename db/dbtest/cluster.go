@@ -82,6 +82,24 @@ func (c *Cluster) URL() string {
 	return u.String()
 }
 
+// URL is of this server alone.
+func (m *Member) URL() string { return m.server.URL }
+
+// PauseReplay makes a standby receive and not replay, or go on.
+func (m *Member) PauseReplay(pause bool) {
+	m.t.Helper()
+	verb := "resume"
+	if pause {
+		verb = "pause"
+	}
+	m.Ask("SELECT coalesce(pg_wal_replay_" + verb + "()::text, '')")
+	for deadline := time.Now().Add(30 * time.Second); pause && m.Ask("SELECT pg_get_wal_replay_pause_state()") != "paused"; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			m.t.Fatal(m.name + " goes on replaying")
+		}
+	}
+}
+
 // WaitForSync makes commits of the primary wait for Sync, or for nobody.
 func (c *Cluster) WaitForSync(wait bool) {
 	c.t.Helper()

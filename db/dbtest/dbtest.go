@@ -41,7 +41,14 @@ func Open(t testing.TB, url string) *db.DB {
 // OpenNodes is Open with further databases, by their names in control.node.
 func OpenNodes(t testing.TB, url string, nodes map[string]string) *db.DB {
 	t.Helper()
-	d, err := db.Open(t.Context(), db.Config{URL: url, Nodes: nodes, StartTimeout: 10 * time.Second, TenantRoles: os.Getenv(rolesEnv) != ""})
+	return OpenConfig(t, db.Config{URL: url, Nodes: nodes})
+}
+
+// OpenConfig is Open with more to say than where.
+func OpenConfig(t testing.TB, cfg db.Config) *db.DB {
+	t.Helper()
+	cfg.StartTimeout, cfg.TenantRoles = 10*time.Second, os.Getenv(rolesEnv) != ""
+	d, err := db.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -122,6 +122,31 @@ func (q *Queries) GetActorStatusByHandle(ctx context.Context, handle string) (Ge
 	return i, err
 }
 
+const GetReadPoint = `-- name: GetReadPoint :one
+SELECT a.did, coalesce(a.head_rev, 0)::bigint AS head_rev, s.jumped_to, s.timeline
+FROM pds_tenant.actor a JOIN pds_tenant.stream_head s ON s.id = 1 WHERE a.aid = $1 AND a.creating_since IS NULL
+`
+
+type GetReadPointRow struct {
+	DID      string
+	HeadRev  int64
+	JumpedTo int64
+	Timeline string
+}
+
+// What a copy of the database must have before it is read instead: the newest commit, and the history that the stream is of.
+func (q *Queries) GetReadPoint(ctx context.Context, aid int64) (GetReadPointRow, error) {
+	row := q.db.QueryRow(ctx, GetReadPoint, aid)
+	var i GetReadPointRow
+	err := row.Scan(
+		&i.DID,
+		&i.HeadRev,
+		&i.JumpedTo,
+		&i.Timeline,
+	)
+	return i, err
+}
+
 const InsertSignupActor = `-- name: InsertSignupActor :exec
 INSERT INTO pds_tenant.actor (aid, did, handle, creating_since, session_epoch, created_at)
 VALUES ($1, $2, $3::text, $4::timestamptz, $5, $6)

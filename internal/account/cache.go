@@ -126,6 +126,7 @@ func (c *Cache) find(ctx context.Context, key cacheKey, maxAge time.Duration) (A
 // all that is kept of the tenant (a millisecond at most), because the account may be in it under a handle it no longer
 // has.
 func (c *Cache) Forget(schema db.Schema, did string) {
+	c.db.Changed(schema, 0)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.forgotten++

@@ -117,6 +117,7 @@ func (a *Acts) SetRecordStatus(ctx context.Context, t *tenant.Tenant, by Operato
 	if err != nil {
 		return err
 	}
+	defer a.DB.Changed(t.Schema, 0) // replicas may still show it
 	return a.change(ctx, t, by, actStatus, deed{uri, map[string]any{"takedown": takedown}}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		if takedown == nil {
 			return nil, nil
@@ -139,6 +140,7 @@ func (a *Acts) SetBlobStatus(ctx context.Context, t *tenant.Tenant, by Operator,
 	if err != nil {
 		return err
 	}
+	defer a.DB.Changed(t.Schema, 0) // replicas may still name it
 	err = a.change(ctx, t, by, actStatus, deed{did + "/" + id, map[string]any{"takedown": takedown}}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		if takedown == nil {
 			return nil, nil

@@ -267,6 +267,7 @@ func (tl *tail) extend(fresh []*Item, upTo int64) {
 	old := tl.ring.Load()
 	next := &ring{items: append(old.items, fresh...), first: old.first, last: upTo, mark: tl.trail[len(tl.trail)-1]}
 	for _, it := range fresh {
+		tl.changed(it)
 		tl.bytes += it.weight()
 		it.ring = &tl.decoded // nobody else has it yet
 		if it.Kind == KindAccount {
@@ -277,6 +278,15 @@ func (tl *tail) extend(fresh []*Item, upTo int64) {
 		next = tl.shorter(next)
 	}
 	tl.publish(next)
+}
+
+// changed keeps replicas from answering with what was before an event that is about to be sent.
+func (tl *tail) changed(it *Item) {
+	aid := it.AID
+	if it.Kind == KindAccount {
+		aid = 0 // lists show states
+	}
+	tl.tenant.Changed(aid)
 }
 
 // forget takes the earlier events of an account that was deleted out of the ring, as they are out of the table.

@@ -116,6 +116,13 @@ func (v Visitor) LogError(err error) { v.state.fail(err) }
 // Proof is what proves the caller besides the header Authorization.
 func (v Visitor) Proof() auth.Proof { return auth.ProofOf(v.state.URL(), v.state.req) }
 
+// MayLag says whether a replica of the database may answer: the method is declared so, and whoever calls has shown nothing
+// that an account or an operator would. What an account reads of its own is never older than what it wrote.
+func (v Visitor) MayLag() bool {
+	c := v.state.call
+	return c != nil && c.op.lags && c.authorization() == ""
+}
+
 // Verb is the request's: HEAD where a file is only asked about.
 func (v Visitor) Verb() string { return v.state.req.Method }
 

@@ -49,6 +49,7 @@ type Declaration struct {
 	Limits     LimitRule // from the table
 	answer     int64     // what an answer may take in memory
 	spare      Sparing
+	lags       bool // a replica may answer those without credentials
 	note       string
 }
 
@@ -83,6 +84,12 @@ func (d Declaration) Sparing(of Sparing) Declaration {
 
 // Expired makes a refresh method take tokens past their time.
 func (d Declaration) Expired() Declaration { d.expiredToo = true; return d }
+
+// Lags lets a replica of the database answer callers without credentials: how much older it may be is the method's to say.
+func (d Declaration) Lags() Declaration {
+	d.lags = true
+	return d.Noting("replicas")
+}
 
 // Body limits the decoded request body to n bytes.
 func (d Declaration) Body(n int64) Declaration { d.Limit = n; return d }

@@ -50,6 +50,11 @@ WHERE did = @did AND creating_since IS NULL;
 SELECT aid, did, handle, deactivated_at, takedown_ref, session_epoch, app_epoch, head_rev FROM pds_tenant.actor
 WHERE handle = @handle::text AND creating_since IS NULL;
 
+-- What a copy of the database must have before it is read instead: the newest commit, and the history that the stream is of.
+-- name: GetReadPoint :one
+SELECT a.did, coalesce(a.head_rev, 0)::bigint AS head_rev, s.jumped_to, s.timeline
+FROM pds_tenant.actor a JOIN pds_tenant.stream_head s ON s.id = 1 WHERE a.aid = @aid AND a.creating_since IS NULL;
+
 -- name: LockSessionEpoch :one
 -- Before a session is made or prolonged. Whoever ends sessions changes this row first: one of the two waits for the
 -- other, and the later sees what the earlier did.

@@ -46,9 +46,13 @@ func (s *Store) Export(ctx context.Context, from fair.Path, schema db.Schema, ai
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
+		out := resumed{to: sp, held: db.Lent(ctx)}
 		err := s.db.Tenant(schema).ReadTx(ctx, func(tx *db.ReadTx) error {
-			return exportTx(ctx, tx, aid, since, sp)
+			return exportTx(ctx, tx, aid, since, &out)
 		})
+		if err == nil {
+			err = out.end()
+		}
 		place.Release() // the spool has everything
 		sp.finish(err)
 	}()
@@ -66,9 +70,12 @@ func (s *Store) Export(ctx context.Context, from fair.Path, schema db.Schema, ai
 // exportWait is how long an export waits for a connection.
 const exportWait = 10 * time.Second
 
-func exportTx(ctx context.Context, tx *db.ReadTx, aid int64, since repo.TID, sp *spool) error {
+func exportTx(ctx context.Context, tx *db.ReadTx, aid int64, since repo.TID, sp *resumed) error {
 	st, _, err := readHead(ctx, tx.Q(), aid)
 	if err != nil {
+		return err
+	}
+	if err := sp.begin(st.Head.CID); err != nil {
 		return err
 	}
 	head := car.AppendHeader(nil, st.Head.CID)
@@ -85,7 +92,7 @@ func exportTx(ctx context.Context, tx *db.ReadTx, aid int64, since repo.TID, sp 
 // ordered brings rows of equal key into pre-order: the record, then the nodes that hang after it by falling level.
 // There are rarely more than a handful.
 type ordered struct {
-	sp    *spool
+	sp    *resumed
 	key   []byte
 	rows  []row // of key
 	bytes []byte

@@ -159,6 +159,7 @@ func (s *Store) commitGroup(tenant *db.Tenant, group []*pending) {
 		seq := seqs[p.aid]
 		last = max(last, seq)
 		if seq > 0 && err == nil {
+			s.db.Changed(tenant.Schema(), p.aid)
 			s.hub.Wrote(tenant.Schema(), seq, p.aid, p.commit.Head.Rev)
 		}
 		p.done <- outcome{seq: seq, err: err}

@@ -98,6 +98,7 @@ func (s *Store) Import(ctx context.Context, from fair.Path, schema db.Schema, ai
 	}
 	if last > 0 {
 		// Committed: subscribers will see this.
+		s.db.Changed(schema, st.key.aid)
 		s.hub.Notify(schema, last)
 	}
 	return nil

@@ -141,7 +141,7 @@ func (m *meter) export(name string, sim *simulation) {
 				sp := newSpool("", 1<<40, fair.NewBytes(64<<30), nil)
 				done := make(chan error, 1)
 				go func() { done <- sp.copyTo(&n) }()
-				o := ordered{sp: sp}
+				o := ordered{sp: &resumed{to: sp}}
 				err := tx.Stream(ctx, tenantdb.ListRepoBlocks, []any{r.aid, int64(0)}, o.row)
 				if err == nil {
 					err = o.flush()

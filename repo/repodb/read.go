@@ -29,7 +29,8 @@ type Record struct {
 }
 
 // GetRecord reads a record of the account with this DID or handle, and the account, in one statement. No such account:
-// ErrRepoNotFound; no such record: ErrRecordNotFound, with the account. The caller decides whether a record is shown
+// ErrRepoNotFound; no such record: ErrRecordNotFound, with the account. A replica is believed neither that there is no
+// record, nor for an account that has changed since. The caller decides whether a record is shown
 // that is taken down, or whose account is.
 func (s *Store) GetRecord(ctx context.Context, schema db.Schema, didOrHandle, path string) (Account, Record, error) {
 	q := s.db.Tenant(schema).Q()
@@ -47,6 +48,10 @@ func (s *Store) GetRecord(ctx context.Context, schema db.Schema, didOrHandle, pa
 	}
 	if err != nil {
 		return Account{}, Record{}, fmt.Errorf("read record of %s: %w", didOrHandle, err)
+	}
+	if db.Lent(ctx) && (row.CID == nil || !s.db.Covers(ctx, row.AID)) {
+		db.Waive(ctx)
+		return s.GetRecord(ctx, schema, didOrHandle, path)
 	}
 	a := Account{AID: row.AID, DID: row.DID, Deactivated: row.DeactivatedAt != nil, Takendown: row.TakedownRef != nil}
 	if row.Handle != nil {
