@@ -142,6 +142,7 @@ func (l *houseLog) elsewhere() (n int) {
 // houseOptions is what a test wants other than usual.
 type houseOptions struct {
 	url      string            // of the database, instead of a new one
+	replicas []db.Replica      // of it
 	settings map[string]string // of both tenants
 	master   *keyring.Master
 	blobs    blob.Config   // DataDir is the house's
@@ -164,7 +165,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, url: o.url, db: dbtest.Open(t, o.url), keys: keys, clock: new(houseClock), log: &houseLog{t: t}}
+	h := &house{t: t, url: o.url, db: dbtest.OpenConfig(t, db.Config{URL: o.url, Replicas: o.replicas}), keys: keys, clock: new(houseClock), log: &houseLog{t: t}}
 	log := slog.New(slog.NewTextHandler(h.log, nil))
 	h.http = httptest.NewUnstartedServer(h.listen())
 	h.plc = plcdir.New(h.db, h.clock.Now, false)
