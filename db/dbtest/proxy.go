@@ -25,6 +25,7 @@ type Proxy struct {
 	cut    func(request) bool // which request; nil: none
 	lost   bool               // that request goes through, only its answer is lost
 	cuts   int64
+	dies   bool // that cut is the end of the process: nothing of it arrives any more
 	down   bool
 	hole   chan struct{} // closed when the black hole ends; nil: there is none
 }
@@ -105,6 +106,19 @@ func (p *Proxy) CutAfterText(text string) {
 	p.arm(func(r request) bool { return bytes.Contains(r.sent, []byte(text)) }, true)
 }
 
+// DieBefore is CutBefore for a client that is killed at that moment: whatever it sends afterwards never arrives.
+func (p *Proxy) DieBefore(n int) { p.die(n, false) }
+
+// DieAfter is DieBefore, but the request that it died in happens.
+func (p *Proxy) DieAfter(n int) { p.die(n, true) }
+
+func (p *Proxy) die(n int, lost bool) {
+	p.arm(p.trip(n), lost)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dies = true
+}
+
 // trip is a request some round trips from now.
 func (p *Proxy) trip(n int) func(request) bool {
 	at := p.Trips() + int64(n)
@@ -114,7 +128,7 @@ func (p *Proxy) trip(n int) func(request) bool {
 func (p *Proxy) arm(cut func(request) bool, lost bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut, p.lost = cut, lost
+	p.cut, p.lost, p.dies = cut, lost, false
 }
 
 // Disarm takes back what the calls above said, and tells how often a connection was cut so far.
@@ -301,6 +315,9 @@ const (
 func (p *Proxy) end(r request) fate {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.down { // what was on its way when the client died
+		return cutNow
+	}
 	p.trips++
 	r.trip = p.trips
 	if r.group() {
@@ -311,6 +328,7 @@ func (p *Proxy) end(r request) fate {
 	}
 	p.cut = nil
 	p.cuts++
+	p.down = p.dies
 	if p.lost {
 		return cutAnswer
 	}

@@ -51,8 +51,10 @@ type Parts struct {
 	Sets   func(ctx context.Context, t *tenant.Tenant, nsid string) (*scope.PermissionSet, error)
 	Limits *limit.Counter // nil: nothing is counted
 	Usage  *usage.Meter   // nil: nothing is metered
-	Now    func() time.Time
-	Log    *slog.Logger
+	// Settled is how long a change of a tenant needs to be known everywhere; 0: [Settled].
+	Settled time.Duration
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // Acts does them. It is safe for concurrent use.
@@ -64,6 +66,9 @@ type Acts struct {
 
 // New makes the acts.
 func New(p Parts) *Acts {
+	if p.Settled == 0 {
+		p.Settled = Settled
+	}
 	return &Acts{p, NewTenantActs(p.DB, p.Tenants, p.Now), &underWay{n: map[string]int{}}}
 }
 

@@ -82,7 +82,7 @@ func runner(d *db.DB, r *tenant.Registry, at func(context.Context, string) error
 	return acts, jobs
 }
 
-func (w *town) record(text string) []byte {
+func post(text string) []byte {
 	b := dagcbor.AppendMapHead(nil, 3)
 	b = dagcbor.AppendText(dagcbor.AppendText(b, "text"), text)
 	b = dagcbor.AppendText(dagcbor.AppendText(b, "$type"), "app.bsky.feed.post")
@@ -95,7 +95,7 @@ func (w *town) write(ctx context.Context, store *repodb.Store, schema db.Schema,
 	aid := w.aids[int(n)%len(w.aids)]
 	path := fmt.Sprintf("app.bsky.feed.post/r%09d", n)
 	_, err := store.Write(ctx, schema, aid, repodb.Options{}, func(*repodb.View) ([]repo.Write, error) {
-		return []repo.Write{{Action: repo.ActionCreate, Path: path, Record: w.record(path)}}, nil
+		return []repo.Write{{Action: repo.ActionCreate, Path: path, Record: post(path)}}, nil
 	})
 	if err != nil {
 		return err

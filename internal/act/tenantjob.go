@@ -135,7 +135,7 @@ func (a *Acts) settle(ctx context.Context, r *job.Run) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(Settled):
+	case <-time.After(a.Settled):
 		return nil
 	}
 }
