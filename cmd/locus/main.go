@@ -43,6 +43,9 @@ type cli struct {
 	Migrate  migrateCmd    `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`
 	Settings configCmd     `cmd:"" name:"config" help:"Check and show settings; print a configuration file."`
 	Openapi  openapiCmd    `cmd:"" help:"Print the OpenAPI document of the methods served."`
+	Complete completionCmd `cmd:"" name:"completion" help:"Print a script that completes commands and flags in your shell."`
+	Asked    completeCmd   `cmd:"" name:"complete" hidden:"" help:"What the scripts ask."`
+	Man      manCmd        `cmd:"" hidden:"" help:"Print the manual page."`
 	Version  versionCmd    `cmd:"" help:"Print the version."`
 }
 
@@ -53,8 +56,14 @@ func (versionCmd) Run() error {
 	return nil
 }
 
-// version is the module's version or the commit that was built.
+// stamp is the version of a release: make dist sets it.
+var stamp string
+
+// version is the release's, the module's, or the commit that was built.
 func version() string {
+	if stamp != "" {
+		return stamp
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
