@@ -58,7 +58,7 @@ func TestHandleDomainChangesHands(t *testing.T) {
 		t.Errorf("a stale process: %v", err)
 	}
 	err := h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
-		_, err := account.SetHandle(t.Context(), q, h.clock.Now(), h.aid(h.a, alice.did), "alice.extra.test", true)
+		_, err := account.SetHandle(t.Context(), q, h.clock.Now(), h.aid(h.a, alice.did), "alice.extra.test", nil)
 		return err
 	})
 	if !errors.Is(err, account.ErrHandleDomain) {
@@ -110,6 +110,60 @@ func TestHandleDomainChangesHands(t *testing.T) {
 	h.get(hostB, resolveHandle, "", "handle", "zoe.a.test").fails(400, "InvalidRequest", "")
 }
 
+// A handle outside a tenant's own domains keeps others from taking the name above it: when it was noted as it was set, and
+// when it came there by another way and is read once.
+func TestHandleElsewhereKeepsName(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.createAccount(hostA, "alice")
+	h.createAccount(hostB, "bobby")
+	take := func(name string) error {
+		_, err := h.tenants.Create(t.Context(), tenant.Spec{Hostname: name})
+		return err
+	}
+	if err := take("first.test"); err != nil { // and every tenant is read
+		t.Fatal(err)
+	}
+	unlisted := "SELECT count(*) FROM control.tenant t WHERE NOT EXISTS (SELECT FROM control.handles_listed l WHERE l.tenant_id = t.tenant_id)"
+	if n := query64(t, h.url, unlisted)[0]; n != 0 {
+		t.Errorf("%d tenants were not read", n)
+	}
+	if _, err := h.tenants.NoteHandle(t.Context(), h.a, "alice.second.test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := take("second.test"); err != nil { // it was noted, and never set
+		t.Error(err)
+	}
+	if _, err := h.tenants.NoteHandle(t.Context(), h.a, "alice.third.test"); err != nil {
+		t.Fatal(err)
+	}
+	h.exec(h.a, "UPDATE pds.actor SET handle = 'alice.third.test' WHERE handle = 'alice.a.test'")
+	for _, name := range []string{"third.test", "alice.third.test"} {
+		if _, err := h.tenants.Set(t.Context(), hostB, map[string]string{"handle_domains": "b.test," + name}); !errors.Is(err, tenant.ErrHandlesExist) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := take("lice.third.test"); err != nil { // another name
+		t.Error(err)
+	}
+	// A tenant of an archive, or of an older program.
+	h.exec(h.b, "UPDATE pds.actor SET handle = 'bobby.fourth.test' WHERE handle = 'bobby.b.test'")
+	if err := h.tenants.ForgetHandles(t.Context(), h.b); err != nil {
+		t.Fatal(err)
+	}
+	if err := take("fourth.test"); !errors.Is(err, tenant.ErrHandlesExist) || !strings.Contains(err.Error(), "1 of b.test") {
+		t.Error(err)
+	}
+	if n := query64(t, h.url, unlisted)[0]; n != 0 {
+		t.Errorf("%d tenants were not read", n)
+	}
+	// Who leaves takes the names along.
+	h.exec(h.b, "UPDATE pds.actor SET handle = NULL WHERE handle = 'bobby.fourth.test'")
+	if err := take("fourth.test"); err != nil {
+		t.Error(err)
+	}
+}
+
 func request(handle, email string) account.Request {
 	password := userPassword
 	return account.Request{Handle: handle, Email: email, Password: &password}
@@ -134,7 +188,7 @@ func TestHandleDomainRace(t *testing.T) {
 			wg.Go(func() {
 				if i == 0 {
 					made[i] = h.db.Tenant(h.a.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {
-						_, err := account.SetHandle(t.Context(), q, h.clock.Now(), aid, "alice."+domain, true)
+						_, err := account.SetHandle(t.Context(), q, h.clock.Now(), aid, "alice."+domain, nil)
 						return err
 					})
 					return

@@ -60,6 +60,15 @@ type Due struct {
 	Failures  int32
 }
 
+type HandleElsewhere struct {
+	Reversed string
+	TenantID int64
+}
+
+type HandlesListed struct {
+	TenantID int64
+}
+
 type Hostname struct {
 	Hostname    string
 	TenantID    int64

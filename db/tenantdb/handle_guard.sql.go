@@ -28,6 +28,44 @@ func (q *Queries) CountHandlesUnder(ctx context.Context, arg CountHandlesUnderPa
 	return column_1, err
 }
 
+const ListHandlesElsewhere = `-- name: ListHandlesElsewhere :many
+SELECT a.aid, a.handle::text AS handle FROM pds_tenant.actor a WHERE a.aid > $1::bigint AND a.handle IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM unnest($2::text[]) AS d WHERE right(a.handle, length(d) + 1) = '.' || d)
+ORDER BY a.aid LIMIT $3::int
+`
+
+type ListHandlesElsewhereParams struct {
+	After   int64
+	Domains []string
+	MaxRows int32
+}
+
+type ListHandlesElsewhereRow struct {
+	AID    int64
+	Handle string
+}
+
+// Handles that are under none of the domains.
+func (q *Queries) ListHandlesElsewhere(ctx context.Context, arg ListHandlesElsewhereParams) ([]ListHandlesElsewhereRow, error) {
+	rows, err := q.db.Query(ctx, ListHandlesElsewhere, arg.After, arg.Domains, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListHandlesElsewhereRow
+	for rows.Next() {
+		var i ListHandlesElsewhereRow
+		if err := rows.Scan(&i.AID, &i.Handle); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const LockHandleGuard = `-- name: LockHandleGuard :one
 
 SELECT string_to_array(value, E'\n')::text[] AS lost FROM pds_tenant.tenant_item WHERE kind = 2 AND key = '' FOR SHARE

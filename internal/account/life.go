@@ -86,10 +86,10 @@ func Activate(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64
 	}, nil
 }
 
-// SetHandle gives an account another handle, or the one it has, also from a stale sign-up. hosted: the tenant itself
-// vouches for it. Errors: [ErrNotFound], [ErrHandleTaken] in a [TakenError], [ErrHandleDomain].
-func SetHandle(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, handle string, hosted bool) ([]firehose.Event, error) {
-	if hosted {
+// SetHandle gives an account another handle, or the one it has, also from a stale sign-up. The tenant itself vouches for it
+// unless it is elsewhere. Errors: [ErrNotFound], [ErrHandleTaken] in a [TakenError], [ErrHandleDomain].
+func SetHandle(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64, handle string, elsewhere *tenant.Elsewhere) ([]firehose.Event, error) {
+	if !elsewhere.Is(handle) {
 		if err := holdNames(ctx, q, handle); err != nil {
 			return nil, err
 		}

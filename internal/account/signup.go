@@ -66,6 +66,8 @@ type Signup struct {
 	Moved    bool // it has a DID of its own
 	External bool // its handle is not under a domain of the tenant: the caller looks whether it leads to the DID
 
+	Elsewhere *tenant.Elsewhere // of a handle that is external
+
 	tenant      *tenant.Tenant
 	recoveryKey string
 }
@@ -189,10 +191,13 @@ func (s *Signup) Mint(keys *keyring.Keyring, rotation identity.Signer) error {
 // Begin inserts the account, unseen by everybody, and takes the invite code's use. Errors: [ErrHandleTaken],
 // [ErrEmailTaken], [ErrInviteUnavailable], [ErrHandleDomain].
 func (s *Signup) Begin(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring) error {
-	if !s.External {
+	switch {
+	case !s.External:
 		if err := holdNames(ctx, q, s.Handle); err != nil {
 			return err
 		}
+	case !s.Elsewhere.Is(s.Handle):
+		return fmt.Errorf("nobody was told that %s is a handle of %s", s.Handle, s.tenant.Hostname)
 	}
 	err := displaceStale(ctx, q, s.CreatedAt, s.Handle, s.Email)
 	if err != nil {

@@ -239,6 +239,9 @@ func (a *Archives) restoreOver(ctx context.Context, by Operator, t *tenant.Tenan
 	if err := a.load(ctx, r, to, out); err != nil {
 		return err
 	}
+	if err := a.tenants.ForgetHandles(ctx, t); err != nil {
+		return errors.Join(err, a.store.Clear(context.WithoutCancel(ctx), fresh))
+	}
 	r.Progress("taking the tenant's place", 0, 0)
 	var seen, last int64
 	err = a.db.SwapTenantSchema(ctx, t.Schema, fresh, was, func(tx *db.LoadTx) (err error) {
@@ -256,7 +259,8 @@ func (a *Archives) restoreOver(ctx context.Context, by Operator, t *tenant.Tenan
 	// Committed: the tenant is what the archive was.
 	a.log.Warn("a tenant was replaced by an archive", "hostname", t.Hostname, "archive", out.Header.MadeAt, "next_event", last+1)
 	out.NextSeq = last + 1
-	if err := a.finish(ctx, t, was, out, r.Progress); err != nil {
+	// Again: somebody may have read the handles of before the swap.
+	if err := errors.Join(a.tenants.ForgetHandles(ctx, t), a.finish(ctx, t, was, out, r.Progress)); err != nil {
 		return fmt.Errorf("the archive has taken the place of %s, and this was left undone (run the command again): %w", t.Hostname, err)
 	}
 	out.Tenant, err = a.tenants.Set(ctx, t.Hostname, nil) // a new revision: processes forget the secrets that they hold

@@ -106,15 +106,21 @@ func (a *Acts) changeHandle(ctx context.Context, t *tenant.Tenant, aid int64, di
 			return err
 		}
 	}
+	var elsewhere *tenant.Elsewhere
+	if _, hosted := accounts.HandlePolicy(t).Hosted(handle); !hosted {
+		var err error
+		if elsewhere, err = a.Tenants.NoteHandle(ctx, t, handle); err != nil {
+			return err
+		}
+	}
 	// From here a client that hangs up does not stop the work half way.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handleTime)
 	defer cancel()
 	if err := a.announceHandle(ctx, t, did, handle); err != nil {
 		return err
 	}
-	_, hosted := accounts.HandlePolicy(t).Hosted(handle)
 	err := a.publish(ctx, t, func(q *tenantdb.Queries) ([]firehose.Event, error) {
-		events, err := accounts.SetHandle(ctx, q, a.Now(), aid, handle, hosted)
+		events, err := accounts.SetHandle(ctx, q, a.Now(), aid, handle, elsewhere)
 		if err == nil && also != nil {
 			err = also(ctx, q)
 		}

@@ -97,6 +97,9 @@ func (a *Acts) MoveIn(ctx context.Context, t *tenant.Tenant, proof auth.Service,
 		if err := a.leadsTo(ctx, v.Asks, s.Handle, identity.HandleExternal, s.DID); err != nil {
 			return Arrival{}, err
 		}
+		if s.Elsewhere, err = a.Tenants.NoteHandle(ctx, t, s.Handle); err != nil {
+			return Arrival{}, err
+		}
 	}
 	secrets, err := a.Sessions.Secrets(ctx, t)
 	if err != nil {

@@ -311,7 +311,7 @@ func (w *renaming) tell(ctx context.Context, row announced, old, handle string) 
 		var events []firehose.Event
 		switch {
 		case handle != old && now.Handle != nil && *now.Handle == old:
-			events, err = accounts.SetHandle(ctx, q, w.Now(), row.AID, handle, true)
+			events, err = accounts.SetHandle(ctx, q, w.Now(), row.AID, handle, nil)
 		case now.Handle != nil:
 			events = []firehose.Event{firehose.NewIdentity(row.AID, row.DID, *now.Handle, w.Now())}
 		default:

@@ -72,6 +72,9 @@ func (r *Registry) Create(ctx context.Context, spec Spec) (*Tenant, error) {
 	if err := r.makeSecrets(ctx, schema, spec.AdminPassword); err != nil {
 		return nil, err
 	}
+	if err := r.db.Control().InsertHandlesListed(ctx, row.TenantID); err != nil { // there are none
+		return nil, fmt.Errorf("note the handles of %s: %w", plan.hostname, err)
+	}
 	if err := r.activate(ctx, row.TenantID); err != nil {
 		return nil, err
 	}

@@ -38,8 +38,7 @@ func (c cession) all() []string { return slices.Concat(c.names, c.domains) }
 // handles that would lead elsewhere afterwards. done is called once the names are changed, undo if they were not.
 // Errors: [ErrHandlesExist].
 func (r *Registry) handOver(ctx context.Context, t *Tenant, names map[string]int16) (done, undo func(context.Context) error, err error) {
-	all, err := r.List(ctx)
-	if err != nil {
+	if err := r.Refresh(ctx); err != nil {
 		return nil, nil, err
 	}
 	ix := r.current.Load()
@@ -66,21 +65,34 @@ func (r *Registry) handOver(ctx context.Context, t *Tenant, names map[string]int
 		}
 		return nil
 	}
-	for _, other := range all {
-		switch {
-		case other.State == Provisioning || other.State == Deleting:
-		case t != nil && other.ID == t.ID:
-			if !given.empty() {
-				err = refuse(other, given, true)
+	asked := func() error {
+		if !given.empty() {
+			if err := refuse(t, given, true); err != nil {
+				return err
 			}
-		case !taken.empty():
-			// The tenant that answers for the names now may get more handles there at this moment, so its guard is set.
-			// Others cannot.
-			err = refuse(other, taken, slices.ContainsFunc(taken.all(), func(name string) bool { m, ok := ix.match(anyLabel + name); return ok && m.ID == other.ID }))
 		}
+		if taken.empty() {
+			return nil
+		}
+		// The tenant that answers for the names now may get more handles there at this moment, so its guard is set.
+		answer, elsewhere, err := r.concerned(ctx, ix, taken)
 		if err != nil {
-			return nil, nil, errors.Join(err, undo(ctx))
+			return err
 		}
+		for guard, some := range map[bool]map[int64]*Tenant{true: answer, false: elsewhere} {
+			for _, id := range slices.Sorted(maps.Keys(some)) {
+				if t != nil && t.ID == id {
+					continue
+				}
+				if err := refuse(some[id], taken, guard); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	if err := asked(); err != nil {
+		return nil, nil, errors.Join(err, undo(ctx))
 	}
 	done = func(ctx context.Context) error {
 		now, err := r.Get(ctx, hostnameOf(t, names))

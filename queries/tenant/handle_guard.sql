@@ -20,3 +20,9 @@ WHERE g.kind = 2 AND g.key = '' AND string_to_array(g.value, E'\n') && @names::t
 -- It reads all accounts.
 SELECT count(*)::bigint FROM pds_tenant.actor a WHERE a.handle IS NOT NULL AND (a.handle = ANY (@names::text[])
   OR EXISTS (SELECT 1 FROM unnest(@domains::text[]) AS d WHERE right(a.handle, length(d) + 1) = '.' || d));
+
+-- name: ListHandlesElsewhere :many
+-- Handles that are under none of the domains.
+SELECT a.aid, a.handle::text AS handle FROM pds_tenant.actor a WHERE a.aid > @after::bigint AND a.handle IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM unnest(@domains::text[]) AS d WHERE right(a.handle, length(d) + 1) = '.' || d)
+ORDER BY a.aid LIMIT @max_rows::int;
