@@ -26,6 +26,7 @@ type conn struct {
 	writing sync.Mutex
 	pause   time.Duration // how long the client may still make writes wait; under writing
 	until   atomic.Int64  // a deadline of the server's own, in unix nanoseconds; 0: none
+	free    atomic.Bool   // a stream's: who serves it looks after its writes
 }
 
 // NetConn is the connection below, for who looks after a stream's deadlines. It must be closed through the one above.
@@ -65,6 +66,9 @@ func (c *conn) keep(t time.Time) {
 }
 
 func (c *conn) Write(p []byte) (total int, err error) {
+	if c.free.Load() {
+		return c.Conn.Write(p)
+	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	for {

@@ -8,6 +8,7 @@ package inbound
 
 import (
 	"container/list"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
@@ -212,6 +213,9 @@ func (l *Listener) setQuiet(c *conn, quiet bool) {
 
 // State is the ConnState of the server that serves from l.
 func (l *Listener) State(nc net.Conn, s http.ConnState) {
+	if secure, ok := nc.(*tls.Conn); ok {
+		nc = secure.NetConn()
+	}
 	c, ok := nc.(*conn)
 	if !ok {
 		return
@@ -225,6 +229,7 @@ func (l *Listener) State(nc net.Conn, s http.ConnState) {
 		l.setQuiet(c, true)
 	case http.StateHijacked:
 		// It is a stream now, and has limits of its own.
+		c.free.Store(true)
 		l.setQuiet(c, false)
 		l.leaveAddress(c)
 	}

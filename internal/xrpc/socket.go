@@ -3,6 +3,7 @@ package xrpc
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -215,7 +216,8 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	_ = conn.SetDeadline(time.Time{})
 	h.wire = &wire{Conn: conn, below: conn}
-	if c, ok := conn.(interface{ NetConn() net.Conn }); ok {
+	// What is below TLS must never be written to.
+	if c, ok := conn.(interface{ NetConn() net.Conn }); ok && !isTLS(conn) {
 		h.wire.below = c.NetConn() // this stream's deadlines are our own
 	}
 	if tcp, ok := h.wire.below.(*net.TCPConn); ok {
@@ -223,6 +225,11 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	// The library writes control frames only, 131 bytes at most, and flushes each: one Write is one whole frame.
 	return h.wire, bufio.NewReadWriter(rw.Reader, bufio.NewWriterSize(h.wire, 256)), nil
+}
+
+func isTLS(c net.Conn) bool {
+	_, ok := c.(*tls.Conn)
+	return ok
 }
 
 // wire is a connection on which two write: the WebSocket library its control frames, and we the messages that all
