@@ -71,6 +71,7 @@ var mayImport = map[string][]string{
 	"internal/job":                 {"db", "db/controldb"},                                                             // long work: it does not know what is done
 	"internal/usage":               {"db", "db/controldb", "db/tenantdb", "internal/audit", "internal/tenant", "repo"}, // what tenants use, and their quotas; repo: a commit's number is a time
 	"internal/limit":               {"db", "db/tenantdb"},                                                              // counts by key: it knows neither callers nor methods
+	"internal/certs":               {"internal/cache", "db", "db/controldb", "internal/keyring", "internal/tenant"},    // certificates: rows of control, sealed; for whose names there may be one
 	"internal/process":             {"db", "db/controldb"},                                                             // who serves: rows of control
 	"internal/due":                 {"db", "db/controldb", "db/tenantdb"},                                              // what is due, by tenant and kind: it is handed the work
 	"internal/tenant":              {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
@@ -93,7 +94,7 @@ var mayImport = map[string][]string{
 
 	"internal/archive": {"db", "db/tenantdb", "internal/blob", "internal/keyring", "internal/tenant"}, // a tenant in a file: rows, files, and what is sealed; names of secrets
 	// acts
-	"internal/act": {"internal/agent", "internal/archive", "internal/passkey", "internal/fair", "db", "db/controldb", "db/tenantdb", "internal/job", "internal/account", "internal/audit", "internal/auth", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/scope", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "internal/usage", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
+	"internal/act": {"internal/agent", "internal/archive", "internal/passkey", "internal/fair", "db", "db/controldb", "db/tenantdb", "internal/job", "internal/account", "internal/audit", "internal/auth", "internal/certs", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/scope", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "internal/usage", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
 
 	// protocol
 	"openapi":       {},
@@ -119,6 +120,11 @@ var onlyIn = map[string][]string{
 	"github.com/go-jose/go-jose/v4":        {"internal/oauth/jose", "internal/oauth/oauthtest"},
 	"github.com/alecthomas/kong":           {"cmd/locus", "cmd/pdsbench"},
 	"github.com/pressly/goose/v3":          {"db"},
+	"github.com/caddyserver/certmagic":     {"internal/certs"},
+	"github.com/mholt/acmez/v3":            {"internal/certs"},
+	"github.com/libdns/libdns":             {"internal/certs"},
+	"github.com/miekg/dns":                 {"internal/certs"},
+	"go.uber.org/zap":                      {"internal/certs"},
 	"github.com/coder/websocket":           {"internal/xrpc", "cmd/pdsbench"},
 	"github.com/wneessen/go-mail":          {"internal/mail"},
 	"github.com/go-webauthn/webauthn":      {"internal/passkey"},

@@ -196,6 +196,47 @@ type TenantMove struct {
 	StartedAt time.Time
 }
 
+type TlsItem struct {
+	Item       string
+	Sealed     []byte
+	Size       int64
+	ModifiedAt time.Time
+}
+
+type TlsLock struct {
+	Name      string
+	Holder    string
+	HeldUntil time.Time
+}
+
+type TlsName struct {
+	Subject      string
+	TenantID     int64
+	Domain       string
+	State        int16
+	WantedAt     time.Time
+	DueAt        time.Time
+	ClaimedUntil *time.Time
+	Attempts     int32
+	Error        string
+	Forced       bool
+	Serial       string
+	Issuer       string
+	NotBefore    *time.Time
+	NotAfter     *time.Time
+	RenewAt      *time.Time
+	ChangedAt    time.Time
+}
+
+type TlsOrder struct {
+	OrderedAt time.Time
+	Subject   string
+	TenantID  int64
+	Domain    string
+	Renewal   bool
+	Failed    bool
+}
+
 type UsageDay struct {
 	TenantID       int64
 	Day            time.Time
