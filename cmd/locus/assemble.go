@@ -60,6 +60,7 @@ type app struct {
 	passwords *account.Passwords
 	jobs      *job.Runner
 	self      *process.Self
+	actors    *account.Cache
 	book      *due.Book
 	server    *xrpc.Server
 	log       *slog.Logger
@@ -138,7 +139,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	jobs.Register(acts.MoveJob(nil))
 	return &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
-		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: process.New(d, now, log), book: book, server: server, log: log,
+		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: process.New(d, now, log), actors: actors, book: book, server: server, log: log,
 	}
 }
 

@@ -154,6 +154,8 @@ func TestConfigShowsNoSecret(t *testing.T) {
 		"LOCUS_MASTER_KEY":     {"00ff": "(secret)", "1:00ff,2:00ee": "(secret)"},
 		"LOCUS_DATABASE_URL":   {"postgres://a:hidden@h/d": "postgres://a:xxxxx@h/d", "host=h password=hidden": "(secret)", "postgres://h/d?password=hidden": "(secret)"},
 		"LOCUS_DATABASE_NODES": {"a=postgres://a:hidden@h/d\nb=postgres://b/d": "a=postgres://a:xxxxx@h/d\nb=postgres://b/d"},
+		"LOCUS_ACME_EAB_KEY":   {"hidden": "(secret)"},
+		"LOCUS_ACME_DNS_KEY":   {"hidden": "(secret)"},
 		"LOCUS_LISTEN":         {"127.0.0.1:1": "127.0.0.1:1"},
 		"LOCUS_PLC_URL":        {"https://plc.directory": "https://plc.directory"},
 	} {

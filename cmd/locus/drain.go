@@ -19,7 +19,7 @@ func (s *serving) faceMachines() (end func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := serveHTTP(ctx, s.machines, inbound.Config{Open: machineConnections}, adminFace(s.numbers, s.health), s.log); err != nil {
+		if err := serveHTTP(ctx, s.machines, inbound.Config{Open: machineConnections}, s.asker.over(adminFace(s.numbers, s.health)), s.log); err != nil {
 			s.log.Error("health and metrics are not served any more", "err", err)
 		}
 	}()

@@ -46,6 +46,7 @@ type cli struct {
 	Complete completionCmd `cmd:"" name:"completion" help:"Print a script that completes commands and flags in your shell."`
 	Asked    completeCmd   `cmd:"" name:"complete" hidden:"" help:"What the scripts ask."`
 	Man      manCmd        `cmd:"" hidden:"" help:"Print the manual page."`
+	TLS      tlsCmd        `cmd:"" name:"tls" help:"See, renew and remove the certificates that servers have made."`
 	Version  versionCmd    `cmd:"" help:"Print the version."`
 }
 

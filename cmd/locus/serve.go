@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,7 @@ const (
 	idleTimeout       = 90 * time.Second
 	maxHeaderBytes    = 64 << 10
 	drainTime         = 15 * time.Second
+	maxStreams        = 100 // of one connection by HTTP/2
 )
 
 type serveCmd struct {
@@ -45,6 +47,7 @@ type serveCmd struct {
 	outsideFlags
 	servicesFlags
 	poolFlags
+	tlsFlags
 	Dev           bool          `help:"Development: built-in PLC directory, .test handles, tenants localhost and beta.localhost with an account in each, mail in the log, loopback only."`
 	Listen        string        `placeholder:"ADDR" help:"Address to listen on; default: ${default}." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
 	PLCListen     string        `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
@@ -101,6 +104,9 @@ func (c *serveCmd) check() (inbound.Proxies, error) {
 			return none, errors.New("--dev is reached by http where it listens: leave out --public-scheme and --public-port (LOCUS_PUBLIC_SCHEME, LOCUS_PUBLIC_PORT)")
 		}
 	}
+	if err := c.tlsFlags.check(c.Dev); err != nil {
+		return none, err
+	}
 	if _, err := c.directory(""); err != nil {
 		return none, err
 	}
@@ -131,6 +137,8 @@ func (c *serveCmd) check() (inbound.Proxies, error) {
 // listeners are where a process listens. Those that are not wanted are nil.
 type listeners struct {
 	web      net.Listener
+	https    net.Listener
+	http     net.Listener // beside https
 	plc      net.Listener // the face of the built-in PLC directory
 	machines net.Listener // health and numbers
 	debug    net.Listener // the profiler
@@ -141,6 +149,16 @@ type listeners struct {
 func (c *serveCmd) listen() (at listeners, err error) {
 	if at.web, err = net.Listen("tcp", c.Listen); err != nil {
 		return at, fmt.Errorf("listen: %w (--listen chooses another address)", err)
+	}
+	if c.on() {
+		if at.https, err = net.Listen("tcp", c.HTTPSListen); err != nil {
+			return at, fmt.Errorf("listen for https: %w (--https-listen chooses another address)", err)
+		}
+	}
+	if c.HTTPListen != "" {
+		if at.http, err = net.Listen("tcp", c.HTTPListen); err != nil {
+			return at, fmt.Errorf("listen for http: %w (--http-listen chooses another address)", err)
+		}
 	}
 	if c.Dev && c.PLCURL == "" {
 		if at.plc, err = net.Listen("tcp", c.PLCListen); err != nil {
@@ -167,7 +185,7 @@ func (c *serveCmd) listen() (at listeners, err error) {
 }
 
 func (at listeners) close() {
-	for _, l := range []net.Listener{at.web, at.plc, at.machines, at.debug, at.admin} {
+	for _, l := range []net.Listener{at.web, at.https, at.http, at.plc, at.machines, at.debug, at.admin} {
 		if l != nil {
 			_ = l.Close()
 		}
@@ -187,6 +205,8 @@ type serving struct {
 	logs    *logs
 	who     *supervisor
 	health  *health
+	asker   asker
+	tls     *secured      // nil: something stands in front
 	over    chan struct{} // closed when all is closed
 	undo    []func()      // what has to be closed, the first thing last
 }
@@ -252,6 +272,13 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	origin.Reserved = c.OperatorsHost
 	s.app = assemble(s.db, keys, origin, s.outside.resolver, s.outside.clients, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.numbers, s.log)
 	s.later(s.app.close)
+	s.asker.names.Store(c.names(s.app.tenants, s.app.actors))
+	if c.on() {
+		if s.tls, err = c.secure(s); err != nil {
+			return err
+		}
+		s.later(s.tls.close)
+	}
 	if err := apart(ctx, s.app.tenants, c.OperatorsHost); err != nil {
 		return err
 	}
@@ -280,7 +307,11 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	}
 	group.Go(func() error { return a.runPurges(db.InBackground(ctx), log) })
 	group.Go(func() error { return a.self.Run(ctx, s.where(), version()) })
-	group.Go(func() error { newReloader(s.logs, s.who, a.tenants).run(ctx, hangup); return nil })
+	reload := newReloader(s.logs, s.who, a.tenants)
+	if s.tls != nil && s.tls.files != nil {
+		reload.add("certificates", func(context.Context) (string, error) { return "looked at", s.tls.files.Reload() })
+	}
+	group.Go(func() error { reload.run(ctx, hangup); return nil })
 	group.Go(func() error { s.outside.try(ctx, s.facts.PLCURL, log); return nil })
 	go leaveDatabase(ctx, s.over, s.db, log)
 	plc := s.plc != nil && s.outside.builtIn != nil
@@ -310,6 +341,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	}
 	s.serves(ctx)
 	front = s.health.over(front)
+	s.serveSecured(ctx, group, c, front)
 	group.Go(func() error {
 		return serveHTTP(ctx, s.web, inbound.Config{Open: c.Connections, PerAddress: c.PerAddress, Neighbour: s.proxies.Trusts}, front, log)
 	})
@@ -381,6 +413,11 @@ func profiler() http.Handler {
 
 // serveHTTP serves until ctx ends, and then lets the requests that are being answered finish.
 func serveHTTP(ctx context.Context, below net.Listener, limits inbound.Config, h http.Handler, log *slog.Logger) error {
+	return serveBy(ctx, below, limits, nil, h, log)
+}
+
+// serveBy serves by https where secure is not nil. A handshake has readHeaderTimeout.
+func serveBy(ctx context.Context, below net.Listener, limits inbound.Config, secure *tls.Config, h http.Handler, log *slog.Logger) error {
 	l := inbound.New(below, limits)
 	s := &http.Server{
 		Handler:           h,
@@ -401,7 +438,12 @@ func serveHTTP(ctx context.Context, below net.Listener, limits inbound.Config, h
 		}
 		ended <- err
 	}()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	serve := func() error { return s.Serve(l) }
+	if secure != nil {
+		s.TLSConfig, s.HTTP2 = secure, &http.HTTP2Config{MaxConcurrentStreams: maxStreams}
+		serve = func() error { return s.ServeTLS(l, "", "") }
+	}
+	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)
 	}
 	return <-ended

@@ -187,7 +187,7 @@ type tenantShowCmd struct {
 }
 
 func (c *tenantShowCmd) Run(ctx context.Context, log *slog.Logger) error {
-	r, _, stop, err := c.registry(ctx, log)
+	r, d, stop, err := c.registry(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (c *tenantShowCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	return showTenant(ctx, os.Stdout, r, t, c.JSON)
+	return showTenant(ctx, os.Stdout, d, r, t, c.JSON)
 }
 
 type tenantSetCmd struct {

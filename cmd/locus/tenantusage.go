@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -49,6 +50,8 @@ type tenantShown struct {
 	Former []string   `json:"formerHostnames,omitempty"`
 	Life   *lifeJSON  `json:"life,omitempty"`
 	Usage  *usageJSON `json:"usage,omitempty"` // absent: it could not be read
+
+	Certificate *certJSON `json:"certificate,omitempty"` // absent: none of ours
 }
 
 type tenantUsed struct {
@@ -131,7 +134,7 @@ func sortUsed(list []tenantUsed, by string) {
 }
 
 // showTenant prints a tenant with what it holds and why it is not served.
-func showTenant(ctx context.Context, out io.Writer, r *tenant.Registry, t *tenant.Tenant, asJSON bool) error {
+func showTenant(ctx context.Context, out io.Writer, d *db.DB, r *tenant.Registry, t *tenant.Tenant, asJSON bool) error {
 	life, err := r.Life(ctx, t)
 	if err != nil {
 		return err
@@ -153,10 +156,16 @@ func showTenant(ctx context.Context, out io.Writer, r *tenant.Registry, t *tenan
 	if life != (tenant.Life{}) {
 		shown.Life = &lifeJSON{at(life.SuspendedAt), life.SuspendReason, at(life.DeletedAt), life.DeleteReason, at(life.PurgeAt)}
 	}
+	cert, certText, err := certOf(ctx, d, t.Hostname)
+	if err != nil {
+		return err
+	}
+	shown.Certificate = cert
 	if asJSON {
 		return printJSON(out, shown)
 	}
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintf(w, "certificate\t%s\n", certText)
 	if len(shown.Former) > 0 {
 		fmt.Fprintf(w, "former names\t%s\n", strings.Join(shown.Former, ", "))
 	}
