@@ -88,15 +88,11 @@ func (c *tenantSQLDisableCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	role, _, err := d.Shared(ctx, t.Schema)
-	if err == nil {
-		err = act.NewTenantActs(d, r, time.Now).Unshare(ctx, t, byCommand())
-	}
-	if err != nil {
+	if err := act.NewTenantActs(d, r, time.Now).Unshare(ctx, t, byCommand()); err != nil {
 		return err
 	}
 	if c.JSON {
-		return printJSON(os.Stdout, sqlJSON{Hostname: t.Hostname, Role: role})
+		return printJSON(os.Stdout, sqlJSON{Hostname: t.Hostname, Role: db.ShareRole(t.Schema)})
 	}
 	fmt.Printf("%s has no login to the database any more\n", t.Hostname)
 	return nil
@@ -117,11 +113,11 @@ func (c *tenantSQLShowCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	role, there, err := d.Shared(ctx, t.Schema)
+	there, err := d.Shared(ctx, t.Schema)
 	if err != nil {
 		return err
 	}
-	out := sqlJSON{Hostname: t.Hostname, Enabled: there, Role: role}
+	out := sqlJSON{Hostname: t.Hostname, Enabled: there, Role: db.ShareRole(t.Schema)}
 	switch {
 	case c.JSON:
 		return printJSON(os.Stdout, out)
