@@ -81,3 +81,9 @@ func (d *DB) EndShared(ctx context.Context, after time.Duration) (int64, error) 
 func (d *DB) Alone(ctx context.Context, have int64, migrations []schema.Migration) error {
 	return d.alone(ctx, d.home, have, migrations, knownTenant)
 }
+
+// ShareRole is the role of a tenant's owner in a database.
+var ShareRole = shareRole
+
+// ShareRoleBefore is its name of older versions.
+var ShareRoleBefore = shareRoleBefore

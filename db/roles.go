@@ -37,13 +37,18 @@ const longestName = 63
 
 // tenantRole is a tenant's role. Roles are the whole server's, so the database is in its name.
 func tenantRole(database string, s Schema) string {
-	h := fnv.New32a()
-	h.Write([]byte(database))
-	name := fmt.Sprintf("locus_%08x_%s", h.Sum32(), s.name)
+	name := fmt.Sprintf("locus_%08x_%s", hashOf(database), s.name)
 	if len(name) > longestName {
-		name = fmt.Sprintf("l%08x_%s", h.Sum32(), s.name)
+		name = fmt.Sprintf("l%08x_%s", hashOf(database), s.name)
 	}
 	return name
+}
+
+// hashOf tells databases of a server apart in the names of roles.
+func hashOf(database string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(database))
+	return h.Sum32()
 }
 
 // as is whose rights the statements of a lease have; "" is the login.

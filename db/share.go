@@ -22,41 +22,93 @@ const (
 // ErrNoRoles means that the server's user may not make roles.
 var ErrNoRoles = errors.New("the server's database user may not make roles")
 
-// ShareRole is the role of a tenant's owner in Postgres.
-func ShareRole(s Schema) string { return "locus_" + schema.ShareName(s.name) }
+// shareRole is the role of a tenant's owner in Postgres. Roles are the whole server's, so the database is in its name:
+// otherwise two deployments on one server would change each other's passwords.
+func shareRole(database string, s Schema) string {
+	name := fmt.Sprintf("locus_sql_%08x_%s", hashOf(database), s.name)
+	if len(name) > longestName {
+		name = fmt.Sprintf("ls%08x_%s", hashOf(database), s.name)
+	}
+	return name
+}
+
+// shareRoleBefore is the name that versions gave it which had no database in it. Such a login works until its next
+// password, with which it gets its new name.
+func shareRoleBefore(s Schema) string { return "locus_" + schema.ShareName(s.name) }
+
+// sharing is what a tenant's login is called, and what there is of it.
+type sharing struct {
+	role    string // what it is called, or would be
+	there   bool
+	before  string // the role of the old name; "": there is none
+	borders bool   // another database of the server has rights for before, so it may be another deployment's
+}
+
+func sharingOf(ctx context.Context, q interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}, s Schema) (out sharing, err error) {
+	var database string
+	if err := q.QueryRow(ctx, "SELECT current_database()::text").Scan(&database); err != nil {
+		return out, err
+	}
+	out.role, out.before = shareRole(database, s), shareRoleBefore(s)
+	var old bool
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1), EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $2),
+EXISTS (SELECT FROM pg_catalog.pg_shdepend p JOIN pg_catalog.pg_roles r ON r.oid = p.refobjid AND p.refclassid = 'pg_catalog.pg_authid'::regclass
+  WHERE r.rolname = $2 AND p.dbid <> 0 AND p.dbid <> (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))`, out.role, out.before).Scan(&out.there, &old, &out.borders)
+	if !old {
+		out.before = ""
+	}
+	return out, err
+}
+
+// now is the role that reads the views at the moment.
+func (s sharing) now() string {
+	if !s.there && s.before != "" {
+		return s.before
+	}
+	return s.role
+}
 
 // Share makes the views that a tenant's owner reads, and the role that reads them and nothing else, with a new password.
-// Errors: [ErrNoRoles].
-func (d *DB) Share(ctx context.Context, s Schema, password string) error {
+// It gives the role's name. Errors: [ErrNoRoles].
+func (d *DB) Share(ctx context.Context, s Schema, password string) (role string, err error) {
 	if s.IsZero() {
-		return ErrNoSchema
+		return "", ErrNoSchema
 	}
 	at, err := d.serverOf(s)
 	if err != nil {
-		return err
+		return "", err
 	}
 	err = transact(ctx, at.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
-		if err := makeRole(ctx, tx, s, password); err != nil {
+		of, err := sharingOf(ctx, tx, s)
+		if err != nil {
+			return err
+		}
+		role = of.role
+		if err := makeRole(ctx, tx, s, of, password); err != nil {
 			return err
 		}
 		return makeShare(ctx, tx, s)
 	})
 	if err != nil {
-		return fmt.Errorf("share %s: %w", s, roleError(err))
+		return "", fmt.Errorf("share %s: %w", s, roleError(err))
 	}
-	return nil
+	return role, nil
 }
 
-func makeRole(ctx context.Context, tx pgx.Tx, s Schema, password string) error {
-	role := ShareRole(s)
-	var there bool
-	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)", role).Scan(&there); err != nil {
-		return err
-	}
+func makeRole(ctx context.Context, tx pgx.Tx, s Schema, of sharing, password string) error {
 	verb := "CREATE"
-	if there {
+	switch {
+	case of.there:
+		verb = "ALTER"
+	case of.before != "" && !of.borders:
+		if _, err := tx.Exec(ctx, "ALTER ROLE "+of.before+" RENAME TO "+of.role); err != nil {
+			return err
+		}
 		verb = "ALTER"
 	}
+	role := of.role
 	_, err := tx.Exec(ctx, fmt.Sprintf(`%[1]s ROLE %[2]s LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT CONNECTION LIMIT %[3]d PASSWORD %[4]s`,
 		verb, role, shareConns, literal(password)))
 	if err != nil {
@@ -76,7 +128,11 @@ func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "'
 
 // makeShare makes the views anew, and lets the role read them.
 func makeShare(ctx context.Context, tx pgx.Tx, s Schema) error {
-	name, role := schema.ShareName(s.name), ShareRole(s)
+	of, err := sharingOf(ctx, tx, s)
+	if err != nil {
+		return err
+	}
+	name, role := schema.ShareName(s.name), of.now()
 	for _, sql := range []string{
 		"DROP SCHEMA IF EXISTS " + name + " CASCADE",
 		"CREATE SCHEMA " + name,
@@ -90,14 +146,22 @@ func makeShare(ctx context.Context, tx pgx.Tx, s Schema) error {
 	return nil
 }
 
-// Shared tells whether a tenant's owner has a login.
-func (d *DB) Shared(ctx context.Context, s Schema) (there bool, err error) {
+// Shared gives the role of a tenant's owner; there: it can sign in. Otherwise it is the name that it would have.
+func (d *DB) Shared(ctx context.Context, s Schema) (role string, there bool, err error) {
 	at, err := d.serverOf(s)
 	if err != nil {
-		return false, err
+		return "", false, err
 	}
-	err = runner{pool: at.admin}.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)", schema.ShareName(s.name)).Scan(&there)
-	return there, err
+	run := runner{pool: at.admin}
+	of, err := sharingOf(ctx, run, s)
+	if err != nil {
+		return "", false, fmt.Errorf("login of %s: %w", s, err)
+	}
+	err = run.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)", schema.ShareName(s.name)).Scan(&there)
+	if !there {
+		return of.role, false, err
+	}
+	return of.now(), there, err
 }
 
 // Unshare takes the views and the role away, and ends the role's connections. What is not there is no error.
@@ -113,11 +177,22 @@ func (d *DB) Unshare(ctx context.Context, s Schema) error {
 		if _, err := tx.Exec(ctx, "DROP SCHEMA IF EXISTS "+schema.ShareName(s.name)+" CASCADE"); err != nil {
 			return err
 		}
-		if err := endRole(ctx, tx, ShareRole(s)); err != nil {
+		of, err := sharingOf(ctx, tx, s)
+		if err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, "DROP ROLE IF EXISTS "+ShareRole(s))
-		return err
+		for _, role := range []string{of.role, of.before} {
+			if role == "" || role == of.before && of.borders {
+				continue // another deployment's
+			}
+			if err := endRole(ctx, tx, role); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, "DROP ROLE IF EXISTS "+role); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("unshare %s: %w", s, err)
@@ -144,7 +219,7 @@ func (d *DB) dropShare(ctx context.Context, s Schema) error {
 // unsharedWhile takes the views away while a schema is migrated, because a table that a view reads cannot be changed, and
 // makes them anew. The role stays.
 func (d *DB) unsharedWhile(ctx context.Context, at *server, s Schema, work func() error) error {
-	there, err := d.Shared(ctx, s)
+	_, there, err := d.Shared(ctx, s)
 	if err != nil || !there {
 		return errors.Join(err, work())
 	}
@@ -196,7 +271,7 @@ func (d *DB) EndLongShared(ctx context.Context) (ended int64, err error) {
 func (d *DB) endShared(ctx context.Context, after time.Duration) (ended int64, err error) {
 	for _, at := range d.fleet.Load().servers {
 		tag, execErr := runner{pool: at.admin}.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
-WHERE usename LIKE 'locus\_sql\_t\_%' AND state <> 'idle' AND query_start < clock_timestamp() - make_interval(secs => $1)`, after.Seconds())
+WHERE (usename LIKE 'locus\_sql\_%' OR usename ~ '^ls[0-9a-f]{8}_') AND datname = current_database() AND state <> 'idle' AND query_start < clock_timestamp() - make_interval(secs => $1)`, after.Seconds())
 		err = errors.Join(err, execErr)
 		ended += tag.RowsAffected()
 	}

@@ -27,7 +27,7 @@ func asOwner(t testing.TB, server string, s db.Schema, password string) *pgx.Con
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.User = url.UserPassword(db.ShareRole(s), password)
+	u.User = url.UserPassword(db.ShareRole(strings.TrimPrefix(u.Path, "/"), s), password)
 	c, err := pgx.Connect(t.Context(), u.String())
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ INSERT INTO pds_tenant.record (aid, path, rev, cid, value, indexed_at) VALUES (1
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Share(ctx, mine, "it's a secret"); err != nil {
+	if _, err := d.Share(ctx, mine, "it's a secret"); err != nil {
 		t.Fatal(err)
 	}
 	for _, when := range []string{"at first", "after a migration"} {
@@ -100,7 +100,7 @@ INSERT INTO pds_tenant.record (aid, path, rev, cid, value, indexed_at) VALUES (1
 			t.Fatal(err)
 		}
 	}
-	if shared, err := d.Shared(ctx, mine); err != nil || !shared {
+	if _, shared, err := d.Shared(ctx, mine); err != nil || !shared {
 		t.Errorf("shared %v: %v", shared, err)
 	}
 	c := asOwner(t, server, mine, "it's a secret")
@@ -110,7 +110,7 @@ INSERT INTO pds_tenant.record (aid, path, rev, cid, value, indexed_at) VALUES (1
 	if _, err := c.Exec(ctx, "SELECT 1"); err == nil {
 		t.Error("a connection outlived its login")
 	}
-	if shared, err := d.Shared(ctx, mine); err != nil || shared {
+	if _, shared, err := d.Shared(ctx, mine); err != nil || shared {
 		t.Errorf("shared %v: %v", shared, err)
 	}
 }
@@ -154,7 +154,7 @@ func TestShareDamaged(t *testing.T) {
 	server := dbtest.URL(t)
 	d := dbtest.Open(t, server)
 	s := dbtest.Tenant(t, d)
-	if err := d.Share(ctx, s, "x"); err != nil {
+	if _, err := d.Share(ctx, s, "x"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Unshare(context.WithoutCancel(ctx), s) })
@@ -178,7 +178,7 @@ func TestShareQueries(t *testing.T) {
 	server := dbtest.URL(t)
 	d := dbtest.Open(t, server)
 	s := dbtest.Tenant(t, d)
-	if err := d.Share(ctx, s, "x"); err != nil {
+	if _, err := d.Share(ctx, s, "x"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Unshare(context.WithoutCancel(ctx), s) })
@@ -201,7 +201,7 @@ func TestShareLong(t *testing.T) {
 	server := dbtest.URL(t)
 	d := dbtest.Open(t, server)
 	s := dbtest.Tenant(t, d)
-	if err := d.Share(ctx, s, "x"); err != nil {
+	if _, err := d.Share(ctx, s, "x"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = d.Unshare(context.WithoutCancel(ctx), s) })
@@ -228,7 +228,7 @@ func BenchmarkRecordJSON(b *testing.B) {
 	server := dbtest.URL(b)
 	d := dbtest.Open(b, server)
 	s := dbtest.Tenant(b, d)
-	if err := d.Share(ctx, s, "x"); err != nil {
+	if _, err := d.Share(ctx, s, "x"); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = d.Unshare(context.WithoutCancel(ctx), s) })
@@ -250,5 +250,75 @@ func BenchmarkRecordJSON(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/100, "µs/record")
 		})
+	}
+}
+
+// Two databases of one server give a tenant of the same name two logins, and a login of an older version gets its new name
+// with its next password: in the one database alone where the other has rights for it, too.
+func TestShareRoles(t *testing.T) {
+	ctx := t.Context()
+	server, elsewhere := dbtest.URL(t), dbtest.URL(t)
+	d := dbtest.Open(t, server)
+	s := dbtest.Tenant(t, d)
+	name := func(url string) string { return url[strings.LastIndexByte(url, '/')+1:] }
+	clean := func(url string) string { url, _, _ = strings.Cut(url, "?"); return url }
+	mine, theirs := db.ShareRole(name(clean(server)), s), db.ShareRole(name(clean(elsewhere)), s)
+	if mine == theirs || len(mine) > 63 || len(db.ShareRole("x", db.Schema{})) > 63 {
+		t.Errorf("%s, %s", mine, theirs)
+	}
+	old := db.ShareRoleBefore(s)
+	exec := func(url, sql string) {
+		t.Helper()
+		c, err := pgx.Connect(ctx, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close(ctx)
+		if _, err := c.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	there := func(role string) (yes bool) {
+		t.Helper()
+		c, err := pgx.Connect(ctx, server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close(ctx)
+		if err := c.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role).Scan(&yes); err != nil {
+			t.Fatal(err)
+		}
+		return yes
+	}
+	t.Cleanup(func() { _ = d.Unshare(context.WithoutCancel(ctx), s) })
+
+	exec(server, "CREATE ROLE "+old+" LOGIN PASSWORD 'before'; CREATE SCHEMA sql_"+s.String()+"; GRANT USAGE ON SCHEMA sql_"+s.String()+" TO "+old)
+	if role, yes, err := d.Shared(ctx, s); err != nil || !yes || role != old {
+		t.Errorf("%s %v %v", role, yes, err)
+	}
+	if err := d.Remigrate(ctx, s); err != nil { // a migration leaves it as it is
+		t.Fatal(err)
+	}
+	if role, err := d.Share(ctx, s, "now"); err != nil || role != mine || there(old) {
+		t.Errorf("%s %v, the old one is there: %v", role, err, there(old))
+	}
+	asOwner(t, server, s, "now")
+	if err := d.Unshare(ctx, s); err != nil || there(mine) {
+		t.Fatal(err)
+	}
+
+	exec(server, "CREATE ROLE "+old+" LOGIN PASSWORD 'before'")
+	exec(elsewhere, "CREATE SCHEMA mine; GRANT USAGE ON SCHEMA mine TO "+old)
+	t.Cleanup(func() {
+		if c, err := pgx.Connect(context.Background(), elsewhere); err == nil {
+			_, _ = c.Exec(context.Background(), "DROP OWNED BY "+old+"; DROP ROLE "+old, pgx.QueryExecModeSimpleProtocol)
+			_ = c.Close(context.Background())
+		}
+	})
+	if role, err := d.Share(ctx, s, "now"); err != nil || role != mine || !there(old) {
+		t.Errorf("%s %v, the other deployment's is there: %v", role, err, there(old))
+	}
+	if err := d.Unshare(ctx, s); err != nil || there(mine) || !there(old) {
+		t.Errorf("%v: mine %v, theirs %v", err, there(mine), there(old))
 	}
 }

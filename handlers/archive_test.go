@@ -171,7 +171,7 @@ func TestClone(t *testing.T) {
 	alice := h.createAccount(hostA, "alice")
 	file := alice.uploaded([]byte("the bytes of a file"))
 	alice.create("com.example.post", "one", obj{"$type": "com.example.post", "file": file}).ok()
-	out, err := h.archives().Clone(t.Context(), archivist, h.a, "copy.test", 0, nil)
+	out, err := h.archives().Clone(t.Context(), archivist, h.a, "copy.test", 0, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -298,6 +298,30 @@ func (h *house) set(host string, kv ...string) {
 	}
 }
 
+// suspend switches a tenant off; what else its job does is left out.
+func (h *house) suspend(host string) {
+	h.t.Helper()
+	t, err := h.tenants.Get(h.t.Context(), host)
+	if err == nil {
+		_, err = h.tenants.Suspend(h.t.Context(), t, "")
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// resume switches it on again.
+func (h *house) resume(host string) {
+	h.t.Helper()
+	t, err := h.tenants.Get(h.t.Context(), host)
+	if err == nil {
+		_, err = h.tenants.Resume(h.t.Context(), t)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 // exec runs a statement beside the server; "pds." stands for the tenant's schema.
 func (h *house) exec(t *tenant.Tenant, sql string, args ...any) {
 	h.t.Helper()

@@ -86,10 +86,10 @@ func TestWellKnown(t *testing.T) {
 	if r := h.raw("GET", hostA, "/xrpc/_health", nil).ok(); r.str("version") != "test" {
 		t.Errorf("%s", r.body)
 	}
-	h.set(hostA, "state", "suspended")
+	h.suspend(hostA)
 	h.raw("GET", hostA, "/xrpc/_health", nil).fails(503, "HostSuspended", "")
 	alice.ask("com.atproto.server.getSession").fails(503, "HostSuspended", "")
 	h.get(hostB, "com.atproto.server.describeServer", "").ok()
-	h.set(hostA, "state", "active")
+	h.resume(hostA)
 	alice.ask("com.atproto.server.getSession").ok()
 }

@@ -234,7 +234,7 @@ func TestStreamsEnd(t *testing.T) {
 	h := newHouse(t)
 	a, b, j := h.stream(hostA, "/subscribe"), h.hose(hostB, ""), h.stream(hostB, "/subscribe?requireHello=true")
 	relay := h.hose(hostA, "")
-	h.set(hostA, "state", "suspended")
+	h.suspend(hostA)
 	a.ends(websocket.StatusGoingAway, time.Minute)
 	h.createAccount(hostB, "bob")
 	if f := b.frame(); f.Seq != 1 {

@@ -59,6 +59,7 @@ type app struct {
 	memory    *fair.Bytes // of answers
 	passwords *account.Passwords
 	jobs      *job.Runner
+	backups   *act.Backups // nil where no server is started
 	self      *process.Self
 	actors    *account.Cache
 	book      *due.Book
@@ -137,6 +138,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	}
 	tenants.OnGone(acts.ForgetTenant)
 	jobs.Register(acts.MoveJob(nil))
+	jobs.Register(acts.DrainJob(jobs))
 	return &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
 		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: process.New(d, now, log), actors: actors, book: book, server: server, log: log,

@@ -15,6 +15,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/archive"
+	"github.com/auroralocus/locus/internal/archive/vault"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/keyring"
@@ -76,12 +77,16 @@ func (a *archiver) do(ctx context.Context, kind string, tenantID int64, alone bo
 }
 
 type tenantBackupCmd struct {
-	archiveFlags
+	storeFlags
+	waitFlags
 	Hostname       string   `arg:"" help:"Hostname of the tenant."`
 	Output         string   `short:"o" placeholder:"FILE" help:"Where the archive goes; '-': standard output. Default: a file in the current folder, named after tenant and time."`
 	Recipient      []string `placeholder:"age1…" help:"Encrypt for the holder of this age key; may be repeated. 'age-keygen' makes one."`
 	PassphraseFile string   `type:"path" placeholder:"FILE" help:"Encrypt with the passphrase in the first line of this file."`
 	Blobs          string   `enum:"include,reference,none" default:"include" help:"Files: in the archive (include), only where they lie (reference: the restore must reach the same store), or not at all (none: accounts upload them again)."`
+	Store          bool     `help:"Put it into the deployment's store of backups (--backup-store), where 'locus backup list' and the operator API see it, instead of into a file. A server may do it (--background)."`
+	Unencrypted    bool     `help:"With --store: it is meant that no key is named."`
+	Keep           days     `help:"With --store: how long it is kept; 0s: as --backup-keep says." default:"0s"`
 }
 
 // backupJSON is the form that scripts read.
@@ -99,6 +104,12 @@ type backupJSON struct {
 }
 
 func (c *tenantBackupCmd) Run(ctx context.Context, log *slog.Logger) error {
+	if c.Store {
+		return c.toStore(ctx, log)
+	}
+	if c.Background {
+		return errors.New("a file is written by this process: --background is for --store")
+	}
 	lock, err := c.lock()
 	if err != nil {
 		return err
@@ -108,12 +119,9 @@ func (c *tenantBackupCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer a.stop()
-	t, err := a.tenants.Get(ctx, c.Hostname)
-	if err == nil {
-		t, err = a.tenants.Ready(ctx, t)
-	}
+	t, err := a.ready(ctx, c.Hostname)
 	if err != nil {
-		return explainTenant(err)
+		return err
 	}
 	out, err := c.output(t, lock)
 	if err != nil {
@@ -238,7 +246,7 @@ func (o *output) drop() {
 
 // inputFlags open an archive.
 type inputFlags struct {
-	File           string `arg:"" help:"The archive; '-': standard input, which is first put into a temporary file."`
+	File           string `arg:"" help:"The archive; '-': standard input, which is first put into a temporary file; store:NAME: one of 'locus backup list'."`
 	Identity       string `type:"path" placeholder:"FILE" help:"File with the age key that the archive was encrypted for."`
 	PassphraseFile string `type:"path" placeholder:"FILE" help:"File with the passphrase that the archive was encrypted with, in its first line."`
 }
@@ -307,6 +315,10 @@ func explainArchive(err error) error {
 		return fmt.Errorf("%w: update this program first", err)
 	case errors.Is(err, archive.ErrSealed):
 		return fmt.Errorf("%w: give that key beside this one's (--master-key ID:HEX,ID:HEX), or make the archive again with --recipient or --passphrase-file, which carries what opens them", err)
+	case errors.Is(err, act.ErrNoRecipient):
+		return fmt.Errorf("%w (--recipient or --backup-recipient; --unencrypted)", err)
+	case errors.Is(err, vault.ErrNotFound):
+		return fmt.Errorf("%w: 'locus backup list' shows all", err)
 	case errors.Is(err, act.ErrLiving):
 		return fmt.Errorf("%w: --replace puts the archive in its place, --hostname restores it under another name", err)
 	case errors.Is(err, act.ErrOtherTenant):
@@ -318,27 +330,22 @@ func explainArchive(err error) error {
 }
 
 type tenantRestoreCmd struct {
-	archiveFlags
+	storeFlags
 	inputFlags
+	waitFlags
 	Hostname string            `placeholder:"NAME" help:"Hostname of the restored tenant; default: the one that it had. Handles under its former domains go under the new name."`
 	Replace  bool              `help:"Put the archive in the place of the tenant that is there. It is served until then; what happened since the archive was made is gone."`
 	Node     string            `placeholder:"NAME" help:"Database for a tenant that is not there: see 'locus node list'."`
 	Set      map[string]string `placeholder:"KEY=VALUE" help:"A setting that is to be another one than in the archive, for a tenant that is not there; may be repeated. blob_store= puts its files where the deployment has them."`
 }
 
-// restoreJSON is the form that scripts read.
-type restoreJSON struct {
-	Hostname string    `json:"hostname"`
-	MadeAt   time.Time `json:"madeAt"`
-	Replaced bool      `json:"replaced"`
-	Rows     int64     `json:"rows"`
-	Files    int64     `json:"files"`
-	Missing  int64     `json:"missingFiles"`
-	NextSeq  int64     `json:"nextSeq"`
-	Told     int64     `json:"accountsTold"`
-}
-
 func (c *tenantRestoreCmd) Run(ctx context.Context, log *slog.Logger) error {
+	if name, ok := strings.CutPrefix(c.File, inStore); ok {
+		return c.fromStore(ctx, log, name)
+	}
+	if c.Background {
+		return errors.New("a file is read by this process: --background is for store:NAME")
+	}
 	open, stop, err := c.opener()
 	if err != nil {
 		return err
@@ -357,7 +364,7 @@ func (c *tenantRestoreCmd) Run(ctx context.Context, log *slog.Logger) error {
 		}
 		spec.Node = n.ID
 	}
-	var sum restoreJSON
+	var sum act.RestoreResult
 	args := map[string]any{"file": c.File, "hostname": c.Hostname, "replace": c.Replace}
 	err = a.do(ctx, "tenant restore", a.idOf(ctx, c.Hostname, open), true, args, func(ctx context.Context, p archive.Progress) (any, error) {
 		spec.Progress = p
@@ -365,7 +372,7 @@ func (c *tenantRestoreCmd) Run(ctx context.Context, log *slog.Logger) error {
 		if err != nil {
 			return nil, err
 		}
-		sum = restoreJSON{
+		sum = act.RestoreResult{
 			Hostname: out.Tenant.Hostname, MadeAt: out.Header.MadeAt, Replaced: out.Replaced, Rows: out.Loaded.Rows, Files: out.Loaded.Blobs,
 			Missing: out.Loaded.BlobsMissing, NextSeq: out.NextSeq, Told: out.Told,
 		}
@@ -399,7 +406,7 @@ func (a *archiver) idOf(ctx context.Context, hostname string, open func() (io.Re
 	return t.ID
 }
 
-func (c *tenantRestoreCmd) print(sum restoreJSON) error {
+func (c *tenantRestoreCmd) print(sum act.RestoreResult) error {
 	if c.JSON {
 		return printJSON(os.Stdout, sum)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -11,79 +12,77 @@ import (
 
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/archive"
+	"github.com/auroralocus/locus/internal/job"
+	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
 )
 
 type tenantCloneCmd struct {
-	archiveFlags
+	storeFlags
+	waitFlags
 	Hostname    string `arg:"" help:"Hostname of the tenant that is copied."`
 	NewHostname string `arg:"" help:"Hostname of the copy."`
 	Node        string `placeholder:"NAME" help:"Database for the copy: see 'locus node list'."`
 }
 
 func (c *tenantCloneCmd) Run(ctx context.Context, log *slog.Logger) error {
-	a, err := c.archives(ctx, log)
+	k, err := c.keeper(ctx, log)
 	if err != nil {
 		return err
 	}
-	defer a.stop()
-	t, err := a.tenants.Get(ctx, c.Hostname)
-	if err == nil {
-		t, err = a.tenants.Ready(ctx, t)
-	}
+	defer k.stop()
+	t, err := k.ready(ctx, c.Hostname)
 	if err != nil {
-		return explainTenant(err)
+		return err
 	}
-	node := int32(0)
-	if c.Node != "" {
-		n, err := a.tenants.Node(ctx, c.Node)
-		if err != nil {
-			return explainTenant(err)
-		}
-		node = n.ID
-	}
-	var out act.Restored
-	args := map[string]any{"of": t.Hostname, "hostname": c.NewHostname}
-	err = a.do(ctx, "tenant clone", t.ID, false, args, func(ctx context.Context, p archive.Progress) (_ any, err error) {
-		out, err = a.acts.Clone(ctx, byCommand(), t, strings.ToLower(c.NewHostname), node, p)
-		return map[string]any{"rows": out.Loaded.Rows, "files": out.Loaded.Blobs}, err
-	})
-	if errors.Is(err, act.ErrLiving) {
+	spec, err := k.backups.StartClone(ctx, byCommand(), t, c.NewHostname, c.Node)
+	switch {
+	case errors.Is(err, act.ErrLiving):
 		return fmt.Errorf("%w: choose another hostname", err)
+	case errors.Is(err, tenant.ErrNodeNotFound):
+		return explainNode(err)
+	case err != nil:
+		return err
 	}
-	if err != nil {
-		return explainArchive(err)
-	}
-	return printTenant(os.Stdout, out.Tenant, c.JSON)
+	return explainArchive(c.run(ctx, k.jobs, k.tenants, spec, c.JSON, func(out io.Writer, j job.Job) error {
+		var made act.CloneResult
+		if err := j.Into(&made); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(out, "%s is a copy of %s: %d rows and %d files, with keys of its own\n", made.Hostname, made.Of, made.Rows, made.Files)
+		return err
+	}))
 }
 
 type backupCmd struct {
-	Drill backupDrillCmd `cmd:"" help:"Try whether an archive could be restored: into a schema that nobody is served from, which goes again. Repositories, files and stream are proven. Exit status 1 when anything is wrong."`
+	List   backupListCmd   `cmd:"" help:"List the backups in the deployment's store, of each tenant the newest first: those of 'locus tenant backup --store' and of the operator API."`
+	Show   backupShowCmd   `cmd:"" help:"Show one backup of the store."`
+	Delete backupDeleteCmd `cmd:"" help:"Delete a backup of the store."`
+	Drill  backupDrillCmd  `cmd:"" help:"Try whether an archive could be restored: into a schema that nobody is served from, which goes again. Repositories, files and stream are proven. Exit status 1 when anything is wrong."`
 }
 
 type backupDrillCmd struct {
-	archiveFlags
+	storeFlags
 	inputFlags
+	waitFlags
 }
 
 // drillJSON is the form that scripts read.
 type drillJSON struct {
-	Hostname string    `json:"hostname"`
-	MadeAt   time.Time `json:"madeAt"`
-	OK       bool      `json:"ok"`
-	Rows     int64     `json:"rows"`
-	Repos    int64     `json:"repositories"`
-	Files    int64     `json:"files"`
-	Missing  int64     `json:"missingFiles"`
-	Found    int64     `json:"problemsFound"`
-	Problems []string  `json:"problems,omitzero"` // the first of them
-	Seconds  float64   `json:"seconds"`
+	act.DrillResult
+	Seconds float64 `json:"seconds"`
 }
 
 // errDrill makes the exit status tell what the output has told already.
 var errDrill = errors.New("the archive would not bring back all that was there")
 
 func (c *backupDrillCmd) Run(ctx context.Context, log *slog.Logger) error {
+	if name, ok := strings.CutPrefix(c.File, inStore); ok {
+		return c.fromStore(ctx, log, name)
+	}
+	if c.Background {
+		return errors.New("a file is read by this process: --background is for store:NAME")
+	}
 	open, stop, err := c.opener()
 	if err != nil {
 		return err
@@ -105,20 +104,20 @@ func (c *backupDrillCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainArchive(err)
 	}
-	sum := drillJSON{
-		Hostname: out.Header.Tenant.Hostname, MadeAt: out.Header.MadeAt, OK: out.OK(), Rows: out.Loaded.Rows, Repos: out.Repos, Files: out.Loaded.Blobs,
-		Missing: out.Loaded.BlobsMissing, Found: out.Found, Problems: out.Problems, Seconds: time.Since(began).Round(time.Millisecond).Seconds(),
-	}
-	if c.JSON {
-		err = printJSON(os.Stdout, sum)
-	} else {
-		fmt.Printf("%s as of %s: %d rows, %d repositories, %d files, %d problems, %.1f s\n", sum.Hostname, sum.MadeAt.Format(time.RFC3339), sum.Rows, sum.Repos, sum.Files, sum.Found, sum.Seconds)
-		for _, p := range sum.Problems {
-			fmt.Println("  " + p)
-		}
-	}
-	if err == nil && !sum.OK {
+	sum := drillJSON{out.ResultOf(), time.Since(began).Round(time.Millisecond).Seconds()}
+	if err = c.print(sum); err == nil && !sum.OK {
 		err = errDrill
 	}
 	return err
+}
+
+func (c *backupDrillCmd) print(sum drillJSON) error {
+	if c.JSON {
+		return printJSON(os.Stdout, sum)
+	}
+	fmt.Printf("%s as of %s: %d rows, %d repositories, %d files, %d problems, %.1f s\n", sum.Hostname, sum.MadeAt.Format(time.RFC3339), sum.Rows, sum.Repos, sum.Files, sum.Found, sum.Seconds)
+	for _, p := range sum.Problems {
+		fmt.Println("  " + p)
+	}
+	return nil
 }

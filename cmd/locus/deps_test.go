@@ -92,9 +92,10 @@ var mayImport = map[string][]string{
 
 	"internal/proxy/afterwrite": {"db", "internal/account", "internal/fair", "internal/proxy", "internal/proxy/merge", "repo", "repo/repodb"}, // what an account has written, in answers to its calls
 
-	"internal/archive": {"db", "db/tenantdb", "internal/blob", "internal/keyring", "internal/tenant"}, // a tenant in a file: rows, files, and what is sealed; names of secrets
+	"internal/archive":       {"db", "db/tenantdb", "internal/blob", "internal/keyring", "internal/tenant"}, // a tenant in a file: rows, files, and what is sealed; names of secrets
+	"internal/archive/vault": {"internal/blob/store"},                                                       // where archives are kept: files under names
 	// acts
-	"internal/act": {"internal/agent", "internal/archive", "internal/passkey", "internal/fair", "db", "db/controldb", "db/tenantdb", "internal/job", "internal/account", "internal/audit", "internal/auth", "internal/certs", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/scope", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "internal/usage", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
+	"internal/act": {"internal/agent", "internal/archive", "internal/archive/vault", "internal/passkey", "internal/fair", "db", "db/controldb", "db/tenantdb", "internal/job", "internal/account", "internal/audit", "internal/auth", "internal/certs", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/scope", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "internal/usage", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
 
 	// protocol
 	"openapi":       {},
@@ -106,8 +107,8 @@ var mayImport = map[string][]string{
 	"internal/web/endpoint": {"db", "internal/act", "internal/auth", "internal/contentcoding", "internal/fair", "internal/limit", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/jose", "internal/oauth/scope", "internal/tenant", "internal/xrpc"},                                                           // a face: one act for each request; what rooms refuse with becomes an OAuth error
 	"internal/web/account":  {"db", "internal/account", "internal/act", "internal/blob", "internal/device", "internal/fair", "internal/identity", "internal/limit", "internal/proxy", "internal/tenant", "internal/web", "internal/xrpc", "repo", "repo/repodb", "internal/agent", "internal/passkey", "internal/oauth", "internal/oauth/scope"}, // a face in the frame: downloads read repositories and files, and an appeal is sent to the service that reports go to
 
-	"internal/admin/admintest": {},                                                                                                                                                                                       // tests only, apart from the package that writes what their client is made from
-	"internal/admin":           {"db", "internal/act", "internal/audit", "internal/auth", "internal/inbound", "internal/job", "internal/keyring", "internal/mail", "internal/tenant", "internal/usage", "internal/xrpc"}, // a face of the deployment's operators: acts and reads; keyring: answers that are kept for a day are sealed; mail: its refusals; xrpc: the process has one form of Huma's errors
+	"internal/admin/admintest": {},                                                                                                                                                                                                                                     // tests only, apart from the package that writes what their client is made from
+	"internal/admin":           {"db", "internal/act", "internal/archive", "internal/archive/vault", "internal/audit", "internal/auth", "internal/inbound", "internal/job", "internal/keyring", "internal/mail", "internal/tenant", "internal/usage", "internal/xrpc"}, // a face of the deployment's operators: acts and reads; keyring: answers that are kept for a day are sealed; mail: its refusals; xrpc: the process has one form of Huma's errors
 
 	// process
 	"cmd/locus": {"*"},

@@ -42,6 +42,7 @@ const (
 
 type serveCmd struct {
 	dataFlags
+	backupStoreFlags
 	originFlags
 	mailFlags
 	outsideFlags
@@ -272,6 +273,9 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	origin.Reserved = c.OperatorsHost
 	s.app = assemble(s.db, keys, origin, s.outside.resolver, s.outside.clients, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.numbers, s.log)
 	s.later(s.app.close)
+	if err := s.app.keepBackups(c.backupStoreFlags, c.dataFlags); err != nil {
+		return err
+	}
 	s.asker.names.Store(c.names(s.app.tenants, s.app.actors))
 	if c.on() {
 		if s.tls, err = c.secure(s); err != nil {
@@ -298,7 +302,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	sweeper := blob.NewSweeper(a.blobs)
 	a.handle(sweeper, firehose.NewKeeper(s.db, time.Now, log, firehose.KeeperConfig{Ready: a.answers, Client: s.outside.client}))
 	for _, loop := range []func(context.Context) error{
-		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.limits.Run, a.server.Run, a.jobs.Run, a.meter.Run, s.db.RunShared, s.db.RunReplicas,
+		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.limits.Run, a.server.Run, a.jobs.Run, a.backups.Run, a.meter.Run, s.db.RunShared, s.db.RunReplicas,
 	} {
 		group.Go(func() error { return loop(ctx) })
 	}

@@ -269,7 +269,7 @@ type tenantJSON struct {
 func jsonOf(t *tenant.Tenant) tenantJSON {
 	settings := map[string]string{}
 	for _, f := range tenant.Fields() {
-		if f.Key != tenant.KeyHandleDomains && f.Key != tenant.KeyState {
+		if f.Key != tenant.KeyHandleDomains {
 			settings[f.Key] = f.Text(&t.Settings)
 		}
 	}
@@ -287,7 +287,7 @@ func printTenant(out io.Writer, t *tenant.Tenant, asJSON bool) error {
 	fmt.Fprintf(w, "hostname\t%s\nurl\t%s\nservice DID\t%s\nstate\t%s\nschema\t%s\nnode\t%d\nhandle domains\t%s\ncreated\t%s\n\n",
 		t.Hostname, t.PublicURL, t.ServiceDID, t.State, t.Schema, t.NodeID, strings.Join(t.HandleDomains, ","), t.CreatedAt.UTC().Format(time.RFC3339))
 	for _, f := range tenant.Fields() {
-		if f.Key == tenant.KeyHandleDomains || f.Key == tenant.KeyState {
+		if f.Key == tenant.KeyHandleDomains {
 			continue
 		}
 		note := ""

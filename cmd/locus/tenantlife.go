@@ -40,9 +40,9 @@ func (a *app) runPurges(ctx context.Context, log *slog.Logger) error {
 // lifeFlags are what the commands of a tenant's life share.
 type lifeFlags struct {
 	appFlags
-	Hostname   string `arg:"" help:"Hostname of the tenant."`
-	JSON       bool   `help:"Print JSON."`
-	Background bool   `help:"Only start it: a running server does it. 'locus job watch' shows how far it is."`
+	waitFlags
+	Hostname string `arg:"" help:"Hostname of the tenant."`
+	JSON     bool   `help:"Print JSON."`
 }
 
 // do does a job in this process, or has a server do it, and prints what came of it.
@@ -56,26 +56,15 @@ func (f lifeFlags) do(ctx context.Context, log *slog.Logger, spec func(*app, *te
 	if err != nil {
 		return explainTenant(err)
 	}
-	if f.Background {
-		j, err := a.jobs.Start(ctx, s)
-		if err != nil {
-			return err
-		}
-		return printJob(os.Stdout, jobJSONOf(ctx, j, a.tenants), f.JSON)
-	}
-	p := newProgress()
-	j, err := a.jobs.Do(ctx, s, p.job)
-	p.end()
+	return explainLife(f.run(ctx, a.jobs, a.tenants, s, f.JSON, print))
+}
+
+// explainLife adds what to do next, where the work itself failed.
+func explainLife(err error) error {
 	if errors.Is(err, job.ErrFailed) {
 		return explainTenant(err)
 	}
-	if err != nil {
-		return err
-	}
-	if f.JSON {
-		return printJob(os.Stdout, jobJSONOf(ctx, j, a.tenants), true)
-	}
-	return print(os.Stdout, j)
+	return err
 }
 
 func printLife(text string) func(io.Writer, job.Job) error {

@@ -2,13 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"time"
 
-	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -17,8 +16,8 @@ import (
 // moveFlags are what the commands that move tenants have in common.
 type moveFlags struct {
 	tenantFlags
-	Keep   time.Duration `help:"How long the copy that is left behind is kept, which nobody reads; 0s drops it at once." default:"24h"`
-	Detach bool          `help:"Do not wait: a server does it. 'locus job watch' shows how far it is."`
+	waitFlags
+	Keep time.Duration `help:"How long the copy that is left behind is kept, which nobody reads; 0s drops it at once." default:"24h"`
 }
 
 // mover is what moves tenants.
@@ -26,7 +25,6 @@ type mover struct {
 	tenants *tenant.Registry
 	acts    *act.TenantActs
 	jobs    *job.Runner
-	db      *db.DB
 	flags   moveFlags
 }
 
@@ -38,20 +36,8 @@ func (f moveFlags) mover(ctx context.Context, log *slog.Logger) (*mover, func(),
 	acts := act.NewTenantActs(d, r, time.Now)
 	jobs := job.New(d, time.Now, log)
 	jobs.Register(acts.MoveJob(nil))
-	return &mover{r, acts, jobs, d, f}, stop, nil
-}
-
-func (m *mover) move(ctx context.Context, t *tenant.Tenant, to string) (job.Job, error) {
-	spec, err := m.acts.StartMove(ctx, t, byCommand(), to, m.flags.Keep)
-	if err != nil {
-		return job.Job{}, explainNode(err)
-	}
-	if m.flags.Detach {
-		return m.jobs.Start(ctx, spec)
-	}
-	p := newProgress()
-	defer p.end()
-	return m.jobs.Do(ctx, spec, p.job)
+	jobs.Register(acts.DrainJob(jobs))
+	return &mover{r, acts, jobs, f}, stop, nil
 }
 
 type tenantMoveCmd struct {
@@ -74,11 +60,26 @@ func (m *mover) one(ctx context.Context, hostname, to string) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	j, err := m.move(ctx, t, to)
-	if j.ID == "" {
-		return err
+	spec, err := m.acts.StartMove(ctx, t, byCommand(), to, m.flags.Keep)
+	if err != nil {
+		return explainNode(err)
 	}
-	return errors.Join(printJob(os.Stdout, jobJSONOf(ctx, j, m.tenants), m.flags.JSON), err)
+	return m.flags.run(ctx, m.jobs, m.tenants, spec, m.flags.JSON, func(out io.Writer, j job.Job) error {
+		var moved act.Moved
+		if err := j.Into(&moved); err != nil {
+			return err
+		}
+		if moved.From == moved.To {
+			_, err := fmt.Fprintf(out, "%s was in %s already\n", t.Hostname, to)
+			return err
+		}
+		_, err := fmt.Fprintf(out, "%s is in %s now: %d rows, writers waited for %d ms; the copy that it left, %s, is dropped at %s\n",
+			t.Hostname, to, moved.Rows, moved.PauseMillis, moved.LeftSchema, when(moved.LeftUntil))
+		if err == nil && moved.SharedAnew {
+			_, err = fmt.Fprintf(out, "its owner's login to the old database has ended: 'locus tenant sql enable %s' gives a new one\n", t.Hostname)
+		}
+		return err
+	})
 }
 
 type tenantPlaceCmd struct {
@@ -113,93 +114,29 @@ type nodeDrainCmd struct {
 	To   string `placeholder:"NODE" help:"Database that all go to. Default: of those that take new tenants, each to the one with the fewest."`
 }
 
-// drained is the form that scripts read.
-type drained struct {
-	Tenant string `json:"tenant"`
-	To     string `json:"to"`
-	Job    string `json:"job"`
-	State  string `json:"state"`
-	Error  string `json:"error,omitempty"`
-}
-
 func (c *nodeDrainCmd) Run(ctx context.Context, log *slog.Logger) error {
 	m, stop, err := c.mover(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	n, err := m.acts.SetNode(ctx, byCommand(), c.Name, false)
+	spec, err := m.acts.StartDrain(ctx, byCommand(), c.Name, c.To, c.Keep)
 	if err != nil {
 		return explainNode(err)
 	}
-	all, err := m.tenants.List(ctx)
-	if err != nil {
-		return err
-	}
-	going := map[int32]int64{} // to where, of those that have only been started
-	moved, failed := 0, 0
-	for _, t := range all {
-		if t.NodeID != n.ID || ctx.Err() != nil {
-			continue
-		}
-		out := c.drain(ctx, m, t, n, going)
-		if out.Error != "" {
-			failed++
-		} else {
-			moved++
-		}
-		if c.JSON {
-			err = printJSONLine(out)
-		} else {
-			_, err = fmt.Printf("%s to %s: job %s %s %s\n", out.Tenant, out.To, out.Job, out.State, out.Error)
-		}
-		if err != nil {
+	var out act.Drained
+	err = c.run(ctx, m.jobs, m.tenants, spec, c.JSON, func(w io.Writer, j job.Job) error {
+		if err := j.Into(&out); err != nil {
 			return err
 		}
-	}
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case failed > 0:
-		return fmt.Errorf("%d tenants were moved, %d were not: the same command tries again", moved, failed)
-	}
-	return nil
-}
-
-func (c *nodeDrainCmd) drain(ctx context.Context, m *mover, t *tenant.Tenant, from tenant.Node, going map[int32]int64) drained {
-	out := drained{Tenant: t.Hostname, To: c.To}
-	to, err := c.target(ctx, m, from, going)
-	if err == nil {
-		var j job.Job
-		out.To = to.Name
-		j, err = m.move(ctx, t, to.Name)
-		out.Job, out.State = j.ID, j.State.String()
-		if c.Detach {
-			going[to.ID]++
+		for _, one := range out.Tenants {
+			fmt.Fprintf(w, "%s to %s: job %s %s %s\n", one.Tenant, one.To, one.Job, one.State, one.Error)
 		}
+		_, err := fmt.Fprintf(w, "%d tenants of %s were moved, %d were not; no new ones go there\n", out.Moved, out.Node, out.Failed)
+		return err
+	})
+	if err == nil && out.Failed > 0 {
+		err = fmt.Errorf("%d tenants were not moved: the same command tries again", out.Failed)
 	}
-	if err != nil {
-		out.Error = err.Error()
-	}
-	return out
-}
-
-// target is where the next tenant goes.
-func (c *nodeDrainCmd) target(ctx context.Context, m *mover, from tenant.Node, going map[int32]int64) (best tenant.Node, err error) {
-	if c.To != "" {
-		return m.tenants.Node(ctx, c.To)
-	}
-	all, err := m.tenants.Nodes(ctx)
-	if err != nil {
-		return best, err
-	}
-	for _, n := range all {
-		if n.ID != from.ID && n.AcceptsNew && n.Known && (best.ID == 0 || n.Tenants+going[n.ID] < best.Tenants+going[best.ID]) {
-			best = n
-		}
-	}
-	if best.ID == 0 {
-		return best, fmt.Errorf("%w: no other database that this process knows takes new tenants ('locus node add', 'locus node set NAME accepts_new=on')", tenant.ErrNodeNotFound)
-	}
-	return best, nil
+	return err
 }

@@ -88,11 +88,15 @@ func (c *tenantSQLDisableCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	if err := act.NewTenantActs(d, r, time.Now).Unshare(ctx, t, byCommand()); err != nil {
+	role, _, err := d.Shared(ctx, t.Schema)
+	if err == nil {
+		err = act.NewTenantActs(d, r, time.Now).Unshare(ctx, t, byCommand())
+	}
+	if err != nil {
 		return err
 	}
 	if c.JSON {
-		return printJSON(os.Stdout, sqlJSON{Hostname: t.Hostname, Role: db.ShareRole(t.Schema)})
+		return printJSON(os.Stdout, sqlJSON{Hostname: t.Hostname, Role: role})
 	}
 	fmt.Printf("%s has no login to the database any more\n", t.Hostname)
 	return nil
@@ -113,11 +117,11 @@ func (c *tenantSQLShowCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	there, err := d.Shared(ctx, t.Schema)
+	role, there, err := d.Shared(ctx, t.Schema)
 	if err != nil {
 		return err
 	}
-	out := sqlJSON{Hostname: t.Hostname, Enabled: there, Role: db.ShareRole(t.Schema)}
+	out := sqlJSON{Hostname: t.Hostname, Enabled: there, Role: role}
 	switch {
 	case c.JSON:
 		return printJSON(os.Stdout, out)

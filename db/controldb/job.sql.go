@@ -356,7 +356,7 @@ func (q *Queries) LockDueJob(ctx context.Context, arg LockDueJobParams) (Job, er
 }
 
 const UpdateJobCancel = `-- name: UpdateJobCancel :one
-UPDATE control.job SET cancel = true,
+UPDATE control.job SET cancel = true, args = CASE WHEN state = 0 AND attempts = 0 AND jsonb_typeof(args) = 'object' THEN args - 'sealedIdentity'::text ELSE args END,
   state = CASE WHEN state = 0 AND attempts = 0 THEN 4 ELSE state END,
   ended_at = CASE WHEN state = 0 AND attempts = 0 THEN $1::timestamptz END,
   due_at = CASE WHEN state = 0 THEN $1::timestamptz ELSE due_at END
@@ -430,7 +430,7 @@ func (q *Queries) UpdateJobClaim(ctx context.Context, arg UpdateJobClaimParams) 
 }
 
 const UpdateJobOutcome = `-- name: UpdateJobOutcome :execrows
-UPDATE control.job SET state = $1, step = $2, done = $3, total = $4, result = $5, error = $6, ended_at = $7, due_at = $8
+UPDATE control.job SET args = CASE WHEN $1::smallint >= 2 AND jsonb_typeof(args) = 'object' THEN args - 'sealedIdentity'::text ELSE args END, state = $1::smallint, step = $2, done = $3, total = $4, result = $5, error = $6, ended_at = $7, due_at = $8
 WHERE job_id = $9 AND attempts = $10 AND state = 1
 `
 
@@ -447,7 +447,7 @@ type UpdateJobOutcomeParams struct {
 	Attempts int32
 }
 
-// What became of it, or that it waits to go on.
+// What became of it, or that it waits to go on. A key that it was given for its work goes when it has ended.
 func (q *Queries) UpdateJobOutcome(ctx context.Context, arg UpdateJobOutcomeParams) (int64, error) {
 	result, err := q.db.Exec(ctx, UpdateJobOutcome,
 		arg.State,

@@ -77,6 +77,8 @@ type Restore struct {
 	Node     int32
 	Settings map[string]string // that are to be other ones than in the archive, of a tenant that is not there
 	Progress archive.Progress
+	// Job is the piece of work that does it; the log of the tenant has it with the moment of truth.
+	Job string
 
 	fresh bool // keys of its own: see [Archives.Clone]
 }
@@ -178,7 +180,7 @@ func (a *Archives) restoreNew(ctx context.Context, by Operator, r Restore, out *
 			if err != nil {
 				return 0, err
 			}
-			return last, record(ctx, q, a.now(), by, actTenantRestore, deed{t.Hostname, restoredDetail(out, last)})
+			return last, record(ctx, q, a.now(), by, actTenantRestore, deed{t.Hostname, restoredDetail(out, last, r.Job)})
 		})
 		if err != nil {
 			return err
@@ -202,12 +204,22 @@ func (a *Archives) settle(ctx context.Context, s db.Schema, do func(q *tenantdb.
 	return last, err
 }
 
-func restoredDetail(out *Restored, last int64) map[string]any {
+// restoredLine is what the log says of a restore.
+type restoredLine struct {
+	MadeAt   time.Time `json:"madeAt"`
+	Of       string    `json:"of"`
+	LastSeq  int64     `json:"lastSeq"`
+	NextSeq  int64     `json:"nextSeq"`
+	Replaced bool      `json:"replaced"`
+	Rows     int64     `json:"rows"`
+	Files    int64     `json:"files"`
+	Missing  int64     `json:"missingFiles"`
+	Job      string    `json:"job,omitempty"`
+}
+
+func restoredDetail(out *Restored, last int64, by string) restoredLine {
 	h := out.Header
-	return map[string]any{
-		"madeAt": h.MadeAt, "of": h.Tenant.Hostname, "lastSeq": h.LastSeq, "nextSeq": last + 1, "replaced": out.Replaced,
-		"rows": out.Loaded.Rows, "files": out.Loaded.Blobs, "missingFiles": out.Loaded.BlobsMissing,
-	}
+	return restoredLine{h.MadeAt, h.Tenant.Hostname, h.LastSeq, last + 1, out.Replaced, out.Loaded.Rows, out.Loaded.Blobs, out.Loaded.BlobsMissing, by}
 }
 
 // moveHandles gives handles under the former domains the same name under the tenant's hostname.
@@ -251,7 +263,7 @@ func (a *Archives) restoreOver(ctx context.Context, by Operator, t *tenant.Tenan
 		if last, err = firehose.JumpPast(ctx, tx.Q(), max(seen, out.Header.LastSeq), firehose.JumpBy, a.now()); err != nil {
 			return err
 		}
-		return record(ctx, tx.Q(), a.now(), by, actTenantRestore, deed{t.Hostname, restoredDetail(out, last)})
+		return record(ctx, tx.Q(), a.now(), by, actTenantRestore, deed{t.Hostname, restoredDetail(out, last, r.Job)})
 	})
 	if err != nil {
 		return errors.Join(err, a.store.Clear(context.WithoutCancel(ctx), fresh))
@@ -265,6 +277,20 @@ func (a *Archives) restoreOver(ctx context.Context, by Operator, t *tenant.Tenan
 	}
 	out.Tenant, err = a.tenants.Set(ctx, t.Hostname, nil) // a new revision: processes forget the secrets that they hold
 	return err
+}
+
+// Complete ends a restore that has put its archive in the place of a tenant, and whose process died then.
+func (a *Archives) Complete(ctx context.Context, t *tenant.Tenant, progress archive.Progress) (out Restored, err error) {
+	out.Replaced = true
+	_, was, err := beside(t.Schema)
+	if err == nil {
+		err = a.finish(ctx, t, was, &out, progress)
+	}
+	if err != nil {
+		return out, err
+	}
+	out.Tenant, err = a.tenants.Set(ctx, t.Hostname, nil)
+	return out, err
 }
 
 // beside are the schemas that a tenant has for a while: the one that is loaded, and the one that was replaced.

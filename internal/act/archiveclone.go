@@ -30,8 +30,8 @@ const cloneRows = "locus-clone-*"
 // telling relays, sending mail, changing DIDs and calling other services. Sessions are not copied; passwords and app
 // passwords work.
 //
-// The tenant that is copied is served meanwhile. A clone that did not end is begun anew by the same call.
-func (a *Archives) Clone(ctx context.Context, by Operator, t *tenant.Tenant, hostname string, node int32, progress archive.Progress) (out Restored, err error) {
+// The tenant that is copied is served meanwhile. work names the job that does it. A clone that did not end is begun anew by the same call.
+func (a *Archives) Clone(ctx context.Context, by Operator, t *tenant.Tenant, hostname string, node int32, work string, progress archive.Progress) (out Restored, err error) {
 	kept, err := a.kept(ctx, t)
 	if err != nil {
 		return out, err
@@ -59,7 +59,7 @@ func (a *Archives) Clone(ctx context.Context, by Operator, t *tenant.Tenant, hos
 	if name == "" {
 		name = t.Hostname
 	}
-	r := Restore{Hostname: hostname, Node: node, Progress: progress, Settings: map[string]string{
+	r := Restore{Hostname: hostname, Node: node, Progress: progress, Job: work, Settings: map[string]string{
 		"isolated": "true", "crawlers": "", "signup": string(tenant.SignupClosed), "display_name": clip(name, 80) + " (a copy)",
 	}, Open: func() (io.ReadCloser, error) {
 		_, err := rows.Seek(0, io.SeekStart)

@@ -316,7 +316,7 @@ func (m *moving) end(ctx context.Context) error {
 		return err
 	}
 	old := m.t.Schema.On(m.state.From)
-	shared, err := a.db.Shared(ctx, old)
+	_, shared, err := a.db.Shared(ctx, old)
 	if err == nil && shared { // its views show the copy that was left behind
 		err = a.db.Unshare(ctx, old)
 	}

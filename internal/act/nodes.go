@@ -42,3 +42,12 @@ func (a *TenantActs) StartJob(ctx context.Context, by Operator, jobs *job.Runner
 	})
 	return j, err
 }
+
+// StartDeploymentJob is the same of work that is no tenant's; subject is what it is about.
+func (a *TenantActs) StartDeploymentJob(ctx context.Context, by Operator, jobs *job.Runner, subject string, spec job.Spec) (j job.Job, err error) {
+	err = a.logged(ctx, by, spec.Kind, 0, deed{subject, map[string]any{"begun": true}}, func() (int64, error) {
+		j, err = jobs.Start(ctx, spec)
+		return 0, err
+	})
+	return j, err
+}

@@ -30,6 +30,7 @@ type Config struct {
 	Tenants *tenant.Registry
 	Acts    *act.Acts
 	Jobs    *job.Runner
+	Backups *act.Backups
 	Proxies inbound.Proxies // whose X-Forwarded-For is believed
 	Version string
 	Now     func() time.Time
@@ -45,11 +46,12 @@ type Server struct {
 	repeats    repeats
 	group      *group
 	document   func() []byte
+	watchers   *watchers
 }
 
 // New registers all operations.
 func New(c Config) *Server {
-	s := &Server{Config: c, mux: http.NewServeMux(), rates: newRates(c.Now)}
+	s := &Server{Config: c, mux: http.NewServeMux(), rates: newRates(c.Now), watchers: newWatchers()}
 	s.repeats = repeats{c.DB, c.Keys, c.Now}
 	s.group = newGroup(s)
 	s.register(s.group)
@@ -75,9 +77,13 @@ func New(c Config) *Server {
 func (s *Server) register(g *group) {
 	tenantOperations{s.Acts, s.DB, s.Tenants, s.Now}.register(g)
 	lifeOperations{s.Acts, s.Jobs, s.Now}.register(g)
+	backupOperations{s.Backups, s.Jobs}.register(g)
+	affairOperations{s.Acts, s.Jobs}.register(g)
+	placingOperations{s.Acts, s.Jobs, s.Tenants}.register(g)
+	sqlOperations{s.Acts, s.DB}.register(g)
 	quotaOperations{s.Acts, s.DB, s.Now}.register(g)
 	usageOperations{s.DB, s.Now}.register(g)
-	jobOperations{s.Acts, s.Jobs}.register(g)
+	jobOperations{s.Acts, s.Jobs, s.watchers}.register(g)
 	nodeOperations{s.Acts, s.Tenants}.register(g)
 	tokenOperations{s.Acts, s.DB, s.Tenants}.register(g)
 	deploymentOperations{s.DB, s.Version}.register(g)
@@ -109,8 +115,9 @@ func (s *Server) Under(hostname string, h http.Handler) http.Handler {
 	})
 }
 
-// Run forgets answers that are kept no longer, until ctx ends.
+// Run forgets answers that are kept no longer, until ctx ends. Streams of news end with it.
 func (s *Server) Run(ctx context.Context) error {
+	defer close(s.watchers.end)
 	tick := time.NewTicker(forgetEvery)
 	defer tick.Stop()
 	for {

@@ -91,6 +91,11 @@ func (o *operation) huma() huma.Operation {
 		DefaultStatus: status, MaxBodyBytes: -1, BodyReadTimeout: -1,
 		Responses: map[string]*huma.Response{"401": problemResponse("There is no token, or none that is good."), "default": problemResponse("A problem: code says which.")},
 	}
+	if o.stream {
+		h.Responses["200"] = &huma.Response{
+			Description: "Events.", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
+		}
+	}
 	if o.verb == http.MethodPost {
 		h.Parameters = append(h.Parameters, &huma.Param{
 			Name: "Idempotency-Key", In: "header", Schema: &huma.Schema{Type: huma.TypeString, MinLength: new(1), MaxLength: new(maxKey)},
@@ -110,7 +115,7 @@ func finish(doc *huma.OpenAPI) {
 	tags := map[string]string{
 		"tenants": "Hosted PDSes, one a hostname.", "usage": "What tenants used, day by day.", "jobs": "Long work that can be watched and cancelled.",
 		"tokens": "Credentials of this API.", "audit": "What was done to the deployment and to whole tenants.", "nodes": "The Postgres servers that tenants live on.",
-		"settings": "What can be set of a tenant.", "me": "Who calls.",
+		"settings": "What can be set of a tenant.", "backups": "Tenants in files, in the deployment's store of backups.", "roles": "The second wall around each tenant, in Postgres.", "me": "Who calls.",
 	}
 	used := map[string]bool{}
 	for _, item := range doc.Paths {

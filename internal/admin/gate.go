@@ -35,6 +35,7 @@ type declaration struct {
 	summary    string
 	doc        string
 	status     int // of success; 0: 200
+	stream     bool
 }
 
 func get(path, id, summary string) declaration {
@@ -62,6 +63,9 @@ func (d declaration) saying(text string) declaration { d.doc = text; return d }
 
 // answering names another status of success.
 func (d declaration) answering(status int) declaration { d.status = status; return d }
+
+// streaming says that the answer is a stream of events.
+func (d declaration) streaming() declaration { d.stream = true; return d }
 
 // operation is a registered one.
 type operation struct {

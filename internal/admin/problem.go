@@ -13,6 +13,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/archive/vault"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/mail"
@@ -65,6 +66,13 @@ const (
 	codeNodeInUse     = "node_in_use"
 	codeNodeTaken     = "node_taken"
 	codeNoNode        = "node_unknown"
+	codeNoRoles       = "roles_refused"
+	codeNoStore       = "no_backup_store"
+	codeStore         = "backup_store_failed"
+	codeNoRecipient   = "no_recipient"
+	codeBadKey        = "bad_age_key"
+	codeManyBackups   = "too_many_backups"
+	codeNowhere       = "move_impossible"
 	codeKeyReused     = "idempotency_key_reused"
 	codeKeyBusy       = "idempotency_key_in_use"
 	codeTooLarge      = "too_large"
@@ -110,6 +118,16 @@ var translations = []translation{
 	{tenant.ErrNodeInUse, 409, codeNodeInUse, ""},
 	{db.ErrNodeTaken, 409, codeNodeTaken, ""},
 	{db.ErrNoNode, 409, codeNoNode, ""},
+	{db.ErrNoRoles, 409, codeNoRoles, "The server's database user may not make roles. Let a superuser run: ALTER ROLE its name CREATEROLE"},
+	{vault.ErrNone, 409, codeNoStore, ""},
+	{vault.ErrNotFound, 404, codeNotFound, ""},
+	{vault.ErrStore, 503, codeStore, "The store of backups does not do what it should: the log of the process that answered says why"},
+	{act.ErrNoRecipient, 400, codeNoRecipient, ""},
+	{act.ErrAgeKey, 400, codeBadKey, ""},
+	{act.ErrManyBackups, 409, codeManyBackups, ""},
+	{act.ErrNotYours, 403, codeForbidden, ""},
+	{act.ErrLiving, 409, codeNameTaken, "There is such a tenant already: replace puts the backup in its place, hostname makes another one"},
+	{act.ErrMoveNowhere, 409, codeNowhere, ""},
 	{job.ErrNotFound, 404, codeNotFound, ""},
 	{job.ErrEnded, 409, codeJobEnded, ""},
 	{job.ErrBusy, 409, codeBusy, ""},

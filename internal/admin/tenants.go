@@ -74,7 +74,7 @@ func (o tenantOperations) detail(ctx context.Context, t *tenant.Tenant) (*tenant
 	}
 	settings := map[string]string{}
 	for _, f := range tenant.Fields() {
-		if f.Key != tenant.KeyHandleDomains && f.Key != tenant.KeyState {
+		if f.Key != tenant.KeyHandleDomains {
 			settings[f.Key] = f.Text(&t.Settings)
 		}
 	}

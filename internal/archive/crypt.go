@@ -76,6 +76,14 @@ type Keys struct {
 	Passphrase string
 }
 
+// Check says what is wrong with the identities.
+func (k Keys) Check() error {
+	if _, err := age.ParseIdentities(strings.NewReader(k.Identities)); err != nil {
+		return errors.New("there is no secret key of age (AGE-SECRET-KEY-1…)")
+	}
+	return nil
+}
+
 // Unwrap decrypts an archive, and gives one that is not encrypted as it is. Errors: [ErrEncrypted], [ErrWrongKey],
 // [ErrDamaged].
 func (k Keys) Unwrap(r io.Reader) (io.Reader, error) {

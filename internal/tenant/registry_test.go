@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -237,7 +238,18 @@ func TestSettingsAreLive(t *testing.T) {
 	if _, err := there.ByHost(t.Context(), "live.example.com"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := here.Set(t.Context(), "live.example.com", map[string]string{"signup": "open", "state": "suspended"}); err != nil {
+	if _, err := here.Set(t.Context(), "live.example.com", map[string]string{"signup": "open"}); err != nil {
+		t.Fatal(err)
+	}
+	// The way that tells no relay is closed.
+	if _, err := here.Set(t.Context(), "live.example.com", map[string]string{"state": "suspended"}); !errors.Is(err, tenant.ErrBadSetting) || !strings.Contains(err.Error(), "locus tenant suspend") {
+		t.Errorf("state was set: %v", err)
+	}
+	live, err := here.Get(t.Context(), "live.example.com")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := here.Suspend(t.Context(), live, ""); err != nil {
 		t.Fatal(err)
 	}
 	m, err := here.ByHost(t.Context(), "live.example.com")
@@ -256,7 +268,7 @@ func TestSettingsAreLive(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Logf("live elsewhere after %v", time.Since(began).Round(time.Millisecond))
-	if _, err := here.Set(t.Context(), "live.example.com", map[string]string{"state": "active"}); err != nil {
+	if _, err := here.Resume(t.Context(), live); err != nil {
 		t.Fatal(err)
 	}
 	stop()

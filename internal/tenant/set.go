@@ -26,18 +26,9 @@ func (r *Registry) Set(ctx context.Context, hostname string, patch map[string]st
 	}
 	patch = maps.Clone(patch)
 	domains, setDomains := patch[KeyHandleDomains]
-	state, setState := patch[KeyState]
 	delete(patch, KeyHandleDomains)
-	delete(patch, KeyState)
-	next := Active
-	if setState {
-		switch state {
-		case Active.String(), "":
-		case Suspended.String():
-			next = Suspended
-		default:
-			return nil, fmt.Errorf("%w: state: must be active or suspended", ErrBadSetting)
-		}
+	if _, state := patch["state"]; state {
+		return nil, fmt.Errorf("%w: state: a tenant is switched off and on by 'locus tenant suspend' and 'locus tenant resume', or the operator API's suspendTenant and resumeTenant, which tell its relays", ErrBadSetting)
 	}
 	var names map[string]int16
 	if setDomains {
@@ -59,14 +50,6 @@ func (r *Registry) Set(ctx context.Context, hostname string, patch map[string]st
 		}
 		if setDomains && row.Revision != old.Revision {
 			return fmt.Errorf("%w: %s: somebody else changed the tenant at the same moment, try again", ErrBadSetting, KeyHandleDomains)
-		}
-		if setState {
-			if s := State(row.State); s != Active && s != Suspended {
-				return fmt.Errorf("%w: state: the tenant is %s", ErrBadSetting, s)
-			}
-			if err := r.setState(ctx, q, old.ID, next); err != nil {
-				return err
-			}
 		}
 		if setDomains {
 			if err := r.replaceNames(ctx, q, old.ID, names); err != nil {

@@ -172,7 +172,6 @@ func Fields() []Field {
 	defaults := Defaults()
 	out := []Field{
 		{Key: KeyHandleDomains, Kind: "list", Default: "", Doc: "Domains under which accounts may have handles. One under which accounts have handles is not given up, nor taken by another tenant."},
-		{Key: KeyState, Kind: "active|suspended", Default: "active", Doc: "Suspended: every request is refused, nothing is lost."},
 	}
 	for _, f := range fields {
 		f.Kind = f.kind()

@@ -11,17 +11,14 @@ type Field struct {
 	check func(value any) error
 }
 
-// Keys of Set that are not settings but belong to the tenant's row.
-const (
-	KeyHandleDomains = "handle_domains"
-	KeyState         = "state"
-)
+// KeyHandleDomains is the key of Set that is no setting but belongs to the tenant's row.
+const KeyHandleDomains = "handle_domains"
 
 // ofDeployment are the keys that only the deployment's owner changes: what a tenant may take of what all share, which names
 // are its own, and which other machines are called for it.
 var ofDeployment = map[string]bool{
-	KeyHandleDomains: true, KeyState: true,
-	"blob_store": true, "blob_tenant_limit": true, "blob_upload_limit": true, "blob_redirect": true, "max_repo_import_size": true,
+	KeyHandleDomains: true,
+	"blob_store":     true, "blob_tenant_limit": true, "blob_upload_limit": true, "blob_redirect": true, "max_repo_import_size": true,
 	"record_tenant_count": true, "record_tenant_bytes": true,
 	"account_tenant_count": true, "storage_tenant_bytes": true, "request_tenant_day": true,
 	"firehose_retention_hours": true, "firehose_subscribers_max": true, "firehose_subscribers_per_address": true,

@@ -39,14 +39,14 @@ RETURNING cancel;
 -- name: UpdateJobSaved :execrows
 UPDATE control.job SET saved = @saved WHERE job_id = @job_id AND attempts = @attempts AND state = 1;
 
--- What became of it, or that it waits to go on.
+-- What became of it, or that it waits to go on. A key that it was given for its work goes when it has ended.
 -- name: UpdateJobOutcome :execrows
-UPDATE control.job SET state = @state, step = @step, done = @done, total = @total, result = @result, error = @error, ended_at = sqlc.narg('ended_at'), due_at = @due_at
+UPDATE control.job SET args = CASE WHEN @state::smallint >= 2 AND jsonb_typeof(args) = 'object' THEN args - 'sealedIdentity'::text ELSE args END, state = @state::smallint, step = @step, done = @done, total = @total, result = @result, error = @error, ended_at = sqlc.narg('ended_at'), due_at = @due_at
 WHERE job_id = @job_id AND attempts = @attempts AND state = 1;
 
 -- One that waits ends at once; one that runs is told.
 -- name: UpdateJobCancel :one
-UPDATE control.job SET cancel = true,
+UPDATE control.job SET cancel = true, args = CASE WHEN state = 0 AND attempts = 0 AND jsonb_typeof(args) = 'object' THEN args - 'sealedIdentity'::text ELSE args END,
   state = CASE WHEN state = 0 AND attempts = 0 THEN 4 ELSE state END,
   ended_at = CASE WHEN state = 0 AND attempts = 0 THEN @now::timestamptz END,
   due_at = CASE WHEN state = 0 THEN @now::timestamptz ELSE due_at END

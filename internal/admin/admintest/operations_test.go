@@ -170,7 +170,7 @@ func TestOneTenantOnly(t *testing.T) {
 	c := h.client(h.token(auth.DeploymentTenant, own))
 	set, err := c.SetTenantWithResponse(ctx, "own.test", sdk.SetTenantInputBody{Settings: &map[string]string{"display_name": "Mine"}})
 	must(t, set, err)
-	for _, key := range []string{"account_tenant_count", "storage_tenant_bytes", "request_tenant_day", "record_tenant_count", "blob_tenant_limit", "blob_store", "handle_domains", "state", "app_view", "rate_limits"} {
+	for _, key := range []string{"account_tenant_count", "storage_tenant_bytes", "request_tenant_day", "record_tenant_count", "blob_tenant_limit", "blob_store", "handle_domains", "app_view", "rate_limits"} {
 		set, err := c.SetTenantWithResponse(ctx, "own.test", sdk.SetTenantInputBody{Settings: &map[string]string{"display_name": "Not", key: ""}})
 		refused(t, "forbidden", set, err)
 	}
@@ -293,7 +293,31 @@ func TestNodes(t *testing.T) {
 	refused(t, "node_unknown", added, err)
 	nobody, err := c.RemoveNodeWithResponse(ctx, "elsewhere")
 	refused(t, "not_found", nobody, err)
-	if lines := strings.Join(h.logged(c), "\n"); !strings.Contains(lines, "node set "+home+" done") || !strings.Contains(lines, "node add elsewhere refused") {
+	own := "a.test"
+	place, err := c.PlaceTenantWithResponse(ctx, own, nil, sdk.MoveWish{To: home})
+	must(t, place, err)
+	if !place.JSON200.There || place.JSON200.Job != nil {
+		t.Errorf("%s", place.Body)
+	}
+	move, err := c.MoveTenantWithResponse(ctx, own, nil, sdk.MoveWish{To: home})
+	refused(t, "move_impossible", move, err)
+	move, err = c.MoveTenantWithResponse(ctx, own, nil, sdk.MoveWish{To: "elsewhere"})
+	refused(t, "not_found", move, err)
+	// The only database cannot be emptied, and the job says of each tenant why.
+	h.jobs.Register(h.acts.MoveJob(nil))
+	h.jobs.Register(h.acts.DrainJob(h.jobs))
+	h.runJobs()
+	drain, err := c.DrainNodeWithResponse(ctx, home, nil, sdk.DrainNodeInputBody{})
+	must(t, drain, err)
+	h.ended(c, drain.JSON202, "done")
+	ended, err := c.GetJobWithResponse(ctx, drain.JSON202.Id, nil)
+	must(t, ended, err)
+	if text := string(ended.Body); !strings.Contains(text, `"failed":1`) || !strings.Contains(text, "no other database") {
+		t.Errorf("%s", text)
+	}
+	into, err := c.DrainNodeWithResponse(ctx, home, nil, sdk.DrainNodeInputBody{To: &home})
+	refused(t, "move_impossible", into, err)
+	if lines := strings.Join(h.logged(c), "\n"); !strings.Contains(lines, "node drain "+home+" done") || !strings.Contains(lines, "node set "+home+" done") || !strings.Contains(lines, "node add elsewhere refused") {
 		t.Error(lines)
 	}
 }

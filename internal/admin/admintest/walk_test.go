@@ -35,7 +35,7 @@ func TestWalk(t *testing.T) {
 			hosts = append(hosts, other.Hostname, "nowhere.test", fmt.Sprint(other.ID), "0")
 		}
 		for _, host := range hosts {
-			at := strings.NewReplacer("{tenant}", host, "{job}", "0", "{token}", "0", "{node}", "none").Replace(path)
+			at := strings.NewReplacer("{tenant}", host, "{job}", "0", "{token}", "0", "{node}", "none", "{name}", "none", "{backup}", "none").Replace(path)
 			for role, token := range tokens {
 				listed := strings.Contains(roles, role)
 				may := listed && !(ofTenant && role == "tenant" && host != own.Hostname)

@@ -69,6 +69,27 @@ func (e JobState) Valid() bool {
 	}
 }
 
+// Defines values for MakeBackupInputBodyBlobs.
+const (
+	Include   MakeBackupInputBodyBlobs = "include"
+	None      MakeBackupInputBodyBlobs = "none"
+	Reference MakeBackupInputBodyBlobs = "reference"
+)
+
+// Valid indicates whether the value is a known member of the MakeBackupInputBodyBlobs enum.
+func (e MakeBackupInputBodyBlobs) Valid() bool {
+	switch e {
+	case Include:
+		return true
+	case None:
+		return true
+	case Reference:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewTokenRole.
 const (
 	NewTokenRoleBilling NewTokenRole = "billing"
@@ -87,6 +108,24 @@ func (e NewTokenRole) Valid() bool {
 	case NewTokenRoleSupport:
 		return true
 	case NewTokenRoleTenant:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SetCaptchaInputBodyKind.
+const (
+	Hcaptcha  SetCaptchaInputBodyKind = "hcaptcha"
+	Turnstile SetCaptchaInputBodyKind = "turnstile"
+)
+
+// Valid indicates whether the value is a known member of the SetCaptchaInputBodyKind enum.
+func (e SetCaptchaInputBodyKind) Valid() bool {
+	switch e {
+	case Hcaptcha:
+		return true
+	case Turnstile:
 		return true
 	default:
 		return false
@@ -201,6 +240,75 @@ type AuditOutputBody struct {
 	Entries []AuditEntry `json:"entries"`
 }
 
+// Backup defines model for Backup.
+type Backup struct {
+	// Blobs Files: include, reference or none.
+	Blobs string `json:"blobs"`
+
+	// By Who wanted it.
+	By string `json:"by"`
+
+	// Bytes Size of the archive.
+	Bytes int64 `json:"bytes"`
+
+	// Encrypted It opens with a key only.
+	Encrypted bool `json:"encrypted"`
+
+	// Files Files in it.
+	Files int64 `json:"files"`
+
+	// Hostname Hostname of the tenant, at that time.
+	Hostname string `json:"hostname"`
+
+	// Job The job that made it.
+	Job *string `json:"job,omitempty"`
+
+	// KeepUntil It is deleted after this day, unless it is the tenant's newest. Left out: it stays.
+	KeepUntil *time.Time `json:"keepUntil,omitempty"`
+
+	// LastSeq Number of the last event in it.
+	LastSeq int64 `json:"lastSeq"`
+
+	// MadeAt The moment that it shows.
+	MadeAt time.Time `json:"madeAt"`
+
+	// MissingFiles Files that were not in their store.
+	MissingFiles int64 `json:"missingFiles"`
+
+	// Name Its name.
+	Name string `json:"name"`
+
+	// Program Version of the program that made it.
+	Program string `json:"program"`
+
+	// Recipients Keys of age that it is encrypted for.
+	Recipients []string `json:"recipients"`
+
+	// Rows Rows of tables in it.
+	Rows int64 `json:"rows"`
+
+	// TenantId Number of the tenant, in the deployment that made it.
+	TenantId int64 `json:"tenantId"`
+}
+
+// BackupsOutputBody defines model for BackupsOutputBody.
+type BackupsOutputBody struct {
+	// Backups The page.
+	Backups []Backup `json:"backups"`
+
+	// Cursor There may be more: give this for the next page.
+	Cursor *string `json:"cursor,omitempty"`
+}
+
+// CloneInputBody defines model for CloneInputBody.
+type CloneInputBody struct {
+	// Hostname Hostname of the copy.
+	Hostname string `json:"hostname"`
+
+	// Node Database for the copy: see listNodes.
+	Node *string `json:"node,omitempty"`
+}
+
 // CreateTenantInputBody defines model for CreateTenantInputBody.
 type CreateTenantInputBody struct {
 	// AdminPassword Password of HTTP Basic user admin on this tenant.
@@ -248,6 +356,21 @@ type DeleteTenantInputBody struct {
 
 	// Reason Why, for operators.
 	Reason *string `json:"reason,omitempty"`
+}
+
+// DrainNodeInputBody defines model for DrainNodeInputBody.
+type DrainNodeInputBody struct {
+	// KeepHours How long the copies that are left behind are kept; 0 drops them at once.
+	KeepHours *int64 `json:"keepHours,omitempty"`
+
+	// To Node that all go to. Left out: of those that take new tenants, each to the one with the fewest.
+	To *string `json:"to,omitempty"`
+}
+
+// DrillInputBody defines model for DrillInputBody.
+type DrillInputBody struct {
+	// Identity Secret key of age (AGE-SECRET-KEY-1…) that opens it. Stored sealed until the job has ended. Left out: the deployment's (--backup-identity-file).
+	Identity *string `json:"identity,omitempty"`
 }
 
 // Job defines model for Job.
@@ -307,6 +430,18 @@ type Job struct {
 // JobState Where it is.
 type JobState string
 
+// JumpInputBody defines model for JumpInputBody.
+type JumpInputBody struct {
+	// By How many numbers.
+	By *int64 `json:"by,omitempty"`
+}
+
+// JumpOutputBody defines model for JumpOutputBody.
+type JumpOutputBody struct {
+	// NextSeq Number of the next event.
+	NextSeq int64 `json:"nextSeq"`
+}
+
 // ListJobsOutputBody defines model for ListJobsOutputBody.
 type ListJobsOutputBody struct {
 	// Cursor There may be more: give this for the next page.
@@ -334,6 +469,33 @@ type ListTokensOutputBody struct {
 	Tokens []Token `json:"tokens"`
 }
 
+// MakeBackupInputBody defines model for MakeBackupInputBody.
+type MakeBackupInputBody struct {
+	// Blobs Files: in the archive, only where they lie, or not at all.
+	Blobs *MakeBackupInputBodyBlobs `json:"blobs,omitempty"`
+
+	// KeepDays When it is deleted. Left out: as the deployment does (--backup-keep).
+	KeepDays *int64 `json:"keepDays,omitempty"`
+
+	// Recipients Public keys of age (age1…) that it is encrypted for.
+	Recipients *[]string `json:"recipients,omitempty"`
+
+	// Unencrypted It is meant that nobody is named: whoever has the archive reads it.
+	Unencrypted *bool `json:"unencrypted,omitempty"`
+}
+
+// MakeBackupInputBodyBlobs Files: in the archive, only where they lie, or not at all.
+type MakeBackupInputBodyBlobs string
+
+// MoveWish defines model for MoveWish.
+type MoveWish struct {
+	// KeepHours How long the copy that is left behind is kept, which nobody reads; 0 drops it at once.
+	KeepHours *int64 `json:"keepHours,omitempty"`
+
+	// To Name of the node that it goes to: see listNodes.
+	To string `json:"to"`
+}
+
 // NewQuotas defines model for NewQuotas.
 type NewQuotas struct {
 	// Accounts Accounts.
@@ -347,6 +509,15 @@ type NewQuotas struct {
 
 	// RequestsPerDay Requests on a day (UTC).
 	RequestsPerDay *int64 `json:"requestsPerDay,omitempty"`
+}
+
+// NewSQLLogin defines model for NewSQLLogin.
+type NewSQLLogin struct {
+	// Password Shown this once: Postgres keeps a verifier.
+	Password string `json:"password"`
+
+	// Role Its name.
+	Role string `json:"role"`
 }
 
 // NewToken defines model for NewToken.
@@ -415,6 +586,15 @@ type NodesOutputBody struct {
 	Nodes []Node `json:"nodes"`
 }
 
+// PlaceOutputBody defines model for PlaceOutputBody.
+type PlaceOutputBody struct {
+	// Job What moves it there.
+	Job *Job `json:"job,omitempty"`
+
+	// There The tenant is in this database already.
+	There bool `json:"there"`
+}
+
 // Problem defines model for Problem.
 type Problem struct {
 	// Code Which problem it is, for programs.
@@ -446,6 +626,15 @@ type ProblemField struct {
 
 	// Message What.
 	Message string `json:"message"`
+}
+
+// PurgeInputBody defines model for PurgeInputBody.
+type PurgeInputBody struct {
+	// Confirm The hostname of the tenant that is removed.
+	Confirm string `json:"confirm"`
+
+	// LeaveFiles Leave the files in their stores: for a store that will never answer again.
+	LeaveFiles *bool `json:"leaveFiles,omitempty"`
 }
 
 // Quotas defines model for Quotas.
@@ -483,6 +672,66 @@ type RenameTenantInputBody struct {
 	// To The new hostname.
 	To string `json:"to"`
 }
+
+// RestoreInputBody defines model for RestoreInputBody.
+type RestoreInputBody struct {
+	// Hostname Hostname of the restored tenant. Left out: the one that it had.
+	Hostname *string `json:"hostname,omitempty"`
+
+	// Identity Secret key of age (AGE-SECRET-KEY-1…) that opens it. Stored sealed until the job has ended. Left out: the deployment's (--backup-identity-file).
+	Identity *string `json:"identity,omitempty"`
+
+	// Node Database for a tenant that is not there: see listNodes.
+	Node *string `json:"node,omitempty"`
+
+	// Replace Put the backup in the place of the tenant that is there. What happened since is gone.
+	Replace *bool `json:"replace,omitempty"`
+
+	// Settings Settings that are to be other ones than in the backup, for a tenant that is not there.
+	Settings *map[string]string `json:"settings,omitempty"`
+}
+
+// RolesInputBody defines model for RolesInputBody.
+type RolesInputBody struct {
+	// Again Also grant anew what roles have already.
+	Again *bool `json:"again,omitempty"`
+}
+
+// RolesOutputBody defines model for RolesOutputBody.
+type RolesOutputBody struct {
+	// Made Roles that were missing.
+	Made int64 `json:"made"`
+
+	// Seen Tenants looked at.
+	Seen int64 `json:"seen"`
+
+	// Total Tenants there are.
+	Total int64 `json:"total"`
+}
+
+// SQLLogin defines model for SQLLogin.
+type SQLLogin struct {
+	// Enabled There is one.
+	Enabled bool `json:"enabled"`
+
+	// Role Its name.
+	Role string `json:"role"`
+}
+
+// SetCaptchaInputBody defines model for SetCaptchaInputBody.
+type SetCaptchaInputBody struct {
+	// Kind The service.
+	Kind SetCaptchaInputBodyKind `json:"kind"`
+
+	// Secret Its secret key.
+	Secret string `json:"secret"`
+
+	// SiteKey Its public key for this host.
+	SiteKey string `json:"siteKey"`
+}
+
+// SetCaptchaInputBodyKind The service.
+type SetCaptchaInputBodyKind string
 
 // SetNodeInputBody defines model for SetNodeInputBody.
 type SetNodeInputBody struct {
@@ -697,6 +946,27 @@ type ListAuditParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListBackupsParams defines parameters for ListBackups.
+type ListBackupsParams struct {
+	// Cursor The cursor of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// DrillBackupParams defines parameters for DrillBackup.
+type DrillBackupParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// RestoreBackupParams defines parameters for RestoreBackup.
+type RestoreBackupParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // ListJobsParams defines parameters for ListJobs.
 type ListJobsParams struct {
 	// Open Only those that have not ended.
@@ -723,6 +993,18 @@ type CancelJobParams struct {
 
 // AddNodeParams defines parameters for AddNode.
 type AddNodeParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// DrainNodeParams defines parameters for DrainNode.
+type DrainNodeParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// MakeTenantRolesParams defines parameters for MakeTenantRoles.
+type MakeTenantRolesParams struct {
 	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
@@ -766,6 +1048,27 @@ type ListTenantAuditParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListTenantBackupsParams defines parameters for ListTenantBackups.
+type ListTenantBackupsParams struct {
+	// Cursor The cursor of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// BackupTenantParams defines parameters for BackupTenant.
+type BackupTenantParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// CloneTenantParams defines parameters for CloneTenant.
+type CloneTenantParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // DeleteTenantParams defines parameters for DeleteTenant.
 type DeleteTenantParams struct {
 	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
@@ -784,6 +1087,42 @@ type ListTenantJobsParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// GetTenantJobParams defines parameters for GetTenantJob.
+type GetTenantJobParams struct {
+	// Wait Seconds to wait for news.
+	Wait *int64 `form:"wait,omitempty" json:"wait,omitempty"`
+}
+
+// CancelTenantJobParams defines parameters for CancelTenantJob.
+type CancelTenantJobParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// JumpTenantParams defines parameters for JumpTenant.
+type JumpTenantParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// MoveTenantParams defines parameters for MoveTenant.
+type MoveTenantParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// PlaceTenantParams defines parameters for PlaceTenant.
+type PlaceTenantParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// PurgeTenantParams defines parameters for PurgeTenant.
+type PurgeTenantParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // RenameTenantParams defines parameters for RenameTenant.
 type RenameTenantParams struct {
 	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
@@ -792,6 +1131,12 @@ type RenameTenantParams struct {
 
 // ResumeTenantParams defines parameters for ResumeTenant.
 type ResumeTenantParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// EnableTenantSQLParams defines parameters for EnableTenantSQL.
+type EnableTenantSQLParams struct {
 	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
@@ -853,17 +1198,50 @@ type ListUsageParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// DrillBackupJSONRequestBody defines body for DrillBackup for application/json ContentType.
+type DrillBackupJSONRequestBody = DrillInputBody
+
+// RestoreBackupJSONRequestBody defines body for RestoreBackup for application/json ContentType.
+type RestoreBackupJSONRequestBody = RestoreInputBody
+
 // AddNodeJSONRequestBody defines body for AddNode for application/json ContentType.
 type AddNodeJSONRequestBody = AddNodeInputBody
 
 // SetNodeJSONRequestBody defines body for SetNode for application/json ContentType.
 type SetNodeJSONRequestBody = SetNodeInputBody
 
+// DrainNodeJSONRequestBody defines body for DrainNode for application/json ContentType.
+type DrainNodeJSONRequestBody = DrainNodeInputBody
+
+// MakeTenantRolesJSONRequestBody defines body for MakeTenantRoles for application/json ContentType.
+type MakeTenantRolesJSONRequestBody = RolesInputBody
+
 // CreateTenantJSONRequestBody defines body for CreateTenant for application/json ContentType.
 type CreateTenantJSONRequestBody = CreateTenantInputBody
 
+// BackupTenantJSONRequestBody defines body for BackupTenant for application/json ContentType.
+type BackupTenantJSONRequestBody = MakeBackupInputBody
+
+// SetTenantCaptchaJSONRequestBody defines body for SetTenantCaptcha for application/json ContentType.
+type SetTenantCaptchaJSONRequestBody = SetCaptchaInputBody
+
+// CloneTenantJSONRequestBody defines body for CloneTenant for application/json ContentType.
+type CloneTenantJSONRequestBody = CloneInputBody
+
 // DeleteTenantJSONRequestBody defines body for DeleteTenant for application/json ContentType.
 type DeleteTenantJSONRequestBody = DeleteTenantInputBody
+
+// JumpTenantJSONRequestBody defines body for JumpTenant for application/json ContentType.
+type JumpTenantJSONRequestBody = JumpInputBody
+
+// MoveTenantJSONRequestBody defines body for MoveTenant for application/json ContentType.
+type MoveTenantJSONRequestBody = MoveWish
+
+// PlaceTenantJSONRequestBody defines body for PlaceTenant for application/json ContentType.
+type PlaceTenantJSONRequestBody = MoveWish
+
+// PurgeTenantJSONRequestBody defines body for PurgeTenant for application/json ContentType.
+type PurgeTenantJSONRequestBody = PurgeInputBody
 
 // SetQuotasJSONRequestBody defines body for SetQuotas for application/json ContentType.
 type SetQuotasJSONRequestBody = NewQuotas
@@ -964,6 +1342,73 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/audit (the `ListAudit` operationId).
 	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListBackups List the backups of all tenants, of each the newest first.
+	//
+	// Those of tenants that are gone are there, too.
+	//
+	// For tokens of role owner, support.
+	//
+	// Corresponds with GET /v1/backups (the `ListBackups` operationId).
+	ListBackups(ctx context.Context, params *ListBackupsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteBackup Delete a backup.
+	//
+	// For tokens of role owner.
+	//
+	// Corresponds with DELETE /v1/backups/{backup} (the `DeleteBackup` operationId).
+	DeleteBackup(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetBackup Show one backup.
+	//
+	// For tokens of role owner, support.
+	//
+	// Corresponds with GET /v1/backups/{backup} (the `GetBackup` operationId).
+	GetBackup(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DrillBackupWithBody Try whether a backup could be restored: into a schema that nobody is served from, which goes again.
+	//
+	// The job's result says ok, or what would be missing. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/backups/{backup}/drill (the `DrillBackup` operationId).
+	DrillBackupWithBody(ctx context.Context, backup string, params *DrillBackupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DrillBackup Try whether a backup could be restored: into a schema that nobody is served from, which goes again.
+	//
+	// The job's result says ok, or what would be missing. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/backups/{backup}/drill (the `DrillBackup` operationId).
+	DrillBackup(ctx context.Context, backup string, params *DrillBackupParams, body DrillBackupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RestoreBackupWithBody Make a tenant of a backup, or put the backup in the place of a tenant.
+	//
+	// Nothing is changed before the backup is loaded and proven. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/backups/{backup}/restore (the `RestoreBackup` operationId).
+	RestoreBackupWithBody(ctx context.Context, backup string, params *RestoreBackupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RestoreBackup Make a tenant of a backup, or put the backup in the place of a tenant.
+	//
+	// Nothing is changed before the backup is loaded and proven. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/backups/{backup}/restore (the `RestoreBackup` operationId).
+	RestoreBackup(ctx context.Context, backup string, params *RestoreBackupParams, body RestoreBackupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListJobs List long work, the newest first.
 	//
 	// For tokens of role owner, support.
@@ -986,6 +1431,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/jobs/{job}/cancel (the `CancelJob` operationId).
 	CancelJob(ctx context.Context, job string, params *CancelJobParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WatchJob Watch a job until it has ended.
+	//
+	// The answer is a stream of server-sent events (text/event-stream). Each is an event "job" with the job as its data, as getJob has it: one at once, one for each thing that it does, and the last when it has ended. After half an hour the stream ends; ask again.
+	//
+	// For tokens of role owner, support.
+	//
+	// Corresponds with GET /v1/jobs/{job}/events (the `WatchJob` operationId).
+	WatchJob(ctx context.Context, job string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// WhoAmI Show the token that calls.
 	//
@@ -1048,6 +1502,46 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/nodes/{node} (the `SetNode` operationId).
 	SetNode(ctx context.Context, node string, body SetNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DrainNodeWithBody Move all tenants of a database to others, one after the other, and let no new ones come.
+	//
+	// The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/nodes/{node}/drain (the `DrainNode` operationId).
+	DrainNodeWithBody(ctx context.Context, node string, params *DrainNodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DrainNode Move all tenants of a database to others, one after the other, and let no new ones come.
+	//
+	// The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/nodes/{node}/drain (the `DrainNode` operationId).
+	DrainNode(ctx context.Context, node string, params *DrainNodeParams, body DrainNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MakeTenantRolesWithBody Make the roles in Postgres by which --tenant-roles keeps tenants apart.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/roles (the `MakeTenantRoles` operationId).
+	MakeTenantRolesWithBody(ctx context.Context, params *MakeTenantRolesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MakeTenantRoles Make the roles in Postgres by which --tenant-roles keeps tenants apart.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/roles (the `MakeTenantRoles` operationId).
+	MakeTenantRoles(ctx context.Context, params *MakeTenantRolesParams, body MakeTenantRolesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListSettings List what can be set of a tenant.
 	//
 	// For tokens of role owner, support, billing, tenant.
@@ -1098,6 +1592,102 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/audit (the `ListTenantAudit` operationId).
 	ListTenantAudit(ctx context.Context, tenant string, params *ListTenantAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListTenantBackups List the backups of a tenant, the newest first.
+	//
+	// For tokens of role owner, support, tenant (its own).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/backups (the `ListTenantBackups` operationId).
+	ListTenantBackups(ctx context.Context, tenant string, params *ListTenantBackupsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BackupTenantWithBody Keep a tenant in the deployment's store of backups, of one moment, while it is served.
+	//
+	// It is encrypted for the recipients that are given and for the deployment's own (--backup-recipient). The answer is the job that does it: its result is the backup. A token of role tenant keeps at most 20.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/backups (the `BackupTenant` operationId).
+	BackupTenantWithBody(ctx context.Context, tenant string, params *BackupTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BackupTenant Keep a tenant in the deployment's store of backups, of one moment, while it is served.
+	//
+	// It is encrypted for the recipients that are given and for the deployment's own (--backup-recipient). The answer is the job that does it: its result is the backup. A token of role tenant keeps at most 20.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/backups (the `BackupTenant` operationId).
+	BackupTenant(ctx context.Context, tenant string, params *BackupTenantParams, body BackupTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteTenantBackup Delete a backup of a tenant.
+	//
+	// A token of role tenant deletes only what such a token made.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/backups/{backup} (the `DeleteTenantBackup` operationId).
+	DeleteTenantBackup(ctx context.Context, tenant string, backup string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTenantBackup Show one backup of a tenant.
+	//
+	// For tokens of role owner, support, tenant (its own).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/backups/{backup} (the `GetTenantBackup` operationId).
+	GetTenantBackup(ctx context.Context, tenant string, backup string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteTenantCaptcha Ask them no longer.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/captcha (the `DeleteTenantCaptcha` operationId).
+	DeleteTenantCaptcha(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetTenantCaptchaWithBody Ask people who open an account on a page to show that they are no program.
+	//
+	// The secret key is stored sealed and shown nowhere.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/tenants/{tenant}/captcha (the `SetTenantCaptcha` operationId).
+	SetTenantCaptchaWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetTenantCaptcha Ask people who open an account on a page to show that they are no program.
+	//
+	// The secret key is stored sealed and shown nowhere.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/tenants/{tenant}/captcha (the `SetTenantCaptcha` operationId).
+	SetTenantCaptcha(ctx context.Context, tenant string, body SetTenantCaptchaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CloneTenantWithBody Copy a tenant for trying things out: the same people and records under another hostname, with keys of its own, and speaking to nobody.
+	//
+	// The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/clone (the `CloneTenant` operationId).
+	CloneTenantWithBody(ctx context.Context, tenant string, params *CloneTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CloneTenant Copy a tenant for trying things out: the same people and records under another hostname, with keys of its own, and speaking to nobody.
+	//
+	// The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/clone (the `CloneTenant` operationId).
+	CloneTenant(ctx context.Context, tenant string, params *CloneTenantParams, body CloneTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DeleteTenantWithBody Take a tenant out of service, to be removed for good after a time of grace.
 	//
 	// Until then undeleteTenant brings it back. The answer is the job that does it: getJob watches it.
@@ -1126,6 +1716,128 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/jobs (the `ListTenantJobs` operationId).
 	ListTenantJobs(ctx context.Context, tenant string, params *ListTenantJobsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTenantJob Show one job of a tenant, or wait until it has moved.
+	//
+	// As getJob does.
+	//
+	// For tokens of role owner, support, tenant (its own).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/jobs/{job} (the `GetTenantJob` operationId).
+	GetTenantJob(ctx context.Context, tenant string, job string, params *GetTenantJobParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelTenantJob Have a job of a tenant end.
+	//
+	// A token of role tenant ends only backups.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/cancel (the `CancelTenantJob` operationId).
+	CancelTenantJob(ctx context.Context, tenant string, job string, params *CancelTenantJobParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WatchTenantJob Watch a job of a tenant until it has ended.
+	//
+	// The answer is a stream of server-sent events (text/event-stream). Each is an event "job" with the job as its data, as getJob has it: one at once, one for each thing that it does, and the last when it has ended. After half an hour the stream ends; ask again.
+	//
+	// For tokens of role owner, support, tenant (its own).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/jobs/{job}/events (the `WatchTenantJob` operationId).
+	WatchTenantJob(ctx context.Context, tenant string, job string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// JumpTenantWithBody Pass over sequence numbers of a tenant's event stream.
+	//
+	// For a database that was restored from a backup of all of it: relays remember numbers that it does not have.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/jump (the `JumpTenant` operationId).
+	JumpTenantWithBody(ctx context.Context, tenant string, params *JumpTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// JumpTenant Pass over sequence numbers of a tenant's event stream.
+	//
+	// For a database that was restored from a backup of all of it: relays remember numbers that it does not have.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/jump (the `JumpTenant` operationId).
+	JumpTenant(ctx context.Context, tenant string, params *JumpTenantParams, body JumpTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MoveTenantWithBody Move a tenant to another database while it is served.
+	//
+	// Writers wait for a moment at the end. The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/move (the `MoveTenant` operationId).
+	MoveTenantWithBody(ctx context.Context, tenant string, params *MoveTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MoveTenant Move a tenant to another database while it is served.
+	//
+	// Writers wait for a moment at the end. The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/move (the `MoveTenant` operationId).
+	MoveTenant(ctx context.Context, tenant string, params *MoveTenantParams, body MoveTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ReleaseTenantName Give a name away that a tenant had before.
+	//
+	// For tokens of role owner.
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/names/{name} (the `ReleaseTenantName` operationId).
+	ReleaseTenantName(ctx context.Context, tenant string, name string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PlaceTenantWithBody See that a tenant is in a database: move it there unless it is.
+	//
+	// The answer has a job where it has to be moved.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/place (the `PlaceTenant` operationId).
+	PlaceTenantWithBody(ctx context.Context, tenant string, params *PlaceTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PlaceTenant See that a tenant is in a database: move it there unless it is.
+	//
+	// The answer has a job where it has to be moved.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/place (the `PlaceTenant` operationId).
+	PlaceTenant(ctx context.Context, tenant string, params *PlaceTenantParams, body PlaceTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PurgeTenantWithBody Remove all that is left of a deleted tenant, also while it could be brought back.
+	//
+	// Its accounts' DIDs stay as they are. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/purge (the `PurgeTenant` operationId).
+	PurgeTenantWithBody(ctx context.Context, tenant string, params *PurgeTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PurgeTenant Remove all that is left of a deleted tenant, also while it could be brought back.
+	//
+	// Its accounts' DIDs stay as they are. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/purge (the `PurgeTenant` operationId).
+	PurgeTenant(ctx context.Context, tenant string, params *PurgeTenantParams, body PurgeTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetQuotas Show a tenant's quotas, and which it has reached.
 	//
@@ -1233,6 +1945,29 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/tenants/{tenant}/smtp (the `SetTenantMailServer` operationId).
 	SetTenantMailServer(ctx context.Context, tenant string, body SetTenantMailServerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DisableTenantSQL Take the login away and end its connections.
+	//
+	// For tokens of role owner.
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/sql (the `DisableTenantSQL` operationId).
+	DisableTenantSQL(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTenantSQL Show whether the owner of a tenant has a login to Postgres.
+	//
+	// For tokens of role owner, support, tenant (its own).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/sql (the `GetTenantSQL` operationId).
+	GetTenantSQL(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EnableTenantSQL Give the owner of a tenant a login to Postgres that reads the tenant's views and nothing else.
+	//
+	// Again: a new password. It is in this answer and never again.
+	//
+	// For tokens of role owner.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/sql (the `EnableTenantSQL` operationId).
+	EnableTenantSQL(ctx context.Context, tenant string, params *EnableTenantSQLParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SuspendTenantWithBody Switch a tenant off, and tell its relays.
 	//
@@ -1342,6 +2077,143 @@ func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEdit
 	return c.Client.Do(req)
 }
 
+// ListBackups List the backups of all tenants, of each the newest first.
+//
+// Those of tenants that are gone are there, too.
+//
+// For tokens of role owner, support.
+//
+// Corresponds with GET /v1/backups (the `ListBackups` operationId).
+func (c *Client) ListBackups(ctx context.Context, params *ListBackupsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListBackupsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteBackup Delete a backup.
+//
+// For tokens of role owner.
+//
+// Corresponds with DELETE /v1/backups/{backup} (the `DeleteBackup` operationId).
+func (c *Client) DeleteBackup(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteBackupRequest(c.Server, backup)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetBackup Show one backup.
+//
+// For tokens of role owner, support.
+//
+// Corresponds with GET /v1/backups/{backup} (the `GetBackup` operationId).
+func (c *Client) GetBackup(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetBackupRequest(c.Server, backup)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DrillBackupWithBody Try whether a backup could be restored: into a schema that nobody is served from, which goes again.
+//
+// The job's result says ok, or what would be missing. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/backups/{backup}/drill (the `DrillBackup` operationId).
+func (c *Client) DrillBackupWithBody(ctx context.Context, backup string, params *DrillBackupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDrillBackupRequestWithBody(c.Server, backup, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DrillBackup Try whether a backup could be restored: into a schema that nobody is served from, which goes again.
+//
+// The job's result says ok, or what would be missing. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/backups/{backup}/drill (the `DrillBackup` operationId).
+func (c *Client) DrillBackup(ctx context.Context, backup string, params *DrillBackupParams, body DrillBackupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDrillBackupRequest(c.Server, backup, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RestoreBackupWithBody Make a tenant of a backup, or put the backup in the place of a tenant.
+//
+// Nothing is changed before the backup is loaded and proven. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/backups/{backup}/restore (the `RestoreBackup` operationId).
+func (c *Client) RestoreBackupWithBody(ctx context.Context, backup string, params *RestoreBackupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRestoreBackupRequestWithBody(c.Server, backup, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RestoreBackup Make a tenant of a backup, or put the backup in the place of a tenant.
+//
+// Nothing is changed before the backup is loaded and proven. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/backups/{backup}/restore (the `RestoreBackup` operationId).
+func (c *Client) RestoreBackup(ctx context.Context, backup string, params *RestoreBackupParams, body RestoreBackupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRestoreBackupRequest(c.Server, backup, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListJobs List long work, the newest first.
 //
 // For tokens of role owner, support.
@@ -1385,6 +2257,25 @@ func (c *Client) GetJob(ctx context.Context, job string, params *GetJobParams, r
 // Corresponds with POST /v1/jobs/{job}/cancel (the `CancelJob` operationId).
 func (c *Client) CancelJob(ctx context.Context, job string, params *CancelJobParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCancelJobRequest(c.Server, job, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WatchJob Watch a job until it has ended.
+//
+// The answer is a stream of server-sent events (text/event-stream). Each is an event "job" with the job as its data, as getJob has it: one at once, one for each thing that it does, and the last when it has ended. After half an hour the stream ends; ask again.
+//
+// For tokens of role owner, support.
+//
+// Corresponds with GET /v1/jobs/{job}/events (the `WatchJob` operationId).
+func (c *Client) WatchJob(ctx context.Context, job string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWatchJobRequest(c.Server, job)
 	if err != nil {
 		return nil, err
 	}
@@ -1526,6 +2417,86 @@ func (c *Client) SetNode(ctx context.Context, node string, body SetNodeJSONReque
 	return c.Client.Do(req)
 }
 
+// DrainNodeWithBody Move all tenants of a database to others, one after the other, and let no new ones come.
+//
+// The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/nodes/{node}/drain (the `DrainNode` operationId).
+func (c *Client) DrainNodeWithBody(ctx context.Context, node string, params *DrainNodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDrainNodeRequestWithBody(c.Server, node, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DrainNode Move all tenants of a database to others, one after the other, and let no new ones come.
+//
+// The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/nodes/{node}/drain (the `DrainNode` operationId).
+func (c *Client) DrainNode(ctx context.Context, node string, params *DrainNodeParams, body DrainNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDrainNodeRequest(c.Server, node, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MakeTenantRolesWithBody Make the roles in Postgres by which --tenant-roles keeps tenants apart.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/roles (the `MakeTenantRoles` operationId).
+func (c *Client) MakeTenantRolesWithBody(ctx context.Context, params *MakeTenantRolesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMakeTenantRolesRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MakeTenantRoles Make the roles in Postgres by which --tenant-roles keeps tenants apart.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/roles (the `MakeTenantRoles` operationId).
+func (c *Client) MakeTenantRoles(ctx context.Context, params *MakeTenantRolesParams, body MakeTenantRolesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMakeTenantRolesRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListSettings List what can be set of a tenant.
 //
 // For tokens of role owner, support, billing, tenant.
@@ -1636,6 +2607,202 @@ func (c *Client) ListTenantAudit(ctx context.Context, tenant string, params *Lis
 	return c.Client.Do(req)
 }
 
+// ListTenantBackups List the backups of a tenant, the newest first.
+//
+// For tokens of role owner, support, tenant (its own).
+//
+// Corresponds with GET /v1/tenants/{tenant}/backups (the `ListTenantBackups` operationId).
+func (c *Client) ListTenantBackups(ctx context.Context, tenant string, params *ListTenantBackupsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTenantBackupsRequest(c.Server, tenant, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BackupTenantWithBody Keep a tenant in the deployment's store of backups, of one moment, while it is served.
+//
+// It is encrypted for the recipients that are given and for the deployment's own (--backup-recipient). The answer is the job that does it: its result is the backup. A token of role tenant keeps at most 20.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/backups (the `BackupTenant` operationId).
+func (c *Client) BackupTenantWithBody(ctx context.Context, tenant string, params *BackupTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBackupTenantRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BackupTenant Keep a tenant in the deployment's store of backups, of one moment, while it is served.
+//
+// It is encrypted for the recipients that are given and for the deployment's own (--backup-recipient). The answer is the job that does it: its result is the backup. A token of role tenant keeps at most 20.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/backups (the `BackupTenant` operationId).
+func (c *Client) BackupTenant(ctx context.Context, tenant string, params *BackupTenantParams, body BackupTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBackupTenantRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteTenantBackup Delete a backup of a tenant.
+//
+// A token of role tenant deletes only what such a token made.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/backups/{backup} (the `DeleteTenantBackup` operationId).
+func (c *Client) DeleteTenantBackup(ctx context.Context, tenant string, backup string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteTenantBackupRequest(c.Server, tenant, backup)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTenantBackup Show one backup of a tenant.
+//
+// For tokens of role owner, support, tenant (its own).
+//
+// Corresponds with GET /v1/tenants/{tenant}/backups/{backup} (the `GetTenantBackup` operationId).
+func (c *Client) GetTenantBackup(ctx context.Context, tenant string, backup string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTenantBackupRequest(c.Server, tenant, backup)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteTenantCaptcha Ask them no longer.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/captcha (the `DeleteTenantCaptcha` operationId).
+func (c *Client) DeleteTenantCaptcha(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteTenantCaptchaRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetTenantCaptchaWithBody Ask people who open an account on a page to show that they are no program.
+//
+// The secret key is stored sealed and shown nowhere.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/tenants/{tenant}/captcha (the `SetTenantCaptcha` operationId).
+func (c *Client) SetTenantCaptchaWithBody(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetTenantCaptchaRequestWithBody(c.Server, tenant, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetTenantCaptcha Ask people who open an account on a page to show that they are no program.
+//
+// The secret key is stored sealed and shown nowhere.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/tenants/{tenant}/captcha (the `SetTenantCaptcha` operationId).
+func (c *Client) SetTenantCaptcha(ctx context.Context, tenant string, body SetTenantCaptchaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetTenantCaptchaRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CloneTenantWithBody Copy a tenant for trying things out: the same people and records under another hostname, with keys of its own, and speaking to nobody.
+//
+// The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/clone (the `CloneTenant` operationId).
+func (c *Client) CloneTenantWithBody(ctx context.Context, tenant string, params *CloneTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCloneTenantRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CloneTenant Copy a tenant for trying things out: the same people and records under another hostname, with keys of its own, and speaking to nobody.
+//
+// The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/clone (the `CloneTenant` operationId).
+func (c *Client) CloneTenant(ctx context.Context, tenant string, params *CloneTenantParams, body CloneTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCloneTenantRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DeleteTenantWithBody Take a tenant out of service, to be removed for good after a time of grace.
 //
 // Until then undeleteTenant brings it back. The answer is the job that does it: getJob watches it.
@@ -1685,6 +2852,248 @@ func (c *Client) DeleteTenant(ctx context.Context, tenant string, params *Delete
 // Corresponds with GET /v1/tenants/{tenant}/jobs (the `ListTenantJobs` operationId).
 func (c *Client) ListTenantJobs(ctx context.Context, tenant string, params *ListTenantJobsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListTenantJobsRequest(c.Server, tenant, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTenantJob Show one job of a tenant, or wait until it has moved.
+//
+// As getJob does.
+//
+// For tokens of role owner, support, tenant (its own).
+//
+// Corresponds with GET /v1/tenants/{tenant}/jobs/{job} (the `GetTenantJob` operationId).
+func (c *Client) GetTenantJob(ctx context.Context, tenant string, job string, params *GetTenantJobParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTenantJobRequest(c.Server, tenant, job, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelTenantJob Have a job of a tenant end.
+//
+// A token of role tenant ends only backups.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/cancel (the `CancelTenantJob` operationId).
+func (c *Client) CancelTenantJob(ctx context.Context, tenant string, job string, params *CancelTenantJobParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelTenantJobRequest(c.Server, tenant, job, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WatchTenantJob Watch a job of a tenant until it has ended.
+//
+// The answer is a stream of server-sent events (text/event-stream). Each is an event "job" with the job as its data, as getJob has it: one at once, one for each thing that it does, and the last when it has ended. After half an hour the stream ends; ask again.
+//
+// For tokens of role owner, support, tenant (its own).
+//
+// Corresponds with GET /v1/tenants/{tenant}/jobs/{job}/events (the `WatchTenantJob` operationId).
+func (c *Client) WatchTenantJob(ctx context.Context, tenant string, job string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWatchTenantJobRequest(c.Server, tenant, job)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// JumpTenantWithBody Pass over sequence numbers of a tenant's event stream.
+//
+// For a database that was restored from a backup of all of it: relays remember numbers that it does not have.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/jump (the `JumpTenant` operationId).
+func (c *Client) JumpTenantWithBody(ctx context.Context, tenant string, params *JumpTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewJumpTenantRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// JumpTenant Pass over sequence numbers of a tenant's event stream.
+//
+// For a database that was restored from a backup of all of it: relays remember numbers that it does not have.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/jump (the `JumpTenant` operationId).
+func (c *Client) JumpTenant(ctx context.Context, tenant string, params *JumpTenantParams, body JumpTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewJumpTenantRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MoveTenantWithBody Move a tenant to another database while it is served.
+//
+// Writers wait for a moment at the end. The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/move (the `MoveTenant` operationId).
+func (c *Client) MoveTenantWithBody(ctx context.Context, tenant string, params *MoveTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMoveTenantRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MoveTenant Move a tenant to another database while it is served.
+//
+// Writers wait for a moment at the end. The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/move (the `MoveTenant` operationId).
+func (c *Client) MoveTenant(ctx context.Context, tenant string, params *MoveTenantParams, body MoveTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMoveTenantRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ReleaseTenantName Give a name away that a tenant had before.
+//
+// For tokens of role owner.
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/names/{name} (the `ReleaseTenantName` operationId).
+func (c *Client) ReleaseTenantName(ctx context.Context, tenant string, name string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReleaseTenantNameRequest(c.Server, tenant, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PlaceTenantWithBody See that a tenant is in a database: move it there unless it is.
+//
+// The answer has a job where it has to be moved.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/place (the `PlaceTenant` operationId).
+func (c *Client) PlaceTenantWithBody(ctx context.Context, tenant string, params *PlaceTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPlaceTenantRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PlaceTenant See that a tenant is in a database: move it there unless it is.
+//
+// The answer has a job where it has to be moved.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/place (the `PlaceTenant` operationId).
+func (c *Client) PlaceTenant(ctx context.Context, tenant string, params *PlaceTenantParams, body PlaceTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPlaceTenantRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PurgeTenantWithBody Remove all that is left of a deleted tenant, also while it could be brought back.
+//
+// Its accounts' DIDs stay as they are. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/purge (the `PurgeTenant` operationId).
+func (c *Client) PurgeTenantWithBody(ctx context.Context, tenant string, params *PurgeTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPurgeTenantRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PurgeTenant Remove all that is left of a deleted tenant, also while it could be brought back.
+//
+// Its accounts' DIDs stay as they are. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/purge (the `PurgeTenant` operationId).
+func (c *Client) PurgeTenant(ctx context.Context, tenant string, params *PurgeTenantParams, body PurgeTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPurgeTenantRequest(c.Server, tenant, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1902,6 +3311,59 @@ func (c *Client) SetTenantMailServerWithBody(ctx context.Context, tenant string,
 // Corresponds with PUT /v1/tenants/{tenant}/smtp (the `SetTenantMailServer` operationId).
 func (c *Client) SetTenantMailServer(ctx context.Context, tenant string, body SetTenantMailServerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSetTenantMailServerRequest(c.Server, tenant, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DisableTenantSQL Take the login away and end its connections.
+//
+// For tokens of role owner.
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/sql (the `DisableTenantSQL` operationId).
+func (c *Client) DisableTenantSQL(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDisableTenantSQLRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTenantSQL Show whether the owner of a tenant has a login to Postgres.
+//
+// For tokens of role owner, support, tenant (its own).
+//
+// Corresponds with GET /v1/tenants/{tenant}/sql (the `GetTenantSQL` operationId).
+func (c *Client) GetTenantSQL(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTenantSQLRequest(c.Server, tenant)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EnableTenantSQL Give the owner of a tenant a login to Postgres that reads the tenant's views and nothing else.
+//
+// Again: a new password. It is in this answer and never again.
+//
+// For tokens of role owner.
+//
+// Corresponds with POST /v1/tenants/{tenant}/sql (the `EnableTenantSQL` operationId).
+func (c *Client) EnableTenantSQL(ctx context.Context, tenant string, params *EnableTenantSQLParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEnableTenantSQLRequest(c.Server, tenant, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2204,6 +3666,264 @@ func NewListAuditRequest(server string, params *ListAuditParams) (*http.Request,
 	return req, nil
 }
 
+// NewListBackupsRequest constructs an http.Request for the ListBackups method
+func NewListBackupsRequest(server string, params *ListBackupsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backups")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteBackupRequest constructs an http.Request for the DeleteBackup method
+func NewDeleteBackupRequest(server string, backup string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "backup", backup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backups/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetBackupRequest constructs an http.Request for the GetBackup method
+func NewGetBackupRequest(server string, backup string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "backup", backup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backups/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDrillBackupRequest calls the generic DrillBackup builder with application/json body
+func NewDrillBackupRequest(server string, backup string, params *DrillBackupParams, body DrillBackupJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDrillBackupRequestWithBody(server, backup, params, "application/json", bodyReader)
+}
+
+// NewDrillBackupRequestWithBody constructs an http.Request for the DrillBackup method, with any body, and a specified content type
+func NewDrillBackupRequestWithBody(server string, backup string, params *DrillBackupParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "backup", backup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backups/%s/drill", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewRestoreBackupRequest calls the generic RestoreBackup builder with application/json body
+func NewRestoreBackupRequest(server string, backup string, params *RestoreBackupParams, body RestoreBackupJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRestoreBackupRequestWithBody(server, backup, params, "application/json", bodyReader)
+}
+
+// NewRestoreBackupRequestWithBody constructs an http.Request for the RestoreBackup method, with any body, and a specified content type
+func NewRestoreBackupRequestWithBody(server string, backup string, params *RestoreBackupParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "backup", backup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/backups/%s/restore", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListJobsRequest constructs an http.Request for the ListJobs method
 func NewListJobsRequest(server string, params *ListJobsParams) (*http.Request, error) {
 	var err error
@@ -2387,6 +4107,40 @@ func NewCancelJobRequest(server string, job string, params *CancelJobParams) (*h
 			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewWatchJobRequest constructs an http.Request for the WatchJob method
+func NewWatchJobRequest(server string, job string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "job", job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/jobs/%s/events", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -2578,6 +4332,123 @@ func NewSetNodeRequestWithBody(server string, node string, contentType string, b
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDrainNodeRequest calls the generic DrainNode builder with application/json body
+func NewDrainNodeRequest(server string, node string, params *DrainNodeParams, body DrainNodeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDrainNodeRequestWithBody(server, node, params, "application/json", bodyReader)
+}
+
+// NewDrainNodeRequestWithBody constructs an http.Request for the DrainNode method, with any body, and a specified content type
+func NewDrainNodeRequestWithBody(server string, node string, params *DrainNodeParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "node", node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/nodes/%s/drain", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewMakeTenantRolesRequest calls the generic MakeTenantRoles builder with application/json body
+func NewMakeTenantRolesRequest(server string, params *MakeTenantRolesParams, body MakeTenantRolesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewMakeTenantRolesRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewMakeTenantRolesRequestWithBody constructs an http.Request for the MakeTenantRoles method, with any body, and a specified content type
+func NewMakeTenantRolesRequestWithBody(server string, params *MakeTenantRolesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/roles")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -2885,6 +4756,366 @@ func NewListTenantAuditRequest(server string, tenant string, params *ListTenantA
 	return req, nil
 }
 
+// NewListTenantBackupsRequest constructs an http.Request for the ListTenantBackups method
+func NewListTenantBackupsRequest(server string, tenant string, params *ListTenantBackupsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/backups", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewBackupTenantRequest calls the generic BackupTenant builder with application/json body
+func NewBackupTenantRequest(server string, tenant string, params *BackupTenantParams, body BackupTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewBackupTenantRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewBackupTenantRequestWithBody constructs an http.Request for the BackupTenant method, with any body, and a specified content type
+func NewBackupTenantRequestWithBody(server string, tenant string, params *BackupTenantParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/backups", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteTenantBackupRequest constructs an http.Request for the DeleteTenantBackup method
+func NewDeleteTenantBackupRequest(server string, tenant string, backup string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "backup", backup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/backups/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetTenantBackupRequest constructs an http.Request for the GetTenantBackup method
+func NewGetTenantBackupRequest(server string, tenant string, backup string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "backup", backup, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/backups/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteTenantCaptchaRequest constructs an http.Request for the DeleteTenantCaptcha method
+func NewDeleteTenantCaptchaRequest(server string, tenant string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/captcha", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetTenantCaptchaRequest calls the generic SetTenantCaptcha builder with application/json body
+func NewSetTenantCaptchaRequest(server string, tenant string, body SetTenantCaptchaJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetTenantCaptchaRequestWithBody(server, tenant, "application/json", bodyReader)
+}
+
+// NewSetTenantCaptchaRequestWithBody constructs an http.Request for the SetTenantCaptcha method, with any body, and a specified content type
+func NewSetTenantCaptchaRequestWithBody(server string, tenant string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/captcha", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCloneTenantRequest calls the generic CloneTenant builder with application/json body
+func NewCloneTenantRequest(server string, tenant string, params *CloneTenantParams, body CloneTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCloneTenantRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewCloneTenantRequestWithBody constructs an http.Request for the CloneTenant method, with any body, and a specified content type
+func NewCloneTenantRequestWithBody(server string, tenant string, params *CloneTenantParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/clone", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewDeleteTenantRequest calls the generic DeleteTenant builder with application/json body
 func NewDeleteTenantRequest(server string, tenant string, params *DeleteTenantParams, body DeleteTenantJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -3027,6 +5258,460 @@ func NewListTenantJobsRequest(server string, tenant string, params *ListTenantJo
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetTenantJobRequest constructs an http.Request for the GetTenantJob method
+func NewGetTenantJobRequest(server string, tenant string, job string, params *GetTenantJobParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "job", job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/jobs/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Wait != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCancelTenantJobRequest constructs an http.Request for the CancelTenantJob method
+func NewCancelTenantJobRequest(server string, tenant string, job string, params *CancelTenantJobParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "job", job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/jobs/%s/cancel", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWatchTenantJobRequest constructs an http.Request for the WatchTenantJob method
+func NewWatchTenantJobRequest(server string, tenant string, job string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "job", job, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/jobs/%s/events", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewJumpTenantRequest calls the generic JumpTenant builder with application/json body
+func NewJumpTenantRequest(server string, tenant string, params *JumpTenantParams, body JumpTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewJumpTenantRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewJumpTenantRequestWithBody constructs an http.Request for the JumpTenant method, with any body, and a specified content type
+func NewJumpTenantRequestWithBody(server string, tenant string, params *JumpTenantParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/jump", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewMoveTenantRequest calls the generic MoveTenant builder with application/json body
+func NewMoveTenantRequest(server string, tenant string, params *MoveTenantParams, body MoveTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewMoveTenantRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewMoveTenantRequestWithBody constructs an http.Request for the MoveTenant method, with any body, and a specified content type
+func NewMoveTenantRequestWithBody(server string, tenant string, params *MoveTenantParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/move", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewReleaseTenantNameRequest constructs an http.Request for the ReleaseTenantName method
+func NewReleaseTenantNameRequest(server string, tenant string, name string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/names/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPlaceTenantRequest calls the generic PlaceTenant builder with application/json body
+func NewPlaceTenantRequest(server string, tenant string, params *PlaceTenantParams, body PlaceTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPlaceTenantRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewPlaceTenantRequestWithBody constructs an http.Request for the PlaceTenant method, with any body, and a specified content type
+func NewPlaceTenantRequestWithBody(server string, tenant string, params *PlaceTenantParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/place", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPurgeTenantRequest calls the generic PurgeTenant builder with application/json body
+func NewPurgeTenantRequest(server string, tenant string, params *PurgeTenantParams, body PurgeTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPurgeTenantRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewPurgeTenantRequestWithBody constructs an http.Request for the PurgeTenant method, with any body, and a specified content type
+func NewPurgeTenantRequestWithBody(server string, tenant string, params *PurgeTenantParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/purge", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -3348,6 +6033,123 @@ func NewSetTenantMailServerRequestWithBody(server string, tenant string, content
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDisableTenantSQLRequest constructs an http.Request for the DisableTenantSQL method
+func NewDisableTenantSQLRequest(server string, tenant string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/sql", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetTenantSQLRequest constructs an http.Request for the GetTenantSQL method
+func NewGetTenantSQLRequest(server string, tenant string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/sql", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewEnableTenantSQLRequest constructs an http.Request for the EnableTenantSQL method
+func NewEnableTenantSQLRequest(server string, tenant string, params *EnableTenantSQLParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/sql", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -3876,6 +6678,79 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/audit (the `ListAudit` operationId).
 	ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
 
+	// ListBackupsWithResponse List the backups of all tenants, of each the newest first.
+	//
+	// Those of tenants that are gone are there, too.
+	//
+	// For tokens of role owner, support.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/backups (the `ListBackups` operationId).
+	ListBackupsWithResponse(ctx context.Context, params *ListBackupsParams, reqEditors ...RequestEditorFn) (*ListBackupsResponse, error)
+
+	// DeleteBackupWithResponse Delete a backup.
+	//
+	// For tokens of role owner.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/backups/{backup} (the `DeleteBackup` operationId).
+	DeleteBackupWithResponse(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*DeleteBackupResponse, error)
+
+	// GetBackupWithResponse Show one backup.
+	//
+	// For tokens of role owner, support.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/backups/{backup} (the `GetBackup` operationId).
+	GetBackupWithResponse(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*GetBackupResponse, error)
+
+	// DrillBackupWithBodyWithResponse Try whether a backup could be restored: into a schema that nobody is served from, which goes again.
+	//
+	// The job's result says ok, or what would be missing. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backups/{backup}/drill (the `DrillBackup` operationId).
+	DrillBackupWithBodyWithResponse(ctx context.Context, backup string, params *DrillBackupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DrillBackupResponse, error)
+
+	// DrillBackupWithResponse Try whether a backup could be restored: into a schema that nobody is served from, which goes again.
+	//
+	// The job's result says ok, or what would be missing. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backups/{backup}/drill (the `DrillBackup` operationId).
+	DrillBackupWithResponse(ctx context.Context, backup string, params *DrillBackupParams, body DrillBackupJSONRequestBody, reqEditors ...RequestEditorFn) (*DrillBackupResponse, error)
+
+	// RestoreBackupWithBodyWithResponse Make a tenant of a backup, or put the backup in the place of a tenant.
+	//
+	// Nothing is changed before the backup is loaded and proven. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backups/{backup}/restore (the `RestoreBackup` operationId).
+	RestoreBackupWithBodyWithResponse(ctx context.Context, backup string, params *RestoreBackupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RestoreBackupResponse, error)
+
+	// RestoreBackupWithResponse Make a tenant of a backup, or put the backup in the place of a tenant.
+	//
+	// Nothing is changed before the backup is loaded and proven. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/backups/{backup}/restore (the `RestoreBackup` operationId).
+	RestoreBackupWithResponse(ctx context.Context, backup string, params *RestoreBackupParams, body RestoreBackupJSONRequestBody, reqEditors ...RequestEditorFn) (*RestoreBackupResponse, error)
+
 	// ListJobsWithResponse List long work, the newest first.
 	//
 	// For tokens of role owner, support.
@@ -3904,6 +6779,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/jobs/{job}/cancel (the `CancelJob` operationId).
 	CancelJobWithResponse(ctx context.Context, job string, params *CancelJobParams, reqEditors ...RequestEditorFn) (*CancelJobResponse, error)
+
+	// WatchJobWithResponse Watch a job until it has ended.
+	//
+	// The answer is a stream of server-sent events (text/event-stream). Each is an event "job" with the job as its data, as getJob has it: one at once, one for each thing that it does, and the last when it has ended. After half an hour the stream ends; ask again.
+	//
+	// For tokens of role owner, support.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/jobs/{job}/events (the `WatchJob` operationId).
+	WatchJobWithResponse(ctx context.Context, job string, reqEditors ...RequestEditorFn) (*WatchJobResponse, error)
 
 	// WhoAmIWithResponse Show the token that calls.
 	//
@@ -3972,6 +6858,46 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/nodes/{node} (the `SetNode` operationId).
 	SetNodeWithResponse(ctx context.Context, node string, body SetNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*SetNodeResponse, error)
 
+	// DrainNodeWithBodyWithResponse Move all tenants of a database to others, one after the other, and let no new ones come.
+	//
+	// The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/nodes/{node}/drain (the `DrainNode` operationId).
+	DrainNodeWithBodyWithResponse(ctx context.Context, node string, params *DrainNodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DrainNodeResponse, error)
+
+	// DrainNodeWithResponse Move all tenants of a database to others, one after the other, and let no new ones come.
+	//
+	// The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/nodes/{node}/drain (the `DrainNode` operationId).
+	DrainNodeWithResponse(ctx context.Context, node string, params *DrainNodeParams, body DrainNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*DrainNodeResponse, error)
+
+	// MakeTenantRolesWithBodyWithResponse Make the roles in Postgres by which --tenant-roles keeps tenants apart.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/roles (the `MakeTenantRoles` operationId).
+	MakeTenantRolesWithBodyWithResponse(ctx context.Context, params *MakeTenantRolesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MakeTenantRolesResponse, error)
+
+	// MakeTenantRolesWithResponse Make the roles in Postgres by which --tenant-roles keeps tenants apart.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/roles (the `MakeTenantRoles` operationId).
+	MakeTenantRolesWithResponse(ctx context.Context, params *MakeTenantRolesParams, body MakeTenantRolesJSONRequestBody, reqEditors ...RequestEditorFn) (*MakeTenantRolesResponse, error)
+
 	// ListSettingsWithResponse List what can be set of a tenant.
 	//
 	// For tokens of role owner, support, billing, tenant.
@@ -4030,6 +6956,110 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/tenants/{tenant}/audit (the `ListTenantAudit` operationId).
 	ListTenantAuditWithResponse(ctx context.Context, tenant string, params *ListTenantAuditParams, reqEditors ...RequestEditorFn) (*ListTenantAuditResponse, error)
 
+	// ListTenantBackupsWithResponse List the backups of a tenant, the newest first.
+	//
+	// For tokens of role owner, support, tenant (its own).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/backups (the `ListTenantBackups` operationId).
+	ListTenantBackupsWithResponse(ctx context.Context, tenant string, params *ListTenantBackupsParams, reqEditors ...RequestEditorFn) (*ListTenantBackupsResponse, error)
+
+	// BackupTenantWithBodyWithResponse Keep a tenant in the deployment's store of backups, of one moment, while it is served.
+	//
+	// It is encrypted for the recipients that are given and for the deployment's own (--backup-recipient). The answer is the job that does it: its result is the backup. A token of role tenant keeps at most 20.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/backups (the `BackupTenant` operationId).
+	BackupTenantWithBodyWithResponse(ctx context.Context, tenant string, params *BackupTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BackupTenantResponse, error)
+
+	// BackupTenantWithResponse Keep a tenant in the deployment's store of backups, of one moment, while it is served.
+	//
+	// It is encrypted for the recipients that are given and for the deployment's own (--backup-recipient). The answer is the job that does it: its result is the backup. A token of role tenant keeps at most 20.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/backups (the `BackupTenant` operationId).
+	BackupTenantWithResponse(ctx context.Context, tenant string, params *BackupTenantParams, body BackupTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*BackupTenantResponse, error)
+
+	// DeleteTenantBackupWithResponse Delete a backup of a tenant.
+	//
+	// A token of role tenant deletes only what such a token made.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/backups/{backup} (the `DeleteTenantBackup` operationId).
+	DeleteTenantBackupWithResponse(ctx context.Context, tenant string, backup string, reqEditors ...RequestEditorFn) (*DeleteTenantBackupResponse, error)
+
+	// GetTenantBackupWithResponse Show one backup of a tenant.
+	//
+	// For tokens of role owner, support, tenant (its own).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/backups/{backup} (the `GetTenantBackup` operationId).
+	GetTenantBackupWithResponse(ctx context.Context, tenant string, backup string, reqEditors ...RequestEditorFn) (*GetTenantBackupResponse, error)
+
+	// DeleteTenantCaptchaWithResponse Ask them no longer.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/captcha (the `DeleteTenantCaptcha` operationId).
+	DeleteTenantCaptchaWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*DeleteTenantCaptchaResponse, error)
+
+	// SetTenantCaptchaWithBodyWithResponse Ask people who open an account on a page to show that they are no program.
+	//
+	// The secret key is stored sealed and shown nowhere.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/tenants/{tenant}/captcha (the `SetTenantCaptcha` operationId).
+	SetTenantCaptchaWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetTenantCaptchaResponse, error)
+
+	// SetTenantCaptchaWithResponse Ask people who open an account on a page to show that they are no program.
+	//
+	// The secret key is stored sealed and shown nowhere.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/tenants/{tenant}/captcha (the `SetTenantCaptcha` operationId).
+	SetTenantCaptchaWithResponse(ctx context.Context, tenant string, body SetTenantCaptchaJSONRequestBody, reqEditors ...RequestEditorFn) (*SetTenantCaptchaResponse, error)
+
+	// CloneTenantWithBodyWithResponse Copy a tenant for trying things out: the same people and records under another hostname, with keys of its own, and speaking to nobody.
+	//
+	// The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/clone (the `CloneTenant` operationId).
+	CloneTenantWithBodyWithResponse(ctx context.Context, tenant string, params *CloneTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CloneTenantResponse, error)
+
+	// CloneTenantWithResponse Copy a tenant for trying things out: the same people and records under another hostname, with keys of its own, and speaking to nobody.
+	//
+	// The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/clone (the `CloneTenant` operationId).
+	CloneTenantWithResponse(ctx context.Context, tenant string, params *CloneTenantParams, body CloneTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*CloneTenantResponse, error)
+
 	// DeleteTenantWithBodyWithResponse Take a tenant out of service, to be removed for good after a time of grace.
 	//
 	// Until then undeleteTenant brings it back. The answer is the job that does it: getJob watches it.
@@ -4060,6 +7090,136 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/tenants/{tenant}/jobs (the `ListTenantJobs` operationId).
 	ListTenantJobsWithResponse(ctx context.Context, tenant string, params *ListTenantJobsParams, reqEditors ...RequestEditorFn) (*ListTenantJobsResponse, error)
+
+	// GetTenantJobWithResponse Show one job of a tenant, or wait until it has moved.
+	//
+	// As getJob does.
+	//
+	// For tokens of role owner, support, tenant (its own).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/jobs/{job} (the `GetTenantJob` operationId).
+	GetTenantJobWithResponse(ctx context.Context, tenant string, job string, params *GetTenantJobParams, reqEditors ...RequestEditorFn) (*GetTenantJobResponse, error)
+
+	// CancelTenantJobWithResponse Have a job of a tenant end.
+	//
+	// A token of role tenant ends only backups.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/cancel (the `CancelTenantJob` operationId).
+	CancelTenantJobWithResponse(ctx context.Context, tenant string, job string, params *CancelTenantJobParams, reqEditors ...RequestEditorFn) (*CancelTenantJobResponse, error)
+
+	// WatchTenantJobWithResponse Watch a job of a tenant until it has ended.
+	//
+	// The answer is a stream of server-sent events (text/event-stream). Each is an event "job" with the job as its data, as getJob has it: one at once, one for each thing that it does, and the last when it has ended. After half an hour the stream ends; ask again.
+	//
+	// For tokens of role owner, support, tenant (its own).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/jobs/{job}/events (the `WatchTenantJob` operationId).
+	WatchTenantJobWithResponse(ctx context.Context, tenant string, job string, reqEditors ...RequestEditorFn) (*WatchTenantJobResponse, error)
+
+	// JumpTenantWithBodyWithResponse Pass over sequence numbers of a tenant's event stream.
+	//
+	// For a database that was restored from a backup of all of it: relays remember numbers that it does not have.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/jump (the `JumpTenant` operationId).
+	JumpTenantWithBodyWithResponse(ctx context.Context, tenant string, params *JumpTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*JumpTenantResponse, error)
+
+	// JumpTenantWithResponse Pass over sequence numbers of a tenant's event stream.
+	//
+	// For a database that was restored from a backup of all of it: relays remember numbers that it does not have.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/jump (the `JumpTenant` operationId).
+	JumpTenantWithResponse(ctx context.Context, tenant string, params *JumpTenantParams, body JumpTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*JumpTenantResponse, error)
+
+	// MoveTenantWithBodyWithResponse Move a tenant to another database while it is served.
+	//
+	// Writers wait for a moment at the end. The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/move (the `MoveTenant` operationId).
+	MoveTenantWithBodyWithResponse(ctx context.Context, tenant string, params *MoveTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MoveTenantResponse, error)
+
+	// MoveTenantWithResponse Move a tenant to another database while it is served.
+	//
+	// Writers wait for a moment at the end. The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/move (the `MoveTenant` operationId).
+	MoveTenantWithResponse(ctx context.Context, tenant string, params *MoveTenantParams, body MoveTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*MoveTenantResponse, error)
+
+	// ReleaseTenantNameWithResponse Give a name away that a tenant had before.
+	//
+	// For tokens of role owner.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/names/{name} (the `ReleaseTenantName` operationId).
+	ReleaseTenantNameWithResponse(ctx context.Context, tenant string, name string, reqEditors ...RequestEditorFn) (*ReleaseTenantNameResponse, error)
+
+	// PlaceTenantWithBodyWithResponse See that a tenant is in a database: move it there unless it is.
+	//
+	// The answer has a job where it has to be moved.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/place (the `PlaceTenant` operationId).
+	PlaceTenantWithBodyWithResponse(ctx context.Context, tenant string, params *PlaceTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PlaceTenantResponse, error)
+
+	// PlaceTenantWithResponse See that a tenant is in a database: move it there unless it is.
+	//
+	// The answer has a job where it has to be moved.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/place (the `PlaceTenant` operationId).
+	PlaceTenantWithResponse(ctx context.Context, tenant string, params *PlaceTenantParams, body PlaceTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*PlaceTenantResponse, error)
+
+	// PurgeTenantWithBodyWithResponse Remove all that is left of a deleted tenant, also while it could be brought back.
+	//
+	// Its accounts' DIDs stay as they are. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/purge (the `PurgeTenant` operationId).
+	PurgeTenantWithBodyWithResponse(ctx context.Context, tenant string, params *PurgeTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PurgeTenantResponse, error)
+
+	// PurgeTenantWithResponse Remove all that is left of a deleted tenant, also while it could be brought back.
+	//
+	// Its accounts' DIDs stay as they are. The answer is the job that does it: getJob watches it.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/purge (the `PurgeTenant` operationId).
+	PurgeTenantWithResponse(ctx context.Context, tenant string, params *PurgeTenantParams, body PurgeTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*PurgeTenantResponse, error)
 
 	// GetQuotasWithResponse Show a tenant's quotas, and which it has reached.
 	//
@@ -4173,6 +7333,35 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /v1/tenants/{tenant}/smtp (the `SetTenantMailServer` operationId).
 	SetTenantMailServerWithResponse(ctx context.Context, tenant string, body SetTenantMailServerJSONRequestBody, reqEditors ...RequestEditorFn) (*SetTenantMailServerResponse, error)
+
+	// DisableTenantSQLWithResponse Take the login away and end its connections.
+	//
+	// For tokens of role owner.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/tenants/{tenant}/sql (the `DisableTenantSQL` operationId).
+	DisableTenantSQLWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*DisableTenantSQLResponse, error)
+
+	// GetTenantSQLWithResponse Show whether the owner of a tenant has a login to Postgres.
+	//
+	// For tokens of role owner, support, tenant (its own).
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/tenants/{tenant}/sql (the `GetTenantSQL` operationId).
+	GetTenantSQLWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*GetTenantSQLResponse, error)
+
+	// EnableTenantSQLWithResponse Give the owner of a tenant a login to Postgres that reads the tenant's views and nothing else.
+	//
+	// Again: a new password. It is in this answer and never again.
+	//
+	// For tokens of role owner.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/sql (the `EnableTenantSQL` operationId).
+	EnableTenantSQLWithResponse(ctx context.Context, tenant string, params *EnableTenantSQLParams, reqEditors ...RequestEditorFn) (*EnableTenantSQLResponse, error)
 
 	// SuspendTenantWithBodyWithResponse Switch a tenant off, and tell its relays.
 	//
@@ -4326,6 +7515,274 @@ func (r ListAuditResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListBackupsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BackupsOutputBody
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListBackupsResponse) GetJSON200() *BackupsOutputBody {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListBackupsResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListBackupsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListBackupsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListBackupsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListBackupsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListBackupsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteBackupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DeleteBackupResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteBackupResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteBackupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteBackupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteBackupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteBackupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetBackupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Backup
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetBackupResponse) GetJSON200() *Backup {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetBackupResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetBackupResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetBackupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetBackupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetBackupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetBackupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DrillBackupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DrillBackupResponse) GetJSON202() *Job {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DrillBackupResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DrillBackupResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DrillBackupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DrillBackupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DrillBackupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DrillBackupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RestoreBackupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RestoreBackupResponse) GetJSON202() *Job {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r RestoreBackupResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RestoreBackupResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RestoreBackupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RestoreBackupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RestoreBackupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RestoreBackupResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4491,6 +7948,54 @@ func (r CancelJobResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CancelJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WatchJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r WatchJobResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r WatchJobResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WatchJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WatchJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WatchJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WatchJobResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4759,6 +8264,116 @@ func (r SetNodeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SetNodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DrainNodeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DrainNodeResponse) GetJSON202() *Job {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DrainNodeResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DrainNodeResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DrainNodeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DrainNodeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DrainNodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DrainNodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type MakeTenantRolesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RolesOutputBody
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r MakeTenantRolesResponse) GetJSON200() *RolesOutputBody {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r MakeTenantRolesResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MakeTenantRolesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MakeTenantRolesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MakeTenantRolesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MakeTenantRolesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MakeTenantRolesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5040,6 +8655,370 @@ func (r ListTenantAuditResponse) ContentType() string {
 	return ""
 }
 
+type ListTenantBackupsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *BackupsOutputBody
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTenantBackupsResponse) GetJSON200() *BackupsOutputBody {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListTenantBackupsResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTenantBackupsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTenantBackupsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTenantBackupsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTenantBackupsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTenantBackupsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type BackupTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r BackupTenantResponse) GetJSON202() *Job {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r BackupTenantResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BackupTenantResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BackupTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BackupTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BackupTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BackupTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteTenantBackupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DeleteTenantBackupResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteTenantBackupResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteTenantBackupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteTenantBackupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteTenantBackupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteTenantBackupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetTenantBackupResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Backup
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTenantBackupResponse) GetJSON200() *Backup {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetTenantBackupResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetTenantBackupResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTenantBackupResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTenantBackupResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTenantBackupResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTenantBackupResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteTenantCaptchaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DeleteTenantCaptchaResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteTenantCaptchaResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteTenantCaptchaResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteTenantCaptchaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteTenantCaptchaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteTenantCaptchaResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SetTenantCaptchaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r SetTenantCaptchaResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetTenantCaptchaResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetTenantCaptchaResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetTenantCaptchaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetTenantCaptchaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetTenantCaptchaResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CloneTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CloneTenantResponse) GetJSON202() *Job {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CloneTenantResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CloneTenantResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CloneTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CloneTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CloneTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CloneTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type DeleteTenantResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5144,6 +9123,432 @@ func (r ListTenantJobsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListTenantJobsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetTenantJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTenantJobResponse) GetJSON200() *Job {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetTenantJobResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetTenantJobResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTenantJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTenantJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTenantJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTenantJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CancelTenantJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CancelTenantJobResponse) GetJSON200() *Job {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CancelTenantJobResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CancelTenantJobResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CancelTenantJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelTenantJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelTenantJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CancelTenantJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WatchTenantJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r WatchTenantJobResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r WatchTenantJobResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WatchTenantJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WatchTenantJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WatchTenantJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WatchTenantJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type JumpTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *JumpOutputBody
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r JumpTenantResponse) GetJSON200() *JumpOutputBody {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r JumpTenantResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r JumpTenantResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r JumpTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r JumpTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r JumpTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r JumpTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type MoveTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r MoveTenantResponse) GetJSON202() *Job {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r MoveTenantResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MoveTenantResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MoveTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MoveTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MoveTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MoveTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ReleaseTenantNameResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ReleaseTenantNameResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ReleaseTenantNameResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ReleaseTenantNameResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ReleaseTenantNameResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ReleaseTenantNameResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ReleaseTenantNameResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PlaceTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PlaceOutputBody
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PlaceTenantResponse) GetJSON200() *PlaceOutputBody {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r PlaceTenantResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PlaceTenantResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PlaceTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PlaceTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PlaceTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PlaceTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PurgeTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r PurgeTenantResponse) GetJSON202() *Job {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r PurgeTenantResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PurgeTenantResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PurgeTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PurgeTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PurgeTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PurgeTenantResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5515,6 +9920,164 @@ func (r SetTenantMailServerResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SetTenantMailServerResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DisableTenantSQLResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r DisableTenantSQLResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DisableTenantSQLResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DisableTenantSQLResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DisableTenantSQLResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DisableTenantSQLResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DisableTenantSQLResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetTenantSQLResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SQLLogin
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTenantSQLResponse) GetJSON200() *SQLLogin {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetTenantSQLResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetTenantSQLResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTenantSQLResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTenantSQLResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTenantSQLResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTenantSQLResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type EnableTenantSQLResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *NewSQLLogin
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r EnableTenantSQLResponse) GetJSON201() *NewSQLLogin {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r EnableTenantSQLResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EnableTenantSQLResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EnableTenantSQLResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EnableTenantSQLResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EnableTenantSQLResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EnableTenantSQLResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5969,6 +10532,121 @@ func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params 
 	return ParseListAuditResponse(rsp)
 }
 
+// ListBackupsWithResponse List the backups of all tenants, of each the newest first.
+//
+// Those of tenants that are gone are there, too.
+//
+// For tokens of role owner, support.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/backups (the `ListBackups` operationId).
+func (c *ClientWithResponses) ListBackupsWithResponse(ctx context.Context, params *ListBackupsParams, reqEditors ...RequestEditorFn) (*ListBackupsResponse, error) {
+	rsp, err := c.ListBackups(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListBackupsResponse(rsp)
+}
+
+// DeleteBackupWithResponse Delete a backup.
+//
+// For tokens of role owner.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/backups/{backup} (the `DeleteBackup` operationId).
+func (c *ClientWithResponses) DeleteBackupWithResponse(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*DeleteBackupResponse, error) {
+	rsp, err := c.DeleteBackup(ctx, backup, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteBackupResponse(rsp)
+}
+
+// GetBackupWithResponse Show one backup.
+//
+// For tokens of role owner, support.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/backups/{backup} (the `GetBackup` operationId).
+func (c *ClientWithResponses) GetBackupWithResponse(ctx context.Context, backup string, reqEditors ...RequestEditorFn) (*GetBackupResponse, error) {
+	rsp, err := c.GetBackup(ctx, backup, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetBackupResponse(rsp)
+}
+
+// DrillBackupWithBodyWithResponse Try whether a backup could be restored: into a schema that nobody is served from, which goes again.
+//
+// The job's result says ok, or what would be missing. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backups/{backup}/drill (the `DrillBackup` operationId).
+func (c *ClientWithResponses) DrillBackupWithBodyWithResponse(ctx context.Context, backup string, params *DrillBackupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DrillBackupResponse, error) {
+	rsp, err := c.DrillBackupWithBody(ctx, backup, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDrillBackupResponse(rsp)
+}
+
+// DrillBackupWithResponse Try whether a backup could be restored: into a schema that nobody is served from, which goes again.
+//
+// The job's result says ok, or what would be missing. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backups/{backup}/drill (the `DrillBackup` operationId).
+func (c *ClientWithResponses) DrillBackupWithResponse(ctx context.Context, backup string, params *DrillBackupParams, body DrillBackupJSONRequestBody, reqEditors ...RequestEditorFn) (*DrillBackupResponse, error) {
+	rsp, err := c.DrillBackup(ctx, backup, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDrillBackupResponse(rsp)
+}
+
+// RestoreBackupWithBodyWithResponse Make a tenant of a backup, or put the backup in the place of a tenant.
+//
+// Nothing is changed before the backup is loaded and proven. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backups/{backup}/restore (the `RestoreBackup` operationId).
+func (c *ClientWithResponses) RestoreBackupWithBodyWithResponse(ctx context.Context, backup string, params *RestoreBackupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RestoreBackupResponse, error) {
+	rsp, err := c.RestoreBackupWithBody(ctx, backup, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRestoreBackupResponse(rsp)
+}
+
+// RestoreBackupWithResponse Make a tenant of a backup, or put the backup in the place of a tenant.
+//
+// Nothing is changed before the backup is loaded and proven. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/backups/{backup}/restore (the `RestoreBackup` operationId).
+func (c *ClientWithResponses) RestoreBackupWithResponse(ctx context.Context, backup string, params *RestoreBackupParams, body RestoreBackupJSONRequestBody, reqEditors ...RequestEditorFn) (*RestoreBackupResponse, error) {
+	rsp, err := c.RestoreBackup(ctx, backup, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRestoreBackupResponse(rsp)
+}
+
 // ListJobsWithResponse List long work, the newest first.
 //
 // For tokens of role owner, support.
@@ -6014,6 +10692,23 @@ func (c *ClientWithResponses) CancelJobWithResponse(ctx context.Context, job str
 		return nil, err
 	}
 	return ParseCancelJobResponse(rsp)
+}
+
+// WatchJobWithResponse Watch a job until it has ended.
+//
+// The answer is a stream of server-sent events (text/event-stream). Each is an event "job" with the job as its data, as getJob has it: one at once, one for each thing that it does, and the last when it has ended. After half an hour the stream ends; ask again.
+//
+// For tokens of role owner, support.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/jobs/{job}/events (the `WatchJob` operationId).
+func (c *ClientWithResponses) WatchJobWithResponse(ctx context.Context, job string, reqEditors ...RequestEditorFn) (*WatchJobResponse, error) {
+	rsp, err := c.WatchJob(ctx, job, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWatchJobResponse(rsp)
 }
 
 // WhoAmIWithResponse Show the token that calls.
@@ -6125,6 +10820,70 @@ func (c *ClientWithResponses) SetNodeWithResponse(ctx context.Context, node stri
 	return ParseSetNodeResponse(rsp)
 }
 
+// DrainNodeWithBodyWithResponse Move all tenants of a database to others, one after the other, and let no new ones come.
+//
+// The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/nodes/{node}/drain (the `DrainNode` operationId).
+func (c *ClientWithResponses) DrainNodeWithBodyWithResponse(ctx context.Context, node string, params *DrainNodeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DrainNodeResponse, error) {
+	rsp, err := c.DrainNodeWithBody(ctx, node, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDrainNodeResponse(rsp)
+}
+
+// DrainNodeWithResponse Move all tenants of a database to others, one after the other, and let no new ones come.
+//
+// The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/nodes/{node}/drain (the `DrainNode` operationId).
+func (c *ClientWithResponses) DrainNodeWithResponse(ctx context.Context, node string, params *DrainNodeParams, body DrainNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*DrainNodeResponse, error) {
+	rsp, err := c.DrainNode(ctx, node, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDrainNodeResponse(rsp)
+}
+
+// MakeTenantRolesWithBodyWithResponse Make the roles in Postgres by which --tenant-roles keeps tenants apart.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/roles (the `MakeTenantRoles` operationId).
+func (c *ClientWithResponses) MakeTenantRolesWithBodyWithResponse(ctx context.Context, params *MakeTenantRolesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MakeTenantRolesResponse, error) {
+	rsp, err := c.MakeTenantRolesWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMakeTenantRolesResponse(rsp)
+}
+
+// MakeTenantRolesWithResponse Make the roles in Postgres by which --tenant-roles keeps tenants apart.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/roles (the `MakeTenantRoles` operationId).
+func (c *ClientWithResponses) MakeTenantRolesWithResponse(ctx context.Context, params *MakeTenantRolesParams, body MakeTenantRolesJSONRequestBody, reqEditors ...RequestEditorFn) (*MakeTenantRolesResponse, error) {
+	rsp, err := c.MakeTenantRoles(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMakeTenantRolesResponse(rsp)
+}
+
 // ListSettingsWithResponse List what can be set of a tenant.
 //
 // For tokens of role owner, support, billing, tenant.
@@ -6219,6 +10978,170 @@ func (c *ClientWithResponses) ListTenantAuditWithResponse(ctx context.Context, t
 	return ParseListTenantAuditResponse(rsp)
 }
 
+// ListTenantBackupsWithResponse List the backups of a tenant, the newest first.
+//
+// For tokens of role owner, support, tenant (its own).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/backups (the `ListTenantBackups` operationId).
+func (c *ClientWithResponses) ListTenantBackupsWithResponse(ctx context.Context, tenant string, params *ListTenantBackupsParams, reqEditors ...RequestEditorFn) (*ListTenantBackupsResponse, error) {
+	rsp, err := c.ListTenantBackups(ctx, tenant, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTenantBackupsResponse(rsp)
+}
+
+// BackupTenantWithBodyWithResponse Keep a tenant in the deployment's store of backups, of one moment, while it is served.
+//
+// It is encrypted for the recipients that are given and for the deployment's own (--backup-recipient). The answer is the job that does it: its result is the backup. A token of role tenant keeps at most 20.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/backups (the `BackupTenant` operationId).
+func (c *ClientWithResponses) BackupTenantWithBodyWithResponse(ctx context.Context, tenant string, params *BackupTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BackupTenantResponse, error) {
+	rsp, err := c.BackupTenantWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBackupTenantResponse(rsp)
+}
+
+// BackupTenantWithResponse Keep a tenant in the deployment's store of backups, of one moment, while it is served.
+//
+// It is encrypted for the recipients that are given and for the deployment's own (--backup-recipient). The answer is the job that does it: its result is the backup. A token of role tenant keeps at most 20.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/backups (the `BackupTenant` operationId).
+func (c *ClientWithResponses) BackupTenantWithResponse(ctx context.Context, tenant string, params *BackupTenantParams, body BackupTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*BackupTenantResponse, error) {
+	rsp, err := c.BackupTenant(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBackupTenantResponse(rsp)
+}
+
+// DeleteTenantBackupWithResponse Delete a backup of a tenant.
+//
+// A token of role tenant deletes only what such a token made.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/backups/{backup} (the `DeleteTenantBackup` operationId).
+func (c *ClientWithResponses) DeleteTenantBackupWithResponse(ctx context.Context, tenant string, backup string, reqEditors ...RequestEditorFn) (*DeleteTenantBackupResponse, error) {
+	rsp, err := c.DeleteTenantBackup(ctx, tenant, backup, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteTenantBackupResponse(rsp)
+}
+
+// GetTenantBackupWithResponse Show one backup of a tenant.
+//
+// For tokens of role owner, support, tenant (its own).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/backups/{backup} (the `GetTenantBackup` operationId).
+func (c *ClientWithResponses) GetTenantBackupWithResponse(ctx context.Context, tenant string, backup string, reqEditors ...RequestEditorFn) (*GetTenantBackupResponse, error) {
+	rsp, err := c.GetTenantBackup(ctx, tenant, backup, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTenantBackupResponse(rsp)
+}
+
+// DeleteTenantCaptchaWithResponse Ask them no longer.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/captcha (the `DeleteTenantCaptcha` operationId).
+func (c *ClientWithResponses) DeleteTenantCaptchaWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*DeleteTenantCaptchaResponse, error) {
+	rsp, err := c.DeleteTenantCaptcha(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteTenantCaptchaResponse(rsp)
+}
+
+// SetTenantCaptchaWithBodyWithResponse Ask people who open an account on a page to show that they are no program.
+//
+// The secret key is stored sealed and shown nowhere.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/tenants/{tenant}/captcha (the `SetTenantCaptcha` operationId).
+func (c *ClientWithResponses) SetTenantCaptchaWithBodyWithResponse(ctx context.Context, tenant string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetTenantCaptchaResponse, error) {
+	rsp, err := c.SetTenantCaptchaWithBody(ctx, tenant, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetTenantCaptchaResponse(rsp)
+}
+
+// SetTenantCaptchaWithResponse Ask people who open an account on a page to show that they are no program.
+//
+// The secret key is stored sealed and shown nowhere.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/tenants/{tenant}/captcha (the `SetTenantCaptcha` operationId).
+func (c *ClientWithResponses) SetTenantCaptchaWithResponse(ctx context.Context, tenant string, body SetTenantCaptchaJSONRequestBody, reqEditors ...RequestEditorFn) (*SetTenantCaptchaResponse, error) {
+	rsp, err := c.SetTenantCaptcha(ctx, tenant, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetTenantCaptchaResponse(rsp)
+}
+
+// CloneTenantWithBodyWithResponse Copy a tenant for trying things out: the same people and records under another hostname, with keys of its own, and speaking to nobody.
+//
+// The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/clone (the `CloneTenant` operationId).
+func (c *ClientWithResponses) CloneTenantWithBodyWithResponse(ctx context.Context, tenant string, params *CloneTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CloneTenantResponse, error) {
+	rsp, err := c.CloneTenantWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCloneTenantResponse(rsp)
+}
+
+// CloneTenantWithResponse Copy a tenant for trying things out: the same people and records under another hostname, with keys of its own, and speaking to nobody.
+//
+// The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/clone (the `CloneTenant` operationId).
+func (c *ClientWithResponses) CloneTenantWithResponse(ctx context.Context, tenant string, params *CloneTenantParams, body CloneTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*CloneTenantResponse, error) {
+	rsp, err := c.CloneTenant(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCloneTenantResponse(rsp)
+}
+
 // DeleteTenantWithBodyWithResponse Take a tenant out of service, to be removed for good after a time of grace.
 //
 // Until then undeleteTenant brings it back. The answer is the job that does it: getJob watches it.
@@ -6266,6 +11189,208 @@ func (c *ClientWithResponses) ListTenantJobsWithResponse(ctx context.Context, te
 		return nil, err
 	}
 	return ParseListTenantJobsResponse(rsp)
+}
+
+// GetTenantJobWithResponse Show one job of a tenant, or wait until it has moved.
+//
+// As getJob does.
+//
+// For tokens of role owner, support, tenant (its own).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/jobs/{job} (the `GetTenantJob` operationId).
+func (c *ClientWithResponses) GetTenantJobWithResponse(ctx context.Context, tenant string, job string, params *GetTenantJobParams, reqEditors ...RequestEditorFn) (*GetTenantJobResponse, error) {
+	rsp, err := c.GetTenantJob(ctx, tenant, job, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTenantJobResponse(rsp)
+}
+
+// CancelTenantJobWithResponse Have a job of a tenant end.
+//
+// A token of role tenant ends only backups.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/jobs/{job}/cancel (the `CancelTenantJob` operationId).
+func (c *ClientWithResponses) CancelTenantJobWithResponse(ctx context.Context, tenant string, job string, params *CancelTenantJobParams, reqEditors ...RequestEditorFn) (*CancelTenantJobResponse, error) {
+	rsp, err := c.CancelTenantJob(ctx, tenant, job, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelTenantJobResponse(rsp)
+}
+
+// WatchTenantJobWithResponse Watch a job of a tenant until it has ended.
+//
+// The answer is a stream of server-sent events (text/event-stream). Each is an event "job" with the job as its data, as getJob has it: one at once, one for each thing that it does, and the last when it has ended. After half an hour the stream ends; ask again.
+//
+// For tokens of role owner, support, tenant (its own).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/jobs/{job}/events (the `WatchTenantJob` operationId).
+func (c *ClientWithResponses) WatchTenantJobWithResponse(ctx context.Context, tenant string, job string, reqEditors ...RequestEditorFn) (*WatchTenantJobResponse, error) {
+	rsp, err := c.WatchTenantJob(ctx, tenant, job, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWatchTenantJobResponse(rsp)
+}
+
+// JumpTenantWithBodyWithResponse Pass over sequence numbers of a tenant's event stream.
+//
+// For a database that was restored from a backup of all of it: relays remember numbers that it does not have.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/jump (the `JumpTenant` operationId).
+func (c *ClientWithResponses) JumpTenantWithBodyWithResponse(ctx context.Context, tenant string, params *JumpTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*JumpTenantResponse, error) {
+	rsp, err := c.JumpTenantWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseJumpTenantResponse(rsp)
+}
+
+// JumpTenantWithResponse Pass over sequence numbers of a tenant's event stream.
+//
+// For a database that was restored from a backup of all of it: relays remember numbers that it does not have.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/jump (the `JumpTenant` operationId).
+func (c *ClientWithResponses) JumpTenantWithResponse(ctx context.Context, tenant string, params *JumpTenantParams, body JumpTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*JumpTenantResponse, error) {
+	rsp, err := c.JumpTenant(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseJumpTenantResponse(rsp)
+}
+
+// MoveTenantWithBodyWithResponse Move a tenant to another database while it is served.
+//
+// Writers wait for a moment at the end. The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/move (the `MoveTenant` operationId).
+func (c *ClientWithResponses) MoveTenantWithBodyWithResponse(ctx context.Context, tenant string, params *MoveTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MoveTenantResponse, error) {
+	rsp, err := c.MoveTenantWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMoveTenantResponse(rsp)
+}
+
+// MoveTenantWithResponse Move a tenant to another database while it is served.
+//
+// Writers wait for a moment at the end. The answer is the job that does it: getJob watches it, and cancelJob takes it back.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/move (the `MoveTenant` operationId).
+func (c *ClientWithResponses) MoveTenantWithResponse(ctx context.Context, tenant string, params *MoveTenantParams, body MoveTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*MoveTenantResponse, error) {
+	rsp, err := c.MoveTenant(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMoveTenantResponse(rsp)
+}
+
+// ReleaseTenantNameWithResponse Give a name away that a tenant had before.
+//
+// For tokens of role owner.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/names/{name} (the `ReleaseTenantName` operationId).
+func (c *ClientWithResponses) ReleaseTenantNameWithResponse(ctx context.Context, tenant string, name string, reqEditors ...RequestEditorFn) (*ReleaseTenantNameResponse, error) {
+	rsp, err := c.ReleaseTenantName(ctx, tenant, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseReleaseTenantNameResponse(rsp)
+}
+
+// PlaceTenantWithBodyWithResponse See that a tenant is in a database: move it there unless it is.
+//
+// The answer has a job where it has to be moved.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/place (the `PlaceTenant` operationId).
+func (c *ClientWithResponses) PlaceTenantWithBodyWithResponse(ctx context.Context, tenant string, params *PlaceTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PlaceTenantResponse, error) {
+	rsp, err := c.PlaceTenantWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePlaceTenantResponse(rsp)
+}
+
+// PlaceTenantWithResponse See that a tenant is in a database: move it there unless it is.
+//
+// The answer has a job where it has to be moved.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/place (the `PlaceTenant` operationId).
+func (c *ClientWithResponses) PlaceTenantWithResponse(ctx context.Context, tenant string, params *PlaceTenantParams, body PlaceTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*PlaceTenantResponse, error) {
+	rsp, err := c.PlaceTenant(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePlaceTenantResponse(rsp)
+}
+
+// PurgeTenantWithBodyWithResponse Remove all that is left of a deleted tenant, also while it could be brought back.
+//
+// Its accounts' DIDs stay as they are. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/purge (the `PurgeTenant` operationId).
+func (c *ClientWithResponses) PurgeTenantWithBodyWithResponse(ctx context.Context, tenant string, params *PurgeTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PurgeTenantResponse, error) {
+	rsp, err := c.PurgeTenantWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePurgeTenantResponse(rsp)
+}
+
+// PurgeTenantWithResponse Remove all that is left of a deleted tenant, also while it could be brought back.
+//
+// Its accounts' DIDs stay as they are. The answer is the job that does it: getJob watches it.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/purge (the `PurgeTenant` operationId).
+func (c *ClientWithResponses) PurgeTenantWithResponse(ctx context.Context, tenant string, params *PurgeTenantParams, body PurgeTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*PurgeTenantResponse, error) {
+	rsp, err := c.PurgeTenant(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePurgeTenantResponse(rsp)
 }
 
 // GetQuotasWithResponse Show a tenant's quotas, and which it has reached.
@@ -6445,6 +11570,53 @@ func (c *ClientWithResponses) SetTenantMailServerWithResponse(ctx context.Contex
 		return nil, err
 	}
 	return ParseSetTenantMailServerResponse(rsp)
+}
+
+// DisableTenantSQLWithResponse Take the login away and end its connections.
+//
+// For tokens of role owner.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/tenants/{tenant}/sql (the `DisableTenantSQL` operationId).
+func (c *ClientWithResponses) DisableTenantSQLWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*DisableTenantSQLResponse, error) {
+	rsp, err := c.DisableTenantSQL(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDisableTenantSQLResponse(rsp)
+}
+
+// GetTenantSQLWithResponse Show whether the owner of a tenant has a login to Postgres.
+//
+// For tokens of role owner, support, tenant (its own).
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/tenants/{tenant}/sql (the `GetTenantSQL` operationId).
+func (c *ClientWithResponses) GetTenantSQLWithResponse(ctx context.Context, tenant string, reqEditors ...RequestEditorFn) (*GetTenantSQLResponse, error) {
+	rsp, err := c.GetTenantSQL(ctx, tenant, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTenantSQLResponse(rsp)
+}
+
+// EnableTenantSQLWithResponse Give the owner of a tenant a login to Postgres that reads the tenant's views and nothing else.
+//
+// Again: a new password. It is in this answer and never again.
+//
+// For tokens of role owner.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/sql (the `EnableTenantSQL` operationId).
+func (c *ClientWithResponses) EnableTenantSQLWithResponse(ctx context.Context, tenant string, params *EnableTenantSQLParams, reqEditors ...RequestEditorFn) (*EnableTenantSQLResponse, error) {
+	rsp, err := c.EnableTenantSQL(ctx, tenant, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEnableTenantSQLResponse(rsp)
 }
 
 // SuspendTenantWithBodyWithResponse Switch a tenant off, and tell its relays.
@@ -6649,6 +11821,202 @@ func ParseListAuditResponse(rsp *http.Response) (*ListAuditResponse, error) {
 	return response, nil
 }
 
+// ParseListBackupsResponse parses an HTTP response from a ListBackupsWithResponse call
+func ParseListBackupsResponse(rsp *http.Response) (*ListBackupsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListBackupsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BackupsOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteBackupResponse parses an HTTP response from a DeleteBackupWithResponse call
+func ParseDeleteBackupResponse(rsp *http.Response) (*DeleteBackupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteBackupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetBackupResponse parses an HTTP response from a GetBackupWithResponse call
+func ParseGetBackupResponse(rsp *http.Response) (*GetBackupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetBackupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Backup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDrillBackupResponse parses an HTTP response from a DrillBackupWithResponse call
+func ParseDrillBackupResponse(rsp *http.Response) (*DrillBackupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DrillBackupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRestoreBackupResponse parses an HTTP response from a RestoreBackupWithResponse call
+func ParseRestoreBackupResponse(rsp *http.Response) (*RestoreBackupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RestoreBackupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListJobsResponse parses an HTTP response from a ListJobsWithResponse call
 func ParseListJobsResponse(rsp *http.Response) (*ListJobsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6750,6 +12118,39 @@ func ParseCancelJobResponse(rsp *http.Response) (*CancelJobResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseWatchJobResponse parses an HTTP response from a WatchJobWithResponse call
+func ParseWatchJobResponse(rsp *http.Response) (*WatchJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WatchJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -6941,6 +12342,86 @@ func ParseSetNodeResponse(rsp *http.Response) (*SetNodeResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest Node
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDrainNodeResponse parses an HTTP response from a DrainNodeWithResponse call
+func ParseDrainNodeResponse(rsp *http.Response) (*DrainNodeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DrainNodeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseMakeTenantRolesResponse parses an HTTP response from a MakeTenantRolesWithResponse call
+func ParseMakeTenantRolesResponse(rsp *http.Response) (*MakeTenantRolesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MakeTenantRolesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RolesOutputBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7165,6 +12646,274 @@ func ParseListTenantAuditResponse(rsp *http.Response) (*ListTenantAuditResponse,
 	return response, nil
 }
 
+// ParseListTenantBackupsResponse parses an HTTP response from a ListTenantBackupsWithResponse call
+func ParseListTenantBackupsResponse(rsp *http.Response) (*ListTenantBackupsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTenantBackupsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest BackupsOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBackupTenantResponse parses an HTTP response from a BackupTenantWithResponse call
+func ParseBackupTenantResponse(rsp *http.Response) (*BackupTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BackupTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteTenantBackupResponse parses an HTTP response from a DeleteTenantBackupWithResponse call
+func ParseDeleteTenantBackupResponse(rsp *http.Response) (*DeleteTenantBackupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteTenantBackupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetTenantBackupResponse parses an HTTP response from a GetTenantBackupWithResponse call
+func ParseGetTenantBackupResponse(rsp *http.Response) (*GetTenantBackupResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTenantBackupResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Backup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteTenantCaptchaResponse parses an HTTP response from a DeleteTenantCaptchaWithResponse call
+func ParseDeleteTenantCaptchaResponse(rsp *http.Response) (*DeleteTenantCaptchaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteTenantCaptchaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSetTenantCaptchaResponse parses an HTTP response from a SetTenantCaptchaWithResponse call
+func ParseSetTenantCaptchaResponse(rsp *http.Response) (*SetTenantCaptchaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetTenantCaptchaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCloneTenantResponse parses an HTTP response from a CloneTenantWithResponse call
+func ParseCloneTenantResponse(rsp *http.Response) (*CloneTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CloneTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseDeleteTenantResponse parses an HTTP response from a DeleteTenantWithResponse call
 func ParseDeleteTenantResponse(rsp *http.Response) (*DeleteTenantResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7225,6 +12974,315 @@ func ParseListTenantJobsResponse(rsp *http.Response) (*ListTenantJobsResponse, e
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetTenantJobResponse parses an HTTP response from a GetTenantJobWithResponse call
+func ParseGetTenantJobResponse(rsp *http.Response) (*GetTenantJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTenantJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCancelTenantJobResponse parses an HTTP response from a CancelTenantJobWithResponse call
+func ParseCancelTenantJobResponse(rsp *http.Response) (*CancelTenantJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelTenantJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseWatchTenantJobResponse parses an HTTP response from a WatchTenantJobWithResponse call
+func ParseWatchTenantJobResponse(rsp *http.Response) (*WatchTenantJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WatchTenantJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseJumpTenantResponse parses an HTTP response from a JumpTenantWithResponse call
+func ParseJumpTenantResponse(rsp *http.Response) (*JumpTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &JumpTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest JumpOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseMoveTenantResponse parses an HTTP response from a MoveTenantWithResponse call
+func ParseMoveTenantResponse(rsp *http.Response) (*MoveTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MoveTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseReleaseTenantNameResponse parses an HTTP response from a ReleaseTenantNameWithResponse call
+func ParseReleaseTenantNameResponse(rsp *http.Response) (*ReleaseTenantNameResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ReleaseTenantNameResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePlaceTenantResponse parses an HTTP response from a PlaceTenantWithResponse call
+func ParsePlaceTenantResponse(rsp *http.Response) (*PlaceTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PlaceTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PlaceOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePurgeTenantResponse parses an HTTP response from a PurgeTenantWithResponse call
+func ParsePurgeTenantResponse(rsp *http.Response) (*PurgeTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PurgeTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Problem
@@ -7497,6 +13555,122 @@ func ParseSetTenantMailServerResponse(rsp *http.Response) (*SetTenantMailServerR
 	switch {
 	case rsp.StatusCode == 200:
 		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDisableTenantSQLResponse parses an HTTP response from a DisableTenantSQLWithResponse call
+func ParseDisableTenantSQLResponse(rsp *http.Response) (*DisableTenantSQLResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DisableTenantSQLResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetTenantSQLResponse parses an HTTP response from a GetTenantSQLWithResponse call
+func ParseGetTenantSQLResponse(rsp *http.Response) (*GetTenantSQLResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTenantSQLResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SQLLogin
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseEnableTenantSQLResponse parses an HTTP response from a EnableTenantSQLWithResponse call
+func ParseEnableTenantSQLResponse(rsp *http.Response) (*EnableTenantSQLResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EnableTenantSQLResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest NewSQLLogin
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Problem
