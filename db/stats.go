@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/auroralocus/locus/internal/fair"
 )
 
 // PoolStats says how a pool of connections is used.
@@ -26,6 +28,65 @@ const (
 // Pools are the names of all pools.
 var Pools = []string{PoolControl, PoolTenants, PoolStreams, PoolAdmin, PoolBackground}
 
+// NodeStats is [DB.Stats] of one server: node 1 is the control schema's.
+type NodeStats struct {
+	Node int32
+	Pool string
+	PoolStats
+}
+
+// StatsByNode is how each server's pools are used.
+func (d *DB) StatsByNode() (out []NodeStats) {
+	for node, s := range d.fleet.Load().servers {
+		for _, name := range Pools {
+			var sum PoolStats
+			for _, p := range s.named(name) {
+				sum.add(p.Stat())
+			}
+			if name == PoolControl && s == d.home {
+				sum.add(d.control.Stat())
+			} else if name == PoolControl {
+				continue
+			}
+			out = append(out, NodeStats{node, name, sum})
+		}
+	}
+	return out
+}
+
+// Gates are what waits for connections that tenants share, by pool, of all servers together.
+func (d *DB) Gates() map[string]fair.Stats {
+	out := map[string]fair.Stats{}
+	for _, s := range d.fleet.Load().servers {
+		for _, name := range Pools {
+			for _, p := range s.named(name) {
+				if p.places == nil {
+					continue
+				}
+				sum, now := out[name], p.places.Stats()
+				sum.Size, sum.Used, sum.Waiting, sum.Refused = sum.Size+now.Size, sum.Used+now.Used, sum.Waiting+now.Waiting, sum.Refused+now.Refused
+				out[name] = sum
+			}
+		}
+	}
+	return out
+}
+
+// named are a server's pools of a name.
+func (s *server) named(name string) []*pool {
+	switch name {
+	case PoolTenants:
+		return s.tenants
+	case PoolStreams:
+		return []*pool{s.streams}
+	case PoolAdmin:
+		return []*pool{s.admin}
+	case PoolBackground:
+		return []*pool{s.background}
+	}
+	return nil
+}
+
 // Stats is how the named pool is used since the start, of all servers together; of another name all is zero. It asks the server nothing.
 func (d *DB) Stats(name string) PoolStats {
 	var pools []*pool
@@ -33,16 +94,7 @@ func (d *DB) Stats(name string) PoolStats {
 		pools = append(pools, d.control)
 	}
 	for _, s := range d.fleet.Load().servers {
-		switch name {
-		case PoolTenants:
-			pools = append(pools, s.tenants...)
-		case PoolStreams:
-			pools = append(pools, s.streams)
-		case PoolAdmin:
-			pools = append(pools, s.admin)
-		case PoolBackground:
-			pools = append(pools, s.background)
-		}
+		pools = append(pools, s.named(name)...)
 	}
 	var sum PoolStats
 	for _, p := range pools {

@@ -72,7 +72,7 @@ type Deps struct {
 	Usage *usage.Meter
 
 	// Observe is told of every answer: xrpc.Config.Observe.
-	Observe func(method string, status int, took time.Duration)
+	Observe func(*xrpc.Answered)
 
 	refusedCaller func(http.ResponseWriter, *http.Request) // for tests
 }

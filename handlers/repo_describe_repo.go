@@ -30,7 +30,7 @@ func (m repoMethods) describeRepo(ctx context.Context, v xrpc.Visitor, in *repoD
 		return nil, refused
 	}
 	if err != nil {
-		m.log.Warn("describeRepo: resolve DID", "did", a.DID, "err", err)
+		m.log.WarnContext(ctx, "describeRepo: resolve DID", "did", a.DID, "err", err)
 		return nil, xrpc.Invalid("Could not resolve DID: %s", a.DID)
 	}
 	text, err := doc.MarshalJSON()

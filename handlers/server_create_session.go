@@ -51,12 +51,12 @@ func (m serverMethods) sessionInfo(ctx context.Context, t *tenant.Tenant, a *acc
 func (m serverMethods) didDoc(ctx context.Context, t *tenant.Tenant, did string) xrpc.RawJSON {
 	doc, err := m.documents.Resolve(ctx, xrpc.OwnAsker(t), did)
 	if err != nil {
-		m.log.Warn("session without DID document", "did", did, "err", err)
+		m.log.WarnContext(ctx, "session without DID document", "did", did, "err", err)
 		return nil
 	}
 	text, err := doc.MarshalJSON()
 	if err != nil {
-		m.log.Warn("session without DID document", "did", did, "err", err)
+		m.log.WarnContext(ctx, "session without DID document", "did", did, "err", err)
 		return nil
 	}
 	return text

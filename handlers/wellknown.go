@@ -77,7 +77,7 @@ func (p wellKnown) health(_ xrpc.Visitor, w http.ResponseWriter, r *http.Request
 	h.Set("Cache-Control", "no-store")
 	if err := p.ping(ctx); err != nil {
 		if !db.IsUnavailable(err) { // which db tells the log
-			p.log.Warn("health: the database does not answer", "err", err)
+			p.log.WarnContext(ctx, "health: the database does not answer", "err", err)
 		}
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = io.WriteString(w, `{"version":"`+p.version+`","error":"Service Unavailable"}`)

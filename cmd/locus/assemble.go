@@ -25,7 +25,6 @@ import (
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/mail/outbox"
-	"github.com/auroralocus/locus/internal/metrics"
 	"github.com/auroralocus/locus/internal/oauth/client"
 	"github.com/auroralocus/locus/internal/picture"
 	"github.com/auroralocus/locus/internal/process"
@@ -61,14 +60,16 @@ type app struct {
 	jobs      *job.Runner
 	backups   *act.Backups // nil where no server is started
 	self      *process.Self
-	actors    *account.Cache
 	book      *due.Book
 	server    *xrpc.Server
+	elsewhere *proxy.Proxy // nil: nobody is called
+	actors    *account.Cache
+	counted   *calmness // lines of the log; nil: nobody counts
 	log       *slog.Logger
 }
 
-// assemble hands each part exactly what it needs. numbers is nil where nobody can look at them: then no call is counted.
-func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, apps client.Config, calls proxy.Config, post outbox.Config, files blob.Config, answers *fair.Bytes, proxies inbound.Proxies, numbers *metrics.Metrics, log *slog.Logger) *app {
+// assemble hands each part exactly what it needs. observe hears of every answer; nil: nobody does.
+func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver identity.ResolverConfig, apps client.Config, calls proxy.Config, post outbox.Config, files blob.Config, answers *fair.Bytes, proxies inbound.Proxies, observe func(*xrpc.Answered), log *slog.Logger) *app {
 	now := time.Now
 	tenants := tenant.NewRegistry(d, keys, origin, now, log)
 	actors := account.NewCache(d, 0, now)
@@ -87,10 +88,6 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	mails := outbox.New(d, keys, tenants, post, now, log)
 	limits := limit.New(d, now, log)
 	meter := usage.NewMeter(d, tenants, now, log)
-	var observe func(method string, status int, took time.Duration)
-	if numbers != nil {
-		observe = numbers.Observe
-	}
 	passwords := account.NewPasswords(account.PasswordConfig{}, now)
 	acts = act.New(act.Parts{
 		DB: d, Tenants: tenants, Keys: keys, Passwords: passwords, Sessions: sessions, Actors: actors, Directory: resolver.PLC,
@@ -141,7 +138,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	jobs.Register(acts.DrainJob(jobs))
 	return &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
-		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: process.New(d, now, log), actors: actors, book: book, server: server, log: log,
+		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: process.New(d, now, log), book: book, server: server, elsewhere: elsewhere, actors: actors, log: log,
 	}
 }
 

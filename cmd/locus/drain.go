@@ -6,15 +6,17 @@ import (
 
 	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/metrics"
+	"github.com/auroralocus/locus/internal/xrpc"
 )
 
 // faceMachines serves health and numbers from before anything else is begun until everything else has ended: a start
 // that waits and an end that drains can be watched. What it gives ends it.
-func (s *serving) faceMachines() (end func()) {
+func (s *serving) faceMachines(metered string) (end func()) {
 	if s.machines == nil {
 		return func() {}
 	}
-	s.numbers = metrics.New(version())
+	choice, _ := metrics.ParseTenants(metered) // it was looked at before
+	s.numbers = metrics.New(version(), choice)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -26,6 +28,22 @@ func (s *serving) faceMachines() (end func()) {
 	return func() {
 		cancel()
 		<-ended
+	}
+}
+
+// observe is what hears of every answer: the log, and the numbers if anybody can look at them.
+func (s *serving) observe() func(*xrpc.Answered) {
+	return func(a *xrpc.Answered) {
+		if s.numbers != nil {
+			tenant := ""
+			if a.Tenant != nil {
+				tenant = a.Tenant.Hostname
+			}
+			s.numbers.Observe(metrics.Request{
+				Method: a.Method, Class: a.Class, Code: a.Status, Took: a.Took, Stream: a.Stream, Tenant: tenant, Bytes: a.Bytes,
+			})
+		}
+		s.access.note(a)
 	}
 }
 

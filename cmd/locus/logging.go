@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 )
 
 type logFlags struct {
@@ -19,10 +20,12 @@ type logFlags struct {
 type logs struct {
 	*slog.Logger
 	level *slog.LevelVar
-	file  *logFile // nil: standard error
-	fixed bool     // the command line says the level
-	said  *configured
-	again func() (*configured, error) // reads the configuration file anew
+	file  *logFile               // nil: standard error
+	fixed func(flag string) bool // the command line says it
+	// counted is how much was written at the levels that matter.
+	counted *calmness
+	said    *configured
+	again   func() (*configured, error) // reads the configuration file anew
 }
 
 // open makes the log.
@@ -38,11 +41,12 @@ func (f logFlags) open() (*logs, error) {
 		out = l.file
 	}
 	opts := &slog.HandlerOptions{Level: l.level}
+	var below slog.Handler = slog.NewTextHandler(out, opts)
 	if f.Format == "json" {
-		l.Logger = slog.New(slog.NewJSONHandler(out, opts))
-	} else {
-		l.Logger = slog.New(slog.NewTextHandler(out, opts))
+		below = slog.NewJSONHandler(out, opts)
 	}
+	calm := newCalm(below, func(d time.Duration, f func()) { time.AfterFunc(d, f) })
+	l.Logger, l.counted = slog.New(calm), calm.calmness
 	return l, nil
 }
 

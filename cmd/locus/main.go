@@ -119,7 +119,9 @@ func main() {
 	log, err := c.Log.open()
 	k.FatalIfErrorf(err)
 	log.said, log.again = said, again
-	log.fixed = slices.ContainsFunc(os.Args, func(a string) bool { return a == "--log-level" || strings.HasPrefix(a, "--log-level=") })
+	log.fixed = func(flag string) bool {
+		return slices.ContainsFunc(os.Args, func(a string) bool { return a == flag || strings.HasPrefix(a, flag+"=") })
+	}
 	// Libraries write here what other machines did wrong, such as "Unsolicited response" of a broken service.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())

@@ -12,7 +12,7 @@ import (
 
 // supervisor is who started this process and wants to hear how it is: systemd's protocol, a datagram of NAME=value
 // lines to the socket that NOTIFY_SOCKET names. Its methods do nothing where nobody wants to hear.
-// spec: sd_notify(3)
+// It is as sd_notify(3) has it.
 type supervisor struct {
 	conn  net.Conn
 	every time.Duration // between two signs of life; 0: none are wanted

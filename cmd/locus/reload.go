@@ -28,10 +28,13 @@ type reloadable struct {
 
 // newReloader knows the log and the tenants. Who has something else that can be read again, such as certificates, adds
 // it with [reloader.add].
-func newReloader(l *logs, who *supervisor, tenants *tenant.Registry) *reloader {
+func newReloader(l *logs, who *supervisor, tenants *tenant.Registry, access *accessLog) *reloader {
 	r := &reloader{logs: l, who: who, live: map[string]func(string) error{}}
-	if !l.fixed {
+	if !l.fixed("--log-level") {
 		r.live["LOCUS_LOG_LEVEL"] = l.setLevel
+	}
+	if !l.fixed("--access-log") {
+		r.live["LOCUS_ACCESS_LOG"] = access.choose
 	}
 	if l.file != nil {
 		r.add("log file", func(context.Context) (string, error) { return "opened anew", l.file.reopen() })

@@ -61,6 +61,8 @@ type serveCmd struct {
 	PerAddress    int           `name:"connections-per-address" placeholder:"N" help:"Of them, those of one address (of IPv6: one /64). Trusted proxies and WebSockets do not count; default: ${default}." default:"500" env:"LOCUS_CONNECTIONS_PER_ADDRESS"`
 	AnswerMemory  int64         `placeholder:"MIB" help:"Memory for the answers that are being made and read, of all together. Beyond it a call waits, and is then refused with 503; tenants and addresses share it; default: ${default}." default:"256" env:"LOCUS_ANSWER_MEMORY"`
 	Trusted       string        `name:"trusted-proxies" placeholder:"LIST" help:"Who is believed in X-Forwarded-For: addresses, networks (192.0.2.0/24), loopback, private (which holds clients of your own network, too), none; default: ${default}." default:"loopback,private" env:"LOCUS_TRUSTED_PROXIES"`
+	Metered       string        `name:"metrics-tenants" placeholder:"LIST" help:"Tenants that /metrics has numbers of: hostnames separated by commas, busiest:N for so many of those that are asked most, or both; default: none." env:"LOCUS_METRICS_TENANTS"`
+	Access        string        `name:"access-log" placeholder:"CHOICE" help:"Requests that get a line in the log: all, 1/N for one in so many, errors for those that failed here (which 1/N has, too), off; default: ${default}. SIGHUP reads it again." default:"errors" env:"LOCUS_ACCESS_LOG"`
 	AdminPassword string        `placeholder:"TEXT" help:"Password of user admin on the tenants that --dev makes; default: ${default}." default:"admin-pass" env:"LOCUS_ADMIN_PASSWORD"`
 }
 
@@ -87,7 +89,7 @@ func (c *serveCmd) Run(ctx context.Context, l *logs) error {
 	s := serving{listeners: at, proxies: proxies, log: log, logs: l, who: who, health: newHealth(), over: make(chan struct{})}
 	s.later(func() { close(s.over) })
 	defer s.close()
-	defer s.faceMachines()()
+	defer s.faceMachines(c.Metered)()
 	if err := s.assemble(ctx, c); err != nil {
 		return err
 	}
@@ -127,6 +129,12 @@ func (c *serveCmd) check() (inbound.Proxies, error) {
 	}
 	if _, err := c.sizes(); err != nil {
 		return none, err
+	}
+	if _, err := metrics.ParseTenants(c.Metered); err != nil {
+		return none, fmt.Errorf("--metrics-tenants or LOCUS_METRICS_TENANTS: %w", err)
+	}
+	if _, err := parseAccessLog(c.Access); err != nil {
+		return none, fmt.Errorf("--access-log or LOCUS_ACCESS_LOG: %w", err)
 	}
 	proxies, err := inbound.ParseProxies(c.Trusted)
 	if err != nil {
@@ -207,7 +215,8 @@ type serving struct {
 	who     *supervisor
 	health  *health
 	asker   asker
-	tls     *secured      // nil: something stands in front
+	tls     *secured // nil: something stands in front
+	access  *accessLog
 	over    chan struct{} // closed when all is closed
 	undo    []func()      // what has to be closed, the first thing last
 }
@@ -268,10 +277,15 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	if err != nil {
 		return err
 	}
+	s.outside.counted(s.numbers)
 	calls := proxy.Config{Public: s.outside.public.Transport, Named: s.outside.named.Transport, Defaults: services}
 	origin := s.facts.Config(c.DevNames)
 	origin.Reserved = c.OperatorsHost
-	s.app = assemble(s.db, keys, origin, s.outside.resolver, s.outside.clients, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.numbers, s.log)
+	if s.access, err = newAccessLog(s.log, c.Access); err != nil {
+		return err
+	}
+	s.app = assemble(s.db, keys, origin, s.outside.resolver, s.outside.clients, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.observe(), s.log)
+	s.app.counted = s.logs.counted
 	s.later(s.app.close)
 	if err := s.app.keepBackups(c.backupStoreFlags, c.dataFlags); err != nil {
 		return err
@@ -311,7 +325,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	}
 	group.Go(func() error { return a.runPurges(db.InBackground(ctx), log) })
 	group.Go(func() error { return a.self.Run(ctx, s.where(), version()) })
-	reload := newReloader(s.logs, s.who, a.tenants)
+	reload := newReloader(s.logs, s.who, a.tenants, s.access)
 	if s.tls != nil && s.tls.files != nil {
 		reload.add("certificates", func(context.Context) (string, error) { return "looked at", s.tls.files.Reload() })
 	}

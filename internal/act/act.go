@@ -13,6 +13,7 @@ package act
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -61,7 +62,8 @@ type Parts struct {
 type Acts struct {
 	Parts
 	*TenantActs
-	way *underWay
+	way    *underWay
+	failed *atomic.Int64 // sign-ins
 }
 
 // New makes the acts.
@@ -69,7 +71,7 @@ func New(p Parts) *Acts {
 	if p.Settled == 0 {
 		p.Settled = Settled
 	}
-	return &Acts{p, NewTenantActs(p.DB, p.Tenants, p.Now), &underWay{n: map[string]int{}}}
+	return &Acts{p, NewTenantActs(p.DB, p.Tenants, p.Now), &underWay{n: map[string]int{}}, new(atomic.Int64)}
 }
 
 // record writes an act to the audit log, inside the act's transaction.

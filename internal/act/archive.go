@@ -269,7 +269,7 @@ func (a *Archives) restoreOver(ctx context.Context, by Operator, t *tenant.Tenan
 		return errors.Join(err, a.store.Clear(context.WithoutCancel(ctx), fresh))
 	}
 	// Committed: the tenant is what the archive was.
-	a.log.Warn("a tenant was replaced by an archive", "hostname", t.Hostname, "archive", out.Header.MadeAt, "next_event", last+1)
+	a.log.WarnContext(ctx, "a tenant was replaced by an archive", "hostname", t.Hostname, "archive", out.Header.MadeAt, "next_event", last+1)
 	out.NextSeq = last + 1
 	// Again: somebody may have read the handles of before the swap.
 	if err := errors.Join(a.tenants.ForgetHandles(ctx, t), a.finish(ctx, t, was, out, r.Progress)); err != nil {

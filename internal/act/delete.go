@@ -83,7 +83,7 @@ func (a *Acts) forget(ctx context.Context, t *tenant.Tenant, aid int64, did stri
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), purgeTime)
 	defer cancel()
 	if err := a.Repos.Forget(ctx, t.Schema, aid); err != nil {
-		a.Log.Warn("deleted account stays in memory", "did", did, "err", err)
+		a.Log.WarnContext(ctx, "deleted account stays in memory", "did", did, "err", err)
 	}
 	for done := false; !done; {
 		err := a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) (err error) {

@@ -73,6 +73,7 @@ func (u *underWay) end(keys ...string) {
 // attempt is one sign-in on its way.
 type attempt struct {
 	way                 *underWay
+	told                func(ctx context.Context, err error) // of a failure
 	now                 func() time.Time
 	tdb                 *db.Tenant
 	pair, account, addr string // "" when nothing is counted
@@ -82,6 +83,7 @@ type attempt struct {
 // enter begins a sign-in: it refuses who must wait. Without an error leave is called. Errors: [WaitError].
 func (a *Acts) enter(ctx context.Context, t *tenant.Tenant, v Visitor, identifier string) (try attempt, err error) {
 	try = attempt{way: a.way, now: a.Now, tdb: a.DB.Tenant(t.Schema)}
+	try.told = func(ctx context.Context, err error) { a.failedSignin(ctx, t, v, err) }
 	if !v.Counted {
 		return try, nil
 	}
@@ -161,6 +163,10 @@ func growing(n int, unit, most time.Duration) time.Duration {
 // leave ends it: err is what came of it. A success forgets the account's failures, not the address's: else somebody
 // with an account of their own could try others' in between.
 func (try attempt) leave(ctx context.Context, err error) error {
+	wrong := errors.Is(err, accounts.ErrCredentials) || errors.Is(err, accounts.ErrTokenInvalid) || errors.Is(err, passkey.ErrRefused)
+	if wrong {
+		try.told(ctx, err)
+	}
 	if try.pair == "" {
 		return err
 	}
@@ -171,7 +177,7 @@ func (try attempt) leave(ctx context.Context, err error) error {
 		if err := try.tdb.Q().DeleteSigninFailures(ctx, []string{try.pair, try.account}); err != nil {
 			return fmt.Errorf("failed sign-ins: %w", err)
 		}
-	case errors.Is(err, accounts.ErrCredentials), errors.Is(err, accounts.ErrTokenInvalid), errors.Is(err, passkey.ErrRefused):
+	case wrong:
 		keys := []string{try.pair, try.account, try.addr}
 		slices.Sort(keys) // two at once take the rows in one order
 		now := try.now()

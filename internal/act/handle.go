@@ -133,7 +133,7 @@ func (a *Acts) changeHandle(ctx context.Context, t *tenant.Tenant, aid int64, di
 	if (errors.Is(err, accounts.ErrHandleTaken) || errors.Is(err, identity.ErrHandleReserved)) && old != "" {
 		// Somebody was faster by a moment: the document must not go on naming what is theirs.
 		if err := a.announceHandle(ctx, t, did, old); err != nil {
-			a.Log.Error("DID document names a handle of another account", "did", did, "handle", handle, "err", err)
+			a.Log.ErrorContext(ctx, "DID document names a handle of another account", "did", did, "handle", handle, "err", err)
 		}
 	}
 	a.refreshDocument(ctx, t, did, "handle")

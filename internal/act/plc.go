@@ -126,7 +126,7 @@ func (a *Acts) SubmitOperation(ctx context.Context, t *tenant.Tenant, by Owner, 
 	})
 	if err != nil {
 		// The directory has it, and that is what was asked for; a repeated call makes up for the event.
-		a.Log.Error("no identity event for a PLC operation", "did", by.DID, "err", err)
+		a.Log.ErrorContext(ctx, "no identity event for a PLC operation", "did", by.DID, "err", err)
 	}
 	a.refreshDocument(ctx, t, by.DID, "its keys")
 	return nil

@@ -169,7 +169,7 @@ func (a *Acts) announceKeys(ctx context.Context, t *tenant.Tenant, by Owner, not
 		return []firehose.Event{firehose.NewIdentity(by.AID, by.DID, "", a.Now())}, nil
 	})
 	if err != nil {
-		a.Log.Error("no identity event for a change of rotation keys", "did", by.DID, "err", err)
+		a.Log.ErrorContext(ctx, "no identity event for a change of rotation keys", "did", by.DID, "err", err)
 		return
 	}
 	a.Outbox.Wake(t)

@@ -264,7 +264,7 @@ func (a *Acts) undo(ctx context.Context, tdb *db.Tenant, s *accounts.Signup, sub
 	})
 	if err != nil {
 		// The rows stay unseen and are swept; the DID is ended then.
-		a.Log.Error("sign-up could not be taken back", "did", s.DID, "err", err)
+		a.Log.ErrorContext(ctx, "sign-up could not be taken back", "did", s.DID, "err", err)
 		return false
 	}
 	if finished || !submitted {
@@ -275,7 +275,7 @@ func (a *Acts) undo(ctx context.Context, tdb *db.Tenant, s *accounts.Signup, sub
 		err = a.Directory.Submit(ctx, s.DID, end)
 	}
 	if err != nil {
-		a.Log.Error("the DID of a failed sign-up could not be ended", "did", s.DID, "err", err)
+		a.Log.ErrorContext(ctx, "the DID of a failed sign-up could not be ended", "did", s.DID, "err", err)
 	}
 	return false
 }

@@ -32,6 +32,7 @@ type Blobs struct {
 	cfg Config
 
 	recorder *recorder
+	counts   struct{ uploads, reads tally }
 }
 
 // New makes them. Stores are opened when they are first needed: see [Stores.Ready].

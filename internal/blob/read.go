@@ -47,6 +47,16 @@ func (b *Blobs) visible(ctx context.Context, schema db.Schema, aid int64, c cid.
 
 // Open opens a blob that the public may see. Errors: [ErrNotFound], [ErrLost], [ErrStore], [ErrStoreTimeout].
 func (b *Blobs) Open(ctx context.Context, schema db.Schema, aid int64, c cid.Cid) (*Opened, error) {
+	f, err := b.open(ctx, schema, aid, c)
+	size := int64(0)
+	if err == nil {
+		size = f.Size
+	}
+	b.counts.reads.end(size, err)
+	return f, err
+}
+
+func (b *Blobs) open(ctx context.Context, schema db.Schema, aid int64, c cid.Cid) (*Opened, error) {
 	var last string
 	for {
 		row, err := b.visible(ctx, schema, aid, c)

@@ -46,6 +46,12 @@ type Info struct {
 // Errors: those of r as they are; [ErrEmpty], [ErrTakendown], [ErrAccountQuota], [ErrTenantQuota], [ErrNoAccount],
 // [ErrNotAwaited], [ErrStoreFull], [ErrStoreTimeout], [ErrStore].
 func (b *Blobs) Upload(ctx context.Context, u Upload, r io.Reader) (Info, error) {
+	info, err := b.upload(ctx, u, r)
+	b.counts.uploads.end(info.Size, err)
+	return info, err
+}
+
+func (b *Blobs) upload(ctx context.Context, u Upload, r io.Reader) (Info, error) {
 	to, id, err := b.Stores.current(ctx, u.Schema, u.Location)
 	if err != nil {
 		return Info{}, err

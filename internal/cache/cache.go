@@ -22,6 +22,8 @@ type Cache[K comparable, V any] struct {
 
 	max     int64
 	bytes   int64
+	hits    int64
+	misses  int64
 	now     func() time.Time
 	entries map[K]*entry[K, V]
 	all     ring[K, V] // in the order of use
@@ -57,8 +59,10 @@ func New[K comparable, V any](bytes int64, now func() time.Time) *Cache[K, V] {
 func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	e := c.entries[key]
 	if e == nil {
+		c.misses++
 		return value, false
 	}
+	c.hits++
 	c.touch(e)
 	return e.value, true
 }
@@ -119,6 +123,15 @@ func (c *Cache[K, V]) RemoveIf(in string, gone func(K, V) bool) {
 // Len is how many entries there are, Bytes what they take.
 func (c *Cache[K, V]) Len() int     { return len(c.entries) }
 func (c *Cache[K, V]) Bytes() int64 { return c.bytes }
+
+// Stats say how a cache is used.
+type Stats struct {
+	Hits, Misses int64 // what was asked for, since the start: it was there, or not
+	Bytes, Max   int64
+}
+
+// Stats is how it is used now. As of everything else, its owner holds its lock.
+func (c *Cache[K, V]) Stats() Stats { return Stats{c.hits, c.misses, c.bytes, c.max} }
 
 // Shrink gives up entries until the rest has room: [Cache.Put] does it, and who ends what made an entry busy.
 func (c *Cache[K, V]) Shrink() {

@@ -145,6 +145,8 @@ type shared struct {
 	mu     sync.Mutex
 	root   share
 	served int64 // how often somebody who waited was
+
+	refused int64 // how often nobody was
 }
 
 // share is what one scope holds.
@@ -191,6 +193,7 @@ func (b *shared) take(ctx context.Context, n int64, path []string) (*Hold, error
 	}
 	if b.wait.Time == 0 || leaf.waiting >= b.wait.Whole || b.first(path).waiting >= b.wait.First {
 		leaf.drop()
+		b.refused++
 		b.mu.Unlock()
 		return nil, b.none
 	}
@@ -216,6 +219,9 @@ func (b *shared) take(ctx context.Context, n int64, path []string) (*Hold, error
 	leaf.queue = slices.DeleteFunc(leaf.queue, func(other *waiter) bool { return other == w })
 	leaf.wait(-1)
 	leaf.drop()
+	if err == b.none {
+		b.refused++
+	}
 	b.wake() // who waits behind it for less may have room
 	return nil, err
 }
@@ -226,6 +232,7 @@ func (b *shared) try(n int64, path []string) *Hold {
 	leaf := b.find(path)
 	if len(leaf.queue) > 0 || !b.fits(leaf, n) {
 		leaf.drop()
+		b.refused++
 		return nil
 	}
 	h := &Hold{of: b, leaf: leaf}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -32,7 +33,8 @@ type Subscription struct {
 	live     bool  // was at the end once: from now on the ring is the limit
 	Outdated bool  // began later than asked, because the events between are gone
 	page     []*Item
-	path     fair.Path // whose turn it is to read a page
+	handed   atomic.Int64 // pos, for Stats
+	path     fair.Path    // whose turn it is to read a page
 }
 
 // Subscribe begins a subscription. Close it.
@@ -51,11 +53,21 @@ func (t *Tails) Subscribe(ctx context.Context, schema db.Schema, from From) (*Su
 		s.Close()
 		return nil, fmt.Errorf("subscribe to %s: %w", schema, err)
 	}
+	s.handed.Store(s.pos)
+	t.mu.Lock()
+	t.subs[s] = struct{}{}
+	t.mu.Unlock()
 	return s, nil
 }
 
 // Close ends the subscription.
-func (s *Subscription) Close() { s.tail.tails.leave(s.tail) }
+func (s *Subscription) Close() {
+	t := s.tail.tails
+	t.mu.Lock()
+	delete(t.subs, s)
+	t.mu.Unlock()
+	t.leave(s.tail)
+}
 
 func (s *Subscription) begin(ctx context.Context, from From) error {
 	r := s.tail.ring.Load()
@@ -171,6 +183,15 @@ const (
 //
 // Errors: ErrTooSlow, ErrClosed, ctx's.
 func (s *Subscription) Next(ctx context.Context, kick <-chan struct{}) ([]*Item, error) {
+	items, err := s.next(ctx, kick)
+	s.handed.Store(s.pos)
+	if s.tail.tails.sent.Add(int64(len(items))); errors.Is(err, ErrTooSlow) {
+		s.tail.tails.tooSlow.Add(1)
+	}
+	return items, err
+}
+
+func (s *Subscription) next(ctx context.Context, kick <-chan struct{}) ([]*Item, error) {
 	for {
 		r := s.tail.ring.Load()
 		if r.err != nil {
@@ -202,6 +223,7 @@ func (s *Subscription) Next(ctx context.Context, kick <-chan struct{}) ([]*Item,
 			return r.items[i : i+n], nil
 		}
 		s.pos, s.live = max(s.pos, r.last), true
+		s.handed.Store(s.pos)
 		select {
 		case <-r.next:
 		case <-kick:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -101,12 +102,15 @@ type Tails struct {
 
 	mu     sync.Mutex
 	tails  map[db.Schema]*tail
+	subs   map[*Subscription]struct{}
 	closed bool
+
+	sent, tooSlow atomic.Int64 // see Stats
 }
 
 // NewTails makes a Tails that is woken by hub. Close it before the database.
 func NewTails(d *db.DB, hub *Hub, now func() time.Time, log *slog.Logger, cfg Config) *Tails {
-	t := &Tails{db: d, hub: hub, now: now, log: log, cfg: cfg.withDefaults(), tails: map[db.Schema]*tail{}}
+	t := &Tails{db: d, hub: hub, now: now, log: log, cfg: cfg.withDefaults(), tails: map[db.Schema]*tail{}, subs: map[*Subscription]struct{}{}}
 	t.life, t.stop = context.WithCancel(context.Background())
 	t.readers = fair.NewTurns(t.cfg.Readers, fair.Waiting{Time: readerWait, First: readersWaiting, Whole: readersWaiting})
 	return t

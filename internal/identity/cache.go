@@ -168,3 +168,20 @@ func (c *handleCache) put(scope, handle, did string, now time.Time) {
 	defer c.mu.Unlock()
 	c.kept.Put(scope, handle, cachedHandle{did, now.Add(handleKept)}, int64(len(handle)+len(did))+64)
 }
+
+func (c *docCache) stats() cache.Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.docs.Stats()
+}
+
+func (c *handleCache) stats() cache.Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kept.Stats()
+}
+
+// Stats say how the documents and handles that are remembered are used.
+func (r *Resolver) Stats() (documents, handles cache.Stats) {
+	return r.cache.stats(), r.handles.stats()
+}

@@ -83,6 +83,13 @@ func (p *PLCClient) Ping(ctx context.Context) error {
 	return err
 }
 
+// Through has requests go through what wrap makes of the way that they took before.
+func (p *PLCClient) Through(wrap func(http.RoundTripper) http.RoundTripper) {
+	c := *p.http
+	c.Transport = wrap(c.Transport)
+	p.http = &c
+}
+
 // Close ends connections that wait for the next request.
 func (p *PLCClient) Close() { p.http.CloseIdleConnections() }
 

@@ -13,6 +13,8 @@ import (
 
 // do makes one attempt at a claimed job, and writes down what became of it.
 func (r *Runner) do(ctx context.Context, run *Run) error {
+	r.counts.running.Add(1)
+	defer r.counts.running.Add(-1)
 	kind, ok := r.kinds[run.Job.Kind]
 	if !ok {
 		return r.finish(ctx, run, Failed, fmt.Errorf("this program knows no work of kind %q", run.Job.Kind))
@@ -124,6 +126,7 @@ const afterwards = 10 * time.Second
 
 func (r *Runner) finish(ctx context.Context, run *Run, state State, err error) error {
 	now := r.now().UTC()
+	r.counts.ended(state)
 	if state == Done {
 		run.report.finish()
 	}
@@ -132,6 +135,7 @@ func (r *Runner) finish(ctx context.Context, run *Run, state State, err error) e
 
 // putBack gives the job to whoever comes after wait.
 func (r *Runner) putBack(ctx context.Context, run *Run, err error, wait time.Duration) error {
+	r.counts.retried.Add(1)
 	return r.write(ctx, run, Waiting, nil, r.now().UTC().Add(wait), err, false)
 }
 

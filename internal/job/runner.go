@@ -41,6 +41,8 @@ type Runner struct {
 	kinds map[string]Kind
 	names []string // of those that may be claimed
 	wake  chan struct{}
+
+	counts counts
 }
 
 // New makes a runner that can start and show jobs, and do those of the kinds that are registered with it.

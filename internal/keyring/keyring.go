@@ -163,6 +163,13 @@ func (c *signerCache) put(b Binding, sealed []byte, s *Signer) {
 	c.kept.Put(b.Schema, b, cachedSigner{bytes.Clone(sealed), s}, int64(weight))
 }
 
+// Stats say how the opened signing keys that are remembered are used.
+func (k *Keyring) Stats() cache.Stats {
+	k.cache.mu.Lock()
+	defer k.cache.mu.Unlock()
+	return k.cache.kept.Stats()
+}
+
 func (c *signerCache) remove(b Binding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"hash/fnv"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,6 +94,7 @@ type Counter struct {
 	bytes   int
 	dirty   map[db.Schema]map[entryKey]struct{}
 	cleaned map[db.Schema]time.Time
+	refused map[string]int64 // charges since the start, by bucket
 	failing bool
 }
 
@@ -100,7 +102,7 @@ type Counter struct {
 func New(d *db.DB, now func() time.Time, log *slog.Logger) *Counter {
 	return &Counter{
 		db: d, now: now, log: log,
-		entries: map[entryKey]*entry{}, dirty: map[db.Schema]map[entryKey]struct{}{}, cleaned: map[db.Schema]time.Time{},
+		entries: map[entryKey]*entry{}, dirty: map[db.Schema]map[entryKey]struct{}{}, cleaned: map[db.Schema]time.Time{}, refused: map[string]int64{},
 	}
 }
 
@@ -160,11 +162,21 @@ func (c *Counter) take(schema db.Schema, key string, cost int64, percent int, bu
 		}
 		v := Verdict{Limit: e.limit, Remaining: max(0, e.limit-e.used()), Reset: time.Unix(e.endsAt, 0), Window: b.Window}
 		v.Refused = refused && e.used()+cost > e.limit
+		if v.Refused && cost > 0 {
+			c.refused[b.Name]++
+		}
 		if v.Tighter(tightest) {
 			tightest = v
 		}
 	}
 	return tightest
+}
+
+// Refused is how many charges found no room since the start, by the bucket's name.
+func (c *Counter) Refused() map[string]int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.refused)
 }
 
 // windowEnd is the end of the key's window. Each key's windows begin at another moment, the same in all processes, so

@@ -163,3 +163,6 @@ func (p *Proxy) enter(c *Call) (leave func(), err error) {
 
 // Busy is how many calls are under way.
 func (p *Proxy) Busy() int64 { return p.places.Used() }
+
+// Gate says how many calls are under way, of how many.
+func (p *Proxy) Gate() fair.Stats { return p.places.Stats() }

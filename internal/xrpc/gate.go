@@ -78,6 +78,7 @@ func register[C, I, O any](g *Group, d Declaration, class string, rule RuleText,
 		}
 		if err == nil {
 			c.caller = &caller
+			c.state.identified(c.caller)
 		} else if g.refusedCall != nil {
 			g.refusedCall(c.w, c.req)
 		}

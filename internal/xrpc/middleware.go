@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/klauspost/compress/gzhttp"
 
+	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -37,6 +39,8 @@ type state struct {
 	failed  func(t *tenant.Tenant, err error)
 	limits  *limit.Counter
 	id      string
+	account string // who calls, once that is known
+	proxies *inbound.Proxies
 	w       *response
 	start   time.Time
 
@@ -69,7 +73,7 @@ func compressor(h http.Handler) http.Handler {
 }
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
-	st := &state{log: s.Log, seldom: &s.seldom, tables: &s.tables, now: s.now, used: s.used, failed: s.failed, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), memory: s.answers}
+	st := &state{log: s.Log, seldom: &s.seldom, tables: &s.tables, now: s.now, used: s.used, failed: s.failed, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), proxies: &s.proxies, memory: s.answers}
 	r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
 	st.req, st.arrival = r, arriving(rw, r)
 	st.w = &response{ResponseWriter: rw, req: r, arrival: st.arrival}
@@ -90,12 +94,13 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 			}
 			WriteError(w, internalError())
 		}
-		st.logRequest()
 		if s.used != nil && st.Tenant != nil && st.w.bytes > 0 {
 			s.used(st.Tenant, 0, st.w.bytes, st.start)
 		}
 		s.seen(st, r)
 	}()
+	st.id = st.offeredID()
+	w.Header()["X-Request-Id"] = []string{st.requestID()}
 	if !cors(w, r) {
 		return
 	}
@@ -170,14 +175,28 @@ func cors(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// requestID is the proxy's X-Request-Id when it is one, else a number of this process. It is made when it is
-// first needed: only logs and answers of failures carry it.
+// offeredID is the X-Request-Id that a trusted proxy gave the request, if it is one.
+func (s *state) offeredID() string {
+	offered := s.req.Header["X-Request-Id"]
+	if len(offered) == 0 {
+		return ""
+	}
+	id := offered[0]
+	if id == "" || len(id) > 64 || strings.Trim(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") != "" {
+		return ""
+	}
+	peer, err := netip.ParseAddrPort(s.req.RemoteAddr)
+	if err == nil && !s.proxies.Trusts(peer.Addr()) {
+		return ""
+	}
+	return id
+}
+
+// requestID is the id of the request: the one that a proxy gave it, or a number of this process.
 func (s *state) requestID() string {
 	if s.id == "" {
-		s.id = s.req.Header.Get("X-Request-Id")
-		if s.id == "" || len(s.id) > 64 || strings.Trim(s.id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") != "" {
-			s.id = fmt.Sprintf("%x-%d", s.start.UnixMilli(), requestCount.Add(1))
-		}
+		b := strconv.AppendInt(make([]byte, 0, 24), s.start.UnixMilli(), 16)
+		s.id = string(strconv.AppendInt(append(b, '-'), requestCount.Add(1), 10))
 	}
 	return s.id
 }
@@ -190,17 +209,16 @@ func (s *state) logCause(e *Error, cause error) {
 	if errors.Is(cause, context.Canceled) && r.Context().Err() != nil {
 		return
 	}
-	id := s.requestID()
-	s.w.Header().Set("X-Request-Id", id)
+	ctx := r.Context()
 	for _, kind := range s.tables.rare {
 		if errors.Is(cause, kind) {
 			if passed, ok := s.seldom.may(kind, s.now()); ok {
-				s.log.Warn("request failed elsewhere", "id", id, "host", r.Host, "method", r.Method, "path", r.URL.Path, "status", e.status, "err", cause, "unsaid", passed)
+				s.log.WarnContext(ctx, "request failed elsewhere", "host", r.Host, "method", r.Method, "path", r.URL.Path, "status", e.status, "err", cause, "unsaid", passed)
 			}
 			return
 		}
 	}
-	s.log.Error("request failed", "id", id, "host", r.Host, "method", r.Method, "path", r.URL.Path, "status", e.status, "err", cause)
+	s.log.ErrorContext(ctx, "request failed", "host", r.Host, "method", r.Method, "path", r.URL.Path, "status", e.status, "err", cause)
 }
 
 // fail translates an error and logs what the answer hides.
@@ -210,15 +228,6 @@ func (s *state) fail(err error) *Error {
 		s.logCause(e, err)
 	}
 	return e
-}
-
-func (s *state) logRequest() {
-	r := s.req
-	if !s.log.Enabled(r.Context(), slog.LevelDebug) {
-		return
-	}
-	s.log.Debug("request", "id", s.requestID(), "host", r.Host, "method", r.Method, "path", r.URL.Path,
-		"status", s.w.status, "bytes", s.w.bytes, "ms", float64(time.Since(s.start).Microseconds())/1000)
 }
 
 // jsonType is the type of all JSON that is sent. JSON is UTF-8 anyway, but some clients compare the header with what the

@@ -15,6 +15,6 @@ func (g *Group) refusedAct(ctx context.Context, d Declaration, c OperatorCaller,
 	defer cancel()
 	e, _ := g.tables.Translate(ctx, cause)
 	if err := g.refused(ctx, c, d.NSID, in, e); err != nil {
-		c.state.log.Error("a refused act is not in the audit log", "id", c.RequestID(), "host", c.state.req.Host, "method", d.NSID, "err", err)
+		c.state.log.ErrorContext(ctx, "a refused act is not in the audit log", "host", c.state.req.Host, "method", d.NSID, "err", err)
 	}
 }

@@ -34,9 +34,8 @@ type Config struct {
 	Proxies  inbound.Proxies      // whose X-Forwarded-For is believed
 	Tables   Tables
 
-	// Observe is told of every answer: the method's name, "other" or "page"; the status, 0 for an answer that never
-	// began; the time it took, negative for a stream. nil: nobody is.
-	Observe func(method string, status int, took time.Duration)
+	// Observe is told of every answer, and does not keep what it is handed. nil: nobody is.
+	Observe func(*Answered)
 	// Used is told of every request that a tenant was asked, and of the bytes that it was sent, those of streams as they
 	// go. nil: nobody is.
 	Used func(t *tenant.Tenant, requests, bytes int64, at time.Time)
@@ -89,7 +88,7 @@ type Server struct {
 	away       map[string]Standing                            // by path
 	// Pages are the patterns of what is no method.
 	Pages   []string
-	observe func(method string, status int, took time.Duration)
+	observe func(*Answered)
 	used    func(t *tenant.Tenant, requests, bytes int64, at time.Time)
 	failed  func(t *tenant.Tenant, err error)
 }

@@ -226,3 +226,6 @@ func (s *Sockets) close() error {
 		return fmt.Errorf("subscribers did not go in %s", closeWithin)
 	}
 }
+
+// SocketStats says how many sockets are open, of how many.
+func (s *Server) SocketStats() fair.Stats { return s.sockets.places.Stats() }

@@ -186,6 +186,7 @@ func (s *Store) sendGroup(tenant *db.Tenant, group []*pending) (seqs map[int64]i
 			return seqs, total, nil
 		}
 		if try == 5 || !db.IsRetryable(err) {
+			s.counts.failed.Add(1)
 			return nil, Sum{}, err
 		}
 		time.Sleep(time.Duration(try) * time.Millisecond)

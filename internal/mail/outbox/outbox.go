@@ -50,15 +50,16 @@ type Outbox struct {
 	waiting map[string]chan struct{} // by message: closed when its first attempt ended
 	running int                      // calls of Run
 
-	counts struct{ sent, retried, givenUp atomic.Int64 }
+	counts struct{ sent, retried, givenUp, tenants atomic.Int64 }
 }
 
-// Stats say what became of mail that this process tried to send, in attempts since it started.
-type Stats struct{ Sent, Retried, GivenUp int64 }
+// Stats say what became of mail that this process tried to send, in attempts since it started, and how many tenants' mail
+// it sends now or waits to send.
+type Stats struct{ Sent, Retried, GivenUp, Tenants int64 }
 
 // Stats asks the database nothing.
 func (o *Outbox) Stats() Stats {
-	return Stats{o.counts.sent.Load(), o.counts.retried.Load(), o.counts.givenUp.Load()}
+	return Stats{o.counts.sent.Load(), o.counts.retried.Load(), o.counts.givenUp.Load(), o.counts.tenants.Load()}
 }
 
 // server is a tenant's own mail server at one revision of the tenant.

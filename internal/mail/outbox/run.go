@@ -112,7 +112,11 @@ func (r *run) start(id int64) {
 		return
 	}
 	r.busy[id] = false
-	r.going.Go(func() { r.serve(id) })
+	r.o.counts.tenants.Add(1)
+	r.going.Go(func() {
+		defer r.o.counts.tenants.Add(-1)
+		r.serve(id)
+	})
 }
 
 // deliver sends some of what a tenant has due, when there is a place for its mail server. For the rest it stands behind

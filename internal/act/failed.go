@@ -1,0 +1,31 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	accounts "github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/passkey"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// FailedSignin is the message of the line that a failed sign-in leaves in the log. Programs such as fail2ban read it: its
+// form stays, and the address comes first. What was typed is not in it: people type passwords into the wrong field.
+const FailedSignin = "failed sign-in"
+
+// failedSignin writes the line.
+func (a *Acts) failedSignin(ctx context.Context, t *tenant.Tenant, v Visitor, err error) {
+	a.failed.Add(1)
+	what := "password"
+	switch {
+	case errors.Is(err, accounts.ErrTokenInvalid):
+		what = "code"
+	case errors.Is(err, passkey.ErrRefused):
+		what = "passkey"
+	}
+	a.Log.LogAttrs(ctx, slog.LevelWarn, FailedSignin, slog.String("address", v.address()), slog.String("tenant", t.Hostname), slog.String("wrong", what))
+}
+
+// FailedSignins is how many there were since the start.
+func (a *Acts) FailedSignins() int64 { return a.failed.Load() }
