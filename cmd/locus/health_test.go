@@ -118,7 +118,7 @@ func TestOperated(t *testing.T) {
 	eventually(t, "WATCHDOG", func() bool { return systemd.count("WATCHDOG=1") > 2 })
 
 	// A tenant that is away is no reason, the database is one, and whoever asks under whatever name learns it.
-	if _, errs, err := runWith(t, []string{"LOCUS_DATABASE_URL=" + p.URL()}, "tenant", "suspend", "localhost", "--yes", "--data-dir", filepath.Join(dir, "data")); err != nil {
+	if _, errs, err := runWith(t, []string{"LOCUS_DATABASE_URL=" + p.URL()}, "tenant", "suspend", "localhost", "--background", "--data-dir", filepath.Join(dir, "data")); err != nil {
 		t.Fatal(err, errs)
 	}
 	for _, ask := range []func(string) (int, string){admin, public, func(path string) (int, string) { return s.get("localhost", path) }} {
