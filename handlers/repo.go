@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"log/slog"
 
 	"github.com/auroralocus/locus/internal/xrpc"
@@ -44,12 +43,4 @@ func (m repoMethods) register(g *xrpc.Group) {
 	xrpc.Public(g, xrpc.Query("com.atproto.repo.getRecord").Lags(), m.getRecord)
 	xrpc.Public(g, xrpc.Query("com.atproto.repo.listRecords").Lags().Answers(3*pageBytes), m.listRecords)
 	xrpc.Public(g, xrpc.Query("com.atproto.repo.describeRepo").Lags(), m.describeRepo)
-}
-
-// asNew lets a replica answer for a repository that has what the primary has, if the caller is nobody in particular.
-func (m repoMethods) asNew(ctx context.Context, v xrpc.Visitor, a account.Actor) context.Context {
-	if !v.MayLag() {
-		return ctx
-	}
-	return m.repos.AsNew(ctx, v.Tenant.Schema, a.AID)
 }

@@ -37,7 +37,7 @@ func (m repoMethods) describeRepo(ctx context.Context, v xrpc.Visitor, in *repoD
 	if err != nil {
 		return nil, err
 	}
-	collections, err := m.repos.Collections(m.asNew(ctx, v, a), v.Tenant.Schema, a.AID)
+	collections, err := m.repos.Collections(lately(ctx, m.db, v, a.AID), v.Tenant.Schema, a.AID)
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ func (a *repoGetRecordAnswer) Size() int { return len(a.Body.JSON) }
 func (m repoMethods) getRecord(ctx context.Context, v xrpc.Visitor, in *repoGetRecordInput) (*repoGetRecordAnswer, error) {
 	path := string(in.Collection) + "/" + string(in.Rkey)
 	if in.CID == "" { // whoever knows a version has it from somewhere newer, perhaps
-		ctx = lately(ctx, m.db, v)
+		ctx = lately(ctx, m.db, v, 0) // whose changes matter is known behind it
 	}
 	a, r, err := m.repos.GetRecord(ctx, v.Tenant.Schema, lowerHandle(in.Repo), path)
 	gone := a.Deactivated || a.Takendown || r.Takendown

@@ -33,7 +33,7 @@ func (m repoMethods) listRecords(ctx context.Context, v xrpc.Visitor, in *repoLi
 	if in.Cursor != "" && repo.CheckRecordKey(in.Cursor) != nil {
 		return nil, xrpc.Invalid("Malformed cursor")
 	}
-	list, err := m.repos.ListRecords(m.asNew(ctx, v, a), v.Tenant.Schema, a.AID, string(in.Collection), in.Cursor, int(in.Limit), pageBytes, in.Reverse)
+	list, err := m.repos.ListRecords(lately(ctx, m.db, v, a.AID), v.Tenant.Schema, a.AID, string(in.Collection), in.Cursor, int(in.Limit), pageBytes, in.Reverse)
 	if err != nil {
 		return nil, err
 	}

@@ -67,10 +67,12 @@ func (m syncMethods) asNew(ctx context.Context, v xrpc.ViewerCaller, a account.A
 	return m.repos.AsNew(ctx, v.Tenant.Schema, a.AID)
 }
 
-// lately lets a replica answer that is as new as what processes remember of accounts, whose states such an answer shows.
-func lately(ctx context.Context, d *db.DB, v xrpc.Visitor) context.Context {
+// lately lets a replica answer that is as new as what processes remember of accounts, whose states such an answer may show,
+// and that has the changes of an account which this process knows of. To ask the primary how new it has to be would cost as
+// much as such a read.
+func lately(ctx context.Context, d *db.DB, v xrpc.Visitor, aid int64) context.Context {
 	if v.MayLag() {
-		ctx, _ = d.Lagging(ctx, v.Tenant.Schema, db.Lag{Bound: account.Fresh})
+		ctx, _ = d.Lagging(ctx, v.Tenant.Schema, db.Lag{AID: aid, Bound: account.Fresh})
 	}
 	return ctx
 }

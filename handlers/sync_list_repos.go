@@ -18,7 +18,7 @@ func (m syncMethods) listRepos(ctx context.Context, v xrpc.Visitor, in *syncList
 			return nil, xrpc.Invalid("Malformed cursor")
 		}
 	}
-	list, err := m.repos.ListRepos(lately(ctx, m.hosts.db, v), v.Tenant.Schema, after, int(in.Limit))
+	list, err := m.repos.ListRepos(lately(ctx, m.hosts.db, v, 0), v.Tenant.Schema, after, int(in.Limit))
 	if err != nil {
 		return nil, err
 	}

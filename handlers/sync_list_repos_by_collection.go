@@ -19,7 +19,7 @@ func (m syncMethods) listReposByCollection(ctx context.Context, v xrpc.Visitor, 
 			return nil, xrpc.Invalid("Malformed cursor")
 		}
 	}
-	rows, err := m.hosts.db.Tenant(v.Tenant.Schema).Q().ListActorsWithCollection(lately(ctx, m.hosts.db, v), tenantdb.ListActorsWithCollectionParams{
+	rows, err := m.hosts.db.Tenant(v.Tenant.Schema).Q().ListActorsWithCollection(lately(ctx, m.hosts.db, v, 0), tenantdb.ListActorsWithCollectionParams{
 		AfterAID: after, FromPath: string(in.Collection) + "/", UptoPath: string(in.Collection) + "0", MaxRows: int32(in.Limit),
 	})
 	if err != nil {
