@@ -40,7 +40,7 @@ func (d *drill) document(ctx context.Context, did string) (string, error) {
 
 // nothingLeft looks for what a deleted tenant could have left in both databases and in the folder of files.
 func (d *drill) nothingLeft(ctx context.Context, schema string) error {
-	for _, server := range []*embedded.Server{d.first, d.second} {
+	for _, server := range []*embedded.Server{d.first.Server, d.second.Server} {
 		c, err := pgx.Connect(ctx, server.URL)
 		if err != nil {
 			return err

@@ -32,7 +32,7 @@ func (w *world) archiving() ([]embedded.Option, error) {
 
 // base makes a base backup of the whole first database.
 func (d *drill) base(ctx context.Context) error {
-	s, err := embedded.Start(ctx, d.path("base"), slog.New(slog.DiscardHandler), embedded.StandbyOf(d.first, "base"), embedded.WithoutRestart())
+	s, err := embedded.Start(ctx, d.path("base"), slog.New(slog.DiscardHandler), embedded.StandbyOf(d.first.Server, "base"), embedded.WithoutRestart())
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (d *drill) damage(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.sql(ctx, d.first, fmt.Sprintf("DELETE FROM %[1]s.record WHERE aid = 1; DELETE FROM %[1]s.mst_node WHERE aid = 2; UPDATE %[1]s.repo_event SET payload = '\\x00' WHERE aid = 3", schemaOf(text)))
+	return d.sql(ctx, d.first.Server, fmt.Sprintf("DELETE FROM %[1]s.record WHERE aid = 1; DELETE FROM %[1]s.mst_node WHERE aid = 2; UPDATE %[1]s.repo_event SET payload = '\\x00' WHERE aid = 3", schemaOf(text)))
 }
 
 // moment is now, by the database's clock, with nothing written shortly before and after.
@@ -145,7 +145,7 @@ func (d *drill) recover(ctx context.Context, moment time.Time) (*embedded.Server
 		return nil, err
 	}
 	s, err := embedded.Start(ctx, d.path("base"), slog.New(slog.DiscardHandler), embedded.WithoutRestart(),
-		embedded.Setting("primary_conninfo", ""), embedded.Setting("archive_mode", "off"),
+		embedded.Setting("primary_conninfo", ""), embedded.Setting("synchronous_standby_names", ""), embedded.Setting("archive_mode", "off"),
 		embedded.Setting("restore_command", "cp "+d.path("wal")+"/%f %p"),
 		embedded.Setting("recovery_target_time", moment.UTC().Format("2006-01-02 15:04:05.000000+00")),
 		embedded.Setting("recovery_target_action", "promote"))

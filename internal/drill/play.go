@@ -29,6 +29,7 @@ type drill struct {
 		sync.Mutex
 		by map[string]int
 	}
+	outages []string
 	archive string
 	kept    []map[string]string // what was acknowledged before the backup, by person
 }
@@ -59,7 +60,9 @@ func (d *drill) play(ctx context.Context) error {
 		{"back up while it is written to", d.backUp, true},
 		{"damage it and restore it", d.restore, true},
 		{"damage it and bring back a moment of the past", d.past, true},
+		{"fail over the database that it was restored in", func(ctx context.Context) error { return d.failOver(ctx, d.first) }, true},
 		{"move it to the other database", d.move, true},
+		{"fail over the database that it was moved to", func(ctx context.Context) error { return d.failOver(ctx, d.second) }, true},
 		{"rename it", d.rename, true},
 		{"suspend it and resume it", d.suspend, true},
 		{"delete it and take that back", d.undelete, true},
@@ -83,6 +86,7 @@ func (d *drill) play(ctx context.Context) error {
 	d.refusals.Lock()
 	defer d.refusals.Unlock()
 	fmt.Printf("%d writes acknowledged, %d in doubt, refused: %v\n", d.acknowledged.Load(), d.doubted.Load(), d.refusals.by)
+	fmt.Println(d.outagesText())
 	fmt.Printf("the relay saw %d commits, %d syncs, %d accounts, %d identities on %d connections, and complained of nothing\n",
 		d.judge.count("commit"), d.judge.count("sync"), d.judge.count("account"), d.judge.count("identity"), d.judge.count("connected"))
 	return nil

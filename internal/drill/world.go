@@ -30,9 +30,9 @@ import (
 type world struct {
 	dir     string
 	locus   string
-	first   *embedded.Server // control and tenants
-	second  *embedded.Server // tenants only
-	plc     string           // URL of the directory
+	first   *pair  // control and tenants
+	second  *pair  // tenants only
+	plc     string // URL of the directory
 	nodes   []*node
 	front   string // address of the balancer
 	live    atomic.Pointer[[]*url.URL]
@@ -56,7 +56,6 @@ func build(ctx context.Context, locus string) (w *world, err error) {
 		return nil, err
 	}
 	w = &world{dir: dir, locus: locus}
-	quiet := slog.New(slog.DiscardHandler)
 	if w.locus == "" {
 		w.locus = w.path("locus")
 		if out, err := exec.CommandContext(ctx, "go", "build", "-o", w.locus, "./cmd/locus").CombinedOutput(); err != nil {
@@ -67,14 +66,12 @@ func build(ctx context.Context, locus string) (w *world, err error) {
 	if err != nil {
 		return w, err
 	}
-	if w.first, err = embedded.Start(ctx, w.path("first"), quiet, archiving...); err != nil {
+	if w.first, err = w.startPair(ctx, "first", archiving...); err != nil {
 		return w, err
 	}
-	w.closing = append(w.closing, func() { _ = w.first.Stop() })
-	if w.second, err = embedded.Start(ctx, w.path("second"), quiet); err != nil {
+	if w.second, err = w.startPair(ctx, "second"); err != nil {
 		return w, err
 	}
-	w.closing = append(w.closing, func() { _ = w.second.Stop() })
 	if err := w.startDirectory(ctx); err != nil {
 		return w, err
 	}
@@ -103,28 +100,20 @@ func (w *world) environment() {
 	_, _ = rand.Read(key[:])
 	_, port, _ := net.SplitHostPort(w.front)
 	w.env = append(w.env,
-		"LOCUS_DATABASE_URL="+w.first.URL, "LOCUS_DATABASE_NODES=second="+w.second.URL, "LOCUS_MASTER_KEY="+hex.EncodeToString(key[:]),
+		"LOCUS_DATABASE_URL="+w.first.url, "LOCUS_DATABASE_NODES=second="+w.second.url, "LOCUS_DATABASE_REPLICAS="+w.first.standby.URL+"\nsecond="+w.second.standby.URL,
+		"LOCUS_MASTER_KEY="+hex.EncodeToString(key[:]),
 		"LOCUS_PLC_URL="+w.plc, "LOCUS_PUBLIC_SCHEME=http", "LOCUS_PUBLIC_PORT="+port, "LOCUS_DEV_NAMES=1",
 		"LOCUS_DATA_DIR="+w.path("data"), "LOCUS_BLOB_STORE=disk:"+w.path("blobs"), "LOCUS_OPERATOR=drill")
 }
 
-// startDirectory serves a directory of DIDs from a database of its own.
+// startDirectory serves a directory of DIDs from a database of its own, which nothing happens to.
 func (w *world) startDirectory(ctx context.Context) error {
-	c, err := pgx.Connect(ctx, w.first.URL)
+	s, err := embedded.Start(ctx, w.path("directory"), slog.New(slog.DiscardHandler), embedded.Setting("fsync", "off"))
 	if err != nil {
 		return err
 	}
-	_, err = c.Exec(ctx, "CREATE DATABASE plc")
-	c.Close(ctx)
-	if err != nil {
-		return err
-	}
-	u, err := url.Parse(w.first.URL)
-	if err != nil {
-		return err
-	}
-	u.Path = "/plc"
-	d, err := db.Open(ctx, db.Config{URL: u.String()})
+	w.closing = append(w.closing, func() { _ = s.Stop() })
+	d, err := db.Open(ctx, db.Config{URL: s.URL})
 	if err != nil {
 		return err
 	}
