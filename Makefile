@@ -4,7 +4,7 @@ GO ?= go
 export GOFLAGS ?= -buildvcs=false
 ARGS ?=
 
-.PHONY: drill scale help run build test generate check bench bench-reference bench-oauth compare-reference suite setup clean
+.PHONY: dist drill scale help run build test generate check bench bench-reference bench-oauth compare-reference suite setup clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,5 +52,9 @@ suite: setup ## other people's OAuth clients and real browsers against the serve
 compare-reference: setup ## the same proxied calls through ours and the reference, and what differs (ARGS=-record keeps what the reference does, ARGS=-all shows all)
 	bash internal/bench/reference.sh --compare $(ARGS)
 
+dist: ## programs, Debian packages and checksums in dist/ (VERSION=1.2.3; PLATFORMS="linux/amd64")
+	@sh internal/setup/go.sh
+	bash deploy/dist.sh
+
 clean: ## remove what was built (data/ stays)
-	rm -rf bin .cache
+	rm -rf bin dist .cache
