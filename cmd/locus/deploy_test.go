@@ -1,0 +1,91 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+// What is given to operators names settings that there are, and what ought to be YAML is.
+func TestDeployFiles(t *testing.T) {
+	all := allSettings(t)
+	others := map[string]bool{ // of other programs in the same files
+		"LOCUS_ADMIN": true, "LOCUS_SITES": true, "LOCUS_BACKENDS": true, "LOCUS_CONFIG": true, "LOCUS_HOSTNAME": true,
+		"LOCUS_ARCH": true, "LOCUS_VERSION": true, "LOCUS_FILES": true,
+	}
+	name := regexp.MustCompile(`LOCUS_[A-Z0-9_]+`)
+	err := filepath.WalkDir("../../deploy", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.Contains(path, "/tools/") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, found := range name.FindAllString(string(text), -1) {
+			_, known := all[found]
+			_, inFile := all[strings.TrimSuffix(found, fileSuffix)]
+			if !known && !inFile && !others[found] && !strings.HasPrefix(found, "LOCUS_TEST_") {
+				t.Errorf("%s: there is no setting %s", path, found)
+			}
+		}
+		if (strings.HasSuffix(path, ".yaml") || strings.HasSuffix(path, ".yml")) && !strings.Contains(path, "/templates/") {
+			var any any
+			if err := yaml.Unmarshal(text, &any); err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"../../deploy/deb/locus.yaml"} {
+		text, err := os.ReadFile(path)
+		if err == nil {
+			_, err = parseConfig(all, text)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// Lines that an operator is told to take out of a comment are settings, too.
+func TestPackagedConfig(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/deb/locus.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := regexp.MustCompile(`(?m)^#([a-z-]+:)`).ReplaceAll(text, []byte("$1"))
+	said, err := parseConfig(allSettings(t), open)
+	if err != nil || len(said) < 3 {
+		t.Errorf("%v: %v", said, err)
+	}
+}
+
+// The unit is what systemd can read. It is held against systemd itself where that is installed: nothing else reads units.
+func TestUnit(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/systemd/locus.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := filepath.Join(t.TempDir(), "locus.service")
+	if err := os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/bin/locus", "/bin/true")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	systemd, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Log("systemd is not installed here: the unit is not held against it")
+		return
+	}
+	if out, err := exec.Command(systemd, "verify", "--man=no", unit).CombinedOutput(); err != nil || strings.Contains(string(out), "locus.service") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
