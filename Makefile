@@ -23,6 +23,7 @@ build: ## bin/locus and bin/pdsbench
 
 test: setup ## all tests, with the race detector, on a Postgres of their own
 	@sh internal/setup/pgbouncer.sh
+	@sh internal/setup/proxies.sh
 	$(GO) test -race -timeout 20m ./...
 
 generate: ## everything generated and committed: sqlc, types, lexicon catalogue, OpenAPI, access table, clients
