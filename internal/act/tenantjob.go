@@ -85,14 +85,17 @@ func PurgeTenant(id int64, by Operator, now, withFiles bool) job.Spec {
 
 // TenantJobs are the kinds of work that a process must register.
 func (a *Acts) TenantJobs() []job.Kind {
-	passes := func(err error) bool { return db.IsUnavailable(err) || errors.Is(err, identity.ErrDIDUnavailable) }
+	passes := func(err error) bool {
+		_, busy := identity.Busy(err)
+		return busy || db.IsUnavailable(err) || errors.Is(err, identity.ErrDIDUnavailable)
+	}
 	return []job.Kind{
 		{Name: JobSuspend, Work: a.suspendTenant, Alone: true},
 		{Name: JobResume, Work: a.resumeTenant, Alone: true},
 		{Name: JobDelete, Work: a.deleteTenant, Alone: true},
 		{Name: JobUndelete, Work: a.undeleteTenant, Alone: true},
 		{Name: JobPurge, Work: a.purgeTenant, Abort: a.endPurge, Alone: true},
-		{Name: JobRename, Work: a.renameTenant, Alone: true, Passes: passes},
+		{Name: JobRename, Work: a.renameTenant, Abort: a.endRename, Alone: true, Passes: passes},
 	}
 }
 

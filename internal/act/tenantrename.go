@@ -27,9 +27,10 @@ const (
 	// answers 429 to those who ask too much, and then it is asked less.
 	RenameRate    = 5
 	maxRenameRate = 1000
-	renameSlice   = 100  // accounts between two saved states
-	renameAtOnce  = 4    // of them at a time
-	renameTries   = 6    // of one account, while the directory refuses for the moment
+	renameSlice   = 100 // accounts between two saved states
+	renameAtOnce  = 4   // of them at a time
+	renameTries   = 6   // of one account, while the directory refuses for the moment
+	renameMaxWait = 30 * time.Second
 	maxLeft       = 1000 // accounts that are listed by name
 )
 
@@ -95,7 +96,7 @@ func (a *Acts) renameTenant(ctx context.Context, r *job.Run) error {
 	if err != nil {
 		return err
 	}
-	w.args, w.pace = args, &pace{every: time.Second / time.Duration(max(1, args.Rate))}
+	w.args, w.pace = args, newPace(args.Rate, time.Now, sleep)
 	if err := w.takeName(ctx, t); err != nil {
 		return err
 	}
@@ -117,6 +118,26 @@ func (a *Acts) renameTenant(ctx context.Context, r *job.Run) error {
 		}
 	}
 	return r.Result(RenameResult{args.To, w.st.Was, w.st.Done, w.st.Changed, w.st.LeftCount, append([]Left{}, w.st.Left...)})
+}
+
+// endRename is for a rename that is cancelled. What is changed stays so: both names are served, and the way back is a
+// rename of its own, which takes as long. It says how far the work came.
+func (a *Acts) endRename(ctx context.Context, r *job.Run) error {
+	var st renameState
+	t, args, err := a.lifeOf(ctx, r, &st)
+	if err != nil {
+		return err
+	}
+	if st.Was == "" || t.Hostname != args.To {
+		return nil // it is called as before
+	}
+	total, err := a.DB.Tenant(t.Schema).Q().CountActorsAnnounced(ctx)
+	if err != nil {
+		return fmt.Errorf("count accounts of %s: %w", t.Hostname, err)
+	}
+	r.Left(fmt.Sprintf("the tenant is called %s; about %d of %d accounts are done, the others are at %s as before, and both names are served. "+
+		"'locus tenant rename %s %s' goes on, 'locus tenant rename %s %s' goes back", args.To, st.Done, total, st.Was, st.Was, args.To, args.To, st.Was))
+	return r.Result(RenameResult{args.To, st.Was, st.Done, st.Changed, st.LeftCount, append([]Left{}, st.Left...)})
 }
 
 // takeName gives the tenant its new name, unless an attempt before this one did.
@@ -237,22 +258,24 @@ func (w *renaming) changeDID(ctx context.Context, did, old, handle string) (chan
 	wait := time.Second
 	for try := 1; ; try++ {
 		changed, why, err = w.tryDID(ctx, did, old, handle)
-		passes := errors.Is(err, identity.ErrDIDUnavailable) || errors.Is(err, identity.ErrOperationRate) || errors.Is(err, identity.ErrOperationConflict)
+		wanted, busy := identity.Busy(err)
+		away := busy || errors.Is(err, identity.ErrDIDUnavailable)
 		switch {
 		case err == nil:
+			w.pace.well()
 			return changed, why, nil
 		case ctx.Err() != nil:
 			return false, "", context.Cause(ctx)
-		case !passes:
+		case !away && !errors.Is(err, identity.ErrOperationConflict): // also the limit that each DID has: the others go on
 			return false, err.Error(), nil
-		case try == renameTries && errors.Is(err, identity.ErrDIDUnavailable):
+		case try == renameTries && away:
 			return false, "", err // the job is tried again later
 		case try == renameTries:
 			return false, err.Error(), nil
 		}
-		w.pace.slow(wait)
-		if wait *= 2; wait > 30*time.Second {
-			wait = 30 * time.Second
+		if away {
+			w.pace.slow(max(wait, wanted), busy)
+			wait = min(2*wait, renameMaxWait)
 		}
 	}
 }
@@ -325,40 +348,4 @@ func (w *renaming) tell(ctx context.Context, row announced, old, handle string) 
 	})
 	w.Actors.Forget(w.t.Schema, row.DID)
 	return err
-}
-
-// pace spaces what the directory is asked.
-type pace struct {
-	every time.Duration
-	mu    sync.Mutex
-	next  time.Time
-}
-
-// wait returns when it is the caller's turn.
-func (p *pace) wait(ctx context.Context) error {
-	p.mu.Lock()
-	now := time.Now()
-	if p.next.Before(now) {
-		p.next = now
-	}
-	at := p.next
-	p.next = p.next.Add(p.every)
-	p.mu.Unlock()
-	timer := time.NewTimer(at.Sub(now))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}
-
-// slow has everybody wait: the directory refuses for the moment.
-func (p *pace) slow(d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if at := time.Now().Add(d); p.next.Before(at) {
-		p.next = at
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/auroralocus/locus/internal/outbound"
 	"github.com/did-method-plc/go-didplc"
@@ -141,7 +142,29 @@ func (p *PLCClient) get(ctx context.Context, did, path, accept string) ([]byte, 
 	case status == http.StatusGone:
 		return nil, fmt.Errorf("%s: %w", did, ErrDIDTombstoned)
 	}
-	return nil, fmt.Errorf("%s: %w: %w", did, ErrDIDUnavailable, err)
+	err = fmt.Errorf("%s: %w: %w", did, ErrDIDUnavailable, err)
+	if status == http.StatusTooManyRequests {
+		err = &busyError{err, outbound.RetryAfter(err)}
+	}
+	return nil, err
+}
+
+// busyError is of a directory that is asked too much by us, whatever the DID.
+type busyError struct {
+	error
+	wait time.Duration
+}
+
+func (e *busyError) Unwrap() error { return e.error }
+
+// Busy tells whether the directory said that it is asked too much, by all that this server asks it, and how long it wants
+// to be left alone; 0: it did not say. An operation that it answered so was not taken.
+func Busy(err error) (wait time.Duration, is bool) {
+	var busy *busyError
+	if !errors.As(err, &busy) {
+		return 0, false
+	}
+	return busy.wait, true
 }
 
 // Submit implements [Directory].
@@ -170,7 +193,11 @@ func (p *PLCClient) Submit(ctx context.Context, did string, op didplc.Operation)
 	if err != nil {
 		return fmt.Errorf("submit PLC operation of %s: %w: %w", did, ErrDIDUnavailable, err)
 	}
-	return p.refusal(ctx, did, op, resp.StatusCode, answer)
+	err = p.refusal(ctx, did, op, resp.StatusCode, answer)
+	if err != nil && resp.StatusCode == http.StatusTooManyRequests {
+		err = &busyError{err, outbound.Wanted(resp.Header)}
+	}
+	return err
 }
 
 // refusal turns the directory's answer into an error. An operation that is already there (an answer got lost, and it

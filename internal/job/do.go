@@ -46,6 +46,8 @@ func (r *Runner) abort(ctx context.Context, run *Run, kind Kind) error {
 // settle says what an attempt that ended with err means for the job; good is what it is without one.
 func (r *Runner) settle(ctx context.Context, run *Run, kind Kind, err error, good State) error {
 	switch {
+	case err == nil && good == Cancelled && run.left != "":
+		return r.finish(ctx, run, good, errors.New(run.left))
 	case err == nil:
 		return r.finish(ctx, run, good, nil)
 	case errors.Is(err, ErrLost):
@@ -130,7 +132,7 @@ func (r *Runner) finish(ctx context.Context, run *Run, state State, err error) e
 	if state == Done {
 		run.report.finish()
 	}
-	return r.write(ctx, run, state, &now, now, err, state == Done)
+	return r.write(ctx, run, state, &now, now, err, state == Done || state == Cancelled)
 }
 
 // putBack gives the job to whoever comes after wait.

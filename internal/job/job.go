@@ -130,6 +130,7 @@ type Run struct {
 	runner *Runner
 	saved  json.RawMessage
 	result json.RawMessage
+	left   string
 	report reporter
 }
 
@@ -181,6 +182,9 @@ func (r *Run) Result(v any) error {
 	r.result = raw
 	return nil
 }
+
+// Left says what an Abort leaves as it is, and what can be done about it. It stands in the error of the cancelled job.
+func (r *Run) Left(text string) { r.left = text }
 
 // Into reads what the job answered.
 func (j Job) Into(result any) error {

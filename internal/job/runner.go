@@ -147,6 +147,9 @@ func ended(j Job, err error) error {
 	case Done:
 		return nil
 	case Cancelled:
+		if j.Error != "" {
+			return fmt.Errorf("%w: %s", ErrCancelled, j.Error)
+		}
 		return ErrCancelled
 	case Failed:
 		if err == nil {
