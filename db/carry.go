@@ -51,8 +51,9 @@ const (
 	lockTries = 60
 	// PauseTime bounds how long writers are held up for the last rows. It is less than StatementTimeout.
 	PauseTime = 20 * time.Second
-	// checkedRows is how many rows a table may have to be compared with its copy, row by row, while writers wait.
-	checkedRows = 20_000
+	// checkedRows is how many rows a table may have to be compared with its copy, row by row, while writers wait. Large ones
+	// were compared the moment before, and rows may be large, too.
+	checkedRows = 200
 )
 
 // Carry is one schema on its way.
@@ -105,6 +106,7 @@ type carriage struct {
 	Since string // no transaction before this one is missing
 	At    string // the last key of those copied first, as SQL
 	Whole bool
+	Rows  *int64 `json:",omitempty"` // of the copy, since it was brought up to date for the first time
 }
 
 type reference struct{ Table, Name, Text string }

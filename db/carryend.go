@@ -99,7 +99,7 @@ func (c *Carry) fence(ctx context.Context, wait time.Duration) (pause time.Durat
 // rest copies what is left while writers wait.
 func (c *Carry) rest(ctx context.Context) func(src, dst pgx.Tx, st *carried) error {
 	return func(src, dst pgx.Tx, st *carried) error {
-		if _, err := c.catchUp(ctx, src, dst, st, checkedRows, func(string) {}); err != nil {
+		if err := c.catchUpLocked(ctx, src, dst, st); err != nil {
 			return err
 		}
 		// Numbers go on as they are: nothing is lost. A history that the source's last number is not of stays another one.

@@ -108,19 +108,15 @@ func columns(t Table) string {
 func (c *Carry) CatchUp(ctx context.Context, compare bool, progress func(table string)) (changed int64, err error) {
 	err = c.step(ctx, func(src, dst pgx.Tx, st *carried) error {
 		changed = 0
-		limit := int64(-1)
-		if !compare {
-			limit = 0
-		}
 		var err error
-		changed, err = c.catchUp(ctx, src, dst, st, limit, progress)
+		changed, err = c.catchUp(ctx, src, dst, st, compare, progress)
 		return err
 	})
 	return changed, c.explain(ctx, err)
 }
 
-// catchUp brings all tables up to date. Those of up to compare rows are compared; -1: all, 0: none.
-func (c *Carry) catchUp(ctx context.Context, src, dst pgx.Tx, st *carried, compare int64, progress func(table string)) (changed int64, err error) {
+// catchUp brings all tables up to date, and with compare holds each against its copy.
+func (c *Carry) catchUp(ctx context.Context, src, dst pgx.Tx, st *carried, compare bool, progress func(table string)) (changed int64, err error) {
 	all, err := tables(ctx, src, c.source)
 	if err != nil {
 		return 0, err
@@ -135,13 +131,13 @@ func (c *Carry) catchUp(ctx context.Context, src, dst pgx.Tx, st *carried, compa
 			return changed, ErrCarryChanged
 		}
 		progress(t.Name)
-		n, rows, err := c.refresh(ctx, src, dst, t, s)
+		n, err := c.refresh(ctx, src, dst, t, s, nil)
 		if err != nil {
 			return changed, fmt.Errorf("bring %s up to date: %w", t.Name, err)
 		}
 		s.Since = since
 		changed += n
-		if compare < 0 || rows <= compare {
+		if compare {
 			if err := c.compare(ctx, src, dst, t); err != nil {
 				return changed, err
 			}
@@ -150,42 +146,100 @@ func (c *Carry) catchUp(ctx context.Context, src, dst pgx.Tx, st *carried, compa
 	return changed, nil
 }
 
-// refresh replaces the rows of a table that changed, and takes out those that went. It tells how many changed, and how
-// many there are.
-func (c *Carry) refresh(ctx context.Context, src, dst pgx.Tx, t Table, s *carriage) (changed, rows int64, err error) {
+// catchUpLocked is catchUp while writers wait. All tables are looked at in one statement, once each, and most of them have
+// not changed since; how many rows the copy has is known. What is compared is small: the rest was compared just before.
+func (c *Carry) catchUpLocked(ctx context.Context, src, dst pgx.Tx, st *carried) error {
+	all, err := tables(ctx, src, c.source)
+	if err != nil {
+		return err
+	}
+	now, err := c.countAll(ctx, src, all, st)
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		s, n := st.Tables[t.Name], now[t.Name]
+		if s.Rows == nil || n.recent > 0 || n.rows != *s.Rows {
+			if _, err := c.refresh(ctx, src, dst, t, s, &n.rows); err != nil {
+				return fmt.Errorf("bring %s up to date: %w", t.Name, err)
+			}
+			if n.rows <= checkedRows {
+				if err := c.compare(ctx, src, dst, t); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// counted is how many rows a table has, and how many of them are newer than its copy.
+type counted struct{ rows, recent int64 }
+
+// countAll counts the rows of all tables of the source.
+func (c *Carry) countAll(ctx context.Context, src pgx.Tx, all []Table, st *carried) (map[string]counted, error) {
+	parts := make([]string, len(all))
+	for i, t := range all {
+		s := st.Tables[t.Name]
+		if s == nil || !s.Whole {
+			return nil, ErrCarryChanged
+		}
+		parts[i] = fmt.Sprintf("SELECT %s, count(*), count(*) FILTER (WHERE %s) FROM %s", literal(t.Name), s.recent(), c.at(c.source, t))
+	}
+	rows, err := src.Query(ctx, strings.Join(parts, " UNION ALL "))
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]counted, len(all))
+	var name string
+	var n counted
+	_, err = pgx.ForEachRow(rows, []any{&name, &n.rows, &n.recent}, func() error { out[name] = n; return nil })
+	return out, err
+}
+
+// recent is the condition of rows that may have changed since the copy was brought up to date. Numbers of transactions go
+// round: what is half of them away would look new, and is copied once more.
+func (s *carriage) recent() string { return fmt.Sprintf("age(xmin) <= age('%s'::xid8::xid)", s.Since) }
+
+// refresh replaces the rows of a table that changed, and takes out those that went. It tells how many changed. has is how
+// many rows the source has; nil: they are counted, and those of the copy, too.
+func (c *Carry) refresh(ctx context.Context, src, dst pgx.Tx, t Table, s *carriage, has *int64) (changed int64, err error) {
 	names, _ := keyColumns(t)
 	at, into := c.at(c.source, t), c.at(c.copy, t)
-	// Numbers of transactions go round: what is half of them away would look new, and is copied once more.
-	recent := fmt.Sprintf(" WHERE age(xmin) <= age('%s'::xid8::xid)", s.Since)
 	if err := do(ctx, dst, "CREATE TEMP TABLE carried_rows ON COMMIT DROP AS SELECT "+columns(t)+" FROM "+into+" WITH NO DATA"); err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	if changed, err = pipe(ctx, src, dst, "SELECT "+columns(t)+" FROM "+at+recent, "pg_temp.carried_rows ("+columns(t)+")"); err != nil {
-		return 0, 0, err
+	if changed, err = pipe(ctx, src, dst, "SELECT "+columns(t)+" FROM "+at+" WHERE "+s.recent(), "pg_temp.carried_rows ("+columns(t)+")"); err != nil {
+		return 0, err
 	}
-	kept, err := c.dropChanged(ctx, dst, into, names, changed)
+	kept, err := c.dropChanged(ctx, dst, into, names, changed, s, has != nil)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	if err := src.QueryRow(ctx, "SELECT count(*) FROM "+at).Scan(&rows); err != nil {
-		return 0, 0, err
+	if has == nil {
+		has = new(int64)
+		if err := src.QueryRow(ctx, "SELECT count(*) FROM "+at).Scan(has); err != nil {
+			return 0, err
+		}
 	}
+	rows := *has
 	if kept+changed != rows {
 		gone, err := c.dropGone(ctx, src, dst, t, names)
 		if err != nil {
-			return 0, 0, err
+			return 0, err
 		}
 		kept -= gone
 		changed += gone
 	}
 	tag, err := dst.Exec(ctx, "INSERT INTO "+into+" ("+columns(t)+") SELECT "+columns(t)+" FROM pg_temp.carried_rows")
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	if n := kept + tag.RowsAffected(); n != rows {
-		return 0, 0, fmt.Errorf("%w: table %s has %d rows, and its copy %d", ErrCarryDiffers, t.Name, rows, n)
+		return 0, fmt.Errorf("%w: table %s has %d rows, and its copy %d", ErrCarryDiffers, t.Name, rows, n)
 	}
-	return changed, rows, do(ctx, dst, "DROP TABLE pg_temp.carried_rows")
+	s.Rows = &rows
+	return changed, do(ctx, dst, "DROP TABLE pg_temp.carried_rows")
 }
 
 func do(ctx context.Context, tx pgx.Tx, sql string) error {
@@ -193,16 +247,22 @@ func do(ctx context.Context, tx pgx.Tx, sql string) error {
 	return err
 }
 
-// dropChanged deletes the copies of rows that changed, and tells how many rows are left. All go before any comes back:
-// two rows may have changed names with each other.
-func (c *Carry) dropChanged(ctx context.Context, dst pgx.Tx, into string, names []string, changed int64) (kept int64, err error) {
+// dropChanged deletes the copies of rows that changed, and tells how many rows are left: with known by what the copy had,
+// otherwise by counting. All go before any comes back: two rows may have changed names with each other.
+func (c *Carry) dropChanged(ctx context.Context, dst pgx.Tx, into string, names []string, changed int64, s *carriage, known bool) (kept int64, err error) {
+	var gone int64
 	if changed > 0 {
 		if err := do(ctx, dst, "ANALYZE pg_temp.carried_rows"); err != nil {
 			return 0, err
 		}
-		if err := do(ctx, dst, "DELETE FROM "+into+" d USING pg_temp.carried_rows c WHERE "+same(names, "d", "c")); err != nil {
+		tag, err := dst.Exec(ctx, "DELETE FROM "+into+" d USING pg_temp.carried_rows c WHERE "+same(names, "d", "c"))
+		if err != nil {
 			return 0, err
 		}
+		gone = tag.RowsAffected()
+	}
+	if known && s.Rows != nil {
+		return *s.Rows - gone, nil
 	}
 	return kept, dst.QueryRow(ctx, "SELECT count(*) FROM "+into).Scan(&kept)
 }
