@@ -22,13 +22,21 @@ const (
 	// later is when a tenant is looked at again whose work did not get done, though nothing failed: what it waits for is
 	// elsewhere.
 	later = 10 * time.Minute
+	// crawlsApart is how long after one look at a tenant's relays there is no other. Each relay's own turn is longer, and the
+	// events until then promise no look: it is for settings that are changed again and again.
+	crawlsApart = 5 * time.Second
 )
 
 // promises is the book of what is due: whatever writes to a tenant's schema, or changes its settings, has it looked at.
 func promises(d *db.DB, tenants *tenant.Registry, now func() time.Time, log *slog.Logger) *due.Book {
 	book := due.New(d, now, log)
 	d.OnWrite(book.Touched)
-	tenants.OnChange(func(t *tenant.Tenant) { book.Mark(t.Schema, due.Walk, now()) })
+	tenants.OnChange(func(t *tenant.Tenant) {
+		book.Mark(t.Schema, due.Walk, now())
+		if len(t.Settings.Crawlers) > 0 && t.HasStream() { // a relay that is new in the settings is told at once
+			book.Mark(t.Schema, due.Crawls, now())
+		}
+	})
 	return book
 }
 
@@ -103,7 +111,7 @@ func (a *app) handle(files *blob.Sweeper, keeper *firehose.Keeper) {
 		_, next, err := keeper.DropOld(ctx, site(t))
 		return next, err
 	})})
-	a.book.Handle(due.Crawls, due.Work{Hands: 8, Apart: firehose.CrawlEvery, Do: each(func(ctx context.Context, t *tenant.Tenant) (time.Time, error) {
+	a.book.Handle(due.Crawls, due.Work{Hands: 8, Apart: crawlsApart, Do: each(func(ctx context.Context, t *tenant.Tenant) (time.Time, error) {
 		return keeper.Announce(ctx, site(t))
 	})})
 }
