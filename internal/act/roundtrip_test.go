@@ -315,3 +315,76 @@ func (m *mortal) goes(l *living) (any, error) {
 	}
 	return l.jobs.Do(m.t.Context(), act.PurgeTenant(m.tenant.ID, act.Operator{}, true, true), nil)
 }
+
+// How fast a backup is, and what writers lose by it: LOCUS_BENCH_BACKUP=megabytes of files. It runs only when asked for.
+func TestBackupSpeed(t *testing.T) {
+	megabytes, _ := strconv.Atoi(os.Getenv("LOCUS_BENCH_BACKUP"))
+	if megabytes == 0 {
+		return
+	}
+	m := newMortal(t)
+	l := m.process()
+	page, err := l.parts.Repos.ListRepos(t.Context(), m.tenant.Schema, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aid := page[0].AID
+	random := rand.New(rand.NewPCG(1, 2))
+	for range megabytes {
+		content := make([]byte, 1<<20)
+		for i := range content {
+			content[i] = byte(random.Uint32())
+		}
+		if _, err := l.parts.Blobs.Upload(t.Context(), blob.Upload{Owner: blob.Owner{Schema: m.tenant.Schema, AID: aid, DID: m.dids[0]}, ContentType: "image/png"}, bytes.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func() int { m.write(); return 1 }
+	for _, mode := range []archive.BlobMode{archive.BlobsIncluded, archive.BlobsReferred} {
+		for range 500 {
+			write()
+		}
+		// Alternately: a second of writes alone, and writes while one backup after the other is made.
+		var alone, beside, bytes, backups int64
+		var quiet, busy time.Duration
+		for range 3 {
+			for began := time.Now(); time.Since(began) < time.Second; {
+				alone += int64(write())
+			}
+			quiet += time.Second
+			stop, done := make(chan struct{}), make(chan error, 1)
+			began := time.Now()
+			go func() {
+				for {
+					select {
+					case <-stop:
+						done <- nil
+						return
+					default:
+					}
+					out := &counter{}
+					if _, _, err := l.archives(m).Backup(t.Context(), m.tenant, act.Operator{}, out, archive.Options{Blobs: mode}); err != nil {
+						done <- err
+						return
+					}
+					bytes += out.n
+					backups++
+				}
+			}()
+			for time.Since(began) < time.Second {
+				beside += int64(write())
+			}
+			close(stop)
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			busy += time.Since(began)
+		}
+		t.Logf("%s: %d backups, %.0f MB/s; writes beside them %.2f of alone", mode, backups, float64(bytes)/1e6/busy.Seconds(), float64(beside)/float64(alone))
+	}
+}
+
+// counter counts what it is given.
+type counter struct{ n int64 }
+
+func (c *counter) Write(p []byte) (int, error) { c.n += int64(len(p)); return len(p), nil }
