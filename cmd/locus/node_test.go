@@ -2,8 +2,12 @@ package main
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/auroralocus/locus/db"
 )
 
 func TestNodeFlags(t *testing.T) {
@@ -18,5 +22,24 @@ func TestNodeFlags(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", bad, err)
 		}
+	}
+}
+
+func TestReplicaFlags(t *testing.T) {
+	nodes := map[string]string{"b": "postgres://h/x"}
+	f := replicaFlags{DatabaseReplica: []string{"postgres://u@h1/locus?port=1&a=b,b=postgresql://h3/x\n home=postgres://h4/y"}, ReplicaStaleness: time.Second}
+	got, err := f.replicas(nodes)
+	want := []db.Replica{{URL: "postgres://u@h1/locus?port=1&a=b"}, {Node: "b", URL: "postgresql://h3/x"}, {URL: "postgres://h4/y"}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q: %v", got, err)
+	}
+	for _, bad := range []string{"c=postgres://h/x", "b=", "mysql://h/x", "b=mysql://u:secret@h/x", "host=h password=secret"} {
+		_, err := replicaFlags{DatabaseReplica: []string{bad}}.replicas(nodes)
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if _, err := (replicaFlags{ReplicaStaleness: time.Millisecond}).replicas(nil); err == nil {
+		t.Error("a staleness that no question can keep is taken")
 	}
 }
