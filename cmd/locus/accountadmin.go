@@ -19,6 +19,7 @@ import (
 // accountArgs name one account of a tenant.
 type accountArgs struct {
 	appFlags
+	jsonFlags
 	Hostname string `arg:"" help:"Hostname of the tenant."`
 	Account  string `arg:"" help:"DID, handle or mail address."`
 }
@@ -148,6 +149,7 @@ func readAccount(ctx context.Context, a *app, t *tenant.Tenant, who *account.Acc
 // subjectArgs name an account, a record or a blob.
 type subjectArgs struct {
 	appFlags
+	jsonFlags
 	Hostname string `arg:"" help:"Hostname of the tenant."`
 	Subject  string `arg:"" help:"Account (DID, handle or mail address), record (at:// URI with a DID) or blob (DID/CID)."`
 }
@@ -160,17 +162,25 @@ func (c *subjectArgs) apply(ctx context.Context, log *slog.Logger, applied bool,
 	}
 	defer stop()
 	takedown := &act.Mark{Applied: applied, Ref: ref}
+	subject := c.Subject
 	if strings.HasPrefix(c.Subject, "at://") {
-		return a.acts.SetRecordStatus(ctx, t, byCommand(), c.Subject, takedown)
+		err = a.acts.SetRecordStatus(ctx, t, byCommand(), c.Subject, takedown)
+	} else if did, cid, ok := strings.Cut(c.Subject, "/"); ok {
+		err = a.acts.SetBlobStatus(ctx, t, byCommand(), did, cid, takedown)
+	} else {
+		var who *account.Account
+		if who, err = findAccount(ctx, a, t, c.Subject); err == nil {
+			subject, err = who.DID, a.acts.SetAccountStatus(ctx, t, byCommand(), who.DID, takedown, nil)
+		}
 	}
-	if did, cid, ok := strings.Cut(c.Subject, "/"); ok {
-		return a.acts.SetBlobStatus(ctx, t, byCommand(), did, cid, takedown)
-	}
-	who, err := findAccount(ctx, a, t, c.Subject)
 	if err != nil {
 		return err
 	}
-	return a.acts.SetAccountStatus(ctx, t, byCommand(), who.DID, takedown, nil)
+	what := "taken down"
+	if !applied {
+		what = "not taken down any more"
+	}
+	return c.say(outcome{"subject": subject, "takenDown": applied}, "%s is %s", subject, what)
 }
 
 type accountTakedownCmd struct {
@@ -201,7 +211,10 @@ func (c *accountDeleteCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	return a.acts.DeleteAccount(ctx, t, byCommand(), who.DID)
+	if err := a.acts.DeleteAccount(ctx, t, byCommand(), who.DID); err != nil {
+		return err
+	}
+	return c.say(outcome{"did": who.DID, "deleted": true}, "%s is deleted", who.DID)
 }
 
 type accountPasswordCmd struct {
@@ -226,10 +239,10 @@ func (c *accountPasswordCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err := a.acts.SetPassword(ctx, t, byCommand(), who.DID, password); err != nil {
 		return err
 	}
-	if made {
-		fmt.Println(password)
+	if made { // the line is the password alone, for scripts that take it
+		return c.say(outcome{"did": who.DID, "password": password}, "%s", password)
 	}
-	return nil
+	return c.say(outcome{"did": who.DID}, "%s has a new password, and its sessions have ended", who.DID)
 }
 
 type accountRotateKeyCmd struct {
@@ -246,8 +259,8 @@ func (c *accountRotateKeyCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if errors.Is(err, act.ErrDocumentKey) {
 		return fmt.Errorf("%w: put %s into it as the key #atproto, and run this command again", err, key)
 	}
-	if err == nil {
-		fmt.Println(key)
+	if err != nil {
+		return err
 	}
-	return err
+	return c.say(outcome{"did": who.DID, "key": key}, "%s", key)
 }

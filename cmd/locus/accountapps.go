@@ -13,7 +13,6 @@ type accountAppsCmd struct {
 	accountArgs
 	End    string `xor:"what" placeholder:"CLIENT_ID" help:"End the sessions of the app with this client_id: its tokens are good for nothing at once, and it has to ask again."`
 	EndAll bool   `xor:"what" help:"End the sessions of all apps."`
-	JSON   bool   `help:"Print one JSON object a line."`
 }
 
 // appReport is a line of 'account apps'.

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/auroralocus/locus/internal/account"
 )
@@ -25,22 +25,25 @@ func (c *accountFactorCmd) Run(ctx context.Context, log *slog.Logger) error {
 	switch {
 	case c.App:
 		uri, err := a.acts.OfferAuthenticator(ctx, t, byCommand(), who)
-		if err == nil {
-			fmt.Println(uri)
+		if err != nil {
+			return err
 		}
-		return err
+		return c.say(outcome{"did": who.DID, "uri": uri}, "%s", uri)
 	case c.Confirm != "":
 		codes, err := a.acts.ConfirmAuthenticator(ctx, t, byCommand(), who, c.Confirm)
-		for _, code := range codes {
-			fmt.Println(code)
+		if err != nil {
+			return err
 		}
-		return err
+		return c.say(outcome{"did": who.DID, "backupCodes": codes}, "%s", strings.Join(codes, "\n"))
 	case c.Off:
-		return a.acts.RemoveFactors(ctx, t, byCommand(), who)
+		if err := a.acts.RemoveFactors(ctx, t, byCommand(), who); err != nil {
+			return err
+		}
+		return c.say(outcome{"did": who.DID, "email": false, "app": false}, "%s has no second factor any more", who.DID)
 	}
 	f, err := account.SecondFactors(ctx, a.db.Tenant(t.Schema).Q(), who.AID)
-	if err == nil {
-		fmt.Printf("mailed codes: %t\nauthenticator app: %t\n", f.Email, f.App)
+	if err != nil {
+		return err
 	}
-	return err
+	return c.say(outcome{"did": who.DID, "email": f.Email, "app": f.App}, "mailed codes: %t\nauthenticator app: %t", f.Email, f.App)
 }

@@ -36,10 +36,10 @@ func (c *accountLimitsCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	defer stop()
 	limits, err := a.acts.SetRecordLimits(ctx, t, byCommand(), who.DID, count, bytes)
-	if err == nil {
-		fmt.Printf("%d records, %d bytes (0: no limit)\n", limits.Records, limits.Bytes)
+	if err != nil {
+		return err
 	}
-	return err
+	return c.say(outcome{"did": who.DID, "records": limits.Records, "bytes": limits.Bytes}, "%d records, %d bytes (0: no limit)", limits.Records, limits.Bytes)
 }
 
 // limitArgument reads a limit; nil for the word default.

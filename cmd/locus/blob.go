@@ -142,8 +142,10 @@ func (c *blobLimitCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.acts.SetBlobLimit(ctx, t, byCommand(), who.DID, limit)
-	return err
+	if _, err = a.acts.SetBlobLimit(ctx, t, byCommand(), who.DID, limit); err != nil {
+		return err
+	}
+	return jsonFlags{c.JSON}.say(outcome{"did": who.DID, "limit": limit}, "%s: %s bytes of files (0: no limit)", who.DID, c.Bytes)
 }
 
 type blobStoreCmd struct {

@@ -35,5 +35,8 @@ func (c *tenantCaptchaCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	return explainTenant(act.NewTenantActs(d, r, time.Now).SetCaptcha(ctx, t, byCommand(), c.Kind, c.SiteKey, secret))
+	if err := act.NewTenantActs(d, r, time.Now).SetCaptcha(ctx, t, byCommand(), c.Kind, c.SiteKey, secret); err != nil {
+		return explainTenant(err)
+	}
+	return jsonFlags{c.JSON}.say(outcome{"hostname": t.Hostname, "captcha": c.Kind}, "%s asks people who open an account on a page: %s", t.Hostname, c.Kind)
 }

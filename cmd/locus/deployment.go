@@ -83,7 +83,7 @@ func (f originFlags) agree(facts tenant.Deployment) error {
 	return err
 }
 
-// facts are what the database says of the deployment. If it says nothing yet, its traces and the flags decide.
+// outcome is what the database says of the deployment. If it says nothing yet, its traces and the flags decide.
 func (f originFlags) facts(ctx context.Context, d *db.DB, data dataFlags, dev bool) (facts tenant.Deployment, err error) {
 	if err := d.CheckControl(ctx); err != nil {
 		return facts, err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -19,6 +20,7 @@ type inviteCmd struct {
 
 type inviteCreateCmd struct {
 	appFlags
+	jsonFlags
 	Hostname string `arg:"" help:"Hostname of the tenant."`
 	Uses     int    `help:"How many accounts each code opens." default:"1"`
 	Count    int    `help:"How many codes." default:"1"`
@@ -39,10 +41,8 @@ func (c *inviteCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	for _, code := range slices.Concat(codes...) {
-		fmt.Println(code)
-	}
-	return nil
+	all := slices.Concat(codes...)
+	return c.say(outcome{"codes": all, "uses": c.Uses}, "%s", strings.Join(all, "\n"))
 }
 
 type inviteListCmd struct {

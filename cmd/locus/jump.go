@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 type tenantJumpCmd struct {
 	dataFlags
 	originFlags
+	jsonFlags
 	Hostname string `arg:"" help:"Hostname of the tenant."`
 	By       int64  `help:"How many sequence numbers to pass over: more than were given out since the backup was made." default:"1000000"`
 }
@@ -45,6 +45,5 @@ func (c *tenantJumpCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("the next event of %s is number %d\n", t.Hostname, last+1)
-	return nil
+	return c.say(outcome{"hostname": t.Hostname, "nextSeq": last + 1}, "the next event of %s is number %d", t.Hostname, last+1)
 }

@@ -53,7 +53,14 @@ func (c *tenantSMTPCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	return explainTenant(act.NewTenantActs(d, r, time.Now).SetSMTP(ctx, t, byCommand(), url))
+	if err := act.NewTenantActs(d, r, time.Now).SetSMTP(ctx, t, byCommand(), url); err != nil {
+		return explainTenant(err)
+	}
+	what := "the deployment's mail server"
+	if url != "" {
+		what = "a mail server of its own"
+	}
+	return jsonFlags{c.JSON}.say(outcome{"hostname": t.Hostname, "ownMailServer": url != ""}, "%s has %s", t.Hostname, what)
 }
 
 type mailCmd struct {
@@ -97,6 +104,7 @@ func (c *mailListCmd) Run(ctx context.Context, log *slog.Logger) error {
 
 type mailTryCmd struct {
 	appFlags
+	jsonFlags
 	mailFlags
 	Hostname string `arg:"" help:"Hostname of the tenant."`
 	To       string `arg:"" help:"Address to send to."`
@@ -116,6 +124,5 @@ func (c *mailTryCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err := outbox.New(a.db, a.keys, a.tenants, post, time.Now, log).Try(ctx, t, c.To, note); err != nil {
 		return err
 	}
-	_, err = fmt.Printf("The mail server took the message to %s. Whether it arrives is for SPF, DKIM and the receiver to say.\n", c.To)
-	return err
+	return c.say(outcome{"to": c.To, "taken": true}, "The mail server took the message to %s. Whether it arrives is for SPF, DKIM and the receiver to say.", c.To)
 }

@@ -83,12 +83,16 @@ func version() string {
 
 // commandLine is the command line, ready to read arguments into c.
 func commandLine(c *cli) (*kong.Kong, error) {
-	return kong.New(c,
+	k, err := kong.New(c,
 		kong.Name("locus"),
 		kong.Description("Aurora Locus hosts many AT Protocol PDSes: one binary, one Postgres, any number of isolated hostnames."),
 		kong.ShortUsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 	)
+	if err == nil {
+		groupFlags(k.Model)
+	}
+	return k, err
 }
 
 func main() {

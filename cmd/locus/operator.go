@@ -24,6 +24,7 @@ type operatorCmd struct {
 
 type operatorArgs struct {
 	appFlags
+	jsonFlags
 	Hostname string `arg:"" help:"Hostname of the tenant."`
 	Name     string `arg:"" help:"The operator's name: user of HTTP Basic, and what the audit log says."`
 }
@@ -52,10 +53,10 @@ func (c *operatorAddCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	defer stop()
 	token, err := a.acts.AddOperator(ctx, t, byCommand(), c.Name, role, c.token())
-	if err == nil {
-		fmt.Println(token.Secret)
+	if err != nil {
+		return err
 	}
-	return err
+	return c.say(outcome{"name": c.Name, "token": token.Secret}, "%s", token.Secret) // alone, for scripts that take it
 }
 
 type operatorRoleCmd struct {
@@ -73,7 +74,10 @@ func (c *operatorRoleCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	return a.acts.SetOperatorRole(ctx, t, byCommand(), c.Name, role)
+	if err := a.acts.SetOperatorRole(ctx, t, byCommand(), c.Name, role); err != nil {
+		return err
+	}
+	return c.say(outcome{"name": c.Name, "role": c.Role}, "%s is %s of %s", c.Name, c.Role, t.Hostname)
 }
 
 type operatorRemoveCmd struct {
@@ -86,7 +90,10 @@ func (c *operatorRemoveCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	return a.acts.RemoveOperator(ctx, t, byCommand(), c.Name)
+	if err := a.acts.RemoveOperator(ctx, t, byCommand(), c.Name); err != nil {
+		return err
+	}
+	return c.say(outcome{"name": c.Name, "removed": true}, "%s is no operator of %s any more", c.Name, t.Hostname)
 }
 
 type operatorTokenCmd struct {
@@ -101,14 +108,15 @@ func (c *operatorTokenCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	defer stop()
 	token, err := a.acts.AddOperatorToken(ctx, t, byCommand(), c.Name, c.token())
-	if err == nil {
-		fmt.Println(token.Secret)
+	if err != nil {
+		return err
 	}
-	return err
+	return c.say(outcome{"name": c.Name, "token": token.Secret}, "%s", token.Secret) // alone, for scripts that take it
 }
 
 type operatorRevokeCmd struct {
 	appFlags
+	jsonFlags
 	Hostname string `arg:"" help:"Hostname of the tenant."`
 	Token    string `arg:"" help:"The token's id."`
 }
@@ -119,11 +127,15 @@ func (c *operatorRevokeCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer stop()
-	return a.acts.RevokeOperatorToken(ctx, t, byCommand(), c.Token)
+	if err := a.acts.RevokeOperatorToken(ctx, t, byCommand(), c.Token); err != nil {
+		return err
+	}
+	return c.say(outcome{"token": c.Token, "revoked": true}, "token %s is revoked", c.Token)
 }
 
 type operatorListCmd struct {
 	appFlags
+	jsonFlags
 	Hostname string `arg:"" help:"Hostname of the tenant."`
 }
 
@@ -141,19 +153,41 @@ func (c *operatorListCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	defer out.Flush()
-	for _, o := range list {
-		fmt.Fprintf(out, "%s\t%s\t%d tokens\tby %s\t%s\n", o.Name, auth.Role(o.Role), o.Tokens, o.CreatedBy, o.CreatedAt.UTC().Format(time.DateOnly))
+	type tokenJSON struct {
+		ID         string     `json:"id"`
+		Label      string     `json:"label"`
+		ExpiresAt  *time.Time `json:"expiresAt,omitempty"`
+		LastUsedAt *time.Time `json:"lastUsedAt,omitempty"`
+	}
+	type operatorJSON struct {
+		Name      string      `json:"name"`
+		Role      string      `json:"role"`
+		CreatedBy string      `json:"createdBy"`
+		CreatedAt time.Time   `json:"createdAt"`
+		Tokens    []tokenJSON `json:"tokens"`
+	}
+	all := make([]operatorJSON, len(list))
+	for i, o := range list {
+		all[i] = operatorJSON{o.Name, auth.Role(o.Role).String(), o.CreatedBy, o.CreatedAt.UTC(), []tokenJSON{}}
 		tokens, err := q.ListOperatorTokens(ctx, tenantdb.ListOperatorTokensParams{Name: o.Name, MaxRows: mostOperators})
 		if err != nil {
 			return err
 		}
 		for _, token := range tokens {
-			fmt.Fprintf(out, "  %s\t%s\tuntil %s\tlast used %s\n", token.TokenID, token.Label, moment(token.ExpiresAt, "revoked"), moment(token.LastUsedAt, "never"))
+			all[i].Tokens = append(all[i].Tokens, tokenJSON{token.TokenID, token.Label, token.ExpiresAt, token.LastUsedAt})
 		}
 	}
-	return nil
+	if c.JSON {
+		return printJSON(os.Stdout, all)
+	}
+	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, o := range all {
+		fmt.Fprintf(out, "%s\t%s\t%d tokens\tby %s\t%s\n", o.Name, o.Role, len(o.Tokens), o.CreatedBy, o.CreatedAt.Format(time.DateOnly))
+		for _, token := range o.Tokens {
+			fmt.Fprintf(out, "  %s\t%s\tuntil %s\tlast used %s\n", token.ID, token.Label, moment(token.ExpiresAt, "revoked"), moment(token.LastUsedAt, "never"))
+		}
+	}
+	return out.Flush()
 }
 
 func moment(t *time.Time, none string) string {

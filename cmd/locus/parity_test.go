@@ -13,7 +13,7 @@ import (
 // commands calls each for every command that does something, by its whole name.
 func commands(t *testing.T, each func(name string, n *kong.Node)) {
 	t.Helper()
-	k, err := kong.New(new(cli))
+	k, err := commandLine(new(cli))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,8 +76,15 @@ func (c *accountArgs) decide(ctx context.Context, log *slog.Logger, approve bool
 	if err := account.NotAwaiting(ctx, a.db.Tenant(t.Schema).Q(), who.AID); err == nil {
 		return fmt.Errorf("%s waits for nothing", who.DID)
 	}
-	if !approve {
-		return a.acts.DeleteAccount(ctx, t, byCommand(), who.DID)
+	what := "open"
+	if approve {
+		err = a.acts.SetAccountStatus(ctx, t, byCommand(), who.DID, nil, &act.Mark{})
+	} else {
+		what = "removed"
+		err = a.acts.DeleteAccount(ctx, t, byCommand(), who.DID)
 	}
-	return a.acts.SetAccountStatus(ctx, t, byCommand(), who.DID, nil, &act.Mark{})
+	if err != nil {
+		return err
+	}
+	return c.say(outcome{"did": who.DID, "handle": who.Handle, "approved": approve}, "%s %s is %s", who.DID, who.Handle, what)
 }

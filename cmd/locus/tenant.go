@@ -230,9 +230,16 @@ func (c *tenantSetCmd) Run(ctx context.Context, log *slog.Logger) error {
 	return printTenant(os.Stdout, t, c.JSON)
 }
 
-type tenantKeysCmd struct{}
+type tenantKeysCmd struct{ jsonFlags }
 
-func (tenantKeysCmd) Run() error {
+func (c tenantKeysCmd) Run() error {
+	if c.JSON {
+		out := []outcome{}
+		for _, f := range tenant.Fields() {
+			out = append(out, outcome{"key": f.Key, "kind": f.Kind, "default": f.Default, "meaning": f.Doc, "ownerOnly": tenant.OfDeployment(f.Key)})
+		}
+		return printJSON(os.Stdout, out)
+	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "KEY\tKIND\tDEFAULT\tMEANING")
 	for _, f := range tenant.Fields() {

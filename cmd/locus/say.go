@@ -1,0 +1,23 @@
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+// jsonFlags are what all commands have that say in one line what they did.
+type jsonFlags struct {
+	JSON bool `help:"Print JSON."`
+}
+
+// outcome is what a command did, for scripts.
+type outcome map[string]any
+
+// say tells what a command did: one line for people, or what scripts read.
+func (f jsonFlags) say(what outcome, line string, args ...any) error {
+	if f.JSON {
+		return printJSON(os.Stdout, what)
+	}
+	_, err := fmt.Printf(line+"\n", args...)
+	return err
+}
