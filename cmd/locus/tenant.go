@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -196,7 +197,28 @@ func (c *tenantShowCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	return showTenant(ctx, os.Stdout, d, r, t, c.JSON)
+	return showTenant(ctx, os.Stdout, d, r, t, c.mailServer(ctx, d, t, log), c.JSON)
+}
+
+// mailServer is the tenant's own mail server, without its password; "": it has none, or nobody can tell at the moment.
+func (c *tenantShowCmd) mailServer(ctx context.Context, d *db.DB, t *tenant.Tenant, log *slog.Logger) string {
+	row, err := d.Tenant(t.Schema).Q().GetSecret(ctx, tenant.SecretSMTP)
+	if err != nil {
+		return ""
+	}
+	keys, err := c.keys(ctx, d, log)
+	if err != nil {
+		return ""
+	}
+	text, err := keys.Open(tenant.SMTPBinding(t.Schema), row.Sealed)
+	if err != nil {
+		return ""
+	}
+	u, err := url.Parse(string(text))
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
 }
 
 type tenantSetCmd struct {

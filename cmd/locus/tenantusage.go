@@ -52,6 +52,7 @@ type tenantShown struct {
 	Usage  *usageJSON `json:"usage,omitempty"` // absent: it could not be read
 
 	Certificate *certJSON `json:"certificate,omitempty"` // absent: none of ours
+	MailServer  string    `json:"mailServer,omitempty"`  // its own, without the password
 }
 
 type tenantUsed struct {
@@ -134,12 +135,12 @@ func sortUsed(list []tenantUsed, by string) {
 }
 
 // showTenant prints a tenant with what it holds and why it is not served.
-func showTenant(ctx context.Context, out io.Writer, d *db.DB, r *tenant.Registry, t *tenant.Tenant, asJSON bool) error {
+func showTenant(ctx context.Context, out io.Writer, d *db.DB, r *tenant.Registry, t *tenant.Tenant, mailServer string, asJSON bool) error {
 	life, err := r.Life(ctx, t)
 	if err != nil {
 		return err
 	}
-	shown := tenantShown{tenantJSON: jsonOf(t)}
+	shown := tenantShown{tenantJSON: jsonOf(t), MailServer: mailServer}
 	for _, f := range t.Former {
 		shown.Former = append(shown.Former, f.Hostname)
 	}
@@ -165,7 +166,10 @@ func showTenant(ctx context.Context, out io.Writer, d *db.DB, r *tenant.Registry
 		return printJSON(out, shown)
 	}
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(w, "certificate\t%s\n", certText)
+	if mailServer == "" {
+		mailServer = "the deployment's"
+	}
+	fmt.Fprintf(w, "certificate\t%s\nmail server\t%s\n", certText, mailServer)
 	if len(shown.Former) > 0 {
 		fmt.Fprintf(w, "former names\t%s\n", strings.Join(shown.Former, ", "))
 	}
