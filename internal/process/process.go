@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,11 @@ const (
 	forgetAfter  = 10 * time.Minute
 	maxProcesses = 10_000
 	leaveTime    = 2 * time.Second
+	// freshFor is how long a list of the others is relied on where it counts that nobody is missing: two beats.
+	freshFor = 2 * beatEvery
+	// knownAfter is how many beats of another process must have been seen since this one is in the list: by then the
+	// other has read it, or has failed for so long that it does not rely on what it read before.
+	knownAfter = 4
 )
 
 // Process is a process that serves.
@@ -61,9 +67,11 @@ type Self struct {
 	since time.Time
 
 	others atomic.Pointer[[]Process]
+	circle atomic.Pointer[circle]
 
-	beats   int // of Run alone, as failing
+	beats   int // of Run alone, as the rest
 	failing bool
+	seen    map[int64]seen
 }
 
 // New makes an identity for this process. Nobody knows of it before [Self.Run].
@@ -82,6 +90,51 @@ func (s *Self) Others() []Process {
 		return *p
 	}
 	return nil
+}
+
+// circle is who is there, as of a moment.
+type circle struct {
+	at     time.Time
+	ids    []int64
+	oldest int64 // control version that any of them knows; the newest there can be if there is none
+	mutual bool
+}
+
+// seen is what was seen of another process since this one is in the list.
+type seen struct {
+	at    time.Time
+	beats int
+}
+
+// Circle lists the other processes that serve. fresh is false if that is not known well enough to rely on nobody being
+// missing. mutual is true if it is, each of the others has learnt of this process, and each knows at least this version of
+// the control schema.
+func (s *Self) Circle(control int64) (others []int64, fresh, mutual bool) {
+	c := s.circle.Load()
+	if c == nil {
+		return nil, false, false
+	}
+	age := s.now().Sub(c.at)
+	fresh = age >= 0 && age < freshFor
+	return c.ids, fresh, fresh && c.mutual && c.oldest >= control
+}
+
+// learn draws the circle after a beat.
+func (s *Self) learn(at time.Time, others []Process) {
+	c := &circle{at: at, oldest: math.MaxInt64, mutual: true}
+	now := make(map[int64]seen, len(others))
+	for _, p := range others {
+		c.ids = append(c.ids, p.ID)
+		c.oldest = min(c.oldest, p.ControlVersion)
+		k, ok := s.seen[p.ID]
+		if !ok || !k.at.Equal(p.SeenAt) {
+			k = seen{p.SeenAt, k.beats + 1}
+		}
+		now[p.ID] = k
+		c.mutual = c.mutual && k.beats >= knownAfter
+	}
+	s.seen = now
+	s.circle.Store(c)
 }
 
 // Run says that this process serves until the context ends, and then that it does not.
@@ -132,6 +185,7 @@ func (s *Self) beat(ctx context.Context, row controldb.UpsertProcessParams) erro
 	}
 	others := slices.DeleteFunc(all, func(p Process) bool { return p.ID == s.id })
 	s.others.Store(&others)
+	s.learn(now, others)
 	if s.beats++; s.beats%int(forgetAfter/beatEvery) == 1 {
 		_, err = s.db.Control().DeleteProcessesBefore(ctx, now.Add(-forgetAfter))
 	}

@@ -71,3 +71,48 @@ func TestProcesses(t *testing.T) {
 		t.Error("a process that was not seen for a minute counts:", all, err)
 	}
 }
+
+// TestCircle: a process relies on another one to know of it only after some beats of the other, on no list that is old, and
+// not on a program that is too old.
+func TestCircle(t *testing.T) {
+	d := dbtest.New(t)
+	var at atomic.Int64
+	base := time.Now()
+	now := func() time.Time { return base.Add(time.Duration(at.Load())) }
+	log := slog.New(slog.DiscardHandler)
+	one, two := process.New(d, now, log), process.New(d, now, log)
+	if _, fresh, mutual := one.Circle(1); fresh || mutual {
+		t.Error("a process that never looked knows who is there")
+	}
+	beat := func(s *process.Self) {
+		t.Helper()
+		at.Add(int64(time.Second))
+		if err := s.Beat(t.Context(), 7); err != nil {
+			t.Fatal(err)
+		}
+	}
+	beat(one)
+	if others, fresh, mutual := one.Circle(7); len(others) != 0 || !fresh || !mutual {
+		t.Error("alone:", others, fresh, mutual)
+	}
+	beat(two)
+	for n := range 3 {
+		beat(one)
+		if others, fresh, mutual := one.Circle(7); len(others) != 1 || others[0] != two.ID() || !fresh || mutual {
+			t.Error("after", n, "beats:", others, fresh, mutual)
+		}
+		beat(two)
+	}
+	beat(one)
+	if _, fresh, mutual := one.Circle(7); !fresh || !mutual {
+		t.Error("the other has beaten four times:", fresh, mutual)
+	}
+	if _, _, mutual := one.Circle(8); mutual {
+		t.Error("the other's program is too old")
+	}
+	beat(one) // the other says nothing new
+	at.Add(int64(10 * time.Second))
+	if _, fresh, mutual := one.Circle(7); fresh || mutual {
+		t.Error("a list of ten seconds ago is relied on")
+	}
+}
