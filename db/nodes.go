@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/auroralocus/locus/db/controldb"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -187,4 +188,14 @@ func (d *DB) connectNode(ctx context.Context, at *server) (*pgx.Conn, error) {
 		return nil, classify(fmt.Errorf("database %s: %w", at.where, err))
 	}
 	return conn, nil
+}
+
+// ServerMark names the server that a node is at this moment: it is another one when it was started anew, or when a standby
+// was promoted.
+func (d *DB) ServerMark(ctx context.Context, node int32) (string, error) {
+	at, err := d.serverOf(Schema{node: node})
+	if err != nil {
+		return "", err
+	}
+	return controldb.New(runner{pool: at.background}).GetServerMark(ctx)
 }

@@ -24,6 +24,15 @@ func (t *Tenant) Schema() Schema { return t.schema }
 // Changed is [DB.Changed].
 func (t *Tenant) Changed(aid int64) { t.db.Changed(t.schema, aid) }
 
+// Node is the database where the schema is now, as far as this process knows.
+func (t *Tenant) Node() int32 {
+	at := t.here()
+	if at.server == t.home.server {
+		return t.schema.Node()
+	}
+	return at.server.node
+}
+
 func (t *Tenant) scope(sql string) (string, error) {
 	return t.db.rewriter.rewrite(t.schema, t.texts, sql)
 }

@@ -21,7 +21,7 @@ import (
 func (h *house) archives() *act.Archives {
 	log := slog.New(slog.NewTextHandler(h.log, nil))
 	store := &archive.Store{DB: h.db, Blobs: h.blobs, Keys: h.keys, Now: h.clock.Now, Log: log, Program: "test"}
-	return act.NewArchives(h.db, h.tenants, store, h.clock.Now, log)
+	return act.NewArchives(h.db, h.tenants, h.hub, store, h.clock.Now, log)
 }
 
 var archivist = act.Operator{Operator: auth.Operator{Name: "cli:test", Role: auth.RoleOwner}}

@@ -69,6 +69,7 @@ type house struct {
 	acts     *act.Acts
 	blobs    *blob.Blobs
 	streams  *firehose.Tails
+	hub      *firehose.Hub
 	dataDir  string // of this house
 	blobDir  string // where its files are
 	outbox   *outbox.Outbox
@@ -179,6 +180,7 @@ func newHouseWith(t testing.TB, o houseOptions) *house {
 	sessions := auth.NewSessions(h.db, keys, h.actors, h.clock.Now)
 	h.sessions = sessions
 	hub := firehose.NewHub()
+	h.hub = hub
 	h.dataDir = t.TempDir()
 	o.blobs.Stores.DataDir = h.dataDir
 	h.blobs = blob.New(h.db, keys, h.clock.Now, log, o.blobs)

@@ -249,7 +249,7 @@ func (d countingDirectory) Resolve(ctx context.Context, did string) (*identity.D
 // sweep does what is due, as each process does every ten minutes.
 func (h *house) sweep() {
 	h.t.Helper()
-	s := account.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
+	s := account.NewSweeper(h.db, h.tenants, h.hub, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
 	if err := s.Sweep(h.t.Context()); err != nil {
 		h.t.Fatal(err)
 	}

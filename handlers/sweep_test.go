@@ -48,7 +48,7 @@ func TestDeleteAfter(t *testing.T) {
 	movedAID, dueAID, hastyAID := h.aid(h.b, moved.str("did")), h.aid(h.a, due.did), h.aid(h.a, hasty.did)
 	sweepers := make([]*account.Sweeper, 3)
 	for i := range sweepers {
-		sweepers[i] = account.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
+		sweepers[i] = account.NewSweeper(h.db, h.tenants, h.hub, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
 	}
 	sweep := func() {
 		t.Helper()
@@ -154,7 +154,7 @@ func TestArrivalIsKept(t *testing.T) {
 	documents := identity.NewResolver(identity.ResolverConfig{Now: h.clock.Now, PLC: directory})
 	defer documents.Close()
 	sweep := func() error {
-		return account.NewSweeper(h.db, h.tenants, h.plc, documents, h.clock.Now, slog.New(slog.DiscardHandler)).Sweep(t.Context())
+		return account.NewSweeper(h.db, h.tenants, h.hub, h.plc, documents, h.clock.Now, slog.New(slog.DiscardHandler)).Sweep(t.Context())
 	}
 	oldA, newA := arrive("alice")
 	_, newB := arrive("bob")
@@ -215,12 +215,8 @@ func TestPurgeGoesOn(t *testing.T) {
 	aid := h.aid(h.a, u.did)
 	h.exec(h.a, "INSERT INTO pds.record (aid, path, rev, cid, value, indexed_at) SELECT $1, 'com.example.x/' || n, 1, '', '', '2026-01-01Z' FROM generate_series(1, 5000) n", aid)
 	tdb := h.db.Tenant(h.a.Schema)
-	err := tdb.Tx(t.Context(), func(q *tenantdb.Queries) error {
-		events, err := account.Delete(t.Context(), q, h.clock.Now(), aid)
-		if err == nil {
-			_, err = firehose.Append(t.Context(), q, events...)
-		}
-		return err
+	_, err := h.hub.Publish(t.Context(), tdb, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		return account.Delete(t.Context(), q, h.clock.Now(), aid)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -257,7 +253,7 @@ func TestPurgeGoesOn(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := account.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler)).Sweep(t.Context()); err != nil {
+	if err := account.NewSweeper(h.db, h.tenants, h.hub, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler)).Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	h.leavesNothing(h.a, aid, 1)
@@ -280,7 +276,7 @@ func TestSweepExpired(t *testing.T) {
 		}
 		return out
 	}
-	sweeper := account.NewSweeper(h.db, h.tenants, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
+	sweeper := account.NewSweeper(h.db, h.tenants, h.hub, h.plc, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
 	for _, tt := range []struct {
 		wait time.Duration
 		want [3]int64

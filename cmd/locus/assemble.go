@@ -49,6 +49,7 @@ type app struct {
 	repos     *repodb.Store
 	streams   *firehose.Tails
 	hub       *firehose.Hub
+	notes     *firehose.Notes
 	documents *identity.Resolver
 	outbox    *outbox.Outbox
 	blobs     *blob.Blobs
@@ -75,12 +76,16 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	actors := account.NewCache(d, 0, now)
 	sessions := auth.NewSessions(d, keys, actors, now)
 	book := promises(d, tenants, now, log)
+	self := process.New(d, now, log)
+	notes := firehose.NewNotes(d, self.ID(), func() ([]int64, bool, bool) { return self.Circle(firehose.NotesSince) }, now, log)
 	hub := firehose.NewHub()
+	hub.Tell(notes)
 	hub.OnChange(func(s db.Schema, _ int64) { book.Expect(s, due.Crawls, now(), now().Add(firehose.CrawlEvery)) })
 	post.Promise = func(s db.Schema, at time.Time) { book.Mark(s, due.Mail, at) }
 	repos := repodb.New(d, keys, now, log, repodb.Config{Hub: hub})
 	var acts *act.Acts // there before anybody subscribes
 	streams := firehose.NewTails(d, hub, now, log, firehose.Config{
+		Notes:    notes,
 		StepBack: func(ctx context.Context, lost firehose.Lost) error { return acts.StepBack(ctx, lost) },
 	})
 	blobs := blob.New(d, keys, now, log, files)
@@ -137,8 +142,8 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	jobs.Register(acts.MoveJob(nil))
 	jobs.Register(acts.DrainJob(jobs))
 	return &app{
-		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, documents: documents,
-		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: process.New(d, now, log), book: book, server: server, elsewhere: elsewhere, actors: actors, log: log,
+		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, hub, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, notes: notes, documents: documents,
+		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: self, book: book, server: server, elsewhere: elsewhere, actors: actors, log: log,
 	}
 }
 
@@ -153,5 +158,6 @@ func (a *app) close() {
 	if err := a.book.Flush(last); err != nil && !db.IsUnavailable(err) {
 		a.log.Warn("what is due is found later than usual", "err", err)
 	}
+	closeNotes(last, a.notes, a.log)
 	a.meter.Close()
 }

@@ -41,9 +41,10 @@ func (f archiveFlags) archives(ctx context.Context, log *slog.Logger) (*archiver
 	}
 	blobs := blob.New(d, keys, time.Now, log, f.blobs())
 	store := &archive.Store{DB: d, Blobs: blobs, Keys: keys, Now: time.Now, Log: log, Program: version()}
+	hub, told := tellOthers(d, log)
 	return &archiver{
 		db: d, keys: keys, tenants: tenants, blobs: blobs, jobs: job.New(d, time.Now, log), log: log,
-		acts: act.NewArchives(d, tenants, store, time.Now, log), stop: func() { blobs.Close(); stop() },
+		acts: act.NewArchives(d, tenants, hub, store, time.Now, log), stop: func() { told(); blobs.Close(); stop() },
 	}, nil
 }
 

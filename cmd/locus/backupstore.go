@@ -62,7 +62,7 @@ func (a *app) keepBackups(f backupStoreFlags, data dataFlags) error {
 		return err
 	}
 	kept := &archive.Store{DB: a.db, Blobs: a.blobs, Keys: a.keys, Now: time.Now, Log: a.log, Program: version()}
-	a.backups = act.NewBackups(act.NewArchives(a.db, a.tenants, kept, time.Now, a.log), v, rules, a.repos, a.jobs)
+	a.backups = act.NewBackups(act.NewArchives(a.db, a.tenants, a.hub, kept, time.Now, a.log), v, rules, a.repos, a.jobs)
 	for _, k := range a.backups.Kinds() {
 		a.jobs.Register(k)
 	}

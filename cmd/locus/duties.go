@@ -13,6 +13,7 @@ import (
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/due"
 	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/process"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -38,6 +39,23 @@ func promises(d *db.DB, tenants *tenant.Registry, now func() time.Time, log *slo
 		}
 	})
 	return book
+}
+
+// tellOthers is a hub for a command that serves nobody: the processes that do are told of its events. Call told before the
+// database is closed.
+func tellOthers(d *db.DB, log *slog.Logger) (hub *firehose.Hub, told func()) {
+	notes := firehose.NewNotes(d, process.New(d, time.Now, log).ID(), nil, time.Now, log)
+	hub = firehose.NewHub()
+	hub.Tell(notes)
+	return hub, func() { closeNotes(context.Background(), notes, log) }
+}
+
+func closeNotes(ctx context.Context, notes *firehose.Notes, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, promiseTime)
+	defer cancel()
+	if err := notes.Close(ctx); err != nil && !db.IsUnavailable(err) {
+		log.Warn("other processes see the last events later than usual", "err", err)
+	}
 }
 
 // handle says what this process does about what is due.

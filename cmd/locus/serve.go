@@ -316,7 +316,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	sweeper := blob.NewSweeper(a.blobs)
 	a.handle(sweeper, firehose.NewKeeper(s.db, time.Now, log, firehose.KeeperConfig{Ready: a.answers, Client: s.outside.client}))
 	for _, loop := range []func(context.Context) error{
-		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.limits.Run, a.server.Run, a.jobs.Run, a.backups.Run, a.meter.Run, s.db.RunShared, s.db.RunReplicas,
+		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.limits.Run, a.server.Run, a.jobs.Run, a.backups.Run, a.meter.Run, s.db.RunShared, s.db.RunReplicas, a.streams.RunNotes,
 	} {
 		group.Go(func() error { return loop(ctx) })
 	}

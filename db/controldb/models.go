@@ -164,6 +164,15 @@ type QuotaReached struct {
 	At       time.Time
 }
 
+type StreamNote struct {
+	ProcessID int64
+	Slot      int32
+	N         int64
+	Schemas   []string
+	Seqs      []int64
+	NotedAt   time.Time
+}
+
 type Tenant struct {
 	TenantID     int64
 	Hostname     string

@@ -56,20 +56,17 @@ func (s *Sweeper) endArrival(ctx context.Context, t *tenant.Tenant, now time.Tim
 		return fmt.Errorf("is %s to be kept: %w", row.DID, err)
 	}
 	deleted := false
-	err = s.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+	_, err = s.hub.Publish(ctx, s.db.Tenant(t.Schema), func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		deleted = false
 		if _, err := q.LockArrivalDue(ctx, tenantdb.LockArrivalDueParams{AID: row.AID, Now: now}); err != nil {
 			if db.IsNoRows(err) {
-				return nil // activated, or another process is at it
+				return nil, nil // activated, or another process is at it
 			}
-			return fmt.Errorf("lock actor %d: %w", row.AID, err)
+			return nil, fmt.Errorf("lock actor %d: %w", row.AID, err)
 		}
 		events, err := Delete(ctx, q, now, row.AID)
-		if err == nil {
-			_, err = firehose.Append(ctx, q, events...)
-		}
 		deleted = err == nil
-		return err
+		return events, err
 	})
 	if err == nil && deleted {
 		s.log.Info("account deleted: it moved here and was never activated", "tenant", t.Hostname, "did", row.DID)

@@ -54,6 +54,7 @@ type house struct {
 	clock     *clock
 	keys      *keyring.Keyring
 	tenants   *tenant.Registry
+	hub       *firehose.Hub
 	directory identity.Directory
 	documents *identity.Resolver
 	tenant    *tenant.Tenant
@@ -68,7 +69,7 @@ func newHouse(t testing.TB, settings map[string]string) *house {
 		t.Fatal(err)
 	}
 	url := dbtest.URL(t)
-	h := &house{url: url, db: dbtest.Open(t, url), keys: keys, clock: &clock{now: time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)}}
+	h := &house{url: url, db: dbtest.Open(t, url), hub: firehose.NewHub(), keys: keys, clock: &clock{now: time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)}}
 	if h.raw, err = pgx.Connect(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
@@ -159,13 +160,10 @@ func (h *house) signUp(ctx context.Context, req account.Request, f fault) (*acco
 	}
 	if err == nil {
 		err = f.around(stepFinish, func() error {
-			return h.tdb.Tx(ctx, func(q *tenantdb.Queries) error {
-				if err := s.Finish(ctx, q); err != nil {
-					return err
-				}
-				_, err := firehose.Append(ctx, q, s.Events(commit, now)...)
-				return err
+			_, err := h.hub.Publish(ctx, h.tdb, func(q *tenantdb.Queries) ([]firehose.Event, error) {
+				return s.Events(commit, now), s.Finish(ctx, q)
 			})
+			return err
 		})
 	}
 	if err == nil || errors.Is(err, errCrash) {

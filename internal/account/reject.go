@@ -21,6 +21,7 @@ type Rejections struct {
 	DB        *db.DB
 	Tenants   *tenant.Registry
 	Directory identity.Directory
+	Hub       *firehose.Hub
 	Now       func() time.Time
 }
 
@@ -32,12 +33,8 @@ func (r Rejections) Finish(ctx context.Context, t *tenant.Tenant, who Rejected) 
 			return err
 		}
 	}
-	err := r.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		events, err := Delete(ctx, q, r.Now(), who.AID)
-		if err == nil {
-			_, err = firehose.Append(ctx, q, events...)
-		}
-		return err
+	_, err := r.Hub.Publish(ctx, r.DB.Tenant(t.Schema), func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		return Delete(ctx, q, r.Now(), who.AID)
 	})
 	if err != nil && !errors.Is(err, ErrNotFound) { // another process was first
 		return fmt.Errorf("remove rejected sign-up: %w", err)
@@ -95,4 +92,6 @@ func (s *Sweeper) goOn(ctx context.Context, t *tenant.Tenant, now time.Time) err
 	}
 }
 
-func (s *Sweeper) rejections() Rejections { return Rejections{s.db, s.tenants, s.directory, s.now} }
+func (s *Sweeper) rejections() Rejections {
+	return Rejections{s.db, s.tenants, s.directory, s.hub, s.now}
+}

@@ -141,7 +141,7 @@ func TestSignupCrashes(t *testing.T) {
 					t.Errorf("%s is seen: %v", id, err)
 				}
 			}
-			sweeper := account.NewSweeper(h.db, h.tenants, h.directory, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
+			sweeper := account.NewSweeper(h.db, h.tenants, h.hub, h.directory, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
 			h.clock.add(account.StaleAfter - time.Second)
 			if err := sweeper.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
@@ -193,7 +193,7 @@ func TestSweep(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 3 { // three processes at once
 		wg.Go(func() {
-			sweeper := account.NewSweeper(h.db, h.tenants, h.directory, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
+			sweeper := account.NewSweeper(h.db, h.tenants, h.hub, h.directory, h.documents, h.clock.Now, slog.New(slog.DiscardHandler))
 			if err := sweeper.Sweep(t.Context()); err != nil {
 				t.Error(err)
 			}

@@ -24,6 +24,7 @@ const sweepSlice = 100
 type Sweeper struct {
 	db        *db.DB
 	tenants   *tenant.Registry
+	hub       *firehose.Hub
 	directory identity.Directory
 	documents *identity.Resolver
 	now       func() time.Time
@@ -32,8 +33,8 @@ type Sweeper struct {
 
 // NewSweeper makes a sweeper; directory is told about DIDs that were made for nothing, documents say where those live
 // that are to be deleted without ever having been activated.
-func NewSweeper(d *db.DB, tenants *tenant.Registry, directory identity.Directory, documents *identity.Resolver, now func() time.Time, log *slog.Logger) *Sweeper {
-	return &Sweeper{db: d, tenants: tenants, directory: directory, documents: documents, now: now, log: log}
+func NewSweeper(d *db.DB, tenants *tenant.Registry, hub *firehose.Hub, directory identity.Directory, documents *identity.Resolver, now func() time.Time, log *slog.Logger) *Sweeper {
+	return &Sweeper{db: d, tenants: tenants, hub: hub, directory: directory, documents: documents, now: now, log: log}
 }
 
 // Sweep goes through all tenants once, without asking what is due. What fails for one does not keep it from the others.
@@ -164,22 +165,17 @@ func (s *Sweeper) expire(ctx context.Context, t *tenant.Tenant, now time.Time) e
 func (s *Sweeper) deleteDue(ctx context.Context, t *tenant.Tenant, now time.Time) error {
 	for {
 		did := ""
-		err := s.db.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		_, err := s.hub.Publish(ctx, s.db.Tenant(t.Schema), func(q *tenantdb.Queries) ([]firehose.Event, error) {
 			did = ""
 			row, err := q.LockActorDueForDeletion(ctx, now)
 			if db.IsNoRows(err) {
-				return nil
+				return nil, nil
 			}
 			if err != nil {
-				return fmt.Errorf("look for accounts to delete: %w", err)
-			}
-			events, err := Delete(ctx, q, now, row.AID)
-			if err != nil {
-				return err
+				return nil, fmt.Errorf("look for accounts to delete: %w", err)
 			}
 			did = row.DID
-			_, err = firehose.Append(ctx, q, events...)
-			return err
+			return Delete(ctx, q, now, row.AID)
 		})
 		if err != nil {
 			return fmt.Errorf("delete accounts whose date has come: %w", err)

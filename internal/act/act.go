@@ -81,18 +81,7 @@ func (a *Acts) record(ctx context.Context, q *tenantdb.Queries, o Operator, acti
 
 // publish runs change in a transaction and appends its events as the last thing in it.
 func (a *Acts) publish(ctx context.Context, t *tenant.Tenant, change func(*tenantdb.Queries) ([]firehose.Event, error)) error {
-	var last int64
-	err := a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		events, err := change(q)
-		if err == nil {
-			last, err = firehose.Append(ctx, q, events...)
-		}
-		return err
-	})
-	if err == nil && last > 0 {
-		// Committed: subscribers will see this.
-		a.Hub.Notify(t.Schema, last)
-	}
+	_, err := a.Hub.Publish(ctx, a.DB.Tenant(t.Schema), change)
 	return err
 }
 

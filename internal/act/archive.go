@@ -32,14 +32,15 @@ var ErrOtherTenant = errors.New("the archive is of another tenant")
 type Archives struct {
 	db      *db.DB
 	tenants *tenant.Registry
+	hub     *firehose.Hub
 	store   *archive.Store
 	now     func() time.Time
 	log     *slog.Logger
 }
 
 // NewArchives makes them.
-func NewArchives(d *db.DB, tenants *tenant.Registry, store *archive.Store, now func() time.Time, log *slog.Logger) *Archives {
-	return &Archives{d, tenants, store, now, log}
+func NewArchives(d *db.DB, tenants *tenant.Registry, hub *firehose.Hub, store *archive.Store, now func() time.Time, log *slog.Logger) *Archives {
+	return &Archives{d, tenants, hub, store, now, log}
 }
 
 // Backup writes an archive of a tenant, while it is served. A line of the tenant's log says so, and is not in the archive.
@@ -269,6 +270,7 @@ func (a *Archives) restoreOver(ctx context.Context, by Operator, t *tenant.Tenan
 		return errors.Join(err, a.store.Clear(context.WithoutCancel(ctx), fresh))
 	}
 	// Committed: the tenant is what the archive was.
+	a.hub.Doubt(t.Schema)
 	a.log.WarnContext(ctx, "a tenant was replaced by an archive", "hostname", t.Hostname, "archive", out.Header.MadeAt, "next_event", last+1)
 	out.NextSeq = last + 1
 	// Again: somebody may have read the handles of before the swap.

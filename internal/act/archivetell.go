@@ -141,21 +141,14 @@ func (a *Archives) teller(s db.Schema, behind int64) teller {
 }
 
 func (a *Archives) tell(ctx context.Context, t teller, who firehose.LostActor, out *Restored) error {
-	told := false
-	err := a.db.Tenant(t.schema).Tx(ctx, func(q *tenantdb.Queries) error {
+	told, err := a.hub.Publish(ctx, a.db.Tenant(t.schema), func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		events, _, err := t.anew(ctx, q, who)
-		if err != nil {
-			return err
-		}
-		told = len(events) > 0
-		_, err = firehose.Append(ctx, q, events...)
-		return err
+		return events, err
 	})
 	if err != nil {
 		return fmt.Errorf("tell of %s anew: %w", who.DID, err)
 	}
-	if told {
-		// Committed: subscribers will see this.
+	if told > 0 {
 		out.Told++
 	}
 	return nil

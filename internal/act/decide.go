@@ -87,7 +87,7 @@ func (a *Acts) reject(ctx context.Context, t *tenant.Tenant, by Operator, who *a
 	a.Outbox.Wake(t)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), signupTime)
 	defer cancel()
-	if err := (accounts.Rejections{DB: a.DB, Tenants: a.Tenants, Directory: a.Directory, Now: a.Now}).Finish(ctx, t, rejected); err != nil {
+	if err := (accounts.Rejections{DB: a.DB, Tenants: a.Tenants, Directory: a.Directory, Hub: a.Hub, Now: a.Now}).Finish(ctx, t, rejected); err != nil {
 		a.Log.WarnContext(ctx, "a job goes on with the removal of a rejected sign-up", "did", who.DID, "err", err)
 		a.Actors.Forget(t.Schema, who.DID)
 		return nil

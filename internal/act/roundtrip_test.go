@@ -57,7 +57,7 @@ var itemsLeft = map[int]string{
 func (l *living) archives(m *mortal) *act.Archives {
 	log := slog.New(slog.DiscardHandler)
 	store := &archive.Store{DB: l.parts.DB, Blobs: l.parts.Blobs, Keys: m.keys, Now: m.now, Log: log, Program: "test"}
-	return act.NewArchives(l.parts.DB, l.parts.Tenants, store, m.now, log)
+	return act.NewArchives(l.parts.DB, l.parts.Tenants, l.parts.Hub, store, m.now, log)
 }
 
 // livesThrough has the tenant's people and operators do things at random.

@@ -63,26 +63,20 @@ func (a *Acts) StepBack(ctx context.Context, lost firehose.Lost) error {
 
 // tellAnew tells of one account. done is false if that has happened already.
 func (a *Acts) tellAnew(ctx context.Context, lost firehose.Lost, who firehose.LostActor) (did string, done bool, err error) {
-	var last int64
-	err = a.DB.Tenant(lost.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		last, did, done = 0, who.DID, false
+	_, err = a.Hub.Publish(ctx, a.DB.Tenant(lost.Schema), func(q *tenantdb.Queries) ([]firehose.Event, error) {
+		did, done = who.DID, false
 		events, have, err := teller{a.Keys, a.Now, lost.Schema, lost.Behind}.anew(ctx, q, who)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if have != "" {
 			did = have
 		}
 		done = len(events) > 0
-		last, err = firehose.Append(ctx, q, events...)
-		return err
+		return events, nil
 	})
 	if err != nil {
 		return did, false, err
-	}
-	if last > 0 {
-		// Committed: subscribers will see this.
-		a.Hub.Notify(lost.Schema, last)
 	}
 	return did, done, a.Repos.Forget(ctx, lost.Schema, who.AID)
 }

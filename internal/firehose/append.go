@@ -2,16 +2,42 @@ package firehose
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/repo"
 )
 
-// Append numbers the events and inserts them inside the caller's transaction, and returns the last number. It takes the
-// tenant's one hot row, so it is the last thing the transaction does; the numbers are consecutive and in the order of
-// visibility. After the commit, tell the Hub.
-func Append(ctx context.Context, q *tenantdb.Queries, events ...Event) (last int64, err error) {
+// Publish runs change in a transaction, appends its events as the last thing in it, and tells those who follow the tenant
+// once it is committed. It gives the number of the last event, 0 if there was none. Beside the group commit of
+// repositories it is the only way to append, so that nobody forgets to tell. change runs again where the transaction does.
+func (h *Hub) Publish(ctx context.Context, t *db.Tenant, change func(q *tenantdb.Queries) ([]Event, error)) (last int64, err error) {
+	err = t.Tx(ctx, func(q *tenantdb.Queries) error {
+		last = 0
+		events, err := change(q)
+		if err == nil {
+			last, err = appendTo(ctx, q, events)
+		}
+		return err
+	})
+	switch {
+	case last > 0 && err == nil:
+		// Committed: subscribers will see this.
+		h.Notify(t.Schema(), last)
+	case last > 0 && errors.Is(err, db.ErrUnknownOutcome):
+		h.Doubt(t.Schema())
+	}
+	if err != nil {
+		return 0, err
+	}
+	return last, nil
+}
+
+// appendTo numbers the events and inserts them inside a transaction, and returns the last number. It takes the tenant's
+// one hot row, so it is the last thing the transaction does; the numbers are consecutive and in the order of visibility.
+func appendTo(ctx context.Context, q *tenantdb.Queries, events []Event) (last int64, err error) {
 	if len(events) == 0 {
 		return 0, nil
 	}

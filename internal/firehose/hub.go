@@ -9,20 +9,25 @@ import (
 	"github.com/auroralocus/locus/repo"
 )
 
-// Hub wakes those in this process who want to know of a tenant's next event. It is a hint: events of other processes
-// are found by reading stream_head.
+// Hub wakes those in this process who want to know of a tenant's next event, and has other processes told ([Notes]). It
+// is a hint: what counts is stream_head. A tenant is known by the name of its schema, which stays when it moves to another
+// database.
 type Hub struct {
 	mu      sync.Mutex
-	watches map[db.Schema][]*Watch
-	high    map[db.Schema]int64  // the newest number committed here
-	wrote   map[db.Schema][]mark // the newest commits of repositories made here
+	watches map[string][]*Watch
+	high    map[string]int64  // the newest number committed here
+	wrote   map[string][]mark // the newest commits of repositories made here
 	changed func(db.Schema, int64)
+	notes   *Notes // nil: other processes find out by themselves
 }
 
 // NewHub makes a hub nobody listens to.
 func NewHub() *Hub {
-	return &Hub{watches: map[db.Schema][]*Watch{}, high: map[db.Schema]int64{}, wrote: map[db.Schema][]mark{}}
+	return &Hub{watches: map[string][]*Watch{}, high: map[string]int64{}, wrote: map[string][]mark{}}
 }
+
+// Tell has other processes told by notes. It is set before anything is written.
+func (h *Hub) Tell(notes *Notes) { h.notes = notes }
 
 // OnChange sets what is told of every event of every tenant. It must not block, and it is set before anything is
 // written.
@@ -33,16 +38,16 @@ type Watch struct {
 	C      <-chan struct{}
 	c      chan struct{}
 	hub    *Hub
-	schema db.Schema
+	schema string
 }
 
 // Watch begins to listen to a tenant.
 func (h *Hub) Watch(s db.Schema) *Watch {
-	w := &Watch{c: make(chan struct{}, 1), hub: h, schema: s}
+	w := &Watch{c: make(chan struct{}, 1), hub: h, schema: s.String()}
 	w.C = w.c
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.watches[s] = append(h.watches[s], w)
+	h.watches[w.schema] = append(h.watches[w.schema], w)
 	return w
 }
 
@@ -65,9 +70,24 @@ func (h *Hub) Notify(s db.Schema, seq int64) {
 		h.changed(s, seq)
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.high[s] = max(h.high[s], seq)
-	for _, w := range h.watches[s] {
+	h.high[s.String()] = max(h.high[s.String()], seq)
+	h.wake(s)
+	h.mu.Unlock()
+	h.notes.add(s.String(), seq)
+}
+
+// Doubt says that something may have been committed: the answer is missing, or it was done by other means. It never
+// blocks.
+func (h *Hub) Doubt(s db.Schema) {
+	h.mu.Lock()
+	h.wake(s)
+	h.mu.Unlock()
+	h.notes.add(s.String(), anyway)
+}
+
+// wake is called with the lock held.
+func (h *Hub) wake(s db.Schema) {
+	for _, w := range h.watches[s.String()] {
 		select {
 		case w.c <- struct{}{}:
 		default: // it is told already
@@ -79,7 +99,7 @@ func (h *Hub) Notify(s db.Schema, seq int64) {
 func (h *Hub) highest(s db.Schema) int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.high[s]
+	return h.high[s.String()]
 }
 
 // maxWrote is how many commits made here are known again, for each tenant: those that a tail may not have read yet, and
@@ -90,11 +110,11 @@ const maxWrote = 256
 func (h *Hub) Wrote(s db.Schema, seq, aid int64, rev repo.TID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	list := h.wrote[s]
+	list := h.wrote[s.String()]
 	if len(list) >= 2*maxWrote {
 		list = list[:copy(list, list[len(list)-maxWrote:])]
 	}
-	h.wrote[s] = append(list, mark{seq: seq, aid: aid, rev: int64(rev), kind: KindCommit})
+	h.wrote[s.String()] = append(list, mark{seq: seq, aid: aid, rev: int64(rev), kind: KindCommit})
 }
 
 // takeLost removes and gives the commits made here whose numbers the database has not given out: it is behind them, or
@@ -102,7 +122,7 @@ func (h *Hub) Wrote(s db.Schema, seq, aid int64, rev repo.TID) {
 func (h *Hub) takeLost(s db.Schema, st *tenantdb.GetStreamStateRow) (lost []mark) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.wrote[s] = slices.DeleteFunc(h.wrote[s], func(m mark) bool {
+	h.wrote[s.String()] = slices.DeleteFunc(h.wrote[s.String()], func(m mark) bool {
 		gone := m.seq > st.LastSeq || m.seq > st.JumpedFrom && m.seq <= st.JumpedTo
 		if gone {
 			lost = append(lost, m)
@@ -116,7 +136,7 @@ func (h *Hub) takeLost(s db.Schema, st *tenantdb.GetStreamStateRow) (lost []mark
 func (h *Hub) lost(s db.Schema, st *tenantdb.GetStreamStateRow) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.ContainsFunc(h.wrote[s], func(m mark) bool {
+	return slices.ContainsFunc(h.wrote[s.String()], func(m mark) bool {
 		return m.seq > st.LastSeq || m.seq > st.JumpedFrom && m.seq <= st.JumpedTo
 	})
 }

@@ -2,7 +2,6 @@ package firehose
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -22,6 +21,8 @@ type tail struct {
 	tails  *Tails
 	tenant *db.Tenant
 	ready  chan struct{} // closed when there is a ring
+	nudged chan struct{} // something is wanted
+	wanted atomic.Int32  // a want
 
 	refs int       // under Tails.mu
 	idle time.Time // since when refs is 0, under Tails.mu
@@ -30,12 +31,14 @@ type tail struct {
 
 	repairing atomic.Int32 // step backs being mended
 	decoded   atomic.Int64 // what the JSON takes that was made of the ring's events
+	looks     atomic.Int64 // at the database
 	told      atomic.Bool  // that a consumer has a number that was passed over
 
 	// Only run uses these.
 	bytes    int
 	trail    []mark    // the newest events, those of no account too
 	checked  time.Time // when the history was looked at last
+	foreign  time.Time // when there was an event of another process last
 	holeFrom int64     // behind which number a hole was seen
 	holeAt   time.Time
 	failing  bool
@@ -85,58 +88,13 @@ func (tl *tail) run() {
 			tl.publish(&ring{first: r.first, last: r.last, mark: r.mark, err: ErrClosed})
 		}
 	}()
+	// Before the first question, so that what is told from here on is behind its answer.
+	watch := t.hub.Watch(tl.tenant.Schema())
+	defer watch.Stop()
 	if !tl.begin(ctx) {
 		return
 	}
-	watch := t.hub.Watch(tl.tenant.Schema())
-	defer watch.Stop()
-	poll := time.NewTimer(0)
-	defer poll.Stop()
-	var trimmed time.Time
-	busy := t.now() // when there was something last
-	for backoff := time.Duration(0); ; {
-		hinted := false
-		// The longer a stream has been quiet, the less often it is looked at.
-		quiet := t.now().Sub(busy)
-		poll.Reset(max(backoff, t.cfg.Poll, min(quiet/40, t.cfg.QuietPoll)))
-		before := tl.ring.Load().last
-		if backoff > 0 {
-			sleep(ctx, backoff)
-		} else {
-			select {
-			case <-ctx.Done():
-			case <-watch.C:
-				hinted = true
-			case <-poll.C:
-			}
-		}
-		if ctx.Err() != nil || t.abandoned(tl) {
-			return
-		}
-		err := tl.look(ctx, hinted)
-		if errors.Is(err, errOtherHistory) {
-			err = tl.stepBack(ctx)
-		}
-		switch {
-		case err != nil && ctx.Err() == nil:
-			if !tl.failing && !db.IsUnavailable(err) { // which db tells the log
-				t.log.Warn("stream cannot be read; subscribers wait", "schema", tl.tenant.Schema(), "err", err)
-			}
-			tl.failing = true
-			backoff = min(max(2*backoff, t.cfg.Poll), time.Second)
-		default:
-			tl.failing, backoff = false, 0
-			if tl.ring.Load().last != before {
-				busy = t.now()
-			}
-		}
-		if now := t.now(); now.Sub(trimmed) > time.Second || now.Before(trimmed) {
-			trimmed = now
-			if r := tl.ring.Load(); tl.excess(r) > 0 {
-				tl.publish(tl.shorter(r))
-			}
-		}
-	}
+	tl.follow(ctx, watch)
 }
 
 // begin finds out where the stream is; it goes on trying.
@@ -170,6 +128,7 @@ func (tl *tail) begin(ctx context.Context) bool {
 
 // look reads what is new. When a hint says that there is something, it does not ask first.
 func (tl *tail) look(ctx context.Context, hinted bool) error {
+	defer tl.looks.Add(1)
 	r := tl.ring.Load()
 	last, head := r.last, r.last
 	if now := tl.tails.now(); !hinted || now.Sub(tl.checked) >= checkEvery || now.Before(tl.checked) {
@@ -198,6 +157,9 @@ func (tl *tail) look(ctx context.Context, hinted bool) error {
 			return nil // a hole, or what was new is gone already: next time
 		}
 		tl.remember(page, upTo)
+		for _, it := range fresh {
+			tl.changed(it)
+		}
 		tl.extend(fresh, upTo)
 		last, hinted = upTo, len(page) == tailEvents || weigh(page) >= tailBytes
 	}
@@ -267,7 +229,6 @@ func (tl *tail) extend(fresh []*Item, upTo int64) {
 	old := tl.ring.Load()
 	next := &ring{items: append(old.items, fresh...), first: old.first, last: upTo, mark: tl.trail[len(tl.trail)-1]}
 	for _, it := range fresh {
-		tl.changed(it)
 		tl.bytes += it.weight()
 		it.ring = &tl.decoded // nobody else has it yet
 		if it.Kind == KindAccount {

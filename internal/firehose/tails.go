@@ -24,9 +24,14 @@ var (
 
 // Config bounds the streams of a process. Zero values take the defaults.
 type Config struct {
-	// Poll is how often the number of the newest event is read while a tenant is followed: events of other processes
-	// are found by it. A stream that has been quiet for some seconds is looked at every QuietPoll. Defaults: 25 ms, 250
-	// ms.
+	// Notes tell of events of other processes, once RunNotes runs. nil: they are found by polling alone.
+	Notes *Notes
+	// Walk is how often a quiet stream is looked at while notes can be relied on, in case one was lost. Default 4
+	// minutes.
+	Walk time.Duration
+	// Poll is how often the number of the newest event is read while a tenant is followed and notes cannot be relied on:
+	// events of other processes are found by it. A stream that has been quiet for some seconds is looked at every
+	// QuietPoll. Defaults: 25 ms, 250 ms.
 	Poll, QuietPoll time.Duration
 	// RingEvents, RingBytes and RingAge bound the events that are kept in memory for one tenant, and so how far a
 	// subscriber may fall behind. Defaults: 32,768; 32 MiB; a minute.
@@ -62,6 +67,7 @@ func (c Config) withDefaults() Config {
 			*p = v
 		}
 	}
+	wait(&c.Walk, 4*time.Minute)
 	wait(&c.Poll, 25*time.Millisecond)
 	wait(&c.QuietPoll, 250*time.Millisecond)
 	set(&c.RingEvents, 32<<10)
@@ -100,9 +106,15 @@ type Tails struct {
 	running sync.WaitGroup
 	readers *fair.Places // one for each page being read
 
+	awake   chan struct{} // somebody follows a stream
+	reads   atomic.Int64  // of notes
+	relying sync.Mutex
+	relied  atomic.Pointer[relied]
+
 	mu     sync.Mutex
-	tails  map[db.Schema]*tail
+	tails  map[string]*tail // by the name of the schema
 	subs   map[*Subscription]struct{}
+	paces  map[int32]chan struct{} // places of those who look at quiet streams, by database
 	closed bool
 
 	sent, tooSlow atomic.Int64 // see Stats
@@ -110,7 +122,11 @@ type Tails struct {
 
 // NewTails makes a Tails that is woken by hub. Close it before the database.
 func NewTails(d *db.DB, hub *Hub, now func() time.Time, log *slog.Logger, cfg Config) *Tails {
-	t := &Tails{db: d, hub: hub, now: now, log: log, cfg: cfg.withDefaults(), tails: map[db.Schema]*tail{}, subs: map[*Subscription]struct{}{}}
+	t := &Tails{
+		db: d, hub: hub, now: now, log: log, cfg: cfg.withDefaults(), tails: map[string]*tail{}, subs: map[*Subscription]struct{}{},
+		paces: map[int32]chan struct{}{}, awake: make(chan struct{}, 1),
+	}
+	t.relied.Store(&relied{})
 	t.life, t.stop = context.WithCancel(context.Background())
 	t.readers = fair.NewTurns(t.cfg.Readers, fair.Waiting{Time: readerWait, First: readersWaiting, Whole: readersWaiting})
 	return t
@@ -139,11 +155,15 @@ func (t *Tails) follow(ctx context.Context, s db.Schema) (*tail, error) {
 		t.mu.Unlock()
 		return nil, ErrClosed
 	}
-	tl := t.tails[s]
+	tl := t.tails[s.String()]
 	if tl == nil {
-		tl = &tail{tails: t, tenant: t.db.Tenant(s), ready: make(chan struct{})}
-		t.tails[s] = tl
+		tl = &tail{tails: t, tenant: t.db.Tenant(s), ready: make(chan struct{}), nudged: make(chan struct{}, 1)}
+		t.tails[s.String()] = tl
 		t.running.Go(tl.run)
+		select {
+		case t.awake <- struct{}{}:
+		default:
+		}
 	}
 	tl.refs++
 	t.mu.Unlock()
@@ -165,6 +185,7 @@ func (t *Tails) leave(tl *tail) {
 	defer t.mu.Unlock()
 	if tl.refs--; tl.refs == 0 {
 		tl.idle = t.now()
+		tl.nudge(wantNothing)
 	}
 }
 
@@ -176,8 +197,8 @@ func (t *Tails) abandoned(tl *tail) bool {
 	if tl.refs > 0 || since >= 0 && since < t.cfg.Linger {
 		return false
 	}
-	if t.tails[tl.tenant.Schema()] == tl {
-		delete(t.tails, tl.tenant.Schema())
+	if t.tails[tl.tenant.Schema().String()] == tl {
+		delete(t.tails, tl.tenant.Schema().String())
 	}
 	return true
 }
@@ -186,8 +207,8 @@ func (t *Tails) abandoned(tl *tail) bool {
 func (t *Tails) drop(tl *tail) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.tails[tl.tenant.Schema()] == tl {
-		delete(t.tails, tl.tenant.Schema())
+	if t.tails[tl.tenant.Schema().String()] == tl {
+		delete(t.tails, tl.tenant.Schema().String())
 	}
 }
 

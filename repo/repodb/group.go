@@ -164,9 +164,12 @@ func (s *Store) commitGroup(tenant *db.Tenant, group []*pending) {
 		}
 		p.done <- outcome{seq: seq, err: err}
 	}
-	if last > 0 && err == nil {
+	switch {
+	case last > 0 && err == nil:
 		s.learnTotal(tenant.Schema(), total)
 		s.hub.Notify(tenant.Schema(), last)
+	case errors.Is(err, db.ErrUnknownOutcome):
+		s.hub.Doubt(tenant.Schema())
 	}
 }
 

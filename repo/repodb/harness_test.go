@@ -59,31 +59,31 @@ func newRepo(t testing.TB, d *db.DB, keys *keyring.Keyring, schema db.Schema) (a
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = d.Tenant(schema).Tx(ctx, func(q *tenantdb.Queries) error {
+	_, err = firehose.NewHub().Publish(ctx, d.Tenant(schema), func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		handle := fmt.Sprintf("user%d.test", aid)
 		err := q.InsertSignupActor(ctx, tenantdb.InsertSignupActorParams{
 			AID: aid, DID: did, Handle: handle, CreatingSince: now, CreatedAt: now,
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		err = q.InsertSigningKey(ctx, tenantdb.InsertSigningKeyParams{AID: aid, Sealed: sealed, Public: signer.PublicDIDKey(), CreatedAt: now})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		c, err := InsertRepo(ctx, q, aid, did, signer, now)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := q.UpdateActorCreated(ctx, tenantdb.UpdateActorCreatedParams{AID: aid, CreatingSince: now}); err != nil {
-			return err
+			return nil, err
 		}
-		_, err = firehose.Append(ctx, q,
+		return []firehose.Event{
 			firehose.NewIdentity(aid, did, handle, now),
 			firehose.NewAccount(aid, did, true, "", now),
 			firehose.NewCommit(aid, c, now),
-			firehose.NewSync(aid, did, c.Head.Rev, c.Head.CID, c.Block, now))
-		return err
+			firehose.NewSync(aid, did, c.Head.Rev, c.Head.CID, c.Block, now),
+		}, nil
 	})
 	if err != nil {
 		t.Fatal(err)

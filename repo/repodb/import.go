@@ -82,24 +82,17 @@ func (s *Store) Import(ctx context.Context, from fair.Path, schema db.Schema, ai
 	defer s.release(st)
 	st.forget()
 	defer s.forgetRecent(st.key) // behind the transaction
-	var last int64
-	err = s.db.Tenant(schema).Tx(ctx, func(q *tenantdb.Queries) error {
+	last, err := s.hub.Publish(ctx, s.db.Tenant(schema), func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
-			return err
+			return nil, err
 		}
-		events, err := s.replace(ctx, q, st.key, archive, sum, quota, bufio.NewReaderSize(file, 1<<20))
-		if err == nil {
-			last, err = firehose.Append(ctx, q, events...)
-		}
-		return err
+		return s.replace(ctx, q, st.key, archive, sum, quota, bufio.NewReaderSize(file, 1<<20))
 	})
 	if err != nil {
 		return fail(err)
 	}
 	if last > 0 {
-		// Committed: subscribers will see this.
 		s.db.Changed(schema, st.key.aid)
-		s.hub.Notify(schema, last)
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	kept := &archive.Store{DB: h.db, Blobs: blobs, Keys: keys, Now: h.now, Log: log, Program: "test"}
-	h.backups = act.NewBackups(act.NewArchives(h.db, h.tenants, kept, h.now, log), vault.New(files, h.now), act.BackupRules{}, repos, h.jobs)
+	h.backups = act.NewBackups(act.NewArchives(h.db, h.tenants, h.acts.Hub, kept, h.now, log), vault.New(files, h.now), act.BackupRules{}, repos, h.jobs)
 	for _, k := range h.backups.Kinds() {
 		h.jobs.Register(k)
 	}
