@@ -62,9 +62,10 @@ func (q *Queries) DeleteTLSLock(ctx context.Context, arg DeleteTLSLockParams) (i
 	return result.RowsAffected(), nil
 }
 
-const DeleteTLSNamesOld = `-- name: DeleteTLSNamesOld :execrows
+const DeleteTLSNamesOld = `-- name: DeleteTLSNamesOld :many
 DELETE FROM control.tls_name WHERE subject IN (
   SELECT n.subject FROM control.tls_name n WHERE n.state >= 3 AND n.due_at < $1::timestamptz AND (n.not_after IS NULL OR n.not_after < $1::timestamptz) LIMIT $2::int)
+RETURNING subject
 `
 
 type DeleteTLSNamesOldParams struct {
@@ -72,12 +73,24 @@ type DeleteTLSNamesOldParams struct {
 	MaxRows int32
 }
 
-func (q *Queries) DeleteTLSNamesOld(ctx context.Context, arg DeleteTLSNamesOldParams) (int64, error) {
-	result, err := q.db.Exec(ctx, DeleteTLSNamesOld, arg.Before, arg.MaxRows)
+func (q *Queries) DeleteTLSNamesOld(ctx context.Context, arg DeleteTLSNamesOldParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, DeleteTLSNamesOld, arg.Before, arg.MaxRows)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var subject string
+		if err := rows.Scan(&subject); err != nil {
+			return nil, err
+		}
+		items = append(items, subject)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const DeleteTLSOrdersBefore = `-- name: DeleteTLSOrdersBefore :execrows

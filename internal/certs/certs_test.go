@@ -392,6 +392,33 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// TestForget: the key of a name that nobody has any more does not stay for ever.
+func TestForget(t *testing.T) {
+	h := newHouse(t, Limits{})
+	ctx, item := t.Context(), "certificates/one/a.example.com/a.example.com.key"
+	h.want("a.example.com", 1)
+	if err := h.store.Store(ctx, item, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	h.names = NewNames(func(context.Context, string) (tenant.Match, error) { return tenant.Match{}, tenant.ErrUnknownHost }, nil, nil, nil, h.at.now)
+	row, _ := h.claim(ctx)
+	if err := h.attend(ctx, row); err != nil {
+		t.Fatal(err)
+	}
+	if i, err := Get(ctx, h.db.Control(), "a.example.com"); err != nil || i.State != GivenUp {
+		t.Errorf("%+v, %v", i, err)
+	}
+	if err := h.forget(ctx, h.at.now().Add(-time.Hour)); err != nil || !h.store.Exists(ctx, item) {
+		t.Error("forgotten at once:", err)
+	}
+	if err := h.forget(ctx, h.at.now().Add(time.Hour)); err != nil || h.store.Exists(ctx, item) {
+		t.Error("the key stays:", err)
+	}
+	if _, err := Get(ctx, h.db.Control(), "a.example.com"); !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+}
+
 // TestProgram: a program of the operator's changes a zone, and what it says is told when it fails.
 func TestProgram(t *testing.T) {
 	dir := t.TempDir()

@@ -127,6 +127,11 @@ func Remove(ctx context.Context, q *controldb.Queries, subject string, now time.
 	if err != nil {
 		return err
 	}
+	return forgetItems(ctx, q, subject)
+}
+
+// forgetItems takes a certificate and its key out of the store, whichever authority it is from.
+func forgetItems(ctx context.Context, q *controldb.Queries, subject string) error {
 	issuers, err := q.ListTLSItems(ctx, controldb.ListTLSItemsParams{After: "certificates/", Before: "certificates0", MaxRows: maxItems})
 	if err != nil {
 		return err

@@ -176,7 +176,10 @@ func (m *Manager) issued(ctx context.Context, row controldb.TlsName, renewal boo
 
 func (m *Manager) failed(ctx context.Context, row controldb.TlsName, ordered time.Time, cause, ended error) error {
 	why := m.reason(cause)
-	if wait, outage := m.outage(cause); outage || errors.Is(ended, context.Canceled) {
+	if errors.Is(ended, context.Canceled) { // this process ends; another one goes on
+		return m.wait(ctx, row, 0, "")
+	}
+	if wait, outage := m.outage(cause); outage {
 		m.pause.begin(m, wait, why)
 		return m.wait(ctx, row, wait, why)
 	}
@@ -265,7 +268,7 @@ func (m *Manager) tidy(ctx context.Context) {
 		now := m.store.time()
 		_, err := m.db.Control().DeleteTLSOrdersBefore(ctx, controldb.DeleteTLSOrdersBeforeParams{Before: now.Add(-keepOrders), MaxRows: tidyRows})
 		if err == nil {
-			_, err = m.db.Control().DeleteTLSNamesOld(ctx, controldb.DeleteTLSNamesOldParams{Before: now.Add(-keepGone), MaxRows: tidyRows})
+			err = m.forget(ctx, now.Add(-keepGone))
 		}
 		if err != nil && ctx.Err() == nil && !db.IsUnavailable(err) {
 			m.cfg.Log.Warn("old orders of certificates stay", "err", err)
@@ -276,4 +279,13 @@ func (m *Manager) tidy(ctx context.Context) {
 		case <-time.After(tidyEvery):
 		}
 	}
+}
+
+// forget takes away names that have been nobody's for a while, with what was made for them.
+func (m *Manager) forget(ctx context.Context, before time.Time) error {
+	gone, err := m.db.Control().DeleteTLSNamesOld(ctx, controldb.DeleteTLSNamesOldParams{Before: before, MaxRows: tidyRows})
+	for _, subject := range gone {
+		err = errors.Join(err, forgetItems(ctx, m.db.Control(), subject))
+	}
+	return err
 }

@@ -92,9 +92,10 @@ UPDATE control.tls_name SET state = 4, claimed_until = NULL, forced = false, err
   due_at = @now, changed_at = @now
 WHERE subject = @subject AND state <> 4;
 
--- name: DeleteTLSNamesOld :execrows
+-- name: DeleteTLSNamesOld :many
 DELETE FROM control.tls_name WHERE subject IN (
-  SELECT n.subject FROM control.tls_name n WHERE n.state >= 3 AND n.due_at < @before::timestamptz AND (n.not_after IS NULL OR n.not_after < @before::timestamptz) LIMIT @max_rows::int);
+  SELECT n.subject FROM control.tls_name n WHERE n.state >= 3 AND n.due_at < @before::timestamptz AND (n.not_after IS NULL OR n.not_after < @before::timestamptz) LIMIT @max_rows::int)
+RETURNING subject;
 
 -- name: InsertTLSOrder :exec
 INSERT INTO control.tls_order (ordered_at, subject, tenant_id, domain, renewal) VALUES (@ordered_at, @subject, @tenant_id, @domain, @renewal)
