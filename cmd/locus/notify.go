@@ -46,7 +46,6 @@ func (s *supervisor) tell(lines ...string) {
 }
 
 func (s *supervisor) ready(status string)   { s.tell("READY=1", "STATUS="+status) }
-func (s *supervisor) status(status string)  { s.tell("STATUS=" + status) }
 func (s *supervisor) stopping(why string)   { s.tell("STOPPING=1", "STATUS="+why) }
 func (s *supervisor) reloading(what string) { s.tell("RELOADING=1", monotonic(), "STATUS="+what) }
 
