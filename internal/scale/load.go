@@ -122,12 +122,14 @@ func (f *field) startLoad(ctx context.Context, kind string, loud []writer) (*run
 	}
 	r := &running{cmd: exec.CommandContext(ctx, "nice", "-n", fmt.Sprint(behind), self, "-dir", f.dir, "load")}
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, os.Stderr
+	ownSession(r.cmd)
 	if r.in, err = r.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
 	}
+	setGroup(fmt.Sprint(r.cmd.Process.Pid), niceness()+behind)
 	_, err = r.in.Write(append(spec, '\n'))
 	return r, err
 }

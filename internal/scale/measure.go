@@ -123,10 +123,12 @@ func (f *field) start(ctx context.Context, locus, address string) error {
 		"LOCUS_PUBLIC_SCHEME=http", fmt.Sprintf("LOCUS_PUBLIC_PORT=%d", port), "LOCUS_DEV_NAMES=1",
 		"LOCUS_PRIVATE_HOSTS="+f.upstream, "LOCUS_APP_VIEW=did:web:upstream.test#bsky_appview=http://"+f.upstream, "LOCUS_DEBUG_LISTEN="+f.plan.neighbours.debug)
 	f.cmd.Stdout, f.cmd.Stderr = out, out
+	ownSession(f.cmd)
 	began := time.Now()
 	if err := f.cmd.Start(); err != nil {
 		return err
 	}
+	f.shareGroups()
 	if err := f.served(ctx, hostname(1)); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"syscall"
 )
 
@@ -24,6 +25,13 @@ func niceness() int {
 // Without the right to do so nothing happens.
 func (f *field) shareGroups() {
 	for _, pid := range append(children(f.server.Pid()), fmt.Sprint(f.server.Pid()), fmt.Sprint(f.cmd.Process.Pid), "self") {
-		_ = os.WriteFile("/proc/"+pid+"/autogroup", fmt.Appendf(nil, "%d", niceness()), 0)
+		setGroup(pid, niceness())
 	}
 }
+
+func setGroup(pid string, to int) {
+	_ = os.WriteFile("/proc/"+pid+"/autogroup", fmt.Appendf(nil, "%d", min(to, 19)), 0)
+}
+
+// ownSession lets a program be shared by itself.
+func ownSession(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }

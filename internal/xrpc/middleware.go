@@ -223,11 +223,27 @@ func (s *state) logCause(e *Error, cause error) {
 
 // fail translates an error and logs what the answer hides.
 func (s *state) fail(err error) *Error {
+	if errors.Is(err, fair.ErrNoPlace) || errors.Is(err, fair.ErrNoBytes) {
+		s.lull()
+	}
 	e, hidden := s.tables.Translate(s.req.Context(), err)
 	if hidden {
 		s.logCause(e, err)
 	}
 	return e
+}
+
+// fullPause is how long a request that finds no room waits for its refusal. It holds nothing then but its connection, and a
+// client that asks again at once is not served refusals by the thousand, which cost others as much as answers do.
+const fullPause = 250 * time.Millisecond
+
+func (s *state) lull() {
+	t := time.NewTimer(fullPause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.req.Context().Done():
+	}
 }
 
 // jsonType is the type of all JSON that is sent. JSON is UTF-8 anyway, but some clients compare the header with what the

@@ -29,12 +29,12 @@ func (s *Store) Export(ctx context.Context, from fair.Path, schema db.Schema, ai
 	fail := func(err error) error { return fmt.Errorf("export %s: %w", name(schema, aid), err) }
 	slot := s.spools.Try(from...)
 	if slot == nil {
-		return fail(ErrExportsBusy)
+		return fail(fmt.Errorf("%w: %w", ErrExportsBusy, fair.ErrNoPlace))
 	}
 	defer slot.Release()
 	place, err := s.reading.Take(ctx, from...)
 	if errors.Is(err, fair.ErrNoPlace) {
-		err = ErrExportsBusy
+		err = fmt.Errorf("%w: %w", ErrExportsBusy, err)
 	}
 	if err != nil {
 		return fail(err)

@@ -117,10 +117,12 @@ func (s *Store) commit(schema db.Schema, p *pending) (seq int64, err error) {
 // anyway, for its stream_head. Two at once were measured: no more commits a second, more CPU each (docs/storage.md).
 func (s *Store) runCommitter(c *committer) {
 	defer s.running.Done()
-	for {
+	for first := true; ; first = false {
 		// The writers that the last group has woken queue their next commits first. That makes larger groups and less
-		// CPU a commit, and nobody waits for it.
-		runtime.Gosched()
+		// CPU a commit, and nobody waits for it. A first commit has nobody to wait for but other tenants' requests.
+		if !first {
+			runtime.Gosched()
+		}
 		s.mu.Lock()
 		n := min(len(c.queue), s.cfg.MaxGroup)
 		if n == 0 {

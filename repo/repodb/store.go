@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"time"
 
@@ -34,7 +35,8 @@ type Config struct {
 	// durable. Default 15 s.
 	ReadBack time.Duration
 	// Exports is how many repositories may be read from the database at once; what a reader has not taken by then waits
-	// in a spool. Default: all but one of the connections that the database gives for long reads.
+	// in a spool. Each keeps a process of the database busy. Default: as many as there are processors, two at least, and
+	// at most all but one of the connections that the database gives for long reads.
 	Exports int
 	// Spools is how many exports and imports may have a spool. Default 256.
 	Spools int
@@ -99,7 +101,7 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 		cfg.ReadBack = 15 * time.Second
 	}
 	if cfg.Exports == 0 {
-		cfg.Exports = max(1, d.StreamConns()-1)
+		cfg.Exports = max(1, min(max(2, runtime.GOMAXPROCS(0)), d.StreamConns()-1))
 	}
 	if cfg.Spools == 0 {
 		cfg.Spools = 256
