@@ -69,8 +69,7 @@ type Notes struct {
 
 	one sync.Mutex // who writes; it guards the rest
 	n   int64
-	at  time.Time // of the last note
-	bad int       // attempts that failed, in a row
+	bad int // attempts that failed, in a row
 }
 
 // NewNotes makes the notes of a process. A command has no circle: it is nil.
