@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/auroralocus/locus/db/controldb"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -190,6 +189,9 @@ func (d *DB) connectNode(ctx context.Context, at *server) (*pgx.Conn, error) {
 	return conn, nil
 }
 
+// serverMark is how ListStreamNotes names a server, too.
+const serverMark = `SELECT (left(pg_walfile_name(pg_current_wal_lsn()), 8) || ' ' || extract(epoch FROM pg_postmaster_start_time()))::text`
+
 // ServerMark names the server that a node is at this moment: it is another one when it was started anew, or when a standby
 // was promoted.
 func (d *DB) ServerMark(ctx context.Context, node int32) (string, error) {
@@ -197,5 +199,9 @@ func (d *DB) ServerMark(ctx context.Context, node int32) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return controldb.New(runner{pool: at.background}).GetServerMark(ctx)
+	var mark string
+	if err := (runner{pool: at.background}).QueryRow(ctx, serverMark).Scan(&mark); err != nil {
+		return "", err
+	}
+	return mark, nil
 }

@@ -22,18 +22,6 @@ func (q *Queries) DeleteStreamNotesBefore(ctx context.Context, before time.Time)
 	return result.RowsAffected(), nil
 }
 
-const GetServerMark = `-- name: GetServerMark :one
-SELECT (left(pg_walfile_name(pg_current_wal_lsn()), 8) || ' ' || extract(epoch FROM pg_postmaster_start_time()))::text AS server
-`
-
-// Of any database: names its server as ListStreamNotes does.
-func (q *Queries) GetServerMark(ctx context.Context) (string, error) {
-	row := q.db.QueryRow(ctx, GetServerMark)
-	var server string
-	err := row.Scan(&server)
-	return server, err
-}
-
 const ListStreamNotes = `-- name: ListStreamNotes :many
 SELECT (left(pg_walfile_name(pg_current_wal_lsn()), 8) || ' ' || extract(epoch FROM pg_postmaster_start_time()))::text AS server,
   coalesce(n.process_id, 0)::bigint AS process_id, coalesce(n.n, 0)::bigint AS n,

@@ -17,7 +17,3 @@ ORDER BY 2, 3 LIMIT @max_rows::int;
 
 -- name: DeleteStreamNotesBefore :execrows
 DELETE FROM control.stream_note WHERE noted_at < @before;
-
--- name: GetServerMark :one
--- Of any database: names its server as ListStreamNotes does.
-SELECT (left(pg_walfile_name(pg_current_wal_lsn()), 8) || ' ' || extract(epoch FROM pg_postmaster_start_time()))::text AS server;
