@@ -184,6 +184,8 @@ func TestPromises(t *testing.T) {
 	}
 	c.add(11 * time.Minute)
 	until(t, "the second look", func() bool { return n.Load() == 2 })
+	asks = b.Statements()
+	until(t, "two questions more", func() bool { return b.Statements() > asks+3 }) // what it took is given back
 	c.add(time.Hour)
 	until(t, "the look that was promised first", func() bool { return n.Load() == 3 })
 }
