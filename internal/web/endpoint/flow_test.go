@@ -216,13 +216,9 @@ func TestSuspended(t *testing.T) {
 	h := newHouse(t)
 	alice, a := h.person(h.a, "alice"), h.publicApp(h.a)
 	tokens := a.signIn(alice)
-	set := func(state string) {
-		t.Helper()
-		if _, err := h.tenants.Set(t.Context(), hostA, map[string]string{"state": state}); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := h.tenants.Suspend(t.Context(), h.a, ""); err != nil {
+		t.Fatal(err)
 	}
-	set("suspended")
 	for _, path := range []string{"/oauth/par", "/oauth/token", "/oauth/revoke"} {
 		if g := a.raw(path, nil, nil).is(503, "temporarily_unavailable"); g.header.Get("Retry-After") == "" {
 			t.Error(path, g.header)
@@ -231,7 +227,9 @@ func TestSuspended(t *testing.T) {
 	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource", "/oauth/jwks"} {
 		h.send("GET", hostA, path, "", "", nil).ok()
 	}
-	set("active")
+	if _, err := h.tenants.Resume(t.Context(), h.a); err != nil {
+		t.Fatal(err)
+	}
 	a.refresh(tokens.str("refresh_token")).ok()
 }
 
