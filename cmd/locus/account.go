@@ -16,7 +16,11 @@ type accountCmd struct {
 	Info          accountInfoCmd      `cmd:"" help:"Show what is known of an account."`
 	Takedown      accountTakedownCmd  `cmd:"" help:"Take an account, a record (at:// URI) or a blob (DID/CID) down."`
 	Untakedown    accountRestoreCmd   `cmd:"" help:"Bring an account, a record or a blob back."`
-	Delete        accountDeleteCmd    `cmd:"" help:"Delete an account for good."`
+	Delete        accountDeleteCmd    `cmd:"" help:"Delete an account for good, at once."`
+	Undelete      accountUndeleteCmd  `cmd:"" help:"Keep a deactivated account that is to be deleted at a date."`
+	Email         accountEmailCmd     `cmd:"" help:"Show an account's mail address, or give it another."`
+	Handle        accountHandleCmd    `cmd:"" help:"Show an account's handle, or give it another."`
+	Invites       accountInvitesCmd   `cmd:"" help:"Show an account's invite codes, or say whether it may have some."`
 	ResetPassword accountPasswordCmd  `cmd:"" help:"Set an account's password, and end its sessions."`
 	SecondFactor  accountFactorCmd    `cmd:"" help:"Show an account's second factors, or change them."`
 	Apps          accountAppsCmd      `cmd:"" help:"List the apps that may act for an account, or end what they may."`

@@ -71,14 +71,7 @@ func (c *inviteListCmd) Run(ctx context.Context, log *slog.Logger) error {
 				}
 				continue
 			}
-			state := "open"
-			switch {
-			case code.Disabled:
-				state = "disabled"
-			case code.Left == 0:
-				state = "used up"
-			}
-			fmt.Fprintf(out, "%s\t%s\t%d/%d used\t%s\t%s\n", code.Code, state, code.Total-code.Left, code.Total, code.ForAccount, code.CreatedAt.UTC().Format(time.DateOnly))
+			fmt.Fprintf(out, "%s\t%s\t%d/%d used\t%s\t%s\n", code.Code, inviteState(&code), code.Total-code.Left, code.Total, code.ForAccount, code.CreatedAt.UTC().Format(time.DateOnly))
 		}
 		if cursor = next; cursor == "" {
 			return nil
