@@ -29,11 +29,11 @@ type appFlags struct {
 	Dev bool `help:"Refuse to work on anything but a development server's database."`
 }
 
-// assemble opens everything; stop closes it.
-func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname string) (*app, *tenant.Tenant, func(), error) {
+// parts opens everything, for all tenants; stop closes it.
+func (f appFlags) parts(ctx context.Context, log *slog.Logger) (*app, func(), error) {
 	d, stopDB, err := f.existing(ctx, log)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	facts, err := f.facts(ctx, d, f.dataFlags, f.Dev)
 	if err == nil {
@@ -49,13 +49,22 @@ func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname strin
 	}
 	if err != nil {
 		stopDB()
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	a := assemble(d, keys, facts.Config(f.DevNames), net.resolver, net.clients, proxy.Config{}, outbox.Config{}, f.blobs(), fair.NewBytes(xrpc.DefaultAnswerMemory), inbound.Proxies{}, nil, log)
 	stop := func() {
 		a.close()
 		net.close()
 		stopDB()
+	}
+	return a, stop, nil
+}
+
+// assemble is parts, with one tenant.
+func (f appFlags) assemble(ctx context.Context, log *slog.Logger, hostname string) (*app, *tenant.Tenant, func(), error) {
+	a, stop, err := f.parts(ctx, log)
+	if err != nil {
+		return nil, nil, nil, err
 	}
 	t, err := a.tenants.Get(ctx, hostname)
 	if err == nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -28,18 +27,31 @@ type blobArgs struct {
 	JSON     bool   `help:"Print JSON, one object a line."`
 }
 
+// blobManyArgs are those of commands that take one tenant or all.
+type blobManyArgs struct {
+	appFlags
+	manyFlags
+	JSON bool `help:"Print JSON, one object a line; with --all one for each tenant."`
+}
+
 type blobUsageCmd struct {
-	blobArgs
-	Top int `help:"How many accounts to list, the largest first." default:"20"`
+	blobManyArgs
+	Top int `help:"How many accounts to list, the largest first; none with --all." default:"20"`
 }
 
 func (*blobUsageCmd) Help() string {
-	return "Reads counters that are kept with every upload and deletion, and counts the rows of each store, which takes a while with millions. No file is touched and nothing is changed."
+	return "Reads counters that are kept with every upload and deletion, and counts the rows of each store, which takes a while with millions. No file is touched and nothing is changed. With --all: a line for each tenant, from its counters alone. 'locus tenant list --usage' has records beside them, and 'locus usage export' what was used day by day."
 }
 
 func (c *blobUsageCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Top < 0 || c.Top > 100_000 {
 		return errors.New("--top must be between 0 and 100000")
+	}
+	if err := c.oneOrAll(); err != nil {
+		return err
+	}
+	if c.All {
+		return c.usageAll(ctx, log)
 	}
 	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
 	if err != nil {
@@ -233,7 +245,7 @@ func (c *blobMoveCmd) Run(ctx context.Context, log *slog.Logger) error {
 }
 
 type blobVerifyCmd struct {
-	blobArgs
+	blobManyArgs
 	Deep   bool          `help:"Read every file and compare its digest."`
 	Repair bool          `help:"Repair what is wrong."`
 	Young  time.Duration `help:"Files without a row that are younger are taken for uploads on their way." default:"1h"`
@@ -244,10 +256,17 @@ func (*blobVerifyCmd) Help() string {
 		"The tenant serves meanwhile; what is found is looked at again before it is told. Without --repair nothing is changed. Problems are on standard output, one a line, progress on standard error every two seconds. " +
 		"Ctrl-C ends it at any time; repairs that were told are done, and the next run begins from the start. " +
 		"Repairing, a row whose bytes are lost goes (the account's app sees the file as missing and may upload it again), a file without a row is deleted, and references, states and counters become what records and rows say. What cannot be read is told and stays, and so does what is known of a lost file that is taken down. " +
-		"Where a store is not the one that the database knows (a disk that is not mounted, another machine's folder), that is told and nothing is repaired: see 'locus blob adopt-folder'."
+		"Where a store is not the one that the database knows (a disk that is not mounted, another machine's folder), that is told and nothing is repaired: see 'locus blob adopt-folder'. " +
+		"With --all only tenants with problems have a line, with the first of them; the command with their name lists all."
 }
 
 func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {
+	if err := c.oneOrAll(); err != nil {
+		return err
+	}
+	if c.All {
+		return c.verifyAll(ctx, log)
+	}
 	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
 	if err != nil {
 		return err
@@ -268,15 +287,7 @@ func (c *blobVerifyCmd) Run(ctx context.Context, log *slog.Logger) error {
 		if c.JSON {
 			return printJSONLine(p)
 		}
-		done := ""
-		if p.Repaired {
-			done = " (repaired)"
-		}
-		who := p.DID
-		if who == "" && p.AID != 0 {
-			who = fmt.Sprintf("account %d", p.AID)
-		}
-		_, err := fmt.Println(strings.Join(strings.Fields(fmt.Sprintf("%s %s %s %s: %s%s", strings.ToUpper(p.Kind), who, p.CID, p.Object, p.Text, done)), " "))
+		_, err := fmt.Println(problemLine(p))
 		return err
 	})
 	if err != nil {

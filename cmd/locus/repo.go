@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -21,16 +22,23 @@ type repoCmd struct {
 type repoCheckCmd struct {
 	dataFlags
 	originFlags
-	Hostname string `arg:"" help:"Hostname of the tenant."`
-	Repo     string `arg:"" optional:"" help:"DID or handle of one account; all of the tenant's without it."`
-	JSON     bool   `help:"Print JSON, one object a line: a repository each, and the event stream."`
-	Recount  bool   `help:"First count the records of each again, and the tenant's sum: after a check found counters wrong, or after two versions ran side by side of which the older knew no counters."`
+	manyFlags
+	Repo    string `arg:"" optional:"" help:"DID or handle of one account; all of the tenant's without it."`
+	JSON    bool   `help:"Print JSON, one object a line: a repository each, and the event stream; with --all one for each tenant."`
+	Recount bool   `help:"First count the records of each again, and the tenant's sum: after a check found counters wrong, or after two versions ran side by side of which the older knew no counters."`
 }
 
 // errProblems makes the exit status tell what the output has told already.
 var errProblems = errors.New("repositories have problems")
 
+func (*repoCheckCmd) Help() string {
+	return "Reads every record of what it checks, and changes nothing but with --recount. Tenants serve meanwhile. With --all only tenants with problems have a line, with the first of them; the command with their name prints every repository."
+}
+
 func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
+	if err := c.oneOrAll(); err != nil {
+		return err
+	}
 	d, stop, err := c.existing(ctx, log)
 	if err != nil {
 		return err
@@ -45,6 +53,14 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	r := tenant.NewRegistry(d, keys, facts.Config(c.DevNames), time.Now, log)
+	store := repodb.New(d, keys, time.Now, log, repodb.Config{})
+	defer store.Close()
+	acts := act.NewTenantActs(d, r, time.Now)
+	if c.All {
+		return c.walk(ctx, r, c.JSON, "checking repositories", func(ctx context.Context, t *tenant.Tenant, p *progress) error {
+			return c.checkOne(ctx, store, acts, t, p)
+		})
+	}
 	t, err := r.Get(ctx, c.Hostname)
 	if err == nil {
 		t, err = r.Ready(ctx, t)
@@ -52,9 +68,11 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	store := repodb.New(d, keys, time.Now, log, repodb.Config{})
-	defer store.Close()
-	acts := act.NewTenantActs(d, r, time.Now)
+	return c.checkNamed(ctx, d, store, acts, t)
+}
+
+// checkNamed checks one tenant, and prints each repository.
+func (c *repoCheckCmd) checkNamed(ctx context.Context, d *db.DB, store *repodb.Store, acts *act.TenantActs, t *tenant.Tenant) error {
 	bad, n := 0, 0
 	show := func(r repodb.Report) error {
 		if r.AID != 0 {
@@ -97,6 +115,53 @@ func (c *repoCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return errProblems
 	}
 	return nil
+}
+
+// tenantRepos is a tenant's line.
+type tenantRepos struct {
+	Hostname     string `json:"hostname"`
+	Repositories int    `json:"repositories"`
+	WithProblems int    `json:"withProblems"` // the event stream is counted as one
+	First        string `json:"first,omitempty"`
+}
+
+// checkOne checks one tenant among others, and prints one line.
+func (c *repoCheckCmd) checkOne(ctx context.Context, store *repodb.Store, acts *act.TenantActs, t *tenant.Tenant, p *progress) error {
+	if c.Recount {
+		if err := recountAll(ctx, store, acts, t); err != nil {
+			return err
+		}
+	}
+	line := tenantRepos{Hostname: t.Hostname}
+	err := store.CheckTenant(ctx, t.Schema, func(r repodb.Report) error {
+		of := "the event stream"
+		if r.AID != 0 {
+			line.Repositories++
+			of = r.DID
+		}
+		if !r.OK() {
+			line.WithProblems++
+			if line.First == "" {
+				line.First = of + ": " + r.Problems[0]
+			}
+		}
+		p.show(t.Hostname+": repositories", int64(line.Repositories), 0)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p.end()
+	switch {
+	case c.JSON:
+		err = printJSONLine(line)
+	case line.WithProblems > 0:
+		_, err = fmt.Printf("PROBLEMS  %s: %d of %d repositories; the first: %s\n", t.Hostname, line.WithProblems, line.Repositories, line.First)
+	}
+	if err == nil && line.WithProblems > 0 {
+		err = errProblems
+	}
+	return err
 }
 
 // recountAll counts the records of all accounts, and then the tenant's sum.
