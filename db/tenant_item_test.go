@@ -77,10 +77,10 @@ var rareTables = map[string]struct {
 	"invite_code_use": {"SELECT u.code, a.did, u.used_at FROM x.invite_code_use u JOIN x.actor a ON a.aid = u.aid ORDER BY u.code, u.used_at, a.did", func(ctx context.Context, q *tenantdb.Queries) (any, error) {
 		return q.ListInviteCodeUses(ctx, tenantdb.ListInviteCodeUsesParams{Codes: []string{"ab", "ab-1", "ü-2"}, MaxRows: 9})
 	}},
-	"mail": {"SELECT mail_id, recipient, state, attempts, due_at, last_error, created_at, expires_at FROM x.mail ORDER BY created_at DESC", func(ctx context.Context, q *tenantdb.Queries) (any, error) {
+	"mail": {"SELECT mail_id, recipient, state, attempts, due_at, last_error, created_at, expires_at, '', '' FROM x.mail ORDER BY created_at DESC", func(ctx context.Context, q *tenantdb.Queries) (any, error) {
 		return q.ListMail(ctx, tenantdb.ListMailParams{MaxRows: 9})
 	}},
-	"mail that was given up": {"SELECT mail_id, recipient, state, attempts, due_at, last_error, created_at, expires_at FROM x.mail WHERE state = 4", func(ctx context.Context, q *tenantdb.Queries) (any, error) {
+	"mail that was given up": {"SELECT mail_id, recipient, state, attempts, due_at, last_error, created_at, expires_at, '', '' FROM x.mail WHERE state = 4", func(ctx context.Context, q *tenantdb.Queries) (any, error) {
 		return q.ListMail(ctx, tenantdb.ListMailParams{FromState: 4, MaxRows: 9})
 	}},
 	"mail that is next": {"SELECT min(due_at) FROM x.mail WHERE state < 3", func(ctx context.Context, q *tenantdb.Queries) (any, error) { return q.GetNextMailDue(ctx) }},

@@ -91,6 +91,12 @@ func TestAccountCommands(t *testing.T) {
 	if n := mails() - before; n != 2 {
 		t.Errorf("%d mails", n)
 	}
+	list := ok("mail", "list", "localhost")
+	for kind, subject := range map[string]string{"app_factor_on": "Authenticator app switched on", "app_factor_off": "Authenticator app switched off"} {
+		if strings.Count(list, kind+" ") != 1 || strings.Count(list, `"`+subject+`"`) != 1 {
+			t.Errorf("%s is not there once:\n%s", kind, list)
+		}
+	}
 }
 
 // totp is what an authenticator app shows at this moment.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -76,6 +77,10 @@ type mailListCmd struct {
 	JSON     bool   `help:"Print one JSON object a line."`
 }
 
+func (*mailListCmd) Help() string {
+	return "A line has: when it was queued, what became of it, attempts, what it is about, to whom, its subject, and the last error. Codes and texts are sealed while a message waits, and gone when it is done: nobody is shown them. Messages that an older version queued have neither kind ('-') nor subject."
+}
+
 func (c *mailListCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.Limit < 1 || c.Limit > 100_000 {
 		return fmt.Errorf("--limit must be between 1 and 100000")
@@ -93,7 +98,7 @@ func (c *mailListCmd) Run(ctx context.Context, log *slog.Logger) error {
 		if c.JSON {
 			err = printJSONLine(e)
 		} else {
-			_, err = fmt.Printf("%s  %-17s %3d  %-40s %s\n", e.CreatedAt.UTC().Format("2006-01-02 15:04:05"), e.State, e.Attempts, e.To, e.LastError)
+			_, err = fmt.Printf("%s  %-17s %3d  %-16s %-40s %q  %s\n", e.CreatedAt.UTC().Format("2006-01-02 15:04:05"), e.State, e.Attempts, cmp.Or(e.Kind, "-"), e.To, e.Subject, e.LastError)
 		}
 		if err != nil {
 			return err

@@ -52,8 +52,8 @@ func (q *Queries) GetNextMailDue(ctx context.Context) (time.Time, error) {
 
 const InsertMail = `-- name: InsertMail :exec
 
-INSERT INTO pds_tenant.tenant_item (kind, key, lookup, aid, label, secret, due_at, created_at, used_at)
-VALUES (5, convert_to($1::text, 'UTF8'), int8send($2::bigint), $2::bigint, $3, $4::bytea, $5::timestamptz, $5::timestamptz, $6::timestamptz)
+INSERT INTO pds_tenant.tenant_item (kind, key, lookup, aid, label, secret, due_at, created_at, used_at, value, extra)
+VALUES (5, convert_to($1::text, 'UTF8'), int8send($2::bigint), $2::bigint, $3, $4::bytea, $5::timestamptz, $5::timestamptz, $6::timestamptz, $7, $8)
 `
 
 type InsertMailParams struct {
@@ -63,9 +63,12 @@ type InsertMailParams struct {
 	Sealed    []byte
 	CreatedAt time.Time
 	ExpiresAt time.Time
+	About     string
+	Subject   string
 }
 
 // Mail that waits or is on its way is of kind 5, mail that is done of kind 6.
+// What it is about and its subject stand beside the sealed content, and stay when that goes.
 func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 	_, err := q.db.Exec(ctx, InsertMail,
 		arg.MailID,
@@ -74,13 +77,15 @@ func (q *Queries) InsertMail(ctx context.Context, arg InsertMailParams) error {
 		arg.Sealed,
 		arg.CreatedAt,
 		arg.ExpiresAt,
+		arg.About,
+		arg.Subject,
 	)
 	return err
 }
 
 const ListMail = `-- name: ListMail :many
 SELECT convert_from(key, 'UTF8')::text AS mail_id, label AS recipient, flags AS state, tries AS attempts, due_at::timestamptz AS due_at,
-  note AS last_error, created_at, used_at::timestamptz AS expires_at
+  note AS last_error, created_at, used_at::timestamptz AS expires_at, value AS about, extra AS subject
 FROM pds_tenant.tenant_item
 WHERE kind IN (5, 6) AND flags >= $1 ORDER BY created_at DESC, key LIMIT $2::int
 `
@@ -99,6 +104,8 @@ type ListMailRow struct {
 	LastError string
 	CreatedAt time.Time
 	ExpiresAt time.Time
+	About     string
+	Subject   string
 }
 
 // Newest first; @from_state 4 lists what was given up, 0 everything.
@@ -120,6 +127,8 @@ func (q *Queries) ListMail(ctx context.Context, arg ListMailParams) ([]ListMailR
 			&i.LastError,
 			&i.CreatedAt,
 			&i.ExpiresAt,
+			&i.About,
+			&i.Subject,
 		); err != nil {
 			return nil, err
 		}

@@ -123,13 +123,29 @@ const (
 	defaultTextColor = "#ffffff"
 )
 
-// Render makes the message. Errors: [ErrKind].
-func Render(n Note, b Brand) (Message, error) {
-	lang := n.Lang
-	texts := catalogues()[lang]
+// words are the texts in the note's language or the default's, and what says one of them with its blanks filled in.
+func words(n Note, b Brand) (texts map[string]string, lang string, say func(key string) string) {
+	lang = n.Lang
+	texts = catalogues()[lang]
 	if texts == nil {
 		lang, texts = DefaultLang, catalogues()[DefaultLang]
 	}
+	fill := strings.NewReplacer("{handle}", oneLine(n.Handle), "{name}", cmp.Or(b.Name, b.Host), "{host}", b.Host, "{url}", b.HelpURL, "{date}", oneLine(n.Date), "{detail}", oneLine(n.Detail))
+	return texts, lang, func(key string) string { return fill.Replace(texts[key]) }
+}
+
+// Subject is the subject of the message that [Render] makes; "" for a kind that has no text.
+func Subject(n Note, b Brand) string {
+	if n.Kind == KindMessage {
+		return oneLine(n.Subject)
+	}
+	_, _, say := words(n, b)
+	return say(string(n.Kind) + ".subject")
+}
+
+// Render makes the message. Errors: [ErrKind].
+func Render(n Note, b Brand) (Message, error) {
+	texts, lang, say := words(n, b)
 	if b.Name == "" {
 		b.Name = b.Host
 	}
@@ -139,11 +155,8 @@ func Render(n Note, b Brand) (Message, error) {
 	if b.TextColor == "" {
 		b.TextColor = defaultTextColor
 	}
-	fill := strings.NewReplacer("{handle}", oneLine(n.Handle), "{name}", b.Name, "{host}", b.Host, "{url}", b.HelpURL, "{date}", oneLine(n.Date), "{detail}", oneLine(n.Detail))
-	say := func(key string) string { return fill.Replace(texts[key]) }
-	p := page{Brand: b, Lang: lang, Code: n.Code, About: say("about"), Help: say("help")}
+	p := page{Brand: b, Lang: lang, Subject: Subject(n, b), Code: n.Code, About: say("about"), Help: say("help")}
 	if n.Kind == KindMessage {
-		p.Subject = oneLine(n.Subject)
 		if isMarkup(n.Text) {
 			p.Letter, n.Text = fromMarkup(n.Text)
 		}
@@ -156,7 +169,6 @@ func Render(n Note, b Brand) (Message, error) {
 		if texts[string(n.Kind)+".text"] == "" {
 			return Message{}, fmt.Errorf("%w: %.40q", ErrKind, n.Kind)
 		}
-		p.Subject = say(string(n.Kind) + ".subject")
 		p.Greeting = say("greeting_nobody")
 		if n.Handle != "" {
 			p.Greeting = say("greeting")

@@ -1,8 +1,9 @@
 -- Mail that waits or is on its way is of kind 5, mail that is done of kind 6.
 
 -- name: InsertMail :exec
-INSERT INTO pds_tenant.tenant_item (kind, key, lookup, aid, label, secret, due_at, created_at, used_at)
-VALUES (5, convert_to(@mail_id::text, 'UTF8'), int8send(@aid::bigint), @aid::bigint, @recipient, @sealed::bytea, @created_at::timestamptz, @created_at::timestamptz, @expires_at::timestamptz);
+-- What it is about and its subject stand beside the sealed content, and stay when that goes.
+INSERT INTO pds_tenant.tenant_item (kind, key, lookup, aid, label, secret, due_at, created_at, used_at, value, extra)
+VALUES (5, convert_to(@mail_id::text, 'UTF8'), int8send(@aid::bigint), @aid::bigint, @recipient, @sealed::bytea, @created_at::timestamptz, @created_at::timestamptz, @expires_at::timestamptz, @about, @subject);
 
 -- name: LockDueMail :many
 -- Claims what is due: waiting mail, and mail whose claim ended without a word. Other processes pass over it until @until.
@@ -37,7 +38,7 @@ SELECT due_at::timestamptz AS due_at FROM pds_tenant.tenant_item WHERE kind = 5 
 -- name: ListMail :many
 -- Newest first; @from_state 4 lists what was given up, 0 everything.
 SELECT convert_from(key, 'UTF8')::text AS mail_id, label AS recipient, flags AS state, tries AS attempts, due_at::timestamptz AS due_at,
-  note AS last_error, created_at, used_at::timestamptz AS expires_at
+  note AS last_error, created_at, used_at::timestamptz AS expires_at, value AS about, extra AS subject
 FROM pds_tenant.tenant_item
 WHERE kind IN (5, 6) AND flags >= @from_state ORDER BY created_at DESC, key LIMIT @max_rows::int;
 

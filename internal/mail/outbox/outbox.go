@@ -103,6 +103,7 @@ func (o *Outbox) Post(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant
 	now := o.now()
 	err = q.InsertMail(ctx, tenantdb.InsertMailParams{
 		MailID: id, AID: aid, Recipient: to, Sealed: sealed, CreatedAt: now, ExpiresAt: now.Add(life),
+		About: string(n.Kind), Subject: mail.Subject(n, brand(t)),
 	})
 	if err != nil {
 		return "", fmt.Errorf("queue mail: %w", err)
@@ -154,10 +155,13 @@ func (o *Outbox) Await(ctx context.Context, t *tenant.Tenant, id string, most ti
 	}
 }
 
-// Entry is a message in the queue, or what became of it in the last week. Its content nobody is shown.
+// Entry is a message in the queue, or what became of it in the last week. Its content nobody is shown, beyond what it is
+// about and its subject.
 type Entry struct {
 	ID        string    `json:"id"`
 	To        string    `json:"to"`
+	Kind      string    `json:"kind,omitempty"` // "": queued by an older version
+	Subject   string    `json:"subject,omitempty"`
 	State     string    `json:"state"` // waiting, claimed, being handed over, sent, given up
 	Attempts  int       `json:"attempts"`
 	Due       time.Time `json:"due"` // waiting: not before
@@ -180,7 +184,7 @@ func List(ctx context.Context, q *tenantdb.Queries, failed bool, limit int) ([]E
 	out := make([]Entry, len(rows))
 	for i, r := range rows {
 		out[i] = Entry{
-			ID: r.MailID, To: r.Recipient, State: states[r.State], Attempts: int(r.Attempts), Due: r.DueAt, LastError: r.LastError, CreatedAt: r.CreatedAt,
+			ID: r.MailID, To: r.Recipient, Kind: r.About, Subject: r.Subject, State: states[r.State], Attempts: int(r.Attempts), Due: r.DueAt, LastError: r.LastError, CreatedAt: r.CreatedAt,
 		}
 	}
 	return out, nil

@@ -179,6 +179,9 @@ func TestListAndTry(t *testing.T) {
 		}
 		var out []string
 		for _, e := range list {
+			if e.Kind != string(mail.KindConfirmEmail) || e.Subject != "Confirm your email address" { // also of what is done
+				t.Errorf("%s: kind %q, subject %q", e.To, e.Kind, e.Subject)
+			}
 			out = append(out, strings.TrimSpace(fmt.Sprintf("%s %s %d %t", e.To, e.State, e.Attempts, e.LastError != "")))
 		}
 		return strings.Join(out, "; ")
