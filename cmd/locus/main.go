@@ -41,6 +41,7 @@ type cli struct {
 	Job      jobCmd        `cmd:"" help:"See and cancel long work: moves, renames, backups, deletions."`
 	Backup   backupCmd     `cmd:"" help:"Try whether backups are good for anything. 'locus tenant backup' makes them."`
 	Migrate  migrateCmd    `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`
+	Doctor   doctorCmd     `cmd:"" help:"Look for what is wrong: database, keys, names, certificates, relays, an account. Nothing is changed."`
 	Settings configCmd     `cmd:"" name:"config" help:"Check and show settings; print a configuration file."`
 	Openapi  openapiCmd    `cmd:"" help:"Print the OpenAPI document of the methods served."`
 	Complete completionCmd `cmd:"" name:"completion" help:"Print a script that completes commands and flags in your shell."`
@@ -131,6 +132,9 @@ func main() {
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	run.BindTo(ctx, (*context.Context)(nil))
 	if err := run.Run(log.Logger, log, said); err != nil && !errors.Is(err, context.Canceled) {
+		if code := exitCode(1); errors.As(err, &code) {
+			os.Exit(int(code))
+		}
 		fmt.Fprintf(os.Stderr, "locus: %v\n", err)
 		os.Exit(1)
 	}

@@ -1,0 +1,121 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+)
+
+const (
+	clockApart = 5 * time.Second
+	leastLocks = 64 // Postgres's default
+)
+
+// Deployment is what is looked at that is no tenant's.
+type Deployment struct {
+	Facts func(ctx context.Context) (db.Facts, error)
+	// Behind counts tenants whose schema is older than this program.
+	Behind func(ctx context.Context) (int64, error)
+	// Keys tells whether the master key is the database's; nil: it fits.
+	Keys func(ctx context.Context) error
+	// Folders are where files are kept on this machine.
+	Folders []string
+	// Room tells the free and the whole bytes of a folder's disk; nil asks the system.
+	Room func(folder string) (free, all uint64, err error)
+	Now  func() time.Time
+}
+
+// DeploymentChecks are the checks of what all tenants share.
+func DeploymentChecks(d Deployment) []Check {
+	if d.Room == nil {
+		d.Room = room
+	}
+	const group = "deployment"
+	return []Check{
+		{group, "database", "the Postgres of the control schema: settings and clock", d.database},
+		{group, "schemas", "versions of the tenants' schemas", d.schemas},
+		{group, "master-key", "whether the master key is the database's", d.masterKey},
+		{group, "disk", "room in the folders for files", d.disk},
+	}
+}
+
+func (d Deployment) database(ctx context.Context) (found []Finding) {
+	before := d.Now()
+	f, err := d.Facts(ctx)
+	after := d.Now()
+	if err != nil {
+		return one(Error, "database", "the database does not answer", err.Error(), "see that Postgres runs and that --database-url leads to it")
+	}
+	add := func(s Severity, name, wrong, seen, do string) {
+		found = append(found, Finding{s, name, wrong, seen, do})
+	}
+	if f.Fsync != "on" {
+		add(Error, "database-fsync", "what was acknowledged is lost when the machine stops", "fsync is "+f.Fsync, "set fsync = on and restart Postgres")
+	}
+	if f.FullPageWrites != "on" {
+		add(Error, "database-pages", "pages may be torn when the machine stops", "full_page_writes is "+f.FullPageWrites, "set full_page_writes = on and reload Postgres")
+	}
+	if f.SynchronousCommit == "off" {
+		add(Error, "database-commit", "the last acknowledged writes are lost when Postgres stops", "synchronous_commit is off", "set synchronous_commit = on for the server, the database and the login")
+	}
+	if f.LocksPerTx < leastLocks {
+		add(Warning, "database-locks", "dumps and work over many tenants may run out of locks", fmt.Sprintf("max_locks_per_transaction is %d", f.LocksPerTx), fmt.Sprintf("set it to %d or more and restart Postgres", leastLocks))
+	}
+	if f.MaxConnections > 0 && f.Used*10 >= f.MaxConnections*9 {
+		add(Warning, "database-connections", "Postgres has hardly a connection left", fmt.Sprintf("%d of %d are open", f.Used, f.MaxConnections), "raise max_connections, or lower the sizes of the pools")
+	}
+	if f.Clock.Before(before.Add(-clockApart)) || f.Clock.After(after.Add(clockApart)) {
+		add(Error, "clock", "the clocks of Postgres and of this machine differ", fmt.Sprintf("Postgres says %s, this machine %s", f.Clock.UTC().Format(time.RFC3339), after.UTC().Format(time.RFC3339)), "let both follow the same time servers")
+	}
+	return found
+}
+
+func (d Deployment) schemas(ctx context.Context) []Finding {
+	n, err := d.Behind(ctx)
+	switch {
+	case errors.Is(err, db.ErrTooNew):
+		return one(Error, "schemas-new", "a newer version has migrated the database", err.Error(), "update this program")
+	case err != nil:
+		return one(Error, "schemas", "the versions of schemas cannot be read", err.Error(), "'locus migrate' brings them up to date")
+	case n > 0:
+		return one(Warning, "schemas-behind", fmt.Sprintf("%d tenants are behind this version", n), "'locus migrate --status' lists failures", "servers upgrade them in the background, 'locus migrate' at once")
+	}
+	return nil
+}
+
+func (d Deployment) masterKey(ctx context.Context) []Finding {
+	if err := d.Keys(ctx); err != nil {
+		return one(Error, "master-key", "the master key cannot be used", err.Error(), "give the key of this database by --master-key, LOCUS_MASTER_KEY or the file master.key in the data folder")
+	}
+	return nil
+}
+
+func (d Deployment) disk(context.Context) (found []Finding) {
+	for _, folder := range d.Folders {
+		free, all, err := d.Room(folder)
+		if err != nil {
+			found = append(found, Finding{Error, "disk", "a folder for files cannot be looked at", folder + ": " + err.Error(), "see that it is there and mounted"})
+			continue
+		}
+		seen := fmt.Sprintf("%s: %d of %d MB are free", folder, free>>20, all>>20)
+		switch {
+		case free < all/50: // 2 %
+			found = append(found, Finding{Error, "disk-full", "a disk is full", seen, "make room or enlarge it: uploads fail, and a database on it stops"})
+		case free < all/10:
+			found = append(found, Finding{Warning, "disk-low", "a disk is nearly full", seen, "make room or enlarge it"})
+		}
+	}
+	return found
+}
+
+func room(folder string) (free, all uint64, err error) {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(folder, &fs); err != nil {
+		return 0, 0, err
+	}
+	return fs.Bavail * uint64(fs.Bsize), fs.Blocks * uint64(fs.Bsize), nil
+}

@@ -1,0 +1,270 @@
+package doctor
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/outbound"
+)
+
+// Host is a tenant as the network should see it.
+type Host struct {
+	Hostname      string
+	PublicURL     string
+	ServiceDID    string
+	HandleDomains []string
+	Crawlers      []string
+	HasStream     bool
+	Development   bool                                     // its names are not public: no name server knows them
+	LastSeq       func(ctx context.Context) (int64, error) // of its event stream
+}
+
+// Outside is the way out.
+type Outside struct {
+	HTTP *http.Client  // made by package outbound
+	DNS  *net.Resolver // nil is the system's
+	Now  func() time.Time
+}
+
+const (
+	maxAnswer = 256 << 10
+	// expirySoon leaves time to repair what should have renewed the certificate.
+	expirySoon = 14 * 24 * time.Hour
+	// relayLag is how many events a relay may be behind: it notes its place now and then only.
+	relayLag = 1000
+)
+
+// HostChecks are the checks of one tenant.
+func HostChecks(h Host, o Outside) []Check {
+	if o.DNS == nil {
+		o.DNS = net.DefaultResolver
+	}
+	v := visitor{h, o}
+	checks := []Check{
+		{h.Hostname, "dns", "addresses of the hostname and of names under its handle domains", v.names},
+		{h.Hostname, "tls", "the certificate at the public URL", v.certificate},
+		{h.Hostname, "health", "/xrpc/_health from outside", v.health},
+		{h.Hostname, "describe", "describeServer from outside", v.describe},
+		{h.Hostname, "service-did", "the document of the service's DID", v.document},
+		{h.Hostname, "oauth", "/.well-known/oauth-protected-resource", v.oauth},
+	}
+	if !h.HasStream {
+		return checks
+	}
+	checks = append(checks, Check{h.Hostname, "websocket", "the event stream through the public URL", v.websocket})
+	for _, crawler := range h.Crawlers {
+		checks = append(checks, Check{h.Hostname, "relay", "what " + crawler + " knows of this host", func(ctx context.Context) []Finding { return v.relay(ctx, crawler) }})
+	}
+	return checks
+}
+
+type visitor struct {
+	Host
+	Outside
+}
+
+// NotServed is the check of a tenant that cannot be looked at from outside.
+func NotServed(hostname string, why error) Check {
+	return Check{hostname, "state", "whether the tenant is served", func(context.Context) []Finding {
+		return one(Warning, "not-served", "the tenant is not served, so nothing more was looked at", why.Error(), "'locus tenant show "+hostname+"' says why")
+	}}
+}
+
+func (v visitor) names(ctx context.Context) (found []Finding) {
+	if v.Development {
+		return nil
+	}
+	if _, err := v.DNS.LookupHost(ctx, v.Hostname); err != nil {
+		found = append(found, Finding{Error, "dns-hostname", "the hostname has no address", err.Error(), "make an A or AAAA record for " + v.Hostname + " that leads to this server"})
+	}
+	for _, domain := range v.HandleDomains {
+		// Any name will do: the wildcard answers for accounts that do not exist yet.
+		if _, err := v.DNS.LookupHost(ctx, "doctor-probe."+domain); err != nil {
+			found = append(found, Finding{Error, "dns-handles", "handles under " + domain + " have no address", err.Error(), "make an A or AAAA record for *." + domain + " that leads to this server"})
+		}
+	}
+	return found
+}
+
+// get asks the tenant's own URL. A certificate that does not hold is told by its own check alone.
+func (v visitor) get(ctx context.Context, path, name string) ([]byte, []Finding) {
+	body, status, err := outbound.Fetch(ctx, v.HTTP, v.PublicURL+path, "application/json", maxAnswer)
+	var untrusted *certError
+	switch {
+	case err == nil:
+		return body, nil
+	case asCertError(err, &untrusted):
+		return nil, nil
+	case status != 0:
+		return nil, one(Error, name, path+" is not served at the public URL", fmt.Sprintf("%s%s answers with status %d", v.PublicURL, path, status), "see that the proxy in front hands every path on, with the Host header as it came")
+	}
+	return nil, one(Error, name, "the public URL does not answer", err.Error(), "see that the server runs, and that firewall, proxy and DNS lead to it")
+}
+
+func (v visitor) certificate(ctx context.Context) []Finding {
+	if !strings.HasPrefix(v.PublicURL, "https:") {
+		return nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.PublicURL+"/xrpc/_health", nil)
+	if err != nil {
+		return one(Error, "tls", "the public URL cannot be read", err.Error(), "repair it by 'locus deployment set'")
+	}
+	res, err := v.HTTP.Do(req)
+	if err != nil {
+		var bad *certError
+		if !asCertError(err, &bad) {
+			return nil // the other checks say that nobody answers
+		}
+		if bad.expired {
+			return one(Error, "tls-expired", "the certificate has expired", bad.text, "renew it: 'locus tls' for those of the server, or where the proxy keeps them")
+		}
+		return one(Error, "tls-untrusted", "the certificate is not one that others trust", bad.text, "see that it is for "+v.Hostname+" and that the whole chain is sent")
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.TLS == nil || len(res.TLS.PeerCertificates) == 0 {
+		return nil
+	}
+	until := res.TLS.PeerCertificates[0].NotAfter
+	if left := until.Sub(v.Now()); left < expirySoon {
+		return one(Warning, "tls-expires", fmt.Sprintf("the certificate expires in %d days", int(left.Hours()/24)), "valid until "+until.UTC().Format(time.RFC3339), "see why it was not renewed: 'locus tls', or the log of the proxy")
+	}
+	return nil
+}
+
+// certError is a certificate that does not hold.
+type certError struct {
+	expired bool
+	text    string
+}
+
+func asCertError(err error, to **certError) bool {
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	if errors.As(err, &invalid) || errors.As(err, &unknown) || errors.As(err, &name) {
+		*to = &certError{invalid.Cert != nil && invalid.Reason == x509.Expired, err.Error()}
+		return true
+	}
+	return false
+}
+
+func (v visitor) health(ctx context.Context) []Finding {
+	_, found := v.get(ctx, "/xrpc/_health", "health")
+	return found
+}
+
+func (v visitor) describe(ctx context.Context) []Finding {
+	body, found := v.get(ctx, "/xrpc/com.atproto.server.describeServer", "describe")
+	var said struct {
+		DID string `json:"did"`
+	}
+	if body == nil {
+		return found
+	}
+	if err := json.Unmarshal(body, &said); err != nil || said.DID != v.ServiceDID {
+		return one(Error, "describe-other", "another server answers at the public URL", fmt.Sprintf("describeServer names %q, not %s", said.DID, v.ServiceDID), "see where DNS and the proxy lead, and that the proxy keeps the Host header")
+	}
+	return nil
+}
+
+func (v visitor) document(ctx context.Context) []Finding {
+	body, found := v.get(ctx, "/.well-known/did.json", "service-did")
+	if body == nil {
+		return found
+	}
+	doc, err := identity.ParseDocument(v.ServiceDID, body)
+	if err != nil {
+		return one(Error, "service-did-other", "the document of the service's DID is another one's", err.Error(), "let the proxy hand /.well-known/did.json on to this server")
+	}
+	if doc.PDS() != v.PublicURL {
+		return one(Error, "service-did-endpoint", "the document of the service's DID names another URL", fmt.Sprintf("it names %q, not %s", doc.PDS(), v.PublicURL), "compare 'locus deployment show' with what the proxy serves")
+	}
+	return nil
+}
+
+func (v visitor) oauth(ctx context.Context) []Finding {
+	body, found := v.get(ctx, "/.well-known/oauth-protected-resource", "oauth")
+	var said struct {
+		Resource string `json:"resource"`
+	}
+	if body == nil {
+		return found
+	}
+	if err := json.Unmarshal(body, &said); err != nil || said.Resource != v.PublicURL {
+		return one(Error, "oauth-other", "apps cannot sign in: the metadata names another server", fmt.Sprintf("resource is %q, not %s", said.Resource, v.PublicURL), "let the proxy hand /.well-known/ on to this server")
+	}
+	return nil
+}
+
+// websocket asks for the change of protocol only: what the stream holds is not this check's.
+func (v visitor) websocket(ctx context.Context) []Finding {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.PublicURL+"/xrpc/com.atproto.sync.subscribeRepos", nil)
+	if err != nil {
+		return nil // told by the others
+	}
+	for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "bG9jdXMtZG9jdG9yLTAwMQ=="} {
+		req.Header.Set(name, value)
+	}
+	res, err := v.HTTP.Do(req)
+	if err != nil {
+		return nil // told by health
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		return one(Error, "websocket", "relays cannot read the event stream", fmt.Sprintf("subscribeRepos answers with status %d where 101 is due", res.StatusCode), "let the proxy hand the Upgrade and Connection headers on")
+	}
+	return nil
+}
+
+// ask asks a relay. There is an answer or a finding; unknown is an answer with status 400 or 404.
+func (v visitor) ask(ctx context.Context, relay, method string, query url.Values, into any) (unknown bool, found []Finding) {
+	at := strings.TrimRight(relay, "/") + "/xrpc/" + method + "?" + query.Encode()
+	body, status, err := outbound.Fetch(ctx, v.HTTP, at, "application/json", maxAnswer)
+	if status == http.StatusBadRequest || status == http.StatusNotFound {
+		return true, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(body, into)
+	}
+	if err != nil {
+		return false, one(Warning, "relay-unreachable", "the relay does not answer", at+": "+err.Error(), "wait, or see whether this server may reach it; 'locus tenant set "+v.Hostname+" crawlers=…' names others")
+	}
+	return false, nil
+}
+
+func (v visitor) relay(ctx context.Context, relay string) []Finding {
+	ours, err := v.LastSeq(ctx)
+	if err != nil {
+		return one(Error, "relay-seq", "our own place in the stream cannot be read", err.Error(), "look at the database")
+	}
+	var said struct {
+		Status string `json:"status"`
+		Seq    int64  `json:"seq"`
+	}
+	unknown, found := v.ask(ctx, relay, "com.atproto.sync.getHostStatus", url.Values{"hostname": {v.Hostname}}, &said)
+	if unknown {
+		return one(Error, "relay-unknown", "the relay does not know this host", relay+" has no status of it", "see that the findings above are none and that it has an account that has written; the server asks the relay to come at the next write")
+	}
+	if found != nil {
+		return found
+	}
+	seen := fmt.Sprintf("%s: status %s, seq %d; ours is %d", relay, said.Status, said.Seq, ours)
+	switch {
+	case said.Status != "" && said.Status != "active" && said.Status != "idle":
+		return one(Error, "relay-status", "the relay does not take this host's events", seen, "see that the stream is reachable; for 'banned' or 'throttled' write to who runs the relay")
+	case said.Seq > ours:
+		return one(Error, "relay-ahead", "the relay has seen events that are not here", seen, "the database is older than it was, as after a restore: docs/firehose.md says how numbers jump over those that were given out")
+	case ours-said.Seq > relayLag:
+		return one(Warning, "relay-behind", "the relay is behind", seen, "see whether it gains; if not, see that the event stream is reachable from outside")
+	}
+	return nil
+}
