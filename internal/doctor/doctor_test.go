@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ func look(t *testing.T, checks []doctor.Check, want ...string) {
 
 // world is a healthy tenant with its relay on loopback; a test breaks one thing.
 type world struct {
+	mu     sync.Mutex // its servers read what a test breaks
 	host   doctor.Host
 	out    doctor.Outside
 	status map[string]int // by path
@@ -54,6 +56,8 @@ type world struct {
 func newWorld(t *testing.T, tls bool) *world {
 	w := &world{status: map[string]int{}, said: map[string]any{}, dns: map[string]string{"pds.test": "10.0.0.1", "doctor-probe.users.test": "10.0.0.1"}}
 	handler := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		if code := w.status[r.URL.Path]; code != 0 {
 			rw.WriteHeader(code)
 			return
@@ -79,6 +83,8 @@ func newWorld(t *testing.T, tls bool) *world {
 	t.Cleanup(server.Close)
 	t.Cleanup(w.out.HTTP.CloseIdleConnections)
 	w.out.DNS = dnstest.New(t, func(name string, qtype uint16) [][]byte {
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		if ip := net.ParseIP(w.dns[name]); ip != nil && qtype == dnstest.TypeA {
 			return [][]byte{ip.To4()}
 		}
@@ -129,7 +135,9 @@ func TestHost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, false)
+			w.mu.Lock()
 			c.do(w)
+			w.mu.Unlock()
 			look(t, doctor.HostChecks(w.host, w.out), c.want...)
 		})
 	}
