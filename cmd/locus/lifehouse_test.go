@@ -92,6 +92,12 @@ func newLifeHouse(t *testing.T) *lifeHouse {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for node := range h.nodes { // the other one hears of it within a second
+		h.until("the tenant", func() bool {
+			status, _, _ := h.ask(node, "GET", lifeHost, "/xrpc/com.atproto.server.describeServer", "", nil)
+			return status == 200
+		})
+	}
 	return h
 }
 
