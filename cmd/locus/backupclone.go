@@ -81,7 +81,7 @@ func (c *backupDrillCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return c.fromStore(ctx, log, name)
 	}
 	if c.Background {
-		return errors.New("a file is read by this process: --background is for store:NAME")
+		return errBackgroundFile
 	}
 	open, stop, err := c.opener()
 	if err != nil {

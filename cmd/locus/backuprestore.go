@@ -101,6 +101,8 @@ func explainArchive(err error) error {
 	return err
 }
 
+var errBackgroundFile = errors.New("a file is read by this process: --background is for store:NAME")
+
 type tenantRestoreCmd struct {
 	storeFlags
 	inputFlags
@@ -116,7 +118,7 @@ func (c *tenantRestoreCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return c.fromStore(ctx, log, name)
 	}
 	if c.Background {
-		return errors.New("a file is read by this process: --background is for store:NAME")
+		return errBackgroundFile
 	}
 	open, stop, err := c.opener()
 	if err != nil {

@@ -133,42 +133,60 @@ func configPath(args []string, env string) (path string, named bool) {
 	return defaultConfig, false
 }
 
+// settingOf is the setting that a name in the environment means: itself, or with inFile the one whose value is in a file.
+// Other programs' names are none.
+func settingOf(all map[string]setting, name string) (env string, inFile, ok bool) {
+	if _, ok := all[name]; ok {
+		return name, false, true
+	}
+	env, inFile = strings.CutSuffix(name, fileSuffix)
+	_, ok = all[env]
+	return env, inFile, inFile && ok
+}
+
 // layer adds what no layer before has said.
 func (c *configured) layer(all map[string]setting, said map[string]string, from, dir string) error {
 	for _, name := range slices.Sorted(maps.Keys(said)) {
+		env, inFile, ok := settingOf(all, name)
+		if !ok {
+			continue
+		}
 		value, where := said[name], from
-		of, isFile := strings.CutSuffix(name, fileSuffix)
-		if _, ok := all[name]; ok || !isFile {
-			of = name
-		} else if _, ok := all[of]; !ok {
-			continue // another program's, such as LOCUS_TEST_…_FILE
-		} else {
-			if _, twice := said[of]; twice {
-				return fmt.Errorf("both %s and %s are given", of, name)
+		if inFile {
+			if _, twice := said[env]; twice {
+				return fmt.Errorf("both %s and %s are given", env, name)
 			}
 			if value == "" {
 				continue
 			}
-			if dir != "" && !filepath.IsAbs(value) {
-				value = filepath.Join(dir, value)
+			path := value
+			if dir != "" && !filepath.IsAbs(path) {
+				path = filepath.Join(dir, path)
 			}
-			text, err := os.ReadFile(value)
-			if err != nil {
+			var err error
+			if value, err = valueIn(path); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			where += ", file " + value
-			if value = strings.TrimRight(string(text), "\r\n"); value == "" {
-				return fmt.Errorf("%s: the file is empty", name)
-			}
+			where += ", file " + path
 		}
-		if _, ok := all[of]; !ok {
-			continue
-		}
-		if _, there := c.values[of]; !there {
-			c.values[of], c.from[of] = value, where
+		if _, there := c.values[env]; !there {
+			c.values[env], c.from[env] = value, where
 		}
 	}
 	return nil
+}
+
+// valueIn reads a file that holds one value.
+func valueIn(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	value := strings.TrimRight(string(text), "\r\n")
+	if value == "" {
+		return "", errors.New("the file is empty")
+	}
+	return value, nil
 }
 
 // apply puts what was read where flags and the rest look for it.
@@ -204,10 +222,7 @@ func parseConfig(all map[string]setting, text []byte) (map[string]string, error)
 		key, node := top.Content[i], top.Content[i+1]
 		name := envPrefix + strings.ToUpper(strings.ReplaceAll(key.Value, "-", "_"))
 		value, err := plain(node)
-		_, known := all[name]
-		if _, ok := all[strings.TrimSuffix(name, fileSuffix)]; ok {
-			known = true
-		}
+		_, _, known := settingOf(all, name)
 		_, twice := said[name]
 		switch {
 		case !known || strings.ToLower(key.Value) != key.Value || strings.Contains(key.Value, "_"):

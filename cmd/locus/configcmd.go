@@ -22,7 +22,7 @@ type configCmd struct {
 }
 
 type configCheckCmd struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	jsonFlags
 }
 
 // verdict is what a check found.
@@ -95,7 +95,7 @@ func (c *configured) exposed(all map[string]setting) (warnings []string) {
 }
 
 type configShowCmd struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	jsonFlags
 }
 
 // Run lists what environment and file say. Flags of a command are that command's.

@@ -23,10 +23,10 @@ type doctorCmd struct {
 	dataFlags
 	originFlags
 	outsideFlags
+	jsonFlags
 	Tenant  string `placeholder:"HOST" help:"Look at this tenant only; default: all."`
 	Account string `placeholder:"HANDLE|DID" help:"Look at this account of the tenant, too: why its posts do not appear."`
 	Strict  bool   `help:"Exit code 1 where there are warnings only."`
-	JSON    bool   `help:"Print JSON."`
 }
 
 // exitCode ends the program with a code of its own: what there is to say was printed.

@@ -84,26 +84,27 @@ func (r *Registry) listHandlesOf(ctx context.Context, t *Tenant) error {
 	}
 }
 
-// concerned are the tenants that may have handles under names that another one takes, by id: those that answer for the
-// names now, who may get more of them at this moment, and those that have handles elsewhere.
-func (r *Registry) concerned(ctx context.Context, ix *index, taken cession) (answer, elsewhere map[int64]*Tenant, err error) {
-	answer, elsewhere = map[int64]*Tenant{}, map[int64]*Tenant{}
-	for _, name := range taken.all() {
-		if m, ok := ix.match(anyLabel + name); ok && hasHandles(m.Tenant) {
-			answer[m.ID] = m.Tenant
-		}
+// concerned are the tenants that may have handles under names that another one takes, by id. True: it answers for the names
+// now, and may get more of them at this moment. False: it has, or had, handles elsewhere.
+func (r *Registry) concerned(ctx context.Context, ix *index, taken cession) (map[int64]bool, error) {
+	if taken.empty() {
+		return nil, nil
 	}
 	if err := r.listHandles(ctx, ix); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	ids, err := r.db.Control().ListTenantsWithHandlesElsewhere(ctx, controldb.ListTenantsWithHandlesElsewhereParams{Names: notNil(taken.names), Domains: notNil(taken.domains)})
 	if err != nil {
-		return nil, nil, fmt.Errorf("look for handles: %w", err)
+		return nil, fmt.Errorf("look for handles: %w", err)
 	}
+	answers := map[int64]bool{}
 	for _, id := range ids {
-		if t := ix.byID[id]; t != nil && hasHandles(t) && answer[id] == nil {
-			elsewhere[id] = t
+		answers[id] = false
+	}
+	for _, name := range taken.all() {
+		if m, ok := ix.match(anyLabel + name); ok {
+			answers[m.ID] = true
 		}
 	}
-	return answer, elsewhere, nil
+	return answers, nil
 }

@@ -65,33 +65,19 @@ func (r *Registry) handOver(ctx context.Context, t *Tenant, names map[string]int
 		}
 		return nil
 	}
-	asked := func() error {
-		if !given.empty() {
-			if err := refuse(t, given, true); err != nil {
-				return err
-			}
-		}
-		if taken.empty() {
-			return nil
-		}
-		// The tenant that answers for the names now may get more handles there at this moment, so its guard is set.
-		answer, elsewhere, err := r.concerned(ctx, ix, taken)
-		if err != nil {
-			return err
-		}
-		for guard, some := range map[bool]map[int64]*Tenant{true: answer, false: elsewhere} {
-			for _, id := range slices.Sorted(maps.Keys(some)) {
-				if t != nil && t.ID == id {
-					continue
-				}
-				if err := refuse(some[id], taken, guard); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+	if !given.empty() && hasHandles(t) {
+		err = refuse(t, given, true)
 	}
-	if err := asked(); err != nil {
+	var answers map[int64]bool
+	if err == nil {
+		answers, err = r.concerned(ctx, ix, taken)
+	}
+	for _, id := range slices.Sorted(maps.Keys(answers)) {
+		if other := ix.byID[id]; err == nil && other != nil && hasHandles(other) && !(t != nil && t.ID == id) {
+			err = refuse(other, taken, answers[id])
+		}
+	}
+	if err != nil {
 		return nil, nil, errors.Join(err, undo(ctx))
 	}
 	done = func(ctx context.Context) error {

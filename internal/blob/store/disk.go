@@ -362,29 +362,11 @@ func (d *disk) Remove(_ context.Context, objects []string) map[string]error {
 }
 
 func (d *disk) List(ctx context.Context, schema string, each func(Found) error) error {
-	root := filepath.Join(d.root, schema)
-	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // removed while we look, or a tenant without blobs
+	err := walkFiles(d.root, schema, func(_, name string, info fs.FileInfo) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		if err != nil || ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
-		}
-		if e.IsDir() {
-			return nil
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(d.root, path)
-		if err != nil {
-			return err
-		}
-		return each(Found{filepath.ToSlash(rel), info.Size(), info.ModTime()})
+		return each(Found{name, info.Size(), info.ModTime()})
 	})
 	if err != nil {
 		return fmt.Errorf("list blobs: %w", err)

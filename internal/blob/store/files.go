@@ -154,14 +154,27 @@ func (d diskFiles) Open(_ context.Context, name string) (io.ReadCloser, int64, e
 }
 
 func (d diskFiles) each(ctx context.Context, folder string, each func(path, name string, info fs.FileInfo) error) error {
-	err := filepath.WalkDir(d.path(folder), func(at string, e fs.DirEntry, err error) error {
+	err := walkFiles(string(d), folder, func(path, name string, info fs.FileInfo) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return each(path, name, info)
+	})
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	return err
+}
+
+// walkFiles goes over the files of a folder under root, with their names from there. What goes meanwhile is passed over, and
+// so is a folder that is not there.
+func walkFiles(root, folder string, each func(path, name string, info fs.FileInfo) error) error {
+	return filepath.WalkDir(filepath.Join(root, filepath.FromSlash(folder)), func(at string, e fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return nil // it went meanwhile
+			return nil
 		case err != nil:
 			return err
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
 		case e.IsDir():
 			return nil
 		}
@@ -172,16 +185,12 @@ func (d diskFiles) each(ctx context.Context, folder string, each func(path, name
 		if err != nil {
 			return err
 		}
-		name, err := filepath.Rel(string(d), at)
+		name, err := filepath.Rel(root, at)
 		if err != nil {
 			return err
 		}
 		return each(at, filepath.ToSlash(name), info)
 	})
-	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("%w: %w", ErrFailed, err)
-	}
-	return err
 }
 
 func (d diskFiles) List(ctx context.Context, folder string, each func(Found) error) error {
