@@ -95,7 +95,7 @@ var mayImport = map[string][]string{
 	"internal/archive":       {"db", "db/tenantdb", "internal/blob", "internal/keyring", "internal/tenant"}, // a tenant in a file: rows, files, and what is sealed; names of secrets
 	"internal/archive/vault": {"internal/blob/store"},                                                       // where archives are kept: files under names
 
-	"internal/doctor": {"db", "internal/identity", "internal/outbound"}, // looks at servers, names and documents, and changes nothing: it is handed what the database holds
+	"internal/doctor": {"db", "db/controldb", "internal/identity", "internal/outbound"}, // looks at servers, names and documents, and changes nothing but its own rows of what was found: it is handed what the database holds
 
 	// acts
 	"internal/act": {"internal/agent", "internal/archive", "internal/archive/vault", "internal/passkey", "internal/fair", "db", "db/controldb", "db/tenantdb", "internal/job", "internal/account", "internal/audit", "internal/auth", "internal/certs", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/scope", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "internal/usage", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted

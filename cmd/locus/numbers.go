@@ -5,6 +5,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/cache"
+	"github.com/auroralocus/locus/internal/doctor"
 	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/metrics"
 )
@@ -35,6 +36,25 @@ func (a *app) show(m *metrics.Metrics) {
 			emit(float64(a.counted.warnings.Load()), "warn")
 			emit(float64(a.counted.errors.Load()), "error")
 		}
+	})
+}
+
+// showDoctor is of the doctor's last visit; visits is nil where this process makes none.
+func showDoctor(m *metrics.Metrics, visits *doctor.Nightly) {
+	if visits == nil {
+		visits = &doctor.Nightly{}
+	}
+	m.ShowBy(metrics.Gauge, "doctor_findings", "What the doctor found at its last visit, by severity: the same from all processes.", []string{"severity"}, func(emit func(float64, ...string)) {
+		last := visits.Counts()
+		emit(float64(last.Errors), string(doctor.Error))
+		emit(float64(last.Warnings), string(doctor.Warning))
+	})
+	m.Show(metrics.Gauge, "doctor_looked_timestamp_seconds", "When that visit ended, in seconds since 1970; 0: there was none.", func() float64 {
+		last := visits.Counts()
+		if last.Ended.IsZero() {
+			return 0
+		}
+		return float64(last.Ended.Unix())
 	})
 }
 

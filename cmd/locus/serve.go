@@ -49,6 +49,7 @@ type serveCmd struct {
 	servicesFlags
 	poolFlags
 	tlsFlags
+	nightlyFlags
 	Dev           bool          `help:"Development: built-in PLC directory, .test handles, tenants localhost and beta.localhost with an account in each, mail in the log, loopback only."`
 	Listen        string        `placeholder:"ADDR" help:"Address to listen on; default: ${default}." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
 	PLCListen     string        `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
@@ -129,6 +130,9 @@ func (c *serveCmd) check() (inbound.Proxies, error) {
 		return none, fmt.Errorf("--answer-memory must be at least %d", xrpc.LeastAnswerMemory>>20)
 	}
 	if _, err := c.sizes(); err != nil {
+		return none, err
+	}
+	if _, _, err := c.nightlyFlags.check(c.mailFlags); err != nil {
 		return none, err
 	}
 	if _, err := metrics.ParseTenants(c.Metered); err != nil {
@@ -339,8 +343,13 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 			return serveHTTP(ctx, s.plc, inbound.Config{}, s.outside.builtIn.Handler(version(), log), log)
 		})
 	}
+	visits := s.nightly(c)
+	if visits != nil {
+		group.Go(func() error { return visits.Run(db.InBackground(ctx)) })
+	}
 	if s.machines != nil {
 		a.show(s.numbers)
+		showDoctor(s.numbers, visits)
 	}
 	if s.debug != nil {
 		group.Go(func() error { return serveHTTP(ctx, s.debug, inbound.Config{}, profiler(), log) })

@@ -50,6 +50,30 @@ type Deployment struct {
 	ChangedAt   time.Time
 }
 
+type Doctor struct {
+	ID        int32
+	DueAt     time.Time
+	HeldUntil time.Time
+	BeganAt   *time.Time
+	EndedAt   *time.Time
+	LookedBy  string
+	Checks    int32
+	Errors    int32
+	Warnings  int32
+	Results   []byte
+	Told      string
+	ToldAt    *time.Time
+	TellError string
+}
+
+type DoctorNode struct {
+	ProcessID int64
+	Address   string
+	LookedAt  time.Time
+	Facts     []byte
+	Results   []byte
+}
+
 type Due struct {
 	TenantID  int64
 	Kind      string

@@ -52,6 +52,8 @@ var series = map[string]struct{ bad, good string }{
 	"LocusGuessing":      {`locus_failed_signins_total 0+120x120`, `locus_failed_signins_total 0+10x120`},
 	"LocusGateFull":      {`locus_gate_refusals_total{instance="a",gate="hashes"} 0+120x120`, `locus_gate_refusals_total{instance="a",gate="answer_memory"} 0+120x120`},
 	"LocusReplicaBehind": {"locus_replicas 2x120\nlocus_replicas_usable 1x120", "locus_replicas 2x120\nlocus_replicas_usable 2x120"},
+	"LocusDoctorFound":   {`locus_doctor_findings{severity="error"} 1x120`, `locus_doctor_findings{severity="warning"} 3x120`},
+	"LocusDoctorSilent":  {`locus_doctor_looked_timestamp_seconds -200000x120`, `locus_doctor_looked_timestamp_seconds 0x120`},
 	"LocusRestarts":      {`process_start_time_seconds{job="locus"} 0+60x120`, `process_start_time_seconds{job="locus"} 7x120`},
 }
 

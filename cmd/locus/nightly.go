@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	netmail "net/mail"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/auroralocus/locus/internal/doctor"
+	"github.com/auroralocus/locus/internal/mail"
+)
+
+// nightlyFlags say when servers look for what is wrong by themselves, and whom they write to.
+type nightlyFlags struct {
+	OperatorMail string `placeholder:"ADDR" help:"Address of whoever looks after this deployment. The doctor's nightly visit writes there, by --smtp-url, when something does not work or when what it finds has changed; default: nobody is written to." env:"LOCUS_OPERATOR_MAIL"`
+	DoctorHour   string `placeholder:"HOUR" help:"Hour of the day, in UTC, at which one of the servers looks for what is wrong as 'locus doctor' does, or off; default: ${default}. A development server does not." default:"3" env:"LOCUS_DOCTOR_HOUR"`
+}
+
+// check gives the hour; on is false where nobody is to look.
+func (f nightlyFlags) check(post mailFlags) (hour int, on bool, err error) {
+	if f.OperatorMail != "" {
+		if a, err := netmail.ParseAddress(f.OperatorMail); err != nil || a.Address != f.OperatorMail {
+			return 0, false, errors.New("--operator-mail or LOCUS_OPERATOR_MAIL: give one mail address, without a name")
+		}
+		if post.SMTPURL == "" {
+			return 0, false, errors.New("--operator-mail needs --smtp-url: the deployment's mail server")
+		}
+	}
+	if f.DoctorHour == "off" {
+		return 0, false, nil
+	}
+	hour, err = strconv.Atoi(f.DoctorHour)
+	if err != nil || hour < 0 || hour > 23 {
+		return 0, false, errors.New("--doctor-hour or LOCUS_DOCTOR_HOUR: give an hour from 0 to 23, or off")
+	}
+	return hour, true, nil
+}
+
+// nightly is the doctor's visit of this process; nil: it makes none.
+func (s *serving) nightly(c *serveCmd) *doctor.Nightly {
+	hour, on, err := c.nightlyFlags.check(c.mailFlags)
+	if err != nil || !on || s.facts.Development { // flags were checked at the start
+		return nil
+	}
+	x := checkup{db: s.db, tenants: s.app.tenants, facts: s.facts, net: s.outside, documents: s.app.documents, folders: c.folders()}
+	n := &doctor.Nightly{
+		DB: s.db, Hour: hour, Address: s.where(), Now: time.Now, Log: s.log,
+		Checks: func(ctx context.Context) ([]doctor.Check, func(), error) {
+			checks, err := x.checks(ctx, "", "")
+			return checks, func() {}, err
+		},
+	}
+	if c.OperatorMail == "" {
+		return n
+	}
+	n.Tell = func(ctx context.Context, subject, text string) error {
+		post, err := c.mailFlags.config(false)
+		if err != nil {
+			return err
+		}
+		from := post.From
+		if from == "" {
+			if from, err = s.sender(ctx); err != nil {
+				return err
+			}
+		}
+		return tellOperator(ctx, post.Server, from, c.OperatorMail, subject, text)
+	}
+	return n
+}
+
+// sender is who writes where --mail-from does not say it: the deployment's first tenant.
+func (s *serving) sender(ctx context.Context) (string, error) {
+	list, err := s.app.tenants.List(ctx)
+	if err != nil {
+		return "", err
+	}
+	if len(list) == 0 {
+		return "", errors.New("there is no tenant yet whose name could stand in the sender's address: --mail-from gives one")
+	}
+	return "noreply@" + list[0].Hostname, nil
+}
+
+// tellOperator sends one message at once.
+func tellOperator(ctx context.Context, server mail.Server, from, to, subject, text string) error {
+	host := from[strings.LastIndexByte(from, '@')+1:]
+	conn, err := server.Dial(ctx, host)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	now := time.Now()
+	envelope := mail.Envelope{FromName: "Locus", From: from, To: to, MessageID: fmt.Sprintf("doctor-%d@%s", now.UnixNano(), host), Date: now}
+	return conn.Send(envelope, mail.Message{Subject: subject, Text: text}, func() error { return nil })
+}
