@@ -19,7 +19,7 @@ import (
 
 // dataFlags say where truth lies: the Postgres, and the key that what is secret in it is sealed with.
 type dataFlags struct {
-	DatabaseURL string        `placeholder:"URL" help:"Postgres 15 or newer, as postgres://user:password@host/database. Without it a private Postgres is run in the data folder." env:"LOCUS_DATABASE_URL"`
+	DatabaseURL string        `placeholder:"URL" help:"Postgres 15 or newer, as postgres://user:password@host/database; or the word private, for a Postgres of the program's own in the data folder, which one that is there already is found by." env:"LOCUS_DATABASE_URL"`
 	Wait        time.Duration `name:"database-wait" help:"How long to wait for a database that does not answer at the start; 0s: one attempt." default:"60s" env:"LOCUS_DATABASE_WAIT"`
 	nodeFlags
 	replicaFlags
@@ -29,10 +29,17 @@ type dataFlags struct {
 	MasterKey   string `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, as ID:HEX separated by commas, the one that seals first, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
 }
 
+// privateDatabase asks for a Postgres of the program's own. Where there is none yet it has to be said: a server whose URL
+// was forgotten would make an empty one, and people would find their accounts gone.
+const privateDatabase = "private"
+
+// isPrivate tells that the database is the program's own.
+func (f dataFlags) isPrivate() bool { return f.DatabaseURL == "" || f.DatabaseURL == privateDatabase }
+
 // existing is open for commands about what is there: a folder named by mistake gets no database.
 func (f dataFlags) existing(ctx context.Context, log *slog.Logger) (*db.DB, func(), error) {
-	if f.DatabaseURL == "" && !embedded.Exists(f.DataDir) {
-		return nil, nil, fmt.Errorf("there is no database in %s: --data-dir or --database-url says where it is, and 'locus serve' makes one", f.DataDir)
+	if f.isPrivate() && !embedded.Exists(f.DataDir) {
+		return nil, nil, fmt.Errorf("there is no database in %s: --data-dir or --database-url says where it is, and 'locus init' makes one", f.DataDir)
 	}
 	return f.open(ctx, log, db.Config{Log: log})
 }
@@ -59,7 +66,10 @@ func (f dataFlags) open(ctx context.Context, log *slog.Logger, cfg db.Config) (_
 		cfg.StartTimeout = -1 // one attempt
 	}
 	stop := func() {}
-	if cfg.URL == "" {
+	if f.isPrivate() {
+		if f.DatabaseURL == "" && !embedded.Exists(f.DataDir) {
+			return nil, nil, fmt.Errorf("no database is named, and there is none in %s: --database-url or LOCUS_DATABASE_URL names a Postgres; '--database-url private' makes one in that folder", f.DataDir)
+		}
 		if cfg.URL, stop, err = f.private(ctx, log); err != nil {
 			return nil, nil, err
 		}

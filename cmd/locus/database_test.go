@@ -11,7 +11,7 @@ import (
 // with tenants never gets a second one because a file is missing.
 func TestMasterKey(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	if out, errs, err := run(t, "tenant", "create", "pds.example.com", "--data-dir", dir); err != nil {
+	if out, errs, err := run(t, "tenant", "create", "pds.example.com", "--data-dir", dir, "--database-url", "private"); err != nil {
 		t.Fatalf("%v\n%s%s", err, out, errs)
 	}
 	other := strings.Repeat("ab", 32)

@@ -83,7 +83,7 @@ func (f originFlags) agree(facts tenant.Deployment) error {
 	return err
 }
 
-// outcome is what the database says of the deployment. If it says nothing yet, its traces and the flags decide.
+// facts are what the database says of the deployment. If it says nothing yet, its traces and the flags decide.
 func (f originFlags) facts(ctx context.Context, d *db.DB, data dataFlags, dev bool) (facts tenant.Deployment, err error) {
 	if err := d.CheckControl(ctx); err != nil {
 		return facts, err
@@ -223,7 +223,7 @@ func (f dataFlags) devFile() string { return filepath.Join(f.DataDir, "developme
 
 // devNote gives nil where there is none. A database elsewhere has nothing to do with the folder.
 func (f dataFlags) devNote() (*devNote, error) {
-	if f.DatabaseURL != "" {
+	if !f.isPrivate() {
 		return nil, nil
 	}
 	text, err := os.ReadFile(f.devFile())
@@ -241,7 +241,7 @@ func (f dataFlags) devNote() (*devNote, error) {
 }
 
 func (f dataFlags) dropDevNote() error {
-	if f.DatabaseURL != "" {
+	if !f.isPrivate() {
 		return nil
 	}
 	if err := os.Remove(f.devFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {

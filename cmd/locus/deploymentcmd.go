@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -109,7 +110,7 @@ func (c *deploymentSetCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	old := facts
 	change(&facts)
-	if err := tenant.SetDeployment(ctx, d, facts, time.Now()); err != nil {
+	if err := act.NewTenantActs(d, nil, time.Now).SetDeployment(ctx, byCommand(), old, facts); err != nil {
 		return err
 	}
 	if err := c.dropDevNote(); err != nil { // the database says it now

@@ -24,6 +24,7 @@ type cli struct {
 	Config string   `placeholder:"FILE" help:"Configuration file; without it /etc/locus/locus.yaml, where that is. 'locus config example' prints one." env:"LOCUS_CONFIG"`
 	Log    logFlags `embed:"" prefix:"log-"`
 
+	Init     initCmd       `cmd:"" help:"Begin a deployment: the control schema, the facts that all servers share, the master key, a first token. Run again, it changes nothing."`
 	Serve    serveCmd      `cmd:"" help:"Serve all tenants. With --dev: a private Postgres, a built-in PLC directory, two tenants and an account in each."`
 	Tenant   tenantCmd     `cmd:"" help:"Create, list, show and configure tenants (hosted PDS hostnames)."`
 	Account  accountCmd    `cmd:"" help:"Create, list, moderate and repair a tenant's accounts."`

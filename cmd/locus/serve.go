@@ -241,6 +241,9 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	if err != nil {
 		return err
 	}
+	if c.Dev && c.DatabaseURL == "" {
+		c.DatabaseURL = privateDatabase
+	}
 	if s.db, stopDB, err = c.open(ctx, s.log, db.Config{Log: s.log, Sizes: sizes}); err != nil {
 		return err
 	}

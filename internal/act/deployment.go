@@ -58,6 +58,25 @@ func (a *TenantActs) Refused(ctx context.Context, by Operator, action string, te
 	return err
 }
 
+// SetDeployment writes what is true of the whole deployment. Its log has what was so before; the zero value: nothing was.
+// Errors: [tenant.ErrBadDeployment].
+func (a *TenantActs) SetDeployment(ctx context.Context, by Operator, old, facts tenant.Deployment) error {
+	if err := facts.Check(); err != nil {
+		return err
+	}
+	detail := map[string]any{"facts": factsOf(facts)}
+	if old != (tenant.Deployment{}) {
+		detail["before"] = factsOf(old)
+	}
+	return a.logged(ctx, by, "deployment set", 0, deed{"", detail}, func() (int64, error) {
+		return 0, tenant.SetDeployment(ctx, a.db, facts, a.now())
+	})
+}
+
+func factsOf(d tenant.Deployment) map[string]any {
+	return map[string]any{"development": d.Development, "scheme": d.Scheme, "port": d.Port, "plc_url": d.PLCURL}
+}
+
 // NewDeploymentToken is what is said of a token for the operator API. A Life of 0 is until it is revoked.
 type NewDeploymentToken struct {
 	Label  string

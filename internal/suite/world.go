@@ -94,7 +94,7 @@ func (w *world) startOurs(ctx context.Context) error {
 	for _, h := range names {
 		private = append(private, h+":443")
 	}
-	cmd := exec.Command(w.locus, "serve", "--listen", serverAddr, "--data-dir", w.path("data"), "--plc-url", "http://"+directoryAddr,
+	cmd := exec.Command(w.locus, "serve", "--listen", serverAddr, "--data-dir", w.path("data"), "--database-url", "private", "--plc-url", "http://"+directoryAddr,
 		"--smtp-url", "smtp://"+smtpAddr, "--app-view", "none", "--report-service", "none", "--moderation-service", "none",
 		"--private-hosts", strings.Join(private, ","), "--trusted-proxies", "loopback")
 	cmd.Env = w.environment()
