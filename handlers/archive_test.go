@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/archive"
@@ -212,7 +213,7 @@ func TestDrill(t *testing.T) {
 	alice.create("com.example.post", "one", obj{"$type": "com.example.post", "file": file}).ok()
 	drill := func(o archive.Options) act.Drilled {
 		t.Helper()
-		out, err := h.archives().Drill(t.Context(), act.Restore{Open: opening(h.backup(h.a, o), archive.Keys{}), Progress: func(string, int64, int64) {}}, h.repos)
+		out, err := h.archives().Drill(t.Context(), act.Operator{}, act.Restore{Name: "drilled", Open: opening(h.backup(h.a, o), archive.Keys{}), Progress: func(string, int64, int64) {}}, h.repos)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -222,6 +223,18 @@ func TestDrill(t *testing.T) {
 		if out := drill(archive.Options{Blobs: mode}); !out.OK() || out.Repos != 1 || out.Loaded.Blobs != 1 {
 			t.Errorf("%s: %+v", mode, out)
 		}
+	}
+	proof := func() act.TenantProof {
+		t.Helper()
+		list, err := act.ListTenantProofs(t.Context(), h.db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(list, func(p act.TenantProof) bool { return p.TenantID == h.a.ID })
+		return list[at]
+	}
+	if p := proof(); p.ProvedAt == nil || p.Archive != "drilled" || p.MadeAt == nil || p.FailedAt != nil {
+		t.Errorf("after a drill that found nothing: %+v", p)
 	}
 	found, err := filepath.Glob(filepath.Join(h.blobDir, h.a.Schema.String(), "*", "*", "*"))
 	if err != nil || len(found) != 1 {
@@ -233,6 +246,13 @@ func TestDrill(t *testing.T) {
 	h.exec(h.a, "DELETE FROM pds.record")
 	if out := drill(archive.Options{}); out.OK() || out.Found < 2 {
 		t.Errorf("a tenant that lacks records and a file: %+v", out)
+	}
+	if p := proof(); p.ProvedAt == nil || p.FailedAt == nil || p.Problem == "" {
+		t.Errorf("after a drill that found something: %+v", p)
+	}
+	sum, err := act.ReadProofs(t.Context(), h.db, h.clock.Now().Add(time.Hour))
+	if err != nil || sum.Tenants != 2 || sum.Never != 1 || sum.Stale != 1 || sum.Failing != 1 || sum.Deployment != nil {
+		t.Errorf("proofs: %+v, %v", sum, err)
 	}
 	h.exec(h.a, "DO $$ BEGIN IF EXISTS (SELECT FROM pg_namespace WHERE nspname LIKE 't\\_drill\\_%') THEN RAISE 'a drill has left a schema'; END IF; END $$")
 }

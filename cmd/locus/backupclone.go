@@ -98,7 +98,7 @@ func (c *backupDrillCmd) Run(ctx context.Context, log *slog.Logger) error {
 	began := time.Now()
 	var out act.Drilled
 	err = a.do(ctx, "backup drill", 0, false, map[string]any{"file": c.File}, func(ctx context.Context, p archive.Progress) (_ any, err error) {
-		out, err = a.acts.Drill(ctx, act.Restore{Open: open, Progress: p}, repos)
+		out, err = a.acts.Drill(ctx, byCommand(), act.Restore{Open: open, Name: c.File, Progress: p}, repos)
 		return map[string]any{"hostname": out.Header.Tenant.Hostname, "problems": out.Found}, err
 	})
 	if err != nil {

@@ -50,6 +50,17 @@ type Deployment struct {
 	ChangedAt   time.Time
 }
 
+type DeploymentProof struct {
+	ID       int32
+	ProvedAt *time.Time
+	MadeAt   *time.Time
+	Tenants  int32
+	Sealed   int64
+	ProvedBy string
+	FailedAt *time.Time
+	Problem  string
+}
+
 type Doctor struct {
 	ID        int32
 	DueAt     time.Time
@@ -142,6 +153,18 @@ type Leftover struct {
 	DropAt     time.Time
 }
 
+type MasterKey struct {
+	KeyID        int16
+	Fingerprint  string
+	State        int16
+	Revision     int64
+	AddedAt      time.Time
+	SealsSince   *time.Time
+	RefusedAt    *time.Time
+	CopyProvedAt *time.Time
+	CopyProvedBy string
+}
+
 type Node struct {
 	NodeID     int32
 	DSNRef     string
@@ -179,6 +202,8 @@ type Process struct {
 	TenantVersion  int64
 	StartedAt      time.Time
 	SeenAt         time.Time
+	Keys           []string
+	KeyRevision    *int64
 }
 
 type QuotaReached struct {
@@ -227,6 +252,17 @@ type TenantMove struct {
 	Source    int32
 	Target    int32
 	StartedAt time.Time
+}
+
+type TenantProof struct {
+	TenantID  int64
+	ProvedAt  *time.Time
+	Archive   string
+	MadeAt    *time.Time
+	Encrypted bool
+	ProvedBy  string
+	FailedAt  *time.Time
+	Problem   string
 }
 
 type TlsItem struct {

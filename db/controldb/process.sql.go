@@ -33,7 +33,7 @@ func (q *Queries) DeleteProcessesBefore(ctx context.Context, before time.Time) (
 }
 
 const ListProcesses = `-- name: ListProcesses :many
-SELECT process_id, address, version, control_version, tenant_version, started_at, seen_at FROM control.process WHERE seen_at > $1 ORDER BY started_at, process_id LIMIT $2::int
+SELECT process_id, address, version, control_version, tenant_version, started_at, seen_at, keys, key_revision FROM control.process WHERE seen_at > $1 ORDER BY started_at, process_id LIMIT $2::int
 `
 
 type ListProcessesParams struct {
@@ -59,6 +59,8 @@ func (q *Queries) ListProcesses(ctx context.Context, arg ListProcessesParams) ([
 			&i.TenantVersion,
 			&i.StartedAt,
 			&i.SeenAt,
+			&i.Keys,
+			&i.KeyRevision,
 		); err != nil {
 			return nil, err
 		}

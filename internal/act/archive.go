@@ -70,6 +70,8 @@ func (a *Archives) kept(ctx context.Context, t *tenant.Tenant) (archive.Tenant, 
 type Restore struct {
 	// Open opens the archive, decrypted. It is read twice: to prove it, and to load it.
 	Open func() (io.ReadCloser, error)
+	// Name is what the archive is called, for notes about it.
+	Name string
 	// Hostname is the tenant's; "": the one that it had.
 	Hostname string
 	// Replace puts the archive in the place of a tenant that is there.

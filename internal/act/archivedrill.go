@@ -38,8 +38,14 @@ func (d *Drilled) problem(format string, a ...any) {
 }
 
 // Drill restores an archive into a schema beside the tenants, that nobody is served from, proves its repositories, files
-// and stream, and takes the schema away. No file is put anywhere and no event sent.
-func (a *Archives) Drill(ctx context.Context, r Restore, repos *repodb.Store) (out Drilled, err error) {
+// and stream, and takes the schema away. No file is put anywhere and no event sent. What it shows of a tenant that is here is
+// noted: [ReadProofs].
+func (a *Archives) Drill(ctx context.Context, by Operator, r Restore, repos *repodb.Store) (Drilled, error) {
+	out, err := a.tried(ctx, r, repos)
+	return out, errors.Join(err, a.proved(ctx, by, r, out, err))
+}
+
+func (a *Archives) tried(ctx context.Context, r Restore, repos *repodb.Store) (out Drilled, err error) {
 	err = a.read(r, func(in io.Reader) (err error) {
 		out.Header, out.Manifest, err = a.store.Check(ctx, in, r.Progress)
 		return err
