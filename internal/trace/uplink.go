@@ -1,0 +1,96 @@
+package trace
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// mostAnswer bounds what is read of the collector's answer.
+const mostAnswer = 64 << 10
+
+// errCollector: the collector did not take what it was sent.
+var errCollector = errors.New("the collector refuses")
+
+// uplink sends spans by OTLP over HTTP, in protobuf. It is not the SDK's own, which needs all of gRPC.
+type uplink struct{ cfg Config }
+
+// Start and Stop implement otlptrace.Client.
+func (u *uplink) Start(context.Context) error { return nil }
+func (u *uplink) Stop(context.Context) error  { return nil }
+
+// UploadTraces implements otlptrace.Client.
+func (u *uplink) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
+	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans}) // of the same form as a request to export
+	if err != nil {
+		return fmt.Errorf("encode spans: %w", err)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.cfg.URL, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	for name, value := range u.cfg.Headers {
+		r.Header.Set(name, value)
+	}
+	r.Header.Set("Content-Type", "application/x-protobuf")
+	r.Header.Set("User-Agent", "aurora-locus")
+	resp, err := u.cfg.HTTP.Do(r)
+	if err != nil {
+		var named *url.Error
+		if errors.As(err, &named) {
+			err = named.Err // without the URL, which may hold a token
+		}
+		return err
+	}
+	defer resp.Body.Close()
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, mostAnswer)) // an answer that is cut says less, and nothing else
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("%w: status %d", errCollector, resp.StatusCode)
+	}
+	if n := rejected(answer); n > 0 {
+		return fmt.Errorf("%w: %d spans", errCollector, n)
+	}
+	return nil
+}
+
+// rejected is how many spans of a request the collector's answer says that it did not take: field 1 of field 1.
+func rejected(answer []byte) int64 {
+	partial := field(answer, 1)
+	v, n := protowire.ConsumeVarint(field(partial, 1))
+	if n < 0 {
+		return 0
+	}
+	return int64(v)
+}
+
+// field finds the first field of a number in a message: of a number in it its bytes, of a message the message.
+func field(message []byte, number protowire.Number) []byte {
+	for len(message) > 0 {
+		at, kind, n := protowire.ConsumeTag(message)
+		if n < 0 {
+			return nil
+		}
+		message = message[n:]
+		n = protowire.ConsumeFieldValue(at, kind, message)
+		if n < 0 {
+			return nil
+		}
+		if at == number {
+			if kind == protowire.BytesType {
+				inside, _ := protowire.ConsumeBytes(message)
+				return inside
+			}
+			return message[:n]
+		}
+		message = message[n:]
+	}
+	return nil
+}
