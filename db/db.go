@@ -53,6 +53,9 @@ type Config struct {
 	// StartTimeout is how long Open waits for a server that is not there yet. Default 60 s, negative: one attempt.
 	StartTimeout time.Duration
 
+	// Tracer is told of statements; nil: nobody is, and it costs nothing.
+	Tracer pgx.QueryTracer
+
 	Log *slog.Logger // default: discards
 }
 
@@ -165,6 +168,7 @@ func parse(cfg Config) (base *pgxpool.Config, bouncer bool, err error) {
 		c.ConnectTimeout = 5 * time.Second
 	}
 	c.OnNotice = noticed
+	c.Tracer = cfg.Tracer
 	base.MinConns, base.MinIdleConns = 0, 0
 	base.MaxConnIdleTime = 10 * time.Minute
 	// A connection that is old knows its tenants' tables and plans; a new one has to learn them all again.

@@ -74,6 +74,7 @@ type Book struct {
 	log *slog.Logger
 
 	kinds    map[Kind]*kind
+	begins   func(context.Context, string) (context.Context, func(error))
 	working  sync.WaitGroup
 	askEvery time.Duration
 
@@ -89,8 +90,15 @@ type Book struct {
 func New(d *db.DB, now func() time.Time, log *slog.Logger) *Book {
 	return &Book{
 		db: d, now: now, log: log, kinds: map[Kind]*kind{}, askEvery: askEvery,
-		known: map[entry]time.Time{}, waiting: map[entry]time.Time{}, wake: make(chan struct{}, 1),
+		begins: func(ctx context.Context, _ string) (context.Context, func(error)) { return ctx, func(error) {} },
+		known:  map[entry]time.Time{}, waiting: map[entry]time.Time{}, wake: make(chan struct{}, 1),
 	}
+}
+
+// OnWork sets what is told of each piece of work: its kind when it begins, and what came of it at its end. Set it before
+// anything runs.
+func (b *Book) OnWork(begins func(ctx context.Context, kind string) (context.Context, func(error))) {
+	b.begins = begins
 }
 
 // Mark promises that the tenant is looked at then. It never blocks: the promise is written a moment later, unless one is

@@ -78,7 +78,9 @@ func (r *Runner) attempt(ctx context.Context, run *Run, work func(context.Contex
 				err = fmt.Errorf("panic: %v", p)
 			}
 		}()
-		err = work(ctx, run)
+		watched, ended := r.begins(ctx, run.Job.Kind)
+		defer func() { ended(err) }()
+		err = work(watched, run)
 	}()
 	close(over)
 	cancelled = <-renewed

@@ -41,13 +41,24 @@ type Runner struct {
 	kinds map[string]Kind
 	names []string // of those that may be claimed
 	wake  chan struct{}
+	// begins is told of each attempt.
+	begins func(context.Context, string) (context.Context, func(error))
 
 	counts counts
 }
 
 // New makes a runner that can start and show jobs, and do those of the kinds that are registered with it.
 func New(d *db.DB, now func() time.Time, log *slog.Logger) *Runner {
-	return &Runner{db: d, now: now, log: log, kinds: map[string]Kind{}, wake: make(chan struct{}, 1)}
+	return &Runner{
+		db: d, now: now, log: log, kinds: map[string]Kind{}, wake: make(chan struct{}, 1),
+		begins: func(ctx context.Context, _ string) (context.Context, func(error)) { return ctx, func(error) {} },
+	}
+}
+
+// OnAttempt sets what is told of each attempt: its kind when it begins, and what came of it at its end. Set it before
+// anything runs.
+func (r *Runner) OnAttempt(begins func(ctx context.Context, kind string) (context.Context, func(error))) {
+	r.begins = begins
 }
 
 // Register adds a kind of work. All are registered before anything runs.

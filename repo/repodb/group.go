@@ -14,6 +14,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/trace"
 	"github.com/auroralocus/locus/repo"
 	"github.com/auroralocus/locus/repo/mst"
 )
@@ -35,8 +36,9 @@ type pending struct {
 	bytes   int64    // of what it puts; what stood at old before goes off
 	old     []string // paths of records that it replaces or deletes
 
-	head *head // after the commit
-	done chan outcome
+	head  *head           // after the commit
+	whose context.Context // the writer's: it says only which trace the commit is part of
+	done  chan outcome
 }
 
 // put is a record to store.
@@ -91,7 +93,10 @@ type committer struct {
 //
 // It does not end early. A commit on its way cannot be called back, and the next write of the repository has to know
 // what became of it.
-func (s *Store) commit(schema db.Schema, p *pending) (seq int64, err error) {
+func (s *Store) commit(ctx context.Context, schema db.Schema, p *pending) (seq int64, err error) {
+	ctx, span := trace.Start(ctx, "commit", trace.Inside)
+	defer span.End()
+	p.whose = ctx
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -180,6 +185,9 @@ func (s *Store) commitGroup(tenant *db.Tenant, group []*pending) {
 func (s *Store) sendGroup(tenant *db.Tenant, group []*pending) (seqs map[int64]int64, total Sum, err error) {
 	ctx, cancel := context.WithTimeout(s.life, s.cfg.CommitTime)
 	defer cancel()
+	if i := slices.IndexFunc(group, func(p *pending) bool { return trace.On(p.whose) }); i >= 0 {
+		ctx = trace.Joined(ctx, group[i].whose) // of several traces, one has the group's statements
+	}
 	for try := 1; ; try++ {
 		seqs = make(map[int64]int64, len(group))
 		b := tenant.Batch()

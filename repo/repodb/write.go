@@ -189,7 +189,7 @@ func (w *writing) nothing(ctx context.Context, remembered bool, why error) (Resu
 
 // commit sends what was built.
 func (w *writing) commit(ctx context.Context, p *pending) (Result, verdict, error) {
-	seq, err := w.s.commit(w.st.key.schema, p)
+	seq, err := w.s.commit(ctx, w.st.key.schema, p)
 	switch {
 	case err == nil && seq > 0:
 		// The compare-and-set that we won is the one any in limbo needed.

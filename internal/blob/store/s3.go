@@ -13,6 +13,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/auroralocus/locus/internal/trace"
 )
 
 // s3 keeps objects in a bucket. An upload is spooled to a local file first: its name, its size and its digest are then
@@ -72,7 +74,7 @@ func newS3(location string, keys Credentials, spools string, stall, answer time.
 	}
 	opts := minio.Options{
 		Creds: credentials.NewStaticV4(keys.AccessKey, keys.SecretKey, ""), Secure: p.secure, Region: p.region,
-		Transport: transport, BucketLookup: lookup, MaxRetries: s3Tries,
+		Transport: trace.Way{Below: transport, Service: func(*http.Request) string { return "file store" }}, BucketLookup: lookup, MaxRetries: s3Tries,
 	}
 	core, err := minio.NewCore(p.host, &opts)
 	if err != nil {

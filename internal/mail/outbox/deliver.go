@@ -12,6 +12,7 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/auroralocus/locus/internal/trace"
 )
 
 const (
@@ -154,16 +155,33 @@ func (s *sending) one(ctx context.Context, row *tenantdb.LockDueMailRow) error {
 		return s.dead
 	}
 	if s.conn == nil {
-		if s.conn, err = server.Dial(ctx, s.t.Hostname); err != nil {
+		_, span := trace.Start(ctx, "call mail server", trace.Call)
+		s.conn, err = server.Dial(ctx, s.t.Hostname)
+		failed(span, err)
+		if err != nil {
 			s.dead = err
 			return err
 		}
 	}
-	if err := s.conn.Send(s.o.envelope(s.t, row), message, handOver); err != nil {
+	_, span := trace.Start(ctx, "send mail", trace.Call)
+	err = s.conn.Send(s.o.envelope(s.t, row), message, handOver)
+	failed(span, err)
+	if err != nil {
 		s.hangUp() // the next message gets a session that is whole
 		return err
 	}
 	return nil
+}
+
+// failed ends a span, whose work err came of.
+func failed(span trace.Span, err error) {
+	switch {
+	case errors.Is(err, mail.ErrRefused):
+		span.Failed("refused")
+	case err != nil:
+		span.Failed("failed")
+	}
+	span.End()
 }
 
 // sent notes that the server has the message. Until that is noted it would be sent again, so it is tried as long as the
