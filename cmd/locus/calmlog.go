@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/trace"
 	"github.com/auroralocus/locus/internal/xrpc"
 )
 
@@ -50,6 +51,10 @@ func (h calm) Handle(ctx context.Context, r slog.Record) error {
 	if id := xrpc.RequestID(ctx); id != "" {
 		r = r.Clone()
 		r.AddAttrs(slog.String("id", id))
+	}
+	if id := trace.ID(ctx); id != "" {
+		r = r.Clone()
+		r.AddAttrs(slog.String("trace", id))
 	}
 	return h.below.Handle(ctx, r)
 }

@@ -47,6 +47,7 @@ var mayImport = map[string][]string{
 	"internal/mail":          {},
 	"internal/contentcoding": {}, // bytes in, bytes out
 	"internal/metrics":       {}, // numbers: who starts a server says where they are
+	"internal/trace":         {}, // spans: it knows names that it is given
 	"internal/mail/mailtest": {}, // for tests: an SMTP server
 	"internal/vectors":       {}, // for tests: where the interop vectors are
 
@@ -66,19 +67,19 @@ var mayImport = map[string][]string{
 	"internal/identity":            {"internal/cache", "internal/outbound", "internal/syntax"}, // documents and handles are fetched
 	"internal/identity/plcdir":     {"db", "db/controldb", "internal/identity"},                // the built-in directory keeps its log in Postgres
 	"internal/firehose":            {"internal/fair", "db", "db/controldb", "db/tenantdb", "internal/syntax", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
-	"repo/repodb":                  {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/firehose", "internal/keyring", "repo", "repo/mst", "repo/car", "repo/dagcbor"},
-	"internal/audit":               {"db/controldb", "db/tenantdb"},                                                    // a log: it knows nobody
-	"internal/job":                 {"db", "db/controldb"},                                                             // long work: it does not know what is done
-	"internal/usage":               {"db", "db/controldb", "db/tenantdb", "internal/audit", "internal/tenant", "repo"}, // what tenants use, and their quotas; repo: a commit's number is a time
-	"internal/limit":               {"db", "db/tenantdb"},                                                              // counts by key: it knows neither callers nor methods
-	"internal/certs":               {"internal/cache", "db", "db/controldb", "internal/keyring", "internal/tenant"},    // certificates: rows of control, sealed; for whose names there may be one
-	"internal/process":             {"db", "db/controldb"},                                                             // who serves: rows of control
-	"internal/due":                 {"db", "db/controldb", "db/tenantdb"},                                              // what is due, by tenant and kind: it is handed the work
+	"repo/repodb":                  {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/firehose", "internal/keyring", "internal/trace", "repo", "repo/mst", "repo/car", "repo/dagcbor"}, // trace: a commit is made for many requests, as part of one's
+	"internal/audit":               {"db/controldb", "db/tenantdb"},                                                                                                                                     // a log: it knows nobody
+	"internal/job":                 {"db", "db/controldb"},                                                                                                                                              // long work: it does not know what is done
+	"internal/usage":               {"db", "db/controldb", "db/tenantdb", "internal/audit", "internal/tenant", "repo"},                                                                                  // what tenants use, and their quotas; repo: a commit's number is a time
+	"internal/limit":               {"db", "db/tenantdb"},                                                                                                                                               // counts by key: it knows neither callers nor methods
+	"internal/certs":               {"internal/cache", "db", "db/controldb", "internal/keyring", "internal/tenant"},                                                                                     // certificates: rows of control, sealed; for whose names there may be one
+	"internal/process":             {"db", "db/controldb"},                                                                                                                                              // who serves: rows of control
+	"internal/due":                 {"db", "db/controldb", "db/tenantdb"},                                                                                                                               // what is due, by tenant and kind: it is handed the work
 	"internal/tenant":              {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
 	"internal/inbound":             {"internal/fair"},                                                                                                           // connections: it knows nothing of what is asked
 	"internal/picture":             {"internal/cache"},                                                                                                          // bytes in, bytes out
 	"internal/blob":                {"db", "db/controldb", "db/tenantdb", "internal/blob/store", "internal/keyring", "internal/tenant", "repo", "repo/dagcbor"}, // labels of stores; settings of the sweep; refs of records
-	"internal/blob/store":          {"db", "internal/picture"},                                                                                                  // where bytes are: of the database it knows the names of schemas
+	"internal/blob/store":          {"db", "internal/picture", "internal/trace"},                                                                                // where bytes are: of the database it knows the names of schemas
 	"internal/blob/blobtest":       {},                                                                                                                          // for tests: an S3 server
 	"internal/account":             {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/passkey/passkeytest": {},                                        // for tests: an authenticator
@@ -86,7 +87,7 @@ var mayImport = map[string][]string{
 	"internal/auth":                {"internal/cache", "db", "db/controldb", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account", "internal/oauth", "internal/oauth/dpop", "internal/oauth/scope"},
 	"internal/device":              {"db", "db/tenantdb", "internal/auth", "internal/tenant"},                                                                                         // browsers, and which accounts are signed in there: an account as auth knows it
 	"internal/proxy":               {"internal/auth", "internal/cache", "internal/contentcoding", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
-	"internal/mail/outbox":         {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail"},                                                                     // mail that waits, in the tenant's schema
+	"internal/mail/outbox":         {"db", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/mail", "internal/trace"},                                                   // mail that waits, in the tenant's schema
 	"internal/oauth/permissionset": {"internal/cache", "internal/identity", "internal/oauth/scope", "internal/outbound", "repo", "repo/car", "repo/dagcbor", "repo/mst"},              // lexicons, fetched and proved
 	"internal/oauth":               {"db", "db/tenantdb", "internal/oauth/client", "internal/oauth/scope", "internal/syntax"},                                                         // rows and rules: it is handed transactions and keys
 
@@ -135,6 +136,8 @@ var onlyIn = map[string][]string{
 	"github.com/piglig/go-qr":              {"internal/web/account"},
 	"net/http/pprof":                       {"cmd/locus"},
 	"github.com/prometheus/client_golang":  {"internal/metrics"},
+	"go.opentelemetry.io/otel":             {"internal/trace"},
+	"go.opentelemetry.io/proto/otlp":       {"internal/trace"},
 	"github.com/clipperhouse/uax29/v2":     {"internal/syntax"},
 	"github.com/bluesky-social/indigo/mst": {}, // an oracle, for tests
 

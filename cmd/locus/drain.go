@@ -43,6 +43,7 @@ func (s *serving) observe() func(*xrpc.Answered) {
 				Method: a.Method, Class: a.Class, Code: a.Status, Took: a.Took, Stream: a.Stream, Tenant: tenant, Bytes: a.Bytes,
 			})
 		}
+		s.traces.note(a)
 		s.access.note(a)
 	}
 }

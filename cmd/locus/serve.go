@@ -50,6 +50,7 @@ type serveCmd struct {
 	poolFlags
 	tlsFlags
 	nightlyFlags
+	traceFlags
 	Dev           bool          `help:"Development: built-in PLC directory, .test handles, tenants localhost and beta.localhost with an account in each, mail in the log, loopback only."`
 	Listen        string        `placeholder:"ADDR" help:"Address to listen on; default: ${default}." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
 	PLCListen     string        `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
@@ -133,6 +134,9 @@ func (c *serveCmd) check() (inbound.Proxies, error) {
 		return none, err
 	}
 	if _, _, err := c.nightlyFlags.check(c.mailFlags); err != nil {
+		return none, err
+	}
+	if _, err := c.collector(); err != nil {
 		return none, err
 	}
 	if _, err := metrics.ParseTenants(c.Metered); err != nil {
@@ -222,6 +226,7 @@ type serving struct {
 	asker   asker
 	tls     *secured // nil: something stands in front
 	access  *accessLog
+	traces  tracing
 	over    chan struct{} // closed when all is closed
 	undo    []func()      // what has to be closed, the first thing last
 }
@@ -244,7 +249,11 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	if c.Dev && c.DatabaseURL == "" {
 		c.DatabaseURL = privateDatabase
 	}
-	if s.db, stopDB, err = c.open(ctx, s.log, db.Config{Log: s.log, Sizes: sizes}); err != nil {
+	if s.traces, err = c.traces(s, c.Metered); err != nil {
+		return err
+	}
+	s.later(s.traces.close)
+	if s.db, stopDB, err = c.open(ctx, s.log, db.Config{Log: s.log, Sizes: sizes, Tracer: s.traces.tracer()}); err != nil {
 		return err
 	}
 	s.later(stopDB)
@@ -286,6 +295,7 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 		return err
 	}
 	s.outside.counted(s.numbers)
+	s.traces.outside(s.outside)
 	calls := proxy.Config{Public: s.outside.public.Transport, Named: s.outside.named.Transport, Defaults: services}
 	origin := s.facts.Config(c.DevNames)
 	origin.Reserved = c.OperatorsHost
@@ -294,6 +304,8 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	}
 	s.app = assemble(s.db, keys, origin, s.outside.resolver, s.outside.clients, calls, post, c.blobs(), fair.NewBytes(c.AnswerMemory<<20), s.proxies, s.observe(), s.log)
 	s.app.counted = s.logs.counted
+	s.app.book.OnWork(s.traces.work("due"))
+	s.app.jobs.OnAttempt(s.traces.work("job"))
 	s.later(s.app.close)
 	if err := s.app.keepBackups(c.backupStoreFlags, c.dataFlags); err != nil {
 		return err
@@ -353,11 +365,12 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	if s.machines != nil {
 		a.show(s.numbers)
 		showDoctor(s.numbers, visits)
+		s.traces.show(s.numbers)
 	}
 	if s.debug != nil {
 		group.Go(func() error { return serveHTTP(ctx, s.debug, inbound.Config{}, profiler(), log) })
 	}
-	front := http.Handler(a.server)
+	front := s.traces.over(a.server)
 	if s.admin != nil || c.OperatorsHost != "" {
 		face := a.operators(s.proxies)
 		group.Go(func() error { return face.Run(db.InBackground(ctx)) })

@@ -55,6 +55,10 @@ var series = map[string]struct{ bad, good string }{
 	"LocusDoctorFound":   {`locus_doctor_findings{severity="error"} 1x120`, `locus_doctor_findings{severity="warning"} 3x120`},
 	"LocusDoctorSilent":  {`locus_doctor_looked_timestamp_seconds -200000x120`, `locus_doctor_looked_timestamp_seconds 0x120`},
 	"LocusRestarts":      {`process_start_time_seconds{job="locus"} 0+60x120`, `process_start_time_seconds{job="locus"} 7x120`},
+	"LocusTracesLost": {
+		`locus_trace_spans_total{instance="a",outcome="refused"} 0+100x120`,
+		"locus_trace_spans_total{instance=\"a\",outcome=\"refused\"} 5x120\nlocus_trace_spans_total{instance=\"a\",outcome=\"sent\"} 0+100x120",
+	},
 }
 
 func pool(most, waited string) string {
