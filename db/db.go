@@ -10,14 +10,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"strings"
 	"time"
 
-	"github.com/auroralocus/locus/db/controldb"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/auroralocus/locus/db/controldb"
+	"github.com/auroralocus/locus/internal/fair"
 )
 
 // MinServerVersion is the oldest Postgres that is served from, as server_version_num counts.
@@ -115,7 +116,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 }
 
 func (c Config) withDefaults() Config {
-	c.Sizes = c.Sizes.On(runtime.GOMAXPROCS(0))
+	c.Sizes = c.Sizes.On(fair.Processors)
 	if c.StatementTimeout == 0 {
 		c.StatementTimeout = 30 * time.Second
 	}

@@ -32,6 +32,7 @@ func (u *user) app(name string, privileged bool) *user {
 }
 
 func TestPreferences(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	app := alice.app("app", false)

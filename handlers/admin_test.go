@@ -92,6 +92,7 @@ const signedUp = 4 // events of a sign-up
 const rkeyOne, rkeyTwo = "3jzfcijpj2z2a", "3jzfcijpj2z2b"
 
 func TestAccountInfo(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.set(hostA, "signup", "invite")
 	code := h.post(hostA, "com.atproto.server.createInviteCode", asAdmin(), obj{"useCount": 2}).ok().str("code")
@@ -139,6 +140,7 @@ func TestAccountInfo(t *testing.T) {
 }
 
 func TestInviteCodesOfAdmin(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.set(hostA, "signup", "invite")
 	var codes []string
@@ -192,6 +194,7 @@ func TestInviteCodesOfAdmin(t *testing.T) {
 }
 
 func TestAccountChangesByAdmin(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice, bob := h.createAccount(hostA, "alice"), h.createAccount(hostA, "bob")
 	// Address.
@@ -282,6 +285,7 @@ func TestWaitingAccountsByAdmin(t *testing.T) {
 }
 
 func TestSigningKeyByAdmin(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice, bob := h.createAccount(hostA, "alice"), h.createAccount(hostA, "bob")
 	alice.create("app.bsky.feed.post", rkeyOne, postRecord("before")).ok()
@@ -324,6 +328,7 @@ func TestSigningKeyByAdmin(t *testing.T) {
 
 // Named operators: what each role may do, tokens that end, and names in the log.
 func TestOperators(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	tokens := map[auth.Role]auth.OperatorToken{}
@@ -407,6 +412,7 @@ func TestOperators(t *testing.T) {
 
 // What a transaction takes back, the log does not say; and each entry of the log can be read by a machine.
 func TestAuditIsOfTheAct(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	h.exec(h.a, "ALTER TABLE pds.tenant_item ADD CHECK (kind <> 17 OR value <> 'com.atproto.admin.deleteAccount')")

@@ -54,6 +54,7 @@ func sealedIn(t *testing.T, url, schema string, version, master byte) map[string
 
 // Whatever is sealed in a tenant is sealed anew when it is restored under another master key: nothing is left as it was.
 func TestSealedIsResealed(t *testing.T) {
+	t.Parallel()
 	from, ctx := newHouse(t), t.Context()
 	alice := from.createAccount(hostA, "alice")
 	acts := act.NewTenantActs(from.db, from.tenants, from.clock.Now)

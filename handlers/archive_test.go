@@ -59,6 +59,7 @@ func (h *house) restore(r act.Restore) act.Restored {
 // A tenant is put back while it is served and somebody listens: the numbers go on behind all that was said, and consumers
 // hear anew of just the accounts that are not what they were.
 func TestRestoreOverALivingTenant(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.log.allowed.Store(true) // events are lost, and the server says so
 	alice, bob := h.createAccount(hostA, "alice"), h.createAccount(hostA, "bob")
@@ -116,6 +117,7 @@ func TestRestoreOverALivingTenant(t *testing.T) {
 
 // Under another master key an encrypted archive makes the same tenant; an open one is refused before anything is made.
 func TestRestoreElsewhere(t *testing.T) {
+	t.Parallel()
 	from := newHouse(t)
 	alice := from.createAccount(hostA, "alice")
 	file := alice.uploaded([]byte("the bytes of a file"))
@@ -168,6 +170,7 @@ const (
 
 // A copy has the people and what they wrote, with keys of its own, and speaks to nobody. Files are copied, not shared.
 func TestClone(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	file := alice.uploaded([]byte("the bytes of a file"))
@@ -206,6 +209,7 @@ func TestClone(t *testing.T) {
 
 // A drill finds what is wrong with an archive, and leaves nothing.
 func TestDrill(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.log.allowed.Store(true)
 	alice := h.createAccount(hostA, "alice")

@@ -52,6 +52,7 @@ func (u *user) notSent(blob obj) {
 
 // TestBlobRedirect: a tenant's redirect is that tenant's and of the public; others are served here.
 func TestBlobRedirect(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.http.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	h.set(hostA, "blob_redirect", "https://cdn.example/{did}/{cid}")
@@ -82,6 +83,7 @@ func TestBlobRedirect(t *testing.T) {
 
 // TestBlobRedirectToS3: the link works as it is, gives the file as one to be saved, and needs nobody's keys.
 func TestBlobRedirectToS3(t *testing.T) {
+	t.Parallel()
 	h, _, _ := s3House(t, map[string]string{"blob_redirect": "presigned"})
 	h.set(hostB, "blob_redirect", "")
 	h.http.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

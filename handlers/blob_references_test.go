@@ -7,6 +7,7 @@ import (
 )
 
 func TestBlobReferences(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	a, b := alice.uploaded(png(10)), alice.uploaded(png(20))

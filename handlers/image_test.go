@@ -35,6 +35,7 @@ func (u *user) variant(preset, cid, suffix string, headers ...string) reply {
 }
 
 func TestImageVariants(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	blob := alice.uploaded(photo(t, 1500, 900))
@@ -103,6 +104,7 @@ func TestImageVariants(t *testing.T) {
 }
 
 func TestImageVariantsOff(t *testing.T) {
+	t.Parallel()
 	h := newHouseWith(t, houseOptions{settings: map[string]string{"image_variants": "false"}})
 	alice := h.createAccount(hostA, "alice")
 	blob := alice.uploaded(photo(t, 20, 20))
@@ -112,6 +114,7 @@ func TestImageVariantsOff(t *testing.T) {
 
 // TestImageVariantsOfAccounts: copies end for everybody with the account, from one request to the next.
 func TestImageVariantsOfAccounts(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	for i, one := range []struct {
 		name  string
@@ -144,6 +147,7 @@ func TestImageVariantsOfAccounts(t *testing.T) {
 }
 
 func TestUploadClearsLocation(t *testing.T) {
+	t.Parallel()
 	exif := "Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x25\x88\x04\x00\x01\x00\x00\x00\x1a\x00\x00\x00\x00\x00\x00\x00" +
 		"\x01\x00\x02\x00\x05\x00\x03\x00\x00\x00\x2c\x00\x00\x00\x00\x00\x00\x00" + "a place nobody must know"
 	plain := photo(t, 30, 30)

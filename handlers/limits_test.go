@@ -74,6 +74,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestWriteLimits(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	h.set(hostA, "rate_limits", "on", "rate_limit_percent", "1") // 50 points an hour
@@ -105,6 +106,7 @@ func TestWriteLimits(t *testing.T) {
 }
 
 func TestGlobalLimitAndBypass(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	sum := sha256.Sum256([]byte("let me in, please"))
 	h.set(hostA, "rate_limits", "on", "rate_limit_percent", "1", "rate_limit_bypass_addresses", "198.51.100.0/24,192.0.2.7", "rate_limit_bypass_sha256", hex.EncodeToString(sum[:]))
@@ -190,6 +192,7 @@ func TestPasswordGuessingAtOnce(t *testing.T) {
 
 // Wrong passwords: an address waits longer each time, another address does not, and unknown accounts look the same.
 func TestPasswordGuessing(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.createAccount(hostA, "alice")
 	h.set(hostA, "rate_limits", "on", "rate_limit_percent", "100000")

@@ -15,6 +15,7 @@ import (
 )
 
 func TestTakedownOfBlob(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	ref := alice.uploaded(onePixel)
@@ -67,6 +68,7 @@ func (h *house) signerOf(u *user) *keyring.Signer {
 
 // The moderation service is an account somewhere with a key: here one of the other tenant's.
 func TestModerationService(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice, mod, stranger := h.createAccount(hostA, "alice"), h.createAccount(hostB, "moddy"), h.createAccount(hostB, "stranger")
 	token := func(u *user, method string) string {
@@ -176,6 +178,7 @@ func (h *house) publishKey(u *user, name, key string) {
 }
 
 func TestAccountInviteCodes(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	list := func(kv ...string) []any {

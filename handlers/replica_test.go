@@ -74,6 +74,7 @@ func (r *replicaHouse) calls() map[string][]string {
 
 // TestReplicaReads: which methods a replica answers, for whom, and that nobody reads what is older than what was written.
 func TestReplicaReads(t *testing.T) {
+	t.Parallel()
 	h := newReplicaHouse(t)
 	var declared []string
 	for line := range strings.Lines(h.server.Access()) {

@@ -120,6 +120,7 @@ func (u *user) emptyTrash() {
 }
 
 func TestUploadBlob(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	blob := alice.uploaded(onePixel, "Content-Type: text/plain")
@@ -205,6 +206,7 @@ func TestUploadBlob(t *testing.T) {
 }
 
 func TestUploadBlobAgain(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	data := png(100)
@@ -283,6 +285,7 @@ func (u *user) signIn() {
 
 // TestUploadBlobLate is an account that moves here: records first, then blobs.
 func TestUploadBlobLate(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	data := []byte("GIF89a but the old server said otherwise")
@@ -311,6 +314,7 @@ func TestUploadBlobLate(t *testing.T) {
 }
 
 func TestUploadBlobBad(t *testing.T) {
+	t.Parallel()
 	h := newHouseWith(t, houseOptions{settings: map[string]string{"blob_upload_limit": "100000"}})
 	alice := h.createAccount(hostA, "alice")
 	h.raw("POST", hostA, "/xrpc/com.atproto.repo.uploadBlob", "x").fails(401, "AuthMissing", "")
@@ -364,6 +368,7 @@ func TestUploadBlobBad(t *testing.T) {
 }
 
 func TestBlobQuota(t *testing.T) {
+	t.Parallel()
 	h := newHouseWith(t, houseOptions{settings: map[string]string{"blob_account_limit": "1000"}})
 	alice := h.createAccount(hostA, "alice")
 	alice.upload(randomBytes(600)).ok()
@@ -403,6 +408,7 @@ func TestBlobQuota(t *testing.T) {
 }
 
 func TestBlobsOfInactiveAccounts(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	blob := alice.uploaded(onePixel)

@@ -19,6 +19,7 @@ import (
 )
 
 func TestMailedSignInCode(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	app := alice.app("app", false)

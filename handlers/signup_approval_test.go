@@ -8,6 +8,7 @@ import (
 )
 
 func TestSignupApproval(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	h.set(hostA, "signup", "approval")
 	var users []*user

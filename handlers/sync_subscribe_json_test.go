@@ -50,6 +50,7 @@ func (m message) String() string {
 }
 
 func TestSubscribeJSON(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	all := h.stream(hostA, "/subscribe")
 	likes := h.stream(hostA, "/subscribe?wantedCollections=app.bsky.feed.like&wantedCollections=app.bsky.graph.*")

@@ -120,6 +120,7 @@ func (s *openStream) ends(code websocket.StatusCode, within time.Duration) {
 }
 
 func TestSubscribeRepos(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	live := h.hose(hostA, "")
 	alice := h.createAccount(hostA, "alice")
@@ -177,6 +178,7 @@ func TestSubscribeRepos(t *testing.T) {
 }
 
 func TestSubscribeReposRefusals(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	get := func(host, target string) reply { return h.raw("GET", host, target, nil) }
 	r := get(hostA, "/xrpc/com.atproto.sync.subscribeRepos")
@@ -230,6 +232,7 @@ func TestSubscribeReposRefusals(t *testing.T) {
 // TestStreamsEnd: streams are closed with a code when the tenant is suspended, but for the one that relays read, and when
 // the server goes down.
 func TestStreamsEnd(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	a, b, j := h.stream(hostA, "/subscribe"), h.hose(hostB, ""), h.stream(hostB, "/subscribe?requireHello=true")
 	relay := h.hose(hostA, "")
@@ -352,6 +355,7 @@ func TestSlowConsumer(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	bob := h.createAccount(hostA, "bob")

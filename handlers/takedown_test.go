@@ -7,6 +7,7 @@ import (
 )
 
 func TestTakedownOfAccount(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice, bob := h.createAccount(hostA, "alice"), h.createAccount(hostA, "bob")
 	uri := alice.create("app.bsky.feed.post", "", postRecord("hello")).ok().str("uri")
@@ -92,6 +93,7 @@ func TestTakedownOfAccount(t *testing.T) {
 }
 
 func TestTakedownOfRecord(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	alice := h.createAccount(hostA, "alice")
 	made := alice.create("app.bsky.feed.post", rkeyOne, postRecord("bad")).ok()

@@ -77,7 +77,7 @@ var mayImport = map[string][]string{
 	"internal/due":                 {"db", "db/controldb", "db/tenantdb"},                                                                                                                               // what is due, by tenant and kind: it is handed the work
 	"internal/tenant":              {"db", "db/controldb", "db/tenantdb", "internal/keyring", "internal/identity"},
 	"internal/inbound":             {"internal/fair"},                                                                                                           // connections: it knows nothing of what is asked
-	"internal/picture":             {"internal/cache"},                                                                                                          // bytes in, bytes out
+	"internal/picture":             {"internal/fair", "internal/cache"},                                                                                         // bytes in, bytes out
 	"internal/blob":                {"db", "db/controldb", "db/tenantdb", "internal/blob/store", "internal/keyring", "internal/tenant", "repo", "repo/dagcbor"}, // labels of stores; settings of the sweep; refs of records
 	"internal/blob/store":          {"db", "internal/picture", "internal/trace"},                                                                                // where bytes are: of the database it knows the names of schemas
 	"internal/blob/blobtest":       {},                                                                                                                          // for tests: an S3 server

@@ -71,6 +71,7 @@ type serveCmd struct {
 // Run listens, assembles, and runs until it is asked to end.
 func (c *serveCmd) Run(ctx context.Context, l *logs) error {
 	roomyHeap()
+	fair.Crowd()
 	log := l.Logger
 	proxies, err := c.check()
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -73,7 +72,7 @@ func NewPasswords(cfg PasswordConfig, now func() time.Time) *Passwords {
 		cfg.Cost = DefaultCost
 	}
 	if cfg.Parallel <= 0 {
-		cfg.Parallel = max(1, runtime.GOMAXPROCS(0)-1)
+		cfg.Parallel = max(1, fair.Processors-1)
 	}
 	if cfg.Waiting <= 0 {
 		cfg.Waiting = 256

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/auroralocus/locus/internal/cache"
+	"github.com/auroralocus/locus/internal/fair"
 )
 
 // Config bounds a Maker. Zero values take the defaults.
@@ -78,7 +79,7 @@ func NewMaker(cfg Config) *Maker {
 		cfg.Memory = 512 << 20
 	}
 	if cfg.Parallel == 0 {
-		cfg.Parallel = max(1, runtime.GOMAXPROCS(0)/2)
+		cfg.Parallel = max(1, fair.Processors/2)
 	}
 	if cfg.Waiting == 0 {
 		cfg.Waiting = 64

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"time"
 
@@ -101,7 +100,7 @@ func New(d *db.DB, keys *keyring.Keyring, now func() time.Time, log *slog.Logger
 		cfg.ReadBack = 15 * time.Second
 	}
 	if cfg.Exports == 0 {
-		cfg.Exports = max(1, min(max(2, runtime.GOMAXPROCS(0)), d.StreamConns()-1))
+		cfg.Exports = max(1, min(max(2, fair.Processors), d.StreamConns()-1))
 	}
 	if cfg.Spools == 0 {
 		cfg.Spools = 256
