@@ -27,7 +27,8 @@ build "${host%/*}" "${host#*/}" dist/.work/locus
 common=dist/.work/common
 mkdir -p $common/completion
 cp LICENSE README.md CHANGELOG.md $common/
-cp -r docs $common/docs
+mkdir $common/docs
+cp -r docs/*.md docs/pictures $common/docs/
 cp deploy/systemd/locus.service $common/
 export LOCUS_CONFIG=/dev/null
 dist/.work/locus man > $common/locus.1

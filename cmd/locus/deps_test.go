@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 	"internal/agent":         {}, // what a header names, in words
 	"internal/mail":          {},
 	"internal/contentcoding": {}, // bytes in, bytes out
+	"docs":                   {}, // the handbook: text in, pages out
 	"internal/metrics":       {}, // numbers: who starts a server says where they are
 	"internal/trace":         {}, // spans: it knows names that it is given
 	"internal/mail/mailtest": {}, // for tests: an SMTP server

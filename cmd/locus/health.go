@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/auroralocus/locus/docs"
 	"github.com/auroralocus/locus/internal/metrics"
 )
 
@@ -106,11 +107,12 @@ func (h *health) over(next http.Handler) http.Handler {
 }
 
 // adminFace is what the machines that look after a process ask it, on a listener of its own: whether it lives, whether
-// it should get requests, and its numbers. It says nothing of accounts, and of tenants only what --metrics-tenants asks
+// it should get requests, and its numbers; and the handbook for the people who look after it. It says nothing of accounts, and of tenants only what --metrics-tenants asks
 // for.
 func adminFace(m *metrics.Metrics, h *health) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.Handler())
+	mux.Handle("GET /docs/", docs.Handler())
 	return h.over(mux)
 }
 
