@@ -62,11 +62,12 @@ func TestFail2ban(t *testing.T) {
 	} {
 		var text bytes.Buffer
 		log := slog.New(newCalm(handler(&text), func(time.Duration, func()) {}))
-		failed := func(address string) {
-			log.LogAttrs(t.Context(), slog.LevelWarn, act.FailedSignin, slog.String("address", address), slog.String("tenant", "pds.example.com"), slog.String("wrong", "password"))
+		failed := func(address, tenant string) {
+			log.LogAttrs(t.Context(), slog.LevelWarn, act.FailedSignin, slog.String("address", address), slog.String("tenant", tenant), slog.String("wrong", "password"))
 		}
-		failed("192.0.2.1")
-		failed("2001:db8:1:2::/64")
+		failed("192.0.2.1", "pds.example.com")
+		failed("2001:db8:1:2::/64", "pds.example.com")
+		failed("192.0.2.9", "") // an operator of the deployment
 		access, err := newAccessLog(log, "all")
 		must(t, err)
 		for _, path := range []string{
@@ -85,7 +86,7 @@ func TestFail2ban(t *testing.T) {
 				found = append(found, address)
 			}
 		}
-		if got := strings.Join(found, " "); got != "192.0.2.1 2001:db8:1:2::/64" {
+		if got := strings.Join(found, " "); got != "192.0.2.1 2001:db8:1:2::/64 192.0.2.9" {
 			t.Errorf("%s: %s in\n%s", format, got, text.String())
 		}
 		all.WriteString(text.String())
@@ -99,7 +100,7 @@ func TestFail2ban(t *testing.T) {
 	filter, err := filepath.Abs(fail2banFilter)
 	must(t, err)
 	out, err := exec.Command(program, file, filter).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "Failregex: 4 total") {
+	if err != nil || !strings.Contains(string(out), "Failregex: 6 total") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/cache"
+	"github.com/auroralocus/locus/internal/certs"
 	"github.com/auroralocus/locus/internal/doctor"
 	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/metrics"
@@ -95,6 +96,14 @@ func (a *app) showStreams(m *metrics.Metrics) {
 	m.Show(metrics.Gauge, "stream_subscribers", "Consumers of the streams of events.", func() float64 { return float64(a.streams.Stats().Subscribers) })
 	m.Show(metrics.Gauge, "stream_tenants", "Tenants whose events are kept in memory for consumers.", func() float64 { return float64(a.streams.Stats().Tenants) })
 	m.Show(metrics.Gauge, "stream_behind_events", "Events that the consumer who is furthest behind has not been handed.", func() float64 { return float64(a.streams.Stats().Behind) })
+	m.ShowBy(metrics.Gauge, "stream_followed", "Tenants whose streams consumers follow: whose events in other processes are told by notes, and those that are looked at all the time.", []string{"by"}, func(emit func(float64, ...string)) {
+		s := a.streams.Stats()
+		emit(float64(s.ByNotes), "notes")
+		emit(float64(s.ByLooking), "looking")
+	})
+	m.Show(metrics.Counter, "stream_notes_total", "Notes of other processes' events that were read.", func() float64 { return float64(a.streams.Stats().Notes) })
+	m.Show(metrics.Counter, "stream_notes_late_seconds_total", "Time that these notes were on their way, by the clocks of both machines.", func() float64 { return a.streams.Stats().NotesLate.Seconds() })
+	m.Show(metrics.Counter, "stream_notes_missed_total", "How often notes were missed, and all streams looked at for it.", func() float64 { return float64(a.streams.Stats().NotesMissed) })
 	m.Show(metrics.Counter, "stream_events_sent_total", "Events handed to consumers.", func() float64 { return float64(a.streams.Stats().Sent) })
 	m.Show(metrics.Counter, "stream_too_slow_total", "Consumers that were cut off because they were too slow.", func() float64 { return float64(a.streams.Stats().TooSlow) })
 }
@@ -118,6 +127,47 @@ func (a *app) showWork(m *metrics.Metrics) {
 	})
 	m.Show(metrics.Counter, "password_hashes_total", "Passwords hashed or compared.", func() float64 { return float64(a.passwords.Hashes()) })
 	m.Show(metrics.Counter, "failed_signins_total", "Sign-ins that were refused for a wrong password, code or key.", func() float64 { return float64(a.acts.FailedSignins()) })
+	m.Show(metrics.Counter, "failed_operators_total", "Callers of the deployment's operator API and dashboard whose token, code or key was wrong.", func() float64 { return float64(a.acts.FailedOperators()) })
+}
+
+// show is of what this process serves https by; without it all is 0.
+func (s *secured) show(m *metrics.Metrics) {
+	m.ShowBy(metrics.Gauge, "certificates", "Certificates, by state: present; waiting, which are wanted for the first time; failing, whose last order failed. Those of the authority are counted for the whole deployment once a minute.", []string{"state"}, func(emit func(float64, ...string)) {
+		all := s.stats()
+		emit(float64(all.Present), "present")
+		emit(float64(all.Waiting), "waiting")
+		emit(float64(all.Failing), "failing")
+	})
+	m.Show(metrics.Gauge, "certificate_expires_timestamp_seconds", "When the first of the certificates that are present expires; 0: there is none.", func() float64 {
+		if at := s.stats().Expires; !at.IsZero() {
+			return float64(at.Unix())
+		}
+		return 0
+	})
+	m.ShowBy(metrics.Counter, "certificate_orders_total", "Orders of certificates that this process made, by what came of them: issued, failed, outage (the authority did not answer, or wants to be left alone).", []string{"outcome"}, func(emit func(float64, ...string)) {
+		all := s.stats()
+		emit(float64(all.Issued), "issued")
+		emit(float64(all.Failed), "failed")
+		emit(float64(all.Outages), "outage")
+	})
+}
+
+// stats are of files and of the authority together.
+func (s *secured) stats() (all certs.Stats) {
+	if s == nil {
+		return all
+	}
+	if s.manager != nil {
+		all = s.manager.Stats()
+	}
+	if s.files != nil {
+		of := s.files.Stats()
+		all.Present += of.Present
+		if all.Expires.IsZero() || !of.Expires.IsZero() && of.Expires.Before(all.Expires) {
+			all.Expires = of.Expires
+		}
+	}
+	return all
 }
 
 func (a *app) showFiles(m *metrics.Metrics) {

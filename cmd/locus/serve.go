@@ -367,6 +367,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 		a.show(s.numbers)
 		showDoctor(s.numbers, visits)
 		s.traces.show(s.numbers)
+		s.tls.show(s.numbers)
 	}
 	if s.debug != nil {
 		group.Go(func() error { return serveHTTP(ctx, s.debug, inbound.Config{}, profiler(), log) })

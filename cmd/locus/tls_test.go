@@ -13,7 +13,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,10 +31,12 @@ type tlsHouse struct {
 	*testing.T
 	authority *authority
 	names     *nameServer
+	dns       string
 	url, dir  string
 	env       []string
 	https     [2]string // addresses
 	http      [2]string
+	face      [2]string // of numbers
 	nodes     [2]*served
 	ok        func(args ...string) string
 	refused   func(want string, args ...string)
@@ -49,10 +53,11 @@ func newTLSHouse(t *testing.T) *tlsHouse {
 	var at string
 	h.names, at = newNameServer(t, "example.net")
 	for i := range h.https {
-		h.https[i], h.http[i] = "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
+		h.https[i], h.http[i], h.face[i] = "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
 	}
 	// A name is always proved at the other server than the one that orders: the first proves by TLS-ALPN-01, at the second.
-	h.authority = newAuthority(t, port(h.http[0]), port(h.https[1]), at)
+	h.dns = at
+	h.authority = newAuthority(t, port(h.http[0]), port(h.https[1]), at, "")
 	plc := newPLC(t)
 	h.env = []string{
 		"LOCUS_PLC_URL=" + plc, "LOCUS_ACME_EMAIL=tls@example.com", "LOCUS_ACME_CA=" + h.authority.url, "LOCUS_ACME_CA_ROOT=" + h.authority.root,
@@ -79,7 +84,36 @@ func newPLC(t *testing.T) string {
 
 func (h *tlsHouse) start(i int, challenges string) {
 	h.Helper()
-	h.nodes[i] = serveFor(h.T, h.url, h.dir, append(slices.Clone(h.env), "LOCUS_ACME_CHALLENGES="+challenges), "--https-listen", h.https[i], "--http-listen", h.http[i])
+	h.nodes[i] = serveFor(h.T, h.url, h.dir, append(slices.Clone(h.env), "LOCUS_ACME_CHALLENGES="+challenges), "--https-listen", h.https[i], "--http-listen", h.http[i], "--admin-listen", h.face[i])
+}
+
+// counts waits for a number of a node.
+func (h *tlsHouse) counts(t *testing.T, node int, name string, good func(float64) bool) {
+	t.Helper()
+	find := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(name) + ` (\S+)$`)
+	comes(t, name, func() (float64, bool) {
+		_, body := ask(t, "http://"+h.face[node]+"/metrics")
+		found := find.FindStringSubmatch(body)
+		if found == nil {
+			t.Fatalf("there is no %s", name)
+		}
+		n, err := strconv.ParseFloat(found[1], 64)
+		return n, err == nil && good(n)
+	})
+}
+
+func ask(t *testing.T, url string) (int, string) {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(body)
 }
 
 func port(at string) string { return at[strings.LastIndexByte(at, ':')+1:] }
@@ -145,11 +179,13 @@ func TestCertificates(t *testing.T) {
 	if changed, left := h.names.left(); changed == 0 || left != 0 {
 		t.Errorf("the zone was changed %d times, and %d texts are left", changed, left)
 	}
+	h.counts(t, 0, `locus_certificate_expires_timestamp_seconds`, func(at float64) bool { return at > float64(time.Now().Unix()) })
 	t.Run("strangers", h.strangers)
 	t.Run("serves", h.serves)
 	t.Run("plain", h.plain)
 	t.Run("renews", h.renews)
 	t.Run("authority away", h.away)
+	t.Run("another authority", h.another)
 }
 
 // strangers ask for names that nobody has.
@@ -278,6 +314,8 @@ func (h *tlsHouse) away(t *testing.T) {
 	if c.State != "waiting" || c.Attempts != 0 {
 		t.Errorf("%+v", c)
 	}
+	h.counts(t, 0, `locus_certificates{state="present"}`, func(n float64) bool { return n >= 3 })
+	h.counts(t, 0, `locus_certificates{state="waiting"}`, func(n float64) bool { return n == 1 })
 	lines := 0
 	for _, n := range h.nodes {
 		lines += strings.Count(n.log.String(), "does not serve us")
@@ -285,6 +323,21 @@ func (h *tlsHouse) away(t *testing.T) {
 	if lines == 0 || lines > len(h.nodes) {
 		t.Errorf("the outage is told %d times", lines)
 	}
+}
+
+// another authority wants its accounts bound to one that it has already (EAB). What waits is had there.
+func (h *tlsHouse) another(t *testing.T) {
+	const id, key = "bound-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
+	h.nodes[0].stop()
+	h.nodes[1].stop()
+	next := newAuthority(t, port(h.http[0]), port(h.https[0]), h.dns, id+"="+key)
+	h.authority.roots = next.roots
+	h.env = append(h.env, "LOCUS_ACME_CA="+next.url, "LOCUS_ACME_CA_ROOT="+next.root, "LOCUS_ACME_EAB_KEY_ID="+id, "LOCUS_ACME_EAB_KEY="+key)
+	h.start(0, "tls-alpn-01")
+	h.ok("tls", "renew", "late.example.com", "--background")
+	h.gets(0, "late.example.com")
+	h.counts(t, 0, `locus_certificate_orders_total{outcome="issued"}`, func(n float64) bool { return n == 1 })
+	h.counts(t, 0, `locus_certificates{state="waiting"}`, func(n float64) bool { return n == 0 })
 }
 
 // TestCertificateFiles: certificates from files are served, read again when they change, and a broken file leaves the old.

@@ -34,8 +34,9 @@ type authority struct {
 	said  *lockedBuffer
 }
 
-// newAuthority starts it. Names are proved at these ports of loopback; dnsAt says where names are.
-func newAuthority(t *testing.T, httpPort, tlsPort, dnsAt string) *authority {
+// newAuthority starts it. Names are proved at these ports of loopback; dnsAt says where names are. bound, if not empty, is
+// ID=KEY, and all accounts must be bound by it.
+func newAuthority(t *testing.T, httpPort, tlsPort, dnsAt, bound string) *authority {
 	t.Helper()
 	out, err := exec.Command("go", "tool", "-modfile="+filepath.Join("..", "..", "tools", "go.mod"), "-n", "pebble").CombinedOutput()
 	if err != nil {
@@ -46,11 +47,15 @@ func newAuthority(t *testing.T, httpPort, tlsPort, dnsAt string) *authority {
 	dir, at, manage := t.TempDir(), "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	selfSigned(t, cert, key, big.NewInt(1), "127.0.0.1")
-	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
+	says := map[string]any{
 		"listenAddress": at, "managementListenAddress": manage, "certificate": cert, "privateKey": key,
 		"httpPort": portNumber(t, httpPort), "tlsPort": portNumber(t, tlsPort), "keyAlgorithm": "ecdsa",
 		"retryAfter": map[string]int{"authz": 1, "order": 1},
-	}})
+	}
+	if id, key, ok := strings.Cut(bound, "="); ok {
+		says["externalAccountBindingRequired"], says["externalAccountMACKeys"] = true, map[string]string{id: key}
+	}
+	config, err := json.Marshal(map[string]any{"pebble": says})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,8 @@ func (q *Queries) DeleteStreamNotesBefore(ctx context.Context, before time.Time)
 const ListStreamNotes = `-- name: ListStreamNotes :many
 SELECT (left(pg_walfile_name(pg_current_wal_lsn()), 8) || ' ' || extract(epoch FROM pg_postmaster_start_time()))::text AS server,
   coalesce(n.process_id, 0)::bigint AS process_id, coalesce(n.n, 0)::bigint AS n,
-  coalesce(n.schemas, '{}')::text[] AS schemas, coalesce(n.seqs, '{}')::bigint[] AS seqs
+  coalesce(n.schemas, '{}')::text[] AS schemas, coalesce(n.seqs, '{}')::bigint[] AS seqs,
+  coalesce(n.noted_at, 'epoch')::timestamptz AS noted_at
 FROM (SELECT 1) one LEFT JOIN control.stream_note n ON n.process_id <> $1::bigint
   AND NOT EXISTS (SELECT FROM unnest($2::bigint[], $3::bigint[]) AS k(process_id, n) WHERE k.process_id = n.process_id AND k.n >= n.n)
 ORDER BY 2, 3 LIMIT $4::int
@@ -44,6 +45,7 @@ type ListStreamNotesRow struct {
 	N         int64
 	Schemas   []string
 	Seqs      []int64
+	NotedAt   time.Time
 }
 
 // What others have told since @known of each of @processes. There is always a row: it names the server, which is another one
@@ -68,6 +70,7 @@ func (q *Queries) ListStreamNotes(ctx context.Context, arg ListStreamNotesParams
 			&i.N,
 			&i.Schemas,
 			&i.Seqs,
+			&i.NotedAt,
 		); err != nil {
 			return nil, err
 		}

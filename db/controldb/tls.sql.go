@@ -160,6 +160,33 @@ func (q *Queries) GetTLSBudget(ctx context.Context, arg GetTLSBudgetParams) (Get
 	return i, err
 }
 
+const GetTLSGauge = `-- name: GetTLSGauge :one
+SELECT count(*) FILTER (WHERE not_after IS NOT NULL)::bigint AS present, count(*) FILTER (WHERE not_after IS NULL AND attempts = 0)::bigint AS waiting,
+  count(*) FILTER (WHERE attempts > 0)::bigint AS failing, coalesce(min(not_after), 'epoch')::timestamptz AS expires_at
+FROM control.tls_name WHERE state < 3
+`
+
+type GetTLSGaugeRow struct {
+	Present   int64
+	Waiting   int64
+	Failing   int64
+	ExpiresAt time.Time
+}
+
+// All together: those that are there, that are wanted for the first time, and whose last attempt failed; and when the first
+// of those that are served expires, the epoch for none.
+func (q *Queries) GetTLSGauge(ctx context.Context) (GetTLSGaugeRow, error) {
+	row := q.db.QueryRow(ctx, GetTLSGauge)
+	var i GetTLSGaugeRow
+	err := row.Scan(
+		&i.Present,
+		&i.Waiting,
+		&i.Failing,
+		&i.ExpiresAt,
+	)
+	return i, err
+}
+
 const GetTLSItem = `-- name: GetTLSItem :one
 SELECT item, sealed, size, modified_at FROM control.tls_item WHERE item = $1
 `

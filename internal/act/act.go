@@ -64,6 +64,7 @@ type Acts struct {
 	*TenantActs
 	way    *underWay
 	failed *atomic.Int64 // sign-ins
+	denied *atomic.Int64 // operators of the deployment who are none
 }
 
 // New makes the acts.
@@ -71,7 +72,7 @@ func New(p Parts) *Acts {
 	if p.Settled == 0 {
 		p.Settled = Settled
 	}
-	return &Acts{p, NewTenantActs(p.DB, p.Tenants, p.Now), &underWay{n: map[string]int{}}, new(atomic.Int64)}
+	return &Acts{p, NewTenantActs(p.DB, p.Tenants, p.Now), &underWay{n: map[string]int{}}, new(atomic.Int64), new(atomic.Int64)}
 }
 
 // record writes an act to the audit log, inside the act's transaction.

@@ -27,5 +27,15 @@ func (a *Acts) failedSignin(ctx context.Context, t *tenant.Tenant, v Visitor, er
 	a.Log.LogAttrs(ctx, slog.LevelWarn, FailedSignin, slog.String("address", v.address()), slog.String("tenant", t.Hostname), slog.String("wrong", what))
 }
 
+// FailedOperator writes the same line of somebody who is no operator of the deployment: what is the kind of credential that
+// was wrong, address as programs keep it out, of IPv6 the network. Of no tenant: the listener is the deployment's.
+func (a *Acts) FailedOperator(ctx context.Context, address, what string) {
+	a.denied.Add(1)
+	a.Log.LogAttrs(ctx, slog.LevelWarn, FailedSignin, slog.String("address", address), slog.String("tenant", ""), slog.String("wrong", what))
+}
+
+// FailedOperators is how many there were since the start.
+func (a *Acts) FailedOperators() int64 { return a.denied.Load() }
+
 // FailedSignins is how many there were since the start.
 func (a *Acts) FailedSignins() int64 { return a.failed.Load() }

@@ -174,6 +174,7 @@ func (c *call) enter(r *http.Request, op *operation) *Problem {
 		return refuse(http.StatusUnauthorized, codeNoToken, "This needs a token: Authorization: Bearer locusdep_… ('locus token create' makes one)")
 	case errors.Is(err, auth.ErrOperator):
 		c.s.rates.failed(c.addr)
+		c.s.Acts.FailedOperator(ctx, network(c.addr), "token")
 		return refuse(http.StatusUnauthorized, codeNoToken, "The token is wrong, has expired or was revoked")
 	case err != nil:
 		return c.fail(ctx, err)

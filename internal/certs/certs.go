@@ -81,6 +81,9 @@ type Manager struct {
 
 	wake  chan struct{}
 	pause pause
+
+	counts  counts
+	counted chan struct{} // something is to be counted anew
 }
 
 const (
@@ -108,7 +111,7 @@ func New(d *db.DB, keys *keyring.Keyring, names *Names, cfg Config) (*Manager, e
 	}
 	m := &Manager{
 		cfg: cfg, db: d, names: names, store: NewStore(d, keys, cfg.Now),
-		kept: cache.New[string, *kept](keptBytes, cfg.Now), waiters: map[string]*waiter{}, waiting: map[int64]int{}, wake: make(chan struct{}, 1),
+		kept: cache.New[string, *kept](keptBytes, cfg.Now), waiters: map[string]*waiter{}, waiting: map[int64]int{}, wake: make(chan struct{}, 1), counted: make(chan struct{}, 1),
 	}
 	quiet := zap.New(quietCore{cfg.Log})
 	m.memory = certmagic.NewCache(certmagic.CacheOptions{
@@ -159,6 +162,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer working.Wait()
 	working.Go(func() { m.follow(ctx) })
 	working.Go(func() { m.tidy(ctx) })
+	working.Go(func() { m.count(ctx) })
 	places := make(chan struct{}, hands)
 	for ctx.Err() == nil {
 		select {

@@ -51,6 +51,7 @@ func (m *Manager) claim(ctx context.Context) (controldb.TlsName, bool) {
 // work does what is due about one name.
 func (m *Manager) work(ctx context.Context, row controldb.TlsName) {
 	err := m.attend(ctx, row)
+	m.recount()
 	if err != nil && ctx.Err() == nil && !db.IsUnavailable(err) {
 		m.cfg.Log.Error("a certificate could not be looked after", "name", row.Subject, "err", err)
 	}
@@ -163,6 +164,7 @@ func (m *Manager) issued(ctx context.Context, row controldb.TlsName, renewal boo
 		return fmt.Errorf("read the certificate for %s that was just made: %w", row.Subject, err)
 	}
 	m.pause.end(m)
+	m.counts.issued.Add(1)
 	now, renew := m.store.time(), m.renewAt(ctx, leaf)
 	err = m.db.Control().UpdateTLSNameIssued(ctx, controldb.UpdateTLSNameIssuedParams{
 		Serial: fmt.Sprintf("%x", leaf.SerialNumber), Issuer: leaf.Issuer.CommonName, NotBefore: &leaf.NotBefore, NotAfter: &leaf.NotAfter,
@@ -180,9 +182,11 @@ func (m *Manager) failed(ctx context.Context, row controldb.TlsName, ordered tim
 		return m.wait(ctx, row, 0, "")
 	}
 	if wait, outage := m.outage(cause); outage {
+		m.counts.outages.Add(1)
 		m.pause.begin(m, wait, why)
 		return m.wait(ctx, row, wait, why)
 	}
+	m.counts.failed.Add(1)
 	q, next := m.db.Control(), m.store.time().Add(delay(row.Attempts))
 	m.cfg.Log.Error("a certificate could not be had", "name", row.Subject, "attempt", row.Attempts+1, "next", next, "err", why)
 	err := q.UpdateTLSOrderFailed(ctx, controldb.UpdateTLSOrderFailedParams{OrderedAt: ordered, Subject: row.Subject})

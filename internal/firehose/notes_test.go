@@ -152,6 +152,9 @@ func TestNotes(t *testing.T) {
 		q.publish(server)
 		q.sees()
 	}
+	if s := q.tails.Stats(); s.ByNotes != 1 || s.ByLooking != 0 || s.Notes < 2 || s.NotesLate < 0 || s.NotesMissed != 0 {
+		t.Errorf("%+v", s)
+	}
 	command := firehose.NewNotes(q.db, 77, nil, time.Now, slog.New(slog.DiscardHandler))
 	q.publish(q.writer(command))
 	if err := command.Close(t.Context()); err != nil {
@@ -192,6 +195,7 @@ func TestNotesLost(t *testing.T) {
 		silent(q)
 		note(t, q, other, 1+3*firehose.NoteSlots, elsewhere)
 		q.sees()
+		q.await("the missing notes are counted", func() bool { return q.tails.Stats().NotesMissed > 0 })
 	})
 	t.Run("a process that died", func(t *testing.T) {
 		t.Parallel()

@@ -1,6 +1,10 @@
 package firehose
 
-import "github.com/auroralocus/locus/internal/fair"
+import (
+	"time"
+
+	"github.com/auroralocus/locus/internal/fair"
+)
 
 // Stats say how many follow the streams of this process.
 type Stats struct {
@@ -10,6 +14,12 @@ type Stats struct {
 	Behind      int64 // events that the subscriber who is furthest behind has not been handed
 	Sent        int64 // events handed to subscribers, since the start
 	TooSlow     int64 // subscribers who were left behind for good, since the start
+
+	ByNotes, ByLooking int // tenants that are followed: whose events elsewhere are told by notes, and that are looked at all the time
+	// Notes of other processes that were read, how long they were on their way, by the clocks of both, and how often some were
+	// missed, so that all streams were looked at. Since the start.
+	Notes, NotesMissed int64
+	NotesLate          time.Duration
 }
 
 // Readers say who read old events, and who wait for it.
@@ -25,7 +35,15 @@ func (t *Tails) Stats() Stats {
 			s.Behind = max(s.Behind, r.last-sub.handed.Load())
 		}
 	}
+	s.Notes, s.NotesMissed, s.NotesLate = t.notesRead.Load(), t.notesMissed.Load(), time.Duration(t.notesLate.Load())
 	for _, one := range t.tails {
+		switch {
+		case one.refs == 0:
+		case t.relies(one.tenant.Node()):
+			s.ByNotes++
+		default:
+			s.ByLooking++
+		}
 		s.Subscribers += one.refs
 		s.Decoded += one.decoded.Load()
 	}

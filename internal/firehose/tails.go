@@ -117,7 +117,8 @@ type Tails struct {
 	paces  map[int32]chan struct{} // places of those who look at quiet streams, by database
 	closed bool
 
-	sent, tooSlow atomic.Int64 // see Stats
+	sent, tooSlow                     atomic.Int64 // see Stats
+	notesRead, notesLate, notesMissed atomic.Int64 // likewise
 }
 
 // NewTails makes a Tails that is woken by hub. Close it before the database.

@@ -108,6 +108,9 @@ func (r *reader) step(ctx context.Context) time.Duration {
 		return readAlone
 	}
 	names, missed := r.sort(rows)
+	if missed && r.server != "" {
+		t.notesMissed.Add(1)
+	}
 	look = look || missed || r.server != rows[0].Server || mutual && !t.relied.Load().notes
 	r.server = rows[0].Server
 	t.rely(func(r *relied) { r.notes = mutual })
@@ -149,7 +152,12 @@ func (r *reader) sort(rows []controldb.ListStreamNotesRow) (names map[string]int
 		if row.ProcessID == 0 {
 			continue
 		}
-		missed = missed || row.N != r.known[row.ProcessID]+1
+		known, ok := r.known[row.ProcessID]
+		missed = missed || row.N != known+1
+		if ok && row.N == known+1 { // others have waited for a reader, or are gone
+			r.tails.notesRead.Add(1)
+			r.tails.notesLate.Add(int64(max(0, r.tails.now().Sub(row.NotedAt))))
+		}
 		r.known[row.ProcessID], r.heard[row.ProcessID] = row.N, now
 		for i, name := range row.Schemas[:min(len(row.Schemas), len(row.Seqs))] {
 			names[name] = max(names[name], row.Seqs[i])

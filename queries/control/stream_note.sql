@@ -10,7 +10,8 @@ ON CONFLICT (process_id, slot) DO UPDATE SET n = excluded.n, schemas = excluded.
 -- when it was started anew or a standby was promoted.
 SELECT (left(pg_walfile_name(pg_current_wal_lsn()), 8) || ' ' || extract(epoch FROM pg_postmaster_start_time()))::text AS server,
   coalesce(n.process_id, 0)::bigint AS process_id, coalesce(n.n, 0)::bigint AS n,
-  coalesce(n.schemas, '{}')::text[] AS schemas, coalesce(n.seqs, '{}')::bigint[] AS seqs
+  coalesce(n.schemas, '{}')::text[] AS schemas, coalesce(n.seqs, '{}')::bigint[] AS seqs,
+  coalesce(n.noted_at, 'epoch')::timestamptz AS noted_at
 FROM (SELECT 1) one LEFT JOIN control.stream_note n ON n.process_id <> @self::bigint
   AND NOT EXISTS (SELECT FROM unnest(@processes::bigint[], @known::bigint[]) AS k(process_id, n) WHERE k.process_id = n.process_id AND k.n >= n.n)
 ORDER BY 2, 3 LIMIT @max_rows::int;

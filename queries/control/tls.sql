@@ -44,6 +44,13 @@ SELECT * FROM control.tls_name WHERE subject > @after ORDER BY subject LIMIT @ma
 -- name: ListTLSNamesOfTenant :many
 SELECT * FROM control.tls_name WHERE tenant_id = @tenant_id ORDER BY subject LIMIT @max_rows::int;
 
+-- All together: those that are there, that are wanted for the first time, and whose last attempt failed; and when the first
+-- of those that are served expires, the epoch for none.
+-- name: GetTLSGauge :one
+SELECT count(*) FILTER (WHERE not_after IS NOT NULL)::bigint AS present, count(*) FILTER (WHERE not_after IS NULL AND attempts = 0)::bigint AS waiting,
+  count(*) FILTER (WHERE attempts > 0)::bigint AS failing, coalesce(min(not_after), 'epoch')::timestamptz AS expires_at
+FROM control.tls_name WHERE state < 3;
+
 -- What is served under these names changed.
 -- name: ListTLSNamesChanged :many
 SELECT subject, changed_at FROM control.tls_name WHERE changed_at >= @since ORDER BY changed_at LIMIT @max_rows::int;

@@ -358,8 +358,12 @@ func TestTokens(t *testing.T) {
 	refused(t, "unauthenticated", dead, err)
 	gone, err = c.RevokeTokenWithResponse(ctx, second.JSON201.Id)
 	refused(t, "not_found", gone, err)
+	before := h.acts.FailedOperators()
 	for range 40 {
 		dead, err = h.client("locusdep_guess").WhoAmIWithResponse(ctx)
+	}
+	if n := h.acts.FailedOperators() - before; n < 25 || n > 30 { // beyond it nobody looks at the token
+		t.Errorf("%d failures are counted", n)
 	}
 	refused(t, "rate_limited", dead, err)
 }
