@@ -118,7 +118,6 @@ func s3House(t *testing.T, settings map[string]string) (h *house, p *s3Wire, end
 // TestBlobsWithoutS3: while S3 is away or says nothing, uploads and downloads are refused by name, the rest works, and
 // when it is back they work again. Nothing is left of what was refused.
 func TestBlobsWithoutS3(t *testing.T) {
-	t.Parallel()
 	h, p, endpoint := s3House(t, nil)
 	h.log.allowed.Store(true) // what S3 did is hidden from clients, and logged
 	alice := h.createAccount(hostA, "alice")

@@ -15,7 +15,6 @@ import (
 
 // TestProxyStreams: long bodies go through in both directions as they come in, and are not collected.
 func TestProxyStreams(t *testing.T) {
-	t.Parallel()
 	h := newHouse(t) // alone: it measures memory
 	u := newUpstream(t)
 	u.plain = true
