@@ -65,6 +65,7 @@ type app struct {
 	server    *xrpc.Server
 	elsewhere *proxy.Proxy // nil: nobody is called
 	actors    *account.Cache
+	post      outbox.Config
 	counted   *calmness // lines of the log; nil: nobody counts
 	log       *slog.Logger
 }
@@ -143,7 +144,7 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	jobs.Register(acts.DrainJob(jobs))
 	return &app{
 		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, hub, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, notes: notes, documents: documents,
-		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: self, book: book, server: server, elsewhere: elsewhere, actors: actors, log: log,
+		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: self, book: book, server: server, elsewhere: elsewhere, actors: actors, post: post, log: log,
 	}
 }
 

@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/doctor"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -20,6 +22,8 @@ type doctorCmd struct {
 	dataFlags
 	originFlags
 	outsideFlags
+	mailFlags
+	dkimFlags
 	jsonFlags
 	Tenant  string `placeholder:"HOST" help:"Look at this tenant only; default: all."`
 	Account string `placeholder:"HANDLE|DID" help:"Look at this account of the tenant, too: why its posts do not appear."`
@@ -90,11 +94,26 @@ func (c *doctorCmd) checkup(ctx context.Context, d *db.DB, log *slog.Logger) (x 
 		return x, nil, err
 	}
 	documents := identity.NewResolver(net.resolver)
-	keys, keyErr := c.given()
-	return checkup{
-		db: d, tenants: tenant.NewRegistry(d, keys, facts.Config(c.DevNames), time.Now, log), facts: facts, net: net, documents: documents,
-		folders: c.folders(), keyErr: keyErr,
-	}, func() { documents.Close(); net.close() }, nil
+	x = checkup{db: d, facts: facts, net: net, documents: documents, data: c.dataFlags, selectors: c.selectors()}
+	if x.post, err = c.mailFlags.config(facts.Development); err != nil {
+		documents.Close()
+		net.close()
+		return x, nil, err
+	}
+	x.keys, x.keyErr = c.given()
+	x.tenants = tenant.NewRegistry(d, x.keys, facts.Config(c.DevNames), time.Now, log)
+	if x.keyErr == nil {
+		quiet := slog.New(slog.DiscardHandler) // what is wrong is a finding
+		x.outbox = outbox.New(d, x.keys, x.tenants, x.post, time.Now, quiet)
+		x.blobs = blob.New(d, x.keys, time.Now, quiet, c.blobs())
+	}
+	return x, func() {
+		if x.blobs != nil {
+			x.blobs.Close()
+		}
+		documents.Close()
+		net.close()
+	}, nil
 }
 
 // given is the master key that there is: none is made.

@@ -41,7 +41,7 @@ func (a *app) show(m *metrics.Metrics) {
 }
 
 // showDoctor is of the doctor's last visit; visits is nil where this process makes none.
-func showDoctor(m *metrics.Metrics, visits *doctor.Nightly) {
+func showDoctor(m *metrics.Metrics, visits *doctor.Nightly, itself *doctor.Itself) {
 	if visits == nil {
 		visits = &doctor.Nightly{}
 	}
@@ -49,6 +49,11 @@ func showDoctor(m *metrics.Metrics, visits *doctor.Nightly) {
 		last := visits.Counts()
 		emit(float64(last.Errors), string(doctor.Error))
 		emit(float64(last.Warnings), string(doctor.Warning))
+	})
+	m.ShowBy(metrics.Gauge, "node_findings", "What this process finds about itself and its machine, by check and severity: clock, disk, files, the key, how slow Postgres is. It looks every five minutes.", []string{"check", "severity"}, func(emit func(float64, ...string)) {
+		for by, n := range itself.Counts() {
+			emit(float64(n), by[0], by[1])
+		}
 	})
 	m.Show(metrics.Gauge, "doctor_looked_timestamp_seconds", "When that visit ended, in seconds since 1970; 0: there was none.", func() float64 {
 		last := visits.Counts()

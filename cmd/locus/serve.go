@@ -359,13 +359,15 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 			return serveHTTP(ctx, s.plc, inbound.Config{}, s.outside.builtIn.Handler(version(), log), log)
 		})
 	}
-	visits := s.nightly(c)
+	x := s.checkup(c)
+	itself, visits := s.itself(c, x), s.nightly(c, x)
+	group.Go(func() error { return itself.Run(db.InBackground(ctx)) })
 	if visits != nil {
 		group.Go(func() error { return visits.Run(db.InBackground(ctx)) })
 	}
 	if s.machines != nil {
 		a.show(s.numbers)
-		showDoctor(s.numbers, visits)
+		showDoctor(s.numbers, visits, itself)
 		s.traces.show(s.numbers)
 		s.tls.show(s.numbers)
 	}
@@ -386,7 +388,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 		}
 	}
 	s.serves(ctx)
-	front = s.health.over(front)
+	front = s.health.over(tellsDoctor(a.keys, s.proxies, front))
 	s.serveSecured(ctx, group, c, front)
 	group.Go(func() error {
 		return serveHTTP(ctx, s.web, inbound.Config{Open: c.Connections, PerAddress: c.PerAddress, Neighbour: s.proxies.Trusts}, front, log)

@@ -173,6 +173,46 @@ func (q *Queries) InsertSignupActor(ctx context.Context, arg InsertSignupActorPa
 	return err
 }
 
+const ListActorsNewest = `-- name: ListActorsNewest :many
+SELECT a.did, a.handle, a.head_rev, coalesce(c.key_public, '')::text AS signing_key
+FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
+WHERE a.creating_since IS NULL AND a.deactivated_at IS NULL AND a.takedown_ref IS NULL AND a.head_rev > 0
+ORDER BY a.aid DESC LIMIT $1::int
+`
+
+type ListActorsNewestRow struct {
+	DID        string
+	Handle     *string
+	HeadRev    int64
+	SigningKey string
+}
+
+// Active accounts that have written, the newest first, with what the network should know of them.
+func (q *Queries) ListActorsNewest(ctx context.Context, maxRows int32) ([]ListActorsNewestRow, error) {
+	rows, err := q.db.Query(ctx, ListActorsNewest, maxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListActorsNewestRow
+	for rows.Next() {
+		var i ListActorsNewestRow
+		if err := rows.Scan(
+			&i.DID,
+			&i.Handle,
+			&i.HeadRev,
+			&i.SigningKey,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const ListActorsWithCollection = `-- name: ListActorsWithCollection :many
 SELECT a.aid, a.did FROM pds_tenant.actor a
 WHERE a.aid > $1 AND a.creating_since IS NULL AND a.deactivated_at IS NULL AND a.takedown_ref IS NULL

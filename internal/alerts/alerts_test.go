@@ -61,6 +61,7 @@ var series = map[string]struct{ bad, good string }{
 	"LocusStreamsLooked":      {`locus_stream_followed{by="looking"} 900x120`, "locus_stream_followed{by=\"looking\"} 5x120\nlocus_stream_followed{by=\"notes\"} 900x120"},
 	"LocusNotesLate":          {"locus_stream_notes_late_seconds_total 0+300x120\nlocus_stream_notes_total 0+60x120", "locus_stream_notes_late_seconds_total 0+3x120\nlocus_stream_notes_total 0+60x120"},
 	"LocusOperatorGuessing":   {`locus_failed_operators_total 0+5x120`, `locus_failed_operators_total 0+1x120`},
+	"LocusNodeFound":          {`locus_node_findings{instance="a",check="clock",severity="error"} 1x120`, `locus_node_findings{instance="a",check="disk",severity="warning"} 1x120`},
 	"LocusTracesLost": {
 		`locus_trace_spans_total{instance="a",outcome="refused"} 0+100x120`,
 		"locus_trace_spans_total{instance=\"a\",outcome=\"refused\"} 5x120\nlocus_trace_spans_total{instance=\"a\",outcome=\"sent\"} 0+100x120",

@@ -36,6 +36,26 @@ func AccountChecks(a Account, h Host, o Outside, r *identity.Resolver, plc ident
 	return checks
 }
 
+// SampleCheck holds the documents of a few accounts of a host against the database.
+func SampleCheck(h Host, r *identity.Resolver, plc identity.Directory) Check {
+	return Check{h.Hostname, "documents", "the DIDs' documents of a few accounts against the database", func(ctx context.Context) (found []Finding) {
+		accounts, err := h.Sample(ctx)
+		if err != nil {
+			return nil // told by the check of handles
+		}
+		for _, a := range accounts {
+			for _, f := range a.document(ctx, h, r, plc) {
+				f.Seen = a.DID + ": " + f.Seen
+				if f.Name == "did-unreachable" {
+					return nil // the directory's own check tells, and it is no account's fault
+				}
+				found = append(found, f)
+			}
+		}
+		return found
+	}}
+}
+
 func (a Account) state(context.Context) (found []Finding) {
 	if a.TakenDown {
 		found = append(found, Finding{Warning, "account-takendown", "the account is taken down, so nobody sees its posts", a.DID + " has a takedown here", "docs/moderation.md says how a takedown is lifted"})

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
+	"slices"
 	"syscall"
 	"time"
 
@@ -27,6 +30,32 @@ type Deployment struct {
 	// Room tells the free and the whole bytes of a folder's disk; nil asks the system.
 	Room func(folder string) (free, all uint64, err error)
 	Now  func() time.Time
+	// RoundTrip takes the time of one statement that does nothing; nil: it is not looked at.
+	RoundTrip func(ctx context.Context) (time.Duration, error)
+	// Directory gives the time of the PLC directory; nil: it is built in.
+	Directory    func(ctx context.Context) (time.Time, error)
+	DirectoryURL string
+	// Relays are those whose clock ours is held against, asked by HTTP.
+	Relays []string
+	HTTP   *http.Client
+	DNS    *net.Resolver
+	// Mail is the deployment's mail server; nil: it is not looked at.
+	Mail *Post
+	// Stores are where files are kept.
+	Stores []Store
+	// Proofs says what was restored on trial; nil: it is not looked at.
+	Proofs func(ctx context.Context) (Proofs, error)
+	// Serving: this process is one of the nodes, and says for itself how its machine is.
+	Serving bool
+	// Nodes gives what the processes say of themselves; nil: they are not looked at.
+	Nodes func(ctx context.Context) ([]Node, error)
+}
+
+// Store is a place for files.
+type Store struct {
+	Name string
+	// Try writes, reads and deletes a small file.
+	Try func(ctx context.Context) error
 }
 
 // DeploymentChecks are the checks of what all tenants share.
@@ -34,13 +63,46 @@ func DeploymentChecks(d Deployment) []Check {
 	if d.Room == nil {
 		d.Room = room
 	}
-	const group = "deployment"
-	return []Check{
-		{group, "database", "the Postgres of the control schema: settings and clock", d.database},
-		{group, "schemas", "versions of the tenants' schemas", d.schemas},
+	checks := []Check{
+		{deployment, "database", "the Postgres of the control schema: settings and clock", d.database},
+		{deployment, "schemas", "versions of the tenants' schemas", d.schemas},
+	}
+	if d.Nodes != nil {
+		checks = append(checks, Check{deployment, "nodes", "what all processes together ask of Postgres, and whether each looks after itself", d.nodes})
+	}
+	if d.Proofs != nil {
+		checks = append(checks, Check{deployment, "restorable", "when backups and the copy of the master key were last proved", d.restorable})
+	}
+	if d.Directory != nil {
+		checks = append(checks, Check{deployment, "plc", "the PLC directory, and its clock against ours", d.directory})
+	}
+	if d.Mail != nil {
+		checks = append(checks, d.Mail.checks(deployment, d.DNS)...)
+	}
+	for _, relay := range d.Relays {
+		checks = append(checks, Check{deployment, "clock", "the clock of " + relay + " against ours", func(ctx context.Context) []Finding { return d.relayClock(ctx, relay) }})
+	}
+	if d.Serving {
+		return checks
+	}
+	return append(checks, d.machineChecks(deployment)...)
+}
+
+const deployment = "deployment"
+
+// machineChecks are of what is another thing on each machine.
+func (d Deployment) machineChecks(group string) []Check {
+	checks := []Check{
 		{group, "master-key", "whether the master key is the database's", d.masterKey},
 		{group, "disk", "room in the folders for files", d.disk},
 	}
+	if d.RoundTrip != nil {
+		checks = append(checks, Check{group, "database-speed", "how long Postgres takes for a statement that does nothing", d.speed})
+	}
+	for _, s := range d.Stores {
+		checks = append(checks, Check{group, "files", "write, read and delete a small file in " + s.Name, s.look})
+	}
+	return checks
 }
 
 func (d Deployment) database(ctx context.Context) (found []Finding) {
@@ -68,10 +130,14 @@ func (d Deployment) database(ctx context.Context) (found []Finding) {
 	if f.MaxConnections > 0 && f.Used*10 >= f.MaxConnections*9 {
 		add(Warning, "database-connections", "Postgres has hardly a connection left", fmt.Sprintf("%d of %d are open", f.Used, f.MaxConnections), "raise max_connections, or lower the sizes of the pools")
 	}
+	return append(found, d.clock(f, before, after)...)
+}
+
+func (d Deployment) clock(f db.Facts, before, after time.Time) []Finding {
 	if f.Clock.Before(before.Add(-clockApart)) || f.Clock.After(after.Add(clockApart)) {
-		add(Error, "clock", "the clocks of Postgres and of this machine differ", fmt.Sprintf("Postgres says %s, this machine %s", f.Clock.UTC().Format(time.RFC3339), after.UTC().Format(time.RFC3339)), "let both follow the same time servers")
+		return one(Error, "clock", "the clocks of Postgres and of this machine differ", fmt.Sprintf("Postgres says %s, this machine %s", f.Clock.UTC().Format(time.RFC3339), after.UTC().Format(time.RFC3339)), "let both follow the same time servers")
 	}
-	return found
+	return nil
 }
 
 func (d Deployment) schemas(ctx context.Context) []Finding {
@@ -118,4 +184,41 @@ func room(folder string) (free, all uint64, err error) {
 		return 0, 0, err
 	}
 	return fs.Bavail * uint64(fs.Bsize), fs.Blocks * uint64(fs.Bsize), nil
+}
+
+// look says why files cannot be kept. What the store's error says tells a wrong key from a server that is away.
+func (s Store) look(ctx context.Context) []Finding {
+	if err := s.Try(ctx); err != nil {
+		return one(Error, "files", "files cannot be kept or read", s.Name+": "+err.Error(), "see that it is there, has room, and that keys and rights are right: docs/blobs.md")
+	}
+	return nil
+}
+
+const (
+	slowDatabase = 25 * time.Millisecond
+	stuckAfter   = 250 * time.Millisecond
+	trips        = 5
+)
+
+// speed is the middle of several statements: one alone may have waited for a connection to be made.
+func (d Deployment) speed(ctx context.Context) []Finding {
+	var took []time.Duration
+	for range trips {
+		t, err := d.RoundTrip(ctx)
+		if err != nil {
+			return nil // told by the check of the database
+		}
+		took = append(took, t)
+	}
+	slices.Sort(took)
+	middle := took[trips/2]
+	seen := fmt.Sprintf("a statement that does nothing takes %s", middle.Round(100*time.Microsecond))
+	const do = "see what it does (pg_stat_activity), its disk and its processors, and how far away it is"
+	switch {
+	case middle >= stuckAfter:
+		return one(Error, "database-slow", "Postgres is so slow that requests fail", seen, do)
+	case middle >= slowDatabase:
+		return one(Warning, "database-slow", "Postgres is slow", seen, do)
+	}
+	return nil
 }

@@ -51,6 +51,7 @@ type world struct {
 	status map[string]int // by path
 	said   map[string]any // by path, in place of what is right
 	dns    map[string]string
+	txt    map[string]string
 }
 
 func newWorld(t *testing.T, tls bool) *world {
@@ -88,6 +89,9 @@ func newWorld(t *testing.T, tls bool) *world {
 		if ip := net.ParseIP(w.dns[name]); ip != nil && qtype == dnstest.TypeA {
 			return [][]byte{ip.To4()}
 		}
+		if text, ok := w.txt[name]; ok && qtype == dnstest.TypeTXT {
+			return [][]byte{[]byte(text)}
+		}
 		return nil
 	})
 	w.host = doctor.Host{
@@ -113,6 +117,7 @@ func TestHost(t *testing.T) {
 		"healthy":        {func(*world) {}, nil},
 		"no address":     {func(w *world) { delete(w.dns, "pds.test") }, []string{"dns-hostname"}},
 		"no wildcard":    {func(w *world) { delete(w.dns, "doctor-probe.users.test") }, []string{"dns-handles"}},
+		"wildcard TXT":   {func(w *world) { w.txt = map[string]string{"_atproto.doctor-probe.users.test": "did=did:plc:x"} }, []string{"dns-txt"}},
 		"health":         {func(w *world) { w.status["/xrpc/_health"] = 502 }, []string{"health"}},
 		"another server": {func(w *world) { w.said[x+"server.describeServer"] = map[string]string{"did": "did:web:x.test"} }, []string{"describe-other"}},
 		"other document": {func(w *world) {

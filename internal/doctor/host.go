@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,11 @@ type Host struct {
 	HasStream     bool
 	Development   bool                                     // its names are not public: no name server knows them
 	LastSeq       func(ctx context.Context) (int64, error) // of its event stream
+	Probe         func() (string, error)                   // makes a proof of who asks, for the server; nil: it is not asked
+	Mail          *Post                                    // its own mail server or sender; nil: the deployment's
+	Stores        []Store                                  // its own places for files
+	// Sample gives a few of its accounts, active ones that have written; nil: they are not looked at.
+	Sample func(ctx context.Context) ([]Account, error)
 }
 
 // Outside is the way out.
@@ -56,6 +62,18 @@ func HostChecks(h Host, o Outside) []Check {
 		{h.Hostname, "describe", "describeServer from outside", v.describe},
 		{h.Hostname, "service-did", "the document of the service's DID", v.document},
 		{h.Hostname, "oauth", "/.well-known/oauth-protected-resource", v.oauth},
+	}
+	if h.Probe != nil && !h.Development {
+		checks = append(checks, Check{h.Hostname, "address", "which address the server takes for a caller's", v.address})
+	}
+	if h.Mail != nil {
+		checks = append(checks, h.Mail.checks(h.Hostname, o.DNS)...)
+	}
+	for _, s := range h.Stores {
+		checks = append(checks, Check{h.Hostname, "files", "write, read and delete a small file in " + s.Name, s.look})
+	}
+	if h.Sample != nil {
+		checks = append(checks, Check{h.Hostname, "handles", "/.well-known/atproto-did of an account's handle from outside", v.handles})
 	}
 	if !h.HasStream {
 		return checks
@@ -90,6 +108,10 @@ func (v visitor) names(ctx context.Context) (found []Finding) {
 		// Any name will do: the wildcard answers for accounts that do not exist yet.
 		if _, err := v.DNS.LookupHost(ctx, "doctor-probe."+domain); err != nil {
 			found = append(found, Finding{Error, "dns-handles", "handles under " + domain + " have no address", err.Error(), "make an A or AAAA record for *." + domain + " that leads to this server"})
+		}
+		// A wildcard for TXT records gives each handle the same DID, and DNS goes before https.
+		if records, err := texts(ctx, v.DNS, "_atproto.doctor-probe."+domain, "did="); err == nil && len(records) > 0 {
+			found = append(found, Finding{Error, "dns-txt", "all handles under " + domain + " lead to one DID", "_atproto.doctor-probe." + domain + " has the TXT record " + records[0], "delete the TXT record of *." + domain})
 		}
 	}
 	return found
@@ -138,6 +160,50 @@ func (v visitor) certificate(ctx context.Context) []Finding {
 		return one(Warning, "tls-expires", fmt.Sprintf("the certificate expires in %d days", int(left.Hours()/24)), "valid until "+until.UTC().Format(time.RFC3339), "see why it was not renewed: 'locus tls', or the log of the proxy")
 	}
 	return nil
+}
+
+// handles asks as others do which DID a handle has. One account stands for all: what is wrong with one alone is found by
+// 'locus doctor --account'.
+func (v visitor) handles(ctx context.Context) []Finding {
+	accounts, err := v.Sample(ctx)
+	if err != nil {
+		return one(Error, "accounts", "the accounts cannot be read", err.Error(), "look at the database")
+	}
+	for _, a := range accounts {
+		under := slices.ContainsFunc(v.HandleDomains, func(d string) bool { return strings.HasSuffix(a.Handle, "."+d) })
+		if a.Handle == "" || !under || v.Development {
+			continue
+		}
+		at := v.handleURL(a.Handle)
+		body, status, err := outbound.Fetch(ctx, v.HTTP, at, "text/plain", maxAnswer)
+		var bad *certError
+		switch {
+		case err != nil && asCertError(err, &bad):
+			return one(Error, "tls-handles", "the certificate does not hold for handles", at+": "+bad.text, "have a certificate for *"+a.Handle[strings.IndexByte(a.Handle, '.'):]+", or one for each handle: docs/tls.md")
+		case status != 0 && err != nil:
+			return one(Error, "handle-wellknown", "handles lead nowhere", fmt.Sprintf("%s answers with status %d", at, status), "let the proxy hand /.well-known/atproto-did of all names under the handle domains on to this server, with the Host header as it came")
+		case err != nil:
+			return one(Error, "handle-wellknown", "handles lead nowhere", err.Error(), "see that names under the handle domains lead to this server")
+		case strings.TrimSpace(string(body)) != a.DID:
+			return one(Error, "handle-wellknown", "handles lead to other accounts", fmt.Sprintf("%s says %.100q, not %s", at, body, a.DID), "let the proxy hand /.well-known/atproto-did on to this server, with the Host header as it came, and keep no copies of it")
+		}
+		return nil
+	}
+	return nil
+}
+
+// handleURL is where a handle's DID is asked for: at the same scheme and port as the tenant.
+func (v visitor) handleURL(handle string) string {
+	u, err := url.Parse(v.PublicURL)
+	if err != nil {
+		return "https://" + handle + "/.well-known/atproto-did"
+	}
+	u.Host = handle
+	if _, port, ok := strings.Cut(strings.TrimPrefix(v.PublicURL, u.Scheme+"://"), ":"); ok {
+		u.Host += ":" + port
+	}
+	u.Path = "/.well-known/atproto-did"
+	return u.String()
 }
 
 // certError is a certificate that does not hold.

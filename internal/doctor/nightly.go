@@ -84,7 +84,7 @@ func (n *Nightly) Run(ctx context.Context) error {
 func (n *Nightly) Visit(ctx context.Context) (done bool, err error) {
 	q := n.DB.Control()
 	now := n.Now().UTC().Truncate(time.Microsecond)
-	if err := n.learn(ctx, now); err != nil {
+	if due, err := n.learn(ctx, now); err != nil || due.After(now) {
 		return false, err
 	}
 	held := now.Add(claimFor)
@@ -124,7 +124,7 @@ func (n *Nightly) Visit(ctx context.Context) (done bool, err error) {
 			n.Log.Warn("the doctor found something", "severity", f.Severity, "finding", f.Name, "about", r.Group, "wrong", f.Wrong, "seen", f.Seen, "todo", f.Do)
 		}
 	}
-	if err := n.learn(ctx, ended); err != nil {
+	if _, err := n.learn(ctx, ended); err != nil {
 		return true, err
 	}
 	return true, n.tell(ctx, results, told)
@@ -139,19 +139,21 @@ func (n *Nightly) look(ctx context.Context) ([]Result, error) {
 	return Examine(ctx, checks, CheckTime, nil), nil
 }
 
-// learn reads the numbers of the last visit, and writes when the first is where nobody did.
-func (n *Nightly) learn(ctx context.Context, now time.Time) error {
+// learn reads when it is time and the numbers of the last visit, and writes when the first is where nobody did.
+func (n *Nightly) learn(ctx context.Context, now time.Time) (due time.Time, err error) {
 	row, err := n.DB.Control().GetDoctorCounts(ctx)
 	if db.IsNoRows(err) {
-		_, err = n.DB.Control().InsertDoctor(ctx, controldb.InsertDoctorParams{DueAt: now.Add(firstAfter), HeldUntil: now})
+		due = now.Add(firstAfter)
+		_, err = n.DB.Control().InsertDoctor(ctx, controldb.InsertDoctorParams{DueAt: due, HeldUntil: now})
+		return due, err
 	}
 	if err != nil || row.EndedAt == nil {
-		return err
+		return row.DueAt, err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.counts = Counts{int(row.Errors), int(row.Warnings), *row.EndedAt}
-	return nil
+	return row.DueAt, nil
 }
 
 // giveUp gives the turn back.

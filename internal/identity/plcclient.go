@@ -84,6 +84,29 @@ func (p *PLCClient) Ping(ctx context.Context) error {
 	return err
 }
 
+// Clock asks what time the directory has; the zero time: it does not say.
+func (p *PLCClient) Clock(ctx context.Context) (time.Time, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url+"/_health", nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	res, err := p.http.Do(req)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if _, err := outbound.ReadBody(res, maxPLCAnswer); err != nil {
+		return time.Time{}, err
+	}
+	if res.StatusCode != http.StatusOK {
+		return time.Time{}, fmt.Errorf("%s/_health answers with status %d", p.url, res.StatusCode)
+	}
+	at, err := http.ParseTime(res.Header.Get("Date"))
+	if err != nil {
+		return time.Time{}, nil
+	}
+	return at, nil
+}
+
 // Through has requests go through what wrap makes of the way that they took before.
 func (p *PLCClient) Through(wrap func(http.RoundTripper) http.RoundTripper) {
 	c := *p.http

@@ -83,3 +83,10 @@ SELECT a.aid, a.did FROM pds_tenant.actor a
 WHERE a.aid > @after_aid AND a.creating_since IS NULL AND a.deactivated_at IS NULL AND a.takedown_ref IS NULL
   AND EXISTS (SELECT 1 FROM pds_tenant.record r WHERE r.aid = a.aid AND r.path > @from_path AND r.path < @upto_path)
 ORDER BY a.aid LIMIT @max_rows::int;
+
+-- name: ListActorsNewest :many
+-- Active accounts that have written, the newest first, with what the network should know of them.
+SELECT a.did, a.handle, a.head_rev, coalesce(c.key_public, '')::text AS signing_key
+FROM pds_tenant.actor a JOIN pds_tenant.account c ON c.aid = a.aid
+WHERE a.creating_since IS NULL AND a.deactivated_at IS NULL AND a.takedown_ref IS NULL AND a.head_rev > 0
+ORDER BY a.aid DESC LIMIT @max_rows::int;

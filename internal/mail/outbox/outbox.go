@@ -6,6 +6,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base32"
@@ -274,18 +275,28 @@ func brand(t *tenant.Tenant) mail.Brand {
 }
 
 func (o *Outbox) envelope(t *tenant.Tenant, row *tenantdb.LockDueMailRow) mail.Envelope {
-	e := mail.Envelope{FromName: t.Settings.DisplayName, From: t.Settings.MailFrom, To: row.Recipient,
+	e := mail.Envelope{FromName: t.Settings.DisplayName, From: o.sender(t), To: row.Recipient,
 		MessageID: row.MailID + "@" + t.Hostname, Date: row.CreatedAt}
 	if e.FromName == "" {
 		e.FromName = t.Hostname
 	}
-	if e.From == "" {
-		e.From = o.cfg.From
-	}
-	if e.From == "" {
-		e.From = "noreply@" + t.Hostname
-	}
 	return e
+}
+
+// sender is the address that a tenant's mail comes from.
+func (o *Outbox) sender(t *tenant.Tenant) string {
+	return cmp.Or(t.Settings.MailFrom, o.cfg.From, "noreply@"+t.Hostname)
+}
+
+// Way is how a tenant's mail goes: by which server, which is its own or the deployment's and may be none, and from which
+// address.
+func (o *Outbox) Way(ctx context.Context, t *tenant.Tenant) (server mail.Server, own bool, from string, err error) {
+	if server, err = o.ownServer(ctx, t); err != nil {
+		return server, false, "", err
+	}
+	own = !server.IsZero()
+	server, err = o.serverOf(ctx, t)
+	return server, own, o.sender(t), err
 }
 
 // short keeps an error's text fit for a row.
