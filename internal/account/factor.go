@@ -93,7 +93,7 @@ func UseFactor(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, 
 		if err != nil {
 			return fmt.Errorf("authenticator of actor %d: %w", aid, err)
 		}
-		step, ok := matchTOTP(secret, now, code)
+		step, ok := MatchTOTP(secret, now, code)
 		if !ok {
 			return ErrTokenInvalid
 		}
@@ -134,10 +134,19 @@ type Authenticator struct {
 	secret []byte
 }
 
+// Key is the secret as it is sealed.
+func (a Authenticator) Key() []byte { return a.secret }
+
 // NewAuthenticator draws an authenticator's secret. issuer and account are what the app shows.
 func NewAuthenticator(issuer, account string) Authenticator {
-	a := Authenticator{secret: make([]byte, 20)}
-	_, _ = rand.Read(a.secret) // never fails: the runtime ends the process instead
+	secret := make([]byte, 20)
+	_, _ = rand.Read(secret) // never fails: the runtime ends the process instead
+	return AuthenticatorOf(issuer, account, secret)
+}
+
+// AuthenticatorOf is the authenticator with a secret that was drawn before.
+func AuthenticatorOf(issuer, account string, secret []byte) Authenticator {
+	a := Authenticator{secret: secret}
 	a.Secret = base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(a.secret)
 	v := url.Values{"secret": {a.Secret}, "issuer": {issuer}}
 	a.URI = "otpauth://totp/" + url.PathEscape(issuer+":"+account) + "?" + v.Encode()
@@ -175,7 +184,7 @@ func ConfirmAuthenticator(ctx context.Context, q *tenantdb.Queries, keys *keyrin
 	if err != nil {
 		return fmt.Errorf("authenticator of actor %d: %w", aid, err)
 	}
-	step, ok := matchTOTP(secret, now, strings.TrimSpace(code))
+	step, ok := MatchTOTP(secret, now, strings.TrimSpace(code))
 	if !ok {
 		return ErrTokenInvalid
 	}
@@ -241,8 +250,8 @@ const (
 	totpSkew   = 1 // steps before and after
 )
 
-// matchTOTP finds the step whose code this is. It looks at all steps in any case, so its time says nothing.
-func matchTOTP(secret []byte, now time.Time, code string) (step int64, ok bool) {
+// MatchTOTP finds the step whose code this is. It looks at all steps in any case, so its time says nothing.
+func MatchTOTP(secret []byte, now time.Time, code string) (step int64, ok bool) {
 	at := now.Unix() / totpStep
 	for s := at - totpSkew; s <= at+totpSkew; s++ {
 		if subtle.ConstantTimeCompare([]byte(totp(secret, s, totpDigits)), []byte(code)) == 1 {
@@ -251,6 +260,9 @@ func matchTOTP(secret []byte, now time.Time, code string) (step int64, ok bool) 
 	}
 	return step, ok
 }
+
+// TOTP is the code that an app with a secret shows at a time.
+func TOTP(secret []byte, at time.Time) string { return totp(secret, at.Unix()/totpStep, totpDigits) }
 
 // totp is the code of one step.
 // spec: RFC 4226 section 5.3

@@ -18,7 +18,7 @@ func TestTOTPVectors(t *testing.T) {
 	now := time.Unix(1234567890, 0)
 	for d, want := range map[time.Duration]bool{0: true, 30 * time.Second: true, -30 * time.Second: true, time.Minute: false, -time.Minute: false} {
 		code := totp(secret, now.Add(d).Unix()/30, 6)
-		if _, ok := matchTOTP(secret, now, code); ok != want {
+		if _, ok := MatchTOTP(secret, now, code); ok != want {
 			t.Errorf("%s away: %v", d, ok)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -42,7 +43,7 @@ type Server struct {
 	Config
 	mux        *http.ServeMux
 	operations []*operation
-	rates      *rates
+	rates      *limit.Callers
 	repeats    repeats
 	group      *group
 	document   func() []byte
@@ -51,7 +52,7 @@ type Server struct {
 
 // New registers all operations.
 func New(c Config) *Server {
-	s := &Server{Config: c, mux: http.NewServeMux(), rates: newRates(c.Now), watchers: newWatchers()}
+	s := &Server{Config: c, mux: http.NewServeMux(), rates: limit.NewCallers(c.Now), watchers: newWatchers()}
 	s.repeats = repeats{c.DB, c.Keys, c.Now}
 	s.group = newGroup(s)
 	s.register(s.group)

@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/internal/xrpc"
 )
@@ -165,23 +166,23 @@ func (m gatedMux) HandleFunc(pattern string, h func(http.ResponseWriter, *http.R
 // enter establishes who calls, whether they may, and which tenant it is about.
 func (c *call) enter(r *http.Request, op *operation) *Problem {
 	ctx := r.Context()
-	if !c.s.rates.mayTry(c.addr) {
-		return refuse(http.StatusTooManyRequests, codeTooMany, "Too many bad tokens came from your address").after(failWindow)
+	if !c.s.rates.MayTry(c.addr) {
+		return refuse(http.StatusTooManyRequests, codeTooMany, "Too many bad tokens came from your address").after(limit.FailWindow)
 	}
 	who, err := auth.Deployment(ctx, c.s.DB, r.Header.Get("Authorization"), c.s.Now().UTC())
 	switch {
 	case errors.Is(err, auth.ErrMissing):
 		return refuse(http.StatusUnauthorized, codeNoToken, "This needs a token: Authorization: Bearer locusdep_… ('locus token create' makes one)")
 	case errors.Is(err, auth.ErrOperator):
-		c.s.rates.failed(c.addr)
-		c.s.Acts.FailedOperator(ctx, network(c.addr), "token")
+		c.s.rates.Failed(c.addr)
+		c.s.Acts.FailedOperator(ctx, limit.Network(c.addr), "token")
 		return refuse(http.StatusUnauthorized, codeNoToken, "The token is wrong, has expired or was revoked")
 	case err != nil:
 		return c.fail(ctx, err)
 	}
 	c.caller = Caller{who, c.addr.String(), c.requestID}
-	if wait := c.s.rates.take(who.TokenID); wait > 0 {
-		return refuse(http.StatusTooManyRequests, codeTooMany, "A token makes at most %d requests a minute", perMinute).after(wait)
+	if wait := c.s.rates.Take(who.TokenID); wait > 0 {
+		return refuse(http.StatusTooManyRequests, codeTooMany, "A token makes at most %d requests a minute", limit.PerMinute).after(wait)
 	}
 	if !op.class.allows(who) {
 		return c.forbidden(r, op, fmt.Sprintf("A token of role %s may not do this: it is for %s", who.Role, rolesOf(op.class)))

@@ -67,8 +67,7 @@ func (b Bound) check(mac *keyring.MAC, now time.Time, text string) error {
 
 // useUp marks a challenge as answered, in the transaction of what the answer allows. Errors: [ErrExpired].
 func useUp(ctx context.Context, q *tenantdb.Queries, now time.Time, text string) error {
-	sum := sha256.Sum256([]byte("passkey_challenge\x00" + text))
-	n, err := q.InsertServiceNonce(ctx, tenantdb.InsertServiceNonceParams{Digest: sum[:], ExpiresAt: now.Add(askTime + usedKept)})
+	n, err := q.InsertServiceNonce(ctx, tenantdb.InsertServiceNonceParams{Digest: questionDigest(text), ExpiresAt: now.Add(QuestionKept)})
 	if err != nil {
 		return fmt.Errorf("use up a passkey's challenge: %w", err)
 	}

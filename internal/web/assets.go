@@ -67,11 +67,15 @@ func serveAsset(_ xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return xrpc.Refuse(http.StatusNotFound, "NotFound", "nothing is served here")
 	}
+	a.serve(w)
+	return nil
+}
+
+func (a asset) serve(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", a.kind)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	_, _ = w.Write(a.body)
-	return nil
 }

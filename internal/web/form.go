@@ -18,10 +18,12 @@ import (
 const (
 	maxForm    = 64 << 10
 	formTime   = 20 * time.Second
-	fieldForm  = "form-token"
 	headerForm = "X-Form-Token"
 	tokenBytes = 24
 )
+
+// FieldForm is the field of forms that holds their token.
+const FieldForm = "form-token"
 
 // Form is what was entered.
 type Form struct{ url.Values }
@@ -49,7 +51,7 @@ func (v *Visit) form() (Form, error) {
 	if err != nil {
 		return Form{}, errNoForm
 	}
-	if !v.tokenFits(values.Get(fieldForm)) {
+	if !v.tokenFits(values.Get(FieldForm)) {
 		return Form{}, errStale
 	}
 	return Form{values}, nil
@@ -89,14 +91,17 @@ func (v *Visit) body() ([]byte, error) {
 
 // sameOrigin says whether a browser could only have sent this from a page of the tenant. Browsers that say nothing of it
 // are left to the token.
-func (v *Visit) sameOrigin() bool {
-	h := v.R.Header
+func (v *Visit) sameOrigin() bool { return SameOrigin(v.R, v.Tenant.PublicURL) }
+
+// SameOrigin says the same of a page of an origin.
+func SameOrigin(r *http.Request, ours string) bool {
+	h := r.Header
 	site := h.Get("Sec-Fetch-Site")
 	if site != "" && site != "same-origin" && site != "none" { // none: the person sent it again, by reloading
 		return false
 	}
 	switch origin := h.Get("Origin"); origin {
-	case v.Tenant.PublicURL:
+	case ours:
 		return true
 	case "":
 	case "null":
@@ -105,13 +110,16 @@ func (v *Visit) sameOrigin() bool {
 		return false
 	}
 	referer := h.Get("Referer")
-	return referer == "" || referer == v.Tenant.PublicURL || strings.HasPrefix(referer, v.Tenant.PublicURL+"/")
+	return referer == "" || referer == ours || strings.HasPrefix(referer, ours+"/")
 }
 
 // navigated says whether a page was asked for by somebody who goes there, or by our own scripts. Frames and programs of
 // other pages are refused.
-func (v *Visit) navigated() bool {
-	h := v.R.Header
+func (v *Visit) navigated() bool { return Navigated(v.R) }
+
+// Navigated says the same of any request.
+func Navigated(r *http.Request) bool {
+	h := r.Header
 	switch h.Get("Sec-Fetch-Dest") {
 	case "iframe", "frame", "embed", "object", "fencedframe":
 		return false
@@ -124,22 +132,30 @@ func (v *Visit) navigated() bool {
 // from how well answers compress.
 func (v *Visit) token() string {
 	if v.csrf == "" {
-		if have := v.cookie(cookieForm); len(decodeToken(have)) == tokenBytes {
+		if have := v.cookie(cookieForm); IsToken(have) {
 			v.csrf = have
 		} else {
-			v.csrf = randomToken()
+			v.csrf = NewToken()
 			v.setCookie(cookieForm, v.csrf, 0)
 		}
 	}
-	raw := decodeToken(v.csrf)
+	return MaskToken(v.csrf)
+}
+
+// MaskToken is what forms carry of a browser's token: it looks different each time.
+func MaskToken(token string) string {
+	raw := decodeToken(token)
 	out := make([]byte, 2*tokenBytes)
 	_, _ = rand.Read(out[:tokenBytes]) // never fails
 	subtle.XORBytes(out[tokenBytes:], out[:tokenBytes], raw)
 	return base64.RawURLEncoding.EncodeToString(out)
 }
 
-func (v *Visit) tokenFits(sent string) bool {
-	have, got := decodeToken(v.cookie(cookieForm)), decodeToken(sent)
+func (v *Visit) tokenFits(sent string) bool { return TokenFits(v.cookie(cookieForm), sent) }
+
+// TokenFits says whether what a form carries was made from a browser's token.
+func TokenFits(token, sent string) bool {
+	have, got := decodeToken(token), decodeToken(sent)
 	if len(have) != tokenBytes || len(got) != 2*tokenBytes {
 		return false
 	}
@@ -147,7 +163,11 @@ func (v *Visit) tokenFits(sent string) bool {
 	return subtle.ConstantTimeCompare(have, got[tokenBytes:]) == 1
 }
 
-func randomToken() string {
+// IsToken says whether a text is a token of [NewToken].
+func IsToken(text string) bool { return len(decodeToken(text)) == tokenBytes }
+
+// NewToken draws what a browser's cookie holds, so that its forms can be told from those of other pages.
+func NewToken() string {
 	var b [tokenBytes]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return base64.RawURLEncoding.EncodeToString(b[:])
@@ -163,7 +183,7 @@ func decodeToken(text string) []byte {
 
 // FormToken is the hidden field that every form has.
 func (v *Visit) FormToken() template.HTML {
-	return template.HTML(`<input type="hidden" name="` + fieldForm + `" value="` + v.token() + `">`) // base64url
+	return template.HTML(`<input type="hidden" name="` + FieldForm + `" value="` + v.token() + `">`) // base64url
 }
 
 // ScriptToken is what a script of a page sends in the header X-Form-Token.

@@ -9,6 +9,7 @@ import (
 	accounts "github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/device"
+	"github.com/auroralocus/locus/internal/web"
 )
 
 // factorsPage is what the page of second factors shows.
@@ -60,7 +61,7 @@ func (l *look) setUp(p *factorsPage, uri string) error {
 		return nil // not what we sent: the page as it is
 	}
 	p.URI, p.Secret = uri, u.Query().Get("secret")
-	p.QR, err = qrCode(uri, l.Say("security.app.qr"))
+	p.QR, err = web.QRCode(uri, l.Say("security.app.qr"))
 	return err
 }
 

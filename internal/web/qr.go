@@ -1,4 +1,4 @@
-package account
+package web
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 	qr "github.com/piglig/go-qr"
 )
 
-// qrCode draws a text as a QR code: SVG that stands in the page, so that no other address has to be asked for it and the
+// QRCode draws a text as a QR code: SVG that stands in the page, so that no other address has to be asked for it and the
 // secret in it goes nowhere else. It is black on white whatever the page's colours are: cameras want it so.
-func qrCode(text, label string) (template.HTML, error) {
+func QRCode(text, label string) (template.HTML, error) {
 	code, err := qr.EncodeText(text, qr.Medium)
 	if err != nil {
 		return "", fmt.Errorf("QR code: %w", err)
