@@ -173,6 +173,51 @@ type Node struct {
 	Worker     string
 }
 
+type OperatorAnswer struct {
+	Digest []byte
+	EndsAt time.Time
+}
+
+type OperatorFactor struct {
+	Who        string
+	FactorID   []byte
+	Kind       int16
+	Name       string
+	Sealed     []byte
+	PublicKey  []byte
+	Aaguid     []byte
+	Transports string
+	Flags      int16
+	Counter    int64
+	CreatedAt  time.Time
+	LastUsedAt *time.Time
+}
+
+type OperatorLink struct {
+	LinkHash  []byte
+	Who       string
+	CreatedBy string
+	CreatedAt time.Time
+	EndsAt    time.Time
+}
+
+type OperatorSecret struct {
+	Purpose   string
+	Sealed    []byte
+	CreatedAt time.Time
+}
+
+type OperatorSession struct {
+	SessionHash []byte
+	Who         string
+	Way         string
+	CreatedAt   time.Time
+	SeenAt      time.Time
+	EndsAt      time.Time
+	Address     string
+	Agent       string
+}
+
 type OperatorToken struct {
 	TokenID    string
 	TokenHash  []byte

@@ -57,6 +57,23 @@ func (q *Queries) DeleteOperatorToken(ctx context.Context, tokenID string) (int6
 	return result.RowsAffected(), nil
 }
 
+const GetOperator = `-- name: GetOperator :one
+SELECT flags AS role, label AS created_by, created_at FROM pds_tenant.tenant_item WHERE kind = 9 AND key = convert_to($1::text, 'UTF8')
+`
+
+type GetOperatorRow struct {
+	Role      int16
+	CreatedBy string
+	CreatedAt time.Time
+}
+
+func (q *Queries) GetOperator(ctx context.Context, name string) (GetOperatorRow, error) {
+	row := q.db.QueryRow(ctx, GetOperator, name)
+	var i GetOperatorRow
+	err := row.Scan(&i.Role, &i.CreatedBy, &i.CreatedAt)
+	return i, err
+}
+
 const GetOperatorByToken = `-- name: GetOperatorByToken :one
 SELECT convert_from(o.key, 'UTF8')::text AS name, o.flags AS role, t.due_at AS expires_at, t.used_at AS last_used_at
 FROM pds_tenant.tenant_item t JOIN pds_tenant.tenant_item o ON o.kind = 9 AND o.key = t.lookup

@@ -47,3 +47,6 @@ UPDATE pds_tenant.tenant_item SET used_at = @now::timestamptz WHERE kind = 10 AN
 DELETE FROM pds_tenant.tenant_item WHERE kind = 10 AND key IN (
   SELECT t.key FROM pds_tenant.tenant_item t WHERE t.kind = 10 AND t.due_at <= @before::timestamptz
   ORDER BY t.due_at LIMIT @max_rows::int);
+
+-- name: GetOperator :one
+SELECT flags AS role, label AS created_by, created_at FROM pds_tenant.tenant_item WHERE kind = 9 AND key = convert_to(@name::text, 'UTF8');
