@@ -83,8 +83,9 @@ var mayImport = map[string][]string{
 	"internal/blob/store":          {"db", "internal/picture", "internal/trace"},                                                                                // where bytes are: of the database it knows the names of schemas
 	"internal/blob/blobtest":       {},                                                                                                                          // for tests: an S3 server
 	"internal/account":             {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
-	"internal/passkey/passkeytest": {},                                        // for tests: an authenticator
-	"internal/passkey":             {"db", "db/tenantdb", "internal/keyring"}, // questions and answers of WebAuthn, and the rows of keys; whose account it is, the act says
+	"internal/passkey/passkeytest": {},                                                                                 // for tests: an authenticator
+	"internal/operator":            {"db", "db/controldb", "internal/account", "internal/keyring", "internal/passkey"}, // who uses the dashboard: rows of control; codes of apps as accounts have them
+	"internal/passkey":             {"db", "db/tenantdb", "internal/keyring"},                                          // questions and answers of WebAuthn, and the rows of keys; whose account it is, the act says
 	"internal/auth":                {"internal/cache", "db", "db/controldb", "db/tenantdb", "internal/tenant", "internal/keyring", "internal/identity", "internal/account", "internal/oauth", "internal/oauth/dpop", "internal/oauth/scope"},
 	"internal/device":              {"db", "db/tenantdb", "internal/auth", "internal/tenant"},                                                                                         // browsers, and which accounts are signed in there: an account as auth knows it
 	"internal/proxy":               {"internal/auth", "internal/cache", "internal/contentcoding", "internal/fair", "db", "internal/identity", "internal/outbound", "internal/tenant"}, // calls of other services: tokens, places, whom settings and documents name
@@ -100,7 +101,7 @@ var mayImport = map[string][]string{
 	"internal/doctor": {"db", "db/controldb", "internal/identity", "internal/outbound"}, // looks at servers, names and documents, and changes nothing but its own rows of what was found: it is handed what the database holds
 
 	// acts
-	"internal/act": {"internal/agent", "internal/archive", "internal/archive/vault", "internal/passkey", "internal/fair", "db", "db/controldb", "db/tenantdb", "internal/job", "internal/account", "internal/audit", "internal/auth", "internal/certs", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/scope", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "internal/usage", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
+	"internal/act": {"internal/agent", "internal/operator", "internal/archive", "internal/archive/vault", "internal/passkey", "internal/fair", "db", "db/controldb", "db/tenantdb", "internal/job", "internal/account", "internal/audit", "internal/auth", "internal/certs", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/scope", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "internal/usage", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
 
 	// protocol
 	"openapi":       {},
@@ -112,8 +113,9 @@ var mayImport = map[string][]string{
 	"internal/web/endpoint": {"db", "internal/act", "internal/auth", "internal/contentcoding", "internal/fair", "internal/limit", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/jose", "internal/oauth/scope", "internal/tenant", "internal/xrpc"},                                                           // a face: one act for each request; what rooms refuse with becomes an OAuth error
 	"internal/web/account":  {"db", "internal/account", "internal/act", "internal/blob", "internal/device", "internal/fair", "internal/identity", "internal/limit", "internal/proxy", "internal/tenant", "internal/web", "internal/xrpc", "repo", "repo/repodb", "internal/agent", "internal/passkey", "internal/oauth", "internal/oauth/scope"}, // a face in the frame: downloads read repositories and files, and an appeal is sent to the service that reports go to
 
-	"internal/admin/admintest": {},                                                                                                                                                                                                                                     // tests only, apart from the package that writes what their client is made from
-	"internal/admin":           {"db", "internal/act", "internal/archive", "internal/archive/vault", "internal/audit", "internal/auth", "internal/inbound", "internal/job", "internal/keyring", "internal/mail", "internal/tenant", "internal/usage", "internal/xrpc"}, // a face of the deployment's operators: acts and reads; keyring: answers that are kept for a day are sealed; mail: its refusals; xrpc: the process has one form of Huma's errors
+	"internal/web/console":     {"db", "internal/account", "internal/act", "internal/archive/vault", "internal/auth", "internal/inbound", "internal/job", "internal/limit", "internal/mail", "internal/operator", "internal/passkey", "internal/tenant", "internal/usage", "internal/web", "internal/xrpc"}, // a face of operators: acts and reads; web: the look; what rooms refuse with becomes a page
+	"internal/admin/admintest": {},                                                                                                                                                                                                                                                                          // tests only, apart from the package that writes what their client is made from
+	"internal/admin":           {"db", "internal/act", "internal/archive", "internal/archive/vault", "internal/audit", "internal/auth", "internal/inbound", "internal/job", "internal/keyring", "internal/limit", "internal/mail", "internal/tenant", "internal/usage", "internal/xrpc"},                    // a face of the deployment's operators: acts and reads; keyring: answers that are kept for a day are sealed; mail: its refusals; xrpc: the process has one form of Huma's errors
 
 	// process
 	"cmd/locus": {"*"},
@@ -134,7 +136,7 @@ var onlyIn = map[string][]string{
 	"github.com/coder/websocket":           {"internal/xrpc", "cmd/pdsbench"},
 	"github.com/wneessen/go-mail":          {"internal/mail"},
 	"github.com/go-webauthn/webauthn":      {"internal/passkey"},
-	"github.com/piglig/go-qr":              {"internal/web/account"},
+	"github.com/piglig/go-qr":              {"internal/web"},
 	"net/http/pprof":                       {"cmd/locus"},
 	"github.com/prometheus/client_golang":  {"internal/metrics"},
 	"go.opentelemetry.io/otel":             {"internal/trace"},

@@ -15,7 +15,7 @@ import (
 
 // faces call acts and reads: what changes something is an act, and the act begins the transaction, writes the audit line
 // and queues the mail.
-var faces = []string{"handlers", "internal/xrpc", "internal/proxy", "internal/web", "internal/web/account", "internal/web/endpoint", "internal/web/signin", "internal/admin", "cmd/locus"}
+var faces = []string{"handlers", "internal/xrpc", "internal/proxy", "internal/web", "internal/web/account", "internal/web/console", "internal/web/endpoint", "internal/web/signin", "internal/admin", "cmd/locus"}
 
 // begins are the methods of package db that begin a transaction which may change something.
 var begins = []string{"Tx", "ControlTx", "Batch"}

@@ -32,6 +32,7 @@ type cli struct {
 	Invite   inviteCmd     `cmd:"" help:"Create and list invite codes."`
 	Operator operatorCmd   `cmd:"" help:"Name a tenant's operators, and give them tokens."`
 	Token    tokenCmd      `cmd:"" help:"Make, list and revoke tokens of the operator API, which is about the whole deployment."`
+	Pages    dashboardCmd  `cmd:"" name:"dashboard" help:"Let operators into the dashboard, and out of it."`
 	Usage    usageCmd      `cmd:"" help:"Export what tenants used, day by day, for billing."`
 	Audit    auditCmd      `cmd:"" help:"Read the log of what operators did."`
 	Mail     mailCmd       `cmd:"" help:"See what became of a tenant's mail, and try its mail server."`

@@ -28,6 +28,7 @@ import (
 	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/metrics"
 	"github.com/auroralocus/locus/internal/proxy"
+	"github.com/auroralocus/locus/internal/web/console"
 )
 
 // Limits of the HTTP server. There are no read and write timeouts for whole requests: they would cut streams. What a
@@ -55,7 +56,8 @@ type serveCmd struct {
 	Listen        string        `placeholder:"ADDR" help:"Address to listen on; default: ${default}." default:"127.0.0.1:2583" env:"LOCUS_LISTEN"`
 	PLCListen     string        `name:"plc-listen" placeholder:"ADDR" help:"Address of the built-in PLC directory's HTTP face (--dev); default: ${default}." default:"127.0.0.1:2582" env:"LOCUS_PLC_LISTEN"`
 	DebugListen   string        `placeholder:"ADDR" help:"Address of Go's profiler, /debug/pprof/, on loopback only; off by default." env:"LOCUS_DEBUG_LISTEN"`
-	AdminListen   string        `placeholder:"ADDR" help:"Address of what machines ask about this process: /livez, /readyz, and /metrics for Prometheus; people find the handbook there at /docs/. Nobody is asked for a password there, so keep it off the internet; off by default." env:"LOCUS_ADMIN_LISTEN"`
+	AdminListen   string        `placeholder:"ADDR" help:"Address of what machines ask about this process: /livez, /readyz, and /metrics for Prometheus; people find the handbook there at /docs/, and operators the dashboard at /admin, to which they sign in. Nobody is asked for a password for the rest, so keep it off the internet; off by default." env:"LOCUS_ADMIN_LISTEN"`
+	DashboardURL  string        `name:"dashboard-url" placeholder:"URL" help:"Where browsers find the dashboard, as https://admin.example.com: a proxy leads from there to /admin of --admin-listen. Without it the dashboard is served at addresses and as localhost." env:"LOCUS_DASHBOARD_URL"`
 	DrainDelay    time.Duration `placeholder:"TIME" help:"After SIGTERM: how long /readyz says that this process is draining before it stops taking connections. Give it the time that a balancer needs to notice; default: ${default}." default:"0s" env:"LOCUS_DRAIN_DELAY"`
 	Operators     string        `name:"operator-listen" placeholder:"ADDR" help:"Address of the operator API (docs/operator-api.md); without a host in it, on loopback. Callers bring tokens ('locus token create'); put TLS in front of anything but loopback. Off by default." env:"LOCUS_OPERATOR_LISTEN"`
 	OperatorsHost string        `name:"operator-hostname" placeholder:"HOSTNAME" help:"Hostname under which the operator API is served where tenants are; no tenant may have it. Off by default." env:"LOCUS_OPERATOR_HOSTNAME"`
@@ -124,6 +126,9 @@ func (c *serveCmd) check() (inbound.Proxies, error) {
 	}
 	if strings.ContainsAny(c.OperatorsHost, ":/ ") || c.OperatorsHost != strings.ToLower(c.OperatorsHost) {
 		return none, errors.New("--operator-hostname is a hostname in lower case, without scheme and port")
+	}
+	if err := console.CheckURL(c.DashboardURL); err != nil {
+		return none, fmt.Errorf("--dashboard-url or LOCUS_DASHBOARD_URL: %w", err)
 	}
 	if c.Connections < 1 || c.PerAddress < 1 {
 		return none, errors.New("--connections and --connections-per-address must be at least 1")
@@ -225,6 +230,7 @@ type serving struct {
 	who     *supervisor
 	health  *health
 	asker   asker
+	pages   dashboard
 	tls     *secured // nil: something stands in front
 	access  *accessLog
 	traces  tracing
@@ -371,6 +377,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 		s.traces.show(s.numbers)
 		s.tls.show(s.numbers)
 	}
+	group.Go(func() error { return s.dashboard(ctx, c.DashboardURL) })
 	if s.debug != nil {
 		group.Go(func() error { return serveHTTP(ctx, s.debug, inbound.Config{}, profiler(), log) })
 	}

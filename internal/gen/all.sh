@@ -7,4 +7,5 @@ bash internal/gen/sqlc.sh
 bash internal/gen/lexicons.sh
 go test -count=1 ./handlers -run 'TestAccess|TestDocument' -update
 go test -count=1 ./internal/admin -run 'TestAccess|TestDocument' -update
+go test -count=1 ./internal/web/console -run TestAccess -update
 bash internal/gen/clients.sh

@@ -1,0 +1,128 @@
+package console
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/job"
+	"github.com/auroralocus/locus/internal/tenant"
+)
+
+// registerTenant is the first page of one tenant, and what its operators and the deployment's do with it as a whole.
+func (s *Server) registerTenant() {
+	const at = Root + "/t/{tenant}"
+	s.get(at, biller, (*Visit).tenant)
+	s.post(at+"/suspend", suspender, func(v *Visit) error {
+		return v.start(act.SuspendTenant(v.Tenant, v.By(), v.Form.Text("reason")), "suspended")
+	})
+	s.post(at+"/resume", suspender, func(v *Visit) error { return v.start(act.ResumeTenant(v.Tenant, v.By()), "switched on again") })
+	s.post(at+"/rename", keeper, (*Visit).renameTenant)
+	s.post(at+"/delete", keeper, (*Visit).deleteTenant)
+	s.post(at+"/undelete", keeper, func(v *Visit) error { return v.start(act.UndeleteTenant(v.Tenant, v.By()), "brought back") })
+	s.post(at+"/purge", keeper, (*Visit).purgeTenant)
+	s.post(at+"/release", keeper, (*Visit).releaseName)
+}
+
+// tenantPage is what the first page of a tenant shows.
+type tenantPage struct {
+	listedTenant
+	Life tenant.Life
+	Jobs []job.Job
+}
+
+// The states, for the template.
+func (p tenantPage) Served() bool    { return p.State == tenant.Active || p.State == tenant.Moving }
+func (p tenantPage) Suspended() bool { return p.State == tenant.Suspended }
+func (p tenantPage) Deleted() bool   { return p.State == tenant.Deleting }
+
+// jobsShown is how many jobs of a tenant its first page has.
+const jobsShown = 5
+
+func (v *Visit) tenant() error { return v.tenantAs(http.StatusOK) }
+
+func (v *Visit) tenantAs(status int) error {
+	list, err := v.asked([]*tenant.Tenant{v.Tenant})
+	if err != nil {
+		return err
+	}
+	p := &tenantPage{listedTenant: list[0]}
+	if p.Life, err = v.s.Tenants.Life(v.ctx(), v.Tenant); err != nil {
+		return err
+	}
+	if p.Jobs, err = v.s.Jobs.List(v.ctx(), job.Filter{TenantID: v.Tenant.ID, Max: jobsShown}); err != nil {
+		return err
+	}
+	return v.Show(status, "tenant", p)
+}
+
+// start begins a job of the tenant. It goes on whoever looks.
+func (v *Visit) start(spec job.Spec, done string) error {
+	err := v.Tenant.Usable()
+	if err == nil {
+		_, err = v.s.Acts.StartJob(v.ctx(), v.By(), v.s.Jobs, v.Tenant, spec)
+	}
+	if err != nil {
+		return v.refusedForm(err, v.tenantAs)
+	}
+	return v.Done(v.TenantPath(""), "%s is being %s: the job below says how far it is.", v.Tenant.Hostname, done)
+}
+
+var errConfirm = &problem{status: http.StatusBadRequest, title: "Not confirmed", text: "Type the tenant's hostname to confirm that it is the right one. Nothing was done."}
+
+// plcRate is how many operations a second the directory of DIDs gets in a rename, unless something else is asked for.
+const plcRate = 5
+
+func (v *Visit) renameTenant() error {
+	rate, err := strconv.Atoi(v.Form.Text("rate"))
+	if err != nil {
+		rate = plcRate
+	}
+	spec, err := act.RenameTenant(v.Tenant, v.By(), v.Form.Text("to"), v.Form.On("move_handles"), rate)
+	if err != nil {
+		return v.refusedForm(err, v.tenantAs)
+	}
+	return v.start(spec, "renamed")
+}
+
+// The time of grace of a deletion, in hours.
+const (
+	graceHours = 168
+	mostGrace  = 87600
+)
+
+func (v *Visit) deleteTenant() error {
+	if v.Form.Text("confirm") != v.Tenant.Hostname {
+		return v.refusedForm(errConfirm, v.tenantAs)
+	}
+	hours, err := strconv.Atoi(v.Form.Text("grace"))
+	if err != nil || hours < 1 || hours > mostGrace {
+		return v.refusedForm(&problem{status: 400, title: "The time of grace cannot be so", text: "It has 1 to 87600 hours."}, v.tenantAs)
+	}
+	return v.start(act.DeletionOf(v.Tenant, v.By(), v.Form.Text("reason"), v.s.Now().Add(time.Duration(hours)*time.Hour)), "deleted")
+}
+
+func (v *Visit) purgeTenant() error {
+	if v.Form.Text("confirm") != v.Tenant.Hostname {
+		return v.refusedForm(errConfirm, v.tenantAs)
+	}
+	if v.Tenant.State != tenant.Deleting {
+		return v.refusedForm(&problem{status: 409, title: "It is not deleted", text: "Only a tenant that was deleted is removed for good."}, v.tenantAs)
+	}
+	return v.start(act.PurgeTenant(v.Tenant.ID, v.By(), true, !v.Form.On("leave_files")), "removed for good")
+}
+
+func (v *Visit) releaseName() error {
+	name := v.Form.Text("name")
+	if _, err := v.s.Acts.ReleaseName(v.ctx(), v.Tenant, v.By(), name); err != nil {
+		return v.refusedForm(err, v.tenantAs)
+	}
+	return v.Done(v.TenantPath(""), "%s is given away.", name)
+}
+
+// Moving says whether one of some jobs has not ended: the page is looked at again.
+func (v *Visit) Moving(jobs []job.Job) bool {
+	return slices.ContainsFunc(jobs, func(j job.Job) bool { return !j.Ended() })
+}
