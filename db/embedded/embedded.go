@@ -169,6 +169,9 @@ func settings(socket string) map[string]string {
 		"log_timezone":                    "UTC",
 		"log_line_prefix":                 "%m [%p] ",
 		"log_checkpoints":                 "off",
+		// Each look reads the catalogue, which is large where there are many tenants. What is updated again and again is
+		// pruned by whoever reads it.
+		"autovacuum_naptime": "5min",
 	}
 	if runtime.GOOS == "linux" {
 		m["effective_io_concurrency"] = "200" // refused where there is no posix_fadvise
