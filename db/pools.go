@@ -69,11 +69,12 @@ type poolShape struct {
 	timeout, answer time.Duration
 	life            time.Duration // of a connection; 0: as the others'
 	statements      int
+	generic         bool // a statement is planned once, for all parameters; else Postgres plans the first five of each anew
 	login           bool // statements have the login's rights, whoever they are for
 }
 
 func (c Config) tenantShape() poolShape {
-	return poolShape{conns: c.PoolConns, kept: keptConns, turns: true, timeout: c.StatementTimeout, answer: c.AnswerTimeout, statements: c.Statements}
+	return poolShape{conns: c.PoolConns, kept: keptConns, turns: true, generic: true, timeout: c.StatementTimeout, answer: c.AnswerTimeout, statements: c.Statements}
 }
 
 func (c Config) controlShape() poolShape {
@@ -103,6 +104,9 @@ func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, shape
 		c.BeforeConnect = s.bouncer.connecting(shape.statements)
 	} else {
 		c.ConnConfig.StatementCacheCapacity = shape.statements
+		if shape.generic {
+			c.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+		}
 		c.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(shape.timeout.Milliseconds(), 10)
 	}
 	p, err := pgxpool.NewWithConfig(ctx, c)

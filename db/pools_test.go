@@ -54,6 +54,22 @@ func read(ctx context.Context, tenant *db.Tenant) error {
 	return errors.Join(err, b.Send(ctx))
 }
 
+// A tenant's statement is planned once on a connection, not for the parameters of each of its first executions.
+func TestPlannedOnce(t *testing.T) {
+	d := smallest(t, 1)
+	tenant := d.Tenant(dbtest.Tenant(t, d))
+	for range 3 {
+		if _, err := tenant.Q().GetLastSeq(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var generic, custom int64
+	err := db.RawTenant(tenant.Q()).QueryRow(t.Context(), "SELECT generic_plans, custom_plans FROM pg_catalog.pg_prepared_statements, pds_tenant.stream_head WHERE statement LIKE '%name: GetLastSeq %'").Scan(&generic, &custom)
+	if err != nil || generic == 0 || custom != 0 {
+		t.Errorf("%d executions by one plan, %d by their own, %v", generic, custom, err)
+	}
+}
+
 // A tenant's transactions have all connections of its pool, and more of them wait. Its reads go on, and another tenant
 // both reads and writes.
 func TestNoTenantHoldsTheLastConnection(t *testing.T) {
