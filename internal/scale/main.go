@@ -3,6 +3,7 @@
 //	go run ./internal/scale -dir /var/tmp/scale fill -tenants 10000 -accounts 10
 //	go run ./internal/scale -dir /var/tmp/scale measure
 //	go run ./internal/scale -dir /var/tmp/scale measure -neighbours -load exports
+//	go run ./internal/scale -dir /var/tmp/scale measure -only making -active 1500
 //
 // fill goes on where it ended. measure starts the server itself; docs/scale.md says what its lines mean. -neighbours
 // measures only what one tenant's load does to another's calls; two tenants are enough for it.
@@ -49,6 +50,9 @@ func run(ctx context.Context, dir, locus string, args []string) error {
 		idle := flags.Duration("idle", time.Minute, "how long the idle server is watched")
 		subscribers := flags.Int("subscribers", 10000, "idle subscribers, each of another tenant")
 		active := flags.Int("active", 4000, "how many tenants are active at once at most")
+		only := flags.String("only", "", "measure only this: idle, subscribers, active, making (what making tenants costs the writers of those that are active, by -active), dump or crash")
+		pace := flags.Duration("pace", 500*time.Millisecond, "how far apart tenants are made while others are written to")
+		spares := flags.Int("spares", 64, "with -only making: how many schemas there are to be for tenants to come, if half of them are gone")
 		var n neighbours
 		n.flags(flags)
 		if err := flags.Parse(args[1:]); err != nil {
@@ -57,7 +61,7 @@ func run(ctx context.Context, dir, locus string, args []string) error {
 		if err := n.check(); err != nil {
 			return err
 		}
-		return measure(ctx, dir, locus, plan{span: *span, idle: *idle, subscribers: *subscribers, active: *active, neighbours: n})
+		return measure(ctx, dir, locus, plan{span: *span, idle: *idle, subscribers: *subscribers, active: *active, neighbours: n, only: *only, pace: *pace, spares: *spares})
 	case "load": // what measure starts beside itself
 		return loadProgram(ctx)
 	}

@@ -26,6 +26,9 @@ type plan struct {
 	span, idle          time.Duration
 	subscribers, active int
 	neighbours          neighbours
+	only                string
+	pace                time.Duration
+	spares              int
 }
 
 // field is a server on a filled database.
@@ -80,8 +83,15 @@ func measure(ctx context.Context, dir, locus string, p plan) (err error) {
 		return err
 	}
 	defer f.stop()
-	for _, step := range []func(context.Context) error{f.watchIdle, f.watchSubscribers, f.active, f.besides, f.dump, f.crash} {
-		if err := step(ctx); err != nil {
+	steps := []struct {
+		name string
+		do   func(context.Context) error
+	}{{"idle", f.watchIdle}, {"subscribers", f.watchSubscribers}, {"active", f.active}, {"", f.besides}, {"making", f.makings}, {"dump", f.dump}, {"crash", f.crash}}
+	for _, step := range steps {
+		if p.only != "" && p.only != step.name {
+			continue
+		}
+		if err := step.do(ctx); err != nil {
 			return err
 		}
 	}

@@ -166,6 +166,9 @@ func (f *field) active(ctx context.Context) error {
 			if _, err := f.each(ctx, some, f.writeProfile); err != nil {
 				return err
 			}
+			if _, err := f.each(ctx, some, f.write); err != nil {
+				return err
+			}
 			if _, err := f.each(ctx, some, f.read); err != nil {
 				return err
 			}
@@ -188,11 +191,59 @@ func (f *field) active(ctx context.Context) error {
 			f.say("%-12s %5d active: %s\n%-12s    ten active: %s; rate %.2f, p99 %.2f times", work.name, n, many, "", base, many.perSecond/base.perSecond, float64(many.p99)/float64(base.p99))
 		}
 	}
-	return f.creations(ctx, ten)
+	return nil
+}
+
+// makings touches as many tenants as are to be active, and tells what making further ones does to writers of all of them.
+func (f *field) makings(ctx context.Context) error {
+	all, err := f.writers(ctx, min(f.count, f.plan.active))
+	if err != nil {
+		return err
+	}
+	for range 4 { // every connection of a pool meets every tenant of it
+		if _, err := f.each(ctx, all, f.writeProfile); err != nil {
+			return err
+		}
+	}
+	f.say("%d tenants are active, and written to at random", len(all))
+	if err := f.creations(ctx, all); err != nil {
+		return err
+	}
+	return f.refill(ctx, all)
+}
+
+// refill tells what making spare schemas costs the writers while it goes on, and in as long a time after it.
+func (f *field) refill(ctx context.Context, active []writer) error {
+	var made int
+	var took time.Duration
+	write := func(ctx context.Context) error { return f.write(ctx, active[rand.IntN(len(active))]) }
+	before, err := f.run(ctx, clients, f.span, write)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		began := time.Now()
+		var err error
+		made, err = f.tenants.KeepSpares(ctx, f.spares)
+		took = time.Since(began)
+		ended <- err
+	}()
+	beside, err := f.run(ctx, clients, f.span, write)
+	if e := <-ended; e != nil || err != nil {
+		return fmt.Errorf("make spares beside writers: %w %w", e, err)
+	}
+	after, err := f.run(ctx, clients, f.span, write)
+	if err != nil {
+		return err
+	}
+	f.say("%d spare schemas are made in %s: in %s from the beginning the writers' rate is %.2f of before, p99 %.2f times; then %.2f, %.2f times", made, took.Round(time.Millisecond), f.span,
+		beside.perSecond/before.perSecond, float64(beside.p99)/float64(before.p99), after.perSecond/before.perSecond, float64(after.p99)/float64(before.p99))
+	return nil
 }
 
 // creations tells what a new tenant costs, alone and while others write.
-func (f *field) creations(ctx context.Context, ten []writer) error {
+func (f *field) creations(ctx context.Context, active []writer) error {
 	var made, served []time.Duration
 	for range 5 {
 		m, s, err := f.create(ctx)
@@ -202,7 +253,7 @@ func (f *field) creations(ctx context.Context, ten []writer) error {
 		made, served = append(made, m), append(served, s)
 	}
 	f.say("tenant %d: made in %s, served after %s (medians of 5)", f.count, median(made), median(served))
-	write := func(ctx context.Context) error { return f.write(ctx, ten[rand.IntN(len(ten))]) }
+	write := func(ctx context.Context) error { return f.write(ctx, active[rand.IntN(len(active))]) }
 	alone, err := f.run(ctx, clients, f.span, write)
 	if err != nil {
 		return err
@@ -211,7 +262,7 @@ func (f *field) creations(ctx context.Context, ten []writer) error {
 	ended := make(chan error, 1)
 	made, served = nil, nil
 	go func() {
-		for making.Err() == nil {
+		for pace := time.NewTicker(f.pace); making.Err() == nil; <-pace.C {
 			m, s, err := f.create(ctx)
 			if err != nil {
 				ended <- err
@@ -226,6 +277,6 @@ func (f *field) creations(ctx context.Context, ten []writer) error {
 	if e := <-ended; e != nil || err != nil {
 		return fmt.Errorf("create beside writers: %w %w", e, err)
 	}
-	f.say("while tenants are made, one after the other: made in %s, served after %s (medians of %d); the writers' rate is %.2f of before, p99 %.2f times", median(made), median(served), len(made), beside.perSecond/alone.perSecond, float64(beside.p99)/float64(alone.p99))
+	f.say("while a tenant is made every %s: made in %s, served after %s (medians of %d); the writers' rate is %.2f of before, p99 %.2f times", f.pace, median(made), median(served), len(made), beside.perSecond/alone.perSecond, float64(beside.p99)/float64(alone.p99))
 	return nil
 }
