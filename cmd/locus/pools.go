@@ -2,16 +2,19 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // poolFlags say how many connections a serving process has to each Postgres. What is 0 follows from the machine's cores.
 type poolFlags struct {
-	SubPools    int `name:"database-pools" placeholder:"N" help:"Pools that tenants are spread over, so that a connection knows the tables and plans of a part of them only; default: 4, on more than 8 cores one for every two, at most 16." env:"LOCUS_DATABASE_POOLS"`
-	PoolConns   int `name:"database-pool-connections" placeholder:"N" help:"Connections of each of these pools. One tenant may use them all; then two more are opened, for other tenants and for its own reads; default: 2 for every core in all, at least 2 each." env:"LOCUS_DATABASE_POOL_CONNECTIONS"`
-	StreamConns int `name:"database-stream-connections" placeholder:"N" help:"Connections for exports and other long reads; default: 2 for every core, at least 4, and one." env:"LOCUS_DATABASE_STREAM_CONNECTIONS"`
-	PlanMemory  int `name:"database-plan-memory" placeholder:"MIB" help:"Memory of Postgres that the plans of one connection of these pools may take, about; with many tenants, less of it means more planning; default: ${default}." default:"512" env:"LOCUS_DATABASE_PLAN_MEMORY"`
+	SubPools    int    `name:"database-pools" placeholder:"N" help:"Pools that tenants are spread over, so that a connection knows the tables and plans of a part of them only; default: 4, on more than 8 cores one for every two, at most 16." env:"LOCUS_DATABASE_POOLS"`
+	PoolConns   int    `name:"database-pool-connections" placeholder:"N" help:"Connections of each of these pools. One tenant may use them all; then two more are opened, for other tenants and for its own reads; default: 2 for every core in all, at least 2 each." env:"LOCUS_DATABASE_POOL_CONNECTIONS"`
+	StreamConns int    `name:"database-stream-connections" placeholder:"N" help:"Connections for exports and other long reads; default: 2 for every core, at least 4, and one." env:"LOCUS_DATABASE_STREAM_CONNECTIONS"`
+	PlanMemory  int    `name:"database-plan-memory" placeholder:"MIB" help:"Memory of Postgres that the plans of one connection of these pools may take, about; with many tenants, less of it means more planning; default: ${default}." default:"512" env:"LOCUS_DATABASE_PLAN_MEMORY"`
+	Spares      string `name:"spare-schemas" placeholder:"N" help:"Empty schemas that are made ahead in each database, several at once, so that a new tenant is served at once and does not cost all connections their plans; auto: one for every 50 tenants there, from 200 tenants on, at most 64; default: ${default}." default:"auto" env:"LOCUS_SPARE_SCHEMAS"`
 }
 
 const (
@@ -22,6 +25,18 @@ const (
 	// leastPlanMemory is enough for the statements of a few tenants.
 	leastPlanMemory, mostPlanMemory = 8, 1 << 14
 )
+
+// spares is how many schemas are made ahead.
+func (f poolFlags) spares() (int, error) {
+	if f.Spares == "auto" {
+		return tenant.SparesByTenants, nil
+	}
+	n, err := strconv.Atoi(f.Spares)
+	if err != nil || n < 0 || n > tenant.MostSpares {
+		return 0, fmt.Errorf("--spare-schemas or LOCUS_SPARE_SCHEMAS must be auto, or from 0 to %d", tenant.MostSpares)
+	}
+	return n, nil
+}
 
 // sizes are the flags as db has them.
 func (f poolFlags) sizes() (db.Sizes, error) {

@@ -145,6 +145,9 @@ func (c *serveCmd) check() (inbound.Proxies, error) {
 	if _, err := c.collector(); err != nil {
 		return none, err
 	}
+	if _, err := c.spares(); err != nil {
+		return none, err
+	}
 	if _, err := metrics.ParseTenants(c.Metered); err != nil {
 		return none, fmt.Errorf("--metrics-tenants or LOCUS_METRICS_TENANTS: %w", err)
 	}
@@ -306,6 +309,9 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	calls := proxy.Config{Public: s.outside.public.Transport, Named: s.outside.named.Transport, Defaults: services}
 	origin := s.facts.Config(c.DevNames)
 	origin.Reserved = c.OperatorsHost
+	if origin.Spares, err = c.spares(); err != nil {
+		return err
+	}
 	if s.access, err = newAccessLog(s.log, c.Access); err != nil {
 		return err
 	}
@@ -343,7 +349,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	sweeper := blob.NewSweeper(a.blobs)
 	a.handle(sweeper, firehose.NewKeeper(s.db, time.Now, log, firehose.KeeperConfig{Ready: a.answers, Client: s.outside.client}))
 	for _, loop := range []func(context.Context) error{
-		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.limits.Run, a.server.Run, a.jobs.Run, a.backups.Run, a.meter.Run, s.db.RunShared, s.db.RunReplicas, a.streams.RunNotes,
+		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.tenants.RunSpares, a.limits.Run, a.server.Run, a.jobs.Run, a.backups.Run, a.meter.Run, s.db.RunShared, s.db.RunReplicas, a.streams.RunNotes,
 	} {
 		group.Go(func() error { return loop(ctx) })
 	}

@@ -258,6 +258,13 @@ type QuotaReached struct {
 	At       time.Time
 }
 
+type Spare struct {
+	TenantID int64
+	NodeID   int32
+	Version  int64
+	BegunAt  time.Time
+}
+
 type StreamNote struct {
 	ProcessID int64
 	Slot      int32

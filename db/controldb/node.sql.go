@@ -31,6 +31,7 @@ const DeleteNode = `-- name: DeleteNode :execrows
 DELETE FROM control.node n WHERE n.node_id = $1 AND n.node_id <> 1
   AND NOT EXISTS (SELECT FROM control.tenant t WHERE t.node_id = n.node_id)
   AND NOT EXISTS (SELECT FROM control.leftover l WHERE l.node_id = n.node_id)
+  AND NOT EXISTS (SELECT FROM control.spare p WHERE p.node_id = n.node_id)
   AND NOT EXISTS (SELECT FROM control.tenant_move m WHERE m.source = n.node_id OR m.target = n.node_id)
 `
 

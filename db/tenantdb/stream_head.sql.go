@@ -184,6 +184,16 @@ func (q *Queries) LockStream(ctx context.Context) (LockStreamRow, error) {
 	return i, err
 }
 
+const UpdateStreamBegins = `-- name: UpdateStreamBegins :exec
+UPDATE pds_tenant.stream_head SET timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) WHERE id = 1 AND last_seq = 0 AND next_aid = 1
+`
+
+// A schema that was made ahead begins where its tenant does: nothing was given out from it, so nothing can be missing.
+func (q *Queries) UpdateStreamBegins(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, UpdateStreamBegins)
+	return err
+}
+
 const UpdateStreamJumped = `-- name: UpdateStreamJumped :one
 UPDATE pds_tenant.stream_head s SET
   next_aid = s.next_aid + $1::bigint,

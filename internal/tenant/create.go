@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -50,6 +49,7 @@ func (r *Registry) Create(ctx context.Context, spec Spec) (*Tenant, error) {
 	if err != nil {
 		return nil, err
 	}
+	plan.spare = true
 	if err := r.db.LearnNodes(ctx); err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (r *Registry) Create(ctx context.Context, spec Spec) (*Tenant, error) {
 		return nil, err
 	}
 	schema = schema.On(row.NodeID)
-	if err := r.makeSchema(ctx, schema); err != nil {
+	if err := r.makeSchema(ctx, schema, row.Version); err != nil {
 		return nil, err
 	}
 	if err := r.makeSecrets(ctx, schema, spec.AdminPassword); err != nil {
@@ -89,6 +89,7 @@ type plan struct {
 	names    map[string]int16 // every name and its kind
 	settings []byte
 	node     int32
+	spare    bool // it may have a schema that was made ahead
 }
 
 func (r *Registry) plan(spec Spec) (plan, error) {
@@ -123,7 +124,7 @@ func (r *Registry) plan(spec Spec) (plan, error) {
 	if err != nil {
 		return plan{}, fmt.Errorf("settings: %w", err)
 	}
-	return plan{hostname, names, stored, spec.Node}, nil
+	return plan{hostname: hostname, names: names, settings: stored, node: spec.Node}, nil
 }
 
 func (r *Registry) namesOf(hostname string, domains []string, former ...Former) (map[string]int16, error) {
@@ -168,7 +169,7 @@ func (r *Registry) reserve(ctx context.Context, p plan) (controldb.Tenant, error
 		if err != nil {
 			return err
 		}
-		id, err := q.LockNextCounter(ctx, counterTenant)
+		id, version, err := r.takeID(ctx, q, node, p.spare)
 		if err != nil {
 			return fmt.Errorf("take a tenant id: %w", err)
 		}
@@ -177,7 +178,7 @@ func (r *Registry) reserve(ctx context.Context, p plan) (controldb.Tenant, error
 			return fmt.Errorf("take a revision: %w", err)
 		}
 		row = controldb.Tenant{
-			TenantID: id, Hostname: p.hostname, SchemaName: "t_" + strconv.FormatInt(id, 10), ServiceDID: r.serviceDID(p.hostname),
+			TenantID: id, Hostname: p.hostname, SchemaName: schemaName(id), ServiceDID: r.serviceDID(p.hostname),
 			NodeID: node, State: int16(Provisioning), Settings: p.settings, Revision: revision, CreatedAt: r.now().UTC().Truncate(time.Microsecond),
 		}
 		err = q.InsertTenant(ctx, controldb.InsertTenantParams{
@@ -186,6 +187,12 @@ func (r *Registry) reserve(ctx context.Context, p plan) (controldb.Tenant, error
 		})
 		if err != nil {
 			return r.taken(err, p.hostname)
+		}
+		if version > 0 {
+			row.Version = version
+			if err := r.db.NoteVersion(ctx, q, row.SchemaName, version); err != nil {
+				return err
+			}
 		}
 		return r.insertNames(ctx, q, id, p.names)
 	})
@@ -271,9 +278,15 @@ func (r *Registry) taken(err error, name string) error {
 // errSchemaInUse: the next free id has a schema with somebody's data in it, as after restoring an old control schema.
 var errSchemaInUse = errors.New("the schema is there already and not empty")
 
-// makeSchema makes the schema, or takes over what an earlier call made: it came into being in one transaction, so it is
-// whole. A schema that was ever used is not taken over.
-func (r *Registry) makeSchema(ctx context.Context, schema db.Schema) error {
+// makeSchema makes the schema, or takes over what an earlier call or [Registry.KeepSpares] made: it came into being in one
+// transaction, so it is whole. A schema that was ever used is not taken over. version is what control has of it.
+func (r *Registry) makeSchema(ctx context.Context, schema db.Schema, version int64) error {
+	if version == r.version { // not to be tried: an attempt to make it waits for the disk
+		if err := r.unused(ctx, schema); !db.IsUndefined(err) {
+			return err
+		}
+		// It is not there, as after its database alone was restored.
+	}
 	err := r.db.CreateTenantSchema(ctx, schema)
 	if !errors.Is(err, db.ErrSchemaExists) {
 		return err
@@ -281,6 +294,11 @@ func (r *Registry) makeSchema(ctx context.Context, schema db.Schema) error {
 	if err := r.db.MigrateTenant(ctx, schema); err != nil {
 		return err
 	}
+	return r.unused(ctx, schema)
+}
+
+// unused refuses a schema that a tenant was served from.
+func (r *Registry) unused(ctx context.Context, schema db.Schema) error {
 	head, err := r.db.Tenant(schema).Q().GetStreamHead(ctx)
 	if err != nil {
 		return fmt.Errorf("look into %s: %w", schema, err)
@@ -308,6 +326,9 @@ func (r *Registry) makeSecrets(ctx context.Context, schema db.Schema, adminPassw
 	}
 	rows = append(rows, tenantdb.InsertSecretParams{Purpose: SecretPLCRotation, Sealed: sealed, Public: didKey, CreatedAt: now})
 	return r.db.Tenant(schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		if err := q.UpdateStreamBegins(ctx); err != nil {
+			return fmt.Errorf("begin the stream: %w", err)
+		}
 		for _, row := range rows {
 			if err := q.InsertSecret(ctx, row); err != nil {
 				return fmt.Errorf("store secret %s: %w", row.Purpose, err)

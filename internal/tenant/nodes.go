@@ -152,6 +152,11 @@ func (r *Registry) RemoveNode(ctx context.Context, name string) error {
 	case n.ID == db.HomeNode:
 		return fmt.Errorf("%w: it has the control schema", ErrNodeInUse)
 	}
+	if n.Tenants+n.Leftovers+n.Moves == 0 {
+		if err := r.dropSpares(ctx, n.ID); err != nil {
+			return fmt.Errorf("remove the schemas that were made ahead in %s: %w", name, err)
+		}
+	}
 	removed, err := r.db.Control().DeleteNode(ctx, n.ID)
 	if err != nil {
 		return fmt.Errorf("remove node %s: %w", name, err)

@@ -42,6 +42,8 @@ type Config struct {
 	Dev bool
 	// Names also takes localhost, *.localhost and .test names.
 	Names bool
+	// Spares is how many schemas are made ahead in each database, or [SparesByTenants]; 0: none.
+	Spares int
 }
 
 // Registry knows all tenants of the deployment. It is safe for concurrent use.

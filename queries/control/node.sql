@@ -37,6 +37,7 @@ UPDATE control.node SET accepts_new = $2 WHERE node_id = $1;
 DELETE FROM control.node n WHERE n.node_id = $1 AND n.node_id <> 1
   AND NOT EXISTS (SELECT FROM control.tenant t WHERE t.node_id = n.node_id)
   AND NOT EXISTS (SELECT FROM control.leftover l WHERE l.node_id = n.node_id)
+  AND NOT EXISTS (SELECT FROM control.spare p WHERE p.node_id = n.node_id)
   AND NOT EXISTS (SELECT FROM control.tenant_move m WHERE m.source = n.node_id OR m.target = n.node_id);
 
 -- name: InsertTenantMove :execrows

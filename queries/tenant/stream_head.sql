@@ -4,6 +4,10 @@ SELECT last_seq, next_aid FROM pds_tenant.stream_head WHERE id = 1;
 -- name: GetLastSeq :one
 SELECT last_seq FROM pds_tenant.stream_head WHERE id = 1;
 
+-- A schema that was made ahead begins where its tenant does: nothing was given out from it, so nothing can be missing.
+-- name: UpdateStreamBegins :exec
+UPDATE pds_tenant.stream_head SET timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) WHERE id = 1 AND last_seq = 0 AND next_aid = 1;
+
 -- The timeline is the server's: it changes when a standby is promoted, and numbers and account keys that were given out
 -- may be missing then. Every statement that takes some passes over 1,000,000 of both first (JumpBy in internal/firehose),
 -- and the next event's statement inserts the row that stands for them. A jump behind one that has no row yet goes on from
