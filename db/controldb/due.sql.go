@@ -66,6 +66,53 @@ func (q *Queries) ListDueKinds(ctx context.Context, arg ListDueKindsParams) ([]s
 	return items, nil
 }
 
+const ListDueStates = `-- name: ListDueStates :many
+SELECT kind,
+  count(*) FILTER (WHERE due_at <= $1::timestamptz AND held_until <= $2::timestamptz) AS late,
+  count(*) FILTER (WHERE failures > 0) AS failing,
+  count(*) FILTER (WHERE held_until > $2::timestamptz) AS held
+FROM control.due GROUP BY kind ORDER BY kind LIMIT $3::int
+`
+
+type ListDueStatesParams struct {
+	Late    time.Time
+	Now     time.Time
+	MaxRows int32
+}
+
+type ListDueStatesRow struct {
+	Kind    string
+	Late    int64
+	Failing int64
+	Held    int64
+}
+
+// How the kinds stand: what is late, what failed when it was tried last, and what is being done.
+func (q *Queries) ListDueStates(ctx context.Context, arg ListDueStatesParams) ([]ListDueStatesRow, error) {
+	rows, err := q.db.Query(ctx, ListDueStates, arg.Late, arg.Now, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListDueStatesRow
+	for rows.Next() {
+		var i ListDueStatesRow
+		if err := rows.Scan(
+			&i.Kind,
+			&i.Late,
+			&i.Failing,
+			&i.Held,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const LockDue = `-- name: LockDue :many
 UPDATE control.due d SET due_at = $1, held_until = $1
 FROM (

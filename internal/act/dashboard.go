@@ -128,6 +128,11 @@ func (a *TenantActs) DashboardReset(ctx context.Context, by Operator, who operat
 	})
 }
 
+// DashboardClean deletes what is left of an operator who is none any more.
+func (a *TenantActs) DashboardClean(ctx context.Context, who operator.Ref) error {
+	return a.db.ControlTx(ctx, func(q *controldb.Queries) error { return operator.Reset(ctx, q, who) })
+}
+
 // DashboardEnd ends an operator's session by its ID, or all of them but one. Errors: [operator.ErrNotIn].
 func (a *TenantActs) DashboardEnd(ctx context.Context, by Operator, who operator.Ref, id string, but *operator.Session) (n int64, err error) {
 	u, err := a.DashboardUser(ctx, who)

@@ -50,3 +50,11 @@ UPDATE control.due d SET
   floor_at = @floor_at::timestamptz, held_until = '-infinity', failures = @failures
 WHERE tenant_id = @tenant_id AND kind = @kind AND held_until = @held
 RETURNING coalesce(nullif(d.due_at, 'infinity'), 'epoch')::timestamptz AS due_at;
+
+-- name: ListDueStates :many
+-- How the kinds stand: what is late, what failed when it was tried last, and what is being done.
+SELECT kind,
+  count(*) FILTER (WHERE due_at <= @late::timestamptz AND held_until <= @now::timestamptz) AS late,
+  count(*) FILTER (WHERE failures > 0) AS failing,
+  count(*) FILTER (WHERE held_until > @now::timestamptz) AS held
+FROM control.due GROUP BY kind ORDER BY kind LIMIT @max_rows::int;

@@ -72,7 +72,13 @@ func New(c Config) *Server {
 func (s *Server) register() {
 	s.registerEntrance()
 	s.registerOwn()
+	s.registerOverview()
 	s.registerTenants()
+	s.registerJobs()
+	s.registerUsage()
+	s.registerBackups()
+	s.registerOperators()
+	s.registerAudit()
 }
 
 // lostPage is for addresses where there is none.

@@ -248,12 +248,23 @@ type section struct {
 
 // sections are those of the deployment, in the order in which they are listed.
 var sections = []section{
+	{"Overview", Root + "/overview", "home", support},
 	{"Tenants", Root + "/tenants", "list", support},
+	{"Findings", Root + "/findings", "flag", support},
+	{"Jobs", Root + "/jobs", "clock", support},
+	{"Usage", Root + "/usage", "ticket", billing},
+	{"Backups", Root + "/backups", "folder", support},
+	{"Operators", Root + "/operators", "people", owner},
+	{"Audit", Root + "/audit", "shield", support},
+	{"Settings", Root + "/settings", "pen", support},
 }
 
 // tenantSections are those of one tenant: the path is what follows the tenant's.
 var tenantSections = []section{
 	{"Overview", "", "home", biller},
+	{"Usage", "/usage", "ticket", biller},
+	{"Jobs", "/jobs", "clock", supporter},
+	{"Backups", "/backups", "folder", master},
 }
 
 // nav is where one can go from here.

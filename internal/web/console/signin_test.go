@@ -19,7 +19,7 @@ func TestComingIn(t *testing.T) {
 	h := newHouse(t)
 	own := h.tenant("own.test")
 	b := h.deployment(auth.DeploymentOwner, nil)
-	b.get(Root + "/").leads(Root + "/tenants")
+	b.get(Root + "/").leads(Root + "/overview")
 	b.get(Root+"/tenants").is(200, "own.test", "of-owner")
 	if _, _, err := h.acts.DashboardLink(t.Context(), byHand(), b.ref); err == nil {
 		t.Error("a link goes around a second factor")
@@ -31,7 +31,7 @@ func TestComingIn(t *testing.T) {
 		t.Error("the session goes on")
 	}
 	b.get(Root+"/tenants").is(401, "Sign in").lacks("own.test")
-	b.signsIn().leads(Root + "/tenants")
+	b.signsIn().leads(Root + "/overview")
 	// A code counts once, also in another browser.
 	again := h.browser()
 	again.get(Root + "/sign-in")
@@ -40,14 +40,14 @@ func TestComingIn(t *testing.T) {
 	// Idle, and then absolutely, it ends.
 	h.pass(operator.Idle + time.Second)
 	b.get(Root + "/tenants").is(401)
-	b.signsIn().leads(Root + "/tenants")
+	b.signsIn().leads(Root + "/overview")
 	for range int(operator.Life / (operator.Idle / 2)) {
 		b.get(Root + "/tenants").is(200)
 		h.pass(operator.Idle / 2)
 	}
 	b.get(Root + "/tenants").is(401)
 	// Who revokes the token ends all of it.
-	b.signsIn().leads(Root + "/tenants")
+	b.signsIn().leads(Root + "/overview")
 	must(t, h.acts.RevokeDeploymentToken(t.Context(), byHand(), b.ref.Token()))
 	b.get(Root + "/tenants").is(401)
 
@@ -118,7 +118,7 @@ func TestGuessing(t *testing.T) {
 	h.pass(31 * time.Second)
 	thief.post(Root+"/sign-in", "token", b.token, "code", b.code()).is(429, "Too many tries")
 	h.pass(codeWindow)
-	thief.post(Root+"/sign-in", "token", b.token, "code", b.code()).leads(Root + "/tenants")
+	thief.post(Root+"/sign-in", "token", b.token, "code", b.code()).leads(Root + "/overview")
 	stranger := h.browser()
 	stranger.get(Root + "/sign-in")
 	refused := 0
@@ -201,7 +201,7 @@ func TestPasskey(t *testing.T) {
 	b.post(Root + "/sign-out").leads(Root + "/sign-in")
 	b.get(Root + "/sign-in")
 	b.post(Root+"/passkey", "passkey", string(shown)).is(403, "The passkey is not good") // it was asked in another browser
-	other.post(Root+"/passkey", "passkey", string(shown)).leads(Root + "/tenants")
+	other.post(Root+"/passkey", "passkey", string(shown)).leads(Root + "/overview")
 	other.post(Root+"/passkey", "passkey", string(shown)).is(403)
 	// The app may go now, the passkey may not.
 	page := other.get(pathOwn).is(200)
@@ -225,7 +225,7 @@ func TestSessions(t *testing.T) {
 	first := b.http
 	for range operator.MaxSessions {
 		b.http = h.browser().http
-		b.signsIn().leads(Root + "/tenants")
+		b.signsIn().leads(Root + "/overview")
 	}
 	last := b.http
 	b.http = first

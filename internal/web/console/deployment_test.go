@@ -1,0 +1,86 @@
+package console
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/auth"
+)
+
+// TestDeploymentPages: the pages of the whole deployment show what there is, and find it by what was asked.
+func TestDeploymentPages(t *testing.T) {
+	h := newHouse(t)
+	own := h.tenant("own.test")
+	b := h.deployment(auth.DeploymentOwner, nil)
+	b.get(Root + "/").leads(Root + "/overview")
+	b.get(Root+"/overview").is(200, "home", "Background work")
+	b.get(Root+"/findings").is(200, "has not looked yet")
+	b.post(Root + "/findings").leads(Root + "/findings")
+	b.get(Root+"/settings").is(200, "blob_upload_limit", "Largest blob", "owner of the deployment only")
+	b.get(Root+"/usage").is(200, "Usage")
+	b.get(Root+"/usage?from=yesterday").is(400, "The days cannot be so")
+	b.get(tenantPath("own.test")+"/usage").is(200, "Usage")
+	b.get(Root+"/backups").is(200, "no store of backups")
+
+	// Nobody does jobs here, so this one waits, and is cancelled.
+	j, err := h.acts.StartJob(t.Context(), byHand(), h.jobs, own, act.SuspendTenant(own, byHand(), "x"))
+	must(t, err)
+	b.get(Root+"/jobs?open=on").is(200, "tenant suspend", "own.test", "waiting", "data-refresh")
+	b.get(Root+"/jobs/"+j.ID).is(200, "Cancel the job")
+	other := h.tenant("other.test")
+	b.get(tenantPath(other.Hostname) + "/jobs/" + j.ID).is(404)
+	b.get(tenantPath("own.test")+"/jobs").is(200, "tenant suspend")
+	b.post(Root + "/jobs/" + j.ID + "/cancel").leads(Root + "/jobs/" + j.ID)
+	b.get(Root+"/jobs/"+j.ID).is(200, "is to end")
+
+	b.get(Root+"/audit?action=tenant+create").is(200, "own.test", "cli:test", "done").lacks("tenant suspend")
+	b.get(Root+"/audit?tenant=nowhere.test").is(404, "There is no such tenant")
+	b.get(Root+"/audit?tenant=own.test&who=cli:test").is(200, "tenant suspend")
+	b.get(Root+"/audit?since=soon").is(400, "The day cannot be so")
+	b.get(Root + "/nothing").is(404)
+}
+
+// TestOperators: an owner makes another operator, who comes in by the link that is shown once, and ends it.
+func TestOperators(t *testing.T) {
+	h := newHouse(t)
+	b := h.deployment(auth.DeploymentOwner, nil)
+	b.post(Root+"/operators/new", "role", "owner").is(400, "The token cannot be so")
+	b.post(Root+"/operators/new", "role", "tenant", "label", "x", "tenant", "nowhere.test").is(404)
+	page := b.post(Root+"/operators/new", "role", "support", "label", "Bea <b>", "dashboard", "on").is(200, "Shown this one time", "Bea &lt;b&gt;")
+	code := regexp.MustCompile(`/admin/enter\?code=([a-z2-7]+)`).FindStringSubmatch(page.body)
+	if code == nil {
+		t.Fatal(page.body)
+	}
+	bea := h.browser()
+	bea.get(pathEnter)
+	bea.post(pathEnter, "code", code[1]).leads(pathSetup)
+	setup := bea.get(pathSetup)
+	secret, err := decodeSecret(setup.field("secret"))
+	must(t, err)
+	bea.secret = secret
+	bea.post(pathOwn+"/app", "secret", setup.field("secret"), "name", "phone", "code", "000000").is(403, "The code is not good", setup.field("secret"))
+	bea.post(pathOwn+"/app", "secret", setup.field("secret"), "name", "phone", "code", bea.code()).leads(Root + "/overview")
+	bea.get(Root+"/operators").is(403, "You may not do this")
+	id := regexp.MustCompile(`<code>([a-z2-7]+)</code> by token:`).FindStringSubmatch(b.get(Root + "/operators").body)
+	if id == nil {
+		t.Fatal(b.get(Root + "/operators").body)
+	}
+	b.post(Root+"/operators/link", "token", id[1]).is(409, "There is a second factor")
+	b.post(Root+"/operators/revoke", "token", b.ref.Token()).is(409, "This is you")
+	b.post(Root+"/operators/reset", "token", id[1]).leads(Root + "/operators")
+	bea.get(Root + "/overview").is(401)
+	b.post(Root+"/operators/link", "token", id[1]).is(200, "Shown this one time")
+	b.post(Root+"/operators/revoke", "token", id[1]).leads(Root + "/operators")
+	if strings.Contains(b.get(Root+"/operators").body, "Bea") {
+		t.Error("it is still there")
+	}
+	// What a role may not is refused and written down.
+	support := h.deployment(auth.DeploymentSupport, nil)
+	support.post(Root+"/tenants/new", "hostname", "made.test").is(403, "You may not do this")
+	if _, err := h.tenants.Get(t.Context(), "made.test"); err == nil {
+		t.Error("it was made")
+	}
+	b.get(Root+"/audit?who=token:"+support.ref.Token()+"+of-support").is(200, "dashboard POST /admin/tenants/new", "forbidden")
+}
