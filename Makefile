@@ -4,7 +4,7 @@ GO ?= go
 export GOFLAGS ?= -buildvcs=false
 ARGS ?=
 
-.PHONY: dist drill scale help run build test generate check bench bench-reference bench-oauth compare-reference suite setup clean
+.PHONY: dist drill gameday scale help run build test generate check bench bench-reference bench-oauth compare-reference suite setup clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench-oauth: setup ## sign-ins, refreshes and calls by OAuth, side by side with 
 
 drill: setup ## a tenant's whole life on two servers and two databases, under load, with a relay that judges every event
 	$(GO) run ./internal/drill $(ARGS)
+
+gameday: setup ## ten faults planted in a small deployment, and who names each
+	$(GO) test -count=1 -v -run TestGameDay ./cmd/locus
 
 scale: setup ## fill a database with thousands of tenants and measure (ARGS="-dir FOLDER fill -tenants 10000", ARGS="-dir FOLDER measure")
 	$(GO) run ./internal/scale $(ARGS)
