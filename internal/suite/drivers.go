@@ -31,6 +31,7 @@ var drivers = []driver{
 	{name: "spa", what: "@atproto/oauth-client-browser and @atcute/oauth-browser-client in Chromium", program: "client-browser.mjs", browser: "chromium", limit: 4 * time.Minute},
 	{name: "firefox", what: "the same in Firefox", program: "client-browser.mjs", browser: "firefox", limit: 4 * time.Minute},
 	{name: "pages", what: "every page in Chromium: with and without script, wide and narrow, light and dark, axe, passkeys", program: "pages.mjs", browser: "chromium", ours: true, limit: 10 * time.Minute},
+	{name: "dashboard", what: "the operators' pages in Chromium, likewise, with a passkey and with codes", program: "dashboard.mjs", browser: "chromium", ours: true, limit: 5 * time.Minute},
 }
 
 // missing says why a driver cannot run here.
@@ -97,7 +98,7 @@ func (w *world) driverEnvironment(more ...string) []string {
 		"SUITE_SERVER=" + w.name, "SUITE_TENANTS=" + strings.Join(urls, " "), "SUITE_DEV=http://localhost:" + devAddr[strings.Index(devAddr, ":")+1:],
 		"SUITE_MAILS=http://" + mailAddr, "SUITE_ADMIN=" + adminPassword, "SUITE_DIR=" + w.dir, "SUITE_SHOTS=" + absolute(w.shots), "SUITE_QUICK=" + quick,
 		"SUITE_NODE=" + w.node, "SUITE_NODE_FOLDER=" + absolute(nodeFolder), "SUITE_CHROMIUM=" + findBrowser("chromium"), "SUITE_FIREFOX=" + findBrowser("firefox"),
-		"SUITE_LOCUS=" + w.locus, "SUITE_DATA=" + w.path("data"),
+		"SUITE_LOCUS=" + w.locus, "SUITE_DATA=" + w.path("data"), "SUITE_BOARD=https://" + board,
 	}, more...)...)
 }
 

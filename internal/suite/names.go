@@ -12,6 +12,7 @@ const (
 	north     = "north.example.com"
 	south     = "south.example.org"
 	directory = "plc.directory"
+	board     = "board.example.net" // where operators find the dashboard
 )
 
 var tenants = []string{north, south}
@@ -23,7 +24,7 @@ var clientHosts = []string{"app.suite.alt", "spa.suite.alt", "evil.suite.alt", n
 const nameHost = "names.suite.alt"
 
 // names are all hosts; handles lie below those of tenants.
-var names = append(append([]string{directory}, tenants...), clientHosts...)
+var names = append(append([]string{directory, board}, tenants...), clientHosts...)
 
 func known(name string) bool {
 	for _, n := range names {

@@ -32,6 +32,7 @@ const (
 	serverAddr    = "127.0.0.1:2583"
 	devAddr       = "127.0.0.1:3583" // a development server: it keeps the directory of DIDs, and has tenants at http://localhost
 	directoryAddr = "127.0.0.1:2582"
+	boardAddr     = "127.0.0.1:2590"
 	adminPassword = "suite-admin"
 )
 
@@ -52,6 +53,7 @@ func build(ctx context.Context, o options) (w *world, err error) {
 	w.front.texts = w.names
 	w.front.route(directoryAddr, directory)
 	w.front.route(serverAddr, tenants...)
+	w.front.route(boardAddr, board)
 	if err := w.front.start(); err != nil {
 		return w, err
 	}
@@ -96,7 +98,7 @@ func (w *world) startOurs(ctx context.Context) error {
 	}
 	cmd := exec.Command(w.locus, "serve", "--listen", serverAddr, "--data-dir", w.path("data"), "--database-url", "private", "--plc-url", "http://"+directoryAddr,
 		"--smtp-url", "smtp://"+smtpAddr, "--app-view", "none", "--report-service", "none", "--moderation-service", "none",
-		"--private-hosts", strings.Join(private, ","), "--trusted-proxies", "loopback")
+		"--private-hosts", strings.Join(private, ","), "--trusted-proxies", "loopback", "--admin-listen", boardAddr, "--dashboard-url", "https://"+board)
 	cmd.Env = w.environment()
 	if err := w.start(ctx, cmd, "server", "http://"+serverAddr+"/"); err != nil {
 		return err

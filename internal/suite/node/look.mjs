@@ -7,13 +7,14 @@ const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const shots = process.env.SUITE_SHOTS
 mkdirSync(shots, { recursive: true })
 
-export const wide = { width: 1280, height: 900 }, narrow = { width: 320, height: 640 }
+export const wide = { width: 1280, height: 900 }, narrow = { width: 320, height: 640 }, phone = { width: 390, height: 844 }
 
 // Watched is a page whose faults are kept: errors in the console, broken policies, scripts that failed, answers that were the server's fault.
 export class Watched {
   faults = []
   seen = new Set()
-  constructor(page, { script = true } = {}) {
+  constructor(page, { script = true, shapes } = {}) {
+    this.shapes = shapes ?? (quick ? [[wide, 'light'], [narrow, 'dark']] : [[wide, 'light'], [wide, 'dark'], [narrow, 'light'], [narrow, 'dark']])
     this.page = page
     this.script = script
     page.on('console', (m) => { if (m.type() === 'error' && !this.expected(m.text())) this.fault(`console: ${m.text()}`) })
@@ -32,9 +33,8 @@ export class Watched {
     if (this.seen.has(name)) return
     this.seen.add(name)
     const before = page.viewportSize()
-    const shapes = quick ? [[wide, 'light'], [narrow, 'dark']] : [[wide, 'light'], [wide, 'dark'], [narrow, 'light'], [narrow, 'dark']]
     const found = []
-    for (const [size, scheme] of shapes) {
+    for (const [size, scheme] of this.shapes) {
       await page.setViewportSize(size)
       await page.emulateMedia({ colorScheme: scheme })
       await page.waitForTimeout(60) // what moves at a change has to stand still for a picture

@@ -1,9 +1,10 @@
 // Every page that people see, in Chromium: with and without script, wide and narrow, light and dark, in each language, with passkeys.
-import { createHash, createHmac } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { account, app, callback, check, done, equal, mails, metadata, name, password, publish, quick, step, tenants, until } from './lib.mjs'
 import { launch } from './browser.mjs'
 import { narrow, wide, Watched } from './look.mjs'
 import { Key } from './proof.mjs'
+import { totp } from './totp.mjs'
 
 const tenant = tenants[0]
 const browser = await launch()
@@ -218,16 +219,6 @@ async function languages() {
       await v.close()
     })
   }
-}
-
-// totp makes the code of now. spec: RFC 6238
-function totp(text, at = Date.now()) {
-  const bits = [...text.replace(/[^A-Z2-7]/gi, '').toUpperCase()].map((c) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(c).toString(2).padStart(5, '0')).join('')
-  const key = Buffer.from(bits.match(/.{8}/g).map((b) => parseInt(b, 2)))
-  const counter = Buffer.alloc(8)
-  counter.writeBigUInt64BE(BigInt(Math.floor(at / 30000)))
-  const mac = createHmac('sha1', key).update(counter).digest()
-  return String((mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1e6).padStart(6, '0')
 }
 
 async function passkeys() {

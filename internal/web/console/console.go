@@ -53,6 +53,8 @@ type Server struct {
 	rates  *limit.Callers
 	codes  *codes
 	errand chan struct{} // requests of people who are not signed in
+
+	perPage int // tenants
 }
 
 // errands is how many requests of strangers are answered at once. Others wait for none of them.
@@ -61,7 +63,7 @@ const errands = 8
 // New registers all pages.
 func New(c Config) *Server {
 	c.URL = strings.TrimSuffix(c.URL, "/")
-	s := &Server{Config: c, mux: http.NewServeMux(), rates: limit.NewCallers(c.Now), codes: newCodes(c.Now), errand: make(chan struct{}, errands)}
+	s := &Server{Config: c, mux: http.NewServeMux(), rates: limit.NewCallers(c.Now), codes: newCodes(c.Now), errand: make(chan struct{}, errands), perPage: tenantsPerPage}
 	s.mux.HandleFunc("GET "+assetPath+"{name}", serveAsset)
 	s.register()
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, lostPage) })

@@ -72,7 +72,7 @@ func (v *Visit) tenants() error {
 	})
 	slices.SortFunc(all, func(a, b *tenant.Tenant) int { return cmp.Compare(a.Hostname, b.Hostname) })
 	p.Total = len(all)
-	from, to := p.Pages.cut(v, len(all), tenantsPerPage)
+	from, to := p.Pages.cut(v, len(all), v.s.perPage)
 	p.Tenants, err = v.asked(all[from:to])
 	if err != nil {
 		return err
