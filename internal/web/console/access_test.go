@@ -73,6 +73,9 @@ func TestWalk(t *testing.T) {
 				if host != own.Hostname && !strings.HasPrefix(name, "deployment") {
 					may = false
 				}
+				if host != own.Hostname && name != "one tenant's token" && name != "tenant's owner" && name != "deployment owner" {
+					continue // they are as these
+				}
 				a := try(b)
 				if got := strings.Contains(a.body, refused); got == may {
 					t.Errorf("%s as %s: %d, and it may: %t\n%.1500s", a.what, name, a.status, may, a.body)
@@ -84,10 +87,13 @@ func TestWalk(t *testing.T) {
 					t.Errorf("%s as %s tells of %s", a.what, name, other.Hostname)
 				}
 			}
+			if host != own.Hostname {
+				continue
+			}
 			if a := try(stranger); a.status != http.StatusUnauthorized || !strings.Contains(a.body, "Sign in") {
 				t.Errorf("%s as a stranger: %d", a.what, a.status)
 			}
-			if p.verb == http.MethodPost && host != "nowhere.test" { // nothing is done by a form that came from elsewhere
+			if p.verb == http.MethodPost { // nothing is done by a form that came from elsewhere
 				who["deployment owner"].post(at, "form-token", "guessed").is(403, "The page was too old")
 			}
 		}
