@@ -21,7 +21,7 @@ func (s *serving) faceMachines(metered string) (end func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := serveHTTP(ctx, s.machines, inbound.Config{Open: machineConnections}, s.pages.over(s.asker.over(adminFace(s.numbers, s.health))), s.log); err != nil {
+		if err := serveHTTP(ctx, s.machines, inbound.Config{Open: machineConnections, PerAddress: machineConnections / 2, Neighbour: s.proxies.Trusts}, s.pages.over(s.asker.over(adminFace(s.numbers, s.health))), s.log); err != nil {
 			s.log.Error("health and metrics are not served any more", "err", err)
 		}
 	}()

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"net"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -243,4 +244,18 @@ func TestSessions(t *testing.T) {
 		t.Errorf("%d ended", n)
 	}
 	b.get(pathOwn).is(401)
+}
+
+// TestSlowStrangers: forms that do not come to their end keep nobody from signing in.
+func TestSlowStrangers(t *testing.T) {
+	h := newHouse(t)
+	b := h.deployment(auth.DeploymentOwner, nil)
+	for range 3 * errands {
+		conn, err := net.Dial("tcp", h.http.Listener.Addr().String())
+		must(t, err)
+		t.Cleanup(func() { _ = conn.Close() })
+		_, err = conn.Write([]byte("POST /admin/sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\ntoken="))
+		must(t, err)
+	}
+	b.signsIn().leads(Root + "/overview")
 }

@@ -76,11 +76,10 @@ func (v *Visit) recover() {
 }
 
 func (v *Visit) answer() error {
-	leave, err := v.enter()
+	err := v.enter()
 	if err != nil {
 		return err
 	}
-	defer leave()
 	if v.R.Method == http.MethodPost {
 		if v.Form, err = v.form(); err != nil {
 			return err
@@ -88,45 +87,43 @@ func (v *Visit) answer() error {
 	} else if !web.Navigated(v.R) {
 		return errFramed
 	}
+	if v.User == nil { // whoever sends slowly has held nothing until here
+		select {
+		case v.s.errand <- struct{}{}:
+			defer func() { <-v.s.errand }()
+		default:
+			return errBusy
+		}
+	}
 	return v.page.h(v)
 }
 
 // enter establishes who calls, whether they may, and which tenant it is about. Nothing of a body is read before.
-func (v *Visit) enter() (leave func(), err error) {
-	leave = func() {}
+func (v *Visit) enter() error {
 	secret := v.cookie(cookieSession)
-	if secret == "" || len(secret) > 100 {
-		err = operator.ErrNotIn
-	} else if !v.s.rates.MayTry(v.addr) {
-		return nil, errTooMany
-	} else {
-		var u act.DashboardUser
-		if v.Session, u, err = v.s.Acts.DashboardSee(v.R.Context(), secret); err == nil {
-			v.User = &u
-		} else if errors.Is(err, operator.ErrNotIn) {
+	if secret != "" && len(secret) <= maxSecret {
+		if !v.s.rates.MayTry(v.addr) {
+			return errTooMany
+		}
+		session, u, err := v.s.Acts.DashboardSee(v.ctx(), secret)
+		switch {
+		case err == nil:
+			v.Session, v.User = session, &u
+		case errors.Is(err, operator.ErrNotIn):
 			v.clearCookie(cookieSession)
 			v.s.rates.Failed(v.addr)
-		}
-	}
-	if err != nil && !errors.Is(err, operator.ErrNotIn) {
-		return nil, err
-	}
-	if v.User == nil {
-		select {
-		case v.s.errand <- struct{}{}:
-			leave = func() { <-v.s.errand }
 		default:
-			return nil, errBusy
+			return err
 		}
-	} else if v.s.rates.Take("dashboard "+string(v.User.Ref)) > 0 {
-		return nil, errTooMany
 	}
-	if err := v.mayCome(); err != nil {
-		leave()
-		return nil, err
+	if v.User != nil && v.s.rates.Take("dashboard "+string(v.User.Ref)) > 0 {
+		return errTooMany
 	}
-	return leave, nil
+	return v.mayCome()
 }
+
+// maxSecret bounds what is looked up as a session.
+const maxSecret = 100
 
 func (v *Visit) mayCome() error {
 	c := v.page.class
