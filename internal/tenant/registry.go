@@ -197,6 +197,12 @@ func (r *Registry) List(ctx context.Context) ([]*Tenant, error) {
 	return out, nil
 }
 
+// Edition is what a registry knew of all tenants at some moment: while it is the same nothing has changed.
+type Edition struct{ ix *index }
+
+// Edition is what is known now.
+func (r *Registry) Edition() Edition { return Edition{r.current.Load()} }
+
 func (r *Registry) loaded(ctx context.Context) (*index, error) {
 	if ix := r.current.Load(); ix != nil {
 		return ix, nil

@@ -16,11 +16,12 @@ import (
 
 // Limits of sockets.
 const (
-	PingEvery     = 25 * time.Second
+	PingEvery     = 45 * time.Second
 	pongWithin    = 60 * time.Second // after a ping; anything heard counts
 	socketWrite   = 30 * time.Second // a batch of messages must be taken within it
 	socketBuffer  = 256 << 10        // bytes the kernel holds for one consumer
 	KeepEvery     = 500 * time.Millisecond
+	pingLook      = 2 * time.Second // how often it is looked whose ping is due
 	closeWithin   = 8 * time.Second // all sockets, at shutdown
 	farewellWrite = 2 * time.Second
 )
@@ -50,6 +51,10 @@ type Sockets struct {
 	places *fair.Places // of the process
 	closed bool
 	done   chan struct{} // closed when the last one has gone after close
+
+	// What the last rounds looked at, so that ten thousand sockets of which nothing is new cost a round nothing.
+	edition tenant.Edition // of the tenants by which all open sockets were judged; zero: not all were
+	pings   time.Time      // when it was last looked whom to ping
 }
 
 func newSockets(tenants *tenant.Registry, proxies inbound.Proxies, now func() time.Time) *Sockets {
@@ -119,6 +124,7 @@ func (s *Sockets) Admit(v Visitor) (*Socket, error) {
 	k.heard.Store(s.now().UnixNano())
 	k.pinged = s.now()
 	s.open[k] = struct{}{}
+	s.edition = tenant.Edition{} // it was let in by an edition that may be over
 	s.tenant[k.tenant]++
 	for n := range from {
 		k.from = append(k.from, n)
@@ -166,29 +172,45 @@ func (s *Sockets) round(ctx context.Context) {
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	gone, are := map[int64]bool{}, map[int64]*tenant.Tenant{}
 	if s.tenants != nil {
-		for id := range s.tenant {
-			t, err := s.tenants.ByID(ctx, id)
-			gone[id] = errors.Is(err, tenant.ErrNotFound)
-			if err == nil {
-				are[id] = t
-			}
+		if edition := s.tenants.Edition(); edition != s.edition {
+			s.judge(ctx)
+			s.edition = edition
 		}
 	}
+	if since := now.Sub(s.pings); since >= 0 && since < pingLook {
+		return
+	}
+	s.pings = now
 	for k := range s.open {
 		quiet := now.Sub(time.Unix(0, k.heard.Load()))
 		switch {
-		case gone[k.tenant] || !k.lasts(are[k.tenant]):
-			k.End(errSuspended)
-		case k.left(are[k.tenant]):
-			k.End(errRenamed)
 		case quiet > PingEvery+pongWithin:
 			k.End(errNoPong)
 		case now.Sub(k.pinged) >= PingEvery:
 			k.pinged = now
 			k.ping.Store(true)
 			k.nudge()
+		}
+	}
+}
+
+// judge ends the sockets of tenants that are not served any more, or have another name.
+func (s *Sockets) judge(ctx context.Context) {
+	gone, are := map[int64]bool{}, map[int64]*tenant.Tenant{}
+	for id := range s.tenant {
+		t, err := s.tenants.ByID(ctx, id)
+		gone[id] = errors.Is(err, tenant.ErrNotFound)
+		if err == nil {
+			are[id] = t
+		}
+	}
+	for k := range s.open {
+		switch {
+		case gone[k.tenant] || !k.lasts(are[k.tenant]):
+			k.End(errSuspended)
+		case k.left(are[k.tenant]):
+			k.End(errRenamed)
 		}
 	}
 }
