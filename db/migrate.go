@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
-	"strings"
 
 	"github.com/auroralocus/locus/db/controldb"
 	"github.com/auroralocus/locus/schema"
@@ -120,69 +119,37 @@ func (d *DB) CreateTenantSchemaAt(ctx context.Context, s Schema, version int64) 
 	return d.noteVersion(ctx, s, int64(len(migrations)))
 }
 
-// SchemasAtOnce is how many schemas [DB.CreateSpareSchemas] makes at most: each takes some ninety locks until all are there.
-const SchemasAtOnce = 8
-
-// CreateSpareSchemas is CreateTenantSchema of several in one database and one transaction, because each transaction that
-// makes a schema costs all connections the plans of all of their tenants. Of those that are there already it makes sure
-// that they have this program's migrations.
-func (d *DB) CreateSpareSchemas(ctx context.Context, list []Schema) error {
-	if len(list) == 0 || len(list) > SchemasAtOnce {
-		return fmt.Errorf("make %d schemas at once: must be from 1 to %d", len(list), SchemasAtOnce)
-	}
-	migrations, err := schema.TenantMigrations()
-	if err != nil {
-		return err
-	}
-	at, err := d.serverOf(list[0])
-	if err != nil {
-		return err
-	}
-	if at.worker == "" { // Citus makes each a tenant of its own
-		if err := d.script(ctx, at, migrations, list...); !errors.Is(err, ErrSchemaExists) {
-			return err
-		}
-	}
-	for _, s := range list {
-		err := d.CreateTenantSchema(ctx, s)
-		if errors.Is(err, ErrSchemaExists) {
-			err = d.MigrateTenant(ctx, s)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// script makes schemas in one transaction, all or none.
-func (d *DB) script(ctx context.Context, at *server, migrations []schema.Migration, list ...Schema) error {
+// script makes a schema in one transaction.
+func (d *DB) script(ctx context.Context, at *server, migrations []schema.Migration, s Schema) error {
 	conn, err := acquire(ctx, at.admin, writes)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	var text strings.Builder
-	if at.worker != "" {
-		text.WriteString(sharded)
-	}
-	for _, s := range list {
-		roles, err := d.roleText(ctx, conn.Conn(), s, func(role string) string { return grant(role, s) })
-		if err != nil {
-			return fmt.Errorf("create schema %s: %w", s, classify(err))
-		}
-		text.WriteString(schema.Script(s.name, migrations))
-		text.WriteString(roles)
-	}
-	if _, err = conn.Conn().PgConn().Exec(ctx, text.String()).ReadAll(); err != nil {
-		var pg *pgconn.PgError
-		if errors.As(err, &pg) && (pg.Code == "42P06" || pg.Code == "23505") { // duplicate schema; the same, in a race
-			return fmt.Errorf("create %s: %w", list[0], ErrSchemaExists)
-		}
-		return fmt.Errorf("create schema %s: %w", list[0], roleError(outcome("script", err)))
+	if err := d.runScript(ctx, conn, at, migrations, s); err != nil {
+		return err
 	}
 	if err := confirmed(conn.Conn()); err != nil {
-		return fmt.Errorf("create schema %s: %w", list[0], err)
+		return fmt.Errorf("create schema %s: %w", s, err)
+	}
+	return nil
+}
+
+func (d *DB) runScript(ctx context.Context, conn *lease, at *server, migrations []schema.Migration, s Schema) error {
+	roles, err := d.roleText(ctx, conn.Conn(), s, func(role string) string { return grant(role, s) })
+	if err != nil {
+		return fmt.Errorf("create schema %s: %w", s, classify(err))
+	}
+	script := schema.Script(s.name, migrations) + roles
+	if at.worker != "" {
+		script = sharded + script
+	}
+	if _, err = conn.Conn().PgConn().Exec(ctx, script).ReadAll(); err != nil {
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && (pg.Code == "42P06" || pg.Code == "23505") { // duplicate schema; the same, in a race
+			return fmt.Errorf("create %s: %w", s, ErrSchemaExists)
+		}
+		return fmt.Errorf("create schema %s: %w", s, roleError(outcome("script", err)))
 	}
 	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
 const clients = 16
@@ -225,7 +227,7 @@ func (f *field) refill(ctx context.Context, active []writer) error {
 	go func() {
 		began := time.Now()
 		var err error
-		made, err = f.tenants.KeepSpares(ctx, f.spares)
+		made, err = f.tenants.KeepSpares(ctx, f.spares, tenant.SparesRest)
 		took = time.Since(began)
 		ended <- err
 	}()

@@ -28,6 +28,9 @@ const (
 	sparesGiveUpTime = 2 * time.Second
 )
 
+// SparesRest keeps making spares at a fifth of a processor.
+const SparesRest = 4
+
 // SparesByTenants has the number of spares follow from the number of tenants.
 const SparesByTenants = -1
 
@@ -53,7 +56,7 @@ func (r *Registry) RunSpares(ctx context.Context) error {
 	defer tick.Stop()
 	failing := false
 	for {
-		made, err := r.KeepSpares(ctx, r.cfg.Spares)
+		made, err := r.KeepSpares(ctx, r.cfg.Spares, SparesRest)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -72,8 +75,9 @@ func (r *Registry) RunSpares(ctx context.Context) error {
 }
 
 // KeepSpares makes schemas for tenants to come in each database that new tenants go to, once fewer than half of want are
-// left. Whatever a maker that died left half made is made whole. It tells how many were made.
-func (r *Registry) KeepSpares(ctx context.Context, want int) (made int, err error) {
+// left, and rests after each for as many times as long as it took. Whatever a maker that died left half made is made whole. It
+// tells how many were made.
+func (r *Registry) KeepSpares(ctx context.Context, want, rest int) (made int, err error) {
 	if want == 0 {
 		return 0, nil
 	}
@@ -87,7 +91,7 @@ func (r *Registry) KeepSpares(ctx context.Context, want int) (made int, err erro
 	}
 	var failed []error
 	for _, node := range nodes {
-		n, err := r.keepSparesOn(ctx, node, ix.wantedSpares(node, want))
+		n, err := r.keepSparesOn(ctx, node, ix.wantedSpares(node, want), rest)
 		made += n
 		if err != nil && ctx.Err() == nil {
 			failed = append(failed, fmt.Errorf("make schemas ahead in database %d: %w", node, err))
@@ -112,7 +116,7 @@ func (ix *index) wantedSpares(node int32, want int) int {
 	return min(tenants/tenantsPerSpare, defaultSpares)
 }
 
-func (r *Registry) keepSparesOn(ctx context.Context, node int32, want int) (made int, err error) {
+func (r *Registry) keepSparesOn(ctx context.Context, node int32, want, rest int) (made int, err error) {
 	ids, err := r.db.Control().LockSparesToMake(ctx, controldb.LockSparesToMakeParams{
 		NodeID: node, Version: r.version, BegunAt: r.now().UTC(), GivenUpBefore: r.now().UTC().Add(-sparesGivenUp), MaxRows: MostSpares})
 	if err != nil {
@@ -126,8 +130,12 @@ func (r *Registry) keepSparesOn(ctx context.Context, node int32, want int) (made
 	if len(ids) == 0 {
 		return 0, nil
 	}
-	for some := range slices.Chunk(ids, db.SchemasAtOnce) {
-		if err := r.makeSpares(ctx, node, some); err != nil {
+	most, err := r.db.SchemasAtOnce(ctx, node)
+	if err != nil {
+		most = 1 // which fails, too, and says why
+	}
+	for some := range slices.Chunk(ids, most) {
+		if err := r.makeSpares(ctx, node, some, rest); err != nil {
 			// The next who looks begins with these.
 			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sparesGiveUpTime)
 			defer cancel()
@@ -138,7 +146,7 @@ func (r *Registry) keepSparesOn(ctx context.Context, node int32, want int) (made
 	return made, nil
 }
 
-func (r *Registry) makeSpares(ctx context.Context, node int32, ids []int64) error {
+func (r *Registry) makeSpares(ctx context.Context, node int32, ids []int64, rest int) error {
 	schemas := make([]db.Schema, len(ids))
 	for i, id := range ids {
 		var err error
@@ -146,7 +154,7 @@ func (r *Registry) makeSpares(ctx context.Context, node int32, ids []int64) erro
 			return err
 		}
 	}
-	if err := r.db.CreateSpareSchemas(ctx, schemas); err != nil {
+	if err := r.db.CreateSpareSchemas(ctx, schemas, rest); err != nil {
 		return err
 	}
 	return r.db.Control().UpdateSparesMade(ctx, controldb.UpdateSparesMadeParams{Version: r.version, TenantIds: ids})

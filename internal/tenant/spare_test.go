@@ -29,7 +29,7 @@ func TestSpares(t *testing.T) {
 		var wg sync.WaitGroup
 		counts, errs := make([]int, 2), make([]error, 2)
 		for i, r := range []*tenant.Registry{r, other} {
-			wg.Go(func() { counts[i], errs[i] = r.KeepSpares(t.Context(), 4) })
+			wg.Go(func() { counts[i], errs[i] = r.KeepSpares(t.Context(), 4, 0) })
 		}
 		wg.Wait()
 		if err := errors.Join(errs...); err != nil {
@@ -54,7 +54,7 @@ func TestSpares(t *testing.T) {
 	if n := keep(); two.Schema.String() != "t_2" || n != 2 {
 		t.Errorf("the second tenant is in %s; then %d spares were made, want 2", two.Schema, n)
 	}
-	if direct, err := newRegistry(d, keys).KeepSpares(t.Context(), tenant.SparesByTenants); direct != 0 || err != nil {
+	if direct, err := newRegistry(d, keys).KeepSpares(t.Context(), tenant.SparesByTenants, 0); direct != 0 || err != nil {
 		t.Errorf("so few tenants have %d spares, %v", direct, err)
 	}
 	secret := func(at *tenant.Tenant) string {
@@ -84,7 +84,7 @@ func TestSparesInTrouble(t *testing.T) {
 	r := newRegistry(d, keys)
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if _, err := r.KeepSpares(ended, 2); err == nil {
+	if _, err := r.KeepSpares(ended, 2, 0); err == nil {
 		t.Error("spares were made after the end")
 	}
 	// As a maker leaves it that is killed between the schemas and the note of them.
@@ -94,14 +94,14 @@ func TestSparesInTrouble(t *testing.T) {
 	if err := d.Control().InsertSpares(t.Context(), controldb.InsertSparesParams{NodeID: db.HomeNode, TenantIds: []int64{1, 2}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.CreateSpareSchemas(t.Context(), []db.Schema{named(t, "t_1")}); err != nil {
+	if err := d.CreateSpareSchemas(t.Context(), []db.Schema{named(t, "t_1")}, 0); err != nil {
 		t.Fatal(err)
 	}
 	third := create(t, r, tenant.Spec{Hostname: "third.example.com"})
 	if third.Schema.String() != "t_3" {
 		t.Errorf("a schema that is being made was given to a tenant: %s", third.Schema)
 	}
-	if n, err := r.KeepSpares(t.Context(), 2); n != 2 || err != nil {
+	if n, err := r.KeepSpares(t.Context(), 2, 0); n != 2 || err != nil {
 		t.Fatalf("%d spares were made whole, %v", n, err)
 	}
 
@@ -139,7 +139,7 @@ func TestSparesKilled(t *testing.T) {
 		return tenant.NewRegistry(d, keys, tenant.Config{Scheme: "http", Port: 2583, Dev: true}, func() time.Time { return now }, slog.New(slog.DiscardHandler))
 	}
 	work := func(ctx context.Context, r *tenant.Registry, host string) error {
-		if _, err := r.KeepSpares(ctx, 2); err != nil {
+		if _, err := r.KeepSpares(ctx, 2, 0); err != nil {
 			return err
 		}
 		_, err := r.Create(ctx, tenant.Spec{Hostname: host})
@@ -196,7 +196,7 @@ func TestSparesOfNode(t *testing.T) {
 	if _, err := r.AddNode(t.Context(), "second", true, ""); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := r.KeepSpares(t.Context(), 1); n != 2 || err != nil {
+	if n, err := r.KeepSpares(t.Context(), 1, 1); n != 2 || err != nil {
 		t.Fatalf("%d spares in two databases, %v", n, err)
 	}
 	if err := r.RemoveNode(t.Context(), "second"); err != nil {
