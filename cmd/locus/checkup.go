@@ -119,6 +119,17 @@ func (x checkup) deployment(list []*tenant.Tenant) doctor.Deployment {
 	}
 	d.HTTP, d.DNS = x.net.client, x.net.resolver.DNS
 	d.Nodes, d.Proofs = x.nodes, x.proofs
+	d.Lacking = func(ctx context.Context) ([]string, error) {
+		return doctor.ReadLacking(ctx, x.db, time.Now().Add(-time.Minute))
+	}
+	for _, node := range x.db.KnownNodes() {
+		if node != 1 { // that one is the control schema's
+			d.Further = append(d.Further, doctor.Server{Name: fmt.Sprintf("node %d", node), Ask: func(ctx context.Context) error {
+				_, err := x.db.LookAtNode(ctx, node)
+				return err
+			}})
+		}
+	}
 	if x.facts.Development { // known passwords, nobody's mail, and no backups
 		d.Proofs = nil
 		return d

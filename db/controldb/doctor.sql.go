@@ -133,6 +133,44 @@ func (q *Queries) ListDoctorNodes(ctx context.Context, arg ListDoctorNodesParams
 	return items, nil
 }
 
+const ListProcessesWithoutKey = `-- name: ListProcessesWithoutKey :many
+SELECT p.address, m.key_id, m.fingerprint FROM control.process p JOIN control.master_key m ON NOT m.fingerprint = ANY (p.keys)
+WHERE p.seen_at > $1 AND p.keys IS NOT NULL AND m.state IN (2, 3)
+ORDER BY p.address, m.key_id LIMIT $2::int
+`
+
+type ListProcessesWithoutKeyParams struct {
+	Since   time.Time
+	MaxRows int32
+}
+
+type ListProcessesWithoutKeyRow struct {
+	Address     string
+	KeyID       int16
+	Fingerprint string
+}
+
+// Processes that serve without a master key that something is sealed under. Those of an older version say nothing of keys.
+func (q *Queries) ListProcessesWithoutKey(ctx context.Context, arg ListProcessesWithoutKeyParams) ([]ListProcessesWithoutKeyRow, error) {
+	rows, err := q.db.Query(ctx, ListProcessesWithoutKey, arg.Since, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListProcessesWithoutKeyRow
+	for rows.Next() {
+		var i ListProcessesWithoutKeyRow
+		if err := rows.Scan(&i.Address, &i.KeyID, &i.Fingerprint); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const UpdateDoctorClaim = `-- name: UpdateDoctorClaim :one
 UPDATE control.doctor SET held_until = $1, began_at = $2::timestamptz
 WHERE id = 1 AND due_at <= $2::timestamptz AND held_until <= $2::timestamptz

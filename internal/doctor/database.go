@@ -43,12 +43,29 @@ type Deployment struct {
 	Mail *Post
 	// Stores are where files are kept.
 	Stores []Store
+	// Lacking names processes without a key that they need; nil: it is not looked at.
+	Lacking func(ctx context.Context) ([]string, error)
+	// Further are the other servers of Postgres that tenants are on.
+	Further []Server
 	// Proofs says what was restored on trial; nil: it is not looked at.
 	Proofs func(ctx context.Context) (Proofs, error)
 	// Serving: this process is one of the nodes, and says for itself how its machine is.
 	Serving bool
 	// Nodes gives what the processes say of themselves; nil: they are not looked at.
 	Nodes func(ctx context.Context) ([]Node, error)
+}
+
+// Server is a server of Postgres beside the one of the control schema.
+type Server struct {
+	Name string
+	Ask  func(ctx context.Context) error
+}
+
+func (s Server) look(ctx context.Context) []Finding {
+	if err := s.Ask(ctx); err != nil {
+		return one(Error, "database-node", "a database that tenants are on cannot be used: they are not served", s.Name+": "+err.Error(), "see that it runs, and that the URL of the node leads to it: docs/databases.md")
+	}
+	return nil
 }
 
 // Store is a place for files.
@@ -66,6 +83,9 @@ func DeploymentChecks(d Deployment) []Check {
 	checks := []Check{
 		{deployment, "database", "the Postgres of the control schema: settings and clock", d.database},
 		{deployment, "schemas", "versions of the tenants' schemas", d.schemas},
+	}
+	for _, s := range d.Further {
+		checks = append(checks, Check{deployment, "database-node", "whether Postgres " + s.Name + " answers, and is the one that it should be", s.look})
 	}
 	if d.Nodes != nil {
 		checks = append(checks, Check{deployment, "nodes", "what all processes together ask of Postgres, and whether each looks after itself", d.nodes})

@@ -8,8 +8,11 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/dbtest"
@@ -110,6 +113,16 @@ func TestDeploymentMore(t *testing.T) {
 		"nodes unread": {func(d *doctor.Deployment) {
 			d.Nodes = func(context.Context) ([]doctor.Node, error) { return nil, errors.New("no") }
 		}, []string{"nodes"}},
+		"lacks a key": {func(d *doctor.Deployment) {
+			d.Lacking = func(context.Context) ([]string, error) { return []string{"a lacks key 2"}, nil }
+		}, []string{"node-key"}},
+		"has all keys": {func(d *doctor.Deployment) { d.Lacking = func(context.Context) ([]string, error) { return nil, nil } }, nil},
+		"node away": {func(d *doctor.Deployment) {
+			d.Further = []doctor.Server{{Name: "node 2", Ask: func(context.Context) error { return db.ErrWrongNode }}}
+		}, []string{"database-node"}},
+		"node there": {func(d *doctor.Deployment) {
+			d.Further = []doctor.Server{{Name: "node 2", Ask: func(context.Context) error { return nil }}}
+		}, nil},
 		"no mail": {func(d *doctor.Deployment) { d.Mail = &doctor.Post{} }, []string{"mail-none"}},
 		"mail refused": {func(d *doctor.Deployment) {
 			d.Mail = &doctor.Post{Server: "mail.test:587", SetBy: "x", Dial: func(context.Context) error { return errors.New("535") }}
@@ -216,6 +229,34 @@ func TestItself(t *testing.T) {
 	}
 	if n := read(); !n.LookedAt.IsZero() {
 		t.Errorf("%+v", n)
+	}
+}
+
+// TestLacking: of the processes that say which keys they have, those are told that lack one that opens something.
+func TestLacking(t *testing.T) {
+	at := dbtest.URL(t)
+	d := dbtest.Open(t, at)
+	conn, err := pgx.Connect(t.Context(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	now := time.Now().UTC()
+	for _, statement := range []string{
+		`INSERT INTO control.master_key (key_id, fingerprint, state, revision, added_at) VALUES (1, 'one', 3, 1, $1), (2, 'two', 2, 1, $1), (3, 'three', 4, 1, $1)`,
+		`INSERT INTO control.process (process_id, address, version, control_version, tenant_version, started_at, seen_at, keys) VALUES
+			(1, 'both', 'v', 14, 18, $1, $1, '{one,two}'), (2, 'old', 'v', 14, 18, $1, $1, '{one}'), (3, 'silent', 'v', 14, 18, $1, $1, NULL)`,
+	} {
+		if _, err := conn.Exec(t.Context(), statement, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := doctor.ReadLacking(t.Context(), d, now.Add(-time.Minute))
+	if err != nil || !slices.Equal(got, []string{"old lacks key 2 (fingerprint two)"}) {
+		t.Error(got, err)
+	}
+	if got, err := doctor.ReadLacking(t.Context(), d, now.Add(time.Minute)); err != nil || len(got) > 0 {
+		t.Error(got, err)
 	}
 }
 

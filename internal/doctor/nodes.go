@@ -185,6 +185,18 @@ func ReadNodes(ctx context.Context, d *db.DB, alive []Node, now time.Time) ([]No
 	return out, nil
 }
 
+// ReadLacking names processes that lack a master key that something is sealed under, and the key.
+func ReadLacking(ctx context.Context, d *db.DB, since time.Time) (out []string, err error) {
+	rows, err := d.Control().ListProcessesWithoutKey(ctx, controldb.ListProcessesWithoutKeyParams{Since: since.UTC(), MaxRows: maxNodes})
+	if err != nil {
+		return nil, fmt.Errorf("read which process has which key: %w", err)
+	}
+	for _, r := range rows {
+		out = append(out, fmt.Sprintf("%s lacks key %d (fingerprint %s)", r.Address, r.KeyID, r.Fingerprint))
+	}
+	return out, nil
+}
+
 // nodes looks at what processes say, and passes their findings on.
 func (d Deployment) nodes(ctx context.Context) (found []Finding) {
 	list, err := d.Nodes(ctx)
@@ -214,6 +226,15 @@ func (d Deployment) nodes(ctx context.Context) (found []Finding) {
 	}
 	if len(versions) > 1 {
 		found = append(found, Finding{Warning, "node-versions", "processes are of different versions", strings.Join(sorted(versions), ", "), "finish the upgrade: docs/operations.md"})
+	}
+	if d.Lacking != nil {
+		lacking, err := d.Lacking(ctx)
+		if err != nil {
+			found = append(found, Finding{Error, "nodes", "the keys of processes cannot be read", err.Error(), "look at the database"})
+		}
+		if len(lacking) > 0 {
+			found = append(found, Finding{Error, "node-key", "processes lack a master key, so they cannot open what others have sealed", strings.Join(lacking, "; "), "give them the keys that the others have, and start them anew"})
+		}
 	}
 	return append(found, d.pools(ctx, list)...)
 }

@@ -47,3 +47,9 @@ DELETE FROM control.doctor_node WHERE looked_at <= @before;
 -- Gives the turn back.
 -- name: UpdateDoctorGivenUp :exec
 UPDATE control.doctor SET due_at = @due_at, held_until = @due_at WHERE id = 1 AND held_until = @held_until;
+
+-- Processes that serve without a master key that something is sealed under. Those of an older version say nothing of keys.
+-- name: ListProcessesWithoutKey :many
+SELECT p.address, m.key_id, m.fingerprint FROM control.process p JOIN control.master_key m ON NOT m.fingerprint = ANY (p.keys)
+WHERE p.seen_at > @since AND p.keys IS NOT NULL AND m.state IN (2, 3)
+ORDER BY p.address, m.key_id LIMIT @max_rows::int;
