@@ -22,7 +22,7 @@ const maxCarried = 32 << 10
 // whoever has it signs in everybody's name there. The master keys cannot be found from it, nor other tenants' keys.
 func (k *Keyring) Carry(schema string) ([]byte, error) {
 	out := map[byte][]byte{}
-	for id := range k.masters() {
+	for id := range k.load().masters {
 		key, err := k.derived(id, schema)
 		if err != nil {
 			return nil, err
@@ -55,9 +55,10 @@ func (c *Carried) aead(id byte, schema string) (cipher.AEAD, error) {
 }
 
 // Rebind gives a secret another place: what is sealed for was comes back sealed for is, under the current master key.
-// from opens it; nil: this keyring does. Works for keys as well: nothing is shown.
+// from opens it; nil: this keyring does, by refused keys too, because archives outlive them. Works for keys as well:
+// nothing is shown.
 func (k *Keyring) Rebind(from *Carried, was, is Binding, sealed []byte) ([]byte, error) {
-	aead := k.aead
+	aead := k.anyAEAD
 	if from != nil {
 		aead = from.aead
 	}

@@ -22,6 +22,10 @@ var (
 	ErrMasterPermissions = errors.New("master key file must be readable by its owner only (chmod 600)")
 	// ErrUnknownMaster: sealed under a master key this keyring does not hold.
 	ErrUnknownMaster = errors.New("sealed under an unknown master key")
+	// ErrRefusedMaster: sealed under a master key that the deployment has left behind.
+	ErrRefusedMaster = errors.New("sealed under a master key that is not used any more")
+	// ErrOtherMaster: two different keys have the same id.
+	ErrOtherMaster = errors.New("another master key has this id")
 	// ErrSealed: too short, of an unknown version, changed, or bound to something else. These are one error on purpose.
 	ErrSealed = errors.New("sealed secret does not open")
 	// ErrBinding: the names to bind a secret to are empty or too long.

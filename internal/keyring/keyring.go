@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bluesky-social/indigo/atproto/atcrypto"
@@ -20,9 +21,17 @@ const DefaultCacheBytes = 16 << 20
 // Keyring opens and makes the secrets of all tenants. It is safe for concurrent use.
 type Keyring struct {
 	hidden
+	load  func() *held
+	store func(*held)
+	mu    *sync.Mutex // taken while what is held is changed
+	cache *signerCache
+}
+
+// held are the master keys of a moment. It is never changed.
+type held struct {
 	current byte
-	masters func() map[byte][masterSize]byte
-	cache   *signerCache
+	masters map[byte][masterSize]byte
+	refused map[byte]bool
 }
 
 // New makes a keyring. cacheBytes bounds the parsed keys kept; 0 means [DefaultCacheBytes].
@@ -38,11 +47,9 @@ func New(m *Master, cacheBytes int64) (*Keyring, error) {
 	for _, key := range keys {
 		masters[key.id] = key.key
 	}
-	return &Keyring{
-		current: keys[0].id,
-		masters: func() map[byte][masterSize]byte { return masters },
-		cache:   newSignerCache(cacheBytes),
-	}, nil
+	now := new(atomic.Pointer[held])
+	now.Store(&held{current: keys[0].id, masters: masters})
+	return &Keyring{load: now.Load, store: now.Store, mu: new(sync.Mutex), cache: newSignerCache(cacheBytes)}, nil
 }
 
 func keyPurpose(p string) bool {

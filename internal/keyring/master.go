@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,8 +18,8 @@ const masterSize = 32
 // maxMasterFile bounds what is read of a master key file: 255 keys fit.
 const maxMasterFile = 32 << 10
 
-// Master is the deployment's set of master keys. The first seals; all open, so
-// that a master key can be replaced while old rows are still being resealed.
+// Master is the deployment's set of master keys. All open, so that a master key can be replaced while old rows are still
+// being resealed. Which one seals, [Keyring.Use] says; before anybody has said so it is the first.
 type Master struct {
 	hidden
 	keys func() []masterKey
@@ -132,14 +131,5 @@ func LoadMaster(path string) (*Master, error) {
 	if st.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("%w: %s has mode %04o", ErrMasterPermissions, path, st.Mode().Perm())
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxMasterFile))
-	if err != nil {
-		return nil, fmt.Errorf("read master key: %w", err)
-	}
-	defer clear(text)
-	m, err := ParseMaster(string(text))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return m, nil
+	return readMaster(f, path)
 }

@@ -69,14 +69,15 @@ func (k *Keyring) Open(b Binding, sealed []byte) ([]byte, error) {
 }
 
 // Reseal returns the secret sealed under the current master key, for the tool that replaces master keys; changed is
-// false, and the bytes are the given ones, when it already was. Works for keys as well: nothing is shown.
+// false, and the bytes are the given ones, when it already was. A refused key opens for this, too, so that what was left
+// behind can be mended. Works for keys as well: nothing is shown.
 func (k *Keyring) Reseal(b Binding, sealed []byte) (out []byte, changed bool, err error) {
-	secret, err := k.open(b, sealed)
+	secret, err := open(k.anyAEAD, b, sealed)
 	if err != nil {
 		return nil, false, err
 	}
 	defer clear(secret)
-	if sealed[1] == k.current {
+	if sealed[1] == k.load().current {
 		return sealed, false, nil
 	}
 	out, err = k.seal(b, secret)
@@ -96,12 +97,13 @@ func (k *Keyring) seal(b Binding, secret []byte) ([]byte, error) {
 	if len(secret) == 0 || len(secret) > maxSecret {
 		return nil, fmt.Errorf("%w: secret of %d bytes", ErrBinding, len(secret))
 	}
-	aead, err := k.aead(k.current, b.Schema)
+	current := k.load().current
+	aead, err := k.aead(current, b.Schema)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]byte, sealHead, sealMin+len(secret))
-	out[0], out[1] = sealVersion, k.current
+	out[0], out[1] = sealVersion, current
 	return aead.Seal(out, nil, secret, b.additional(out[:sealHead])), nil
 }
 
@@ -128,6 +130,14 @@ func open(aeadOf func(id byte, schema string) (cipher.AEAD, error), b Binding, s
 // aead derives the tenant's own key: nonces are random, and the 2^32 messages that are safe under one GCM key then
 // count per tenant, not per deployment.
 func (k *Keyring) aead(id byte, schema string) (cipher.AEAD, error) {
+	if k.load().refused[id] {
+		return nil, fmt.Errorf("%w: id %d", ErrRefusedMaster, id)
+	}
+	return k.anyAEAD(id, schema)
+}
+
+// anyAEAD is aead for refused keys as well.
+func (k *Keyring) anyAEAD(id byte, schema string) (cipher.AEAD, error) {
 	key, err := k.derived(id, schema)
 	if err != nil {
 		return nil, err
@@ -137,7 +147,7 @@ func (k *Keyring) aead(id byte, schema string) (cipher.AEAD, error) {
 }
 
 func (k *Keyring) derived(id byte, schema string) ([]byte, error) {
-	master, ok := k.masters()[id]
+	master, ok := k.load().masters[id]
 	if !ok {
 		return nil, fmt.Errorf("%w: id %d", ErrUnknownMaster, id)
 	}
