@@ -60,6 +60,7 @@ type app struct {
 	passwords *account.Passwords
 	jobs      *job.Runner
 	backups   *act.Backups // nil where no server is started
+	masters   *act.MasterKeys
 	self      *process.Self
 	book      *due.Book
 	server    *xrpc.Server
@@ -142,8 +143,11 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 	tenants.OnGone(acts.ForgetTenant)
 	jobs.Register(acts.MoveJob(nil))
 	jobs.Register(acts.DrainJob(jobs))
+	masters := act.NewMasterKeys(acts.TenantActs, keys, nil, 0, log)
+	jobs.Register(masters.RotateKind(nil))
 	return &app{
-		db: d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, hub, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, notes: notes, documents: documents,
+		masters: masters,
+		db:      d, keys: keys, tenants: tenants, sweeper: account.NewSweeper(d, tenants, hub, resolver.PLC, documents, now, log), repos: repos, streams: streams, hub: hub, notes: notes, documents: documents,
 		outbox: mails, blobs: blobs, limits: limits, meter: meter, acts: acts, memory: answers, passwords: passwords, jobs: jobs, self: self, book: book, server: server, elsewhere: elsewhere, actors: actors, post: post, log: log,
 	}
 }

@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/embedded"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -26,7 +28,8 @@ type dataFlags struct {
 	TenantRoles bool   `help:"Have each tenant's statements run with the rights of a role of its own in Postgres, which reaches no other tenant and nothing of the deployment: a second wall. It costs some speed; say it to all processes. The login needs CREATEROLE." env:"LOCUS_TENANT_ROLES"`
 	DataDir     string `placeholder:"DIR" help:"Folder for the private Postgres, the master key and files; default: ${default}." default:"data" type:"path" env:"LOCUS_DATA_DIR"`
 	BlobStore   string `placeholder:"STORE" help:"Where tenants without a setting of their own keep files: data: (in the data folder), disk:/folder, or s3://bucket/prefix?endpoint=URL&region=NAME; default: ${default}." default:"data:" env:"LOCUS_BLOB_STORE"`
-	MasterKey   string `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, as ID:HEX separated by commas, the one that seals first, while it is being changed. Without it: the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
+	MasterKey   string `placeholder:"HEX" help:"Key that seals secrets at rest, as 64 hex digits; several, as ID:HEX separated by commas, while it is being changed ('locus key'). Without it and --master-key-command: the file master-key among systemd's credentials, or else the file master.key in the data folder, made at the first start." env:"LOCUS_MASTER_KEY"`
+	KeyCommand  string `name:"master-key-command" placeholder:"PROGRAM" help:"Program, with arguments between blanks, that prints the master key: it asks a key service. No shell is run; it has 30 seconds." env:"LOCUS_MASTER_KEY_COMMAND"`
 }
 
 // privateDatabase asks for a Postgres of the program's own. Where there is none yet it has to be said: a server whose URL
@@ -56,6 +59,9 @@ func (f dataFlags) open(ctx context.Context, log *slog.Logger, cfg db.Config) (_
 		return nil, nil, err
 	}
 	cfg.ReplicaStaleness = f.ReplicaStaleness
+	if f.MasterKey != "" && f.KeyCommand != "" {
+		return nil, nil, errors.New("--master-key and --master-key-command (or LOCUS_MASTER_KEY and LOCUS_MASTER_KEY_COMMAND) both give the master key: leave one of them out")
+	}
 	if f.MasterKey != "" { // before anything waits
 		if _, err := keyring.ParseMaster(f.MasterKey); err != nil {
 			return nil, nil, fmt.Errorf("--master-key or LOCUS_MASTER_KEY: %w", err)
@@ -122,22 +128,79 @@ func (f dataFlags) keys(ctx context.Context, d *db.DB, log *slog.Logger) (*keyri
 	if err != nil {
 		return nil, err
 	}
-	err = tenant.NewRegistry(d, keys, tenant.Config{}, time.Now, slog.New(slog.DiscardHandler)).CheckKeys(ctx)
-	if errors.Is(err, tenant.ErrMasterKey) {
-		return nil, fmt.Errorf("%w (--master-key, LOCUS_MASTER_KEY or the file %s gives it)", err, f.masterFile())
+	list := act.NewMasterKeys(act.NewTenantActs(d, nil, time.Now), keys, nil, 0, log)
+	found, err := list.Adopt(ctx, false)
+	if err == nil && !found {
+		if err = tenant.NewRegistry(d, keys, tenant.Config{}, time.Now, slog.New(slog.DiscardHandler)).CheckKeys(ctx); err == nil {
+			_, err = list.Adopt(ctx, true)
+		}
+	}
+	switch {
+	case errors.Is(err, act.ErrKeyMissing), errors.Is(err, act.ErrKeyRefused), errors.Is(err, keyring.ErrOtherMaster):
+		return nil, fmt.Errorf("%w: %w (%s)", tenant.ErrMasterKey, err, f.keySource())
+	case errors.Is(err, tenant.ErrMasterKey):
+		return nil, fmt.Errorf("%w (%s)", err, f.keySource())
 	}
 	return keys, err
 }
 
 func (f dataFlags) masterFile() string { return filepath.Join(f.DataDir, "master.key") }
 
-func (f dataFlags) master(ctx context.Context, d *db.DB, log *slog.Logger) (*keyring.Master, error) {
-	if f.MasterKey != "" {
-		return keyring.ParseMaster(f.MasterKey)
+// credential is the file that systemd has put the master key into; "": there is none.
+func credential() string {
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
+		file := filepath.Join(dir, "master-key")
+		if _, err := os.Stat(file); err == nil {
+			return file
+		}
 	}
+	return ""
+}
+
+// keySource says where the master key is from, for people.
+func (f dataFlags) keySource() string {
+	switch file := credential(); {
+	case f.MasterKey != "":
+		return "--master-key, LOCUS_MASTER_KEY or LOCUS_MASTER_KEY_FILE gives it"
+	case f.KeyCommand != "":
+		return "--master-key-command or LOCUS_MASTER_KEY_COMMAND gives it"
+	case file != "":
+		return "the credential " + file + " gives it"
+	}
+	return "--master-key, LOCUS_MASTER_KEY or the file " + f.masterFile() + " gives it"
+}
+
+// given reads the master key that there is. Errors: also [fs.ErrNotExist], where there is none.
+func (f dataFlags) given(ctx context.Context) (*keyring.Master, error) {
+	switch file := credential(); {
+	case f.MasterKey != "":
+		return keyring.ParseMaster(f.MasterKey)
+	case f.KeyCommand != "":
+		return keyring.CommandMaster(ctx, strings.Fields(f.KeyCommand))
+	case file != "":
+		return keyring.ReadMaster(file)
+	}
+	return keyring.LoadMaster(f.masterFile())
+}
+
+// givenAgain reads it once more while the process serves, from where the configuration says now.
+func (f dataFlags) givenAgain(l *logs) func(context.Context) (*keyring.Master, error) {
+	return func(ctx context.Context) (*keyring.Master, error) {
+		if f.MasterKey != "" && !l.fixed("--master-key") {
+			said, err := l.again()
+			if err != nil {
+				return nil, err
+			}
+			f.MasterKey = said.values["LOCUS_MASTER_KEY"]
+		}
+		return f.given(ctx)
+	}
+}
+
+func (f dataFlags) master(ctx context.Context, d *db.DB, log *slog.Logger) (*keyring.Master, error) {
 	path := f.masterFile()
-	master, err := keyring.LoadMaster(path)
-	if !errors.Is(err, fs.ErrNotExist) {
+	master, err := f.given(ctx)
+	if f.MasterKey != "" || f.KeyCommand != "" || credential() != "" || !errors.Is(err, fs.ErrNotExist) {
 		return master, err
 	}
 	n, err := d.Control().CountTenants(ctx)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/doctor"
 	"github.com/auroralocus/locus/internal/identity"
@@ -100,7 +101,7 @@ func (c *doctorCmd) checkup(ctx context.Context, d *db.DB, log *slog.Logger) (x 
 		net.close()
 		return x, nil, err
 	}
-	x.keys, x.keyErr = c.given()
+	x.keys, x.keyErr = c.held(ctx, d, log)
 	x.tenants = tenant.NewRegistry(d, x.keys, facts.Config(c.DevNames), time.Now, log)
 	if x.keyErr == nil {
 		quiet := slog.New(slog.DiscardHandler) // what is wrong is a finding
@@ -116,16 +117,18 @@ func (c *doctorCmd) checkup(ctx context.Context, d *db.DB, log *slog.Logger) (x 
 	}, nil
 }
 
-// given is the master key that there is: none is made.
-func (c *doctorCmd) given() (*keyring.Keyring, error) {
-	master, err := keyring.LoadMaster(c.masterFile())
-	if c.MasterKey != "" {
-		master, err = keyring.ParseMaster(c.MasterKey)
-	}
+// held is the master key that there is, if the deployment uses it: none is made.
+func (c *doctorCmd) held(ctx context.Context, d *db.DB, log *slog.Logger) (*keyring.Keyring, error) {
+	master, err := c.given(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return keyring.New(master, signerCacheBytes)
+	keys, err := keyring.New(master, signerCacheBytes)
+	if err != nil {
+		return nil, err
+	}
+	_, err = act.NewMasterKeys(act.NewTenantActs(d, nil, time.Now), keys, nil, 0, log).Adopt(ctx, false)
+	return keys, err
 }
 
 // last shows what a server found.

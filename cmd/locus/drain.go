@@ -55,6 +55,7 @@ const machineConnections = 64
 func (s *serving) serves(ctx context.Context) {
 	s.health.needs("database", "the database does not answer", readyFor, s.db.Ping)
 	s.health.needs("master key", "this process has another master key than the tenants' secrets are sealed under", keysFor, s.app.tenants.KeyFits)
+	s.health.needs("master key", "this process has not the master keys that the deployment uses now", 0, s.app.masters.Fit)
 	s.health.enters(unready{})
 	s.who.ready("serving")
 	go s.who.live(ctx, func() { s.health.serving() })

@@ -42,6 +42,7 @@ type cli struct {
 	Node     nodeCmd       `cmd:"" help:"Add, list and drain the databases that tenants lie in."`
 	Job      jobCmd        `cmd:"" help:"See and cancel long work: moves, renames, backups, deletions."`
 	Backup   backupCmd     `cmd:"" help:"Try whether backups are good for anything. 'locus tenant backup' makes them."`
+	Key      keyCmd        `cmd:"" help:"Master keys, which seal what is secret in the database: see them, and put one in the place of another."`
 	Migrate  migrateCmd    `cmd:"" help:"Bring the control schema and every tenant's schema to this version."`
 	Doctor   doctorCmd     `cmd:"" help:"Look for what is wrong: database, keys, names, certificates, relays, an account. Nothing is changed."`
 	Settings configCmd     `cmd:"" name:"config" help:"Check and show settings; print a configuration file."`

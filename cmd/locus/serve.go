@@ -319,6 +319,8 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	s.app.counted = s.logs.counted
 	s.app.book.OnWork(s.traces.work("due"))
 	s.app.jobs.OnAttempt(s.traces.work("job"))
+	s.app.masters.Source(c.givenAgain(s.logs))
+	s.app.self.Holds(s.app.masters)
 	s.later(s.app.close)
 	if err := s.app.keepBackups(c.backupStoreFlags, c.dataFlags); err != nil {
 		return err
@@ -359,6 +361,13 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	group.Go(func() error { return a.runPurges(db.InBackground(ctx), log) })
 	group.Go(func() error { return a.self.Run(ctx, s.where(), version()) })
 	reload := newReloader(s.logs, s.who, a.tenants, s.access)
+	reload.add("master keys", func(ctx context.Context) (string, error) {
+		added, err := a.masters.Reload(ctx)
+		if added == 0 {
+			return "", err
+		}
+		return fmt.Sprintf("%d new", added), err
+	})
 	if s.tls != nil && s.tls.files != nil {
 		reload.add("certificates", func(context.Context) (string, error) { return "looked at", s.tls.files.Reload() })
 	}

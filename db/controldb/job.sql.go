@@ -10,6 +10,23 @@ import (
 	"time"
 )
 
+const CountJobsSince = `-- name: CountJobsSince :one
+SELECT count(*) FROM control.job WHERE state = 1 AND kind = ANY($1::text[]) AND started_at < $2::timestamptz
+`
+
+type CountJobsSinceParams struct {
+	Kinds  []string
+	Before time.Time
+}
+
+// Work of these kinds that began before a moment and has not ended.
+func (q *Queries) CountJobsSince(ctx context.Context, arg CountJobsSinceParams) (int64, error) {
+	row := q.db.QueryRow(ctx, CountJobsSince, arg.Kinds, arg.Before)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const DeleteJobsEnded = `-- name: DeleteJobsEnded :execrows
 DELETE FROM control.job WHERE job_id IN (
   SELECT j.job_id FROM control.job j WHERE j.state >= 2 AND j.ended_at < $1 ORDER BY j.ended_at LIMIT $2::int)

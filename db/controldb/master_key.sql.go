@@ -23,46 +23,28 @@ func (q *Queries) DeleteMasterKeyAnnounced(ctx context.Context, keyID int16) (in
 }
 
 const InsertMasterKey = `-- name: InsertMasterKey :execrows
-INSERT INTO control.master_key (key_id, fingerprint, state, revision, added_at)
-VALUES ($1, $2, 1, $3, $4) ON CONFLICT (key_id) DO NOTHING
+INSERT INTO control.master_key (key_id, fingerprint, state, revision, added_at, seals_since)
+VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (key_id) DO NOTHING
 `
 
 type InsertMasterKeyParams struct {
 	KeyID       int16
 	Fingerprint string
+	State       int16
 	Revision    int64
 	AddedAt     time.Time
+	SealsSince  *time.Time
 }
 
 func (q *Queries) InsertMasterKey(ctx context.Context, arg InsertMasterKeyParams) (int64, error) {
 	result, err := q.db.Exec(ctx, InsertMasterKey,
 		arg.KeyID,
 		arg.Fingerprint,
+		arg.State,
 		arg.Revision,
 		arg.AddedAt,
+		arg.SealsSince,
 	)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
-const InsertMasterKeyFirst = `-- name: InsertMasterKeyFirst :execrows
-INSERT INTO control.master_key (key_id, fingerprint, state, revision, added_at, seals_since)
-SELECT $1::smallint, $2::text, 2, 0, $3::timestamptz, $3::timestamptz
-WHERE NOT EXISTS (SELECT FROM control.master_key)
-ON CONFLICT DO NOTHING
-`
-
-type InsertMasterKeyFirstParams struct {
-	KeyID       int16
-	Fingerprint string
-	AddedAt     time.Time
-}
-
-// The first process that knows of these rows writes down which key there is; of two at once one wins.
-func (q *Queries) InsertMasterKeyFirst(ctx context.Context, arg InsertMasterKeyFirstParams) (int64, error) {
-	result, err := q.db.Exec(ctx, InsertMasterKeyFirst, arg.KeyID, arg.Fingerprint, arg.AddedAt)
 	if err != nil {
 		return 0, err
 	}

@@ -10,6 +10,17 @@ import (
 	"time"
 )
 
+const CountLeftovers = `-- name: CountLeftovers :one
+SELECT count(*) FROM control.leftover
+`
+
+func (q *Queries) CountLeftovers(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, CountLeftovers)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const DeleteLeftover = `-- name: DeleteLeftover :execrows
 DELETE FROM control.leftover WHERE node_id = $1 AND schema_name = $2
 `

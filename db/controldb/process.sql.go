@@ -72,10 +72,11 @@ func (q *Queries) ListProcesses(ctx context.Context, arg ListProcessesParams) ([
 	return items, nil
 }
 
-const UpsertProcess = `-- name: UpsertProcess :exec
-INSERT INTO control.process (process_id, address, version, control_version, tenant_version, started_at, seen_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (process_id) DO UPDATE SET seen_at = excluded.seen_at
+const UpsertProcess = `-- name: UpsertProcess :one
+INSERT INTO control.process (process_id, address, version, control_version, tenant_version, started_at, seen_at, keys, key_revision)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text[], $9)
+ON CONFLICT (process_id) DO UPDATE SET seen_at = excluded.seen_at, keys = excluded.keys, key_revision = excluded.key_revision
+RETURNING (SELECT coalesce(max(m.revision), -1) FROM control.master_key m)::bigint AS newest
 `
 
 type UpsertProcessParams struct {
@@ -86,10 +87,13 @@ type UpsertProcessParams struct {
 	TenantVersion  int64
 	StartedAt      time.Time
 	SeenAt         time.Time
+	Keys           []string
+	KeyRevision    *int64
 }
 
-func (q *Queries) UpsertProcess(ctx context.Context, arg UpsertProcessParams) error {
-	_, err := q.db.Exec(ctx, UpsertProcess,
+// A beat. Answers with the newest revision of the master keys, by which the process sees that it has to read them.
+func (q *Queries) UpsertProcess(ctx context.Context, arg UpsertProcessParams) (int64, error) {
+	row := q.db.QueryRow(ctx, UpsertProcess,
 		arg.ProcessID,
 		arg.Address,
 		arg.Version,
@@ -97,6 +101,10 @@ func (q *Queries) UpsertProcess(ctx context.Context, arg UpsertProcessParams) er
 		arg.TenantVersion,
 		arg.StartedAt,
 		arg.SeenAt,
+		arg.Keys,
+		arg.KeyRevision,
 	)
-	return err
+	var newest int64
+	err := row.Scan(&newest)
+	return newest, err
 }

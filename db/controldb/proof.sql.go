@@ -30,6 +30,20 @@ func (q *Queries) GetDeploymentProof(ctx context.Context) (DeploymentProof, erro
 	return i, err
 }
 
+const GetNewestMoment = `-- name: GetNewestMoment :one
+SELECT greatest(
+  coalesce((SELECT max(p.seen_at) FROM control.process p), 'epoch'), coalesce((SELECT max(t.created_at) FROM control.tenant t), 'epoch'),
+  coalesce((SELECT a.at FROM control.audit a ORDER BY a.audit_id DESC LIMIT 1), 'epoch'))::timestamptz AS at
+`
+
+// How new a copy of the database is: the last beat of a process, or the last thing that somebody did.
+func (q *Queries) GetNewestMoment(ctx context.Context) (time.Time, error) {
+	row := q.db.QueryRow(ctx, GetNewestMoment)
+	var at time.Time
+	err := row.Scan(&at)
+	return at, err
+}
+
 const GetTenantProofs = `-- name: GetTenantProofs :one
 SELECT count(*) AS tenants, count(*) FILTER (WHERE p.proved_at IS NULL) AS never, count(*) FILTER (WHERE p.proved_at < $1::timestamptz) AS stale,
   count(*) FILTER (WHERE p.failed_at IS NOT NULL) AS failing, coalesce(min(p.proved_at), 'epoch')::timestamptz AS oldest

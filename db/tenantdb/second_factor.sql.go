@@ -151,22 +151,23 @@ func (q *Queries) UpdateAccountEmailFactor(ctx context.Context, arg UpdateAccoun
 
 const UpdateTOTPConfirmed = `-- name: UpdateTOTPConfirmed :execrows
 UPDATE pds_tenant.account_item SET used_at = $1::timestamptz, number = $2
-WHERE aid = $3 AND kind = 1 AND key = '' AND secret = $4 AND used_at IS NULL AND number < $2
+WHERE aid = $3 AND kind = 1 AND key = '' AND created_at = $4 AND used_at IS NULL AND number < $2
 `
 
 type UpdateTOTPConfirmedParams struct {
-	Now    time.Time
-	Step   int64
-	AID    int64
-	Sealed []byte
+	Now       time.Time
+	Step      int64
+	AID       int64
+	CreatedAt time.Time
 }
 
+// Which secret it is, its time says: what it is sealed as changes when the master key does.
 func (q *Queries) UpdateTOTPConfirmed(ctx context.Context, arg UpdateTOTPConfirmedParams) (int64, error) {
 	result, err := q.db.Exec(ctx, UpdateTOTPConfirmed,
 		arg.Now,
 		arg.Step,
 		arg.AID,
-		arg.Sealed,
+		arg.CreatedAt,
 	)
 	if err != nil {
 		return 0, err
@@ -176,18 +177,18 @@ func (q *Queries) UpdateTOTPConfirmed(ctx context.Context, arg UpdateTOTPConfirm
 
 const UpdateTOTPUsed = `-- name: UpdateTOTPUsed :execrows
 UPDATE pds_tenant.account_item SET number = $1
-WHERE aid = $2 AND kind = 1 AND key = '' AND secret = $3 AND used_at IS NOT NULL AND number < $1
+WHERE aid = $2 AND kind = 1 AND key = '' AND created_at = $3 AND used_at IS NOT NULL AND number < $1
 `
 
 type UpdateTOTPUsedParams struct {
-	Step   int64
-	AID    int64
-	Sealed []byte
+	Step      int64
+	AID       int64
+	CreatedAt time.Time
 }
 
 // Each code works once: of two who come with the same, one finds the step taken.
 func (q *Queries) UpdateTOTPUsed(ctx context.Context, arg UpdateTOTPUsedParams) (int64, error) {
-	result, err := q.db.Exec(ctx, UpdateTOTPUsed, arg.Step, arg.AID, arg.Sealed)
+	result, err := q.db.Exec(ctx, UpdateTOTPUsed, arg.Step, arg.AID, arg.CreatedAt)
 	if err != nil {
 		return 0, err
 	}

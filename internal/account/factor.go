@@ -46,7 +46,8 @@ type Factors struct {
 	Email  bool // mailed codes; only to a confirmed address
 	App    bool // an authenticator app, and backup codes
 	sealed []byte
-	begun  time.Time // of an authenticator that waits for its first code
+	made   time.Time // of the authenticator, which it is known by
+	begun  time.Time // the same of one that waits for its first code
 }
 
 // Any says whether a second factor is needed at all.
@@ -67,8 +68,11 @@ func SecondFactors(ctx context.Context, q *tenantdb.Queries, aid int64) (Factors
 		return Factors{}, fmt.Errorf("second factors of actor %d: %w", aid, err)
 	}
 	f := Factors{Email: row.EmailFactor && row.EmailConfirmedAt != nil, App: row.ConfirmedAt != nil, sealed: row.Sealed}
-	if row.BegunAt != nil && !f.App {
-		f.begun = *row.BegunAt
+	if row.BegunAt != nil {
+		f.made = *row.BegunAt
+	}
+	if !f.App {
+		f.begun = f.made
 	}
 	return f, nil
 }
@@ -97,7 +101,7 @@ func UseFactor(ctx context.Context, q *tenantdb.Queries, keys *keyring.Keyring, 
 		if !ok {
 			return ErrTokenInvalid
 		}
-		n, err := q.UpdateTOTPUsed(ctx, tenantdb.UpdateTOTPUsedParams{AID: aid, Sealed: f.sealed, Step: step})
+		n, err := q.UpdateTOTPUsed(ctx, tenantdb.UpdateTOTPUsedParams{AID: aid, CreatedAt: f.made, Step: step})
 		if err != nil {
 			return fmt.Errorf("authenticator of actor %d: %w", aid, err)
 		}
@@ -188,7 +192,7 @@ func ConfirmAuthenticator(ctx context.Context, q *tenantdb.Queries, keys *keyrin
 	if !ok {
 		return ErrTokenInvalid
 	}
-	n, err := q.UpdateTOTPConfirmed(ctx, tenantdb.UpdateTOTPConfirmedParams{AID: aid, Sealed: row.Sealed, Now: now, Step: step})
+	n, err := q.UpdateTOTPConfirmed(ctx, tenantdb.UpdateTOTPConfirmedParams{AID: aid, CreatedAt: row.CreatedAt, Now: now, Step: step})
 	if err != nil {
 		return fmt.Errorf("confirm authenticator of actor %d: %w", aid, err)
 	}

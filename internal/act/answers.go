@@ -2,11 +2,14 @@ package act
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"time"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/controldb"
+	"github.com/auroralocus/locus/internal/keyring"
 )
 
 const (
@@ -31,6 +34,12 @@ func NewAnswers(d *db.DB, now func() time.Time) Answers { return Answers{d, now}
 type AnswerName struct {
 	Caller, Key string
 	Digest      []byte // of the request
+}
+
+// Binding ties a kept answer, in which a new token may stand, to whom it was given.
+func (n AnswerName) Binding() keyring.Binding {
+	sum := sha256.Sum256([]byte(n.Key))
+	return keyring.Binding{Schema: "control", Owner: n.Caller + ":" + hex.EncodeToString(sum[:8]), Purpose: "operator_answer"}
 }
 
 // Answer is what was told. Its text is sealed.

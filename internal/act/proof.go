@@ -25,12 +25,6 @@ type TenantProof struct {
 	Problem   string     `json:"problem,omitempty"`
 }
 
-// The states of master keys in control.master_key that open something.
-const (
-	keySeals = 2
-	keyOpens = 3
-)
-
 // Proofs sum up what was proved restorable, as of a moment.
 type Proofs struct {
 	Tenants int64     `json:"tenants"` // that are served, suspended or on their way

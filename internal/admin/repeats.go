@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"strings"
@@ -87,7 +86,7 @@ func (r repeats) hold(ctx context.Context, c *call, name act.AnswerName) (*act.A
 
 // again gives the answer of before.
 func (r repeats) again(ctx context.Context, c *call, w http.ResponseWriter, name act.AnswerName, known *act.Answer) {
-	text, err := r.keys.Open(r.binding(name), known.Sealed)
+	text, err := r.keys.Open(name.Binding(), known.Sealed)
 	if err != nil {
 		writeProblem(w, c.fail(ctx, fmt.Errorf("open a kept answer: %w", err)))
 		return
@@ -103,17 +102,11 @@ func (r repeats) keep(ctx context.Context, name act.AnswerName, rec *recorder) e
 	if rec.status == 0 || rec.status >= 500 || rec.status == http.StatusTooManyRequests {
 		return r.log().Drop(ctx, name)
 	}
-	sealed, err := r.keys.Seal(r.binding(name), rec.body.Bytes())
+	sealed, err := r.keys.Seal(name.Binding(), rec.body.Bytes())
 	if err != nil {
 		return fmt.Errorf("seal: %w", err)
 	}
 	return r.log().Keep(ctx, name, act.Answer{Status: rec.status, ContentType: rec.header.Get("Content-Type"), Sealed: sealed})
-}
-
-// binding ties a kept answer, in which a new token may stand, to whom it was given.
-func (r repeats) binding(name act.AnswerName) keyring.Binding {
-	sum := sha256.Sum256([]byte(name.Key))
-	return keyring.Binding{Schema: "control", Owner: name.Caller + ":" + hex.EncodeToString(sum[:8]), Purpose: "operator_answer"}
 }
 
 func (r repeats) forget(ctx context.Context) error { return r.log().Forget(ctx) }

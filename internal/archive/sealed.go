@@ -37,22 +37,31 @@ var places = []place{
 	{"reserved_key", "sealed", func(_ row, schema string) (keyring.Binding, bool) { return keyring.SigningKeyBinding(schema, 0), true }},
 	{"totp", "sealed", func(r row, schema string) (keyring.Binding, bool) { return owned(schema, r.int("aid"), "totp"), true }},
 	{"account_item", "secret", func(r row, schema string) (keyring.Binding, bool) {
-		return owned(schema, r.int("aid"), "totp"), r.int("kind") == accountItemTOTP
+		return FactorBinding(schema, r.int("aid")), r.int("kind") == accountItemTOTP
 	}},
 	{"blob_store", "sealed", func(r row, schema string) (keyring.Binding, bool) {
 		return owned(schema, r.int("store"), "blob-store"), true
 	}},
 	{"tenant_item", "secret", func(r row, schema string) (keyring.Binding, bool) {
-		switch r.int("kind") {
-		case itemSecret:
-			return secretBinding(r.text("key"), schema), true
-		case itemStore:
-			return owned(schema, r.int("number"), "blob-store"), true
-		case itemReserved:
-			return keyring.SigningKeyBinding(schema, 0), true
-		}
-		return keyring.Binding{}, false
+		return TenantItemBinding(schema, r.int("kind"), r.text("key"), r.int("number"))
 	}},
+}
+
+// FactorBinding is what the secret of an account's one-time codes is bound to.
+func FactorBinding(schema string, aid int64) keyring.Binding { return owned(schema, aid, "totp") }
+
+// TenantItemBinding is what a secret of the tenant's is bound to, by its item's kind, key and number; false: items of the
+// kind have nothing sealed, or nothing that is restored.
+func TenantItemBinding(schema string, kind int64, key string, number int64) (keyring.Binding, bool) {
+	switch kind {
+	case itemSecret:
+		return secretBinding(key, schema), true
+	case itemStore:
+		return owned(schema, number, "blob-store"), true
+	case itemReserved:
+		return keyring.SigningKeyBinding(schema, 0), true
+	}
+	return keyring.Binding{}, false
 }
 
 func owned(schema string, owner int64, purpose string) keyring.Binding {

@@ -52,8 +52,8 @@ func (s *Store) String() string { return "postgres" }
 
 func (s *Store) time() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
 
-// binding is of the deployment. A path may be longer than what a binding takes.
-func binding(item string) keyring.Binding {
+// Binding is what an item is bound to: it is of the deployment. A path may be longer than what a binding takes.
+func Binding(item string) keyring.Binding {
 	sum := sha256.Sum256([]byte(item))
 	return keyring.Binding{Schema: "control", Owner: hex.EncodeToString(sum[:]), Purpose: "tls_item"}
 }
@@ -61,7 +61,7 @@ func binding(item string) keyring.Binding {
 // Store implements certmagic.Storage.
 func (s *Store) Store(ctx context.Context, item string, value []byte) error {
 	// A value may be empty; a secret may not.
-	sealed, err := s.keys.Seal(binding(item), append([]byte{1}, value...))
+	sealed, err := s.keys.Seal(Binding(item), append([]byte{1}, value...))
 	if err != nil {
 		return fmt.Errorf("seal %s: %w", item, err)
 	}
@@ -74,7 +74,7 @@ func (s *Store) Load(ctx context.Context, item string) ([]byte, error) {
 	if err != nil {
 		return nil, missing(item, err)
 	}
-	value, err := s.keys.Open(binding(item), row.Sealed)
+	value, err := s.keys.Open(Binding(item), row.Sealed)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", item, err)
 	}

@@ -80,6 +80,15 @@ func (k *Keyring) Use(current byte, refused []byte) error {
 	return nil
 }
 
+// SealNothing has everything refused that would be sealed, until [Keyring.Use] says which key seals: the one that the
+// deployment uses is not here.
+func (k *Keyring) SealNothing() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	was := k.load()
+	k.store(&held{0, was.masters, was.refused}) // no key has the id 0
+}
+
 // Opens tells whether a value opens in its place, and shows nothing of it. Errors: [ErrSealed], [ErrUnknownMaster].
 func (k *Keyring) Opens(b Binding, sealed []byte) error {
 	secret, err := open(k.anyAEAD, b, sealed)

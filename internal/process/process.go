@@ -43,6 +43,10 @@ type Process struct {
 	TenantVersion  int64     `json:"tenantVersion"`
 	StartedAt      time.Time `json:"startedAt"`
 	SeenAt         time.Time `json:"seenAt"`
+	// Keys are the fingerprints of the master keys that it has, KeyRevision the revision of the deployment's list of them
+	// that it goes by. Null: it is of a version that does not say.
+	Keys        []string `json:"keys"`
+	KeyRevision *int64   `json:"keyRevision"`
 }
 
 // Alive lists the processes that were seen a moment ago, the oldest first.
@@ -53,7 +57,7 @@ func Alive(ctx context.Context, d *db.DB, now time.Time) ([]Process, error) {
 	}
 	out := make([]Process, len(rows))
 	for i, r := range rows {
-		out[i] = Process{r.ProcessID, r.Address, r.Version, r.ControlVersion, r.TenantVersion, r.StartedAt, r.SeenAt}
+		out[i] = Process{r.ProcessID, r.Address, r.Version, r.ControlVersion, r.TenantVersion, r.StartedAt, r.SeenAt, r.Keys, r.KeyRevision}
 	}
 	return out, nil
 }
@@ -65,6 +69,7 @@ type Self struct {
 	log   *slog.Logger
 	id    int64
 	since time.Time
+	keys  Keys // nil: nothing is said of them
 
 	others atomic.Pointer[[]Process]
 	circle atomic.Pointer[circle]
@@ -80,6 +85,17 @@ func New(d *db.DB, now func() time.Time, log *slog.Logger) *Self {
 	_, _ = rand.Read(raw[:]) // never fails: the runtime ends the process instead
 	return &Self{db: d, now: now, log: log, id: int64(binary.BigEndian.Uint64(raw[:]) >> 1), since: now()}
 }
+
+// Keys is what a process says of its master keys with each beat, and how it hears that the list of them has changed.
+type Keys interface {
+	// Report gives the fingerprints of those that it has, and the revision of the list that it goes by.
+	Report() (fingerprints []string, revision int64)
+	// Follow is told the newest revision with each beat, and says whether there is something new to report.
+	Follow(ctx context.Context, newest int64) bool
+}
+
+// Holds has what the process knows of master keys said with each beat. It is called before [Self.Run].
+func (s *Self) Holds(k Keys) { s.keys = k }
 
 // ID is this process's number, never 0 as good as surely.
 func (s *Self) ID() int64 { return s.id }
@@ -176,7 +192,7 @@ func (s *Self) Run(ctx context.Context, address, version string) error {
 func (s *Self) beat(ctx context.Context, row controldb.UpsertProcessParams) error {
 	now := s.now().UTC()
 	row.SeenAt = now
-	if err := s.db.Control().UpsertProcess(ctx, row); err != nil {
+	if err := s.say(ctx, row); err != nil {
 		return err
 	}
 	all, err := Alive(ctx, s.db, now)
@@ -190,6 +206,22 @@ func (s *Self) beat(ctx context.Context, row controldb.UpsertProcessParams) erro
 		_, err = s.db.Control().DeleteProcessesBefore(ctx, now.Add(-forgetAfter))
 	}
 	return err
+}
+
+// say writes the row, and once more if there is something new to say after that.
+func (s *Self) say(ctx context.Context, row controldb.UpsertProcessParams) error {
+	for again := true; again; {
+		if s.keys != nil {
+			fingerprints, revision := s.keys.Report()
+			row.Keys, row.KeyRevision = fingerprints, &revision
+		}
+		newest, err := s.db.Control().UpsertProcess(ctx, row)
+		if err != nil {
+			return err
+		}
+		again = s.keys != nil && s.keys.Follow(ctx, newest) && ctx.Err() == nil
+	}
+	return nil
 }
 
 func (s *Self) leave(ctx context.Context) {

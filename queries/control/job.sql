@@ -61,3 +61,7 @@ WHERE local AND state = 1 AND due_at <= @now::timestamptz;
 -- name: DeleteJobsEnded :execrows
 DELETE FROM control.job WHERE job_id IN (
   SELECT j.job_id FROM control.job j WHERE j.state >= 2 AND j.ended_at < @before ORDER BY j.ended_at LIMIT @max_rows::int);
+
+-- Work of these kinds that began before a moment and has not ended.
+-- name: CountJobsSince :one
+SELECT count(*) FROM control.job WHERE state = 1 AND kind = ANY(@kinds::text[]) AND started_at < @before::timestamptz;

@@ -3,16 +3,9 @@
 -- name: ListMasterKeys :many
 SELECT * FROM control.master_key ORDER BY key_id LIMIT 255;
 
--- The first process that knows of these rows writes down which key there is; of two at once one wins.
--- name: InsertMasterKeyFirst :execrows
-INSERT INTO control.master_key (key_id, fingerprint, state, revision, added_at, seals_since)
-SELECT @key_id::smallint, @fingerprint::text, 2, 0, @added_at::timestamptz, @added_at::timestamptz
-WHERE NOT EXISTS (SELECT FROM control.master_key)
-ON CONFLICT DO NOTHING;
-
 -- name: InsertMasterKey :execrows
-INSERT INTO control.master_key (key_id, fingerprint, state, revision, added_at)
-VALUES (@key_id, @fingerprint, 1, @revision, @added_at) ON CONFLICT (key_id) DO NOTHING;
+INSERT INTO control.master_key (key_id, fingerprint, state, revision, added_at, seals_since)
+VALUES (@key_id, @fingerprint, @state, @revision, @added_at, sqlc.narg(seals_since)) ON CONFLICT (key_id) DO NOTHING;
 
 -- name: UpdateMasterKeyState :execrows
 UPDATE control.master_key SET state = @state::smallint, revision = @revision,

@@ -66,3 +66,6 @@ SELECT * FROM control.leftover WHERE drop_at <= $1 ORDER BY drop_at, node_id, sc
 
 -- name: DeleteLeftover :execrows
 DELETE FROM control.leftover WHERE node_id = $1 AND schema_name = $2;
+
+-- name: CountLeftovers :one
+SELECT count(*) FROM control.leftover;

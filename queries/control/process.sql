@@ -1,7 +1,9 @@
--- name: UpsertProcess :exec
-INSERT INTO control.process (process_id, address, version, control_version, tenant_version, started_at, seen_at)
-VALUES (@process_id, @address, @version, @control_version, @tenant_version, @started_at, @seen_at)
-ON CONFLICT (process_id) DO UPDATE SET seen_at = excluded.seen_at;
+-- name: UpsertProcess :one
+-- A beat. Answers with the newest revision of the master keys, by which the process sees that it has to read them.
+INSERT INTO control.process (process_id, address, version, control_version, tenant_version, started_at, seen_at, keys, key_revision)
+VALUES (@process_id, @address, @version, @control_version, @tenant_version, @started_at, @seen_at, @keys::text[], @key_revision)
+ON CONFLICT (process_id) DO UPDATE SET seen_at = excluded.seen_at, keys = excluded.keys, key_revision = excluded.key_revision
+RETURNING (SELECT coalesce(max(m.revision), -1) FROM control.master_key m)::bigint AS newest;
 
 -- name: ListProcesses :many
 -- Those that were seen since.

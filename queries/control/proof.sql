@@ -41,3 +41,9 @@ ON CONFLICT (id) DO UPDATE SET proved_at = excluded.proved_at, made_at = exclude
 -- name: UpsertDeploymentNotProved :exec
 INSERT INTO control.deployment_proof (id, failed_at, problem) VALUES (1, @failed_at::timestamptz, @problem)
 ON CONFLICT (id) DO UPDATE SET failed_at = excluded.failed_at, problem = excluded.problem;
+
+-- How new a copy of the database is: the last beat of a process, or the last thing that somebody did.
+-- name: GetNewestMoment :one
+SELECT greatest(
+  coalesce((SELECT max(p.seen_at) FROM control.process p), 'epoch'), coalesce((SELECT max(t.created_at) FROM control.tenant t), 'epoch'),
+  coalesce((SELECT a.at FROM control.audit a ORDER BY a.audit_id DESC LIMIT 1), 'epoch'))::timestamptz AS at;

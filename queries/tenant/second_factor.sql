@@ -20,13 +20,14 @@ WHERE t.used_at IS NULL;
 SELECT secret AS sealed, used_at AS confirmed_at, number AS last_step, created_at FROM pds_tenant.account_item WHERE aid = @aid AND kind = 1 AND key = '';
 
 -- name: UpdateTOTPConfirmed :execrows
+-- Which secret it is, its time says: what it is sealed as changes when the master key does.
 UPDATE pds_tenant.account_item SET used_at = @now::timestamptz, number = @step
-WHERE aid = @aid AND kind = 1 AND key = '' AND secret = @sealed AND used_at IS NULL AND number < @step;
+WHERE aid = @aid AND kind = 1 AND key = '' AND created_at = @created_at AND used_at IS NULL AND number < @step;
 
 -- name: UpdateTOTPUsed :execrows
 -- Each code works once: of two who come with the same, one finds the step taken.
 UPDATE pds_tenant.account_item SET number = @step
-WHERE aid = @aid AND kind = 1 AND key = '' AND secret = @sealed AND used_at IS NOT NULL AND number < @step;
+WHERE aid = @aid AND kind = 1 AND key = '' AND created_at = @created_at AND used_at IS NOT NULL AND number < @step;
 
 -- name: DeleteTOTPIfAny :execrows
 -- Confirmed or not.

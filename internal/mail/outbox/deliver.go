@@ -203,7 +203,7 @@ func (s *sending) sent(ctx context.Context, row *tenantdb.LockDueMailRow) error 
 }
 
 func (o *Outbox) open(t *tenant.Tenant, row *tenantdb.LockDueMailRow) (mail.Note, error) {
-	body, err := o.keys.Open(binding(t.Schema, row.MailID), row.Sealed)
+	body, err := o.keys.Open(Binding(t.Schema, row.MailID), row.Sealed)
 	if err != nil {
 		return mail.Note{}, fmt.Errorf("open mail: %w", err)
 	}

@@ -97,7 +97,7 @@ func (o *Outbox) Post(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant
 	if err != nil {
 		return "", fmt.Errorf("queue mail: %w", err)
 	}
-	sealed, err := o.keys.Seal(binding(t.Schema, id), body)
+	sealed, err := o.keys.Seal(Binding(t.Schema, id), body)
 	if err != nil {
 		return "", fmt.Errorf("queue mail: %w", err)
 	}
@@ -224,8 +224,8 @@ func (o *Outbox) tried(id string) {
 	}
 }
 
-// binding is what a queued message is bound to.
-func binding(schema db.Schema, id string) keyring.Binding {
+// Binding is what a queued message is bound to.
+func Binding(schema db.Schema, id string) keyring.Binding {
 	return keyring.Binding{Schema: schema.String(), Owner: id, Purpose: "mail"}
 }
 

@@ -1,0 +1,154 @@
+package act
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/controldb"
+	"github.com/auroralocus/locus/internal/process"
+)
+
+// KeyState is one master key of the deployment.
+type KeyState struct {
+	ID           int        `json:"id"`
+	Fingerprint  string     `json:"fingerprint"`
+	State        string     `json:"state"` // announced, seals, opens, refused, or given: it is here and the deployment has not heard of it
+	Since        time.Time  `json:"since,omitzero"`
+	Values       int64      `json:"values"` // that are sealed under it
+	Here         bool       `json:"here"`   // this process has it
+	CopyProvedAt *time.Time `json:"copyProvedAt"`
+	CopyProvedBy string     `json:"copyProvedBy,omitempty"`
+}
+
+// KeyProcess is a process that serves, as far as master keys go.
+type KeyProcess struct {
+	Address string `json:"address"`
+	Version string `json:"version"`
+	Says    bool   `json:"says"`    // false: it is of a version that says nothing of its keys
+	Lacks   []int  `json:"lacks"`   // keys of the deployment that it has not, those that are refused aside
+	Follows bool   `json:"follows"` // it goes by the list as it is now
+}
+
+// KeyStatus is which master keys there are, and where each is used.
+type KeyStatus struct {
+	Keys      []KeyState    `json:"keys"`
+	Unknown   map[int]int64 `json:"unknown,omitempty"` // values under keys that are in no list
+	Counted   bool          `json:"counted"`
+	Tenants   int           `json:"tenants"`    // that were counted
+	Left      int64         `json:"leftBehind"` // copies that moved tenants left behind: not counted
+	Processes []KeyProcess  `json:"processes"`
+}
+
+var keyStates = map[int16]string{keyAnnounced: "announced", keySeals: "seals", keyOpens: "opens", keyRefused: "refused"}
+
+// Status says which master keys there are, which processes have them, and, with count, how much is sealed under each.
+func (k *MasterKeys) Status(ctx context.Context, count bool, progress func(step string, done, total int64)) (out KeyStatus, err error) {
+	if _, err := k.Adopt(ctx, true); err != nil {
+		return out, err
+	}
+	out.Keys, out.Processes = []KeyState{}, []KeyProcess{}
+	rows, err := k.db.Control().ListMasterKeys(ctx)
+	if err != nil {
+		return out, fmt.Errorf("read which master keys there are: %w", err)
+	}
+	values := sealedKeys{}
+	if out.Counted = count; count {
+		if values, out.Tenants, err = countSealed(ctx, k.db, func(done int, total int64) { progress("counting what is sealed", int64(done), total) }); err != nil {
+			return out, err
+		}
+	}
+	if out.Left, err = k.db.Control().CountLeftovers(ctx); err != nil {
+		return out, fmt.Errorf("count copies that were left behind: %w", err)
+	}
+	here := k.keys.Keys()
+	newest := int64(-1)
+	for _, row := range rows {
+		newest = max(newest, row.Revision)
+		is := KeyState{
+			ID: int(row.KeyID), Fingerprint: row.Fingerprint, State: keyStates[row.State], Since: row.AddedAt.UTC(), Values: values[int(row.KeyID)],
+			CopyProvedAt: row.CopyProvedAt, CopyProvedBy: row.CopyProvedBy,
+		}
+		switch {
+		case row.State == keyRefused && row.RefusedAt != nil:
+			is.Since = row.RefusedAt.UTC()
+		case row.State >= keySeals && row.SealsSince != nil:
+			is.Since = row.SealsSince.UTC()
+		}
+		for i, key := range here {
+			if int(key.ID) == is.ID {
+				is.Here = true
+				here = slices.Delete(slices.Clone(here), i, i+1)
+				break
+			}
+		}
+		delete(values, is.ID)
+		out.Keys = append(out.Keys, is)
+	}
+	for _, key := range here {
+		out.Keys = append(out.Keys, KeyState{ID: int(key.ID), Fingerprint: key.Fingerprint, State: "given", Values: values[int(key.ID)], Here: true})
+		delete(values, int(key.ID))
+	}
+	if len(values) > 0 {
+		out.Unknown = values
+	}
+	all, err := process.Alive(ctx, k.db, k.now())
+	if err != nil {
+		return out, err
+	}
+	for _, p := range all {
+		is := KeyProcess{Address: p.Address, Version: p.Version, Says: p.Keys != nil, Lacks: []int{}, Follows: p.KeyRevision != nil && *p.KeyRevision >= newest}
+		for _, row := range rows {
+			if row.State != keyRefused && !slices.Contains(p.Keys, row.Fingerprint) {
+				is.Lacks = append(is.Lacks, int(row.KeyID))
+			}
+		}
+		out.Processes = append(out.Processes, is)
+	}
+	return out, nil
+}
+
+// countSealed adds up what is sealed under each key, everywhere.
+func countSealed(ctx context.Context, d *db.DB, each func(done int, total int64)) (out sealedKeys, tenants int, err error) {
+	if out, err = sealedOfControl(ctx, d); err != nil {
+		return nil, 0, err
+	}
+	err = eachTenant(ctx, d, func(s db.Schema, done int, total int64) error {
+		each(done, total)
+		of, err := sealedOf(ctx, d, s)
+		out.add(of)
+		tenants = done + 1
+		return err
+	})
+	return out, tenants, err
+}
+
+// eachTenant goes through all tenants that a database names, whatever their state.
+func eachTenant(ctx context.Context, d *db.DB, do func(s db.Schema, done int, total int64) error) error {
+	total, err := d.Control().CountTenants(ctx)
+	if err != nil {
+		return fmt.Errorf("count tenants: %w", err)
+	}
+	for after, done := int64(-1), 0; ; {
+		page, err := d.Control().ListTenants(ctx, controldb.ListTenantsParams{After: after, MaxRows: proofPage})
+		if err != nil {
+			return fmt.Errorf("list tenants: %w", err)
+		}
+		for _, t := range page {
+			after = t.TenantID
+			s, err := db.ParseSchema(t.SchemaName)
+			if err == nil {
+				err = do(s.On(t.NodeID), done, total)
+			}
+			if err != nil {
+				return err
+			}
+			done++
+		}
+		if len(page) < proofPage {
+			return nil
+		}
+	}
+}
