@@ -101,7 +101,7 @@ var mayImport = map[string][]string{
 	"internal/doctor": {"db", "db/controldb", "internal/identity", "internal/outbound"}, // looks at servers, names and documents, and changes nothing but its own rows of what was found: it is handed what the database holds
 
 	// acts
-	"internal/act": {"internal/agent", "internal/doctor", "internal/operator", "internal/archive", "internal/archive/vault", "internal/passkey", "internal/fair", "db", "db/controldb", "db/tenantdb", "internal/job", "internal/account", "internal/audit", "internal/auth", "internal/certs", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/scope", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/syntax", "internal/tenant", "internal/usage", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted
+	"internal/act": {"internal/agent", "internal/doctor", "internal/operator", "internal/archive", "internal/archive/vault", "internal/passkey", "internal/fair", "db", "db/controldb", "db/tenantdb", "internal/job", "internal/account", "internal/audit", "internal/auth", "internal/certs", "internal/oauth", "internal/oauth/client", "internal/oauth/dpop", "internal/oauth/scope", "internal/blob", "internal/device", "internal/firehose", "internal/identity", "internal/keyring", "internal/limit", "internal/mail", "internal/mail/outbox", "internal/process", "internal/syntax", "internal/tenant", "internal/usage", "repo", "repo/repodb"}, // limit: mail in somebody's name is counted; process: a new master key waits until all who serve have it
 
 	// protocol
 	"openapi":       {},

@@ -224,7 +224,7 @@ func (k *MasterKeys) Follow(ctx context.Context, newest int64) (changed bool) {
 			k.log.Error("this process has not the master keys that the deployment uses; it seals nothing any more", "err", err)
 		}
 		k.unfit = err
-		k.keys.SealNothing()
+		k.keys.StopSealing()
 		return false
 	}
 	return k.revision != was || len(k.keys.Keys()) != held

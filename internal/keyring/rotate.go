@@ -80,9 +80,9 @@ func (k *Keyring) Use(current byte, refused []byte) error {
 	return nil
 }
 
-// SealNothing has everything refused that would be sealed, until [Keyring.Use] says which key seals: the one that the
+// StopSealing has everything refused that would be sealed, until [Keyring.Use] says which key seals: the one that the
 // deployment uses is not here.
-func (k *Keyring) SealNothing() {
+func (k *Keyring) StopSealing() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	was := k.load()
