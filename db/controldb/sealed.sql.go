@@ -58,6 +58,8 @@ const ListSealedKeys = `-- name: ListSealedKeys :many
 SELECT x.key_id::int AS key_id, count(*) AS n FROM (
   SELECT get_byte(i.sealed, 1) AS key_id FROM control.tls_item i WHERE length(i.sealed) > 1
   UNION ALL SELECT get_byte(i.answer, 1) FROM control.idempotency i WHERE length(i.answer) > 1
+  UNION ALL SELECT get_byte(i.sealed, 1) FROM control.operator_factor i WHERE length(i.sealed) > 1
+  UNION ALL SELECT get_byte(i.sealed, 1) FROM control.operator_secret i WHERE length(i.sealed) > 1
   UNION ALL SELECT get_byte(decode(j.args->>'sealedIdentity', 'base64'), 1) FROM control.job j
     WHERE jsonb_typeof(j.args) = 'object' AND length(j.args->>'sealedIdentity') > 4
 ) x GROUP BY x.key_id ORDER BY x.key_id LIMIT 256
@@ -68,8 +70,8 @@ type ListSealedKeysRow struct {
 	N     int64
 }
 
-// What is sealed in the control schema: what certificates need, answers that may be repeated, and the keys of age that jobs
-// were given. The second byte says under which master key.
+// What is sealed in the control schema: what certificates need, answers that may be repeated, the keys of age that jobs
+// were given, and what the dashboard's sign-in needs. The second byte says under which master key.
 func (q *Queries) ListSealedKeys(ctx context.Context) ([]ListSealedKeysRow, error) {
 	rows, err := q.db.Query(ctx, ListSealedKeys)
 	if err != nil {
@@ -118,6 +120,86 @@ func (q *Queries) ListSealedOfJobs(ctx context.Context, arg ListSealedOfJobsPara
 	for rows.Next() {
 		var i ListSealedOfJobsRow
 		if err := rows.Scan(&i.JobID, &i.Sealed); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListSealedOfOperators = `-- name: ListSealedOfOperators :many
+SELECT i.who, i.factor_id, i.sealed::bytea AS sealed FROM control.operator_factor i
+WHERE (i.who, i.factor_id) > ($1::text, $2::bytea) AND length(i.sealed) > 1 AND get_byte(i.sealed, 1) <> $3::int
+ORDER BY i.who, i.factor_id LIMIT $4::int
+`
+
+type ListSealedOfOperatorsParams struct {
+	AfterWho   string
+	AfterID    []byte
+	OthersThan int32
+	MaxRows    int32
+}
+
+type ListSealedOfOperatorsRow struct {
+	Who      string
+	FactorID []byte
+	Sealed   []byte
+}
+
+func (q *Queries) ListSealedOfOperators(ctx context.Context, arg ListSealedOfOperatorsParams) ([]ListSealedOfOperatorsRow, error) {
+	rows, err := q.db.Query(ctx, ListSealedOfOperators,
+		arg.AfterWho,
+		arg.AfterID,
+		arg.OthersThan,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListSealedOfOperatorsRow
+	for rows.Next() {
+		var i ListSealedOfOperatorsRow
+		if err := rows.Scan(&i.Who, &i.FactorID, &i.Sealed); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const ListSealedOperatorSecrets = `-- name: ListSealedOperatorSecrets :many
+SELECT i.purpose, i.sealed FROM control.operator_secret i
+WHERE i.purpose > $1 AND length(i.sealed) > 1 AND get_byte(i.sealed, 1) <> $2::int ORDER BY i.purpose LIMIT $3::int
+`
+
+type ListSealedOperatorSecretsParams struct {
+	After      string
+	OthersThan int32
+	MaxRows    int32
+}
+
+type ListSealedOperatorSecretsRow struct {
+	Purpose string
+	Sealed  []byte
+}
+
+func (q *Queries) ListSealedOperatorSecrets(ctx context.Context, arg ListSealedOperatorSecretsParams) ([]ListSealedOperatorSecretsRow, error) {
+	rows, err := q.db.Query(ctx, ListSealedOperatorSecrets, arg.After, arg.OthersThan, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListSealedOperatorSecretsRow
+	for rows.Next() {
+		var i ListSealedOperatorSecretsRow
+		if err := rows.Scan(&i.Purpose, &i.Sealed); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -201,6 +283,48 @@ type UpdateSealedOfJobParams struct {
 
 func (q *Queries) UpdateSealedOfJob(ctx context.Context, arg UpdateSealedOfJobParams) (int64, error) {
 	result, err := q.db.Exec(ctx, UpdateSealedOfJob, arg.Sealed, arg.JobID, arg.Was)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const UpdateSealedOfOperator = `-- name: UpdateSealedOfOperator :execrows
+UPDATE control.operator_factor SET sealed = $1::bytea WHERE who = $2 AND factor_id = $3 AND sealed = $4::bytea
+`
+
+type UpdateSealedOfOperatorParams struct {
+	Sealed   []byte
+	Who      string
+	FactorID []byte
+	Was      []byte
+}
+
+func (q *Queries) UpdateSealedOfOperator(ctx context.Context, arg UpdateSealedOfOperatorParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateSealedOfOperator,
+		arg.Sealed,
+		arg.Who,
+		arg.FactorID,
+		arg.Was,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const UpdateSealedOperatorSecret = `-- name: UpdateSealedOperatorSecret :execrows
+UPDATE control.operator_secret SET sealed = $1 WHERE purpose = $2 AND sealed = $3::bytea
+`
+
+type UpdateSealedOperatorSecretParams struct {
+	Sealed  []byte
+	Purpose string
+	Was     []byte
+}
+
+func (q *Queries) UpdateSealedOperatorSecret(ctx context.Context, arg UpdateSealedOperatorSecretParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateSealedOperatorSecret, arg.Sealed, arg.Purpose, arg.Was)
 	if err != nil {
 		return 0, err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/mail/outbox"
+	"github.com/auroralocus/locus/internal/operator"
 	"github.com/auroralocus/locus/internal/process"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -82,6 +83,12 @@ func (m *keyed) fill() {
 		m.exec("INSERT INTO "+s.String()+".account_item (aid, kind, secret) VALUES ($1, 1, $2)", 1000+aid, seal(archive.FactorBinding(s.String(), int64(1000+aid))))
 	}
 	m.exec("INSERT INTO control.tls_item (item, sealed, size, modified_at) VALUES ('a/b', $1, 1, now())", seal(certs.Binding("a/b")))
+	m.exec("INSERT INTO control.operator_factor (who, factor_id, kind, name, sealed, counter, created_at) VALUES ('token:a', 'x', 1, '', $1, 0, now())", seal(operator.Binding("token:a")))
+	question, err := m.keys.GenerateMACKey("control", operator.SecretQuestions)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.exec("INSERT INTO control.operator_secret (purpose, sealed, created_at) VALUES ($1, $2, now())", operator.SecretQuestions, question)
 	name := act.AnswerName{Caller: "someone", Key: "k"}
 	m.exec("INSERT INTO control.idempotency (caller, key, digest, status, content_type, answer, created_at, busy_until) VALUES ('someone', 'k', '', 200, '', $1, now(), now())", seal(name.Binding()))
 	m.exec(`INSERT INTO control.job (job_id, kind, tenant_id, alone, local, state, args, created_by, created_at, due_at)

@@ -12,6 +12,7 @@ import (
 	"github.com/auroralocus/locus/internal/certs"
 	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/mail/outbox"
+	"github.com/auroralocus/locus/internal/operator"
 )
 
 // resealPage is how many values are put under another master key at a time: one short statement, so that whoever wants
@@ -232,7 +233,7 @@ func (r *resealer) items(ctx context.Context, s db.Schema, kind int16) error {
 
 // control goes through all that is sealed in the control schema.
 func (r *resealer) control(ctx context.Context) error {
-	for _, part := range []func(context.Context) error{r.certificates, r.answers, r.jobs} {
+	for _, part := range []func(context.Context) error{r.certificates, r.answers, r.jobs, r.operators, r.operatorSecrets} {
 		if err := part(ctx); err != nil {
 			return fmt.Errorf("reseal control: %w", err)
 		}
@@ -298,6 +299,52 @@ func (r *resealer) jobs(ctx context.Context) error {
 			after = row.JobID
 			err := r.page([]value{{identityBinding, row.Sealed, "control: the key that job " + row.JobID + " was given"}}, func(was, is [][]byte) error {
 				_, err := q.UpdateSealedOfJob(ctx, controldb.UpdateSealedOfJobParams{JobID: row.JobID, Was: was[0], Sealed: is[0]})
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if len(rows) < resealPage {
+			return nil
+		}
+	}
+}
+
+func (r *resealer) operators(ctx context.Context) error {
+	q := r.db.Control()
+	for who, id := "", []byte{}; ; {
+		rows, err := q.ListSealedOfOperators(ctx, controldb.ListSealedOfOperatorsParams{AfterWho: who, AfterID: id, OthersThan: r.not, MaxRows: resealPage})
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			who, id = row.Who, row.FactorID
+			err := r.page([]value{{operator.Binding(operator.Ref(row.Who)), row.Sealed, "control: the app of operator " + row.Who}}, func(was, is [][]byte) error {
+				_, err := q.UpdateSealedOfOperator(ctx, controldb.UpdateSealedOfOperatorParams{Who: row.Who, FactorID: row.FactorID, Was: was[0], Sealed: is[0]})
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if len(rows) < resealPage {
+			return nil
+		}
+	}
+}
+
+func (r *resealer) operatorSecrets(ctx context.Context) error {
+	q := r.db.Control()
+	for after := ""; ; {
+		rows, err := q.ListSealedOperatorSecrets(ctx, controldb.ListSealedOperatorSecretsParams{After: after, OthersThan: r.not, MaxRows: resealPage})
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			after = row.Purpose
+			err := r.page([]value{{keyring.MACBinding("control", row.Purpose), row.Sealed, "control: secret " + row.Purpose}}, func(was, is [][]byte) error {
+				_, err := q.UpdateSealedOperatorSecret(ctx, controldb.UpdateSealedOperatorSecretParams{Purpose: row.Purpose, Was: was[0], Sealed: is[0]})
 				return err
 			})
 			if err != nil {
