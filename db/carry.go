@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
 	"slices"
 	"strings"
@@ -129,11 +128,7 @@ func (c *Carry) step(ctx context.Context, body func(src, dst pgx.Tx, st *carried
 }
 
 // key is of the lock that keeps two processes from working on one move.
-func (c *Carry) key() int64 {
-	h := fnv.New64a()
-	h.Write([]byte("locus carry " + c.name))
-	return int64(h.Sum64())
-}
+func (c *Carry) key() int64 { return moveKey(c.source) }
 
 // guarded runs work while no other process works on the schema's move. The lock is the source's.
 func (c *Carry) guarded(ctx context.Context, work func(lock pgx.Tx) error) error {

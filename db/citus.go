@@ -2,16 +2,30 @@ package db
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 
+	"github.com/auroralocus/locus/schema"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrNotCitus refuses what needs a Citus cluster.
-var ErrNotCitus = errors.New("not a worker of the Citus cluster whose coordinator is the control database")
+// A Citus cluster with schema-based sharding keeps the tables of a tenant's schema whole on one worker, and only their
+// names everywhere. What changes tables goes through the coordinator, which is the control schema's own database; rows are
+// read and written on the worker, by a node of its own. Any worker answers for any schema, only slower: so whoever has not
+// heard of a move yet does no harm.
+
+var (
+	// ErrNotCitus refuses what needs a Citus cluster.
+	ErrNotCitus = errors.New("not a worker of the Citus cluster whose coordinator is the control database")
+	// ErrNotPlaced means that Citus keeps a schema on another worker than the one that it should be on.
+	ErrNotPlaced = errors.New("Citus keeps the schema on another worker")
+)
 
 // splitWorker is a worker's name and port in pg_dist_node.
 func splitWorker(worker string) (host string, port int, err error) {
@@ -25,26 +39,28 @@ func splitWorker(worker string) (host string, port int, err error) {
 	return host, port, nil
 }
 
-// CheckWorker tells whether the database of a name is a worker of the cluster, under its name and port in the cluster's
-// catalogue. Errors: [ErrNotCitus], [ErrNoNode], [ErrServer].
-func (d *DB) CheckWorker(ctx context.Context, name, worker string) error {
+// checkWorker tells whether the database of a name is a worker of the cluster, under its name and port in the cluster's
+// catalogue.
+func (d *DB) checkWorker(ctx context.Context, name, worker string) error {
 	host, port, err := splitWorker(worker)
 	if err != nil {
 		return err
 	}
 	home := runner{pool: d.home.admin}
 	var group int
-	var synced bool
+	var usable bool
 	err = home.QueryRow(ctx, `SELECT groupid, metadatasynced AND isactive AND shouldhaveshards FROM pg_catalog.pg_dist_node
-		WHERE nodename = $1 AND nodeport = $2 AND noderole = 'primary'`, host, port).Scan(&group, &synced)
+		WHERE nodename = $1 AND nodeport = $2 AND noderole = 'primary'`, host, port).Scan(&group, &usable)
 	switch {
 	case IsUndefined(err):
 		return fmt.Errorf("%w: the control database has no extension citus", ErrNotCitus)
 	case IsNoRows(err):
-		return fmt.Errorf("%w: its catalogue has no active primary %s (SELECT citus_add_node adds one)", ErrNotCitus, worker)
+		return fmt.Errorf("%w: its catalogue has no primary %s (SELECT citus_add_node adds one)", ErrNotCitus, worker)
 	case err != nil:
 		return err
-	case !synced:
+	case group == 0:
+		return fmt.Errorf("%w: %s is the coordinator itself", ErrNotCitus, worker)
+	case !usable:
 		return fmt.Errorf("%w: %s is inactive, takes no shards, or has no metadata (start_metadata_sync_to_all_nodes)", ErrNotCitus, worker)
 	}
 	conn, where, err := d.dialNode(ctx, name)
@@ -53,9 +69,11 @@ func (d *DB) CheckWorker(ctx context.Context, name, worker string) error {
 	}
 	defer conn.Close(ctx)
 	var local int
-	err = conn.QueryRow(ctx, "SELECT groupid FROM pg_catalog.pg_dist_local_group").Scan(&local)
-	if IsUndefined(err) || err == nil && local != group {
-		return fmt.Errorf("%w: %s is group %d of the cluster, and the URL of %s leads to group %d", ErrNotCitus, worker, group, name, local)
+	var same bool
+	err = conn.QueryRow(ctx, `SELECT g.groupid, EXISTS (SELECT FROM pg_catalog.pg_dist_node n
+		WHERE n.nodename = $1 AND n.nodeport = $2 AND n.groupid = g.groupid) FROM pg_catalog.pg_dist_local_group g`, host, port).Scan(&local, &same)
+	if IsUndefined(err) || err == nil && (local != group || !same) {
+		return fmt.Errorf("%w: %s is group %d of the cluster, and the URL of %s leads to another server", ErrNotCitus, worker, group, name)
 	}
 	if err != nil {
 		return classify(fmt.Errorf("database %s: %w", where, err))
@@ -63,25 +81,137 @@ func (d *DB) CheckWorker(ctx context.Context, name, worker string) error {
 	return nil
 }
 
-// sharded is put in front of the script that makes a tenant's schema on a coordinator: Citus then keeps it whole on one
-// worker.
-const sharded = "SET LOCAL citus.enable_schema_based_sharding = on;\n"
+// LabelWorker makes sure that the database of a name is the worker of the cluster that it should be, and gives the label
+// that the cluster carries, made if there is none: a table that Citus keeps on every server. It may be called again.
+// Errors: [ErrNotCitus], [ErrNoNode], [ErrServer].
+func (d *DB) LabelWorker(ctx context.Context, name, worker string) (label string, err error) {
+	if err := d.checkWorker(ctx, name, worker); err != nil {
+		return "", err
+	}
+	err = transact(ctx, d.home.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		var shared bool
+		for _, step := range []func() error{
+			// A second process waits here, and finds it done.
+			func() error { return do(ctx, tx, "SELECT pg_advisory_xact_lock(7120013)") },
+			func() error {
+				_, err := tx.Exec(ctx, unsharded+schema.Cluster+makeLabel, pgx.QueryExecModeSimpleProtocol)
+				return err
+			},
+			func() error {
+				return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_partition WHERE logicalrelid = 'control.node_label'::regclass)`).Scan(&shared)
+			},
+			func() error {
+				if shared {
+					return nil
+				}
+				return do(ctx, tx, "SELECT pg_catalog.create_reference_table('control.node_label')")
+			},
+			func() error {
+				_, err := tx.Exec(ctx, writeLabel, rand.Text())
+				return err
+			},
+			func() error { return tx.QueryRow(ctx, readLabel).Scan(&label) },
+		} {
+			if err := step(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil { // a worker that was added after the label has not got it yet
+		_, err = runner{pool: d.home.admin}.Exec(ctx, "SELECT pg_catalog.replicate_reference_tables()")
+	}
+	if err != nil {
+		return "", fmt.Errorf("label the Citus cluster: %w", classify(err))
+	}
+	return label, nil
+}
 
-// place moves a schema to a worker of the cluster, if it is not there. Citus copies while it is written to, and holds
-// writers up for the end of it only.
+// unsharded is put in front of what makes a schema that Citus is to leave alone; on a plain server it means nothing.
+const unsharded = "SET LOCAL citus.enable_schema_based_sharding = off;\n"
+
+// sharded is the script that makes a tenant's schema on a cluster. The schema is made as the coordinator's own and handed
+// over whole: Citus refuses some of it in a schema that is distributed already.
+func sharded(s Schema, script string) string {
+	return unsharded + schema.Logged(script) + fmt.Sprintf(";\nSELECT pg_catalog.citus_schema_distribute('%s');\n", s.name)
+}
+
+// workers are the cluster's, in the order in which Citus counts them.
+func (d *DB) workers(ctx context.Context) ([]string, error) {
+	rows, err := runner{pool: d.home.admin}.Query(ctx, `SELECT nodename || ':' || nodeport FROM pg_catalog.pg_dist_node
+		WHERE isactive AND shouldhaveshards AND noderole = 'primary' ORDER BY nodename COLLATE "C", nodeport`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// aim makes it likely that Citus puts the schema that is made next on a worker. Citus takes the number of the schema's
+// group, which is the next one of a sequence, modulo the number of workers. What is said of it here may be wrong, with
+// another version or another process in between: the schema is moved then, empty as it is.
+func (d *DB) aim(ctx context.Context, worker string) {
+	all, err := d.workers(ctx)
+	want := slices.Index(all, worker)
+	if err != nil || want < 0 {
+		return
+	}
+	for range all {
+		var last int64
+		err := runner{pool: d.home.admin}.QueryRow(ctx, "SELECT last_value FROM pg_catalog.pg_dist_colocationid_seq").Scan(&last)
+		if err != nil || int(last+1)%len(all) == want {
+			return
+		}
+		if _, err := (runner{pool: d.home.admin}).Exec(ctx, "SELECT nextval('pg_catalog.pg_dist_colocationid_seq')"); err != nil {
+			return // a login that may not
+		}
+	}
+}
+
+// placedOn is the worker that Citus keeps a schema on; "": the schema is not distributed.
+func placedOn(ctx context.Context, q interface {
+	QueryRow(context.Context, string, ...any) pgx.Row
+}, name string) (worker string, err error) {
+	err = q.QueryRow(ctx, `SELECT n.nodename || ':' || n.nodeport FROM pg_catalog.pg_dist_schema c
+		JOIN pg_catalog.pg_namespace s ON s.oid = c.schemaid
+		JOIN pg_catalog.pg_dist_partition t ON t.colocationid = c.colocationid
+		JOIN pg_catalog.pg_dist_shard h ON h.logicalrelid = t.logicalrelid
+		JOIN pg_catalog.pg_dist_placement p ON p.shardid = h.shardid
+		JOIN pg_catalog.pg_dist_node n ON n.groupid = p.groupid AND n.noderole = 'primary'
+		WHERE s.nspname = $1 LIMIT 1`, name).Scan(&worker)
+	if IsNoRows(err) {
+		return "", nil
+	}
+	return worker, err
+}
+
+// place brings a schema that nobody uses yet to a worker, if it is not there.
 func (d *DB) place(ctx context.Context, s Schema, worker string) error {
 	host, port, err := splitWorker(worker)
 	if err != nil {
 		return err
 	}
 	return transact(ctx, d.home.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
-		var there bool
-		err := tx.QueryRow(ctx, `SELECT bool_and(nodename = $2 AND nodeport = $3) FROM pg_catalog.citus_shards WHERE schema_name = $1::regnamespace`,
-			s.name, host, port).Scan(&there)
-		if err != nil || there {
+		at, err := placedOn(ctx, tx, s.name)
+		switch {
+		case err != nil || at == worker:
 			return err
+		case at == "":
+			return fmt.Errorf("%w: %s is not distributed, and should be on %s", ErrNotPlaced, s, worker)
 		}
-		_, err = tx.Exec(ctx, "SELECT pg_catalog.citus_schema_move($1::regnamespace, $2, $3)", s.name, host, port)
-		return err
+		_, err = tx.Exec(ctx, "SELECT pg_catalog.citus_schema_move($1::regnamespace, $2::text, $3::int, 'block_writes')", s.name, host, port)
+		return classify(err)
 	})
+}
+
+// isDistributed tells that a statement was meant for a schema of the coordinator's own, which is a worker's since: what
+// Citus refuses in it depends on the version.
+func isDistributed(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "0A000" && strings.Contains(pg.Message, "distributed")
+}
+
+// onWorker tells whether a schema is on a worker of the cluster, if its node is known.
+func (d *DB) onWorker(s Schema) (is, known bool) {
+	at, known := d.fleet.Load().servers[s.Node()]
+	return known && at.worker != "", known
 }

@@ -107,6 +107,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	d.fleet.Store(&fleet{servers: map[int32]*server{HomeNode: d.home}})
+	d.rewriter.sharded = d.onWorker
 	d.control, err = d.newPool(ctx, d.home, base, cfg.controlShape())
 	if err != nil {
 		d.home.close()

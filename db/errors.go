@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -32,11 +33,14 @@ var (
 // IsNoRows tells whether a :one query found nothing.
 func IsNoRows(err error) bool { return errors.Is(err, pgx.ErrNoRows) }
 
+// shardNumber is what Citus puts behind the names of a table's constraints, where it keeps the rows.
+var shardNumber = regexp.MustCompile(`_[0-9]{5,}$`)
+
 // IsUnique tells whether a row with the same key was there already, and by which constraint.
 func IsUnique(err error) (constraint string, ok bool) {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "23505" {
-		return pg.ConstraintName, true
+		return shardNumber.ReplaceAllString(pg.ConstraintName, ""), true
 	}
 	return "", false
 }

@@ -26,6 +26,7 @@ func queueSecret(b *db.Batch, purpose string) *db.Queued {
 
 // The answer to a write is lost: it happened, and the error says that nobody knows.
 func TestUnknownOutcome(t *testing.T) {
+	dbtest.Plain(t)
 	url := dbtest.URL(t)
 	p := dbtest.NewProxy(t, url)
 	d := dbtest.Open(t, p.URL())
@@ -112,6 +113,7 @@ func TestUnknownOutcome(t *testing.T) {
 
 // Connections that died while idle cost no request: neither reads nor writes, in any form.
 func TestDeadIdleConnections(t *testing.T) {
+	dbtest.Plain(t)
 	url := dbtest.URL(t)
 	p := dbtest.NewProxy(t, url)
 	d := dbtest.Open(t, p.URL())
@@ -167,6 +169,7 @@ func warm(t *testing.T, tenant *db.Tenant) {
 // The server is killed in the middle of writes, twice. What was acknowledged is there afterwards, what was refused is
 // not, errors say which, and the same DB goes on by itself.
 func TestServerKilled(t *testing.T) {
+	dbtest.Plain(t)
 	server := dbtest.Durable(t)
 	d := dbtest.Open(t, server.URL())
 	if err := d.MigrateControl(t.Context()); err != nil {
@@ -261,6 +264,7 @@ func TestOpenDown(t *testing.T) {
 
 // It comes up while we wait.
 func TestOpenWaits(t *testing.T) {
+	dbtest.Plain(t)
 	p := dbtest.NewProxy(t, dbtest.URL(t))
 	p.Down(true)
 	time.AfterFunc(400*time.Millisecond, func() { p.Down(false) })

@@ -46,6 +46,9 @@ func (t *Tenant) here() place {
 // followed looks at an error of a statement that was sent to a server. If the schema is not there because it was moved, the
 // caller sends it again: nothing was done. why, if not nil, stands for the error.
 func (t *Tenant) followed(ctx context.Context, at *server, err error) (moved bool, why error) {
+	if isDistributed(err) {
+		return false, fmt.Errorf("%w: %w", ErrMoved, err)
+	}
 	if !IsUndefined(err) {
 		return false, err
 	}

@@ -141,8 +141,12 @@ func (d *DB) runScript(ctx context.Context, conn *lease, at *server, migrations 
 		return fmt.Errorf("create schema %s: %w", s, classify(err))
 	}
 	script := schema.Script(s.name, migrations) + roles
-	if at.worker != "" {
-		script = sharded + script
+	switch {
+	case at.worker != "":
+		script = sharded(s, script)
+		d.aim(ctx, at.worker)
+	case at == d.home:
+		script = unsharded + script
 	}
 	if _, err = conn.Conn().PgConn().Exec(ctx, script).ReadAll(); err != nil {
 		var pg *pgconn.PgError
@@ -214,7 +218,7 @@ func (d *DB) migrateTenant(ctx context.Context, s Schema, try bool) (done bool, 
 			if err := d.alone(ctx, at, have, migrations, knownTenant); err != nil {
 				return err
 			}
-			upErr := d.unsharedWhile(ctx, at, s, func() error { return d.up(ctx, at, s.name, schema.Tenant(s.name)) })
+			upErr := d.unsharedWhile(ctx, at, s, func() error { return d.up(ctx, at, s.name, at.migrations(s)) })
 			// Also when it stopped half way: control knows how far.
 			if have, err = d.version(ctx, at, s.name); err != nil {
 				return errors.Join(upErr, err)

@@ -21,6 +21,8 @@ type rewriter struct {
 	tenants sync.Map     // Schema → *sync.Map (text → text)
 	kept    atomic.Int64 // bytes
 	checked sync.Map     // texts that change nobody's rights
+	// sharded tells whether a Citus cluster has the tables; known is false of a node that this process has not met yet.
+	sharded func(s Schema) (is, known bool)
 }
 
 func (r *rewriter) texts(s Schema) *sync.Map {
@@ -49,6 +51,15 @@ func (r *rewriter) rewrite(s Schema, known *sync.Map, text string) (string, erro
 		r.checked.Store(text, true)
 	}
 	done := schema.Rename(text, s.name)
+	if r.sharded != nil {
+		is, met := r.sharded(s)
+		if is {
+			done = schema.StatementForCitus(done)
+		}
+		if !met {
+			return done, nil // goes nowhere
+		}
+	}
 	if n := int64(len(done) + rewrittenBytes); r.kept.Load()+n <= rewriteBytes {
 		if _, loaded := known.LoadOrStore(text, done); !loaded {
 			r.kept.Add(n)

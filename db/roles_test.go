@@ -21,21 +21,14 @@ import (
 
 // walled is a database whose tenants have roles, straight and through PgBouncer.
 func walled(t *testing.T, test func(t *testing.T, url string, d *db.DB)) {
-	open := func(t *testing.T, url string) *db.DB {
-		d, err := db.Open(t.Context(), db.Config{URL: url, TenantRoles: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(d.Close)
-		return d
-	}
 	t.Run("straight", func(t *testing.T) {
 		url := dbtest.URL(t)
-		test(t, url, open(t, url))
+		test(t, url, openWithRoles(t, url))
 	})
 	t.Run("PgBouncer", func(t *testing.T) {
+		dbtest.Plain(t)
 		url := dbtest.URL(t)
-		test(t, url, open(t, dbtest.NewBouncer(t, url, 0).URL))
+		test(t, url, openWithRoles(t, dbtest.NewBouncer(t, url, 0).URL))
 	})
 }
 
@@ -192,6 +185,22 @@ AND EXISTS (SELECT FROM pg_namespace n, aclexplode(n.nspacl) a WHERE a.grantee =
 	return n
 }
 
+func openWithRoles(t *testing.T, url string) *db.DB {
+	t.Helper()
+	nodes := dbtest.Workers(url)
+	d, err := db.Open(t.Context(), db.Config{URL: url, TenantRoles: true, Nodes: nodes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	if nodes != nil {
+		if err := d.LearnNodes(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return d
+}
+
 // Tenants of a deployment that had no roles get theirs; without one, the error says what to do.
 func TestMakeTenantRoles(t *testing.T) {
 	url := dbtest.URL(t)
@@ -200,18 +209,14 @@ func TestMakeTenantRoles(t *testing.T) {
 	for i := range 3 {
 		s := dbtest.Tenant(t, before)
 		err := before.Control().InsertTenant(t.Context(), controldb.InsertTenantParams{
-			TenantID: int64(i + 1), Hostname: fmt.Sprintf("h%d.test", i), SchemaName: s.String(), ServiceDID: fmt.Sprintf("did:web:h%d.test", i), NodeID: 1, State: 1, Settings: []byte("{}"),
+			TenantID: int64(i + 1), Hostname: fmt.Sprintf("h%d.test", i), SchemaName: s.String(), ServiceDID: fmt.Sprintf("did:web:h%d.test", i), NodeID: s.Node(), State: 1, Settings: []byte("{}"),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		schemas = append(schemas, s)
 	}
-	d, err := db.Open(t.Context(), db.Config{URL: url, TenantRoles: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(d.Close)
+	d := openWithRoles(t, url)
 	for name, run := range ways {
 		err := run(t.Context(), d.Tenant(schemas[0]), "SELECT count(*)::int FROM pds_tenant.stream_head")
 		if !errors.Is(err, db.ErrNoTenantRole) || !strings.Contains(err.Error(), "locus tenant roles") {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io/fs"
 	"maps"
 	"sync"
 	"sync/atomic"
 
 	"github.com/auroralocus/locus/db/controldb"
+	"github.com/auroralocus/locus/schema"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -96,11 +98,19 @@ func (s *server) close() {
 	}
 }
 
+// migrations are those of a tenant's schema on the server.
+func (s *server) migrations(of Schema) fs.FS {
+	if s.worker != "" {
+		return schema.TenantOnCitus(of.name)
+	}
+	return schema.Tenant(of.name)
+}
+
 // poolOf is the pool that the statements of a tenant share with those of some others.
-func (s *server) poolOf(schema Schema) *pool {
+func (s *server) poolOf(of Schema) *pool {
 	h := fnv.New32a()
-	h.Write([]byte(schema.name))
-	return s.tenants[h.Sum32()%uint32(len(s.tenants))].of(schema)
+	h.Write([]byte(of.name))
+	return s.tenants[h.Sum32()%uint32(len(s.tenants))].of(of)
 }
 
 // serverOf is the server of a schema, or the reason why there is none.

@@ -80,7 +80,10 @@ func (d *DB) Share(ctx context.Context, s Schema, password string) (role string,
 	if err != nil {
 		return "", err
 	}
-	err = transact(ctx, at.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
+	err = transact(ctx, at.local(), pgx.TxOptions{}, func(tx pgx.Tx) error {
+		if err := at.alone(ctx, tx); err != nil {
+			return err
+		}
 		of, err := sharingOf(ctx, tx, s)
 		if err != nil {
 			return err
@@ -89,7 +92,7 @@ func (d *DB) Share(ctx context.Context, s Schema, password string) (role string,
 		if err := makeRole(ctx, tx, s, of, password); err != nil {
 			return err
 		}
-		return makeShare(ctx, tx, s)
+		return makeShare(ctx, tx, at, s)
 	})
 	if err != nil {
 		return "", fmt.Errorf("share %s: %w", s, roleError(err))
@@ -127,16 +130,20 @@ GRANT %[1]s TO CURRENT_USER`, // who may end its statements
 func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // makeShare makes the views anew, and lets the role read them.
-func makeShare(ctx context.Context, tx pgx.Tx, s Schema) error {
+func makeShare(ctx context.Context, tx pgx.Tx, at *server, s Schema) error {
 	of, err := sharingOf(ctx, tx, s)
 	if err != nil {
 		return err
 	}
 	name, role := schema.ShareName(s.name), of.now()
+	views, err := at.views(ctx, tx, s)
+	if err != nil {
+		return err
+	}
 	for _, sql := range []string{
 		"DROP SCHEMA IF EXISTS " + name + " CASCADE",
 		"CREATE SCHEMA " + name,
-		schema.Share(s.name),
+		views,
 		fmt.Sprintf("REVOKE ALL ON SCHEMA %[1]s FROM PUBLIC; GRANT USAGE ON SCHEMA %[1]s TO %[2]s; GRANT SELECT ON ALL TABLES IN SCHEMA %[1]s TO %[2]s", name, role),
 	} {
 		if _, err := tx.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
@@ -152,7 +159,7 @@ func (d *DB) Shared(ctx context.Context, s Schema) (role string, there bool, err
 	if err != nil {
 		return "", false, err
 	}
-	run := runner{pool: at.admin}
+	run := runner{pool: at.local()}
 	of, err := sharingOf(ctx, run, s)
 	if err != nil {
 		return "", false, fmt.Errorf("login of %s: %w", s, err)
@@ -173,7 +180,10 @@ func (d *DB) Unshare(ctx context.Context, s Schema) error {
 	if err != nil {
 		return err
 	}
-	err = transact(ctx, at.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
+	err = transact(ctx, at.local(), pgx.TxOptions{}, func(tx pgx.Tx) error {
+		if err := at.alone(ctx, tx); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, "DROP SCHEMA IF EXISTS "+schema.ShareName(s.name)+" CASCADE"); err != nil {
 			return err
 		}
@@ -223,7 +233,10 @@ func (d *DB) unsharedWhile(ctx context.Context, at *server, s Schema, work func(
 	if err != nil || !there {
 		return errors.Join(err, work())
 	}
-	err = transact(ctx, at.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
+	err = transact(ctx, at.local(), pgx.TxOptions{}, func(tx pgx.Tx) error {
+		if err := at.alone(ctx, tx); err != nil {
+			return err
+		}
 		// The schema stays: it says that there is a login.
 		_, err := tx.Exec(ctx, "DROP SCHEMA "+schema.ShareName(s.name)+" CASCADE; CREATE SCHEMA "+schema.ShareName(s.name), pgx.QueryExecModeSimpleProtocol)
 		return err
@@ -232,7 +245,12 @@ func (d *DB) unsharedWhile(ctx context.Context, at *server, s Schema, work func(
 		return fmt.Errorf("take the views of %s away: %w", s, err)
 	}
 	workErr := work()
-	err = transact(ctx, at.admin, pgx.TxOptions{}, func(tx pgx.Tx) error { return makeShare(ctx, tx, s) })
+	err = transact(ctx, at.local(), pgx.TxOptions{}, func(tx pgx.Tx) error {
+		if err := at.alone(ctx, tx); err != nil {
+			return err
+		}
+		return makeShare(ctx, tx, at, s)
+	})
 	if err != nil {
 		return errors.Join(workErr, fmt.Errorf("make the views of %s anew: %w", s, err))
 	}
@@ -270,7 +288,7 @@ func (d *DB) EndLongShared(ctx context.Context) (ended int64, err error) {
 
 func (d *DB) endShared(ctx context.Context, after time.Duration) (ended int64, err error) {
 	for _, at := range d.fleet.Load().servers {
-		tag, execErr := runner{pool: at.admin}.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+		tag, execErr := runner{pool: at.local()}.Exec(ctx, `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE (usename LIKE 'locus\_sql\_%' OR usename ~ '^ls[0-9a-f]{8}_') AND datname = current_database() AND state <> 'idle' AND query_start < clock_timestamp() - make_interval(secs => $1)`, after.Seconds())
 		err = errors.Join(err, execErr)
 		ended += tag.RowsAffected()

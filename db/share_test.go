@@ -23,7 +23,7 @@ import (
 // asOwner connects as a tenant's owner.
 func asOwner(t testing.TB, server string, s db.Schema, password string) *pgx.Conn {
 	t.Helper()
-	u, err := url.Parse(server)
+	u, err := url.Parse(dbtest.Where(server, s))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,34 +30,47 @@ func (d *DB) SwapTenantSchema(ctx context.Context, living, fresh, was Schema, be
 	if living.Node() != fresh.Node() {
 		return fmt.Errorf("swap %s and %s: they are on different servers", living, fresh)
 	}
-	err := d.Tenant(living).LoadTx(ctx, func(tx *LoadTx) error {
-		if err := standStill(ctx, tx.tx, living); err != nil {
-			return err
-		}
-		if err := before(tx); err != nil {
-			return err
-		}
-		var shared bool
-		err := tx.tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)", schema.ShareName(living.name)).Scan(&shared)
-		if err != nil {
-			return err
-		}
-		for _, pair := range [][2]string{{living.name, was.name}, {fresh.name, living.name}} {
-			if _, err := tx.tx.Exec(ctx, "ALTER SCHEMA "+pair[0]+" RENAME TO "+pair[1]); err != nil {
-				return err
-			}
-		}
-		if shared { // the views read the tables, whatever these are called
-			if err := makeShare(ctx, tx.tx, living); err != nil {
-				return err
-			}
-		}
-		return after(tx)
-	})
+	at, err := d.serverOf(living)
+	if err != nil {
+		return err
+	}
+	swap := func() error {
+		return d.Tenant(living).LoadTx(ctx, func(tx *LoadTx) error { return at.swap(ctx, tx, living, fresh, was, before, after) })
+	}
+	if at.worker == "" {
+		err = swap()
+	} else { // the views are made by another connection, which sees nothing before it is committed
+		err = d.unsharedWhile(ctx, at, living, swap)
+	}
 	if err != nil {
 		return fmt.Errorf("put %s in the place of %s: %w", fresh, living, err)
 	}
 	return nil
+}
+
+func (s *server) swap(ctx context.Context, tx *LoadTx, living, fresh, was Schema, before, after func(tx *LoadTx) error) error {
+	if err := standStill(ctx, tx.tx, living); err != nil {
+		return err
+	}
+	if err := before(tx); err != nil {
+		return err
+	}
+	var shared bool
+	err := tx.tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)", schema.ShareName(living.name)).Scan(&shared)
+	if err != nil {
+		return err
+	}
+	for _, pair := range [][2]string{{living.name, was.name}, {fresh.name, living.name}} {
+		if _, err := tx.tx.Exec(ctx, "ALTER SCHEMA "+pair[0]+" RENAME TO "+pair[1]); err != nil {
+			return err
+		}
+	}
+	if shared && s.worker == "" { // the views read the tables, whatever these are called
+		if err := makeShare(ctx, tx.tx, s, living); err != nil {
+			return err
+		}
+	}
+	return after(tx)
 }
 
 // standStill waits for what is under way in a schema and holds up what comes, by locks in the order in which commits take

@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -56,6 +57,43 @@ func Control() fs.FS { return rewritten{dir: "control"} }
 
 // Tenant returns the tenant migrations with every mention of [Token] replaced by name.
 func Tenant(name string) fs.FS { return rewritten{dir: "tenant", name: name} }
+
+// TenantOnCitus is [Tenant] for a schema that a Citus cluster keeps on a worker: see [ForCitus].
+func TenantOnCitus(name string) fs.FS { return rewritten{dir: "tenant", name: name, citus: true} }
+
+var (
+	unlogged = regexp.MustCompile(`\bCREATE UNLOGGED TABLE\b`)
+	storage  = regexp.MustCompile(`,\s*ALTER COLUMN \w+ SET STORAGE \w+`)
+)
+
+// timeline names what the log of the server continues, in statements; Citus takes it, which is volatile, in none that
+// changes a distributed table. clusterTimeline stands for it: within one connection it does not change.
+const (
+	timeline        = "left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+	clusterTimeline = "locus_server.timeline()"
+)
+
+// Cluster is what a Citus cluster needs on all of its servers, made by the coordinator. It may run again.
+const Cluster = `CREATE SCHEMA IF NOT EXISTS locus_server;
+CREATE OR REPLACE FUNCTION ` + clusterTimeline + ` RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT ` + timeline + `';
+SELECT pg_catalog.create_distributed_function('` + clusterTimeline + `');
+CREATE OR REPLACE FUNCTION locus_server.convert_from(bytea, name) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT pg_catalog.convert_from($1, $2)';
+CREATE OR REPLACE FUNCTION locus_server.convert_to(text, name) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT pg_catalog.convert_to($1, $2)';
+SELECT pg_catalog.create_distributed_function('locus_server.convert_from(bytea, name)'), pg_catalog.create_distributed_function('locus_server.convert_to(text, name)');
+GRANT USAGE ON SCHEMA locus_server TO PUBLIC;
+`
+
+// StatementForCitus puts into a statement what Citus takes.
+func StatementForCitus(text string) string {
+	return strings.ReplaceAll(text, timeline, clusterTimeline)
+}
+
+// ForCitus leaves out of a migration what Citus refuses in a distributed schema, and what nothing but speed or space
+// depends on: it moves no unlogged table, and changes no column's storage.
+func ForCitus(text string) string { return storage.ReplaceAllString(Logged(text), "") }
+
+// Logged makes all tables of a script outlast a crash: Citus moves no others.
+func Logged(text string) string { return unlogged.ReplaceAllString(text, "CREATE TABLE") }
 
 // Migration is one file's Up part.
 type Migration struct {
@@ -199,7 +237,10 @@ func upPart(text string) (string, error) {
 }
 
 // rewritten is one folder of files with the token replaced while reading.
-type rewritten struct{ dir, name string }
+type rewritten struct {
+	dir, name string
+	citus     bool
+}
 
 func (r rewritten) Open(name string) (fs.File, error) {
 	f, err := files.Open(path.Join(r.dir, name))
@@ -214,6 +255,9 @@ func (r rewritten) Open(name string) (fs.File, error) {
 	text, err := io.ReadAll(f)
 	if err != nil {
 		return nil, err
+	}
+	if r.citus {
+		text = []byte(ForCitus(string(text)))
 	}
 	text = []byte(Rename(string(text), r.name))
 	return &memFile{Reader: bytes.NewReader(text), name: info.Name(), size: int64(len(text))}, nil

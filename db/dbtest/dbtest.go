@@ -47,13 +47,30 @@ func OpenNodes(t testing.TB, url string, nodes map[string]string) *db.DB {
 // OpenConfig is Open with more to say than where.
 func OpenConfig(t testing.TB, cfg db.Config) *db.DB {
 	t.Helper()
+	var cluster bool
+	cfg.Nodes, cluster = withWorkers(cfg.URL, cfg.Nodes)
 	cfg.StartTimeout, cfg.TenantRoles = 10*time.Second, os.Getenv(rolesEnv) != ""
 	d, err := db.Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Close)
+	if cluster && hasControl(t, d) {
+		if err := d.LearnNodes(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return d
+}
+
+// hasControl is false of a database that a test has left empty.
+func hasControl(t testing.TB, d *db.DB) bool {
+	t.Helper()
+	_, err := d.Control().ListNodes(t.Context(), 1)
+	if err != nil && !db.IsUndefined(err) {
+		t.Fatal(err)
+	}
+	return err == nil
 }
 
 var databases atomic.Int64
@@ -61,11 +78,14 @@ var databases atomic.Int64
 // URL makes a database like New's and tells where it is, for tests that open it themselves.
 func URL(t testing.TB) string {
 	t.Helper()
+	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
+	if onCitus(t) {
+		return createOnCitus(t, name, true)
+	}
 	template, err := template()
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
 	return create(t, name, "TEMPLATE "+template)
 }
 
@@ -73,6 +93,9 @@ func URL(t testing.TB) string {
 func EmptyURL(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1))
+	if onCitus(t) {
+		return createOnCitus(t, name, false)
+	}
 	return create(t, name, "TEMPLATE template0 ENCODING 'UTF8'")
 }
 
@@ -116,9 +139,13 @@ var tenants atomic.Int64
 // Tenant makes a tenant's schema, empty and at its newest version, in d. It has no row in control.
 func Tenant(t testing.TB, d *db.DB) db.Schema {
 	t.Helper()
-	s, err := db.ParseSchema(fmt.Sprintf("t_test_%d", tenants.Add(1)))
+	n := tenants.Add(1)
+	s, err := db.ParseSchema(fmt.Sprintf("t_test_%d", n))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if node := workerFor(d, n); node != 0 {
+		s = s.On(node)
 	}
 	if err := d.CreateTenantSchema(t.Context(), s); err != nil {
 		t.Fatal(err)

@@ -415,7 +415,7 @@ func (q *Queries) UpdateActorSessionsEnded(ctx context.Context, aid int64) (stri
 
 const UpdateSignupDisplaced = `-- name: UpdateSignupDisplaced :exec
 WITH email AS (UPDATE pds_tenant.account SET email = NULL WHERE account.aid = $1)
-UPDATE pds_tenant.actor SET handle = NULL, creating_since = creating_since - interval '1 second' WHERE actor.aid = $1
+UPDATE pds_tenant.actor SET handle = NULL, creating_since = (creating_since AT TIME ZONE 'UTC' - interval '1 second') AT TIME ZONE 'UTC' WHERE actor.aid = $1
 `
 
 // Another takes the names. The row stays for the sweep, which ends the DID too; a process that wakes up after all does

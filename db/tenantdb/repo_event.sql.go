@@ -96,7 +96,7 @@ WITH ok AS (
     jumped_to = CASE WHEN s.timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8) THEN s.jumped_to ELSE s.last_seq + 1000000 END,
     timeline = left(pg_walfile_name(pg_current_wal_lsn()), 8),
     records = s.records + n.records, record_bytes = s.record_bytes + n.bytes,
-    last_us = greatest(s.last_us + 200, (extract(epoch FROM n.at) * 1000000)::bigint) + 200 * (n.n - 1)
+    last_us = greatest(s.last_us + 200, (extract(epoch FROM n.at AT TIME ZONE 'UTC') * 1000000)::bigint) + 200 * (n.n - 1)
   FROM n WHERE s.id = 1 AND n.n > 0
   RETURNING s.last_seq, s.last_us, s.jumped_from, s.jumped_to, s.records, s.record_bytes, n.n, n.at
 ), j AS (
@@ -105,11 +105,13 @@ WITH ok AS (
   SELECT h.jumped_to, 0, 0, h.at, h.jumped_from, 0, '', h.last_us - 200 * h.n
   FROM h WHERE h.jumped_to = h.last_seq - h.n AND h.jumped_to > 0
   ON CONFLICT (seq) DO NOTHING
+), e AS (
+  INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
+  SELECT h.last_seq - h.n + ok.k, ok.aid, 1, ok.at, ok.rev, ok.seq_off, ok.payload, h.last_us - 200 * (h.n - ok.k)
+  FROM ok CROSS JOIN h
+  RETURNING seq, aid
 )
-INSERT INTO pds_tenant.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
-SELECT h.last_seq - h.n + ok.k, ok.aid, 1, ok.at, ok.rev, ok.seq_off, ok.payload, h.last_us - 200 * (h.n - ok.k)
-FROM ok CROSS JOIN h
-RETURNING seq, aid, (SELECT h.records FROM h)::bigint AS records, (SELECT h.record_bytes FROM h)::bigint AS record_bytes
+SELECT e.seq, e.aid, h.records::bigint AS records, h.record_bytes::bigint AS record_bytes FROM e CROSS JOIN h
 `
 
 type InsertCommitEventsParams struct {

@@ -101,7 +101,7 @@ func (q *Queries) ListSigninFailures(ctx context.Context, keys []string) ([]List
 const UpsertCodeGuess = `-- name: UpsertCodeGuess :execrows
 INSERT INTO pds_tenant.tally AS f (bucket, key, ends_at, points, last_at) VALUES ('', $1, 0, 1, $2::timestamptz)
 ON CONFLICT (bucket, key, ends_at) DO UPDATE SET points = CASE WHEN f.last_at < $3::timestamptz THEN 1 ELSE f.points + 1 END, last_at = excluded.last_at
-WHERE f.points < $4::int OR f.last_at + make_interval(secs => least($5::float8, power(2, least(f.points - $4::int, 30)) * $6::float8)) <= $2::timestamptz
+WHERE f.points < $4::int OR (f.last_at AT TIME ZONE 'UTC' + make_interval(secs => least($5::float8, power(2, least(f.points - $4::int, 30)) * $6::float8))) AT TIME ZONE 'UTC' <= $2::timestamptz
 `
 
 type UpsertCodeGuessParams struct {

@@ -44,9 +44,10 @@ type Moved struct {
 	PauseMillis  int64     `json:"pauseMillis"` // how long writers waited
 	Rows         int64     `json:"rows"`
 	Checked      int       `json:"checkedRepos"`
-	LeftSchema   string    `json:"leftSchema"`
+	LeftSchema   string    `json:"leftSchema"` // "": none is left
 	LeftUntil    time.Time `json:"leftUntil"`
-	SharedAnew   bool      `json:"sqlLoginEnded"` // the owner's login to the old database
+	Bytes        int64     `json:"bytes,omitempty"` // within a Citus cluster
+	SharedAnew   bool      `json:"sqlLoginEnded"`   // the owner's login to the old database
 	ElapsedMilli int64     `json:"elapsedMillis"`
 }
 
@@ -55,6 +56,7 @@ type moveState struct {
 	From  int32         `json:"from"`
 	Rows  int64         `json:"rows"`
 	Pause time.Duration `json:"pause"`
+	Bytes int64         `json:"bytes"`
 }
 
 // MoveJob is the work of moving a tenant. at, for tests, is called at each step, and may stop it there.
@@ -80,6 +82,8 @@ func (a *TenantActs) StartMove(ctx context.Context, t *tenant.Tenant, by Operato
 		return job.Spec{}, fmt.Errorf("%w: %s is in %s already", ErrMoveNowhere, t.Hostname, node)
 	case !n.Known:
 		return job.Spec{}, fmt.Errorf("%w: %s", db.ErrNoNode, node)
+	case a.db.Apart(t.NodeID, n.ID):
+		return job.Spec{}, fmt.Errorf("%w: %s lies outside the Citus cluster of the other: 'locus tenant backup' and 'locus tenant restore --node' take it there", ErrMoveNowhere, t.Hostname)
 	case keep < 0:
 		return job.Spec{}, fmt.Errorf("%w: the time that the old copy is kept cannot be negative", ErrMoveNowhere)
 	}
@@ -110,6 +114,9 @@ func (a *TenantActs) moveWork(ctx context.Context, r *job.Run, at func(ctx conte
 			return m.run.Result(Moved{From: m.t.NodeID, To: m.args.To})
 		}
 		return m.end(ctx) // a process died, or lost its claim, behind the decision
+	}
+	if a.db.Within(m.state.From, m.args.To) {
+		return m.within(ctx)
 	}
 	for _, step := range []func(context.Context) error{m.copy, m.catchUp, m.check, m.cross} {
 		if err := ctx.Err(); err != nil {
@@ -162,8 +169,10 @@ func (m *moving) begin(ctx context.Context) (err error) {
 			return nil
 		}
 	}
-	if m.carry, err = a.db.Carry(m.run.Job.ID, m.t.Schema.On(from), m.args.To, a.now); err != nil {
-		return err
+	if !a.db.Within(from, m.args.To) {
+		if m.carry, err = a.db.Carry(m.run.Job.ID, m.t.Schema.On(from), m.args.To, a.now); err != nil {
+			return err
+		}
 	}
 	if m.t.NodeID == m.args.To {
 		return nil
@@ -181,6 +190,13 @@ func (m *moving) register(ctx context.Context, from int32) error {
 	a := m.acts
 	before, err := a.tenants.BeginMove(ctx, m.t.ID, m.run.Job.ID, from, m.args.To)
 	if err != nil || before == nil {
+		return err
+	}
+	if a.db.Within(before.From, before.To) { // it is there, or nothing has happened
+		if err := a.tenants.EndMove(ctx, m.t.ID, before.ID); err != nil {
+			return err
+		}
+		_, err := a.tenants.BeginMove(ctx, m.t.ID, m.run.Job.ID, from, m.args.To)
 		return err
 	}
 	old, err := a.db.Carry(before.ID, m.t.Schema.On(before.From), before.To, a.now)
@@ -299,6 +315,9 @@ func (m *moving) cross(ctx context.Context) error {
 // end does what is left when the tenant is served from its new place.
 func (m *moving) end(ctx context.Context) error {
 	a := m.acts
+	if m.carry == nil {
+		return m.endWithin(ctx)
+	}
 	m.run.Progress("checking foreign keys", 0, 0)
 	if err := m.carry.Settle(ctx); err != nil {
 		return err
@@ -327,13 +346,7 @@ func (m *moving) end(ctx context.Context) error {
 		From: m.state.From, To: m.args.To, PauseMillis: m.state.Pause.Milliseconds(), Rows: m.state.Rows, Checked: checkedRepos,
 		LeftSchema: left, LeftUntil: until.UTC(), SharedAnew: shared,
 	}
-	if m.run.Job.StartedAt != nil {
-		out.ElapsedMilli = a.now().Sub(*m.run.Job.StartedAt).Milliseconds()
-	}
-	err = a.db.Tenant(now.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		return record(ctx, q, a.now(), Operator{Operator: auth.Operator{Name: m.run.Job.By, Role: auth.RoleOwner}}, actTenantMove, deed{now.Hostname, out})
-	})
-	if err != nil {
+	if err := m.noteEnd(ctx, now, &out); err != nil {
 		return err
 	}
 	if m.args.KeepSeconds == 0 {
@@ -344,6 +357,17 @@ func (m *moving) end(ctx context.Context) error {
 	return m.run.Result(out)
 }
 
+// noteEnd writes what came of the move into the tenant's log.
+func (m *moving) noteEnd(ctx context.Context, now *tenant.Tenant, out *Moved) error {
+	a := m.acts
+	if m.run.Job.StartedAt != nil {
+		out.ElapsedMilli = a.now().Sub(*m.run.Job.StartedAt).Milliseconds()
+	}
+	return a.db.Tenant(now.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
+		return record(ctx, q, a.now(), Operator{Operator: auth.Operator{Name: m.run.Job.By, Role: auth.RoleOwner}}, actTenantMove, deed{now.Hostname, *out})
+	})
+}
+
 // moveAbort drops the copy, unless the tenant is there already.
 func (a *TenantActs) moveAbort(ctx context.Context, r *job.Run) error {
 	m := &moving{acts: a, run: r}
@@ -352,6 +376,9 @@ func (a *TenantActs) moveAbort(ctx context.Context, r *job.Run) error {
 	}
 	if m.t.NodeID == m.args.To {
 		return job.ErrTooLate
+	}
+	if m.carry == nil {
+		return m.abortWithin(ctx)
 	}
 	err := m.carry.Abort(ctx)
 	if errors.Is(err, db.ErrFenced) {

@@ -42,11 +42,16 @@ func newTown(t *testing.T, second string, accounts int) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &town{keys: keys, url: dbtest.URL(t), nodes: map[string]string{"second": second}}
+	w := &town{keys: keys, url: dbtest.URL(t)}
+	if second != "" {
+		w.nodes = map[string]string{"second": second}
+	}
 	w.d = dbtest.OpenNodes(t, w.url, w.nodes)
 	w.house = newHouseOn(t, &house{t: t}, keys, w.d)
-	if _, err := w.AddNode(t.Context(), act.Operator{}, "second", true, ""); err != nil {
-		t.Fatal(err)
+	if second != "" {
+		if _, err := w.AddNode(t.Context(), act.Operator{}, "second", true, ""); err != nil {
+			t.Fatal(err)
+		}
 	}
 	password := "a-good-password"
 	for i := range accounts {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/controldb"
@@ -99,7 +100,7 @@ func (r *Registry) AddNode(ctx context.Context, name string, acceptsNew bool, wo
 	if worker == "" {
 		label, err = r.db.LabelNode(ctx, name)
 	} else {
-		err = r.db.CheckWorker(ctx, name, worker)
+		label, err = r.db.LabelWorker(ctx, name, worker)
 	}
 	if err != nil {
 		return Node{}, err
@@ -115,12 +116,18 @@ func (r *Registry) AddNode(ctx context.Context, name string, acceptsNew bool, wo
 				return nil // added already
 			case n.DSNRef == name:
 				return fmt.Errorf("%w: there is a node %s, which has another database", db.ErrNodeTaken, name)
-			case label != "" && n.Label == label, worker != "" && n.Worker == worker:
+			case worker == "" && n.Label == label, worker != "" && n.Worker == worker:
 				return fmt.Errorf("%w: it is node %s already", db.ErrNodeTaken, n.DSNRef)
 			}
 		}
 		if len(all) >= maxNodes {
 			return fmt.Errorf("%w: a deployment has at most %d nodes", db.ErrNodeTaken, maxNodes)
+		}
+		if worker != "" && !slices.ContainsFunc(all, func(n controldb.Node) bool { return n.Worker != "" }) {
+			// With the first worker the coordinator is left to what is everybody's.
+			if _, err := q.UpdateNodeAcceptsNew(ctx, controldb.UpdateNodeAcceptsNewParams{NodeID: db.HomeNode, AcceptsNew: false}); err != nil {
+				return err
+			}
 		}
 		_, err = q.InsertNextNode(ctx, controldb.InsertNextNodeParams{DSNRef: name, AcceptsNew: acceptsNew, Label: label, Worker: worker})
 		return err
@@ -164,7 +171,7 @@ func (r *Registry) RemoveNode(ctx context.Context, name string) error {
 	if removed == 0 {
 		return fmt.Errorf("%w: %s has %d tenants, and %d copies that moved tenants left behind ('locus node drain' moves tenants away, 'locus node list' shows what is left)", ErrNodeInUse, name, n.Tenants, n.Leftovers)
 	}
-	if n.label == "" || !n.Known {
+	if n.label == "" || n.Worker != "" || !n.Known { // a worker's label is the cluster's
 		return nil
 	}
 	return r.db.UnlabelNode(ctx, name, n.label) // so that it can be one again, also another deployment's

@@ -33,7 +33,7 @@ FOR UPDATE OF a;
 -- Another takes the names. The row stays for the sweep, which ends the DID too; a process that wakes up after all does
 -- not find its mark.
 WITH email AS (UPDATE pds_tenant.account SET email = NULL WHERE account.aid = @aid)
-UPDATE pds_tenant.actor SET handle = NULL, creating_since = creating_since - interval '1 second' WHERE actor.aid = @aid;
+UPDATE pds_tenant.actor SET handle = NULL, creating_since = (creating_since AT TIME ZONE 'UTC' - interval '1 second') AT TIME ZONE 'UTC' WHERE actor.aid = @aid;
 
 -- name: DeleteActor :exec
 DELETE FROM pds_tenant.actor WHERE aid = @aid;

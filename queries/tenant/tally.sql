@@ -27,7 +27,7 @@ ON CONFLICT (bucket, key, ends_at) DO UPDATE SET points = CASE WHEN f.last_at < 
 -- through, and then one after each wait, which doubles up to @most seconds. Nothing when the guess has to wait.
 INSERT INTO pds_tenant.tally AS f (bucket, key, ends_at, points, last_at) VALUES ('', @key, 0, 1, @now::timestamptz)
 ON CONFLICT (bucket, key, ends_at) DO UPDATE SET points = CASE WHEN f.last_at < @since::timestamptz THEN 1 ELSE f.points + 1 END, last_at = excluded.last_at
-WHERE f.points < @free::int OR f.last_at + make_interval(secs => least(@most::float8, power(2, least(f.points - @free::int, 30)) * @unit::float8)) <= @now::timestamptz;
+WHERE f.points < @free::int OR (f.last_at AT TIME ZONE 'UTC' + make_interval(secs => least(@most::float8, power(2, least(f.points - @free::int, 30)) * @unit::float8))) AT TIME ZONE 'UTC' <= @now::timestamptz;
 
 -- name: DeleteSigninFailures :exec
 DELETE FROM pds_tenant.tally WHERE bucket = '' AND key = ANY (@keys::text[]) AND ends_at = 0;

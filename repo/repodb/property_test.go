@@ -36,6 +36,7 @@ type account struct {
 }
 
 func newWorld(t *testing.T) *world {
+	dbtest.Plain(t)
 	url := dbtest.URL(t)
 	p := dbtest.NewProxy(t, url)
 	good, bad := dbtest.Open(t, url), dbtest.Open(t, p.URL())

@@ -1,0 +1,232 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"github.com/auroralocus/locus/db/controldb"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Within tells whether a move from one node to another stays in one Citus cluster, so that the cluster does it: between
+// workers, or from the coordinator, which the schema was made on before there were workers, to one.
+func (d *DB) Within(from, to int32) bool {
+	f := d.fleet.Load().servers
+	a, b := f[from], f[to]
+	return a != nil && b != nil && a != b && b.worker != "" && (a.worker != "" || a == d.home)
+}
+
+// Apart tells whether a tenant cannot be moved from one node to another while it is served, because one of them belongs to
+// a Citus cluster that the other does not belong to.
+func (d *DB) Apart(from, to int32) bool {
+	f := d.fleet.Load().servers
+	a, b := f[from], f[to]
+	return a != nil && b != nil && (a.worker != "" || b.worker != "") && !d.Within(from, to)
+}
+
+// ClusterMove is a schema's way to a worker.
+type ClusterMove struct {
+	// ID is what control knows the move by.
+	ID     string
+	Schema Schema
+	To     int32
+	// Progress is told what Citus does, in its words, and how many bytes are there, of about how many; nil: nobody.
+	Progress func(step string, done, total int64)
+}
+
+// ClusterMoved is what came of it. The pause is seen from outside, every watchEvery: it is as exact as that.
+type ClusterMoved struct {
+	Pause time.Duration // how long writers waited
+	Bytes int64
+}
+
+// goneCheck is how often the coordinator looks whether we are still there while it copies: a move whose process died is
+// taken back then.
+const goneCheck = "SET LOCAL client_connection_check_interval = 2000"
+
+// MoveWithin brings a schema to a worker of the cluster, and says so in control, both in one transaction: it has moved, or
+// nothing has happened. Citus copies while the schema is written to, and holds writers up for the end of it only; from the
+// coordinator to a worker it holds them up from the beginning. Errors: [ErrCarrying].
+func (d *DB) MoveWithin(ctx context.Context, m ClusterMove) (out ClusterMoved, err error) {
+	from, err := d.serverOf(m.Schema)
+	if err != nil {
+		return out, err
+	}
+	to, err := d.serverOf(m.Schema.On(m.To))
+	if err != nil {
+		return out, err
+	}
+	if !d.Within(from.node, to.node) {
+		return out, fmt.Errorf("move %s: node %d to node %d is not within a Citus cluster", m.Schema, from.node, to.node)
+	}
+	watch := d.watchMove(ctx, m, from == d.home)
+	defer func() { out.Pause, out.Bytes = watch() }()
+	return out, transactOnce(ctx, d.home.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		for _, sql := range []string{unhurried, goneCheck} {
+			if err := do(ctx, tx, sql); err != nil {
+				return classify(err)
+			}
+		}
+		var got bool
+		if err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", moveKey(m.Schema)).Scan(&got); err != nil {
+			return classify(err)
+		}
+		if !got {
+			return ErrCarrying
+		}
+		if err := d.hand(ctx, tx, m.Schema, from, to); err != nil {
+			return citusBusy(classify(fmt.Errorf("move %s to %s: %w", m.Schema, to.worker, err)))
+		}
+		return d.noteMoved(ctx, controldb.New(runner{pool: d.home.admin, tx: tx}), m, from.node)
+	})
+}
+
+func moveKey(s Schema) int64 {
+	h := fnv.New64a()
+	h.Write([]byte("locus carry " + s.name))
+	return int64(h.Sum64())
+}
+
+// citusBusy marks what another attempt may find done: somebody else moves or changes the schema, or an attempt that died
+// is still being taken back.
+func citusBusy(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Routine == "AcquireShardPlacementLock" || pg.Routine == "AcquirePlacementColocationLock") {
+		return fmt.Errorf("%w: %w", ErrCarrying, err)
+	}
+	return err
+}
+
+// hand has Citus do it, unless the schema is there.
+func (d *DB) hand(ctx context.Context, tx pgx.Tx, s Schema, from, to *server) error {
+	host, port, err := splitWorker(to.worker)
+	if err != nil {
+		return err
+	}
+	at, err := placedOn(ctx, tx, s.name)
+	if err != nil || at == to.worker {
+		return err
+	}
+	var history [2]string // of the servers' logs
+	for i, server := range []*server{from, to} {
+		err := runner{pool: server.background}.QueryRow(ctx, "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)").Scan(&history[i])
+		if err != nil {
+			return err
+		}
+	}
+	if at == "" {
+		if err := distribute(ctx, tx, s); err != nil {
+			return err
+		}
+		if at, err = placedOn(ctx, tx, s.name); err != nil {
+			return err
+		}
+	}
+	if at != to.worker {
+		if _, err := tx.Exec(ctx, "SELECT pg_catalog.citus_schema_move($1::regnamespace, $2::text, $3::int)", s.name, host, port); err != nil {
+			return err
+		}
+	}
+	if history[0] == history[1] {
+		return nil
+	}
+	// Numbers go on as they are: nothing is lost.
+	_, err = tx.Exec(ctx, "UPDATE "+s.name+".stream_head SET timeline = $2 WHERE id = 1 AND timeline = $1", history[0], history[1])
+	return err
+}
+
+// distribute makes a schema of the coordinator's own one of the cluster's.
+func distribute(ctx context.Context, tx pgx.Tx, s Schema) error {
+	all, err := tables(ctx, tx, s)
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		if t.Unlogged {
+			if err := do(ctx, tx, "ALTER TABLE "+pgx.Identifier{s.name, t.Name}.Sanitize()+" SET LOGGED"); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = tx.Exec(ctx, "SELECT pg_catalog.citus_schema_distribute($1::regnamespace)", s.name)
+	return err
+}
+
+// noteMoved says in control where the tenant is.
+func (d *DB) noteMoved(ctx context.Context, q *controldb.Queries, m ClusterMove, from int32) error {
+	row, err := q.GetTenantBySchema(ctx, m.Schema.name)
+	if IsNoRows(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	revision, err := q.LockNextCounter(ctx, "revision")
+	if err != nil {
+		return fmt.Errorf("take a revision: %w", err)
+	}
+	if _, err := q.UpdateTenantNode(ctx, controldb.UpdateTenantNodeParams{TenantID: row.TenantID, Source: from, Target: m.To, Revision: revision}); err != nil {
+		return err
+	}
+	_, err = q.DeleteTenantMove(ctx, controldb.DeleteTenantMoveParams{TenantID: row.TenantID, MoveID: m.ID})
+	return err
+}
+
+// moveSteps is what Citus says of a move. In the last three writers wait.
+const moveSteps = `SELECT status, sum(target_shard_size)::bigint, sum(source_shard_size)::bigint FROM pg_catalog.get_rebalance_progress()
+WHERE table_name::text LIKE $1 GROUP BY status ORDER BY count(*) DESC LIMIT 1`
+
+// watchEvery is how often a move is looked at: Citus asks all workers for sizes each time.
+const watchEvery = 100 * time.Millisecond
+
+// watchMove follows a move until the function that it gives is called.
+func (d *DB) watchMove(ctx context.Context, m ClusterMove, paused bool) func() (pause time.Duration, bytes int64) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	began := time.Now()
+	stopped := began
+	var bytes int64
+	go func() {
+		defer close(ended)
+		for {
+			var step string
+			var done, total int64
+			err := runner{pool: d.home.background}.QueryRow(ctx, moveSteps, m.Schema.name+".%").Scan(&step, &done, &total)
+			if ctx.Err() != nil {
+				return
+			}
+			if err == nil {
+				bytes = total
+				if m.Progress != nil {
+					m.Progress(step, min(done, total), total)
+				}
+				if held := step == "Final Catchup" || step == "Creating Foreign Keys" || step == "Completing"; held && !paused {
+					paused, stopped = true, time.Now()
+				}
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(watchEvery):
+			}
+		}
+	}()
+	return func() (time.Duration, int64) {
+		cancel()
+		<-ended
+		if !paused {
+			return 0, bytes
+		}
+		return time.Since(stopped), bytes
+	}
+}
+
+// CleanAfterMove has Citus take away what a move left that was ended on its way. It does so by itself, a little later.
+func (d *DB) CleanAfterMove(ctx context.Context) error {
+	_, err := runner{pool: d.home.admin}.Exec(ctx, "CALL pg_catalog.citus_cleanup_orphaned_resources()")
+	return err
+}
