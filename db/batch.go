@@ -139,7 +139,7 @@ func (b *Batch) sendOnce(ctx context.Context, pool *pool) (unread, err error) {
 	defer conn.Release()
 	// Up to its one Sync a pipeline is one implicit transaction: no BEGIN, no COMMIT.
 	var batch pgx.Batch
-	said := conn.settling()
+	said := conn.settling(b.kind())
 	if said.sql != "" {
 		batch.Queue(said.sql, said.args...)
 	}

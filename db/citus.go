@@ -8,7 +8,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/auroralocus/locus/schema"
 	"github.com/jackc/pgx/v5"
@@ -203,11 +202,32 @@ func (d *DB) place(ctx context.Context, s Schema, worker string) error {
 	})
 }
 
-// isDistributed tells that a statement was meant for a schema of the coordinator's own, which is a worker's since: what
-// Citus refuses in it depends on the version.
-func isDistributed(err error) bool {
+// isElsewhere tells that a worker has refused what is to happen where the rows are.
+func isElsewhere(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "0A000" && strings.Contains(pg.Message, "distributed")
+	return errors.As(err, &pg) && pg.Code == schema.ElsewhereCode
+}
+
+// unmoved runs what reads one moment of a schema on a worker. From another server Citus reads no one moment, so what was
+// read counts only if the schema has not moved meanwhile. It is not held: a long read would hold up all who write.
+func unmoved(ctx context.Context, conn *lease, tx pgx.Tx, read func() error) error {
+	const ask = "SELECT locus_server.here($1, false)"
+	var began, ended int64
+	if err := tx.QueryRow(ctx, ask, conn.pool.tenant).Scan(&began); err != nil {
+		return classify(err)
+	}
+	failed := read()
+	if err := tx.Rollback(ctx); err != nil { // the transaction sees the catalogue as it was, too
+		return errors.Join(failed, classify(err))
+	}
+	err := conn.pooled.QueryRow(ctx, ask, conn.pool.tenant).Scan(&ended)
+	if err == nil && ended != began {
+		err = ErrMoved
+	}
+	if isElsewhere(err) || errors.Is(err, ErrMoved) {
+		return err // whatever was read
+	}
+	return errors.Join(failed, classify(err))
 }
 
 // onWorker tells whether a schema is on a worker of the cluster, if its node is known.

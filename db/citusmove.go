@@ -12,16 +12,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Within tells whether a move from one node to another stays in one Citus cluster, so that the cluster does it: between
-// workers, or from the coordinator, which the schema was made on before there were workers, to one.
+// Within tells whether a move from one node to another is between workers of one Citus cluster, so that the cluster does
+// it.
 func (d *DB) Within(from, to int32) bool {
 	f := d.fleet.Load().servers
 	a, b := f[from], f[to]
-	return a != nil && b != nil && a != b && b.worker != "" && (a.worker != "" || a == d.home)
+	return a != nil && b != nil && a != b && a.worker != "" && b.worker != ""
 }
 
-// Apart tells whether a tenant cannot be moved from one node to another while it is served, because one of them belongs to
-// a Citus cluster that the other does not belong to.
+// Apart tells whether a tenant cannot be moved from one node to another while it is served, because one of them is a worker
+// of a Citus cluster and the other is not. That goes for the coordinator, too: what a process that has not heard of it sent
+// there, Citus would take apart and pass on.
 func (d *DB) Apart(from, to int32) bool {
 	f := d.fleet.Load().servers
 	a, b := f[from], f[to]
@@ -49,8 +50,8 @@ type ClusterMoved struct {
 const goneCheck = "SET LOCAL client_connection_check_interval = 2000"
 
 // MoveWithin brings a schema to a worker of the cluster, and says so in control, both in one transaction: it has moved, or
-// nothing has happened. Citus copies while the schema is written to, and holds writers up for the end of it only; from the
-// coordinator to a worker it holds them up from the beginning. Errors: [ErrCarrying].
+// nothing has happened. Citus copies while the schema is written to, and holds writers up for the end of it only. They wait
+// in locus_server.here, which refuses when it is over, and follow. Errors: [ErrCarrying].
 func (d *DB) MoveWithin(ctx context.Context, m ClusterMove) (out ClusterMoved, err error) {
 	from, err := d.serverOf(m.Schema)
 	if err != nil {
@@ -63,7 +64,7 @@ func (d *DB) MoveWithin(ctx context.Context, m ClusterMove) (out ClusterMoved, e
 	if !d.Within(from.node, to.node) {
 		return out, fmt.Errorf("move %s: node %d to node %d is not within a Citus cluster", m.Schema, from.node, to.node)
 	}
-	watch := d.watchMove(ctx, m, from == d.home)
+	watch := d.watchMove(ctx, m)
 	defer func() { out.Pause, out.Bytes = watch() }()
 	return out, transactOnce(ctx, d.home.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
 		for _, sql := range []string{unhurried, goneCheck} {
@@ -108,8 +109,11 @@ func (d *DB) hand(ctx context.Context, tx pgx.Tx, s Schema, from, to *server) er
 		return err
 	}
 	at, err := placedOn(ctx, tx, s.name)
-	if err != nil || at == to.worker {
+	switch {
+	case err != nil || at == to.worker:
 		return err
+	case at == "":
+		return fmt.Errorf("%w: %s is not distributed", ErrNotPlaced, s)
 	}
 	var history [2]string // of the servers' logs
 	for i, server := range []*server{from, to} {
@@ -118,41 +122,14 @@ func (d *DB) hand(ctx context.Context, tx pgx.Tx, s Schema, from, to *server) er
 			return err
 		}
 	}
-	if at == "" {
-		if err := distribute(ctx, tx, s); err != nil {
-			return err
-		}
-		if at, err = placedOn(ctx, tx, s.name); err != nil {
-			return err
-		}
-	}
-	if at != to.worker {
-		if _, err := tx.Exec(ctx, "SELECT pg_catalog.citus_schema_move($1::regnamespace, $2::text, $3::int)", s.name, host, port); err != nil {
-			return err
-		}
+	if _, err := tx.Exec(ctx, "SELECT pg_catalog.citus_schema_move($1::regnamespace, $2::text, $3::int)", s.name, host, port); err != nil {
+		return err
 	}
 	if history[0] == history[1] {
 		return nil
 	}
 	// Numbers go on as they are: nothing is lost.
 	_, err = tx.Exec(ctx, "UPDATE "+s.name+".stream_head SET timeline = $2 WHERE id = 1 AND timeline = $1", history[0], history[1])
-	return err
-}
-
-// distribute makes a schema of the coordinator's own one of the cluster's.
-func distribute(ctx context.Context, tx pgx.Tx, s Schema) error {
-	all, err := tables(ctx, tx, s)
-	if err != nil {
-		return err
-	}
-	for _, t := range all {
-		if t.Unlogged {
-			if err := do(ctx, tx, "ALTER TABLE "+pgx.Identifier{s.name, t.Name}.Sanitize()+" SET LOGGED"); err != nil {
-				return err
-			}
-		}
-	}
-	_, err = tx.Exec(ctx, "SELECT pg_catalog.citus_schema_distribute($1::regnamespace)", s.name)
 	return err
 }
 
@@ -184,11 +161,11 @@ WHERE table_name::text LIKE $1 GROUP BY status ORDER BY count(*) DESC LIMIT 1`
 const watchEvery = 100 * time.Millisecond
 
 // watchMove follows a move until the function that it gives is called.
-func (d *DB) watchMove(ctx context.Context, m ClusterMove, paused bool) func() (pause time.Duration, bytes int64) {
+func (d *DB) watchMove(ctx context.Context, m ClusterMove) func() (pause time.Duration, bytes int64) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
-	began := time.Now()
-	stopped := began
+	var paused bool
+	var stopped time.Time
 	var bytes int64
 	go func() {
 		defer close(ended)

@@ -60,8 +60,9 @@ func Sleep(ctx context.Context, on Runs, d time.Duration) error {
 
 // Remigrate takes a tenant's newest migration back and makes it again.
 func (d *DB) Remigrate(ctx context.Context, s Schema) error {
-	return d.unsharedWhile(ctx, d.home, s, func() error { // the views are of the newest version
-		err := d.withGoose(d.home, s.name, schema.Tenant(s.name), func(p *goose.Provider) error {
+	at := d.at(s)
+	return d.unsharedWhile(ctx, at, s, func() error { // the views are of the newest version
+		err := d.withGoose(at, s.name, at.migrations(s), func(p *goose.Provider) error {
 			_, err := p.Down(ctx)
 			return err
 		})

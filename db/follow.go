@@ -43,13 +43,13 @@ func (t *Tenant) here() place {
 	return t.db.placeOf(t.schema.On(node.(int32)))
 }
 
+// isGone tells that a schema is not, or not any more, on the server that was asked.
+func isGone(err error) bool { return IsUndefined(err) || isElsewhere(err) }
+
 // followed looks at an error of a statement that was sent to a server. If the schema is not there because it was moved, the
 // caller sends it again: nothing was done. why, if not nil, stands for the error.
 func (t *Tenant) followed(ctx context.Context, at *server, err error) (moved bool, why error) {
-	if isDistributed(err) {
-		return false, fmt.Errorf("%w: %w", ErrMoved, err)
-	}
-	if !IsUndefined(err) {
+	if !isGone(err) {
 		return false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, followTime)
@@ -61,6 +61,8 @@ func (t *Tenant) followed(ctx context.Context, at *server, err error) (moved boo
 			return true, err
 		case askErr != nil:
 			return false, errors.Join(ErrMoved, askErr, err)
+		case !moving && isElsewhere(err):
+			return false, fmt.Errorf("%w: %w than control says ('locus tenant move' to it puts that right): %w", ErrUnavailable, ErrNotPlaced, err)
 		case !moving:
 			return false, err
 		}

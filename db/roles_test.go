@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,7 +77,11 @@ var ways = map[string]func(ctx context.Context, tenant *db.Tenant, sql string) e
 // A statement that names another tenant's schema, or control, is refused in each way in which it runs, also when others ran
 // on the same connection before; the tenant's own are served.
 func TestRolesReachNothingElse(t *testing.T) {
-	walled(t, func(t *testing.T, _ string, d *db.DB) {
+	walled(t, func(t *testing.T, url string, d *db.DB) {
+		refusals := []string{"42501"}
+		if dbtest.Workers(url) != nil { // which refuses to plan it before it looks for rights, and control is elsewhere
+			refusals = append(refusals, "0A000", "42P01")
+		}
 		mine, theirs := dbtest.Tenant(t, d), dbtest.Tenant(t, d)
 		for name, run := range ways {
 			for range 3 { // other tenants' statements come between
@@ -88,7 +93,7 @@ func TestRolesReachNothingElse(t *testing.T) {
 				for _, table := range []string{theirs.String() + ".stream_head", "control.tenant", theirs.String() + ".tenant_item"} {
 					err := run(t.Context(), d.Tenant(mine), "SELECT count(*)::int FROM pds_tenant.stream_head, "+table)
 					var pg *pgconn.PgError
-					if !errors.As(err, &pg) || pg.Code != "42501" {
+					if !errors.As(err, &pg) || !slices.Contains(refusals, pg.Code) {
 						t.Errorf("%s reached %s: %v", name, table, err)
 					}
 				}

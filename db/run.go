@@ -209,7 +209,7 @@ func (r *rows) Next() bool {
 		return true
 	}
 	r.Close()
-	if again == nil || !IsUndefined(r.Rows.Err()) {
+	if again == nil || !isGone(r.Rows.Err()) {
 		return false
 	}
 	next, err := again(r.Rows.Err())

@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -185,7 +186,12 @@ func (d *DB) learn(ctx context.Context, f *fleet, n controldb.Node) error {
 		return fmt.Errorf("node %s: %w", n.DSNRef, err)
 	}
 	at.label = n.Label
-	if err := d.replicasOf(ctx, at, n.DSNRef); err != nil {
+	if n.Worker == "" {
+		err = d.replicasOf(ctx, at, n.DSNRef)
+	} else if slices.ContainsFunc(d.cfg.Replicas, func(r Replica) bool { return r.Node == n.DSNRef }) {
+		err = fmt.Errorf("%w: it is one of a worker of a Citus cluster, which are not read from (--database-replica)", ErrReplica)
+	}
+	if err != nil {
 		at.close()
 		return fmt.Errorf("node %s: %w", n.DSNRef, err)
 	}

@@ -28,7 +28,25 @@ type settling struct {
 	args []any
 }
 
-func (l *lease) settling() settling {
+// settling is for one statement, or a batch, that reads or writes.
+func (l *lease) settling(k kind) settling {
+	s := l.rights()
+	if k == reads || !l.clustered() {
+		return s
+	}
+	// Citus sends each statement of an implicit transaction in a transaction of its own to where the rows are, if that is
+	// elsewhere. So nothing is written from elsewhere.
+	at := fmt.Sprintf("locus_server.here($%d, true)", len(s.args)+1)
+	if s.sql == "" {
+		return settling{"SELECT " + at, []any{l.pool.tenant}}
+	}
+	return settling{s.sql + ", " + at, append(s.args, l.pool.tenant)}
+}
+
+// clustered tells whether the lease is for a tenant on a worker of a Citus cluster.
+func (l *lease) clustered() bool { return l.pool.at.worker != "" && l.pool.tenant != "" }
+
+func (l *lease) rights() settling {
 	role := l.as()
 	if l.pool.bouncer == nil || l.pool.bouncer.bounds(l.pool.timeout) {
 		if role == "" {
@@ -45,7 +63,7 @@ func (l *lease) settling() settling {
 
 // Exec is pgx's, in the tenant's name.
 func (l *lease) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
-	s := l.settling()
+	s := l.settling(kindOf(sql))
 	if s.sql == "" {
 		return l.pooled.Exec(ctx, sql, args...)
 	}
@@ -62,7 +80,7 @@ func (l *lease) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.C
 
 // Query is pgx's, in the tenant's name.
 func (l *lease) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	s := l.settling()
+	s := l.settling(kindOf(sql))
 	if s.sql == "" {
 		return l.pooled.Query(ctx, sql, args...)
 	}
@@ -124,7 +142,7 @@ func (r *settledRows) Err() error {
 
 // QueryRow is pgx's, in the tenant's name.
 func (l *lease) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	if l.settling().sql == "" {
+	if l.settling(kindOf(sql)).sql == "" {
 		return l.pooled.QueryRow(ctx, sql, args...)
 	}
 	found, err := l.Query(ctx, sql, args...)
@@ -164,6 +182,9 @@ func (l *lease) beginning(opts pgx.TxOptions) pgx.TxOptions {
 	if p.bouncer != nil {
 		more = append(more, fmt.Sprintf("SET LOCAL statement_timeout = %d", p.timeout.Milliseconds()),
 			fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", idleInTransaction.Milliseconds()))
+	}
+	if l.clustered() && kindOfTx(opts) == writes {
+		more = append(more, "SELECT locus_server.here('"+p.tenant+"', true)")
 	}
 	if len(more) == 0 {
 		return opts

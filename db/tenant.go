@@ -104,7 +104,13 @@ func (t *Tenant) inReadTx(ctx context.Context, at *server, conn *lease, tx pgx.T
 		defer cancel()
 		_ = tx.Rollback(ctx) // if it fails the connection is closed
 	}()
-	return body(&ReadTx{runner: runner{pool: at.streams, tx: tx, scope: t.scope}, tx: tx, schema: t.schema})
+	read := func() error {
+		return body(&ReadTx{runner: runner{pool: at.streams, tx: tx, scope: t.scope}, tx: tx, schema: t.schema})
+	}
+	if !conn.clustered() {
+		return read()
+	}
+	return unmoved(ctx, conn, tx, read)
 }
 
 // Q gives the generated statements.

@@ -80,8 +80,34 @@ SELECT pg_catalog.create_distributed_function('` + clusterTimeline + `');
 CREATE OR REPLACE FUNCTION locus_server.convert_from(bytea, name) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT pg_catalog.convert_from($1, $2)';
 CREATE OR REPLACE FUNCTION locus_server.convert_to(text, name) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT pg_catalog.convert_to($1, $2)';
 SELECT pg_catalog.create_distributed_function('locus_server.convert_from(bytea, name)'), pg_catalog.create_distributed_function('locus_server.convert_to(text, name)');
+CREATE OR REPLACE FUNCTION locus_server.here(name text, hold bool) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $here$
+DECLARE
+  shard bigint;
+  placement bigint;
+BEGIN
+  IF NOT pg_catalog.pg_has_role(session_user, current_user, 'MEMBER') THEN
+    RAISE EXCEPTION 'locus_server.here is for the login of the server program' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  SELECT s.shardid INTO shard FROM pg_catalog.pg_dist_shard s
+    WHERE s.logicalrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(name OPERATOR(pg_catalog.||) '.stream_head');
+  IF FOUND AND hold THEN
+    PERFORM pg_catalog.lock_shard_metadata(5, ARRAY[shard]); -- ShareLock, as each statement that writes takes it
+  END IF;
+  SELECT p.placementid INTO placement FROM pg_catalog.pg_dist_placement p, pg_catalog.pg_dist_local_group g
+    WHERE p.shardid OPERATOR(pg_catalog.=) shard AND p.groupid OPERATOR(pg_catalog.=) g.groupid;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'schema % is not on this worker', name USING ERRCODE = '` + ElsewhereCode + `';
+  END IF;
+  RETURN placement;
+END $here$;
+SELECT pg_catalog.create_distributed_function('locus_server.here(text, bool)');
 GRANT USAGE ON SCHEMA locus_server TO PUBLIC;
 `
+
+// ElsewhereCode is the SQLSTATE with which locus_server.here refuses on a server that does not keep the schema. With hold it
+// keeps the schema from being moved until the transaction ends, and otherwise its answer, a placement, is another one
+// after each move.
+const ElsewhereCode = "LC001"
 
 // StatementForCitus puts into a statement what Citus takes.
 func StatementForCitus(text string) string {

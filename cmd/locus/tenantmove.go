@@ -73,8 +73,11 @@ func (m *mover) one(ctx context.Context, hostname, to string) error {
 			_, err := fmt.Fprintf(out, "%s was in %s already\n", t.Hostname, to)
 			return err
 		}
-		_, err := fmt.Fprintf(out, "%s is in %s now: %d rows, writers waited for %d ms; the copy that it left, %s, is dropped at %s\n",
-			t.Hostname, to, moved.Rows, moved.PauseMillis, moved.LeftSchema, when(moved.LeftUntil))
+		what, left := fmt.Sprintf("%d rows", moved.Rows), fmt.Sprintf("; the copy that it left, %s, is dropped at %s", moved.LeftSchema, when(moved.LeftUntil))
+		if moved.LeftSchema == "" { // within a Citus cluster
+			what, left = size(moved.Bytes), ", no copy is left"
+		}
+		_, err := fmt.Fprintf(out, "%s is in %s now: %s, writers waited for %d ms%s\n", t.Hostname, to, what, moved.PauseMillis, left)
 		if err == nil && moved.SharedAnew {
 			_, err = fmt.Fprintf(out, "its owner's login to the old database has ended: 'locus tenant sql enable %s' gives a new one\n", t.Hostname)
 		}

@@ -221,7 +221,7 @@ func withWorkers(url string, nodes map[string]string) (all map[string]string, cl
 func workerFor(d *db.DB, n int64) int32 {
 	var workers []int32
 	for _, node := range d.KnownNodes() {
-		if d.Within(db.HomeNode, node) {
+		if d.Apart(db.HomeNode, node) {
 			workers = append(workers, node)
 		}
 	}

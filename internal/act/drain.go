@@ -167,12 +167,12 @@ func (d *draining) target(ctx context.Context, from tenant.Node) (string, error)
 	}
 	var best tenant.Node
 	for _, n := range all {
-		if n.ID != from.ID && n.AcceptsNew && n.Known && (best.ID == 0 || n.Tenants < best.Tenants) {
+		if n.ID != from.ID && n.AcceptsNew && n.Known && !d.acts.db.Apart(from.ID, n.ID) && (best.ID == 0 || n.Tenants < best.Tenants) {
 			best = n
 		}
 	}
 	if best.ID == 0 {
-		return "", fmt.Errorf("%w: no other database that this process knows takes new tenants ('locus node add', 'locus node set NAME accepts_new=on')", tenant.ErrNodeNotFound)
+		return "", fmt.Errorf("%w: no other database that this process knows, and that tenants can be moved to from there, takes new ones ('locus node add', 'locus node set NAME accepts_new=on')", tenant.ErrNodeNotFound)
 	}
 	return best.Name, nil
 }
