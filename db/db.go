@@ -99,7 +99,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err := d.await(ctx, cfg, base.ConnConfig); err != nil {
 		return nil, err
 	}
-	if d.home, err = d.newServer(ctx, HomeNode, base, bouncer); err != nil {
+	if d.home, err = d.newServer(ctx, HomeNode, base, bouncer, ""); err != nil {
 		return nil, err
 	}
 	if err := d.replicasOf(ctx, d.home, ""); err != nil {

@@ -49,8 +49,8 @@ type fleet struct {
 }
 
 // newServer makes the pools of a server. It asks the server nothing.
-func (d *DB) newServer(ctx context.Context, node int32, base *pgxpool.Config, behind bool) (s *server, err error) {
-	s = &server{node: node, where: describe(base.ConnConfig)}
+func (d *DB) newServer(ctx context.Context, node int32, base *pgxpool.Config, behind bool, worker string) (s *server, err error) {
+	s = &server{node: node, where: describe(base.ConnConfig), worker: worker}
 	s.health = newHealth(s.where, d.log)
 	if behind {
 		s.bouncer = newBouncer(base.ConnConfig)
@@ -58,6 +58,7 @@ func (d *DB) newServer(ctx context.Context, node int32, base *pgxpool.Config, be
 	}
 	defer func() {
 		if err != nil {
+			s.worker = "" // all pools are its own yet
 			s.close()
 		}
 	}()
@@ -181,11 +182,15 @@ func (d *DB) learn(ctx context.Context, f *fleet, n controldb.Node) error {
 	if n.Label != "" {
 		base.AfterConnect = carries(n.Label)
 	}
-	at, err := d.newServer(ctx, n.NodeID, base, bouncer)
+	at, err := d.newServer(ctx, n.NodeID, base, bouncer, n.Worker)
 	if err != nil {
 		return fmt.Errorf("node %s: %w", n.DSNRef, err)
 	}
 	at.label = n.Label
+	if n.Worker != "" {
+		at.admin.Close()
+		at.admin = d.home.admin
+	}
 	if n.Worker == "" {
 		err = d.replicasOf(ctx, at, n.DSNRef)
 	} else if slices.ContainsFunc(d.cfg.Replicas, func(r Replica) bool { return r.Node == n.DSNRef }) {
@@ -194,11 +199,6 @@ func (d *DB) learn(ctx context.Context, f *fleet, n controldb.Node) error {
 	if err != nil {
 		at.close()
 		return fmt.Errorf("node %s: %w", n.DSNRef, err)
-	}
-	if n.Worker != "" {
-		at.worker = n.Worker
-		at.admin.Close()
-		at.admin = d.home.admin
 	}
 	f.servers[n.NodeID] = at
 	return nil

@@ -77,9 +77,6 @@ const (
 const Cluster = `CREATE SCHEMA IF NOT EXISTS locus_server;
 CREATE OR REPLACE FUNCTION ` + clusterTimeline + ` RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT ` + timeline + `';
 SELECT pg_catalog.create_distributed_function('` + clusterTimeline + `');
-CREATE OR REPLACE FUNCTION locus_server.convert_from(bytea, name) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT pg_catalog.convert_from($1, $2)';
-CREATE OR REPLACE FUNCTION locus_server.convert_to(text, name) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT pg_catalog.convert_to($1, $2)';
-SELECT pg_catalog.create_distributed_function('locus_server.convert_from(bytea, name)'), pg_catalog.create_distributed_function('locus_server.convert_to(text, name)');
 CREATE OR REPLACE FUNCTION locus_server.here(name text, hold bool) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $here$
 DECLARE
   shard bigint;
