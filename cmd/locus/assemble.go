@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/auroralocus/locus/internal/fair"
@@ -63,8 +64,8 @@ type app struct {
 	masters   *act.MasterKeys
 	self      *process.Self
 	book      *due.Book
-	server    *xrpc.Server
-	elsewhere *proxy.Proxy // nil: nobody is called
+	server    func() *xrpc.Server // made when it is first asked for
+	elsewhere *proxy.Proxy        // nil: nobody is called
 	actors    *account.Cache
 	post      outbox.Config
 	counted   *calmness // lines of the log; nil: nobody counts
@@ -117,24 +118,27 @@ func assemble(d *db.DB, keys *keyring.Keyring, origin tenant.Config, resolver id
 			Proxy: elsewhere, Repos: repos, Actors: actors, Memory: answers, Origin: origin.URL, Now: now, Log: log,
 		}).Methods()
 	}
-	frame := web.New(acts, now, log)
-	ownPages := accountpages.New(accountpages.Deps{
-		Acts: acts, DB: d, Repos: repos, Blobs: blobs, Documents: documents, Proxy: elsewhere, Limits: limits, Now: now,
-	})
-	server := handlers.New(handlers.Deps{
-		Pages: func(g *xrpc.Group) {
-			frame.Register(g)
-			signin.New(signin.Config{Frame: frame, Acts: acts, Limits: limits, Captcha: apps.HTTP}).Register(g)
-			endpoint.Register(g, endpoint.Config{Acts: acts, Secrets: sessions.OAuth, Languages: web.Languages(), Now: now})
-			ownPages.Register(frame, g)
-		},
-		Log: log, Now: now, Version: version(),
-		Auth: sessions, ByHost: tenants.ByHost,
-		DB: d, Tenants: tenants, Keys: keys, Actors: actors,
-		Acts:  acts,
-		Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.Stores.DataDir, "pictures")}), Streams: streams, Documents: documents,
-		Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere, Merged: merged, Observe: observe, Usage: meter,
-		Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
+	// Commands serve nobody, and start in half the time without.
+	server := sync.OnceValue(func() *xrpc.Server {
+		frame := web.New(acts, now, log)
+		ownPages := accountpages.New(accountpages.Deps{
+			Acts: acts, DB: d, Repos: repos, Blobs: blobs, Documents: documents, Proxy: elsewhere, Limits: limits, Now: now,
+		})
+		return handlers.New(handlers.Deps{
+			Pages: func(g *xrpc.Group) {
+				frame.Register(g)
+				signin.New(signin.Config{Frame: frame, Acts: acts, Limits: limits, Captcha: apps.HTTP}).Register(g)
+				endpoint.Register(g, endpoint.Config{Acts: acts, Secrets: sessions.OAuth, Languages: web.Languages(), Now: now})
+				ownPages.Register(frame, g)
+			},
+			Log: log, Now: now, Version: version(),
+			Auth: sessions, ByHost: tenants.ByHost,
+			DB: d, Tenants: tenants, Keys: keys, Actors: actors,
+			Acts:  acts,
+			Repos: repos, Blobs: blobs, Pictures: picture.NewMaker(picture.Config{Dir: filepath.Join(files.Stores.DataDir, "pictures")}), Streams: streams, Documents: documents,
+			Lexicons: lexicon.Default(), Services: auth.NewServices(documents, now), Limits: limits, Answers: answers, Proxies: proxies, Proxy: elsewhere, Merged: merged, Observe: observe, Usage: meter,
+			Clock: repo.NewClock(now, rand.IntN(1024)), // processes that write to one repository at once differ by it
+		})
 	})
 	jobs := job.New(d, now, log)
 	for _, k := range acts.TenantJobs() {

@@ -70,9 +70,9 @@ func newLifeHouse(t *testing.T) *lifeHouse {
 		flags := dataFlags{DataDir: h.dir}
 		a := assemble(h.db, keys, facts.Config(true), h.net.resolver, h.net.clients, proxy.Config{}, outbox.Config{}, flags.blobs(), fair.NewBytes(xrpc.DefaultAnswerMemory), inbound.Proxies{}, nil, log)
 		h.nodes[i] = a
-		h.web[i].Config.Handler = a.server
+		h.web[i].Config.Handler = a.server()
 		h.web[i].Start()
-		for _, loop := range []func(context.Context) error{a.tenants.Run, a.server.Run} {
+		for _, loop := range []func(context.Context) error{a.tenants.Run, a.server().Run} {
 			running.Go(func() { _ = loop(ctx) })
 		}
 	}

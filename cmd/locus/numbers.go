@@ -207,7 +207,7 @@ func (a *app) showShares(m *metrics.Metrics) {
 		all["answer_memory"] = a.memory.Stats()
 		all["hashes"] = a.passwords.Turns()
 		all["stream_pages"] = a.streams.Readers()
-		all["sockets"] = a.server.SocketStats()
+		all["sockets"] = a.server().SocketStats()
 		if a.elsewhere != nil {
 			all["upstream_calls"] = a.elsewhere.Gate()
 		}

@@ -351,7 +351,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	sweeper := blob.NewSweeper(a.blobs)
 	a.handle(sweeper, firehose.NewKeeper(s.db, time.Now, log, firehose.KeeperConfig{Ready: a.answers, Client: s.outside.client}))
 	for _, loop := range []func(context.Context) error{
-		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.tenants.RunSpares, a.limits.Run, a.server.Run, a.jobs.Run, a.backups.Run, a.meter.Run, s.db.RunShared, s.db.RunReplicas, a.streams.RunNotes,
+		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.tenants.RunSpares, a.limits.Run, a.server().Run, a.jobs.Run, a.backups.Run, a.meter.Run, s.db.RunShared, s.db.RunReplicas, a.streams.RunNotes,
 	} {
 		group.Go(func() error { return loop(ctx) })
 	}
@@ -396,7 +396,7 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	if s.debug != nil {
 		group.Go(func() error { return serveHTTP(ctx, s.debug, inbound.Config{}, profiler(), log) })
 	}
-	front := s.traces.over(a.server)
+	front := s.traces.over(a.server())
 	if s.admin != nil || c.OperatorsHost != "" {
 		face := a.operators(s.proxies)
 		group.Go(func() error { return face.Run(db.InBackground(ctx)) })

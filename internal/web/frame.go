@@ -29,6 +29,7 @@ func New(acts *act.Acts, now func() time.Time, log *slog.Logger) *Frame {
 
 // Register serves what all pages need, and says where no page is.
 func (f *Frame) Register(g *xrpc.Group) {
+	framePages() // a broken one is found now, not by a visitor
 	xrpc.Page(g, "GET "+assetPath+"{name}", serveAsset)
 	f.Get(g, "/account/{page}", func(*Visit) error { return NotFound })
 }

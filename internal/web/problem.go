@@ -77,7 +77,7 @@ func (v *Visit) problemOf(err error) *Problem {
 func (v *Visit) problem(err error) {
 	p := v.problemOf(err)
 	p.head(v.W.Header())
-	if err := v.Show(p.Status, framePages["problem"], p); err != nil {
+	if err := v.Show(p.Status, framePages()["problem"], p); err != nil {
 		v.Caller.LogError(err)
 		http.Error(v.W, http.StatusText(p.Status), p.Status)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path"
 	"strings"
+	"sync"
 )
 
 //go:embed *.html
@@ -18,7 +19,7 @@ var frameFiles embed.FS
 type Pages map[string]*template.Template
 
 // framePages are the frame's own.
-var framePages = ParsePages(frameFiles)
+var framePages = sync.OnceValue(func() Pages { return ParsePages(frameFiles) })
 
 // ParsePages reads the *.html files of a folder. Each defines "title" and "main", and may define "beside": what stands
 // beside the main part, where the page is wide enough (see "tabs"). Files whose names begin with an underscore are parts

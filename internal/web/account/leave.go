@@ -51,5 +51,5 @@ func deleteAccount(l *look) error {
 	if err := l.pages.acts.DeleteOwnAccount(l.R.Context(), l.Tenant, l.owner.Visitor, l.owner.DID, l.Form.Get("password"), l.Form.Text("code")); err != nil {
 		return err
 	}
-	return l.Show(http.StatusOK, templates["gone"], &view{look: l})
+	return l.Show(http.StatusOK, templates()["gone"], &view{look: l})
 }

@@ -101,7 +101,7 @@ func (l *look) asked() bool { return l.Form.Get("proof") != "" }
 
 // confirm asks who it is, and carries the form along.
 func (l *look) confirm(status int) error {
-	return l.Show(status, templates["confirm"], &view{look: l})
+	return l.Show(status, templates()["confirm"], &view{look: l})
 }
 
 // PasskeyOptions are what a script asks a passkey with to show who it is; "": there is none.
@@ -156,7 +156,7 @@ func (l *look) show(status int) error {
 }
 
 func (l *look) showWith(status int, data any) error {
-	return l.Show(status, templates[l.section.name], &view{l, data})
+	return l.Show(status, templates()[l.section.name], &view{l, data})
 }
 
 // enterAnew begins this browser's sign-in again, after all of the account's were ended.

@@ -7,6 +7,7 @@ package account
 import (
 	"embed"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -24,7 +25,8 @@ import (
 //go:embed *.html
 var files embed.FS
 
-var templates = web.ParsePages(files)
+// templates are parsed by who serves them: commands, which are the same program, start without.
+var templates = sync.OnceValue(func() web.Pages { return web.ParsePages(files) })
 
 // Deps is what the pages are made from.
 type Deps struct {
@@ -75,6 +77,7 @@ var (
 
 // Register serves the pages.
 func (p *Pages) Register(f *web.Frame, g *xrpc.Group) {
+	templates() // a broken one is found now, not by a visitor
 	for i := range sections {
 		s := &sections[i]
 		f.Get(g, s.path(), func(v *web.Visit) error { return p.get(v, s) })

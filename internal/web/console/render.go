@@ -11,6 +11,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/auroralocus/locus/internal/act"
@@ -81,7 +82,7 @@ func serveAsset(w http.ResponseWriter, r *http.Request) {
 }
 
 // templates are the pages by the name of their file, without ".html". Each defines "title" and "main".
-var templates = parsePages()
+var templates = sync.OnceValue(parsePages)
 
 func parsePages() map[string]*template.Template {
 	base := web.Parts(template.FuncMap{"asset": assetURL, "number": number, "size": size, "when": when, "join": strings.Join, "lines": func(list []string) string { return strings.Join(list, "\n") }})
@@ -110,7 +111,7 @@ type View struct {
 
 // Show sends a page.
 func (v *Visit) Show(status int, name string, data any) error {
-	t, ok := templates[name]
+	t, ok := templates()[name]
 	if !ok {
 		return fmt.Errorf("there is no page %q", name)
 	}

@@ -94,7 +94,7 @@ func (v *visit) postAway(l leaving) error {
 	}
 	scheme, _, _ := strings.Cut(l.URI, ":")
 	v.Allow("form-action", scheme+":") // not the host: browsers take no IPv6 address in a policy
-	return v.Show(http.StatusOK, templates["post"], f)
+	return v.Show(http.StatusOK, templates()["post"], f)
 }
 
 // originOf is the origin of a URL that is the app's word; "": it has none.

@@ -3,6 +3,7 @@ package signin
 import (
 	"embed"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/auroralocus/locus/internal/act"
@@ -14,7 +15,8 @@ import (
 //go:embed *.html
 var files embed.FS
 
-var templates = web.ParsePages(files)
+// templates are parsed by who serves them: commands, which are the same program, start without.
+var templates = sync.OnceValue(func() web.Pages { return web.ParsePages(files) })
 
 // The addresses.
 const (
@@ -54,6 +56,7 @@ func New(c Config) *Pages {
 
 // Register serves the pages.
 func (p *Pages) Register(g *xrpc.Group) {
+	templates() // a broken one is found now, not by a visitor
 	p.Frame.Get(g, pathAuthorize, p.getAuthorize)
 	p.Frame.Post(g, pathAuthorize, p.postAuthorize)
 	p.Frame.Get(g, pathLeave, p.leave)

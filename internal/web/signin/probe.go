@@ -41,9 +41,9 @@ func (v *visit) keepsCookies() (done bool, err error) {
 		page.Form = true
 		page.Lost = v.url("", "") + "&cookies=lost"
 		v.letLeave()
-		return true, v.Show(http.StatusBadRequest, templates["cookies"], page)
+		return true, v.Show(http.StatusBadRequest, templates()["cookies"], page)
 	}
 	v.SetCookie(cookieProbe, "1", time.Minute)
 	page.Fields = append(page.Fields, field{"cookies", "probe"})
-	return true, v.Show(http.StatusOK, templates["cookies"], page)
+	return true, v.Show(http.StatusOK, templates()["cookies"], page)
 }

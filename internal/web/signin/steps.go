@@ -92,7 +92,7 @@ func (v *visit) page(status int, name string, form any) error {
 	if v.app != nil {
 		v.letLeave()
 	}
-	return v.Show(status, templates[name], &view{v, form})
+	return v.Show(status, templates()[name], &view{v, form})
 }
 
 // choose goes on with one of the accounts that are signed in here, or signs one out.
