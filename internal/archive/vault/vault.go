@@ -93,10 +93,12 @@ func (v *Vault) Where() string {
 
 // names are those of archives: the folder, and the file without its ending. The day until which one is kept is in it, so
 // that what is over is found by its name.
-var names = regexp.MustCompile(`^[a-z0-9_]{1,40}-[0-9a-f]{1,16}\.[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8,16}-k([0-9]{8}|0)-[a-z0-9.-]{1,253}$`)
+var names = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9_]{1,40}-[0-9a-f]{1,16}\.[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8,16}-k([0-9]{8}|0)-[a-z0-9.-]{1,253}$`)
+})
 
 func fileOf(name string) (string, error) {
-	if !names.MatchString(name) {
+	if !names().MatchString(name) {
 		return "", fmt.Errorf("%w: %.80q", ErrNotFound, name)
 	}
 	folder, rest, _ := strings.Cut(name, ".")
@@ -110,7 +112,7 @@ func nameOf(file string) (string, bool) {
 	}
 	folder, rest, ok := strings.Cut(file, "/")
 	name := folder + "." + rest
-	return name, ok && names.MatchString(name)
+	return name, ok && names().MatchString(name)
 }
 
 // Name is that of an archive which a piece of work begins at a moment. The same work gets the same name, and so writes over
@@ -327,7 +329,7 @@ func (v *Vault) Expire(ctx context.Context) (gone []string, err error) {
 		of, _, _ := strings.Cut(name, ".")
 		newest := of != folder
 		folder = of
-		if keep := names.FindStringSubmatch(name)[1]; newest || keep == "0" || keep >= now.Format("20060102") {
+		if keep := names().FindStringSubmatch(name)[1]; newest || keep == "0" || keep >= now.Format("20060102") {
 			continue
 		}
 		if err := v.Remove(ctx, name); err != nil && !errors.Is(err, ErrNotFound) {
