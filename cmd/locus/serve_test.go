@@ -12,9 +12,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/auroralocus/locus/db/dbtest"
 )
 
 // asLocus makes this test binary be the program itself, so that the tests need no other build.
@@ -25,13 +28,56 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	unraced.remove()
+	os.Exit(code)
+}
+
+// plainProgram is the program without the race detector, with which a command starts five times as fast.
+type plainProgram struct {
+	mu   sync.Mutex
+	dir  string
+	path string          // "": not built yet
+	seen map[string]bool // commands that the race detector has looked at
+}
+
+var unraced = plainProgram{seen: map[string]bool{}}
+
+// of is the program to run a command with. The race detector looks at servers always, and at each command the first time:
+// tests run some a hundred times.
+func (p *plainProgram) of(t *testing.T, args []string) string {
+	t.Helper()
+	command := strings.Join(args[:min(len(args), 2)], " ")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !raced || strings.HasPrefix(command, "serve") || !p.seen[command] {
+		p.seen[command] = true
+		return os.Args[0]
+	}
+	if p.path != "" {
+		return p.path
+	}
+	dir, err := os.MkdirTemp("", "locus-plain-")
+	must(t, err)
+	p.dir = dir
+	path := filepath.Join(dir, "locus")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build the program: %v: %s", err, out)
+	}
+	p.path = path
+	return path
+}
+
+func (p *plainProgram) remove() {
+	if p.dir != "" {
+		_ = os.RemoveAll(p.dir)
+	}
 }
 
 // locus prepares a run of the program.
 func locus(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], args...)
+	cmd := exec.Command(unraced.of(t, args), args...)
 	cmd.Env = append(os.Environ(), asLocus+"=1", "LOCUS_DATABASE_URL=", "LOCUS_MASTER_KEY=")
 	return cmd
 }
@@ -309,8 +355,7 @@ func TestRefusals(t *testing.T) {
 
 // TestTenantCommands goes through a tenant's settings by the command line alone, on a database of its own.
 func TestTenantCommands(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	ok, refused := commandsIn(t, dir)
+	ok, refused := on(t, dbtest.EmptyURL(t), filepath.Join(t.TempDir(), "data"))
 	ok("tenant", "create", "pds.example.com", "--handle-domain", "example.com", "signup=open")
 	refused("another tenant", "tenant", "create", "other.example.org", "--handle-domain", "example.com")
 	refused("pds.example.com", "tenant", "create", "pds.example.com")

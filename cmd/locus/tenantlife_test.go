@@ -276,7 +276,7 @@ func TestStandings(t *testing.T) {
 	t.Parallel()
 	h := newLifeHouse(t)
 	h.account(lifeHost, "alice")
-	server := h.nodes[0].server
+	server := h.nodes[0].server()
 	holdTable(t, server.Standings())
 	for _, away := range []struct {
 		do     func() (*tenant.Tenant, error)
