@@ -82,7 +82,7 @@ func newQuiet(t *testing.T, cfg firehose.Config) *quiet {
 func (q *quiet) serves(id int64) {
 	q.t.Helper()
 	now := time.Now().UTC()
-	if err := q.db.Control().UpsertProcess(q.t.Context(), controldb.UpsertProcessParams{ProcessID: id, StartedAt: now, SeenAt: now}); err != nil {
+	if _, err := q.db.Control().UpsertProcess(q.t.Context(), controldb.UpsertProcessParams{ProcessID: id, StartedAt: now, SeenAt: now}); err != nil {
 		q.t.Fatal(err)
 	}
 }
