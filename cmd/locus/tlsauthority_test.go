@@ -27,11 +27,12 @@ import (
 
 // authority is Pebble, the small authority of Let's Encrypt for tests, on loopback.
 type authority struct {
-	cmd   *exec.Cmd
-	url   string
-	root  string // file by which its own https is trusted
-	roots *x509.CertPool
-	said  *lockedBuffer
+	cmd    *exec.Cmd
+	url    string
+	root   string // file by which its own https is trusted
+	roots  *x509.CertPool
+	issuer []byte // of the certificates that it makes
+	said   *lockedBuffer
 }
 
 // newAuthority starts it. Names are proved at these ports of loopback; dnsAt says where names are. bound, if not empty, is
@@ -87,7 +88,7 @@ func newAuthority(t *testing.T, httpPort, tlsPort, dnsAt, bound string) *authori
 		text, err := io.ReadAll(r.Body)
 		return text, err == nil && r.StatusCode == 200
 	})
-	a.url, a.root, a.roots = "https://"+at+"/dir", cert, x509.NewCertPool()
+	a.url, a.root, a.roots, a.issuer = "https://"+at+"/dir", cert, x509.NewCertPool(), root
 	a.roots.AppendCertsFromPEM(root)
 	return a
 }
