@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/limit"
 	"github.com/auroralocus/locus/internal/operator"
 )
 
@@ -106,8 +108,7 @@ func (v *Visit) entered(e act.DashboardEntry, err error) error {
 		if hidden {
 			return err
 		}
-		v.s.rates.Failed(v.addr)
-		v.s.Log.Warn("dashboard sign-in failed", "address", v.addr.String(), "id", v.requestID, "err", err)
+		v.failed(err)
 		return v.entrance(p.status, p)
 	}
 	next := v.next()
@@ -118,14 +119,28 @@ func (v *Visit) entered(e act.DashboardEntry, err error) error {
 	return v.redirect(next)
 }
 
+// failed counts somebody who is no operator, for whom err was the answer.
+func (v *Visit) failed(err error) {
+	v.s.rates.Failed(v.addr)
+	wrong := "passkey"
+	switch {
+	case errors.Is(err, auth.ErrOperator):
+		wrong = "token"
+	case errors.Is(err, operator.ErrCode), errors.Is(err, operator.ErrNoFactor):
+		wrong = "code"
+	case errors.Is(err, operator.ErrLink):
+		wrong = "link"
+	}
+	v.s.Acts.FailedOperator(v.ctx(), limit.Network(v.addr), wrong)
+}
+
 func (v *Visit) enterByLink() error {
 	if !v.s.rates.MayTry(v.addr) {
 		return errTooMany
 	}
 	e, err := v.s.Acts.DashboardByLink(v.ctx(), v.seat(), v.Form.Get("code"))
 	if errors.Is(err, operator.ErrLink) {
-		v.s.rates.Failed(v.addr)
-		v.s.Log.Warn("dashboard sign-in failed", "address", v.addr.String(), "id", v.requestID, "err", err)
+		v.failed(err)
 	}
 	if err != nil {
 		return v.refusedForm(err, func(status int) error { return v.Show(status, "enter", v.Form.Get("code")) })

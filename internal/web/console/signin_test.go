@@ -131,6 +131,9 @@ func TestGuessing(t *testing.T) {
 	if refused != 10 {
 		t.Errorf("%d of 40 guesses were refused unseen", refused)
 	}
+	if n := h.acts.FailedOperators(); n != maxCodes+30 {
+		t.Errorf("%d failures are counted", n)
+	}
 }
 
 // TestForms: only what our own pages sent is taken, under a name that is ours, and nothing of it is kept by anybody.
