@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/keyring"
@@ -19,6 +20,7 @@ import (
 type keyCmd struct {
 	New    keyNewCmd    `cmd:"" help:"Make a master key, to be put behind the one in use. Nothing is changed in the database."`
 	Status keyStatusCmd `cmd:"" aliases:"show" help:"Show the deployment's master keys, how much is sealed under each, and which processes have them."`
+	Check  keyCheckCmd  `cmd:"" help:"Prove that a copy of the master key is good: everything in the database is opened by it alone, or everything in a restored copy of the database. What came of it is noted, for 'locus doctor'."`
 	Rotate keyRotateCmd `cmd:"" help:"Put one master key in the place of another, while all processes serve: when all of them know the new key, everything is sealed under it, and then the old one is refused. Interrupted, a server goes on with it."`
 }
 
@@ -161,5 +163,73 @@ func explainKey(err error) error {
 	if errors.Is(err, act.ErrNotKnown) {
 		return fmt.Errorf("%w ('locus key status' lists them)", err)
 	}
+	return err
+}
+
+type keyCheckCmd struct {
+	keyFlags
+	Copy     string `required:"" type:"path" placeholder:"FILE" help:"The copy of the master key, from where it is kept."`
+	Restored string `placeholder:"URL" help:"Postgres with a restored copy of the database, which is only read: the copy of the key is tried on it, instead of on the deployment's own."`
+}
+
+// errKeyCheck makes the exit status tell what the output has told already.
+var errKeyCheck = errors.New("the copy is not good")
+
+func (c *keyCheckCmd) Run(ctx context.Context, log *slog.Logger) error {
+	given, err := keyring.ReadMaster(c.Copy)
+	if err != nil {
+		return err
+	}
+	a, stop, err := c.masters(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	p := newProgress()
+	var is act.KeyChecked
+	if c.Restored == "" {
+		is, err = a.masters.CheckCopy(ctx, byCommand(), given, p.show)
+	} else {
+		is, err = c.restored(ctx, log, a, given, p)
+	}
+	p.end()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = printJSON(os.Stdout, is)
+	} else {
+		err = printChecked(os.Stdout, is)
+	}
+	if err == nil && !is.OK {
+		err = errKeyCheck
+	}
+	return err
+}
+
+func (c *keyCheckCmd) restored(ctx context.Context, log *slog.Logger, a *app, given *keyring.Master, p *progress) (act.KeyChecked, error) {
+	flags := c.dataFlags
+	flags.DatabaseURL = c.Restored
+	copied, end, err := flags.open(ctx, log, db.Config{Log: log})
+	if err != nil {
+		return act.KeyChecked{}, err
+	}
+	defer end()
+	return a.masters.CheckRestored(ctx, byCommand(), copied, given, p.show)
+}
+
+func printChecked(w io.Writer, is act.KeyChecked) error {
+	for _, text := range is.Problems {
+		fmt.Fprintln(w, text)
+	}
+	if !is.OK {
+		_, err := fmt.Fprintf(w, "%d of %d values do not open\n", is.Wrong, is.Sealed)
+		return err
+	}
+	made := ""
+	if !is.MadeAt.IsZero() {
+		made = ", as of " + when(is.MadeAt)
+	}
+	_, err := fmt.Fprintf(w, "the copy is good: it opens all %d values of %d tenants%s\n", is.Sealed, is.Tenants, made)
 	return err
 }

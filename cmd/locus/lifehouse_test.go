@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -51,7 +52,7 @@ func newLifeHouse(t *testing.T) *lifeHouse {
 	h := &lifeHouse{t: t, dir: t.TempDir()}
 	h.url = dbtest.URL(t)
 	h.db = dbtest.Open(t, h.url)
-	keys, err := keyring.New(keyring.GenerateMaster(), 0)
+	master, err := keyring.LoadOrCreateMaster(filepath.Join(h.dir, "master.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +69,10 @@ func newLifeHouse(t *testing.T) *lifeHouse {
 	var running sync.WaitGroup
 	for i := range h.nodes {
 		flags := dataFlags{DataDir: h.dir}
+		keys, err := keyring.New(master, 0) // each its own
+		if err != nil {
+			t.Fatal(err)
+		}
 		a := assemble(h.db, keys, facts.Config(true), h.net.resolver, h.net.clients, proxy.Config{}, outbox.Config{}, flags.blobs(), fair.NewBytes(xrpc.DefaultAnswerMemory), inbound.Proxies{}, nil, log)
 		h.nodes[i] = a
 		h.web[i].Config.Handler = a.server()

@@ -384,7 +384,11 @@ func (w *rotation) settle(ctx context.Context) error {
 		if busy == 0 && wait <= 0 {
 			return nil
 		}
-		w.run.Progress(fmt.Sprintf("waiting for %d restores, copies and moves that began before, and for commands", busy), 0, 0)
+		step := "waiting for commands that began before"
+		if busy > 0 {
+			step = fmt.Sprintf("waiting for %d restores, copies and moves that began before", busy)
+		}
+		w.run.Progress(step, 0, 0)
 		if busy > 0 || wait > keyLook {
 			wait = keyLook
 		}
