@@ -169,15 +169,14 @@ func (r *Registry) numberSpares(ctx context.Context, node int32, want int) (ids 
 	}
 	err = r.db.ControlTx(ctx, func(q *controldb.Queries) error {
 		ids = nil
-		last, err := q.LockNextCounters(ctx, controldb.LockNextCountersParams{Name: counterTenant, Many: 0})
-		if err != nil {
+		if _, err := q.LockNextCounters(ctx, controldb.LockNextCountersParams{Name: counterTenant, Many: 0}); err != nil {
 			return err
 		}
 		there, err := q.CountSpares(ctx, count)
 		if err != nil || int(there) > want/2 {
 			return err
 		}
-		last, err = q.LockNextCounters(ctx, controldb.LockNextCountersParams{Name: counterTenant, Many: int64(want) - there})
+		last, err := q.LockNextCounters(ctx, controldb.LockNextCountersParams{Name: counterTenant, Many: int64(want) - there})
 		if err != nil {
 			return err
 		}
