@@ -66,6 +66,42 @@ func Search(ctx context.Context, q *tenantdb.Queries, contains string, also bool
 	return out, nil
 }
 
+// States are what [Newest] selects by. Leaving is an account that is to be deleted at a date.
+var States = []string{"active", "deactivated", "takendown", "leaving"}
+
+// Newest lists accounts before one (an AID), newest first, that have a text in lower case in address or handle, or as their
+// DID, and are in one of [States]. Empty texts select all.
+func Newest(ctx context.Context, q *tenantdb.Queries, contains, state string, before int64, limit int) ([]Info, error) {
+	rows, err := q.ListAccountsNewest(ctx, tenantdb.ListAccountsNewestParams{BeforeAID: before, Contains: contains, State: state, MaxRows: int32(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("list accounts: %w", err)
+	}
+	out := make([]Info, len(rows))
+	for i, r := range rows {
+		out[i] = infoOf(tenantdb.ListAccountsRow(r))
+	}
+	return out, nil
+}
+
+// Sessions are how many ways in to an account are open.
+type Sessions struct {
+	Tokens   int64 // of apps that signed in with a password
+	Apps     int64 // that were let in on a page
+	Browsers int64
+}
+
+// CountSessions counts them. Errors: [ErrNotFound].
+func CountSessions(ctx context.Context, q *tenantdb.Queries, now time.Time, aid int64) (Sessions, error) {
+	row, err := q.CountSessionsOf(ctx, tenantdb.CountSessionsOfParams{AID: aid, Now: now})
+	if db.IsNoRows(err) {
+		return Sessions{}, ErrNotFound
+	}
+	if err != nil {
+		return Sessions{}, fmt.Errorf("count sessions of actor %d: %w", aid, err)
+	}
+	return Sessions{row.Tokens, row.Apps, row.Browsers}, nil
+}
+
 func infoOf(r tenantdb.ListAccountsRow) Info {
 	return Info{
 		AID: r.AID, DID: r.DID, Handle: text(r.Handle), Email: text(r.Email), EmailConfirmedAt: r.EmailConfirmedAt,

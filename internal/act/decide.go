@@ -54,9 +54,9 @@ func (a *Acts) Approve(ctx context.Context, t *tenant.Tenant, by Operator, did s
 			return nil, err
 		}
 		if moved { // its owner activates it, once its document leads here
-			return nil, a.tellDecision(ctx, q, t, who.AID, who, mail.KindMoveApproved, lang)
+			return nil, a.tellDecision(ctx, q, t, who.AID, who, mail.KindMoveApproved, lang, "")
 		}
-		if err := a.tellDecision(ctx, q, t, who.AID, who, mail.KindSignupApproved, lang); err != nil {
+		if err := a.tellDecision(ctx, q, t, who.AID, who, mail.KindSignupApproved, lang, ""); err != nil {
 			return nil, err
 		}
 		return accounts.Activate(ctx, q, a.Now(), who.AID)
@@ -70,16 +70,19 @@ func (a *Acts) Approve(ctx context.Context, t *tenant.Tenant, by Operator, did s
 
 // reject removes an account whose sign-up waits. The decision stands when its transaction is committed. The directory
 // is asked only if an approval was begun and cut off. If it is away then, a job ends the DID and removes the rest.
-func (a *Acts) reject(ctx context.Context, t *tenant.Tenant, by Operator, who *accounts.Account) error {
+func (a *Acts) reject(ctx context.Context, t *tenant.Tenant, by Operator, who *accounts.Account, reason string) error {
 	var rejected accounts.Rejected
 	detail := map[string]any{"approved": false, "handle": who.Handle}
+	if reason != "" {
+		detail["reason"] = reason
+	}
 	err := a.change(ctx, t, by, actDelete, deed{who.DID, detail}, func(q *tenantdb.Queries) ([]firehose.Event, error) {
 		var err error
 		if rejected, err = accounts.BeginRejection(ctx, q, a.Now(), who.AID, who.DID); err != nil {
 			return nil, err
 		}
 		// Nobody's mail: what is the account's goes with it.
-		return nil, a.tellDecision(ctx, q, t, 0, who, mail.KindSignupRejected, rejected.Lang)
+		return nil, a.tellDecision(ctx, q, t, 0, who, mail.KindSignupRejected, rejected.Lang, reason)
 	})
 	if err != nil {
 		return err
@@ -97,9 +100,9 @@ func (a *Acts) reject(ctx context.Context, t *tenant.Tenant, by Operator, who *a
 }
 
 // tellDecision queues the mail about a decision, inside its transaction.
-func (a *Acts) tellDecision(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, aid int64, who *accounts.Account, kind mail.Kind, lang string) error {
+func (a *Acts) tellDecision(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, aid int64, who *accounts.Account, kind mail.Kind, lang, reason string) error {
 	if who.Email == "" {
 		return nil
 	}
-	return a.Outbox.Put(ctx, q, t, aid, who.Email, mail.Note{Kind: kind, Lang: lang, Handle: who.Handle}, decisionLife)
+	return a.Outbox.Put(ctx, q, t, aid, who.Email, mail.Note{Kind: kind, Lang: lang, Handle: who.Handle, Text: reason}, decisionLife)
 }

@@ -22,7 +22,7 @@ func (a *Acts) DeleteAccount(ctx context.Context, t *tenant.Tenant, by Operator,
 	}
 	err = accounts.NotAwaiting(ctx, a.DB.Tenant(t.Schema).Q(), who.AID)
 	if errors.Is(err, accounts.ErrAwaiting) {
-		return a.reject(ctx, t, by, who)
+		return a.reject(ctx, t, by, who, "")
 	}
 	if err != nil {
 		return err

@@ -23,6 +23,11 @@ const mailWait = time.Second
 // one purpose serves several things. It gives the message's id. Errors: [accounts.ErrNoEmail], [accounts.ErrEmailOther],
 // those of find.
 func (a *Acts) mailToken(ctx context.Context, t *tenant.Tenant, lang string, purpose accounts.TokenPurpose, kind mail.Kind, find func(*tenantdb.Queries) (*accounts.Account, error)) (id string, err error) {
+	return a.mailTokenWith(ctx, t, lang, purpose, kind, find, func(*tenantdb.Queries) error { return nil })
+}
+
+// mailTokenWith is mailToken that also writes something down, in the same transaction.
+func (a *Acts) mailTokenWith(ctx context.Context, t *tenant.Tenant, lang string, purpose accounts.TokenPurpose, kind mail.Kind, find func(*tenantdb.Queries) (*accounts.Account, error), also func(*tenantdb.Queries) error) (id string, err error) {
 	secrets, err := a.Sessions.Secrets(ctx, t)
 	if err != nil {
 		return "", err
@@ -48,8 +53,10 @@ func (a *Acts) mailToken(ctx context.Context, t *tenant.Tenant, lang string, pur
 			// The address was changed in this moment: whoever find finds now gets the mail.
 		}
 		note := mail.Note{Kind: kind, Lang: lang, Handle: who.Handle, Code: token}
-		id, err = a.Outbox.Post(ctx, q, t, who.AID, who.Email, note, accounts.TokenLife)
-		return err
+		if id, err = a.Outbox.Post(ctx, q, t, who.AID, who.Email, note, accounts.TokenLife); err != nil {
+			return err
+		}
+		return also(q)
 	})
 	if err == nil {
 		a.Outbox.Wake(t)

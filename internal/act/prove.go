@@ -123,22 +123,28 @@ func (a *Acts) Activity(ctx context.Context, t *tenant.Tenant, by Owner) (*accou
 // trusts no browser any more. Errors: [auth.ErrAccountNotFound].
 func (a *Acts) SignOutEverywhere(ctx context.Context, t *tenant.Tenant, by Owner) error {
 	err := a.DB.Tenant(t.Schema).Tx(ctx, func(q *tenantdb.Queries) error {
-		if _, err := accounts.EndSessions(ctx, q, by.AID); err != nil {
+		if err := signOutEverywhere(ctx, q, by.AID); err != nil {
 			return ended(err)
-		}
-		if _, err := endApps(ctx, q, by.AID); err != nil {
-			return err
-		}
-		if err := q.DeleteDeviceAccountsOf(ctx, by.AID); err != nil {
-			return err
-		}
-		if _, err := accounts.Distrust(ctx, q, by.AID, nil); err != nil {
-			return err
 		}
 		return a.note(ctx, q, by.Visitor, by.AID, accounts.EventSignedOut, "")
 	})
 	if err == nil {
 		a.Actors.Forget(t.Schema, by.DID)
 	}
+	return err
+}
+
+// signOutEverywhere ends all sessions of an account. Errors: [accounts.ErrNotFound].
+func signOutEverywhere(ctx context.Context, q *tenantdb.Queries, aid int64) error {
+	if _, err := accounts.EndSessions(ctx, q, aid); err != nil {
+		return err
+	}
+	if _, err := endApps(ctx, q, aid); err != nil {
+		return err
+	}
+	if err := q.DeleteDeviceAccountsOf(ctx, aid); err != nil {
+		return err
+	}
+	_, err := accounts.Distrust(ctx, q, aid, nil)
 	return err
 }

@@ -69,7 +69,7 @@ type Note struct {
 	Date    string `json:"date,omitempty"`   // of KindDeletionSet and KindNewDevice, as it is shown
 	Detail  string `json:"detail,omitempty"` // what was changed, or what to
 	Subject string `json:"subject,omitempty"`
-	Text    string `json:"text,omitempty"` // of KindMessage: paragraphs between empty lines, or HTML, of which what a letter needs is kept
+	Text    string `json:"text,omitempty"` // of KindMessage: paragraphs between empty lines, or HTML, of which what a letter needs is kept; of decisions: the reason
 }
 
 // Brand is how a tenant looks in its mail.

@@ -160,11 +160,7 @@ func Render(n Note, b Brand) (Message, error) {
 		if isMarkup(n.Text) {
 			p.Letter, n.Text = fromMarkup(n.Text)
 		}
-		for para := range strings.SplitSeq(strings.ReplaceAll(n.Text, "\r\n", "\n"), "\n\n") {
-			if para = strings.Trim(para, "\n"); para != "" {
-				p.Paragraphs = append(p.Paragraphs, para)
-			}
-		}
+		p.Paragraphs = paragraphs(n.Text)
 	} else {
 		if texts[string(n.Kind)+".text"] == "" {
 			return Message{}, fmt.Errorf("%w: %.40q", ErrKind, n.Kind)
@@ -177,6 +173,7 @@ func Render(n Note, b Brand) (Message, error) {
 		switch {
 		case decisions[n.Kind]:
 			p.Code = ""
+			p.After = paragraphs(n.Text)
 		case notices[n.Kind]:
 			p.After = []string{say("not_you_changed")}
 		case dangerous[n.Kind]:
@@ -193,6 +190,16 @@ func Render(n Note, b Brand) (Message, error) {
 		return Message{}, fmt.Errorf("mail in text: %w", err)
 	}
 	return Message{Subject: p.Subject, Text: text.String(), HTML: html.String()}, nil
+}
+
+// paragraphs are the parts of a text with empty lines between them.
+func paragraphs(text string) (out []string) {
+	for para := range strings.SplitSeq(strings.ReplaceAll(text, "\r\n", "\n"), "\n\n") {
+		if para = strings.Trim(para, "\n"); para != "" {
+			out = append(out, para)
+		}
+	}
+	return out
 }
 
 // oneLine keeps what becomes a header, or stands in a line of text, in one.

@@ -184,11 +184,15 @@ func List(ctx context.Context, q *tenantdb.Queries, failed bool, limit int) ([]E
 	}
 	out := make([]Entry, len(rows))
 	for i, r := range rows {
-		out[i] = Entry{
-			ID: r.MailID, To: r.Recipient, Kind: r.About, Subject: r.Subject, State: states[r.State], Attempts: int(r.Attempts), Due: r.DueAt, LastError: r.LastError, CreatedAt: r.CreatedAt,
-		}
+		out[i] = entryOf(r)
 	}
 	return out, nil
+}
+
+func entryOf(r tenantdb.ListMailRow) Entry {
+	return Entry{
+		ID: r.MailID, To: r.Recipient, Kind: r.About, Subject: r.Subject, State: states[r.State], Attempts: int(r.Attempts), Due: r.DueAt, LastError: r.LastError, CreatedAt: r.CreatedAt,
+	}
 }
 
 // Try sends a message at once, past the queue, by the tenant's server: the operator sees what that says. The errors are
