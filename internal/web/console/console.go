@@ -81,6 +81,7 @@ func (s *Server) register() {
 	s.registerBackups()
 	s.registerOperators()
 	s.registerAudit()
+	s.registerOneTenant()
 }
 
 // lostPage is for addresses where there is none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -110,7 +111,7 @@ func problemOf(ctx context.Context, err error) (p *problem, hidden bool) {
 	if errors.As(err, &p) {
 		return p, false
 	}
-	for _, t := range translations {
+	for _, t := range slices.Concat(translations, tenantTranslations) {
 		if errors.Is(err, t.sentinel) {
 			text := t.text
 			if text == "" {

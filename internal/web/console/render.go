@@ -263,9 +263,17 @@ var sections = []section{
 // tenantSections are those of one tenant: the path is what follows the tenant's.
 var tenantSections = []section{
 	{"Overview", "", "home", biller},
-	{"Usage", "/usage", "ticket", biller},
+	{"Accounts", "/accounts", "people", supporter},
+	{"Sign-ups", "/signups", "person", supporter},
+	{"Takedowns", "/takedowns", "flag", supporter},
+	{"Invite codes", "/invites", "ticket", supporter},
+	{"Mail", "/mail", "mail", supporter},
+	{"Settings", "/settings", "pen", supporter},
+	{"Health", "/health", "shield", supporter},
+	{"Usage", "/usage", "list", biller},
 	{"Jobs", "/jobs", "clock", supporter},
 	{"Backups", "/backups", "folder", master},
+	{"Log", "/log", "eye", admin},
 }
 
 // nav is where one can go from here.
