@@ -1,6 +1,7 @@
 package act_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,8 +15,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/archive"
+	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/certs"
 	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/keyring"
@@ -397,5 +400,54 @@ func (m *keyed) await(what string, ok func() bool) {
 		if time.Since(began) > time.Minute {
 			m.t.Fatal(what + " does not come")
 		}
+	}
+}
+
+// A copy of the database is tried with a copy of the key, and the deployment remembers it. Its own database is no copy.
+func TestRestoredCopy(t *testing.T) {
+	t.Parallel()
+	m := newKeyed(t)
+	m.fill()
+	p, ctx := m.rotating(), t.Context()
+	given, err := m.given(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := act.Operator{Deployment: auth.DeploymentOwner}
+	m.seconds.Add(60) // later than anything in it
+	if _, err := p.masters.CheckRestored(ctx, by, p.parts.DB, given, none); !errors.Is(err, act.ErrNoCopy) {
+		t.Errorf("the deployment's own database: %v", err)
+	}
+	copied := dbtest.URL(t)
+	conn, err := pgx.Connect(ctx, copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := p.masters.CheckRestored(ctx, by, dbtest.Open(t, copied), given, none); !errors.Is(err, act.ErrNoCopy) {
+		t.Errorf("another deployment's: %v", err)
+	}
+	for _, name := range []string{"tenant", "tls_item"} { // a copy that has the tenant's row, and lost its schema's
+		m.copyTable(conn, "control."+name)
+	}
+	is, err := p.masters.CheckRestored(ctx, by, dbtest.Open(t, copied), given, none)
+	if err != nil || !is.OK || is.Tenants != 1 || is.Sealed != 1 {
+		t.Errorf("%+v, %v", is, err)
+	}
+	sum, err := act.ReadProofs(ctx, p.parts.DB, m.now())
+	if err != nil || sum.Deployment == nil || sum.Deployment.ProvedAt == nil || sum.Deployment.Sealed != 1 {
+		t.Errorf("%+v, %v", sum.Deployment, err)
+	}
+}
+
+// copyTable copies the rows of a table into another database.
+func (m *keyed) copyTable(to *pgx.Conn, table string) {
+	m.t.Helper()
+	var rows bytes.Buffer
+	if _, err := m.conn.PgConn().CopyTo(m.t.Context(), &rows, "COPY "+table+" TO STDOUT"); err != nil {
+		m.t.Fatal(err)
+	}
+	if _, err := to.PgConn().CopyFrom(m.t.Context(), &rows, "COPY "+table+" FROM STDIN"); err != nil {
+		m.t.Fatal(err)
 	}
 }
