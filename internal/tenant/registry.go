@@ -324,8 +324,8 @@ func (r *Registry) merge(old *index, rows []controldb.Tenant, names []controldb.
 		if t.behind && (t.State == Active || t.State == Moving) {
 			t.State = Behind
 		}
-		// One that is served here already goes on, if it may: see [TooNew].
-		if before := next.byID[t.ID]; row.Needs > r.version || row.Version > r.version && (before == nil || before.State == TooNew) {
+		// One that is served here already goes on, if it may: see [TooNew]. One that seemed to be behind was not.
+		if before := next.byID[t.ID]; row.Needs > r.version || row.Version > r.version && (before == nil || before.behind || before.State == TooNew) {
 			t.State = TooNew
 			r.reportOnce(row, "a tenant is not served by this process: update the program", fmt.Errorf("%w: version %d, this program knows %d", ErrTooNew, row.Version, r.version))
 		}

@@ -38,10 +38,11 @@ func (r *Registry) BringUp(ctx context.Context, t *Tenant) (*Tenant, error) {
 		// Whoever asked may go away: the next one finds it done.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), upgradeTime)
 		defer cancel()
-		if err := r.db.MigrateTenant(ctx, t.Schema); err != nil {
+		err := r.db.MigrateTenant(ctx, t.Schema)
+		if err != nil && !errors.Is(err, db.ErrTooNew) {
 			return nil, err
 		}
-		return nil, r.reload(ctx, t.ID)
+		return nil, errors.Join(err, r.reload(ctx, t.ID)) // also what is too new: then it is known, and said once
 	})
 	late := time.NewTimer(bringUpTime)
 	defer late.Stop()
