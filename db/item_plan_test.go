@@ -48,7 +48,7 @@ func TestItemsAreFoundByIndex(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range generatedQuery.FindAllStringSubmatch(string(text), -1) {
-			if !strings.Contains(m[2], schema.Token+".account_item") {
+			if !strings.Contains(m[2], schema.Token+".account_item") || walks[m[1]] {
 				continue
 			}
 			seen++
@@ -73,6 +73,9 @@ func TestItemsAreFoundByIndex(t *testing.T) {
 		t.Errorf("only %d statements", seen)
 	}
 }
+
+// walks are statements that read all items because they are about all of them: a new master key takes the place of another.
+var walks = map[string]bool{"ListSealedKeys": true, "ListSealedOfFactors": true}
 
 var itemScan = regexp.MustCompile(`Scan (?:Backward )?(?:using (\w+) )?on account_item\b`)
 

@@ -187,7 +187,7 @@ func (q *Queries) UpdateSealedOfAccounts(ctx context.Context, arg UpdateSealedOf
 const UpdateSealedOfFactors = `-- name: UpdateSealedOfFactors :execrows
 UPDATE pds_tenant.account_item i SET secret = x.sealed
 FROM unnest($1::bigint[], $2::bytea[], $3::bytea[]) AS x(aid, was, sealed)
-WHERE i.kind = 1 AND i.key = '' AND i.aid = x.aid AND i.secret = x.was
+WHERE i.kind = 1 AND i.key = '' AND i.aid = ANY($1::bigint[]) AND i.aid = x.aid AND i.secret = x.was
 `
 
 type UpdateSealedOfFactorsParams struct {

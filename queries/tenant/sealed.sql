@@ -28,7 +28,7 @@ WHERE i.kind = 1 AND i.key = '' AND i.aid > @after AND length(i.secret) > 1 AND 
 -- name: UpdateSealedOfFactors :execrows
 UPDATE pds_tenant.account_item i SET secret = x.sealed
 FROM unnest(@aids::bigint[], @was::bytea[], @sealed::bytea[]) AS x(aid, was, sealed)
-WHERE i.kind = 1 AND i.key = '' AND i.aid = x.aid AND i.secret = x.was;
+WHERE i.kind = 1 AND i.key = '' AND i.aid = ANY(@aids::bigint[]) AND i.aid = x.aid AND i.secret = x.was;
 
 -- name: ListSealedOfTenant :many
 SELECT i.key, i.number, i.secret::bytea AS sealed FROM pds_tenant.tenant_item i
