@@ -10,7 +10,6 @@ import (
 
 // A log of any length goes through little memory, also to somebody who reads slowly.
 func TestLongExport(t *testing.T) {
-	t.Parallel()
 	h := newHouse(t)
 	const lines = 60_000
 	h.exec(h.a, `INSERT INTO pds.tenant_item (kind, key, created_at, label, flags, value, note, extra, info)
