@@ -262,6 +262,9 @@ type response struct {
 }
 
 func (w *response) WriteHeader(status int) {
+	if w.status != 0 {
+		return // Huma says so of an answer that breaks off, as its client is gone
+	}
 	if status >= 200 {
 		w.begin(status)
 	}
