@@ -24,7 +24,7 @@ build: ## bin/locus and bin/pdsbench
 test: setup ## all tests, with the race detector, on a Postgres of their own
 	@sh internal/setup/pgbouncer.sh
 	@sh internal/setup/proxies.sh
-	$(GO) test -race -parallel 4 -timeout 20m ./...
+	$(GO) test -race -p 3 -parallel 4 -timeout 20m ./...
 	@[ -n "$$LOCUS_TEST_CITUS_URL" ] || echo "not run: what only a Citus cluster can show (LOCUS_TEST_CITUS_URL names none; deploy/citus/README.md)"
 
 generate: ## everything generated and committed: sqlc, types, lexicon catalogue, OpenAPI, access table, clients

@@ -38,6 +38,7 @@ func TestPlaceTriedOnly(t *testing.T) {
 // TestVerifyGivenUpPlace: a place that nothing is in any more may be gone; one that files are in is told, and verify
 // goes on.
 func TestVerifyGivenUpPlace(t *testing.T) {
+	t.Parallel()
 	b := newBed(t, "")
 	alice := b.account()
 	b.upload(alice, random(5))

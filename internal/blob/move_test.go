@@ -126,6 +126,7 @@ func (b *bed) spoil() {
 
 // TestVerify breaks things one by one: each is found, named, and repaired.
 func TestVerify(t *testing.T) {
+	t.Parallel()
 	for name, one := range map[string]struct {
 		breakIt func(b *bed, o Owner, kept, temporary Info)
 		want    []string

@@ -57,6 +57,7 @@ func (m *model) collect(candidates []int) {
 // blobs taken down in any order. After each step
 // the counters are the truth, and what is served is what the model says; in the end verify finds nothing.
 func TestProperty(t *testing.T) {
+	t.Parallel()
 	t.Run("marks", func(t *testing.T) { walk(t, newBed(t, "")) })
 	t.Run("journal", func(t *testing.T) { walk(t, journaled(t, 100_000)) })
 }

@@ -17,6 +17,7 @@ import (
 // share: uploads, references that come, move and go, expiry without delay, the trash, takedowns, and a move between
 // stores to and fro. Whoever's record was acknowledged can read what it refers to, and in the end nothing is wrong.
 func TestRaces(t *testing.T) {
+	t.Parallel()
 	for name, other := range map[string]func(testing.TB) string{
 		"disk": func(t testing.TB) string { return "disk:" + t.TempDir() },
 		"S3":   s3Bucket,

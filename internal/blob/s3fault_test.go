@@ -122,6 +122,7 @@ func answered(change func(h http.Header, body []byte) []byte) func(http.Response
 // TestRoughS3: what ends is made good, what does not is a named error, and in the end nothing is left over and nothing
 // that was acknowledged is missing.
 func TestRoughS3(t *testing.T) {
+	t.Parallel()
 	p, location := roughS3(t)
 	b := newBed(t, location)
 	b.stall, b.patience = 10*time.Second, 10*time.Second // nothing stalls here but a busy machine
