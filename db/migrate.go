@@ -237,7 +237,9 @@ func newerThan(name string, have, want int64, err error) error {
 }
 
 func (d *DB) noteVersion(ctx context.Context, s Schema, version int64) error {
-	return d.NoteVersion(ctx, d.Control(), s.name, version)
+	return d.ControlTx(ctx, func(q *controldb.Queries) error { // which is done again when another one's change was in the way
+		return d.NoteVersion(ctx, q, s.name, version)
+	})
 }
 
 // NoteVersion tells control which migrations a schema has, and what programs must know to work on it.

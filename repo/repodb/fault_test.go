@@ -192,6 +192,7 @@ func TestBadMember(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.release(st)
+		p.whose = t.Context()
 		group = append(group, p)
 	}
 	bad := group[2]
