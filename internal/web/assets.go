@@ -16,8 +16,7 @@ import (
 //go:embed assets/*
 var assetFiles embed.FS
 
-// assetPath is where the files are served that pages load. Their names hold the hash of what is in them, so they are kept
-// by browsers for good.
+// assetPath is where the files are served that pages load.
 const assetPath = "/~assets/"
 
 type asset struct {
@@ -25,19 +24,22 @@ type asset struct {
 	body []byte
 }
 
-type assetTable struct {
+// Assets are files that pages load. The names under which they are served hold the hash of what is in them, so they are
+// kept by browsers for good.
+type Assets struct {
 	byName map[string]string // page.css → page.1f2e3d4c.css
 	files  map[string]asset  // by the latter
 }
 
-var assets = sync.OnceValue(func() assetTable {
-	t := assetTable{map[string]string{}, map[string]asset{}}
-	list, err := assetFiles.ReadDir("assets")
+// ReadAssets reads those of the folder assets.
+func ReadAssets(files embed.FS) Assets {
+	t := Assets{map[string]string{}, map[string]asset{}}
+	list, err := files.ReadDir("assets")
 	if err != nil {
 		panic(err)
 	}
 	for _, e := range list {
-		b, err := assetFiles.ReadFile("assets/" + e.Name())
+		b, err := files.ReadFile("assets/" + e.Name())
 		if err != nil {
 			panic(err)
 		}
@@ -51,11 +53,34 @@ var assets = sync.OnceValue(func() assetTable {
 		t.byName[e.Name()], t.files[named] = named, asset{kind, b}
 	}
 	return t
-})
+}
+
+// Named gives the name under which a file is served.
+func (t Assets) Named(name string) (named string, ok bool) {
+	named, ok = t.byName[name]
+	return named, ok
+}
+
+// Serve serves a file by that name, and says whether there is one.
+func (t Assets) Serve(w http.ResponseWriter, named string) bool {
+	a, ok := t.files[named]
+	if !ok {
+		return false
+	}
+	h := w.Header()
+	h.Set("Content-Type", a.kind)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	_, _ = w.Write(a.body)
+	return true
+}
+
+var assets = sync.OnceValue(func() Assets { return ReadAssets(assetFiles) })
 
 // AssetURL is where a file of the folder assets is served. It panics when there is none: names stand in templates.
 func AssetURL(name string) string {
-	named, ok := assets().byName[name]
+	named, ok := assets().Named(name)
 	if !ok {
 		panic("no asset " + name)
 	}
@@ -63,19 +88,8 @@ func AssetURL(name string) string {
 }
 
 func serveAsset(_ xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
-	a, ok := assets().files[r.PathValue("name")]
-	if !ok {
+	if !assets().Serve(w, r.PathValue("name")) {
 		return xrpc.Refuse(http.StatusNotFound, "NotFound", "nothing is served here")
 	}
-	a.serve(w)
 	return nil
-}
-
-func (a asset) serve(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Content-Type", a.kind)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	_, _ = w.Write(a.body)
 }

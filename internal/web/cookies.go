@@ -16,51 +16,69 @@ const (
 	cookieLang    = "lang"
 )
 
-func (v *Visit) cookieName(name string) string {
-	if v.secure() {
+// Cookies are those of one visit.
+type Cookies struct {
+	W        http.ResponseWriter
+	R        *http.Request
+	Secure   bool // it is by https
+	SameSite http.SameSite
+}
+
+func (c Cookies) name(name string) string {
+	if c.Secure {
 		return "__Host-" + name
 	}
 	return name
 }
 
-func (v *Visit) cookie(name string) string {
-	c, err := v.R.Cookie(v.cookieName(name))
-	if err != nil || len(c.Value) > 2048 {
+// Get gives what a cookie holds; "": there is none.
+func (c Cookies) Get(name string) string {
+	have, err := c.R.Cookie(c.name(name))
+	if err != nil || len(have.Value) > 2048 {
 		return ""
 	}
-	return c.Value
+	return have.Value
 }
 
-// setCookie sets one for life; 0: until the browser ends.
-func (v *Visit) setCookie(name, value string, life time.Duration) {
-	v.dropCookie(name)
-	http.SetCookie(v.W, &http.Cookie{
-		Name: v.cookieName(name), Value: value, Path: "/", MaxAge: int(life.Seconds()),
-		HttpOnly: true, Secure: v.secure(), SameSite: http.SameSiteLaxMode,
+// Set sets one for life; 0: until the browser ends.
+func (c Cookies) Set(name, value string, life time.Duration) {
+	c.drop(name)
+	http.SetCookie(c.W, &http.Cookie{
+		Name: c.name(name), Value: value, Path: "/", MaxAge: int(life.Seconds()),
+		HttpOnly: true, Secure: c.Secure, SameSite: c.SameSite,
 	})
 }
 
-func (v *Visit) clearCookie(name string) {
-	v.dropCookie(name)
-	if v.cookie(name) == "" {
+// Clear has the browser forget one that it has.
+func (c Cookies) Clear(name string) {
+	c.drop(name)
+	if c.Get(name) == "" {
 		return
 	}
-	http.SetCookie(v.W, &http.Cookie{
-		Name: v.cookieName(name), Path: "/", MaxAge: -1, HttpOnly: true, Secure: v.secure(), SameSite: http.SameSiteLaxMode,
+	http.SetCookie(c.W, &http.Cookie{
+		Name: c.name(name), Path: "/", MaxAge: -1, HttpOnly: true, Secure: c.Secure, SameSite: c.SameSite,
 	})
 }
 
-// dropCookie takes back what this answer said of a cookie before.
-func (v *Visit) dropCookie(name string) {
-	h := v.W.Header()
+// drop takes back what this answer said of a cookie before.
+func (c Cookies) drop(name string) {
+	h := c.W.Header()
 	before := h.Values("Set-Cookie")
 	h.Del("Set-Cookie")
 	for _, line := range before {
-		if c, err := http.ParseSetCookie(line); err == nil && c.Name != v.cookieName(name) {
+		if set, err := http.ParseSetCookie(line); err == nil && set.Name != c.name(name) {
 			h.Add("Set-Cookie", line)
 		}
 	}
 }
+
+func (v *Visit) cookies() Cookies { return Cookies{v.W, v.R, v.secure(), http.SameSiteLaxMode} }
+
+func (v *Visit) cookie(name string) string { return v.cookies().Get(name) }
+
+func (v *Visit) setCookie(name, value string, life time.Duration) { v.cookies().Set(name, value, life) }
+
+func (v *Visit) clearCookie(name string) { v.cookies().Clear(name) }
 
 // SetCookie keeps a value in the browser that no script reads, for a room's own ends. The name must not be one of the
 // frame's.

@@ -13,23 +13,11 @@ import (
 func (v *Visit) settle(h http.Header) {
 	h.Del("Access-Control-Allow-Origin") // pages are for people
 	h.Del("Access-Control-Expose-Headers")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Pragma", "no-cache")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	// Forms of a page without referrer would come from nowhere, and some steps look where they come from.
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("X-Robots-Tag", "noindex")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	SettleHeaders(h, v.secure())
 	h.Set("Cross-Origin-Embedder-Policy", "credentialless")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), publickey-credentials-get=(self), publickey-credentials-create=(self)")
 	h.Add("Vary", "Accept-Language, Cookie")
 	// What a page holds is secret, and how well it compresses beside what others put into it would tell of that.
 	h.Set(gzhttp.HeaderNoCompression, "1")
-	if v.secure() {
-		h.Set("Strict-Transport-Security", "max-age=63072000")
-	}
 }
 
 // Allow lets this page do what the policy for all pages refuses: directive is one of the Content Security Policy.

@@ -4,6 +4,7 @@ import (
 	"html/template"
 	"net/http"
 	"path"
+	"strings"
 
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -24,9 +25,34 @@ func PlainStyle() (style template.HTML, hash string) {
 
 // ServeAsset serves a file of [AssetURL] by the last part of the request's path, and says whether there is one.
 func ServeAsset(w http.ResponseWriter, r *http.Request) bool {
-	a, ok := assets().files[path.Base(r.URL.Path)]
-	if ok {
-		a.serve(w)
+	return assets().Serve(w, path.Base(r.URL.Path))
+}
+
+// SettleHeaders sets what every answer of a page has, under whatever host.
+func SettleHeaders(h http.Header, secure bool) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	// Forms of a page without referrer would come from nowhere, and some steps look where they come from.
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Robots-Tag", "noindex")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), publickey-credentials-get=(self), publickey-credentials-create=(self)")
+	if secure {
+		h.Set("Strict-Transport-Security", "max-age=63072000")
 	}
-	return ok
+}
+
+// Parted is a secret in groups of four, for typing.
+func Parted(secret string) string {
+	var b strings.Builder
+	for i, r := range secret {
+		if i > 0 && i%4 == 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }

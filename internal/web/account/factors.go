@@ -66,16 +66,7 @@ func (l *look) setUp(p *factorsPage, uri string) error {
 }
 
 // Parted is a secret in groups of four, for typing.
-func (p *factorsPage) Parted() string {
-	var b strings.Builder
-	for i, r := range p.Secret {
-		if i > 0 && i%4 == 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
+func (p *factorsPage) Parted() string { return web.Parted(p.Secret) }
 
 func beginApp(l *look) error {
 	made, err := l.pages.acts.BeginAuthenticator(l.R.Context(), l.Tenant, l.owner, l.proof())

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
-	"strings"
 
 	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
@@ -99,16 +98,7 @@ func (p *ownPage) offerApp(v *Visit) error {
 }
 
 // Parted is the secret in groups of four, for typing.
-func (p *ownPage) Parted() string {
-	var b strings.Builder
-	for i, r := range p.Secret {
-		if i > 0 && i%4 == 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
+func (p *ownPage) Parted() string { return web.Parted(p.Secret) }
 
 // secretBytes is how long the secret of an app is.
 const secretBytes = 20

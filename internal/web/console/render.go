@@ -2,9 +2,7 @@ package console
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -29,54 +27,19 @@ var style, styleHash = web.PlainStyle()
 // assetPath is where the files are served that pages load: ours, and those of the frame of all pages.
 const assetPath = Root + "/assets/"
 
-type asset struct {
-	name, kind string
-	body       []byte
-}
-
-// assets are our files by the names under which they are served, which hold the hash of what is in them.
-var assets = readAssets()
-
-func readAssets() map[string]asset {
-	out := map[string]asset{}
-	list, err := assetFiles.ReadDir("assets")
-	if err != nil {
-		panic(err)
-	}
-	for _, e := range list {
-		b, err := assetFiles.ReadFile("assets/" + e.Name())
-		if err != nil {
-			panic(err)
-		}
-		ext := path.Ext(e.Name())
-		sum := sha256.Sum256(b)
-		kind := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}[ext]
-		out[strings.TrimSuffix(e.Name(), ext)+"."+hex.EncodeToString(sum[:6])+ext] = asset{e.Name(), kind, b}
-	}
-	return out
-}
+// assets are our files.
+var assets = web.ReadAssets(assetFiles)
 
 // assetURL is where a file of ours or of the frame is served.
 func assetURL(name string) string {
-	for named, a := range assets {
-		if a.name == name {
-			return assetPath + named
-		}
+	if named, ok := assets.Named(name); ok {
+		return assetPath + named
 	}
 	return assetPath + path.Base(web.AssetURL(name))
 }
 
 func serveAsset(w http.ResponseWriter, r *http.Request) {
-	a, ok := assets[r.PathValue("name")]
-	switch {
-	case ok:
-		h := w.Header()
-		h.Set("Content-Type", a.kind)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cache-Control", "public, max-age=31536000, immutable")
-		_, _ = w.Write(a.body)
-	case !web.ServeAsset(w, r):
+	if !assets.Serve(w, r.PathValue("name")) && !web.ServeAsset(w, r) {
 		http.NotFound(w, r)
 	}
 }

@@ -153,7 +153,7 @@ func (v *Visit) signOut() error {
 	if err := v.s.Acts.LeaveDashboard(v.ctx(), v.By(), *v.User, v.Session); err != nil && !errors.Is(err, operator.ErrNotIn) {
 		return err
 	}
-	v.clearCookie(cookieSession)
+	v.cookies().Clear(cookieSession)
 	return v.redirect(Root + "/sign-in")
 }
 

@@ -100,7 +100,7 @@ func (v *Visit) answer() error {
 
 // enter establishes who calls, whether they may, and which tenant it is about. Nothing of a body is read before.
 func (v *Visit) enter() error {
-	secret := v.cookie(cookieSession)
+	secret := v.cookies().Get(cookieSession)
 	if secret != "" && len(secret) <= maxSecret {
 		if !v.s.rates.MayTry(v.addr) {
 			return errTooMany
@@ -110,7 +110,7 @@ func (v *Visit) enter() error {
 		case err == nil:
 			v.Session, v.User = session, &u
 		case errors.Is(err, operator.ErrNotIn):
-			v.clearCookie(cookieSession)
+			v.cookies().Clear(cookieSession)
 			v.s.rates.Failed(v.addr)
 		default:
 			return err
@@ -223,7 +223,7 @@ func (v *Visit) form() (web.Form, error) {
 	if err != nil {
 		return web.Form{}, errNoForm
 	}
-	if !web.TokenFits(v.cookie(cookieForm), values.Get(web.FieldForm)) {
+	if !web.TokenFits(v.cookies().Get(cookieForm), values.Get(web.FieldForm)) {
 		return web.Form{}, errStale
 	}
 	return web.Form{Values: values}, nil
@@ -232,11 +232,11 @@ func (v *Visit) form() (web.Form, error) {
 // token is what this browser's forms carry.
 func (v *Visit) token() string {
 	if v.csrf == "" {
-		if have := v.cookie(cookieForm); web.IsToken(have) {
+		if have := v.cookies().Get(cookieForm); web.IsToken(have) {
 			v.csrf = have
 		} else {
 			v.csrf = web.NewToken()
-			v.setCookie(cookieForm, v.csrf, 0)
+			v.cookies().Set(cookieForm, v.csrf, 0)
 		}
 	}
 	return web.MaskToken(v.csrf)
@@ -249,38 +249,16 @@ const (
 	cookieNote    = "locus-operator-note"
 )
 
-func (v *Visit) cookieName(name string) string {
-	if v.secure() {
-		return "__Host-" + name
-	}
-	return name
-}
-
-func (v *Visit) cookie(name string) string {
-	c, err := v.R.Cookie(v.cookieName(name))
-	if err != nil || len(c.Value) > 2048 {
-		return ""
-	}
-	return c.Value
-}
-
-func (v *Visit) setCookie(name, value string, life time.Duration) {
-	http.SetCookie(v.W, &http.Cookie{
-		Name: v.cookieName(name), Value: value, Path: "/", MaxAge: int(life.Seconds()),
-		HttpOnly: true, Secure: v.secure(), SameSite: http.SameSiteStrictMode,
-	})
-}
-
-func (v *Visit) clearCookie(name string) {
-	http.SetCookie(v.W, &http.Cookie{Name: v.cookieName(name), Path: "/", MaxAge: -1, HttpOnly: true, Secure: v.secure(), SameSite: http.SameSiteStrictMode})
+func (v *Visit) cookies() web.Cookies {
+	return web.Cookies{W: v.W, R: v.R, Secure: v.secure(), SameSite: http.SameSiteStrictMode}
 }
 
 // signIn gives the browser its session, and other tokens for its forms.
 func (v *Visit) signIn(e act.DashboardEntry) {
 	v.User, v.Session = &e.User, e.Session
-	v.setCookie(cookieSession, e.Secret, operator.Life)
+	v.cookies().Set(cookieSession, e.Secret, operator.Life)
 	v.csrf = web.NewToken()
-	v.setCookie(cookieForm, v.csrf, 0)
+	v.cookies().Set(cookieForm, v.csrf, 0)
 }
 
 // note is a notice at the top of the next page.
@@ -302,7 +280,7 @@ func (v *Visit) redirect(to string, notes ...note) error {
 		if err != nil {
 			return err
 		}
-		v.setCookie(cookieNote, base64.RawURLEncoding.EncodeToString(b), time.Minute)
+		v.cookies().Set(cookieNote, base64.RawURLEncoding.EncodeToString(b), time.Minute)
 	}
 	v.W.Header().Set("Location", to)
 	v.W.WriteHeader(http.StatusSeeOther)
@@ -312,11 +290,11 @@ func (v *Visit) redirect(to string, notes ...note) error {
 // takeNotes are the notices for this page.
 func (v *Visit) takeNotes() []note {
 	var out []note
-	if text := v.cookie(cookieNote); text != "" {
+	if text := v.cookies().Get(cookieNote); text != "" {
 		if b, err := base64.RawURLEncoding.DecodeString(text); err == nil {
 			_ = json.Unmarshal(b, &out) // what is no note is none
 		}
-		v.clearCookie(cookieNote)
+		v.cookies().Clear(cookieNote)
 	}
 	return append(out[:min(len(out), 4)], v.notes...)
 }
