@@ -155,58 +155,78 @@ func (r *resealer) tenant(ctx context.Context, s db.Schema) error {
 	return nil
 }
 
-func (r *resealer) accounts(ctx context.Context, s db.Schema) error {
-	for after := int64(-1); ; {
-		rows, err := r.db.Tenant(s).Q().ListSealedOfAccounts(ctx, tenantdb.ListSealedOfAccountsParams{After: after, OthersThan: r.not, MaxRows: resealPage})
+// pages has rows used page by page, until list has no whole page more.
+func pages[R any](list func() ([]R, error), use func([]R) error) error {
+	for {
+		rows, err := list()
 		if err != nil {
 			return err
 		}
+		if err := use(rows); err != nil || len(rows) < resealPage {
+			return err
+		}
+	}
+}
+
+// singly goes through rows of control: of is what is sealed in one.
+func singly[R any](r *resealer, list func() ([]R, error), of func(R) value, write func(row R, was, is []byte) (int64, error)) error {
+	return pages(list, func(rows []R) error {
+		for _, row := range rows {
+			err := r.page([]value{of(row)}, func(was, is [][]byte) error {
+				_, err := write(row, was[0], is[0])
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (r *resealer) accounts(ctx context.Context, s db.Schema) error {
+	after := int64(-1)
+	return pages(func() ([]tenantdb.ListSealedOfAccountsRow, error) {
+		return r.db.Tenant(s).Q().ListSealedOfAccounts(ctx, tenantdb.ListSealedOfAccountsParams{After: after, OthersThan: r.not, MaxRows: resealPage})
+	}, func(rows []tenantdb.ListSealedOfAccountsRow) error {
 		page, aids := make([]value, len(rows)), make([]int64, len(rows))
 		for i, row := range rows {
 			after, aids[i] = row.AID, row.AID
 			page[i] = value{keyring.SigningKeyBinding(s.String(), row.AID), row.Sealed, fmt.Sprintf("%s: signing key of account %d", s, row.AID)}
 		}
-		err = r.page(page, func(was, is [][]byte) error {
+		return r.page(page, func(was, is [][]byte) error {
 			return r.db.Tenant(s).Tx(ctx, func(q *tenantdb.Queries) error {
 				_, err := q.UpdateSealedOfAccounts(ctx, tenantdb.UpdateSealedOfAccountsParams{Aids: aids, Was: was, Sealed: is})
 				return err
 			})
 		})
-		if err != nil || len(rows) < resealPage {
-			return err
-		}
-	}
+	})
 }
 
 func (r *resealer) factors(ctx context.Context, s db.Schema) error {
-	for after := int64(-1); ; {
-		rows, err := r.db.Tenant(s).Q().ListSealedOfFactors(ctx, tenantdb.ListSealedOfFactorsParams{After: after, OthersThan: r.not, MaxRows: resealPage})
-		if err != nil {
-			return err
-		}
+	after := int64(-1)
+	return pages(func() ([]tenantdb.ListSealedOfFactorsRow, error) {
+		return r.db.Tenant(s).Q().ListSealedOfFactors(ctx, tenantdb.ListSealedOfFactorsParams{After: after, OthersThan: r.not, MaxRows: resealPage})
+	}, func(rows []tenantdb.ListSealedOfFactorsRow) error {
 		page, aids := make([]value, len(rows)), make([]int64, len(rows))
 		for i, row := range rows {
 			after, aids[i] = row.AID, row.AID
 			page[i] = value{archive.FactorBinding(s.String(), row.AID), row.Sealed, fmt.Sprintf("%s: one-time codes of account %d", s, row.AID)}
 		}
-		err = r.page(page, func(was, is [][]byte) error {
+		return r.page(page, func(was, is [][]byte) error {
 			return r.db.Tenant(s).Tx(ctx, func(q *tenantdb.Queries) error {
 				_, err := q.UpdateSealedOfFactors(ctx, tenantdb.UpdateSealedOfFactorsParams{Aids: aids, Was: was, Sealed: is})
 				return err
 			})
 		})
-		if err != nil || len(rows) < resealPage {
-			return err
-		}
-	}
+	})
 }
 
 func (r *resealer) items(ctx context.Context, s db.Schema, kind int16) error {
-	for after := []byte{}; ; {
-		rows, err := r.db.Tenant(s).Q().ListSealedOfTenant(ctx, tenantdb.ListSealedOfTenantParams{Kind: kind, After: after, OthersThan: r.not, MaxRows: resealPage})
-		if err != nil {
-			return err
-		}
+	after := []byte{}
+	return pages(func() ([]tenantdb.ListSealedOfTenantRow, error) {
+		return r.db.Tenant(s).Q().ListSealedOfTenant(ctx, tenantdb.ListSealedOfTenantParams{Kind: kind, After: after, OthersThan: r.not, MaxRows: resealPage})
+	}, func(rows []tenantdb.ListSealedOfTenantRow) error {
 		page, keys := make([]value, len(rows)), make([][]byte, len(rows))
 		for i, row := range rows {
 			after, keys[i] = row.Key, row.Key
@@ -219,16 +239,13 @@ func (r *resealer) items(ctx context.Context, s db.Schema, kind int16) error {
 			}
 			page[i] = value{binds, row.Sealed, fmt.Sprintf("%s: item of kind %d, %.60q", s, kind, row.Key)}
 		}
-		err = r.page(page, func(was, is [][]byte) error {
+		return r.page(page, func(was, is [][]byte) error {
 			return r.db.Tenant(s).Tx(ctx, func(q *tenantdb.Queries) error {
 				_, err := q.UpdateSealedOfTenant(ctx, tenantdb.UpdateSealedOfTenantParams{Kind: kind, Keys: keys, Was: was, Sealed: is})
 				return err
 			})
 		})
-		if err != nil || len(rows) < resealPage {
-			return err
-		}
-	}
+	})
 }
 
 // control goes through all that is sealed in the control schema.
@@ -243,116 +260,65 @@ func (r *resealer) control(ctx context.Context) error {
 
 func (r *resealer) certificates(ctx context.Context) error {
 	q := r.db.Control()
-	for after := ""; ; {
-		rows, err := q.ListSealedTLSItems(ctx, controldb.ListSealedTLSItemsParams{After: after, OthersThan: r.not, MaxRows: resealPage})
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			after = row.Item
-			err := r.page([]value{{certs.Binding(row.Item), row.Sealed, "control: certificates' " + row.Item}}, func(was, is [][]byte) error {
-				_, err := q.UpdateSealedTLSItem(ctx, controldb.UpdateSealedTLSItemParams{Item: row.Item, Was: was[0], Sealed: is[0]})
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		}
-		if len(rows) < resealPage {
-			return nil
-		}
-	}
+	after := ""
+	return singly(r, func() ([]controldb.ListSealedTLSItemsRow, error) {
+		return q.ListSealedTLSItems(ctx, controldb.ListSealedTLSItemsParams{After: after, OthersThan: r.not, MaxRows: resealPage})
+	}, func(row controldb.ListSealedTLSItemsRow) value {
+		after = row.Item
+		return value{certs.Binding(row.Item), row.Sealed, "control: certificates' " + row.Item}
+	}, func(row controldb.ListSealedTLSItemsRow, was, is []byte) (int64, error) {
+		return q.UpdateSealedTLSItem(ctx, controldb.UpdateSealedTLSItemParams{Item: row.Item, Was: was, Sealed: is})
+	})
 }
 
 func (r *resealer) answers(ctx context.Context) error {
 	q := r.db.Control()
-	for caller, key := "", ""; ; {
-		rows, err := q.ListSealedAnswers(ctx, controldb.ListSealedAnswersParams{AfterCaller: caller, AfterKey: key, OthersThan: r.not, MaxRows: resealPage})
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			caller, key = row.Caller, row.Key
-			v := value{AnswerName{Caller: row.Caller, Key: row.Key}.Binding(), row.Sealed, "control: an answer to " + row.Caller}
-			err := r.page([]value{v}, func(was, is [][]byte) error {
-				_, err := q.UpdateSealedAnswer(ctx, controldb.UpdateSealedAnswerParams{Caller: row.Caller, Key: row.Key, Was: was[0], Sealed: is[0]})
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		}
-		if len(rows) < resealPage {
-			return nil
-		}
-	}
+	caller, key := "", ""
+	return singly(r, func() ([]controldb.ListSealedAnswersRow, error) {
+		return q.ListSealedAnswers(ctx, controldb.ListSealedAnswersParams{AfterCaller: caller, AfterKey: key, OthersThan: r.not, MaxRows: resealPage})
+	}, func(row controldb.ListSealedAnswersRow) value {
+		caller, key = row.Caller, row.Key
+		return value{AnswerName{Caller: row.Caller, Key: row.Key}.Binding(), row.Sealed, "control: an answer to " + row.Caller}
+	}, func(row controldb.ListSealedAnswersRow, was, is []byte) (int64, error) {
+		return q.UpdateSealedAnswer(ctx, controldb.UpdateSealedAnswerParams{Caller: row.Caller, Key: row.Key, Was: was, Sealed: is})
+	})
 }
 
 func (r *resealer) jobs(ctx context.Context) error {
 	q := r.db.Control()
-	for after := ""; ; {
-		rows, err := q.ListSealedOfJobs(ctx, controldb.ListSealedOfJobsParams{After: after, OthersThan: r.not, MaxRows: resealPage})
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			after = row.JobID
-			err := r.page([]value{{identityBinding, row.Sealed, "control: the key that job " + row.JobID + " was given"}}, func(was, is [][]byte) error {
-				_, err := q.UpdateSealedOfJob(ctx, controldb.UpdateSealedOfJobParams{JobID: row.JobID, Was: was[0], Sealed: is[0]})
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		}
-		if len(rows) < resealPage {
-			return nil
-		}
-	}
+	after := ""
+	return singly(r, func() ([]controldb.ListSealedOfJobsRow, error) {
+		return q.ListSealedOfJobs(ctx, controldb.ListSealedOfJobsParams{After: after, OthersThan: r.not, MaxRows: resealPage})
+	}, func(row controldb.ListSealedOfJobsRow) value {
+		after = row.JobID
+		return value{identityBinding, row.Sealed, "control: the key that job " + row.JobID + " was given"}
+	}, func(row controldb.ListSealedOfJobsRow, was, is []byte) (int64, error) {
+		return q.UpdateSealedOfJob(ctx, controldb.UpdateSealedOfJobParams{JobID: row.JobID, Was: was, Sealed: is})
+	})
 }
 
 func (r *resealer) operators(ctx context.Context) error {
 	q := r.db.Control()
-	for who, id := "", []byte{}; ; {
-		rows, err := q.ListSealedOfOperators(ctx, controldb.ListSealedOfOperatorsParams{AfterWho: who, AfterID: id, OthersThan: r.not, MaxRows: resealPage})
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			who, id = row.Who, row.FactorID
-			err := r.page([]value{{operator.Binding(operator.Ref(row.Who)), row.Sealed, "control: the app of operator " + row.Who}}, func(was, is [][]byte) error {
-				_, err := q.UpdateSealedOfOperator(ctx, controldb.UpdateSealedOfOperatorParams{Who: row.Who, FactorID: row.FactorID, Was: was[0], Sealed: is[0]})
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		}
-		if len(rows) < resealPage {
-			return nil
-		}
-	}
+	who, id := "", []byte{}
+	return singly(r, func() ([]controldb.ListSealedOfOperatorsRow, error) {
+		return q.ListSealedOfOperators(ctx, controldb.ListSealedOfOperatorsParams{AfterWho: who, AfterID: id, OthersThan: r.not, MaxRows: resealPage})
+	}, func(row controldb.ListSealedOfOperatorsRow) value {
+		who, id = row.Who, row.FactorID
+		return value{operator.Binding(operator.Ref(row.Who)), row.Sealed, "control: the app of operator " + row.Who}
+	}, func(row controldb.ListSealedOfOperatorsRow, was, is []byte) (int64, error) {
+		return q.UpdateSealedOfOperator(ctx, controldb.UpdateSealedOfOperatorParams{Who: row.Who, FactorID: row.FactorID, Was: was, Sealed: is})
+	})
 }
 
 func (r *resealer) operatorSecrets(ctx context.Context) error {
 	q := r.db.Control()
-	for after := ""; ; {
-		rows, err := q.ListSealedOperatorSecrets(ctx, controldb.ListSealedOperatorSecretsParams{After: after, OthersThan: r.not, MaxRows: resealPage})
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			after = row.Purpose
-			err := r.page([]value{{keyring.MACBinding("control", row.Purpose), row.Sealed, "control: secret " + row.Purpose}}, func(was, is [][]byte) error {
-				_, err := q.UpdateSealedOperatorSecret(ctx, controldb.UpdateSealedOperatorSecretParams{Purpose: row.Purpose, Was: was[0], Sealed: is[0]})
-				return err
-			})
-			if err != nil {
-				return err
-			}
-		}
-		if len(rows) < resealPage {
-			return nil
-		}
-	}
+	after := ""
+	return singly(r, func() ([]controldb.ListSealedOperatorSecretsRow, error) {
+		return q.ListSealedOperatorSecrets(ctx, controldb.ListSealedOperatorSecretsParams{After: after, OthersThan: r.not, MaxRows: resealPage})
+	}, func(row controldb.ListSealedOperatorSecretsRow) value {
+		after = row.Purpose
+		return value{keyring.MACBinding("control", row.Purpose), row.Sealed, "control: secret " + row.Purpose}
+	}, func(row controldb.ListSealedOperatorSecretsRow, was, is []byte) (int64, error) {
+		return q.UpdateSealedOperatorSecret(ctx, controldb.UpdateSealedOperatorSecretParams{Purpose: row.Purpose, Was: was, Sealed: is})
+	})
 }
