@@ -40,15 +40,8 @@ func (a *Acts) RejectSignup(ctx context.Context, t *tenant.Tenant, by Operator, 
 	if len(reason) > maxReason || strings.IndexByte(reason, 0) >= 0 {
 		return ErrReason
 	}
-	who, err := a.find(ctx, t, did)
+	who, err := a.findWaiting(ctx, t, did)
 	if err != nil {
-		return err
-	}
-	err = accounts.NotAwaiting(ctx, a.DB.Tenant(t.Schema).Q(), who.AID)
-	switch {
-	case err == nil:
-		return ErrNotWaiting
-	case !errors.Is(err, accounts.ErrAwaiting):
 		return err
 	}
 	return a.reject(ctx, t, by, who, reason)
@@ -57,17 +50,25 @@ func (a *Acts) RejectSignup(ctx context.Context, t *tenant.Tenant, by Operator, 
 // ErrNotWaiting: there is nothing to decide on. What is an account by now is not removed by a look at an old page.
 var ErrNotWaiting = errors.New("the account waits for nothing: somebody has decided already")
 
-// ApproveSignup is [Acts.Approve] for an account that waits, and for no other. Errors: also [ErrNotWaiting].
-func (a *Acts) ApproveSignup(ctx context.Context, t *tenant.Tenant, by Operator, did string) error {
+// findWaiting is find of an account that waits for approval.
+func (a *Acts) findWaiting(ctx context.Context, t *tenant.Tenant, did string) (*accounts.Account, error) {
 	who, err := a.find(ctx, t, did)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	err = accounts.NotAwaiting(ctx, a.DB.Tenant(t.Schema).Q(), who.AID)
 	switch {
 	case err == nil:
-		return ErrNotWaiting
+		return nil, ErrNotWaiting
 	case !errors.Is(err, accounts.ErrAwaiting):
+		return nil, err
+	}
+	return who, nil
+}
+
+// ApproveSignup is [Acts.Approve] for an account that waits, and for no other. Errors: also [ErrNotWaiting].
+func (a *Acts) ApproveSignup(ctx context.Context, t *tenant.Tenant, by Operator, did string) error {
+	if _, err := a.findWaiting(ctx, t, did); err != nil {
 		return err
 	}
 	return a.Approve(ctx, t, by, did)
