@@ -123,7 +123,7 @@ func (x checkup) deployment(list []*tenant.Tenant) doctor.Deployment {
 		return doctor.ReadLacking(ctx, x.db, time.Now().Add(-time.Minute))
 	}
 	for _, node := range x.db.KnownNodes() {
-		if node != 1 { // that one is the control schema's
+		if node != db.HomeNode { // that one is the control schema's
 			d.Further = append(d.Further, doctor.Server{Name: fmt.Sprintf("node %d", node), Ask: func(ctx context.Context) error {
 				_, err := x.db.LookAtNode(ctx, node)
 				return err

@@ -19,6 +19,7 @@ import (
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/operator"
+	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/internal/web/console"
 )
 
@@ -71,12 +72,15 @@ type dashboardArgs struct {
 }
 
 // ref is the operator that is meant: a token of the deployment by its id, or one of a tenant's operators by its name.
-func (f dashboardArgs) ref(ctx context.Context, find func(context.Context, string) (int64, error), who string) (operator.Ref, error) {
+func (f dashboardArgs) ref(ctx context.Context, r *tenant.Registry, who string) (operator.Ref, error) {
 	if f.Tenant == "" {
 		return operator.OfToken(who), nil
 	}
-	id, err := find(ctx, f.Tenant)
-	return operator.OfTenant(id, who), err
+	t, err := r.Get(ctx, f.Tenant)
+	if err != nil {
+		return "", explainTenant(err)
+	}
+	return operator.OfTenant(t.ID, who), nil
 }
 
 // with opens the database, finds the operator, and does something about it.
@@ -86,13 +90,7 @@ func (f dashboardArgs) with(ctx context.Context, log *slog.Logger, who string, d
 		return err
 	}
 	defer stop()
-	ref, err := f.ref(ctx, func(ctx context.Context, host string) (int64, error) {
-		t, err := r.Get(ctx, host)
-		if err != nil {
-			return 0, explainTenant(err)
-		}
-		return t.ID, nil
-	}, who)
+	ref, err := f.ref(ctx, r, who)
 	if err != nil {
 		return err
 	}

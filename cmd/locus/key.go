@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,10 +43,7 @@ func (c *keyNewCmd) Run() error {
 		fmt.Printf("key %d (fingerprint %s) is in %s: give it to all processes, keep a copy elsewhere, and then run 'locus key rotate'\n", key.ID, key.Fingerprint, c.Append)
 		return nil
 	}
-	id := c.ID
-	if id == 0 {
-		id = 2
-	}
+	id := cmp.Or(c.ID, 2)
 	text := keyring.NewMasterText(id)
 	if c.JSON {
 		return printJSON(os.Stdout, map[string]any{"id": id, "key": text})

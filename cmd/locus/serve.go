@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"os"
 	"os/signal"
 	"slices"
@@ -29,16 +27,6 @@ import (
 	"github.com/auroralocus/locus/internal/metrics"
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/web/console"
-)
-
-// Limits of the HTTP server. There are no read and write timeouts for whole requests: they would cut streams. What a
-// body may take is handlers' business, how slowly an answer may be read is inbound's.
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 90 * time.Second
-	maxHeaderBytes    = 64 << 10
-	drainTime         = 15 * time.Second
-	maxStreams        = 100 // of one connection by HTTP/2
 )
 
 type serveCmd struct {
@@ -159,64 +147,6 @@ func (c *serveCmd) check() (inbound.Proxies, error) {
 		return none, fmt.Errorf("--trusted-proxies or LOCUS_TRUSTED_PROXIES: %w", err)
 	}
 	return proxies, nil
-}
-
-// listeners are where a process listens. Those that are not wanted are nil.
-type listeners struct {
-	web      net.Listener
-	https    net.Listener
-	http     net.Listener // beside https
-	plc      net.Listener // the face of the built-in PLC directory
-	machines net.Listener // health and numbers
-	debug    net.Listener // the profiler
-	admin    net.Listener // the operator API
-}
-
-// listen opens them; what is open is given with an error, too.
-func (c *serveCmd) listen() (at listeners, err error) {
-	if at.web, err = net.Listen("tcp", c.Listen); err != nil {
-		return at, fmt.Errorf("listen: %w (--listen chooses another address)", err)
-	}
-	if c.on() {
-		if at.https, err = net.Listen("tcp", c.HTTPSListen); err != nil {
-			return at, fmt.Errorf("listen for https: %w (--https-listen chooses another address)", err)
-		}
-	}
-	if c.HTTPListen != "" {
-		if at.http, err = net.Listen("tcp", c.HTTPListen); err != nil {
-			return at, fmt.Errorf("listen for http: %w (--http-listen chooses another address)", err)
-		}
-	}
-	if c.Dev && c.PLCURL == "" {
-		if at.plc, err = net.Listen("tcp", c.PLCListen); err != nil {
-			return at, fmt.Errorf("listen for the PLC directory: %w (--plc-listen chooses another address)", err)
-		}
-		c.PLCListen = at.plc.Addr().String()
-	}
-	if c.AdminListen != "" {
-		if at.machines, err = net.Listen("tcp", c.AdminListen); err != nil {
-			return at, fmt.Errorf("listen for health and metrics: %w (--admin-listen chooses another address)", err)
-		}
-	}
-	if c.Operators != "" {
-		if at.admin, err = net.Listen("tcp", ofLoopback(c.Operators)); err != nil {
-			return at, fmt.Errorf("listen for the operator API: %w (--operator-listen chooses another address)", err)
-		}
-	}
-	if c.DebugListen != "" {
-		if at.debug, err = net.Listen("tcp", c.DebugListen); err != nil {
-			return at, fmt.Errorf("listen for the profiler: %w (--debug-listen chooses another address)", err)
-		}
-	}
-	return at, nil
-}
-
-func (at listeners) close() {
-	for _, l := range []net.Listener{at.web, at.https, at.http, at.plc, at.machines, at.debug, at.admin} {
-		if l != nil {
-			_ = l.Close()
-		}
-	}
 }
 
 // serving is a server from its start to its end.
@@ -348,29 +278,8 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	ctx, stop := s.draining(ctx, c.DrainDelay)
 	defer stop()
 	group, ctx := errgroup.WithContext(ctx)
-	sweeper := blob.NewSweeper(a.blobs)
-	a.handle(sweeper, firehose.NewKeeper(s.db, time.Now, log, firehose.KeeperConfig{Ready: a.answers, Client: s.outside.client}))
-	for _, loop := range []func(context.Context) error{
-		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.tenants.RunSpares, a.limits.Run, a.server().Run, a.jobs.Run, a.backups.Run, a.meter.Run, s.db.RunShared, s.db.RunReplicas, a.streams.RunNotes,
-	} {
-		group.Go(func() error { return loop(ctx) })
-	}
-	for _, loop := range []func(context.Context) error{sweeper.Run, a.outbox.Run, a.book.Run, a.meter.RunGauges} {
-		group.Go(func() error { return loop(db.InBackground(ctx)) })
-	}
-	group.Go(func() error { return a.runPurges(db.InBackground(ctx), log) })
-	group.Go(func() error { return a.self.Run(ctx, s.where(), version()) })
-	reload := newReloader(s.logs, s.who, a.tenants, s.access)
-	reload.add("master keys", func(ctx context.Context) (string, error) {
-		added, err := a.masters.Reload(ctx)
-		if added == 0 {
-			return "", err
-		}
-		return fmt.Sprintf("%d new", added), err
-	})
-	if s.tls != nil && s.tls.files != nil {
-		reload.add("certificates", func(context.Context) (string, error) { return "looked at", s.tls.files.Reload() })
-	}
+	s.background(ctx, group)
+	reload := s.reloader()
 	group.Go(func() error { reload.run(ctx, hangup); return nil })
 	group.Go(func() error { s.outside.try(ctx, s.facts.PLCURL, log); return nil })
 	go leaveDatabase(ctx, s.over, s.db, log)
@@ -380,35 +289,8 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 			return serveHTTP(ctx, s.plc, inbound.Config{}, s.outside.builtIn.Handler(version(), log), log)
 		})
 	}
-	x := s.checkup(c)
-	itself, visits := s.itself(c, x), s.nightly(c, x)
-	group.Go(func() error { return itself.Run(db.InBackground(ctx)) })
-	if visits != nil {
-		group.Go(func() error { return visits.Run(db.InBackground(ctx)) })
-	}
-	if s.machines != nil {
-		a.show(s.numbers)
-		showDoctor(s.numbers, visits, itself)
-		s.traces.show(s.numbers)
-		s.tls.show(s.numbers)
-	}
-	group.Go(func() error { return s.dashboard(ctx, c.DashboardURL) })
-	if s.debug != nil {
-		group.Go(func() error { return serveHTTP(ctx, s.debug, inbound.Config{}, profiler(), log) })
-	}
-	front := s.traces.over(a.server())
-	if s.admin != nil || c.OperatorsHost != "" {
-		face := a.operators(s.proxies)
-		group.Go(func() error { return face.Run(db.InBackground(ctx)) })
-		if c.OperatorsHost != "" {
-			front = face.Under(c.OperatorsHost, front)
-		}
-		if s.admin != nil {
-			group.Go(func() error {
-				return serveHTTP(ctx, s.admin, inbound.Config{Open: operatorConnections, PerAddress: operatorConnections / 4, Neighbour: s.proxies.Trusts}, face, log)
-			})
-		}
-	}
+	s.looks(ctx, group, c)
+	front := s.operators(ctx, group, c, s.traces.over(a.server()))
 	s.serves(ctx)
 	front = s.health.over(tellsDoctor(a.keys, s.proxies, front))
 	s.serveSecured(ctx, group, c, front)
@@ -434,6 +316,77 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 	return err
 }
 
+// background begins what goes on beside the requests.
+func (s *serving) background(ctx context.Context, group *errgroup.Group) {
+	a := s.app
+	sweeper := blob.NewSweeper(a.blobs)
+	a.handle(sweeper, firehose.NewKeeper(s.db, time.Now, s.log, firehose.KeeperConfig{Ready: a.answers, Client: s.outside.client}))
+	for _, loop := range []func(context.Context) error{
+		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.tenants.RunSpares, a.limits.Run, a.server().Run, a.jobs.Run, a.backups.Run, a.meter.Run, s.db.RunShared, s.db.RunReplicas, a.streams.RunNotes,
+	} {
+		group.Go(func() error { return loop(ctx) })
+	}
+	for _, loop := range []func(context.Context) error{sweeper.Run, a.outbox.Run, a.book.Run, a.meter.RunGauges} {
+		group.Go(func() error { return loop(db.InBackground(ctx)) })
+	}
+	group.Go(func() error { return a.runPurges(db.InBackground(ctx), s.log) })
+	group.Go(func() error { return a.self.Run(ctx, s.where(), version()) })
+}
+
+// reloader is what SIGHUP has read again.
+func (s *serving) reloader() *reloader {
+	r := newReloader(s.logs, s.who, s.app.tenants, s.access)
+	r.add("master keys", func(ctx context.Context) (string, error) {
+		added, err := s.app.masters.Reload(ctx)
+		if added == 0 {
+			return "", err
+		}
+		return fmt.Sprintf("%d new", added), err
+	})
+	if s.tls != nil && s.tls.files != nil {
+		r.add("certificates", func(context.Context) (string, error) { return "looked at", s.tls.files.Reload() })
+	}
+	return r
+}
+
+// looks begins what looks after the process, and what people and machines see of it.
+func (s *serving) looks(ctx context.Context, group *errgroup.Group, c *serveCmd) {
+	x := s.checkup(c)
+	itself, visits := s.itself(c, x), s.nightly(c, x)
+	group.Go(func() error { return itself.Run(db.InBackground(ctx)) })
+	if visits != nil {
+		group.Go(func() error { return visits.Run(db.InBackground(ctx)) })
+	}
+	if s.machines != nil {
+		s.app.show(s.numbers)
+		showDoctor(s.numbers, visits, itself)
+		s.traces.show(s.numbers)
+		s.tls.show(s.numbers)
+	}
+	group.Go(func() error { return s.dashboard(ctx, c.DashboardURL) })
+	if s.debug != nil {
+		group.Go(func() error { return serveHTTP(ctx, s.debug, inbound.Config{}, profiler(), s.log) })
+	}
+}
+
+// operators serves the operator API where it is wanted: at an address of its own, and under a hostname in front of front.
+func (s *serving) operators(ctx context.Context, group *errgroup.Group, c *serveCmd, front http.Handler) http.Handler {
+	if s.admin == nil && c.OperatorsHost == "" {
+		return front
+	}
+	face := s.app.operators(s.proxies)
+	group.Go(func() error { return face.Run(db.InBackground(ctx)) })
+	if s.admin != nil {
+		group.Go(func() error {
+			return serveHTTP(ctx, s.admin, inbound.Config{Open: operatorConnections, PerAddress: operatorConnections / 4, Neighbour: s.proxies.Trusts}, face, s.log)
+		})
+	}
+	if c.OperatorsHost != "" {
+		return face.Under(c.OperatorsHost, front)
+	}
+	return front
+}
+
 // What a process that was asked to end does about a database that does not answer: requests that wait for it get
 // leaveAfter, then it is asked once more, for pingWithin.
 const (
@@ -455,66 +408,4 @@ func leaveDatabase(ctx context.Context, ended <-chan struct{}, d *db.DB, log *sl
 		log.Warn("the database does not answer: what waits for it is given up", "err", err)
 		d.GiveUp()
 	}
-}
-
-// loopbackOnly keeps off the network what must not be there: a development server, whose guards are open and whose
-// passwords are known, and the profiler.
-func loopbackOnly(what string, addrs ...string) error {
-	for _, addr := range addrs {
-		host, _, err := net.SplitHostPort(addr)
-		if err != nil {
-			return fmt.Errorf("address %q: %w", addr, err)
-		}
-		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			return fmt.Errorf("%s listens on loopback only, not on %q", what, addr)
-		}
-	}
-	return nil
-}
-
-// profiler is Go's own, without touching the default mux.
-func profiler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
-}
-
-// serveHTTP serves until ctx ends, and then lets the requests that are being answered finish.
-func serveHTTP(ctx context.Context, below net.Listener, limits inbound.Config, h http.Handler, log *slog.Logger) error {
-	return serveBy(ctx, below, limits, nil, h, log)
-}
-
-// serveBy serves by https where secure is not nil. A handshake has readHeaderTimeout.
-func serveBy(ctx context.Context, below net.Listener, limits inbound.Config, secure *tls.Config, h http.Handler, log *slog.Logger) error {
-	l := inbound.New(below, limits)
-	s := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ConnState:         l.State,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // strangers' broken connections
-	}
-	ended := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-		defer cancel()
-		err := s.Shutdown(drain)
-		if err != nil {
-			err = errors.Join(fmt.Errorf("requests did not end in %s", drainTime), s.Close())
-		}
-		ended <- err
-	}()
-	serve := func() error { return s.Serve(l) }
-	if secure != nil {
-		s.TLSConfig, s.HTTP2 = secure, &http.HTTP2Config{MaxConcurrentStreams: maxStreams}
-		serve = func() error { return s.ServeTLS(l, "", "") }
-	}
-	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve: %w", err)
-	}
-	return <-ended
 }
