@@ -175,10 +175,7 @@ func (g *gameDay) letter() {
 	now := time.Now().Add(time.Hour)
 	n := &doctor.Nightly{
 		DB: g.db, Hour: 3, Address: "here", Now: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler),
-		Checks: func(ctx context.Context) ([]doctor.Check, func(), error) {
-			checks, err := g.x.checks(ctx, "", "")
-			return checks, func() {}, err
-		},
+		Checks: func(ctx context.Context) ([]doctor.Check, error) { return g.x.checks(ctx, "", "") },
 		Tell: func(ctx context.Context, subject, text string) error {
 			return tellOperator(ctx, g.x.post.Server, "noreply@"+gameHost, "operator@example.net", subject, text)
 		},

@@ -61,10 +61,7 @@ func (s *serving) nightly(c *serveCmd, x checkup) *doctor.Nightly {
 	}
 	n := &doctor.Nightly{
 		DB: s.db, Hour: hour, Address: s.where(), Now: time.Now, Log: s.log,
-		Checks: func(ctx context.Context) ([]doctor.Check, func(), error) {
-			checks, err := x.checks(ctx, "", "")
-			return checks, func() {}, err
-		},
+		Checks: func(ctx context.Context) ([]doctor.Check, error) { return x.checks(ctx, "", "") },
 	}
 	if c.OperatorMail == "" {
 		return n

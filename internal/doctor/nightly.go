@@ -36,8 +36,8 @@ const (
 // Nightly is the doctor's visit that servers make themselves, once a night, whichever process comes first.
 type Nightly struct {
 	DB *db.DB
-	// Checks are all checks of this night; end is called when they were done.
-	Checks func(ctx context.Context) (checks []Check, end func(), err error)
+	// Checks are all checks of this night.
+	Checks func(ctx context.Context) ([]Check, error)
 	// Tell writes to the operator; nil: nobody is written to.
 	Tell func(ctx context.Context, subject, text string) error
 	// Hour is the hour of the day, in UTC.
@@ -131,11 +131,10 @@ func (n *Nightly) Visit(ctx context.Context) (done bool, err error) {
 }
 
 func (n *Nightly) look(ctx context.Context) ([]Result, error) {
-	checks, end, err := n.Checks(ctx)
+	checks, err := n.Checks(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer end()
 	return Examine(ctx, checks, CheckTime, nil), nil
 }
 

@@ -44,13 +44,13 @@ func (w *nights) tell(_ context.Context, subject, text string) error {
 	return w.refused
 }
 
-func (w *nights) checks(context.Context) ([]doctor.Check, func(), error) {
+func (w *nights) checks(context.Context) ([]doctor.Check, error) {
 	return []doctor.Check{{Group: "pds.test", Name: "thing", About: "a thing", Look: func(context.Context) []doctor.Finding {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.looked++
 		return w.finds
-	}}}, func() {}, nil
+	}}}, nil
 }
 
 // TestNightly: each night one process looks, keeps what it found, and writes when there is something to say.
@@ -135,7 +135,7 @@ func TestNightly(t *testing.T) {
 func TestNightlyEnds(t *testing.T) {
 	d := dbtest.New(t)
 	w := &nights{now: time.Date(2026, 5, 1, 1, 0, 0, 0, time.UTC)}
-	process := func(checks func(context.Context) ([]doctor.Check, func(), error)) *doctor.Nightly {
+	process := func(checks func(context.Context) ([]doctor.Check, error)) *doctor.Nightly {
 		return &doctor.Nightly{DB: d, Checks: checks, Now: w.clock, Log: slog.New(slog.DiscardHandler)}
 	}
 	other := process(w.checks)
@@ -148,18 +148,18 @@ func TestNightlyEnds(t *testing.T) {
 	visit(false)
 	w.advance(time.Hour)
 	ctx, stop := context.WithCancel(t.Context())
-	ending := process(func(context.Context) ([]doctor.Check, func(), error) { stop(); return nil, func() {}, nil })
+	ending := process(func(context.Context) ([]doctor.Check, error) { stop(); return nil, nil })
 	if done, err := ending.Visit(ctx); done || !errors.Is(err, context.Canceled) {
 		t.Fatal(done, err)
 	}
 	visit(true)
 
 	w.advance(24 * time.Hour)
-	dying := process(func(context.Context) ([]doctor.Check, func(), error) { // as if it stood still
+	dying := process(func(context.Context) ([]doctor.Check, error) { // as if it stood still
 		visit(false)
 		w.advance(time.Hour)
 		visit(true)
-		return nil, func() {}, nil
+		return nil, nil
 	})
 	if done, err := dying.Visit(t.Context()); done || err != nil {
 		t.Fatal("what was found too late was kept", done, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -225,7 +226,7 @@ func (d Deployment) nodes(ctx context.Context) (found []Finding) {
 		}
 	}
 	if len(versions) > 1 {
-		found = append(found, Finding{Warning, "node-versions", "processes are of different versions", strings.Join(sorted(versions), ", "), "finish the upgrade: docs/operations.md"})
+		found = append(found, Finding{Warning, "node-versions", "processes are of different versions", strings.Join(slices.Sorted(maps.Keys(versions)), ", "), "finish the upgrade: docs/operations.md"})
 	}
 	if d.Lacking != nil {
 		lacking, err := d.Lacking(ctx)
@@ -247,7 +248,7 @@ func (d Deployment) pools(ctx context.Context, list []Node) []Finding {
 	}
 	sum := 0
 	for _, n := range list {
-		sum += n.Facts.Pools[1]
+		sum += n.Facts.Pools[db.HomeNode]
 	}
 	if most := int(f.MaxConnections - f.Reserved); sum > most {
 		return one(Warning, "database-pools", "processes may open more connections than Postgres allows, and then requests fail",
@@ -264,12 +265,4 @@ func (d Deployment) ownClock(ctx context.Context) []Finding {
 		return nil // the log says that the database is away
 	}
 	return d.clock(f, before, d.Now())
-}
-
-func sorted(set map[string]bool) (out []string) {
-	for s := range set {
-		out = append(out, s)
-	}
-	slices.Sort(out)
-	return out
 }
