@@ -302,6 +302,9 @@ func TestNewerTenant(t *testing.T) {
 	ok("tenant", "create", "old.example.com")
 	s := serveFor(t, url, dir, nil)
 	describe := "/xrpc/com.atproto.server.describeServer"
+	if status, body := s.get("new.example.com", describe); status != http.StatusOK { // "serving" is said before tenants are first read
+		t.Fatalf("before it is newer: %d %s", status, body)
+	}
 	// While it runs, as when one process after another is brought up to date: both go on, for migrations only add.
 	sql(t, url, "INSERT INTO t_1.goose_db_version (version_id) VALUES (1000)", "UPDATE control.tenant SET version = 1000 WHERE tenant_id = 1")
 	ok("tenant", "set", "old.example.com", "signup=closed")
