@@ -62,6 +62,7 @@ type serveCmd struct {
 func (c *serveCmd) Run(ctx context.Context, l *logs) error {
 	roomyHeap()
 	fair.Crowd()
+	fair.ShortTurns()
 	log := l.Logger
 	proxies, err := c.check()
 	if err != nil {
