@@ -22,7 +22,7 @@ import (
 const catalog = `
 WITH n AS (SELECT oid FROM pg_namespace WHERE nspname = $1)
 SELECT 'relation ' || c.relname || ' ' || c.relkind::text || ' ' || c.relpersistence::text || ' ' || coalesce(array_to_string(c.reloptions, ','), '')
-  || ' toast:' || coalesce((SELECT array_to_string(t.reloptions, ',') FROM pg_class t WHERE t.oid = c.reltoastrelid), '')
+  || ' toast:' || (c.reltoastrelid <> 0)::text || coalesce((SELECT array_to_string(t.reloptions, ',') FROM pg_class t WHERE t.oid = c.reltoastrelid), '')
   FROM pg_class c WHERE relnamespace IN (SELECT * FROM n)
 UNION ALL SELECT 'column ' || c.relname || '.' || a.attname || ' ' || (SELECT count(*) FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum BETWEEN 1 AND a.attnum AND NOT b.attisdropped) || ' ' || format_type(a.atttypid, a.atttypmod) || ' null:' || (NOT a.attnotnull)::text
   || ' ' || a.attstorage::text || ' ' || a.attcompression::text || ' ' || a.attidentity::text || a.attgenerated::text || ' ' || coalesce(l.collname, '')

@@ -1,4 +1,4 @@
--- made from migrations 4742e82a92d5d1995cbbfb5f260a627a
+-- made from migrations 02e630200183e8ecba32df425d632968
 -- Made by internal/gen/sqlc.sh from schema/tenant. Do not edit.
 
 CREATE TABLE pds_tenant.account (
@@ -36,31 +36,37 @@ CREATE TABLE pds_tenant.account_item (
   CONSTRAINT account_item_pkey PRIMARY KEY (aid, kind, key)
 ) WITH (fillfactor=80);
 CREATE TABLE pds_tenant.actor (
-  aid bigint NOT NULL,
-  did text COLLATE "C" NOT NULL,
-  handle text COLLATE "C",
-  creating_since timestamp with time zone,
-  deactivated_at timestamp with time zone,
-  delete_after timestamp with time zone,
-  takedown_ref text,
-  head_cid bytea,
-  head_rev bigint NOT NULL DEFAULT 0,
-  head_commit bytea,
-  created_at timestamp with time zone NOT NULL,
-  unannounced boolean NOT NULL DEFAULT false,
-  session_epoch bigint NOT NULL DEFAULT 0,
-  app_epoch bigint NOT NULL DEFAULT 0,
-  record_count bigint DEFAULT 0,
-  record_bytes bigint DEFAULT 0,
-  commit_records integer NOT NULL DEFAULT 0,
-  commit_bytes bigint NOT NULL DEFAULT 0,
-  max_records bigint,
-  max_record_bytes bigint,
-  limits_version integer NOT NULL DEFAULT 0,
-  CONSTRAINT actor_did_key UNIQUE (did),
-  CONSTRAINT actor_handle_key UNIQUE (handle),
-  CONSTRAINT actor_pkey PRIMARY KEY (aid)
+  aid bigint NOT NULL
 ) WITH (fillfactor=60);
+ALTER TABLE pds_tenant.actor
+  ADD COLUMN did text COLLATE "C" NOT NULL,
+  ALTER COLUMN did SET STORAGE PLAIN,
+  ADD COLUMN handle text COLLATE "C",
+  ALTER COLUMN handle SET STORAGE PLAIN,
+  ADD COLUMN creating_since timestamp with time zone,
+  ADD COLUMN deactivated_at timestamp with time zone,
+  ADD COLUMN delete_after timestamp with time zone,
+  ADD COLUMN takedown_ref text,
+  ALTER COLUMN takedown_ref SET STORAGE PLAIN,
+  ADD COLUMN head_cid bytea,
+  ALTER COLUMN head_cid SET STORAGE PLAIN,
+  ADD COLUMN head_rev bigint NOT NULL DEFAULT 0,
+  ADD COLUMN head_commit bytea,
+  ALTER COLUMN head_commit SET STORAGE PLAIN,
+  ADD COLUMN created_at timestamp with time zone NOT NULL,
+  ADD COLUMN unannounced boolean NOT NULL DEFAULT false,
+  ADD COLUMN session_epoch bigint NOT NULL DEFAULT 0,
+  ADD COLUMN app_epoch bigint NOT NULL DEFAULT 0,
+  ADD COLUMN record_count bigint DEFAULT 0,
+  ADD COLUMN record_bytes bigint DEFAULT 0,
+  ADD COLUMN commit_records integer NOT NULL DEFAULT 0,
+  ADD COLUMN commit_bytes bigint NOT NULL DEFAULT 0,
+  ADD COLUMN max_records bigint,
+  ADD COLUMN max_record_bytes bigint,
+  ADD COLUMN limits_version integer NOT NULL DEFAULT 0,
+  ADD CONSTRAINT actor_did_key UNIQUE (did),
+  ADD CONSTRAINT actor_handle_key UNIQUE (handle),
+  ADD CONSTRAINT actor_pkey PRIMARY KEY (aid);
 CREATE TABLE pds_tenant.blob (
   aid bigint NOT NULL,
   cid bytea NOT NULL,
@@ -81,10 +87,13 @@ CREATE TABLE pds_tenant.blob_usage (
   CONSTRAINT blob_usage_pkey PRIMARY KEY (aid)
 ) WITH (fillfactor=60);
 CREATE TABLE pds_tenant.chore (
-  name text COLLATE "C" NOT NULL,
-  next_at timestamp with time zone NOT NULL,
-  CONSTRAINT chore_pkey PRIMARY KEY (name)
+
 );
+ALTER TABLE pds_tenant.chore
+  ADD COLUMN name text COLLATE "C" NOT NULL,
+  ALTER COLUMN name SET STORAGE PLAIN,
+  ADD COLUMN next_at timestamp with time zone NOT NULL,
+  ADD CONSTRAINT chore_pkey PRIMARY KEY (name);
 CREATE TABLE pds_tenant.mst_node (
   aid bigint NOT NULL,
   level smallint NOT NULL,
