@@ -105,10 +105,18 @@ func (b *Batch) Send(ctx context.Context) (err error) {
 		}
 		at := b.tenant.here()
 		unread, err := b.sendOnce(ctx, at.pool)
-		if moved, why := b.tenant.followed(ctx, at.server, err); moved {
+		moved, why := b.tenant.followed(ctx, at.server, err)
+		if moved {
 			try--
 			continue
-		} else if why != nil {
+		}
+		if try == 1 && resharded(at.server, err) {
+			for _, q := range b.queued {
+				q.sql = b.tenant.reshard(q.sql)
+			}
+			continue
+		}
+		if why != nil {
 			err = why
 		}
 		switch {

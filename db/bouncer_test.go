@@ -18,7 +18,7 @@ import (
 
 // bounced runs a test through PgBouncer in each way in which it can be set up.
 func bounced(t *testing.T, test func(t *testing.T, databaseURL string, b *dbtest.Bouncer, keeps bool)) {
-	dbtest.Plain(t)
+	dbtest.Plain(t, "PgBouncer stands before one server; before a worker it is TestCitusThroughPgBouncer")
 	settings := map[string]int{"statements not kept": 0}
 	if keeps, version := dbtest.BouncerKeeps(t); keeps {
 		settings["statements kept"] = 200

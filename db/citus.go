@@ -190,6 +190,10 @@ func (d *DB) place(ctx context.Context, s Schema, worker string) error {
 		return err
 	}
 	return transact(ctx, d.home.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
+		// Who makes the same schema waits here, and finds it done: Citus would refuse.
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", moveKey(s)); err != nil {
+			return classify(err)
+		}
 		at, err := placedOn(ctx, tx, s.name)
 		switch {
 		case err != nil || at == worker:

@@ -115,22 +115,38 @@ func (d *DB) hand(ctx context.Context, tx pgx.Tx, s Schema, from, to *server) er
 	case at == "":
 		return fmt.Errorf("%w: %s is not distributed", ErrNotPlaced, s)
 	}
-	var history [2]string // of the servers' logs
-	for i, server := range []*server{from, to} {
-		err := runner{pool: server.background}.QueryRow(ctx, "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)").Scan(&history[i])
-		if err != nil {
-			return err
-		}
-	}
-	if _, err := tx.Exec(ctx, "SELECT pg_catalog.citus_schema_move($1::regnamespace, $2::text, $3::int)", s.name, host, port); err != nil {
+	began, err := lifeOf(ctx, from, to)
+	if err != nil {
 		return err
 	}
-	if history[0] == history[1] {
+	if _, err := tx.Exec(ctx, "SELECT pg_catalog.citus_schema_move($1::regnamespace, $2::text, $3::int)", s.name, host, port); err != nil {
+		// Citus has no code for a worker that dies meanwhile.
+		now, askErr := lifeOf(ctx, from, to)
+		if askErr != nil || now.started != began.started {
+			err = fmt.Errorf("%w: a worker was restarted meanwhile, or does not answer: %w", ErrUnavailable, err)
+		}
+		return err
+	}
+	if began.history[0] == began.history[1] {
 		return nil
 	}
 	// Numbers go on as they are: nothing is lost.
-	_, err = tx.Exec(ctx, "UPDATE "+s.name+".stream_head SET timeline = $2 WHERE id = 1 AND timeline = $1", history[0], history[1])
+	_, err = tx.Exec(ctx, "UPDATE "+s.name+".stream_head SET timeline = $2 WHERE id = 1 AND timeline = $1", began.history[0], began.history[1])
 	return err
+}
+
+// life is when two servers were started, and what their logs continue.
+type life struct{ started, history [2]string }
+
+func lifeOf(ctx context.Context, servers ...*server) (l life, err error) {
+	for i, server := range servers {
+		err := runner{pool: server.background}.QueryRow(ctx, "SELECT pg_postmaster_start_time()::text, left(pg_walfile_name(pg_current_wal_lsn()), 8)").
+			Scan(&l.started[i], &l.history[i])
+		if err != nil {
+			return l, err
+		}
+	}
+	return l, nil
 }
 
 // noteMoved says in control where the tenant is.

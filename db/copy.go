@@ -183,7 +183,7 @@ func (t *Tenant) LoadTx(ctx context.Context, body func(tx *LoadTx) error) (err e
 	if _, err := tx.Exec(ctx, unhurried); err != nil {
 		return classify(err)
 	}
-	if err := body(&LoadTx{runner{pool: at.admin, tx: tx, scope: t.scope}, tx, t.schema}); err != nil {
+	if err := body(&LoadTx{runner{pool: at.admin, tx: tx, scope: t.through}, tx, t.schema}); err != nil {
 		return err
 	}
 	if err := tx.Commit(ctx); err != nil {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -75,6 +76,7 @@ type DB struct {
 	nodes    // of tenants' schemas
 	replicas // of their servers
 	rewriter rewriter
+	shards   sync.Map // schema name → *shards
 
 	cfg       Config
 	migrating chan struct{} // one place for each migration at work: each takes up to adminConns of admin
@@ -107,7 +109,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, err
 	}
 	d.fleet.Store(&fleet{servers: map[int32]*server{HomeNode: d.home}})
-	d.rewriter.sharded = d.onWorker
+	d.rewriter.sharded, d.rewriter.onShards = d.onWorker, d.onShards
 	d.control, err = d.newPool(ctx, d.home, base, cfg.controlShape())
 	if err != nil {
 		d.home.close()
@@ -330,5 +332,6 @@ func (d *DB) Tenant(s Schema) *Tenant {
 // Forget drops what the process keeps for a tenant that was deleted.
 func (d *DB) Forget(s Schema) {
 	d.rewriter.forget(s)
+	d.shards.Delete(s.name)
 	d.placed.Delete(s.name)
 }

@@ -88,3 +88,6 @@ var ShareRole = shareRole
 
 // ShareRoleBefore is its name of older versions.
 var ShareRoleBefore = shareRoleBefore
+
+// Scoped is a statement as it is sent for a tenant.
+func Scoped(d *DB, s Schema, sql string) (string, error) { return d.Tenant(s).scope(sql) }

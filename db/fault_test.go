@@ -26,7 +26,7 @@ func queueSecret(b *db.Batch, purpose string) *db.Queued {
 
 // The answer to a write is lost: it happened, and the error says that nobody knows.
 func TestUnknownOutcome(t *testing.T) {
-	dbtest.Plain(t)
+	dbtest.Plain(t, "a proxy before one server loses the answer")
 	url := dbtest.URL(t)
 	p := dbtest.NewProxy(t, url)
 	d := dbtest.Open(t, p.URL())
@@ -113,7 +113,7 @@ func TestUnknownOutcome(t *testing.T) {
 
 // Connections that died while idle cost no request: neither reads nor writes, in any form.
 func TestDeadIdleConnections(t *testing.T) {
-	dbtest.Plain(t)
+	dbtest.Plain(t, "a proxy before one server cuts lines")
 	url := dbtest.URL(t)
 	p := dbtest.NewProxy(t, url)
 	d := dbtest.Open(t, p.URL())
@@ -169,7 +169,7 @@ func warm(t *testing.T, tenant *db.Tenant) {
 // The server is killed in the middle of writes, twice. What was acknowledged is there afterwards, what was refused is
 // not, errors say which, and the same DB goes on by itself.
 func TestServerKilled(t *testing.T) {
-	dbtest.Plain(t)
+	dbtest.Plain(t, "it kills a server of its own")
 	server := dbtest.Durable(t)
 	d := dbtest.Open(t, server.URL())
 	if err := d.MigrateControl(t.Context()); err != nil {
@@ -264,7 +264,7 @@ func TestOpenDown(t *testing.T) {
 
 // It comes up while we wait.
 func TestOpenWaits(t *testing.T) {
-	dbtest.Plain(t)
+	dbtest.Plain(t, "a server of its own comes up late")
 	p := dbtest.NewProxy(t, dbtest.URL(t))
 	p.Down(true)
 	time.AfterFunc(400*time.Millisecond, func() { p.Down(false) })

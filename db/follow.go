@@ -61,7 +61,7 @@ func (t *Tenant) followed(ctx context.Context, at *server, err error) (moved boo
 			return true, err
 		case askErr != nil:
 			return false, errors.Join(ErrMoved, askErr, err)
-		case !moving && isElsewhere(err):
+		case !moving && (isElsewhere(err) || t.misplaced(ctx, at)):
 			return false, fmt.Errorf("%w: %w than control says ('locus tenant move' to it puts that right): %w", ErrUnavailable, ErrNotPlaced, err)
 		case !moving:
 			return false, err
@@ -72,6 +72,15 @@ func (t *Tenant) followed(ctx context.Context, at *server, err error) (moved boo
 		case <-time.After(followEvery):
 		}
 	}
+}
+
+// misplaced tells whether Citus keeps the schema on another worker.
+func (t *Tenant) misplaced(ctx context.Context, at *server) bool {
+	if at.worker == "" {
+		return false
+	}
+	worker, err := placedOn(ctx, runner{pool: t.db.control}, t.schema.name)
+	return err == nil && worker != "" && worker != at.worker
 }
 
 // follow finds out where a schema is that is not at a server any more. A move whose process died after its decision is

@@ -36,7 +36,7 @@ func (l *lines) String() string {
 // TestBlackHole: a network that swallows everything makes each way of asking wait a bounded time, whatever the caller's
 // own patience. One line says that it began, one that it is over and how much was refused.
 func TestBlackHole(t *testing.T) {
-	dbtest.Plain(t)
+	dbtest.Plain(t, "a proxy before one server swallows everything")
 	url := dbtest.URL(t)
 	p := dbtest.NewProxy(t, url)
 	log := &lines{}

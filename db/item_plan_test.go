@@ -17,7 +17,7 @@ var generatedQuery = regexp.MustCompile("(?s)const (\\w+) = `(-- name: .*?)`")
 
 // Each statement about the rare rows of accounts finds them by an index, however many there are of other kinds.
 func TestItemsAreFoundByIndex(t *testing.T) {
-	dbtest.Plain(t)
+	dbtest.Plain(t, "plans are read from the owner's own tables, which have other names on a worker")
 	url := dbtest.URL(t)
 	s := dbtest.Tenant(t, dbtest.Open(t, url))
 	conn, err := pgx.Connect(t.Context(), url)

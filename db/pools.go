@@ -104,7 +104,7 @@ func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, shape
 		c.BeforeConnect = s.bouncer.connecting(shape.statements)
 	} else {
 		c.ConnConfig.StatementCacheCapacity = shape.statements
-		if shape.generic && s.worker == "" { // Citus cannot plan all statements without their parameters
+		if shape.generic {
 			c.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 		}
 		c.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(shape.timeout.Milliseconds(), 10)

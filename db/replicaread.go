@@ -39,7 +39,7 @@ func (l *lag) believed(ctx context.Context, err error, promoted bool) bool {
 // row asks a replica for one row.
 func (l *lag) row(ctx context.Context, r runner, sql string, args, dest []any) (answered bool, err error) {
 	promoted := false
-	err = r.single(ctx, sql, func(ctx context.Context, c *lease) error {
+	err = r.single(ctx, sql, func(ctx context.Context, c *lease, sql string) error {
 		err := c.QueryRow(ctx, sql, args...).Scan(dest...)
 		promoted = isPromoted(c.Conn().PgConn())
 		return err

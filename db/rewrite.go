@@ -23,6 +23,8 @@ type rewriter struct {
 	checked sync.Map     // texts that change nobody's rights
 	// sharded tells whether a Citus cluster has the tables; known is false of a node that this process has not met yet.
 	sharded func(s Schema) (is, known bool)
+	// onShards names in a text of a schema the tables that a worker keeps the rows in.
+	onShards func(s Schema, text string) (string, error)
 }
 
 func (r *rewriter) texts(s Schema) *sync.Map {
@@ -54,7 +56,10 @@ func (r *rewriter) rewrite(s Schema, known *sync.Map, text string) (string, erro
 	if r.sharded != nil {
 		is, met := r.sharded(s)
 		if is {
-			done = schema.StatementForCitus(done)
+			var err error
+			if done, err = r.onShards(s, done); err != nil {
+				return "", err
+			}
 		}
 		if !met {
 			return done, nil // goes nowhere
@@ -66,6 +71,26 @@ func (r *rewriter) rewrite(s Schema, known *sync.Map, text string) (string, erro
 		}
 	}
 	return done, nil
+}
+
+// anew drops the texts of a schema, wherever it lies: they will name other tables.
+func (r *rewriter) anew(name string) {
+	r.tenants.Range(func(s, m any) bool {
+		if s.(Schema).name == name {
+			r.empty(m.(*sync.Map))
+		}
+		return true
+	})
+}
+
+func (r *rewriter) empty(m *sync.Map) {
+	n := int64(0)
+	m.Range(func(text, done any) bool {
+		m.Delete(text)
+		n += int64(len(done.(string)) + rewrittenBytes)
+		return true
+	})
+	r.kept.Add(-n)
 }
 
 // forget drops what is kept for a tenant that is gone.

@@ -27,7 +27,7 @@ func walled(t *testing.T, test func(t *testing.T, url string, d *db.DB)) {
 		test(t, url, openWithRoles(t, url))
 	})
 	t.Run("PgBouncer", func(t *testing.T) {
-		dbtest.Plain(t)
+		dbtest.Plain(t, "PgBouncer stands before one server; before a worker it is TestCitusThroughPgBouncer")
 		url := dbtest.URL(t)
 		test(t, url, openWithRoles(t, dbtest.NewBouncer(t, url, 0).URL))
 	})

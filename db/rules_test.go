@@ -88,6 +88,9 @@ func TestQueryRules(t *testing.T) {
 						t.Errorf("%s: %s is not in %s", where, name, own)
 					}
 				}
+				if table := bareTable(sql); dir == "tenant" && table != "" {
+					t.Errorf("%s: give %s an alias: on a Citus worker the table has another name", where, table)
+				}
 				if strings.Contains(strings.ToLower(sql), "now()") || strings.Contains(strings.ToLower(sql), "current_timestamp") {
 					t.Errorf("%s: time is a parameter", where)
 				}
@@ -97,6 +100,16 @@ func TestQueryRules(t *testing.T) {
 			}
 		}
 	}
+}
+
+// bareTable is a table whose columns a statement names by the table's own name.
+func bareTable(sql string) string {
+	for _, m := range regexp.MustCompile(schema.Token+`\.(\w+)(?:\s+(?:AS\s+)?(\w+))?`).FindAllStringSubmatch(sql, -1) {
+		if m[1] != m[2] && regexp.MustCompile(`(?:^|[^.\w])`+m[1]+`\.`).MatchString(sql) {
+			return m[1]
+		}
+	}
+	return ""
 }
 
 // isFunction tells names that stand where a table could: set-returning functions, SET and SKIP of other clauses.

@@ -22,16 +22,22 @@ type runner struct {
 	tenant *Tenant
 }
 
-// again tells whether a statement is to be sent once more, to the server that its tenant was moved to. why stands for err.
-func (r *runner) again(ctx context.Context, err error) (moved bool, why error) {
+// again tells whether a statement is to be sent once more, to the server that its tenant was moved to, or with the tables
+// that it has now. why stands for err.
+func (r *runner) again(ctx context.Context, sql *string, err error) (again bool, why error) {
 	if r.tenant == nil {
 		return false, err
 	}
-	moved, why = r.tenant.followed(ctx, r.pool.at, err)
-	if moved {
+	again, why = r.tenant.followed(ctx, r.pool.at, err)
+	switch {
+	case again:
 		r.pool = r.tenant.here().pool
+	case resharded(r.pool.at, err):
+		was := *sql
+		*sql = r.tenant.reshard(was)
+		again = *sql != was
 	}
-	return moved, why
+	return again, why
 }
 
 func (r runner) text(sql string) (string, error) {
@@ -52,7 +58,7 @@ func (r runner) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.C
 		tag, err = r.tx.Exec(ctx, sql, args...)
 		return tag, classify(err)
 	}
-	err = r.single(ctx, sql, func(ctx context.Context, c *lease) (err error) {
+	err = r.single(ctx, sql, func(ctx context.Context, c *lease, sql string) (err error) {
 		tag, err = c.Exec(ctx, sql, args...)
 		return err
 	})
@@ -86,7 +92,7 @@ func (w *row) Scan(dest ...any) error {
 			return err
 		}
 	}
-	return w.r.single(w.ctx, sql, func(ctx context.Context, c *lease) error {
+	return w.r.single(w.ctx, sql, func(ctx context.Context, c *lease, sql string) error {
 		return c.QueryRow(ctx, sql, w.args...).Scan(dest...)
 	})
 }
@@ -113,7 +119,7 @@ func (r runner) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 	}
 	out, err := r.query(ctx, sql, args)
 	if err != nil {
-		moved, why := r.again(ctx, err)
+		moved, why := r.again(ctx, &sql, err)
 		if !moved {
 			return nil, why
 		}
@@ -121,7 +127,7 @@ func (r runner) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 	}
 	if r.tenant != nil {
 		out.again = func(err error) (*rows, error) {
-			moved, why := r.again(ctx, err)
+			moved, why := r.again(ctx, &sql, err)
 			if !moved {
 				return nil, why
 			}
@@ -156,11 +162,11 @@ func (r runner) CopyFrom(ctx context.Context, table pgx.Identifier, columns []st
 		if len(table) != 2 {
 			return 0, ErrUnscoped
 		}
-		name, err := r.scope(table[0] + ".")
+		name, err := r.scope(table[0] + "." + table[1])
 		if err != nil {
 			return 0, err
 		}
-		table = pgx.Identifier{strings.TrimSuffix(name, "."), table[1]}
+		table = strings.Split(name, ".")
 	}
 	if r.tx != nil {
 		n, err = r.tx.CopyFrom(ctx, table, columns, src)
@@ -171,7 +177,7 @@ func (r runner) CopyFrom(ctx context.Context, table pgx.Identifier, columns []st
 		return 0, err
 	}
 	defer c.Release()
-	if c.as() != "" || c.pool.bouncer != nil { // COPY cannot be sent behind something else
+	if c.as() != "" || c.pool.bouncer != nil || c.clustered() { // COPY cannot be sent behind something else
 		return 0, ErrCopyAlone
 	}
 	n, err = c.Conn().CopyFrom(ctx, table, columns, src) // src is read once: no second try
@@ -240,13 +246,13 @@ func (r *rows) Err() error {
 }
 
 // single runs one statement on a connection of its own.
-func (r runner) single(ctx context.Context, sql string, run func(context.Context, *lease) error) error {
+func (r runner) single(ctx context.Context, sql string, run func(context.Context, *lease, string) error) error {
 	for {
 		err := r.attempt(ctx, sql, func(ctx context.Context, _ context.CancelFunc, c *lease) (bool, error) {
-			return false, run(ctx, c)
+			return false, run(ctx, c, sql)
 		})
 		r.pool.saw(ctx, err, !isRead(sql))
-		moved, why := r.again(ctx, err)
+		moved, why := r.again(ctx, &sql, err)
 		if !moved {
 			return why
 		}

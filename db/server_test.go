@@ -12,6 +12,7 @@ import (
 
 // A schema of one name on two nodes is two schemas; a node without a URL is refused, and nobody else with it.
 func TestNodes(t *testing.T) {
+	dbtest.Plain(t, "it numbers the nodes itself, and the workers have these numbers")
 	ctx := t.Context()
 	d := dbtest.OpenNodes(t, dbtest.URL(t), map[string]string{"second": dbtest.EmptyURL(t)})
 	for id, ref := range map[int32]string{2: "second", 3: "third"} {

@@ -31,16 +31,17 @@ type settling struct {
 // settling is for one statement, or a batch, that reads or writes.
 func (l *lease) settling(k kind) settling {
 	s := l.rights()
-	if k == reads || !l.clustered() {
+	if !l.clustered() {
 		return s
 	}
-	// Citus sends each statement of an implicit transaction in a transaction of its own to where the rows are, if that is
-	// elsewhere. So nothing is written from elsewhere.
-	at := fmt.Sprintf("locus_server.here($%d, true)", len(s.args)+1)
+	// What is left of a schema that was moved away is not read, and nothing is written from elsewhere: Citus sends each
+	// statement of an implicit transaction in a transaction of its own to where the rows are.
+	at := fmt.Sprintf("locus_server.here($%d, %t)", len(s.args)+1, k == writes)
+	args := append(s.args, l.pool.tenant)
 	if s.sql == "" {
-		return settling{"SELECT " + at, []any{l.pool.tenant}}
+		return settling{"SELECT " + at, args}
 	}
-	return settling{s.sql + ", " + at, append(s.args, l.pool.tenant)}
+	return settling{s.sql + ", " + at, args}
 }
 
 // clustered tells whether the lease is for a tenant on a worker of a Citus cluster.

@@ -256,7 +256,7 @@ func BenchmarkRecordJSON(b *testing.B) {
 // Two databases of one server give a tenant of the same name two logins, and a login of an older version gets its new name
 // with its next password: in the one database alone where the other has rights for it, too.
 func TestShareRoles(t *testing.T) {
-	dbtest.Plain(t) // no worker has a login of an older version
+	dbtest.Plain(t, "no worker has a login of an older version")
 	ctx := t.Context()
 	server, elsewhere := dbtest.URL(t), dbtest.URL(t)
 	d := dbtest.Open(t, server)

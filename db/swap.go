@@ -49,6 +49,12 @@ func (d *DB) SwapTenantSchema(ctx context.Context, living, fresh, was Schema, be
 }
 
 func (s *server) swap(ctx context.Context, tx *LoadTx, living, fresh, was Schema, before, after func(tx *LoadTx) error) error {
+	if s.worker != "" { // what names the tables of the rows waits for no lock on a table of this server
+		var still bool
+		if err := tx.tx.QueryRow(ctx, "SELECT locus_server.still($1) FROM "+living.name+".stream_head", living.name).Scan(&still); err != nil {
+			return classify(err)
+		}
+	}
 	if err := standStill(ctx, tx.tx, living); err != nil {
 		return err
 	}

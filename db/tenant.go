@@ -3,10 +3,12 @@ package db
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/schema"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -37,6 +39,17 @@ func (t *Tenant) scope(sql string) (string, error) {
 	return t.db.rewriter.rewrite(t.schema, t.texts, sql)
 }
 
+// through scopes what goes through the coordinator of a cluster.
+func (t *Tenant) through(sql string) (string, error) {
+	if is, _ := t.db.onWorker(t.schema); !is {
+		return t.scope(sql)
+	}
+	if !strings.Contains(sql, schema.Token+".") {
+		return "", ErrUnscoped
+	}
+	return schema.StatementForCitus(schema.Rename(sql, t.schema.name)), nil
+}
+
 // Q gives single statements: each is a transaction of its own.
 func (t *Tenant) Q() *tenantdb.Queries {
 	return tenantdb.New(runner{pool: t.here().pool, scope: t.scope, tenant: t})
@@ -48,13 +61,19 @@ func (t *Tenant) Tx(ctx context.Context, body func(q *tenantdb.Queries) error) e
 	if t.schema.IsZero() {
 		return ErrNoSchema
 	}
-	for {
+	for anew := false; ; {
 		at := t.here()
 		err := transact(ctx, at.pool, pgx.TxOptions{}, func(tx pgx.Tx) error {
 			return body(tenantdb.New(runner{pool: at.pool, tx: tx, scope: t.scope}))
 		})
-		if moved, err := t.followed(ctx, at.server, err); !moved {
-			return err
+		moved, why := t.followed(ctx, at.server, err)
+		if !moved && !anew && resharded(at.server, err) {
+			anew = true
+			t.reshard("")
+			continue
+		}
+		if !moved {
+			return why
 		}
 	}
 }
@@ -86,6 +105,9 @@ func (t *Tenant) ReadTx(ctx context.Context, body func(tx *ReadTx) error) error 
 	}
 	err = t.inReadTx(ctx, at, conn, tx, body)
 	if moved, why := t.followed(ctx, at, err); moved {
+		return fmt.Errorf("%w: %w", ErrMoved, err)
+	} else if resharded(at, err) {
+		t.reshard("")
 		return fmt.Errorf("%w: %w", ErrMoved, err)
 	} else if why != nil {
 		return why

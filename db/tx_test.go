@@ -282,6 +282,7 @@ func TestStalePlan(t *testing.T) {
 
 // The mode for PgBouncer prepares nothing and sets nothing, and everything still works.
 func TestPgBouncerMode(t *testing.T) {
+	dbtest.Plain(t, "the workers are not behind it; TestCitusThroughPgBouncer is about one that is")
 	url := dbtest.URL(t) + "&pgbouncer=true"
 	d := dbtest.Open(t, url)
 	ctx := t.Context()

@@ -88,6 +88,7 @@ BEGIN
   SELECT s.shardid INTO shard FROM pg_catalog.pg_dist_shard s
     WHERE s.logicalrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(name OPERATOR(pg_catalog.||) '.stream_head');
   IF FOUND AND hold THEN
+    PERFORM pg_catalog.set_config('citus.enable_manual_changes_to_shards', 'on', true);
     PERFORM pg_catalog.lock_shard_metadata(5, ARRAY[shard]); -- ShareLock, as each statement that writes takes it
   END IF;
   SELECT p.placementid INTO placement FROM pg_catalog.pg_dist_placement p, pg_catalog.pg_dist_local_group g
@@ -98,6 +99,13 @@ BEGIN
   RETURN placement;
 END $here$;
 SELECT pg_catalog.create_distributed_function('locus_server.here(text, bool)');
+CREATE OR REPLACE FUNCTION locus_server.still(name text) RETURNS bool LANGUAGE plpgsql AS $still$
+BEGIN
+  PERFORM pg_catalog.lock_shard_metadata(7, ARRAY[s.shardid]) FROM pg_catalog.pg_dist_shard s -- ExclusiveLock: waits for all who write
+    WHERE s.logicalrelid = pg_catalog.to_regclass(name || '.stream_head');
+  RETURN true;
+END $still$;
+SELECT pg_catalog.create_distributed_function('locus_server.still(text)');
 GRANT USAGE ON SCHEMA locus_server TO PUBLIC;
 `
 

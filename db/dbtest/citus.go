@@ -1,6 +1,7 @@
 package dbtest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -33,10 +34,13 @@ func Citus(t testing.TB) bool {
 	return true
 }
 
-// Plain has the helpers give the rest of the test a plain server, also where the tests run on a cluster: for what is about
-// one server, such as lines to it that break.
-func Plain(t testing.TB) {
+// Plain has the helpers give the rest of the test a plain server, also where the tests run on a cluster, and the log says
+// why: for what is about one server, such as lines to it that break.
+func Plain(t testing.TB, why string) {
 	t.Helper()
+	if os.Getenv(citusEnv) != "" {
+		t.Log("NOT ON CITUS: " + why)
+	}
 	plain.Store(t.Name(), true)
 	t.Cleanup(func() { plain.Delete(t.Name()) })
 }
@@ -64,7 +68,7 @@ var clusters sync.Map
 
 // Workers are the URLs of the workers' databases that belong to a coordinator's, by the names of their nodes.
 func Workers(url string) map[string]string {
-	all, ok := clusters.Load(databaseOf(url))
+	all, ok := clusters.Load(clusterKey(url))
 	if !ok {
 		return nil
 	}
@@ -79,12 +83,14 @@ func Where(url string, s db.Schema) string {
 	return url
 }
 
-func databaseOf(at string) string {
-	u, err := url.Parse(at)
-	if err != nil {
+// clusterKey tells databases of the coordinators apart.
+func clusterKey(server string) string {
+	u, err := url.Parse(server)
+	address, addressErr := addressOf(server)
+	if err != nil || addressErr != nil {
 		return ""
 	}
-	return u.Path
+	return address + u.Path
 }
 
 // citusWorkers are the addresses of a cluster's workers.
@@ -107,13 +113,33 @@ var citusWorkers = sync.OnceValues(func() ([]string, error) {
 	return all, err
 })
 
-func at(server, host string) string {
+// at is the URL of another server, HOST:PORT, that is reached as the first one is; the host may be a folder of sockets.
+func at(server, address string) string {
 	u, err := url.Parse(server)
 	if err != nil {
 		panic("dbtest: " + citusEnv + " must be a URL")
 	}
-	u.Host = host
+	if host, port, err := net.SplitHostPort(address); err == nil && strings.HasPrefix(host, "/") {
+		q := u.Query()
+		q.Set("host", host)
+		q.Set("port", port)
+		u.RawQuery = q.Encode()
+		return u.String()
+	}
+	u.Host = address
 	return u.String()
+}
+
+// addressOf is HOST:PORT of the server of a URL.
+func addressOf(server string) (string, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		return "", err
+	}
+	if host := u.Query().Get("host"); host != "" {
+		return net.JoinHostPort(host, cmp.Or(u.Query().Get("port"), "5432")), nil
+	}
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "5432")), nil
 }
 
 // createOnCitus makes a database on all servers of the cluster, and one cluster of them.
@@ -125,20 +151,28 @@ func createOnCitus(t testing.TB, name string, control bool) string {
 	}
 	coordinator := os.Getenv(citusEnv)
 	servers := []string{coordinator}
+	for _, w := range workers {
+		servers = append(servers, at(coordinator, w))
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := each(servers, func(s string) error { return exec(ctx, s, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") }); err != nil {
+			t.Error(err)
+		}
+	})
+	return makeOnCitus(t, coordinator, workers, name, control)
+}
+
+func makeOnCitus(t testing.TB, coordinator string, workers []string, name string, control bool) string {
+	t.Helper()
+	servers := []string{coordinator}
 	nodes := map[string]string{}
 	for i, w := range workers {
 		servers = append(servers, at(coordinator, w))
 		nodes[fmt.Sprintf("worker%d", i+1)] = withDatabase(at(coordinator, w), name)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		clusters.Delete("/" + name)
-		if err := each(servers, func(s string) error { return exec(ctx, s, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") }); err != nil {
-			t.Error(err)
-		}
-	})
-	err = each(servers, func(s string) error {
+	err := each(servers, func(s string) error {
 		if err := exec(t.Context(), s, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8' STRATEGY file_copy"); err != nil {
 			return err
 		}
@@ -150,30 +184,32 @@ func createOnCitus(t testing.TB, name string, control bool) string {
 	if err := exec(t.Context(), withDatabase(coordinator, name), clusterScript(t, coordinator, workers, control)); err != nil {
 		t.Fatal(err)
 	}
-	clusters.Store("/"+name, nodes)
-	return withDatabase(coordinator, name)
+	made := withDatabase(coordinator, name)
+	clusters.Store(clusterKey(made), nodes)
+	t.Cleanup(func() { clusters.Delete(clusterKey(made)) })
+	return made
 }
 
 func clusterScript(t testing.TB, coordinator string, workers []string, control bool) string {
-	u, err := url.Parse(coordinator)
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := u.Port()
-	if port == "" {
-		port = "5432"
-	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "SET client_min_messages = error;\nSELECT citus_set_coordinator_host('%s', %s);\n", u.Hostname(), port)
-	for _, w := range workers {
-		host, port, err := net.SplitHostPort(w)
+	b.WriteString("SET client_min_messages = error;\n")
+	add := func(as, address string) {
+		host, port, err := net.SplitHostPort(address)
 		if err == nil {
 			_, err = strconv.Atoi(port)
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&b, "SELECT citus_add_node('%s', %s);\n", host, port)
+		fmt.Fprintf(&b, "SELECT %s('%s', %s);\n", as, host, port)
+	}
+	own, err := addressOf(coordinator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	add("citus_set_coordinator_host", own)
+	for _, w := range workers {
+		add("citus_add_node", w)
 	}
 	if !control {
 		return b.String()

@@ -29,6 +29,7 @@ type Member struct {
 	t      testing.TB
 	name   string
 	server *embedded.Server
+	start  func() (*embedded.Server, error)
 }
 
 // NewCluster starts one with an empty database. Commits wait for no standby yet: see [Cluster.WaitForSync].
@@ -44,13 +45,15 @@ func NewCluster(t testing.TB) *Cluster {
 func (c *Cluster) start(name string, opts ...embedded.Option) *Member {
 	c.t.Helper()
 	m := &Member{t: c.t, name: name}
+	m.start = func() (*embedded.Server, error) {
+		return embedded.Start(c.t.Context(), filepath.Join(c.dir, name), slog.New(slog.NewTextHandler(io.Discard, nil)), append([]embedded.Option{
+			embedded.WithoutRestart(), embedded.Setting("shared_buffers", "16MB"), embedded.Setting("max_wal_size", "256MB"),
+			// Nothing here survives the machine, only the death of processes.
+			embedded.Setting("fsync", "off"), embedded.Setting("wal_retrieve_retry_interval", "100ms"),
+		}, opts...)...)
+	}
 	var err error
-	m.server, err = embedded.Start(c.t.Context(), filepath.Join(c.dir, name), slog.New(slog.NewTextHandler(io.Discard, nil)), append([]embedded.Option{
-		embedded.WithoutRestart(), embedded.Setting("shared_buffers", "16MB"), embedded.Setting("max_wal_size", "256MB"),
-		// Nothing here survives the machine, only the death of processes.
-		embedded.Setting("fsync", "off"), embedded.Setting("wal_retrieve_retry_interval", "100ms"),
-	}, opts...)...)
-	if err != nil {
+	if m.server, err = m.start(); err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() {
@@ -173,6 +176,18 @@ func (m *Member) Promote() {
 func (m *Member) Kill() {
 	m.t.Helper()
 	if err := m.server.Kill(); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// Restart starts a server again that was killed, at the same place.
+func (m *Member) Restart() {
+	m.t.Helper()
+	if err := m.server.Stop(); err != nil { // gives the folder free
+		m.t.Fatal(err)
+	}
+	var err error
+	if m.server, err = m.start(); err != nil {
 		m.t.Fatal(err)
 	}
 }

@@ -414,8 +414,8 @@ func (q *Queries) UpdateActorSessionsEnded(ctx context.Context, aid int64) (stri
 }
 
 const UpdateSignupDisplaced = `-- name: UpdateSignupDisplaced :exec
-WITH email AS (UPDATE pds_tenant.account SET email = NULL WHERE account.aid = $1)
-UPDATE pds_tenant.actor SET handle = NULL, creating_since = (creating_since AT TIME ZONE 'UTC' - interval '1 second') AT TIME ZONE 'UTC' WHERE actor.aid = $1
+WITH email AS (UPDATE pds_tenant.account c SET email = NULL WHERE c.aid = $1)
+UPDATE pds_tenant.actor a SET handle = NULL, creating_since = (creating_since AT TIME ZONE 'UTC' - interval '1 second') AT TIME ZONE 'UTC' WHERE a.aid = $1
 `
 
 // Another takes the names. The row stays for the sweep, which ends the DID too; a process that wakes up after all does

@@ -698,12 +698,12 @@ WITH x AS (
     AND (NOT f.announced OR EXISTS (SELECT 1 FROM pds_tenant.tenant_item t
       WHERE t.kind = 12 AND t.key = int2send(f.store) || convert_to(f.object, 'UTF8') AND t.tries = 0))
 ), made AS (
-  INSERT INTO pds_tenant.blob (aid, cid, mime_type, size, temporary, store, object, created_at)
+  INSERT INTO pds_tenant.blob AS b (aid, cid, mime_type, size, temporary, store, object, created_at)
   SELECT f.aid, f.cid,
     coalesce((SELECT min(r.mime_type) FROM pds_tenant.record_blob r WHERE r.aid = f.aid AND r.cid = f.cid AND r.mime_type <> ''), f.mime_type),
     f.size, NOT EXISTS (SELECT 1 FROM pds_tenant.record_blob r WHERE r.aid = f.aid AND r.cid = f.cid), f.store, f.object, $10::timestamptz
   FROM fits f
-  RETURNING blob.aid, blob.cid, blob.mime_type, blob.temporary
+  RETURNING b.aid, b.cid, b.mime_type, b.temporary
 ), counted AS (
   INSERT INTO pds_tenant.blob_usage AS u (aid, blobs, bytes)
   SELECT f.aid, count(*), sum(f.size) FROM fits f GROUP BY f.aid ORDER BY f.aid

@@ -38,17 +38,23 @@ type town struct {
 
 func newTown(t *testing.T, second string, accounts int) *town {
 	t.Helper()
+	var nodes map[string]string
+	if second != "" {
+		nodes = map[string]string{"second": second}
+	}
+	return newTownOn(t, dbtest.URL(t), nodes, accounts)
+}
+
+func newTownOn(t *testing.T, url string, nodes map[string]string, accounts int) *town {
+	t.Helper()
 	keys, err := keyring.New(keyring.GenerateMaster(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &town{keys: keys, url: dbtest.URL(t)}
-	if second != "" {
-		w.nodes = map[string]string{"second": second}
-	}
+	w := &town{keys: keys, url: url, nodes: nodes}
 	w.d = dbtest.OpenNodes(t, w.url, w.nodes)
 	w.house = newHouseOn(t, &house{t: t}, keys, w.d)
-	if second != "" {
+	if nodes["second"] != "" {
 		if _, err := w.AddNode(t.Context(), act.Operator{}, "second", true, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -106,20 +112,17 @@ func (w *town) write(ctx context.Context, store *repodb.Store, schema db.Schema,
 		return err
 	}
 	w.acked.Store(path, aid)
-	if n%3 == 0 && *last != "" {
-		was, _ := w.acked.Load(*last)
-		_, err := store.Write(ctx, schema, was.(int64), repodb.Options{}, func(*repodb.View) ([]repo.Write, error) {
-			return []repo.Write{{Action: repo.ActionDelete, Path: *last}}, nil
-		})
-		if err != nil {
-			return err
-		}
-		w.acked.Delete(*last)
-		*last = ""
+	if n%3 != 0 || *last == "" {
+		*last = path
 		return nil
 	}
-	*last = path
-	return nil
+	old := *last
+	*last = ""
+	was, _ := w.acked.LoadAndDelete(old) // also where nobody knows whether it is deleted
+	_, err = store.Write(ctx, schema, was.(int64), repodb.Options{}, func(*repodb.View) ([]repo.Write, error) {
+		return []repo.Write{{Action: repo.ActionDelete, Path: old}}, nil
+	})
+	return err
 }
 
 // writers write until stop is called, which tells how many writes failed. They know the tenant's schema as it was when
@@ -243,6 +246,7 @@ func (w *town) seen() (stop func(upTo int64) []int64) {
 // A tenant moves to another server while two processes write to it, one of which learns of it only by what fails. No write
 // is refused, none that was acknowledged is lost, and a subscriber gets every event once.
 func TestMoveTenant(t *testing.T) {
+	dbtest.Plain(t, "it moves between servers that are no cluster; within one it is TestMoveWithinCitus")
 	other := dbtest.Durable(t)
 	w := newTown(t, other.URL(), 4)
 	w.fill(200)
@@ -304,6 +308,7 @@ var moveSteps = []string{"prepared", "copied", "caught up", "checked", "fenced",
 
 // A move whose process ends at any step is ended by another one; behind the decision, writers need not wait for that.
 func TestMoveGoesOn(t *testing.T) {
+	dbtest.Plain(t, "it moves between servers that are no cluster; within one it is TestMoveWithinCitus")
 	w := newTown(t, dbtest.EmptyURL(t), 2)
 	w.fill(20)
 	node := int32(1)
@@ -352,6 +357,7 @@ func TestMoveGoesOn(t *testing.T) {
 
 // A move that is cancelled at any step leaves everything as it was; behind the decision it comes to its end.
 func TestMoveIsCancelled(t *testing.T) {
+	dbtest.Plain(t, "it moves between servers that are no cluster; within one it is TestMoveWithinCitus")
 	w := newTown(t, dbtest.EmptyURL(t), 2)
 	w.fill(20)
 	for _, step := range moveSteps {

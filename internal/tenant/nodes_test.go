@@ -12,6 +12,7 @@ import (
 
 // A database becomes a node once, is known again by its label, and takes tenants; another one under its name is refused.
 func TestNodesOfADeployment(t *testing.T) {
+	dbtest.Plain(t, "it counts the nodes, and a cluster has two of its own")
 	ctx := t.Context()
 	home, second, other := dbtest.URL(t), dbtest.EmptyURL(t), dbtest.EmptyURL(t)
 	d := dbtest.OpenNodes(t, home, map[string]string{"second": second, "again": second, "itself": home})

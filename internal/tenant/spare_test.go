@@ -24,6 +24,11 @@ import (
 func TestSpares(t *testing.T) {
 	d, keys := dbtest.New(t), newKeys(t)
 	r, other := newRegistry(d, keys), newRegistry(d, keys)
+	if len(d.KnownNodes()) > 1 { // each database has spares of its own
+		if _, err := r.SetNode(t.Context(), "worker2", false); err != nil {
+			t.Fatal(err)
+		}
+	}
 	keep := func() (made int) {
 		t.Helper()
 		var wg sync.WaitGroup
@@ -80,6 +85,7 @@ func TestSpares(t *testing.T) {
 // TestSparesInTrouble: what a maker leaves half made is made whole; one whose schema is gone, or has somebody's rows, is not
 // what a tenant silently gets.
 func TestSparesInTrouble(t *testing.T) {
+	dbtest.Plain(t, "it makes spares in the database of control itself, where a cluster has none")
 	d, keys := dbtest.New(t), newKeys(t)
 	r := newRegistry(d, keys)
 	ended, end := context.WithCancel(t.Context())
@@ -131,6 +137,7 @@ func named(t *testing.T, name string) db.Schema {
 // TestSparesKilled: a process dies at any round trip of making spares and of giving one to a tenant, and another one goes
 // on: there is one tenant, and each schema is a tenant's or a spare's.
 func TestSparesKilled(t *testing.T) {
+	dbtest.Plain(t, "a proxy before one server kills at each round trip")
 	url, keys, late := dbtest.URL(t), newKeys(t), time.Now()
 	d := dbtest.Open(t, url)
 	process := func(d *db.DB) *tenant.Registry {
@@ -190,6 +197,7 @@ func TestSparesKilled(t *testing.T) {
 
 // TestSparesOfNode: a database that is to be a node no longer loses its spares, and takes none any more.
 func TestSparesOfNode(t *testing.T) {
+	dbtest.Plain(t, "it counts the spares of all databases, and a cluster has two of its own")
 	home, second := dbtest.URL(t), dbtest.EmptyURL(t)
 	d := dbtest.OpenNodes(t, home, map[string]string{"second": second})
 	r := newRegistry(d, newKeys(t))

@@ -18,16 +18,19 @@ import (
 )
 
 // older makes a tenant's schema anew as the version before had it.
-func older(t testing.TB, url string, made *tenant.Tenant) {
+func older(t testing.TB, d *db.DB, url string, made *tenant.Tenant) {
 	t.Helper()
 	all, err := schema.TenantMigrations()
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := all[:len(all)-1]
-	name := made.Schema.String()
-	raw(t, url, "DROP SCHEMA "+name+" CASCADE; "+schema.Script(name, before)+
-		fmt.Sprintf("UPDATE control.tenant SET version = %d, needs = 0 WHERE schema_name = '%s'", len(before), name))
+	if err := d.DropTenantSchema(t.Context(), made.Schema); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.CreateTenantSchemaAt(t.Context(), made.Schema, int64(len(all)-1)); err != nil {
+		t.Fatal(err)
+	}
+	raw(t, url, fmt.Sprintf("UPDATE control.tenant SET needs = 0 WHERE schema_name = '%s'", made.Schema))
 }
 
 func raw(t testing.TB, url, sql string) {
@@ -54,8 +57,8 @@ func TestBehind(t *testing.T) {
 	first := logless(d, t)
 	behind, broken := create(t, first, tenant.Spec{Hostname: "behind.test"}), create(t, first, tenant.Spec{Hostname: "broken.test"})
 	create(t, first, tenant.Spec{Hostname: "fine.test"})
-	older(t, url, behind)
-	older(t, url, broken)
+	older(t, d, url, behind)
+	older(t, d, url, broken)
 	raw(t, url, "DROP SCHEMA "+broken.Schema.String()+" CASCADE")
 
 	r := logless(d, t)
@@ -96,7 +99,7 @@ func TestRunUpgrades(t *testing.T) {
 	var all []*tenant.Tenant
 	for i := range 4 {
 		all = append(all, create(t, first, tenant.Spec{Hostname: fmt.Sprintf("t%d.test", i)}))
-		older(t, url, all[i])
+		older(t, d, url, all[i])
 	}
 	raw(t, url, "DROP SCHEMA "+all[3].Schema.String()+" CASCADE")
 	r := logless(d, t)

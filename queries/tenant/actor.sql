@@ -32,8 +32,8 @@ FOR UPDATE OF a;
 -- name: UpdateSignupDisplaced :exec
 -- Another takes the names. The row stays for the sweep, which ends the DID too; a process that wakes up after all does
 -- not find its mark.
-WITH email AS (UPDATE pds_tenant.account SET email = NULL WHERE account.aid = @aid)
-UPDATE pds_tenant.actor SET handle = NULL, creating_since = (creating_since AT TIME ZONE 'UTC' - interval '1 second') AT TIME ZONE 'UTC' WHERE actor.aid = @aid;
+WITH email AS (UPDATE pds_tenant.account c SET email = NULL WHERE c.aid = @aid)
+UPDATE pds_tenant.actor a SET handle = NULL, creating_since = (creating_since AT TIME ZONE 'UTC' - interval '1 second') AT TIME ZONE 'UTC' WHERE a.aid = @aid;
 
 -- name: DeleteActor :exec
 DELETE FROM pds_tenant.actor WHERE aid = @aid;

@@ -33,7 +33,7 @@ func checkAll(t testing.TB, s *Store, schema db.Schema) {
 // TestRoundTrips counts them: a write by a process that remembers the account costs one, whatever the size of the
 // repository; by one that knows nothing, three: the head, the paths, the commit.
 func TestRoundTrips(t *testing.T) {
-	dbtest.Plain(t)
+	dbtest.Plain(t, "round trips are counted at a proxy before one server")
 	url := dbtest.URL(t)
 	p := dbtest.NewProxy(t, url)
 	d := dbtest.Open(t, p.URL())
@@ -240,7 +240,7 @@ func TestInactiveAccounts(t *testing.T) {
 // TestServerKilled kills Postgres under load, several times: what was acknowledged is there, what was refused is not,
 // and writing goes on.
 func TestServerKilled(t *testing.T) {
-	dbtest.Plain(t)
+	dbtest.Plain(t, "it kills a server of its own")
 	server := dbtest.Durable(t)
 	d := dbtest.Open(t, server.URL())
 	if err := d.MigrateControl(t.Context()); err != nil {

@@ -36,7 +36,7 @@ type account struct {
 }
 
 func newWorld(t *testing.T) *world {
-	dbtest.Plain(t)
+	dbtest.Plain(t, "two lines to one server break, one proxy each")
 	url := dbtest.URL(t)
 	p := dbtest.NewProxy(t, url)
 	good, bad := dbtest.Open(t, url), dbtest.Open(t, p.URL())
