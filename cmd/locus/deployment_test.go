@@ -419,6 +419,7 @@ func TestCommandsFollowDevServer(t *testing.T) {
 	if got, want := endpoint("robert.test"), "http://localhost:"+s.port; got != want {
 		t.Errorf("after a new key the account's DID leads to %s, want %s", got, want)
 	}
+	rotatesSecrets(t, s, dir)
 	if out := ok("tenant", "create", "third.localhost", "--json"); !strings.Contains(out, "http://third.localhost:"+s.port) || !strings.Contains(out, "did:web:third.localhost%3A"+s.port) {
 		t.Errorf("a tenant made beside it: %s", out)
 	}

@@ -34,6 +34,7 @@ type tenantCmd struct {
 	Jump    tenantJumpCmd    `cmd:"" help:"Pass over sequence numbers of a tenant's event stream after restoring it from a backup, also while it is served."`
 	Move    tenantMoveCmd    `cmd:"" help:"Move a tenant to another database while it serves. Writers wait for a moment at the end. Ended at any time, it goes on where a server runs; 'locus job cancel' takes it back."`
 	Place   tenantPlaceCmd   `cmd:"" help:"See that a tenant is in a database: move it there unless it is."`
+	Secrets tenantSecretsCmd `cmd:"" name:"rotate-secrets" help:"Replace the secrets that a tenant signs its tokens with. Nobody is signed out."`
 	Keys    tenantKeysCmd    `cmd:"" help:"List every setting with its kind, default and meaning."`
 
 	tenantLifeCmds `embed:""`

@@ -10,6 +10,37 @@ import (
 	"time"
 )
 
+const DeleteExpiredSecrets = `-- name: DeleteExpiredSecrets :execrows
+DELETE FROM pds_tenant.tenant_item WHERE kind = 1 AND key IN (
+  SELECT n.key FROM pds_tenant.tenant_item n WHERE n.kind = 1 AND n.due_at <= $1::timestamptz ORDER BY n.due_at LIMIT $2::int)
+`
+
+type DeleteExpiredSecretsParams struct {
+	Before  time.Time
+	MaxRows int32
+}
+
+func (q *Queries) DeleteExpiredSecrets(ctx context.Context, arg DeleteExpiredSecretsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, DeleteExpiredSecrets, arg.Before, arg.MaxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const DeleteReplacedSecrets = `-- name: DeleteReplacedSecrets :execrows
+DELETE FROM pds_tenant.tenant_item
+WHERE kind = 1 AND key > convert_to($1::text, 'UTF8') AND key < convert_to($1::text || '!', 'UTF8') AND due_at IS NOT NULL
+`
+
+func (q *Queries) DeleteReplacedSecrets(ctx context.Context, purpose string) (int64, error) {
+	result, err := q.db.Exec(ctx, DeleteReplacedSecrets, purpose)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const DeleteSecret = `-- name: DeleteSecret :execrows
 DELETE FROM pds_tenant.tenant_item WHERE kind = 1 AND key = convert_to($1::text, 'UTF8')
 `
@@ -36,6 +67,27 @@ func (q *Queries) GetSecret(ctx context.Context, purpose string) (GetSecretRow, 
 	var i GetSecretRow
 	err := row.Scan(&i.Sealed, &i.Public)
 	return i, err
+}
+
+const InsertReplacedSecret = `-- name: InsertReplacedSecret :execrows
+INSERT INTO pds_tenant.tenant_item (kind, key, secret, value, created_at, used_at, due_at)
+SELECT 1, convert_to($1::text, 'UTF8'), i.secret, i.value, i.created_at, i.used_at, $2::timestamptz
+FROM pds_tenant.tenant_item i WHERE i.kind = 1 AND i.key = convert_to($3::text, 'UTF8')
+`
+
+type InsertReplacedSecretParams struct {
+	Name      string
+	GoodUntil time.Time
+	Purpose   string
+}
+
+// Keeps the secret of a purpose under the name that it has when it is replaced.
+func (q *Queries) InsertReplacedSecret(ctx context.Context, arg InsertReplacedSecretParams) (int64, error) {
+	result, err := q.db.Exec(ctx, InsertReplacedSecret, arg.Name, arg.GoodUntil, arg.Purpose)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const InsertSecret = `-- name: InsertSecret :exec
@@ -65,6 +117,114 @@ func (q *Queries) InsertSecret(ctx context.Context, arg InsertSecretParams) erro
 		arg.CreatedAt,
 	)
 	return err
+}
+
+const ListSecretsOf = `-- name: ListSecretsOf :many
+SELECT convert_from(i.key, 'UTF8')::text AS name, i.secret AS sealed, i.created_at, i.used_at AS signs_from, i.due_at AS good_until
+FROM pds_tenant.tenant_item i
+WHERE i.kind = 1 AND i.key >= convert_to($1::text, 'UTF8') AND i.key < convert_to($1::text || '!', 'UTF8')
+ORDER BY coalesce(i.due_at, 'infinity'), i.key LIMIT $2::int
+`
+
+type ListSecretsOfParams struct {
+	Purpose string
+	MaxRows int32
+}
+
+type ListSecretsOfRow struct {
+	Name      string
+	Sealed    []byte
+	CreatedAt time.Time
+	SignsFrom *time.Time
+	GoodUntil *time.Time
+}
+
+// A secret that is replaced now and then, and those that it replaced, the oldest first and the newest at the end: keys are
+// its purpose, and behind a blank when each was replaced.
+func (q *Queries) ListSecretsOf(ctx context.Context, arg ListSecretsOfParams) ([]ListSecretsOfRow, error) {
+	rows, err := q.db.Query(ctx, ListSecretsOf, arg.Purpose, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []ListSecretsOfRow
+	for rows.Next() {
+		var i ListSecretsOfRow
+		if err := rows.Scan(
+			&i.Name,
+			&i.Sealed,
+			&i.CreatedAt,
+			&i.SignsFrom,
+			&i.GoodUntil,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const LockSecret = `-- name: LockSecret :one
+SELECT created_at, used_at AS signs_from FROM pds_tenant.tenant_item WHERE kind = 1 AND key = convert_to($1::text, 'UTF8') FOR UPDATE
+`
+
+type LockSecretRow struct {
+	CreatedAt time.Time
+	SignsFrom *time.Time
+}
+
+func (q *Queries) LockSecret(ctx context.Context, purpose string) (LockSecretRow, error) {
+	row := q.db.QueryRow(ctx, LockSecret, purpose)
+	var i LockSecretRow
+	err := row.Scan(&i.CreatedAt, &i.SignsFrom)
+	return i, err
+}
+
+const UpdateReplacedSecrets = `-- name: UpdateReplacedSecrets :execrows
+UPDATE pds_tenant.tenant_item SET due_at = least(due_at, $1::timestamptz)
+WHERE kind = 1 AND key > convert_to($2::text, 'UTF8') AND key < convert_to($2::text || '!', 'UTF8') AND due_at > $1::timestamptz
+`
+
+type UpdateReplacedSecretsParams struct {
+	GoodUntil time.Time
+	Purpose   string
+}
+
+// Those that were replaced before are good no longer than until then.
+func (q *Queries) UpdateReplacedSecrets(ctx context.Context, arg UpdateReplacedSecretsParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateReplacedSecrets, arg.GoodUntil, arg.Purpose)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const UpdateSecret = `-- name: UpdateSecret :execrows
+UPDATE pds_tenant.tenant_item SET secret = $1::bytea, value = '', created_at = $2, used_at = $3::timestamptz
+WHERE kind = 1 AND key = convert_to($4::text, 'UTF8')
+`
+
+type UpdateSecretParams struct {
+	Sealed    []byte
+	CreatedAt time.Time
+	SignsFrom time.Time
+	Purpose   string
+}
+
+func (q *Queries) UpdateSecret(ctx context.Context, arg UpdateSecretParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateSecret,
+		arg.Sealed,
+		arg.CreatedAt,
+		arg.SignsFrom,
+		arg.Purpose,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const UpsertSecret = `-- name: UpsertSecret :exec

@@ -134,6 +134,9 @@ func (s *Sweeper) expire(ctx context.Context, t *tenant.Tenant, now time.Time) e
 		{"service tokens", func() (int64, error) {
 			return q.DeleteExpiredServiceNonces(ctx, tenantdb.DeleteExpiredServiceNoncesParams{Before: now, MaxRows: sweepSlice})
 		}},
+		{"replaced secrets", func() (int64, error) {
+			return q.DeleteExpiredSecrets(ctx, tenantdb.DeleteExpiredSecretsParams{Before: now, MaxRows: sweepSlice})
+		}},
 		{"proofs of possession", func() (int64, error) { return q.DeleteExpiredOAuthProofs(ctx, now.Unix()) }},
 		{"operator tokens", func() (int64, error) {
 			return q.DeleteExpiredOperatorTokens(ctx, tenantdb.DeleteExpiredOperatorTokensParams{Before: now.Add(-mailKept), MaxRows: sweepSlice})

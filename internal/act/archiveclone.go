@@ -116,6 +116,11 @@ func (a *Archives) ownKeys(ctx context.Context, s db.Schema, progress archive.Pr
 			return fmt.Errorf("secret %s: %w", purpose, err)
 		}
 	}
+	for _, purpose := range []string{tenant.SecretJWT, tenant.SecretDPoP, keyring.PurposeOAuth} {
+		if _, err := q.DeleteReplacedSecrets(ctx, purpose); err != nil {
+			return fmt.Errorf("replaced secrets %s: %w", purpose, err)
+		}
+	}
 	for _, purpose := range []string{keyring.PurposeOAuth, tenant.SecretSMTP} {
 		if _, err := q.DeleteSecret(ctx, purpose); err != nil {
 			return fmt.Errorf("secret %s: %w", purpose, err)

@@ -11,8 +11,11 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/audit"
+	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/mail"
+	"github.com/auroralocus/locus/internal/oauth"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo/repodb"
 )
@@ -24,6 +27,7 @@ const (
 	actCaptcha       = "tenant captcha"
 	actTenantJump    = "tenant jump"
 	actTenantRelease = "tenant release"
+	actTenantSecrets = "tenant rotate-secrets"
 )
 
 // TenantActs are the acts on a tenant as a whole. They need only the database, the registry and a clock, so that a
@@ -105,6 +109,26 @@ func (a *TenantActs) SetCaptcha(ctx context.Context, t *tenant.Tenant, by Operat
 	return a.noted(ctx, t, by, actCaptcha, deed{t.Hostname, map[string]any{"captcha": kind, "siteKey": siteKey}}, func() error {
 		return a.tenants.SetCaptcha(ctx, t.Hostname, kind, siteKey, secret)
 	})
+}
+
+// signedLonger is how much longer than what it signed a replaced secret is kept: clocks differ.
+const signedLonger = time.Hour
+
+// RotateSecrets replaces the secrets that a tenant signs session tokens, OAuth's tokens and nonces with, and tells from when the
+// new ones sign. Nobody is signed out, because what was signed before is taken for its time; with endSessions it is refused
+// from that moment on, and everybody signs in again. The key of what people type, mailed codes and app passwords, stays.
+// Errors: [tenant.ErrReplacing], [tenant.ErrManyReplaced].
+func (a *TenantActs) RotateSecrets(ctx context.Context, t *tenant.Tenant, by Operator, endSessions bool) (from time.Time, err error) {
+	which := []tenant.Replaceable{
+		{Purpose: tenant.SecretJWT, Life: auth.RefreshLife + signedLonger},
+		{Purpose: tenant.SecretDPoP, Life: oauth.ConfidentialIdle + signedLonger},
+		{Purpose: keyring.PurposeOAuth, Life: oauth.AccessLife + signedLonger},
+	}
+	err = a.noted(ctx, t, by, actTenantSecrets, deed{t.Hostname, map[string]any{"endSessions": endSessions}}, func() error {
+		from, err = a.tenants.ReplaceSecrets(ctx, t.Hostname, which, endSessions)
+		return err
+	})
+	return from, err
 }
 
 // Jump passes over sequence numbers of a tenant's event stream, and tells the last of them: relays remember numbers that

@@ -110,6 +110,8 @@ var translations = []translation{
 	{tenant.ErrBadSetting, 400, codeBadSetting, ""},
 	{tenant.ErrBadHostname, 400, codeBadHostname, ""},
 	{tenant.ErrState, 409, codeState, ""},
+	{tenant.ErrReplacing, 409, codeBusy, ""},
+	{tenant.ErrManyReplaced, 409, codeState, ""},
 	{tenant.ErrTooNew, 409, codeTooNew, ""},
 	{auth.ErrDeploymentToken, 400, codeBadToken, ""},
 	{auth.ErrDeploymentTokenNotFound, 404, codeNotFound, ""},

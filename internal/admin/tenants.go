@@ -37,6 +37,8 @@ func (o tenantOperations) register(g *group) {
 		saying("What shares out the deployment, such as quotas, handle domains and stores, is for the owner only: listSettings says which keys."), o.set)
 	tenantChanger(g, put("/v1/tenants/{tenant}/smtp", "setTenantMailServer", "Give a tenant a mail server of its own. Its URL is stored sealed and shown nowhere."), o.setSMTP)
 	tenantChanger(g, remove("/v1/tenants/{tenant}/smtp", "deleteTenantMailServer", "Have a tenant's mail sent by the deployment's server again."), o.deleteSMTP)
+	tenantChanger(g, post("/v1/tenants/{tenant}/rotate-secrets", "rotateTenantSecrets", "Replace the secrets that a tenant signs its tokens with. Nobody is signed out.").
+		saying("With endSessions everybody is."), o.rotateSecrets)
 	anybody(g, get("/v1/settings", "listSettings", "List what can be set of a tenant."), o.settings)
 }
 
@@ -182,6 +184,29 @@ func (o tenantOperations) set(ctx context.Context, c TenantChanger, in *setTenan
 		return nil, err
 	}
 	return o.detail(ctx, t)
+}
+
+type rotateSecretsInput struct {
+	TenantPath
+	Body *struct {
+		EndSessions bool `json:"endSessions,omitempty" doc:"Refuse what was signed before, instead of taking it for its time: everybody signs in again."`
+	}
+}
+
+type rotateSecretsOutput struct {
+	Body struct {
+		SignsFrom time.Time `json:"signsFrom" doc:"From when the new secrets sign: then every server knows them."`
+	}
+}
+
+func (o tenantOperations) rotateSecrets(ctx context.Context, c TenantChanger, in *rotateSecretsInput) (*rotateSecretsOutput, error) {
+	out := &rotateSecretsOutput{}
+	var err error
+	out.Body.SignsFrom, err = o.acts.RotateSecrets(ctx, c.Tenant, c.by(), in.Body != nil && in.Body.EndSessions)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 type setSMTPInput struct {

@@ -68,7 +68,8 @@ func owned(schema string, owner int64, purpose string) keyring.Binding {
 	return keyring.Binding{Schema: schema, Owner: strconv.FormatInt(owner, 10), Purpose: purpose}
 }
 
-func secretBinding(purpose, schema string) keyring.Binding {
+func secretBinding(name, schema string) keyring.Binding {
+	purpose := tenant.PurposeOf(name)
 	switch purpose {
 	case tenant.SecretJWT, tenant.SecretDPoP, tenant.SecretCredentials:
 		return keyring.MACBinding(schema, purpose)

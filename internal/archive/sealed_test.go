@@ -7,6 +7,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/auroralocus/locus/internal/keyring"
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // sealers are all places of the program that seal something, and where it lies: in which column of an archive, or why it
@@ -18,6 +21,8 @@ var sealers = map[string][]string{
 	"internal/tenant/set.go Seal":                   {"tenant_item.secret"},
 	"internal/tenant/set.go GenerateMACKey":         {"tenant_item.secret"},
 	"internal/tenant/create.go GenerateMACKey":      {"tenant_item.secret"},
+	"internal/tenant/secrets.go GenerateMACKey":     {"tenant_item.secret"},
+	"internal/tenant/secrets.go GenerateES256":      {"tenant_item.secret"},
 	"internal/tenant/create.go GenerateRotationKey": {"tenant_item.secret"},
 	"internal/auth/oauth.go GenerateES256":          {"tenant_item.secret"},
 	"internal/blob/stores.go Seal":                  {"tenant_item.secret"},
@@ -84,6 +89,17 @@ func TestEverySealedColumnIsKnown(t *testing.T) {
 	for at := range sealers {
 		if !found[at] {
 			t.Errorf("%s is in the list and seals nothing", at)
+		}
+	}
+}
+
+// TestReplacedSecretsAreBound: a secret that was replaced is opened as what it was.
+func TestReplacedSecretsAreBound(t *testing.T) {
+	for _, purpose := range []string{tenant.SecretJWT, tenant.SecretDPoP, keyring.PurposeOAuth} {
+		is, ok := TenantItemBinding("t_1", itemSecret, purpose, 0)
+		was, also := TenantItemBinding("t_1", itemSecret, purpose+" 1764400000000000", 0)
+		if !ok || !also || is != was {
+			t.Errorf("%s: %v, replaced %v", purpose, is, was)
 		}
 	}
 }

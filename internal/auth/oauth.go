@@ -14,7 +14,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/cache"
 	"github.com/auroralocus/locus/internal/keyring"
@@ -36,11 +35,15 @@ type Granted struct {
 
 // OAuth are a tenant's opened secrets of the authorization server.
 type OAuth struct {
-	Key    *keyring.ES256 // of access tokens
-	Tokens *keyring.MAC   // of refresh tokens
+	Tokens oauth.MAC // of refresh tokens
 	Nonces *dpop.Nonces
-	head   string // of access tokens, encoded
-	KeyID  string
+	keys   *ring[*oauthKey] // of access tokens
+}
+
+type oauthKey struct {
+	*keyring.ES256
+	id   string
+	head string // of access tokens, encoded
 }
 
 // OAuth opens the authorization server's secrets of a tenant, from memory unless the tenant changed.
@@ -53,50 +56,99 @@ func (s *Sessions) OAuth(ctx context.Context, t *tenant.Tenant) (*OAuth, error) 
 }
 
 func (s *Sessions) openOAuth(ctx context.Context, t *tenant.Tenant) (*OAuth, error) {
-	q := s.db.Tenant(t.Schema).Q()
-	row, err := q.GetSecret(ctx, tenant.SecretDPoP)
+	q, schema, now := s.db.Tenant(t.Schema).Q(), t.Schema.String(), s.now()
+	tokens, held, err := s.openMACs(ctx, q, t, tenant.SecretDPoP)
 	if err != nil {
 		return nil, fmt.Errorf("nonce secret of %s: %w", t.Hostname, err)
 	}
-	o := &OAuth{}
-	if o.Tokens, err = s.keys.MAC(t.Schema.String(), tenant.SecretDPoP, row.Sealed); err != nil {
-		return nil, fmt.Errorf("nonce secret of %s: %w", t.Hostname, err)
+	o := &OAuth{Tokens: tokens}
+	for i, h := range tokens.all {
+		nonces := dpop.NewNonces(h.key.Sign([]byte("oauth nonces")))
+		if o.Nonces != nil {
+			nonces.After(o.Nonces, held[i].SignsFrom, held[i-1].GoodUntil)
+		}
+		o.Nonces = nonces
 	}
-	o.Nonces = dpop.NewNonces(o.Tokens.Sign([]byte("oauth nonces")))
-	sealed, err := s.oauthKey(ctx, t)
+	rows, err := tenant.SecretsOf(ctx, q, keyring.PurposeOAuth, now)
+	if err == nil && len(rows) == 0 {
+		rows, err = s.firstOAuthKey(ctx, q, schema, now)
+	}
+	if err == nil {
+		o.keys, err = newRing(rows, s.now, func(sealed []byte) (*oauthKey, error) { return s.openOAuthKey(schema, sealed) })
+	}
 	if err != nil {
 		return nil, fmt.Errorf("OAuth key of %s: %w", t.Hostname, err)
 	}
-	if o.Key, err = s.keys.ES256(t.Schema.String(), sealed); err != nil {
-		return nil, fmt.Errorf("OAuth key of %s: %w", t.Hostname, err)
-	}
-	o.KeyID = dpop.TokenHash(string(o.Key.Public()))[:16]
-	o.head = b64.EncodeToString([]byte(`{"typ":"at+jwt","alg":"ES256","kid":"` + o.KeyID + `"}`))
 	return o, nil
 }
 
-// oauthKey is the tenant's sealed key. A tenant that has none yet gets one.
-func (s *Sessions) oauthKey(ctx context.Context, t *tenant.Tenant) ([]byte, error) {
-	q := s.db.Tenant(t.Schema).Q()
-	row, err := q.GetSecret(ctx, keyring.PurposeOAuth)
-	if db.IsNoRows(err) {
-		sealed, err := s.keys.GenerateES256(t.Schema.String())
-		if err != nil {
-			return nil, err
-		}
-		if err := q.InsertSecret(ctx, tenantdb.InsertSecretParams{Purpose: keyring.PurposeOAuth, Sealed: sealed, CreatedAt: s.now().UTC()}); err != nil {
-			return nil, err
-		}
-		row, err = q.GetSecret(ctx, keyring.PurposeOAuth) // another process may have been first
-		return row.Sealed, err
+// openMACs opens a tenant's secrets of a purpose, which it has.
+func (s *Sessions) openMACs(ctx context.Context, q *tenantdb.Queries, t *tenant.Tenant, purpose string) (macs, []tenant.HeldSecret, error) {
+	rows, err := tenant.SecretsOf(ctx, q, purpose, s.now())
+	if err == nil && len(rows) == 0 {
+		err = errors.New("it is not there")
 	}
-	return row.Sealed, err
+	if err != nil {
+		return macs{}, nil, err
+	}
+	r, err := newRing(rows, s.now, func(sealed []byte) (signer, error) { return s.keys.MAC(t.Schema.String(), purpose, sealed) })
+	return macs{r}, rows, err
 }
 
-// JWK is the public key as a JWK set has it.
-func (o *OAuth) JWK() map[string]string {
-	p := o.Key.Public()
-	return map[string]string{"kty": "EC", "crv": "P-256", "x": b64.EncodeToString(p[1:33]), "y": b64.EncodeToString(p[33:]), "kid": o.KeyID, "alg": "ES256", "use": "sig"}
+func (s *Sessions) openOAuthKey(schema string, sealed []byte) (*oauthKey, error) {
+	key, err := s.keys.ES256(schema, sealed)
+	if err != nil {
+		return nil, err
+	}
+	id := dpop.TokenHash(string(key.Public()))[:16]
+	return &oauthKey{key, id, b64.EncodeToString([]byte(`{"typ":"at+jwt","alg":"ES256","kid":"` + id + `"}`))}, nil
+}
+
+// firstOAuthKey makes the key of a tenant that has none yet.
+func (s *Sessions) firstOAuthKey(ctx context.Context, q *tenantdb.Queries, schema string, now time.Time) ([]tenant.HeldSecret, error) {
+	sealed, err := s.keys.GenerateES256(schema)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.InsertSecret(ctx, tenantdb.InsertSecretParams{Purpose: keyring.PurposeOAuth, Sealed: sealed, CreatedAt: now.UTC()}); err != nil {
+		return nil, err
+	}
+	rows, err := tenant.SecretsOf(ctx, q, keyring.PurposeOAuth, now) // another process may have been first
+	if err == nil && len(rows) == 0 {
+		err = errors.New("it is not there")
+	}
+	return rows, err
+}
+
+// JWKs are the public keys as a JWK set has them: also of a key that does not sign yet, and of those that did and whose tokens
+// are still good.
+func (o *OAuth) JWKs() []map[string]string {
+	var out []map[string]string
+	for key := range o.keys.good {
+		p := key.Public()
+		out = append(out, map[string]string{"kty": "EC", "crv": "P-256", "x": b64.EncodeToString(p[1:33]), "y": b64.EncodeToString(p[33:]), "kid": key.id, "alg": "ES256", "use": "sig"})
+	}
+	return out
+}
+
+// takes says whether tokens of the key with that id are good.
+func (o *OAuth) takes(id string) bool {
+	for key := range o.keys.good {
+		if key.id == id {
+			return true
+		}
+	}
+	return false
+}
+
+// verify is the id of the key that made a signature; "": none whose signatures are taken.
+func (o *OAuth) verify(msg, sig []byte) string {
+	for key := range o.keys.good {
+		if key.Verify(msg, sig) {
+			return key.id
+		}
+	}
+	return ""
 }
 
 // oauthClaims are those of an OAuth access token. What it covers is not in it: the database says.
@@ -127,9 +179,10 @@ func (s *Sessions) MintOAuth(t *tenant.Tenant, o *OAuth, did string, session *oa
 	if err != nil {
 		return "", 0, fmt.Errorf("access token: %w", err)
 	}
-	access = appendJWS(o.head, body, func(signed []byte) []byte {
+	key := o.keys.signs()
+	access = appendJWS(key.head, body, func(signed []byte) []byte {
 		var sig []byte
-		sig, err = o.Key.Sign(signed)
+		sig, err = key.Sign(signed)
 		return sig
 	})
 	return access, until.Sub(now), err
@@ -148,12 +201,16 @@ func (s *Sessions) ParseOAuth(t *tenant.Tenant, o *OAuth, token string) (session
 type tokenID struct {
 	session    []byte
 	generation int64
+	key        string // that signed it
 }
 
 // readOAuth checks an access token, all but its time. Errors: [ErrUnverified].
 func (s *Sessions) readOAuth(t *tenant.Tenant, o *OAuth, token string) (id tokenID, c oauthClaims, err error) {
 	j, ok := parseJWS(token)
-	if !ok || j.header.Alg != algES256 || j.header.Typ != typAccess || !o.Key.Verify(j.signed, j.sig) {
+	if !ok || j.header.Alg != algES256 || j.header.Typ != typAccess {
+		return id, c, ErrUnverified
+	}
+	if id.key = o.verify(j.signed, j.sig); id.key == "" {
 		return id, c, ErrUnverified
 	}
 	if json.Unmarshal(j.payload, &c) != nil || !t.IsAt(c.Iss) || !t.IsService(c.Aud) || c.Cnf.JKT == "" {
@@ -230,12 +287,12 @@ func (s *seenTokens) put(in string, k tokenKey, t *seenToken) {
 func (s *Sessions) seen(t *tenant.Tenant, o *OAuth, token string) (*seenToken, error) {
 	key := tokenKey{t.ID, sha256.Sum256([]byte(token))}
 	had := s.tokens.get(key)
-	if had == nil || had.keyID != o.KeyID {
+	if had == nil || !o.takes(had.keyID) {
 		j, c, err := s.readOAuth(t, o, token)
 		if err != nil {
 			return nil, fmt.Errorf("%w: it was not made here", ErrOAuthToken)
 		}
-		had = &seenToken{keyID: o.KeyID, session: j.session, generation: j.generation, jkt: c.Cnf.JKT, until: time.Unix(c.Exp, 0)}
+		had = &seenToken{keyID: j.key, session: j.session, generation: j.generation, jkt: c.Cnf.JKT, until: time.Unix(c.Exp, 0)}
 		s.tokens.put(t.Schema.String(), key, had)
 	}
 	if !had.until.After(s.now()) {
@@ -328,7 +385,7 @@ func (s *Sessions) Nonce(ctx context.Context, t *tenant.Tenant) []string {
 	have, failed := s.secrets[t.ID], s.nonceFailed[t.ID]
 	s.mu.Unlock()
 	now := s.now()
-	if have != nil { // of whichever revision: the secret stays
+	if have != nil { // of whichever revision: what was given out before is still taken
 		return have.oauth.Nonces.Header(now)
 	}
 	if wait := now.Sub(failed); wait >= 0 && wait < nonceAgain {

@@ -44,7 +44,7 @@ func NewSessions(d *db.DB, keys *keyring.Keyring, actors *account.Cache, now fun
 // Secrets are one tenant's opened secrets at one revision of the tenant.
 type Secrets struct {
 	revision int64
-	jwt      *keyring.MAC
+	jwt      macs
 	typed    *keyring.MAC
 	oauth    *OAuth
 	admin    []byte // SHA-256 of the operator's password; nil: Basic is off
@@ -77,15 +77,11 @@ func (s *Sessions) Secrets(ctx context.Context, t *tenant.Tenant) (*Secrets, err
 
 func (s *Sessions) open(ctx context.Context, t *tenant.Tenant) (*Secrets, error) {
 	q := s.db.Tenant(t.Schema).Q()
-	row, err := q.GetSecret(ctx, tenant.SecretJWT)
+	tokens, _, err := s.openMACs(ctx, q, t, tenant.SecretJWT)
 	if err != nil {
 		return nil, fmt.Errorf("token secret of %s: %w", t.Hostname, err)
 	}
-	mac, err := s.keys.MAC(t.Schema.String(), tenant.SecretJWT, row.Sealed)
-	if err != nil {
-		return nil, fmt.Errorf("token secret of %s: %w", t.Hostname, err)
-	}
-	out := &Secrets{revision: t.Revision, jwt: mac}
+	out := &Secrets{revision: t.Revision, jwt: tokens}
 	if out.typed, err = tenant.CredentialsKey(ctx, s.db, s.keys, t.Schema, s.now()); err != nil {
 		return nil, fmt.Errorf("secrets of %s: %w", t.Hostname, err)
 	}

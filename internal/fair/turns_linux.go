@@ -18,7 +18,7 @@ const turn = 100 * time.Microsecond
 // Postgres has it, too.
 //
 // It needs Linux 6.12 and no right: elsewhere, and where it is refused, all goes on as before.
-// spec: Linux sched_setattr(2), sched_runtime of SCHED_OTHER
+// See sched_setattr(2): sched_runtime of SCHED_OTHER.
 func ShortTurns() {
 	threads, _ := os.ReadDir("/proc/self/task")
 	for _, t := range threads {

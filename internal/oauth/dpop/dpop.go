@@ -217,6 +217,10 @@ func path(u *url.URL) string {
 type Nonces struct {
 	secret []byte
 	now    atomic.Pointer[window]
+	// Those of the secret before, which are given out until from, and good until then and for their time.
+	before *Nonces
+	from   time.Time
+	until  time.Time
 }
 
 // window are the nonces that are good during one step.
@@ -232,11 +236,25 @@ func NewNonces(secret []byte) *Nonces { return &Nonces{secret: secret} }
 // step is how long a nonce is the newest. It is good for the one before and the one after, so for three minutes at most.
 const step = 60 * time.Second
 
+// After has those of the secret before given out until a moment. They are good for their time after it, and never when that
+// secret is not any more. Call it before the nonces are used.
+func (n *Nonces) After(before *Nonces, from, until time.Time) {
+	n.before, n.from, n.until = before, from, from.Add(3*step)
+	if until.Before(n.until) {
+		n.until = until
+	}
+}
+
 // Next is the nonce to give out.
-func (n *Nonces) Next(now time.Time) string { return n.window(now).header[0] }
+func (n *Nonces) Next(now time.Time) string { return n.Header(now)[0] }
 
 // Header is [Nonces.Next] as the values of a header, which nobody changes.
-func (n *Nonces) Header(now time.Time) []string { return n.window(now).header }
+func (n *Nonces) Header(now time.Time) []string {
+	if n.before != nil && now.Before(n.from) {
+		return n.before.Header(now)
+	}
+	return n.window(now).header
+}
 
 func (n *Nonces) window(now time.Time) *window {
 	c := counter(now)
@@ -258,7 +276,7 @@ func (n *Nonces) Valid(nonce string, now time.Time) bool {
 	for _, valid := range n.window(now).valid {
 		ok = hmac.Equal([]byte(nonce), []byte(valid)) || ok
 	}
-	return ok
+	return ok || n.before != nil && now.Before(n.until) && n.before.Valid(nonce, now)
 }
 
 func counter(now time.Time) int64 { return now.Unix() / int64(step/time.Second) }

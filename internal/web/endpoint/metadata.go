@@ -70,5 +70,5 @@ func (e endpoints) keys(ctx context.Context, v xrpc.Visitor) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"keys": []any{secrets.JWK()}}, nil
+	return map[string]any{"keys": secrets.JWKs()}, nil
 }

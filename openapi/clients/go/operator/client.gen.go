@@ -709,6 +709,18 @@ type RolesOutputBody struct {
 	Total int64 `json:"total"`
 }
 
+// RotateSecretsInputBody defines model for RotateSecretsInputBody.
+type RotateSecretsInputBody struct {
+	// EndSessions Refuse what was signed before, instead of taking it for its time: everybody signs in again.
+	EndSessions *bool `json:"endSessions,omitempty"`
+}
+
+// RotateSecretsOutputBody defines model for RotateSecretsOutputBody.
+type RotateSecretsOutputBody struct {
+	// SignsFrom From when the new secrets sign: then every server knows them.
+	SignsFrom time.Time `json:"signsFrom"`
+}
+
 // SQLLogin defines model for SQLLogin.
 type SQLLogin struct {
 	// Enabled There is one.
@@ -1135,6 +1147,12 @@ type ResumeTenantParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// RotateTenantSecretsParams defines parameters for RotateTenantSecrets.
+type RotateTenantSecretsParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // EnableTenantSQLParams defines parameters for EnableTenantSQL.
 type EnableTenantSQLParams struct {
 	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
@@ -1248,6 +1266,9 @@ type SetQuotasJSONRequestBody = NewQuotas
 
 // RenameTenantJSONRequestBody defines body for RenameTenant for application/json ContentType.
 type RenameTenantJSONRequestBody = RenameTenantInputBody
+
+// RotateTenantSecretsJSONRequestBody defines body for RotateTenantSecrets for application/json ContentType.
+type RotateTenantSecretsJSONRequestBody = RotateSecretsInputBody
 
 // SetTenantJSONRequestBody defines body for SetTenant for application/json ContentType.
 type SetTenantJSONRequestBody = SetTenantInputBody
@@ -1898,6 +1919,28 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/resume (the `ResumeTenant` operationId).
 	ResumeTenant(ctx context.Context, tenant string, params *ResumeTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateTenantSecretsWithBody Replace the secrets that a tenant signs its tokens with. Nobody is signed out.
+	//
+	// With endSessions everybody is.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/rotate-secrets (the `RotateTenantSecrets` operationId).
+	RotateTenantSecretsWithBody(ctx context.Context, tenant string, params *RotateTenantSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateTenantSecrets Replace the secrets that a tenant signs its tokens with. Nobody is signed out.
+	//
+	// With endSessions everybody is.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/rotate-secrets (the `RotateTenantSecrets` operationId).
+	RotateTenantSecrets(ctx context.Context, tenant string, params *RotateTenantSecretsParams, body RotateTenantSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SetTenantWithBody Change settings of a tenant. Running servers follow within a second or two.
 	//
@@ -3214,6 +3257,48 @@ func (c *Client) RenameTenant(ctx context.Context, tenant string, params *Rename
 // Corresponds with POST /v1/tenants/{tenant}/resume (the `ResumeTenant` operationId).
 func (c *Client) ResumeTenant(ctx context.Context, tenant string, params *ResumeTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewResumeTenantRequest(c.Server, tenant, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateTenantSecretsWithBody Replace the secrets that a tenant signs its tokens with. Nobody is signed out.
+//
+// With endSessions everybody is.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/rotate-secrets (the `RotateTenantSecrets` operationId).
+func (c *Client) RotateTenantSecretsWithBody(ctx context.Context, tenant string, params *RotateTenantSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateTenantSecretsRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateTenantSecrets Replace the secrets that a tenant signs its tokens with. Nobody is signed out.
+//
+// With endSessions everybody is.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/tenants/{tenant}/rotate-secrets (the `RotateTenantSecrets` operationId).
+func (c *Client) RotateTenantSecrets(ctx context.Context, tenant string, params *RotateTenantSecretsParams, body RotateTenantSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateTenantSecretsRequest(c.Server, tenant, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5909,6 +5994,68 @@ func NewResumeTenantRequest(server string, tenant string, params *ResumeTenantPa
 	return req, nil
 }
 
+// NewRotateTenantSecretsRequest calls the generic RotateTenantSecrets builder with application/json body
+func NewRotateTenantSecretsRequest(server string, tenant string, params *RotateTenantSecretsParams, body RotateTenantSecretsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRotateTenantSecretsRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewRotateTenantSecretsRequestWithBody constructs an http.Request for the RotateTenantSecrets method, with any body, and a specified content type
+func NewRotateTenantSecretsRequestWithBody(server string, tenant string, params *RotateTenantSecretsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/tenants/%s/rotate-secrets", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewSetTenantRequest calls the generic SetTenant builder with application/json body
 func NewSetTenantRequest(server string, tenant string, body SetTenantJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -7284,6 +7431,28 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/tenants/{tenant}/resume (the `ResumeTenant` operationId).
 	ResumeTenantWithResponse(ctx context.Context, tenant string, params *ResumeTenantParams, reqEditors ...RequestEditorFn) (*ResumeTenantResponse, error)
+
+	// RotateTenantSecretsWithBodyWithResponse Replace the secrets that a tenant signs its tokens with. Nobody is signed out.
+	//
+	// With endSessions everybody is.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/rotate-secrets (the `RotateTenantSecrets` operationId).
+	RotateTenantSecretsWithBodyWithResponse(ctx context.Context, tenant string, params *RotateTenantSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateTenantSecretsResponse, error)
+
+	// RotateTenantSecretsWithResponse Replace the secrets that a tenant signs its tokens with. Nobody is signed out.
+	//
+	// With endSessions everybody is.
+	//
+	// For tokens of role owner, tenant (its own).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/tenants/{tenant}/rotate-secrets (the `RotateTenantSecrets` operationId).
+	RotateTenantSecretsWithResponse(ctx context.Context, tenant string, params *RotateTenantSecretsParams, body RotateTenantSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateTenantSecretsResponse, error)
 
 	// SetTenantWithBodyWithResponse Change settings of a tenant. Running servers follow within a second or two.
 	//
@@ -9775,6 +9944,61 @@ func (r ResumeTenantResponse) ContentType() string {
 	return ""
 }
 
+type RotateTenantSecretsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RotateSecretsOutputBody
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RotateTenantSecretsResponse) GetJSON200() *RotateSecretsOutputBody {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r RotateTenantSecretsResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RotateTenantSecretsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RotateTenantSecretsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RotateTenantSecretsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RotateTenantSecretsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RotateTenantSecretsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type SetTenantResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -11491,6 +11715,40 @@ func (c *ClientWithResponses) ResumeTenantWithResponse(ctx context.Context, tena
 		return nil, err
 	}
 	return ParseResumeTenantResponse(rsp)
+}
+
+// RotateTenantSecretsWithBodyWithResponse Replace the secrets that a tenant signs its tokens with. Nobody is signed out.
+//
+// With endSessions everybody is.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/rotate-secrets (the `RotateTenantSecrets` operationId).
+func (c *ClientWithResponses) RotateTenantSecretsWithBodyWithResponse(ctx context.Context, tenant string, params *RotateTenantSecretsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateTenantSecretsResponse, error) {
+	rsp, err := c.RotateTenantSecretsWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateTenantSecretsResponse(rsp)
+}
+
+// RotateTenantSecretsWithResponse Replace the secrets that a tenant signs its tokens with. Nobody is signed out.
+//
+// With endSessions everybody is.
+//
+// For tokens of role owner, tenant (its own).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/tenants/{tenant}/rotate-secrets (the `RotateTenantSecrets` operationId).
+func (c *ClientWithResponses) RotateTenantSecretsWithResponse(ctx context.Context, tenant string, params *RotateTenantSecretsParams, body RotateTenantSecretsJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateTenantSecretsResponse, error) {
+	rsp, err := c.RotateTenantSecrets(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateTenantSecretsResponse(rsp)
 }
 
 // SetTenantWithBodyWithResponse Change settings of a tenant. Running servers follow within a second or two.
@@ -13443,6 +13701,46 @@ func ParseResumeTenantResponse(rsp *http.Response) (*ResumeTenantResponse, error
 			return nil, err
 		}
 		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRotateTenantSecretsResponse parses an HTTP response from a RotateTenantSecretsWithResponse call
+func ParseRotateTenantSecretsResponse(rsp *http.Response) (*RotateTenantSecretsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RotateTenantSecretsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RotateSecretsOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Problem
