@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"github.com/auroralocus/locus/db/controldb"
@@ -92,11 +93,14 @@ func moveKey(s Schema) int64 {
 	return int64(h.Sum64())
 }
 
+// busyRoutines are where Citus, which has no codes of its own, refuses for the moment.
+var busyRoutines = []string{"AcquireShardPlacementLock", "AcquirePlacementColocationLock", "ErrorIfCleanupRecordForShardExists"}
+
 // citusBusy marks what another attempt may find done: somebody else moves or changes the schema, or an attempt that died
 // is still being taken back.
 func citusBusy(err error) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && (pg.Routine == "AcquireShardPlacementLock" || pg.Routine == "AcquirePlacementColocationLock") {
+	if errors.As(err, &pg) && slices.Contains(busyRoutines, pg.Routine) {
 		return fmt.Errorf("%w: %w", ErrCarrying, err)
 	}
 	return err

@@ -25,7 +25,7 @@ var (
 	// ErrGivenUp means that the process ends and waits for the database no longer. It is an ErrUnavailable.
 	ErrGivenUp = fmt.Errorf("%w: the process ends", ErrUnavailable)
 	// ErrCopyAlone refuses COPY outside of a transaction where each transaction has to be told something first.
-	ErrCopyAlone = errors.New("db: COPY needs a transaction behind PgBouncer and with tenants' roles")
+	ErrCopyAlone = errors.New("db: COPY needs a transaction behind PgBouncer, with tenants' roles, and on a Citus worker")
 	// ErrNoRows is the answer of a :one query that found nothing.
 	ErrNoRows = pgx.ErrNoRows
 )

@@ -83,14 +83,13 @@ func Where(url string, s db.Schema) string {
 	return url
 }
 
-// clusterKey tells databases of the coordinators apart.
+// clusterKey is the database's name, which no two have: a URL may lead through a proxy.
 func clusterKey(server string) string {
 	u, err := url.Parse(server)
-	address, addressErr := addressOf(server)
-	if err != nil || addressErr != nil {
+	if err != nil {
 		return ""
 	}
-	return address + u.Path
+	return u.Path
 }
 
 // citusWorkers are the addresses of a cluster's workers.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -33,7 +34,7 @@ func NewCitus(t testing.TB) *OwnCitus {
 		w.knowsItself()
 		workers = append(workers, w.host())
 	}
-	c.URL = makeOnCitus(t, c.Coordinator.URL(), workers, "town", true)
+	c.URL = makeOnCitus(t, c.Coordinator.URL(), workers, fmt.Sprintf("own_%d_%d", os.Getpid(), databases.Add(1)), true)
 	return c
 }
 

@@ -15,8 +15,9 @@ import (
 
 // Proxy stands between a client and Postgres, counts round trips and cuts connections at the worst moments.
 type Proxy struct {
-	server string // path of the server's socket
-	url    string
+	network string
+	server  string // path of the server's socket
+	url     string
 
 	mu     sync.Mutex
 	conns  map[net.Conn]bool
@@ -52,7 +53,10 @@ func NewProxy(t testing.TB, serverURL string) *Proxy {
 		t.Fatal(err)
 	}
 	q := u.Query()
-	p := &Proxy{server: filepath.Join(q.Get("host"), ".s.PGSQL."+q.Get("port")), conns: map[net.Conn]bool{}}
+	p := &Proxy{network: "unix", server: filepath.Join(q.Get("host"), ".s.PGSQL."+q.Get("port")), conns: map[net.Conn]bool{}}
+	if q.Get("host") == "" {
+		p.network, p.server = "tcp", u.Host
+	}
 	dir, err := os.MkdirTemp("", "px") // t.TempDir's path is too long for a socket
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +219,7 @@ func (p *Proxy) serve(client net.Conn) {
 	if down || p.swallowed() {
 		return
 	}
-	server, err := net.Dial("unix", p.server)
+	server, err := net.Dial(p.network, p.server)
 	if err != nil {
 		return
 	}
