@@ -80,6 +80,16 @@ func (d *DB) checkWorker(ctx context.Context, name, worker string) error {
 	return nil
 }
 
+// HasWorker tells whether the cluster's catalogue has a server at an address.
+func (d *DB) HasWorker(ctx context.Context, worker string) (there bool, err error) {
+	host, port, err := splitWorker(worker)
+	if err != nil {
+		return false, err
+	}
+	err = runner{pool: d.home.admin}.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_dist_node WHERE nodename = $1 AND nodeport = $2)", host, port).Scan(&there)
+	return there, err
+}
+
 // LabelWorker makes sure that the database of a name is the worker of the cluster that it should be, and gives the label
 // that the cluster carries, made if there is none: a table that Citus keeps on every server. It may be called again.
 // Errors: [ErrNotCitus], [ErrNoNode], [ErrServer].

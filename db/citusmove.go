@@ -81,7 +81,7 @@ func (d *DB) MoveWithin(ctx context.Context, m ClusterMove) (out ClusterMoved, e
 			return ErrCarrying
 		}
 		if err := d.hand(ctx, tx, m.Schema, from, to); err != nil {
-			return citusBusy(classify(fmt.Errorf("move %s to %s: %w", m.Schema, to.worker, err)))
+			return citusBusy(classify(fmt.Errorf("move %s to %s: %w", m.Schema, to.address(), err)))
 		}
 		return d.noteMoved(ctx, controldb.New(runner{pool: d.home.admin, tx: tx}), m, from.node)
 	})
@@ -108,13 +108,13 @@ func citusBusy(err error) error {
 
 // hand has Citus do it, unless the schema is there.
 func (d *DB) hand(ctx context.Context, tx pgx.Tx, s Schema, from, to *server) error {
-	host, port, err := splitWorker(to.worker)
+	host, port, err := splitWorker(to.address())
 	if err != nil {
 		return err
 	}
 	at, err := placedOn(ctx, tx, s.name)
 	switch {
-	case err != nil || at == to.worker:
+	case err != nil || at == to.address():
 		return err
 	case at == "":
 		return fmt.Errorf("%w: %s is not distributed", ErrNotPlaced, s)

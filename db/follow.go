@@ -80,7 +80,7 @@ func (t *Tenant) misplaced(ctx context.Context, at *server) bool {
 		return false
 	}
 	worker, err := placedOn(ctx, runner{pool: t.db.control}, t.schema.name)
-	return err == nil && worker != "" && worker != at.worker
+	return err == nil && worker != "" && worker != at.address()
 }
 
 // follow finds out where a schema is that is not at a server any more. A move whose process died after its decision is

@@ -103,16 +103,21 @@ func (d *DB) CreateTenantSchemaAt(ctx context.Context, s Schema, version int64) 
 	}
 	migrations = migrations[:version]
 	at := d.at(s)
+	if at.worker != "" { // it may be called otherwise by now
+		if err := d.LearnNodes(ctx); err != nil && !IsUnavailable(err) {
+			return err
+		}
+	}
 	if err := d.script(ctx, at, migrations, s); err != nil {
 		if errors.Is(err, ErrSchemaExists) && at.worker != "" { // made by a process that died before it was placed
-			if err := d.place(ctx, s, at.worker); err != nil {
+			if err := d.place(ctx, s, at.address()); err != nil {
 				return fmt.Errorf("place schema %s: %w", s, err)
 			}
 		}
 		return err
 	}
 	if at.worker != "" {
-		if err := d.place(ctx, s, at.worker); err != nil {
+		if err := d.place(ctx, s, at.address()); err != nil {
 			return fmt.Errorf("place schema %s: %w", s, err)
 		}
 	}
@@ -144,7 +149,7 @@ func (d *DB) runScript(ctx context.Context, conn *lease, at *server, migrations 
 	switch {
 	case at.worker != "":
 		script = sharded(s, script)
-		d.aim(ctx, at.worker)
+		d.aim(ctx, at.address())
 	case at == d.home:
 		script = unsharded + script
 	}

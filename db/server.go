@@ -37,6 +37,7 @@ type server struct {
 	where      string // host, port and database, for messages
 	label      string // that the database carries; "": it is not asked
 	worker     string // of the Citus cluster whose coordinator is the home node; "": none. Its admin is the home node's
+	renamed    atomic.Pointer[string] // what the worker is called in the cluster's catalogue since, if that is another name
 	health     *health
 	bouncer    *bouncer // nil: nothing is between us and the server
 	replicas   []*replica
@@ -165,7 +166,10 @@ func (d *DB) LearnNodes(ctx context.Context) error {
 }
 
 func (d *DB) learn(ctx context.Context, f *fleet, n controldb.Node) error {
-	if n.DSNRef == "" || f.servers[n.NodeID] != nil {
+	if at := f.servers[n.NodeID]; n.DSNRef == "" || at != nil {
+		if at != nil && at.worker != "" {
+			at.renamed.Store(&n.Worker)
+		}
 		return nil
 	}
 	url, ok := d.cfg.Nodes[n.DSNRef]
@@ -202,6 +206,14 @@ func (d *DB) learn(ctx context.Context, f *fleet, n controldb.Node) error {
 	}
 	f.servers[n.NodeID] = at
 	return nil
+}
+
+// address is the worker's in the cluster's catalogue.
+func (s *server) address() string {
+	if now := s.renamed.Load(); now != nil {
+		return *now
+	}
+	return s.worker
 }
 
 // Knows tells whether this process can reach the node of a schema, as far as it has learnt.

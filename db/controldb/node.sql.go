@@ -357,6 +357,25 @@ func (q *Queries) UpdateNodeAcceptsNew(ctx context.Context, arg UpdateNodeAccept
 	return result.RowsAffected(), nil
 }
 
+const UpdateNodeWorker = `-- name: UpdateNodeWorker :execrows
+UPDATE control.node SET worker = $1::text WHERE node_id = $2 AND worker = $3::text
+`
+
+type UpdateNodeWorkerParams struct {
+	NowAt  string
+	NodeID int32
+	WasAt  string
+}
+
+// A worker of a cluster that has another place in its catalogue now.
+func (q *Queries) UpdateNodeWorker(ctx context.Context, arg UpdateNodeWorkerParams) (int64, error) {
+	result, err := q.db.Exec(ctx, UpdateNodeWorker, arg.NowAt, arg.NodeID, arg.WasAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const UpdateTenantNode = `-- name: UpdateTenantNode :execrows
 UPDATE control.tenant SET node_id = $1, revision = $2 WHERE tenant_id = $3 AND node_id = $4
 `

@@ -32,14 +32,14 @@ func NewCitus(t testing.TB) *OwnCitus {
 	c.Coordinator.knowsItself()
 	for _, w := range c.Workers {
 		w.knowsItself()
-		workers = append(workers, w.host())
+		workers = append(workers, w.Host())
 	}
 	c.URL = makeOnCitus(t, c.Coordinator.URL(), workers, fmt.Sprintf("own_%d_%d", os.Getpid(), databases.Add(1)), true)
 	return c
 }
 
-// host is how the members of a cluster know a server: by the folder of its socket.
-func (m *Member) host() string {
+// Host is how the members of a cluster know a server: by the folder of its socket.
+func (m *Member) Host() string {
 	u, err := url.Parse(m.server.URL)
 	if err != nil {
 		m.t.Fatal(err)
@@ -49,7 +49,7 @@ func (m *Member) host() string {
 
 // knowsItself says how a server reaches itself, which Citus has it do: no other way than its socket leads there.
 func (m *Member) knowsItself() {
-	host, _, err := net.SplitHostPort(m.host())
+	host, _, err := net.SplitHostPort(m.Host())
 	if err != nil {
 		m.t.Fatal(err)
 	}

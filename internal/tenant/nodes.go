@@ -114,6 +114,8 @@ func (r *Registry) AddNode(ctx context.Context, name string, acceptsNew bool, wo
 			switch {
 			case n.DSNRef == name && n.Label == label && n.Worker == worker:
 				return nil // added already
+			case n.DSNRef == name && n.Label == label && worker != "" && n.Worker != "":
+				return r.moveWorker(ctx, q, n, worker)
 			case n.DSNRef == name:
 				return fmt.Errorf("%w: there is a node %s, which has another database", db.ErrNodeTaken, name)
 			case worker == "" && n.Label == label, worker != "" && n.Worker == worker:
@@ -136,6 +138,20 @@ func (r *Registry) AddNode(ctx context.Context, name string, acceptsNew bool, wo
 		return Node{}, fmt.Errorf("add node %s: %w", name, err)
 	}
 	return r.Node(ctx, name)
+}
+
+// moveWorker notes that a worker is known to its cluster by another address: its standby took over, or its machine was
+// renamed. The cluster has to have been told: the old address is in its catalogue no more.
+func (r *Registry) moveWorker(ctx context.Context, q *controldb.Queries, n controldb.Node, worker string) error {
+	there, err := r.db.HasWorker(ctx, n.Worker)
+	if err != nil {
+		return err
+	}
+	if there {
+		return fmt.Errorf("%w: %s is %s, which is in the cluster's catalogue still (SELECT citus_update_node gives a worker another address)", db.ErrNodeTaken, n.DSNRef, n.Worker)
+	}
+	_, err = q.UpdateNodeWorker(ctx, controldb.UpdateNodeWorkerParams{NodeID: n.NodeID, WasAt: n.Worker, NowAt: worker})
+	return err
 }
 
 // SetNode says whether new tenants may go to a node. Errors: [ErrNodeNotFound].

@@ -33,6 +33,10 @@ RETURNING *;
 -- name: UpdateNodeAcceptsNew :execrows
 UPDATE control.node SET accepts_new = $2 WHERE node_id = $1;
 
+-- A worker of a cluster that has another place in its catalogue now.
+-- name: UpdateNodeWorker :execrows
+UPDATE control.node SET worker = @now_at::text WHERE node_id = @node_id AND worker = @was_at::text;
+
 -- name: DeleteNode :execrows
 DELETE FROM control.node n WHERE n.node_id = $1 AND n.node_id <> 1
   AND NOT EXISTS (SELECT FROM control.tenant t WHERE t.node_id = n.node_id)
