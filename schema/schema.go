@@ -121,7 +121,12 @@ func StatementForCitus(text string) string {
 
 // ForCitus leaves out of a migration what Citus refuses in a distributed schema, and what nothing but speed or space
 // depends on: it moves no unlogged table, and changes no column's storage.
-func ForCitus(text string) string { return storage.ReplaceAllString(Logged(text), "") }
+func ForCitus(text string) string {
+	if strings.Contains(text, spaceMark) {
+		return "-- +goose Up\nSELECT 1;\n\n-- +goose Down\nSELECT 1;\n"
+	}
+	return storage.ReplaceAllString(Logged(text), "")
+}
 
 // Logged makes all tables of a script outlast a crash: Citus moves no others.
 func Logged(text string) string { return unlogged.ReplaceAllString(text, "CREATE TABLE") }
@@ -133,6 +138,9 @@ type Migration struct {
 	// Alone: programs that do not know it cannot work beside it. All others only add, so that the version before serves on.
 	Alone bool
 }
+
+// spaceMark is the line of a migration on which nothing but space depends, and which Citus would refuse.
+const spaceMark = "-- locus: space\n"
 
 // aloneMark is the line of a migration, right under its "Up", that makes it one of those.
 const aloneMark = "-- locus: alone\n"

@@ -1,4 +1,4 @@
--- made from migrations 02e630200183e8ecba32df425d632968
+-- made from migrations 9ba39ca9fbf744607b087f6a549b71f8
 -- Made by internal/gen/sqlc.sh from schema/tenant. Do not edit.
 
 CREATE TABLE pds_tenant.account (

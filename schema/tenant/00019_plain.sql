@@ -1,4 +1,5 @@
 -- +goose Up
+-- locus: space
 -- What these tables hold is bounded far below a page (names, references and commits are checked where they come in), so
 -- nothing is ever moved out of their rows: stored plain they need no TOAST table. Postgres drops that only when it writes
 -- the table anew, as for a new type of a column. A big table is not worth the wait: it keeps the empty one.
