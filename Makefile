@@ -4,7 +4,7 @@ GO ?= go
 export GOFLAGS ?= -buildvcs=false
 ARGS ?=
 
-.PHONY: dist drill gameday scale help run build test generate check bench bench-reference bench-oauth compare-reference suite setup clean
+.PHONY: test-citus dist drill gameday scale help run build test generate check bench bench-reference bench-oauth compare-reference suite setup clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ test: setup ## all tests, with the race detector, on a Postgres of their own
 	@sh internal/setup/proxies.sh
 	$(GO) test -race -p 3 -parallel 4 -timeout 20m ./...
 	@[ -n "$$LOCUS_TEST_CITUS_URL" ] || echo "not run: what only a Citus cluster can show (LOCUS_TEST_CITUS_URL names none; deploy/citus/README.md)"
+
+test-citus: setup ## the data layer's tests on a Citus cluster that LOCUS_TEST_CITUS_URL names (deploy/citus/README.md)
+	@[ -n "$$LOCUS_TEST_CITUS_URL" ] || { echo "LOCUS_TEST_CITUS_URL names no coordinator: deploy/citus/README.md says what it needs"; exit 1; }
+	$(GO) test -count=1 -p 1 -parallel 2 -timeout 60m ./db/... ./repo/repodb ./internal/tenant ./internal/archive ./internal/act
 
 generate: ## everything generated and committed: sqlc, types, lexicon catalogue, OpenAPI, access table, clients
 	bash internal/gen/all.sh

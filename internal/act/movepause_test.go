@@ -53,15 +53,26 @@ func TestMovePauses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := newTown(t, dbtest.EmptyURL(t), 20)
+		second := ""
+		if os.Getenv("LOCUS_TEST_CITUS_URL") == "" {
+			second = dbtest.EmptyURL(t)
+		}
+		w := newTown(t, second, 20)
 		w.fillFast(t, n)
+		to := func(now int32, i int) string {
+			if second == "" { // between the workers of a cluster
+				_, name := other(now)
+				return name
+			}
+			return []string{"second", tenant.HomeName}[i%2]
+		}
 		var pauses []int64
 		for i := range 5 {
-			_, _, other := w.process()
-			stop := w.writers(w.parts.Repos, other)
+			_, _, later := w.process()
+			stop := w.writers(w.parts.Repos, later)
 			d, r, _ := w.process()
 			acts, jobs := runner(d, r, func(context.Context, string) error { return nil })
-			spec, err := acts.StartMove(t.Context(), w.now2(r), act.Operator{}, []string{"second", tenant.HomeName}[i%2], 0)
+			spec, err := acts.StartMove(t.Context(), w.now2(r), act.Operator{}, to(w.now2(r).NodeID, i), 0)
 			if err != nil {
 				t.Fatal(err)
 			}

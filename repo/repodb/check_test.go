@@ -10,6 +10,7 @@ import (
 
 // TestCheckFinds: each kind of damage is named.
 func TestCheckFinds(t *testing.T) {
+	dbtest.Plain(t, "it damages rows by statements that Citus refuses")
 	url := dbtest.URL(t)
 	d := dbtest.Open(t, url)
 	s, schema := newStore(t, d, newKeys(t), Config{}), dbtest.Tenant(t, d)
