@@ -34,9 +34,9 @@ type server struct {
 	admin   *pool // migrations: no statement timeout, no idle connections
 	// background is what nobody waits for: see [InBackground].
 	background *pool
-	where      string // host, port and database, for messages
-	label      string // that the database carries; "": it is not asked
-	worker     string // of the Citus cluster whose coordinator is the home node; "": none. Its admin is the home node's
+	where      string                 // host, port and database, for messages
+	label      string                 // that the database carries; "": it is not asked
+	worker     string                 // of the Citus cluster whose coordinator is the home node; "": none. Its admin is the home node's
 	renamed    atomic.Pointer[string] // what the worker is called in the cluster's catalogue since, if that is another name
 	health     *health
 	bouncer    *bouncer // nil: nothing is between us and the server
