@@ -44,6 +44,7 @@ type checkup struct {
 	post      outbox.Config
 	data      dataFlags
 	selectors []string // of DKIM keys; none: the usual ones
+	said      error    // what a flag says against the database
 	serving   bool
 }
 
@@ -119,6 +120,7 @@ func (x checkup) deployment(list []*tenant.Tenant) doctor.Deployment {
 	}
 	d.HTTP, d.DNS = x.net.client, x.net.resolver.DNS
 	d.Nodes, d.Proofs = x.nodes, x.proofs
+	d.Said, d.Noted = x.said, x.noted
 	d.Lacking = func(ctx context.Context) ([]string, error) {
 		return doctor.ReadLacking(ctx, x.db, time.Now().Add(-time.Minute))
 	}
@@ -146,6 +148,15 @@ func (x checkup) deployment(list []*tenant.Tenant) doctor.Deployment {
 		}
 	}
 	return d
+}
+
+// noted is what the database says that the deployment is, in the words in which processes say it.
+func (x checkup) noted(ctx context.Context) (string, error) {
+	facts, noted, err := tenant.ReadDeployment(ctx, x.db)
+	if err != nil || !noted {
+		return "", err
+	}
+	return describe(facts), nil
 }
 
 // machine is what is looked at on each machine.

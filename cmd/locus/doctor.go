@@ -95,7 +95,7 @@ func (c *doctorCmd) checkup(ctx context.Context, d *db.DB, log *slog.Logger) (x 
 		return x, nil, err
 	}
 	documents := identity.NewResolver(net.resolver)
-	x = checkup{db: d, facts: facts, net: net, documents: documents, data: c.dataFlags, selectors: c.selectors()}
+	x = checkup{db: d, facts: facts, net: net, documents: documents, data: c.dataFlags, selectors: c.selectors(), said: c.agree(facts)}
 	if x.post, err = c.mailFlags.config(facts.Development); err != nil {
 		documents.Close()
 		net.close()

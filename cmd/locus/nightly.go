@@ -99,14 +99,16 @@ func (s *serving) itself(c *serveCmd, x checkup) *doctor.Itself {
 			list, err := x.tenants.List(ctx)
 			return x.machine(list), err
 		},
-		Facts: func() doctor.NodeFacts {
-			out := doctor.NodeFacts{Version: version(), Pools: map[int32]int{}, Store: c.BlobStore}
-			for _, p := range s.db.StatsByNode() {
-				out.Pools[p.Node] += p.Most
-			}
-			return out
-		},
+		Facts: func() doctor.NodeFacts { return s.nodeFacts(c) },
 	}
+}
+
+func (s *serving) nodeFacts(c *serveCmd) doctor.NodeFacts {
+	out := doctor.NodeFacts{Version: version(), Pools: map[int32]int{}, Store: c.BlobStore, Started: describe(s.facts)}
+	for _, p := range s.db.StatsByNode() {
+		out.Pools[p.Node] += p.Most
+	}
+	return out
 }
 
 // sender is who writes where --mail-from does not say it: the deployment's first tenant.

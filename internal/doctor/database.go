@@ -45,6 +45,10 @@ type Deployment struct {
 	Stores []Store
 	// Lacking names processes without a key that they need; nil: it is not looked at.
 	Lacking func(ctx context.Context) ([]string, error)
+	// Noted is what the database says that the deployment is; "": nothing yet. Nil: it is not looked at.
+	Noted func(ctx context.Context) (string, error)
+	// Said is what a flag of this program says against it; nil: nothing.
+	Said error
 	// Further are the other servers of Postgres that tenants are on.
 	Further []Server
 	// Proofs says what was restored on trial; nil: it is not looked at.
@@ -89,6 +93,9 @@ func DeploymentChecks(d Deployment) []Check {
 	}
 	if d.Nodes != nil {
 		checks = append(checks, Check{deployment, "nodes", "what all processes together ask of Postgres, and whether each looks after itself", d.nodes})
+	}
+	if d.Noted != nil {
+		checks = append(checks, Check{deployment, "facts", "public scheme, port, PLC directory and kind of the deployment: the database against what processes were started with", d.facts})
 	}
 	if d.Proofs != nil {
 		checks = append(checks, Check{deployment, "restorable", "when backups and the copy of the master key were last proved", d.restorable})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -39,6 +40,7 @@ func healthy(t *testing.T) doctor.Deployment {
 		Proofs: func(context.Context) (doctor.Proofs, error) {
 			return doctor.Proofs{Tenants: 3, Database: now, KeyCopy: now}, nil
 		},
+		Noted: func(context.Context) (string, error) { return "production", nil },
 		Nodes: func(context.Context) ([]doctor.Node, error) {
 			return []doctor.Node{node("a", now), node("b", now)}, nil
 		},
@@ -46,7 +48,7 @@ func healthy(t *testing.T) doctor.Deployment {
 }
 
 func node(name string, now time.Time) doctor.Node {
-	return doctor.Node{Address: name, Since: now.Add(-time.Hour), LookedAt: now, Facts: doctor.NodeFacts{Version: "1", Pools: map[int32]int{1: 40}}}
+	return doctor.Node{Address: name, Since: now.Add(-time.Hour), LookedAt: now, Facts: doctor.NodeFacts{Version: "1", Started: "production", Pools: map[int32]int{1: 40}}}
 }
 
 // TestDeploymentMore breaks one thing at a time of what a deployment rests on.
@@ -113,6 +115,13 @@ func TestDeploymentMore(t *testing.T) {
 		"nodes unread": {func(d *doctor.Deployment) {
 			d.Nodes = func(context.Context) ([]doctor.Node, error) { return nil, errors.New("no") }
 		}, []string{"nodes"}},
+		"started as another":  {nodes(func(l []doctor.Node) []doctor.Node { l[1].Facts.Started = "development"; return l }), []string{"facts-node"}},
+		"older, does not say": {nodes(func(l []doctor.Node) []doctor.Node { l[1].Facts.Started = ""; return l }), nil},
+		"flag says another":   {func(d *doctor.Deployment) { d.Said = errors.New("--public-port says 1") }, []string{"facts-flags"}},
+		"facts not noted":     {func(d *doctor.Deployment) { d.Noted = func(context.Context) (string, error) { return "", nil } }, []string{"facts-none"}},
+		"facts unread": {func(d *doctor.Deployment) {
+			d.Noted = func(context.Context) (string, error) { return "", errors.New("no") }
+		}, []string{"facts"}},
 		"lacks a key": {func(d *doctor.Deployment) {
 			d.Lacking = func(context.Context) ([]string, error) { return []string{"a lacks key 2"}, nil }
 		}, []string{"node-key"}},
@@ -300,4 +309,36 @@ func TestHandles(t *testing.T) {
 	documents(plc{doc: doc}, "did-handle") // of the first, whose handle is elsewhere
 	documents(plc{err: identity.ErrDIDUnavailable})
 	documents(plc{err: identity.ErrDIDNotFound}, "did-none", "did-none")
+}
+
+// TestHandlesCertificate: the certificate of the hostname is good, and the one that names under a handle domain get is not.
+func TestHandlesCertificate(t *testing.T) {
+	const did = "did:plc:aaaaaaaaaaaaaaaaaaaaaaaa"
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, did) }))
+	defer server.Close()
+	client := server.Client() // trusts it, and it is for example.com and names below
+	everyName := client.Transport.(*http.Transport).Clone()
+	everyName.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
+	}
+	defer everyName.CloseIdleConnections()
+	w := newWorld(t, false)
+	w.out.HTTP = &http.Client{Transport: everyName}
+	for handle, want := range map[string][]string{"a.example.com": nil, "a.users.test": {"tls-handles"}} {
+		h := doctor.Host{
+			Hostname: "example.com", PublicURL: "https://example.com", ServiceDID: "did:web:example.com", HandleDomains: []string{"example.com", "users.test"},
+			Sample: func(context.Context) ([]doctor.Account, error) {
+				return []doctor.Account{{DID: did, Handle: handle}}, nil
+			},
+		}
+		for _, c := range doctor.HostChecks(h, w.out) {
+			if c.Name == "handles" || c.Name == "tls" {
+				wanted := want
+				if c.Name == "tls" {
+					wanted = nil
+				}
+				look(t, []doctor.Check{c}, wanted...)
+			}
+		}
+	}
 }

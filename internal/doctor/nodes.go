@@ -28,9 +28,10 @@ const (
 // NodeFacts are what a process is.
 type NodeFacts struct {
 	Version string        `json:"version"`
-	Pools   map[int32]int `json:"pools"` // most connections, by server of Postgres
-	Store   string        `json:"store"` // of files, as the flag has it
-	Every   time.Duration `json:"every"` // between two looks
+	Pools   map[int32]int `json:"pools"`             // most connections, by server of Postgres
+	Store   string        `json:"store"`             // of files, as the flag has it
+	Every   time.Duration `json:"every"`             // between two looks
+	Started string        `json:"started,omitempty"` // as what deployment it was started; "": its version does not say
 }
 
 // Node is what a process last said of itself.
