@@ -34,6 +34,10 @@ export LOCUS_CONFIG=/dev/null
 dist/.work/locus man > $common/locus.1
 for shell in bash zsh fish; do dist/.work/locus completion $shell > $common/completion/locus.$shell; done
 dist/.work/locus config example > $common/locus.example.yaml
+packed=dist/.work/packed # as Debian has them
+mkdir -p $packed
+gzip -n9 < $common/locus.1 > $packed/locus.1.gz
+gzip -n9 < CHANGELOG.md > $packed/changelog.gz
 
 for platform in $PLATFORMS; do
   os=${platform%/*} arch=${platform#*/}
@@ -45,7 +49,7 @@ for platform in $PLATFORMS; do
   $tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX -C dist/.work -cf - "$name" | gzip -n9 > "dist/$name.tar.gz"
   go tool -modfile=deploy/tools/go.mod cyclonedx-gomod bin -json -noserial -version "v$VERSION" -output "dist/$name.cdx.json" dist/.work/$name/locus 2> dist/.work/log || { cat dist/.work/log >&2; exit 1; }
   if [ "$os" = linux ]; then
-    LOCUS_ARCH=$arch LOCUS_VERSION=$VERSION LOCUS_FILES=dist/.work/$name go tool -modfile=deploy/tools/go.mod nfpm package -f deploy/deb/nfpm.yaml -p deb -t "dist/locus_${VERSION}_$arch.deb" | tail -1
+    LOCUS_ARCH=$arch LOCUS_VERSION=$VERSION LOCUS_FILES=dist/.work/$name LOCUS_PACKED=$packed go tool -modfile=deploy/tools/go.mod nfpm package -f deploy/deb/nfpm.yaml -p deb -t "dist/locus_${VERSION}_$arch.deb" | tail -1
   fi
 done
 rm -rf dist/.work

@@ -2,5 +2,5 @@
 set -e
 if [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi
 if [ "$1" = purge ]; then
-  echo "Aurora Locus: /var/lib/locus stays. It has the master key and perhaps files and a database: delete it yourself."
+  echo "Aurora Locus: what is left in /var/lib/locus and /etc/locus stays: the master key, perhaps files, a database and secrets. Delete it yourself, and the user locus."
 fi
