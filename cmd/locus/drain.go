@@ -51,6 +51,12 @@ func (s *serving) observe() func(*xrpc.Answered) {
 // machineConnections bounds those who look after a process.
 const machineConnections = 64
 
+// starts tells everybody what the process does before it takes requests: it may take long.
+func (s *serving) starts(phase unready) {
+	s.health.enters(phase)
+	s.who.status(phase.why)
+}
+
 // serves tells everybody that the process takes requests.
 func (s *serving) serves(ctx context.Context) {
 	s.health.needs("database", "the database does not answer", readyFor, s.db.Ping)

@@ -115,6 +115,9 @@ func TestOperated(t *testing.T) {
 		return string(text)
 	}
 	eventually(t, "READY", func() bool { return systemd.count("READY=1\nSTATUS=serving") == 1 })
+	if systemd.count("STATUS="+phaseDatabase.why) != 1 || systemd.count("STATUS="+phaseMigrate.why) != 1 {
+		t.Error("systemd is not told what a start waits for")
+	}
 	eventually(t, "WATCHDOG", func() bool { return systemd.count("WATCHDOG=1") > 2 })
 
 	// A tenant that is away is no reason, the database is one, and whoever asks under whatever name learns it.

@@ -46,6 +46,7 @@ func (s *supervisor) tell(lines ...string) {
 }
 
 func (s *supervisor) ready(status string)   { s.tell("READY=1", "STATUS="+status) }
+func (s *supervisor) status(what string)    { s.tell("STATUS=" + what) }
 func (s *supervisor) stopping(why string)   { s.tell("STOPPING=1", "STATUS="+why) }
 func (s *supervisor) reloading(what string) { s.tell("RELOADING=1", monotonic(), "STATUS="+what) }
 

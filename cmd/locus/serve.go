@@ -194,6 +194,7 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 		return err
 	}
 	s.later(s.traces.close)
+	s.starts(phaseDatabase)
 	if s.db, stopDB, err = c.open(ctx, s.log, db.Config{Log: s.log, Sizes: sizes, Tracer: s.traces.tracer()}); err != nil {
 		return err
 	}
@@ -201,12 +202,12 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	if s.facts, err = c.decide(ctx, s.db, s.web.Addr().(*net.TCPAddr).Port); err != nil {
 		return err
 	}
-	s.health.enters(phaseMigrate)
+	s.starts(phaseMigrate)
 	// Tenants follow in the background, and each before its first request.
 	if err := s.db.MigrateControl(ctx); err != nil {
 		return fmt.Errorf("migrate control: %w", err)
 	}
-	s.health.enters(phaseParts)
+	s.starts(phaseParts)
 	if err := checkNodes(ctx, s.db, s.log); err != nil {
 		return err
 	}
