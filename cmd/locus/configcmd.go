@@ -49,6 +49,8 @@ func (c configCheckCmd) Run(said *configured) error {
 		v.Errors = append(v.Errors, err.Error())
 	} else if _, err := fresh.Serve.check(); err != nil {
 		v.Errors = append(v.Errors, err.Error())
+	} else if c, err := fresh.Serve.collector(); err == nil { // it was looked at
+		v.Warnings = append(v.Warnings, c.env.Remarks...)
 	}
 	v.Warnings = append(v.Warnings, said.exposed(settings(k.Model))...)
 	return v.tell(c.JSON)

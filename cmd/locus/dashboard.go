@@ -25,7 +25,7 @@ import (
 
 // dashboard is served where machines ask about the process, once the process has its parts.
 type dashboard struct {
-	ready atomic.Pointer[console.Server]
+	ready atomic.Pointer[http.Handler]
 }
 
 // over serves the dashboard's pages, and hands all else to next.
@@ -41,7 +41,7 @@ func (d *dashboard) over(next http.Handler) http.Handler {
 			http.Error(w, "This process is starting or ending: try again in some seconds.", http.StatusServiceUnavailable)
 			return
 		}
-		pages.ServeHTTP(w, r)
+		(*pages).ServeHTTP(w, r)
 	})
 }
 
@@ -54,7 +54,8 @@ func (s *serving) dashboard(ctx context.Context, address string) error {
 	pages := console.New(console.Config{
 		DB: a.db, Tenants: a.tenants, Acts: a.acts, Jobs: a.jobs, Backups: a.backups, Proxies: s.proxies, URL: address, Version: version(), Now: time.Now, Log: a.log,
 	})
-	s.pages.ready.Store(pages)
+	face := s.traces.operated(func(r *http.Request) (string, bool) { return pages.Name(r), false }, pages)
+	s.pages.ready.Store(&face)
 	defer s.pages.ready.Store(nil)
 	return pages.Run(db.InBackground(ctx))
 }

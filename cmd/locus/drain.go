@@ -34,6 +34,10 @@ func (s *serving) faceMachines(metered string) (end func()) {
 // observe is what hears of every answer: the log, and the numbers if anybody can look at them.
 func (s *serving) observe() func(*xrpc.Answered) {
 	return func(a *xrpc.Answered) {
+		if a.Opened {
+			s.traces.opened(a)
+			return
+		}
 		if s.numbers != nil {
 			tenant := ""
 			if a.Tenant != nil {

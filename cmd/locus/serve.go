@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/admin"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/inbound"
@@ -376,15 +377,16 @@ func (s *serving) operators(ctx context.Context, group *errgroup.Group, c *serve
 	if s.admin == nil && c.OperatorsHost == "" {
 		return front
 	}
-	face := s.app.operators(s.proxies)
-	group.Go(func() error { return face.Run(db.InBackground(ctx)) })
+	api := s.app.operators(s.proxies)
+	group.Go(func() error { return api.Run(db.InBackground(ctx)) })
+	face := s.traces.operated(api.Name, api)
 	if s.admin != nil {
 		group.Go(func() error {
 			return serveHTTP(ctx, s.admin, inbound.Config{Open: operatorConnections, PerAddress: operatorConnections / 4, Neighbour: s.proxies.Trusts}, face, s.log)
 		})
 	}
 	if c.OperatorsHost != "" {
-		return face.Under(c.OperatorsHost, front)
+		return admin.Under(c.OperatorsHost, face, front)
 	}
 	return front
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,35 +22,60 @@ import (
 
 // traceFlags say whether, how much and where to a process writes down where time goes.
 type traceFlags struct {
-	TracesURL    string  `name:"traces-url" placeholder:"URL" help:"Where traces go: a collector's address for OTLP over HTTP, as http://127.0.0.1:4318; without a path, /v1/traces is added. What it wants in headers, a token for example, is LOCUS_TRACES_HEADERS (NAME=VALUE, separated by commas). Off by default." env:"LOCUS_TRACES_URL"`
-	TracesSample float64 `name:"traces-sample" placeholder:"SHARE" help:"Share of requests and of pieces of background work that are traced, from 0 to 1. Where a trusted proxy sends a traceparent, it decides; default: ${default}." default:"0.01" env:"LOCUS_TRACES_SAMPLE"`
-	TracesHandOn bool    `name:"traces-hand-on" help:"Send services that operators named, as an app view, the traceparent of the request that a call belongs to. Services that DID documents name never get it." env:"LOCUS_TRACES_HAND_ON"`
+	TracesURL    string   `name:"traces-url" placeholder:"URL" help:"Where traces go: a collector's address for OTLP over HTTP, as http://127.0.0.1:4318; without a path, /v1/traces is added. What it wants in headers, a token for example, is LOCUS_TRACES_HEADERS (NAME=VALUE, separated by commas). Off by default. OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT and others) count where nothing is said here." env:"LOCUS_TRACES_URL"`
+	TracesSample *float64 `name:"traces-sample" placeholder:"SHARE" help:"Share of requests and of pieces of background work that are traced, from 0 to 1. Where a trusted proxy sends a traceparent, it decides; default: 0.01, or what OTEL_TRACES_SAMPLER says." env:"LOCUS_TRACES_SAMPLE"`
+	TracesHandOn bool     `name:"traces-hand-on" help:"Send services that operators named, as an app view, the traceparent of the request that a call belongs to. Services that DID documents name never get it." env:"LOCUS_TRACES_HAND_ON"`
 }
 
 const (
 	tracesHeaders = "LOCUS_TRACES_HEADERS"
 	tracesPath    = "/v1/traces"
+	tracesSample  = 0.01
 )
 
-// collector is where traces go; nil: nowhere.
-func (f traceFlags) collector() (*url.URL, error) {
-	if f.TracesSample < 0 || f.TracesSample > 1 {
-		return nil, fmt.Errorf("--traces-sample or LOCUS_TRACES_SAMPLE must be from 0 to 1")
+// collecting is where traces go, and how.
+type collecting struct {
+	url     *url.URL // nil: nowhere
+	headers map[string]string
+	sample  float64
+	env     trace.Environment
+}
+
+// collector puts together what settings say and, where they say nothing, what OpenTelemetry's own variables do.
+func (f traceFlags) collector() (c collecting, err error) {
+	c.env = trace.FromEnvironment(os.Getenv)
+	c.sample = tracesSample
+	switch {
+	case f.TracesSample != nil:
+		c.sample, c.env.Alone = *f.TracesSample, false
+	case c.env.Sample != nil:
+		c.sample = *c.env.Sample
 	}
-	if f.TracesURL == "" {
-		return nil, nil
+	if !(c.sample >= 0 && c.sample <= 1) {
+		return c, fmt.Errorf("--traces-sample or LOCUS_TRACES_SAMPLE must be from 0 to 1")
 	}
-	u, err := url.Parse(f.TracesURL)
+	text, from := f.TracesURL, "--traces-url or LOCUS_TRACES_URL"
+	if text == "" {
+		text, from = c.env.URL, "OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+	}
+	if text == "" {
+		return c, nil
+	}
+	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" {
-		return nil, fmt.Errorf("--traces-url or LOCUS_TRACES_URL must be of the form http://HOST:4318, without user and password") // without the text
+		return c, fmt.Errorf("%s must be of the form http://HOST:4318, without user and password", from) // without the text
 	}
-	if u.Path == "" || u.Path == "/" {
+	if f.TracesURL != "" && (u.Path == "" || u.Path == "/") {
 		u.Path = tracesPath
 	}
-	if _, err := trace.ParseHeaders(os.Getenv(tracesHeaders)); err != nil {
-		return nil, fmt.Errorf("%s: %w", tracesHeaders, err)
+	if c.headers, err = trace.ParseHeaders(os.Getenv(tracesHeaders)); err != nil {
+		return c, fmt.Errorf("%s: %w", tracesHeaders, err)
 	}
-	return u, nil
+	if len(c.headers) == 0 && f.TracesURL == "" { // a token is for the collector that it was given for
+		c.headers = c.env.Headers
+	}
+	c.url = u
+	return c, nil
 }
 
 // tracing is what a process has for its traces; its traces are nil where there are none.
@@ -63,18 +89,20 @@ type tracing struct {
 
 // traces begins to send. It ends after everything that is traced has ended.
 func (f traceFlags) traces(s *serving, metered string) (t tracing, err error) {
-	u, err := f.collector()
-	if err != nil || u == nil {
+	c, err := f.collector()
+	for _, remark := range c.env.Remarks {
+		s.log.Warn("a variable of OpenTelemetry is not followed", "what", remark)
+	}
+	if err != nil || c.url == nil {
 		return tracing{close: func() {}}, err
 	}
-	headers, _ := trace.ParseHeaders(os.Getenv(tracesHeaders)) // it was looked at
-	way := outbound.New(outbound.Policy{Only: &url.URL{Scheme: u.Scheme, Host: u.Host}})
+	way := outbound.New(outbound.Policy{Only: &url.URL{Scheme: c.url.Scheme, Host: c.url.Host}})
 	host, _ := os.Hostname()
 	t = tracing{handOn: f.TracesHandOn, proxies: s.proxies}
 	t.tenants, _ = metrics.ParseTenants(metered)
 	t.Traces = trace.New(trace.Config{
-		URL: u.String(), Headers: headers, HTTP: way, Sample: f.TracesSample,
-		Version: version(), Process: fmt.Sprintf("%s %d", host, os.Getpid()), Now: time.Now, Log: s.log,
+		URL: c.url.String(), Headers: c.headers, HTTP: way, Plain: c.env.Plain, Sample: c.sample, Alone: c.env.Alone,
+		Service: c.env.Service, Resource: c.env.Resource, Version: version(), Process: fmt.Sprintf("%s %d", host, os.Getpid()), Now: time.Now, Log: s.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -98,16 +126,13 @@ func (t tracing) tracer() pgx.QueryTracer {
 	return trace.Postgres{}
 }
 
-// over traces requests. What is a stream for as long as somebody listens is not one of them.
+// over traces requests. What they were is said when they are answered ([tracing.note]), or a stream of theirs has come
+// about ([tracing.opened]).
 func (t tracing) over(next http.Handler) http.Handler {
 	if t.Traces == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header["Upgrade"] != nil {
-			next.ServeHTTP(w, r)
-			return
-		}
 		ctx, span := t.Begin(r, t.believes)
 		if !trace.On(ctx) {
 			next.ServeHTTP(w, r)
@@ -116,6 +141,58 @@ func (t tracing) over(next http.Handler) http.Handler {
 		defer span.End()
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
+}
+
+// operated traces requests of operators. The name is one of the program's.
+func (t tracing) operated(name func(*http.Request) (name string, stream bool), next http.Handler) http.Handler {
+	if t.Traces == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, span := t.Begin(r, t.believes)
+		if !trace.On(ctx) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		defer span.End()
+		what, stream := name(r)
+		span.Name(what)
+		span.Text("http.request.method", verb(r.Method))
+		span.Text("locus.class", "operator")
+		next.ServeHTTP(&statusOf{ResponseWriter: w, span: span, stream: stream}, r.WithContext(ctx))
+	})
+}
+
+// statusOf says in a span how a request was answered.
+type statusOf struct {
+	http.ResponseWriter
+	span   trace.Span
+	stream bool // the span ends when it begins
+	said   bool
+}
+
+func (w *statusOf) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *statusOf) WriteHeader(status int) {
+	if !w.said {
+		w.said = true
+		w.span.Text("locus.request_id", w.Header().Get("X-Request-Id"))
+		w.span.Number("http.response.status_code", int64(status))
+		if status >= http.StatusInternalServerError {
+			w.span.Failed(strconv.Itoa(status))
+		}
+		if w.stream && status < http.StatusMultipleChoices {
+			w.span.Part()
+		}
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *statusOf) Write(p []byte) (int, error) {
+	if !w.said {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriter.Write(p)
 }
 
 // believes tells whether who sends a request may say which trace it belongs to.
@@ -140,8 +217,14 @@ func (t tracing) note(a *xrpc.Answered) {
 		span.Text("locus.tenant", a.Tenant.Hostname)
 	}
 	if a.Status >= http.StatusInternalServerError {
-		span.Failed(fmt.Sprint(a.Status))
+		span.Failed(strconv.Itoa(a.Status))
 	}
+}
+
+// opened says what came of a request for a stream, and ends its span: the stream goes on for as long as somebody listens.
+func (t tracing) opened(a *xrpc.Answered) {
+	t.note(a)
+	trace.First(a.Request.Context()).Part()
 }
 
 // outside traces the calls that are made in this network.

@@ -43,6 +43,7 @@ type Server struct {
 	Config
 	mux        *http.ServeMux
 	operations []*operation
+	named      map[string]*operation // by the mux's pattern
 	rates      *limit.Callers
 	repeats    repeats
 	group      *group
@@ -52,7 +53,7 @@ type Server struct {
 
 // New registers all operations.
 func New(c Config) *Server {
-	s := &Server{Config: c, mux: http.NewServeMux(), rates: limit.NewCallers(c.Now), watchers: newWatchers()}
+	s := &Server{Config: c, mux: http.NewServeMux(), named: map[string]*operation{}, rates: limit.NewCallers(c.Now), watchers: newWatchers()}
 	s.repeats = repeats{c.DB, c.Keys, c.Now}
 	s.group = newGroup(s)
 	s.register(s.group)
@@ -104,12 +105,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r.WithContext(c.in(r.Context())))
 }
 
-// Under answers requests for hostname, and hands all others to h: a tenant's name never leads here.
-func (s *Server) Under(hostname string, h http.Handler) http.Handler {
+// Name is what a request is called here, and whether its answer is a stream. It says nothing of whom it is about.
+func (s *Server) Name(r *http.Request) (name string, stream bool) {
+	_, pattern := s.mux.Handler(r)
+	if op := s.named[pattern]; op != nil {
+		return "operator " + op.id, op.stream
+	}
+	return "operator other", false
+}
+
+// Under lets face answer requests for hostname, and hands all others to h: a tenant's name never leads here.
+func Under(hostname string, face, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, _ := strings.Cut(r.Host, ":")
 		if strings.EqualFold(strings.TrimSuffix(host, "."), hostname) {
-			s.ServeHTTP(w, r)
+			face.ServeHTTP(w, r)
 			return
 		}
 		h.ServeHTTP(w, r)

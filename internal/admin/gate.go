@@ -142,6 +142,7 @@ type gatedMux struct {
 
 func (m gatedMux) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
 	op := m.g.now
+	m.g.server.named[pattern] = op
 	m.ServeMux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c := r.Context().Value(callKey{}).(*call)
 		if p := c.enter(r, op); p != nil {

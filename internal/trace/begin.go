@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -23,14 +24,19 @@ const (
 	spanText       = 256
 )
 
-// Config says where spans go. All of it is needed but Headers.
+// Config says where spans go. All of it is needed but Headers, Plain, Alone, Service and Resource.
 type Config struct {
 	URL     string            // of the collector's OTLP over HTTP: http://127.0.0.1:4318/v1/traces
 	Headers map[string]string // that it is sent: a token of its own
 	HTTP    *http.Client      // the way to it
+	Plain   bool              // spans go as they are, not compressed
 	// Sample is the share of requests and of pieces of work that are traced, from 0 to 1. Those whose trusted proxy has
-	// decided are not drawn.
+	// decided are not drawn, unless Alone.
 	Sample float64
+	Alone  bool
+	// Service is what this program is called, Resource what else is said of it; both as the operator wants.
+	Service  string
+	Resource map[string]string
 	// Version and Process are this program's and this process's.
 	Version, Process string
 	Now              func() time.Time
@@ -43,6 +49,7 @@ type Traces struct {
 	tracer   otel.Tracer
 	queue    *queue
 	sample   float64
+	alone    bool
 }
 
 // New makes the traces of a process. Nothing is sent before [Traces.Run].
@@ -51,14 +58,24 @@ func New(cfg Config) *Traces {
 	provider := sdk.NewTracerProvider(
 		sdk.WithSampler(sdk.AlwaysSample()), // what is not to be traced never comes to it
 		sdk.WithSpanProcessor(q),
-		sdk.WithResource(resource.NewSchemaless(
-			attribute.String("service.name", "aurora-locus"),
-			attribute.String("service.version", cfg.Version),
-			attribute.String("service.instance.id", cfg.Process),
-		)),
+		sdk.WithResource(resource.NewSchemaless(cfg.resource()...)),
 		sdk.WithRawSpanLimits(sdk.SpanLimits{AttributeCountLimit: spanAttributes, AttributeValueLengthLimit: spanText}),
 	)
-	return &Traces{provider: provider, tracer: provider.Tracer("aurora-locus"), queue: q, sample: cfg.Sample}
+	return &Traces{provider: provider, tracer: provider.Tracer("aurora-locus"), queue: q, sample: cfg.Sample, alone: cfg.Alone}
+}
+
+// resource is what is said of the process with all its spans. What the operator says goes before what the program knows.
+func (c Config) resource() []attribute.KeyValue {
+	all := map[string]string{"service.name": "aurora-locus", "service.version": c.Version, "service.instance.id": c.Process}
+	maps.Copy(all, c.Resource)
+	if c.Service != "" {
+		all["service.name"] = c.Service
+	}
+	var out []attribute.KeyValue
+	for key, value := range all {
+		out = append(out, attribute.String(key, value))
+	}
+	return out
 }
 
 // Begin begins the trace of a request. What its headers say of a trace that it belongs to is taken where believed says
@@ -71,7 +88,7 @@ func (t *Traces) Begin(r *http.Request, believed func(*http.Request) bool) (cont
 	if r.Header["Traceparent"] != nil && believed(r) {
 		given := propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
 		if from := otel.SpanContextFromContext(given); from.IsValid() {
-			if !from.IsSampled() {
+			if t.alone && !t.drawn() || !t.alone && !from.IsSampled() {
 				return ctx, Span{}
 			}
 			return t.begin(given, "request", Request)
@@ -97,7 +114,8 @@ func (t *Traces) begin(ctx context.Context, name string, kind Kind) (context.Con
 	r := &root{tracer: t.tracer}
 	r.spans.Store(1)
 	ctx, span := t.tracer.Start(context.WithValue(ctx, rootKey{}, r), name, otel.WithSpanKind(kind))
-	return ctx, Span{span: span, root: r}
+	r.first = Span{span: span, root: r}
+	return ctx, r.first
 }
 
 // Run sends what is written down until ctx ends, and then what is left, for a moment.

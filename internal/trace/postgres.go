@@ -15,8 +15,8 @@ type Postgres struct{}
 
 type statementKey struct{}
 
-// of begins a span and remembers it for its end.
-func of(ctx context.Context, name string) (context.Context, Span) {
+// begins begins a span and remembers it for its end.
+func begins(ctx context.Context, name string) (context.Context, Span) {
 	ctx, span := Start(ctx, name, Call)
 	if span.span == nil {
 		return ctx, span
@@ -61,7 +61,7 @@ func (Postgres) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.Trace
 		return ctx
 	}
 	name := statement(data.SQL)
-	ctx, span := of(ctx, "postgres "+name)
+	ctx, span := begins(ctx, "postgres "+name)
 	span.Text("db.operation.name", name)
 	return ctx
 }
@@ -73,7 +73,7 @@ func (Postgres) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceQu
 
 // TraceBatchStart implements pgx.BatchTracer.
 func (Postgres) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
-	ctx, span := of(ctx, "postgres batch")
+	ctx, span := begins(ctx, "postgres batch")
 	if span.span != nil {
 		names := make([]string, 0, len(data.Batch.QueuedQueries))
 		for _, q := range data.Batch.QueuedQueries {
@@ -95,7 +95,7 @@ func (Postgres) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, data pgx.TraceBa
 
 // TraceCopyFromStart implements pgx.CopyFromTracer.
 func (Postgres) TraceCopyFromStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceCopyFromStartData) context.Context {
-	ctx, span := of(ctx, "postgres copy")
+	ctx, span := begins(ctx, "postgres copy")
 	span.Text("db.operation.name", "copy")
 	return ctx
 }

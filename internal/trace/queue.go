@@ -2,7 +2,9 @@ package trace
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -18,15 +20,17 @@ const (
 	// sendTime bounds the wait for the collector's answer, lastTime that at the end of the process.
 	sendTime = 10 * time.Second
 	lastTime = 2 * time.Second
-	// While the collector takes nothing it is asked again after pauseFirst, then after twice as long each time.
+	// While the collector takes nothing it is asked again after pauseFirst, then after twice as long each time, or when it
+	// says. After sendTries a batch is given up: the next is newer.
 	pauseFirst = time.Second
 	pauseMost  = time.Minute
+	sendTries  = 8
 )
 
 // Stats say what became of the spans of this process.
 type Stats struct {
 	Sent    int64 // the collector has them
-	Refused int64 // it did not take them, or did not answer
+	Refused int64 // it did not take them, or did not answer for long
 	Dropped int64 // there was no room for them while it did not answer
 	Waiting int
 }
@@ -36,15 +40,19 @@ type queue struct {
 	waiting chan sdk.ReadOnlySpan
 	to      sdk.SpanExporter
 	now     func() time.Time
+	rest    func(context.Context, time.Duration)
 	log     *slog.Logger
 
 	sent, refused, dropped atomic.Int64
 
-	since time.Time // when the collector began to take nothing; zero: it takes them. Of run alone
+	// Of run alone.
+	since time.Time // when the collector began to take nothing; zero: it takes them
+	some  bool      // it did not take all of the last batch
+	pause time.Duration
 }
 
 func newQueue(to sdk.SpanExporter, now func() time.Time, log *slog.Logger) *queue {
-	return &queue{waiting: make(chan sdk.ReadOnlySpan, queueSpans), to: to, now: now, log: log}
+	return &queue{waiting: make(chan sdk.ReadOnlySpan, queueSpans), to: to, now: now, rest: rest, log: log, pause: pauseFirst}
 }
 
 func (q *queue) stats() Stats {
@@ -70,7 +78,6 @@ func (q *queue) Shutdown(context.Context) error   { return nil }
 func (q *queue) run(ctx context.Context) error {
 	tick := time.NewTicker(sendEvery)
 	defer tick.Stop()
-	pause := pauseFirst
 	for batch := []sdk.ReadOnlySpan(nil); ; {
 		due := false
 		select {
@@ -85,13 +92,33 @@ func (q *queue) run(ctx context.Context) error {
 		if len(batch) == 0 || !due && len(batch) < batchSpans {
 			continue
 		}
-		if q.send(ctx, sendTime, batch) {
-			pause = pauseFirst
-		} else {
-			rest(ctx, pause) // meanwhile the queue fills
-			pause = min(2*pause, pauseMost)
+		batch = q.deliver(ctx, batch)
+	}
+}
+
+// deliver sends a batch until the collector has it or refuses it, while the queue fills. What is left when ctx ends is
+// given back.
+func (q *queue) deliver(ctx context.Context, batch []sdk.ReadOnlySpan) []sdk.ReadOnlySpan {
+	for tries := 1; ; tries++ {
+		err := q.send(ctx, sendTime, batch)
+		if err == nil {
+			q.pause = pauseFirst
+			return nil
 		}
-		batch = nil
+		var again *away
+		if !errors.As(err, &again) || tries == sendTries {
+			q.refused.Add(int64(len(batch)))
+			batch = nil
+		}
+		pause := q.pause
+		if again != nil {
+			pause = min(max(pause, again.after), pauseMost)
+		}
+		q.pause = min(2*q.pause, pauseMost)
+		q.rest(ctx, pause+rand.N(pause/4)) // not all processes at once
+		if batch == nil || ctx.Err() != nil {
+			return batch
+		}
 	}
 }
 
@@ -107,32 +134,47 @@ func (q *queue) last(batch []sdk.ReadOnlySpan) {
 			}
 		default:
 		}
-		if len(batch) == 0 || !q.send(ctx, lastTime, batch) {
+		if len(batch) == 0 {
+			return
+		}
+		if err := q.send(ctx, lastTime, batch); err != nil {
+			q.refused.Add(int64(len(batch)))
 			return
 		}
 		batch = nil
 	}
 }
 
-// send hands a batch to the collector. One that it does not take is gone: the next is newer.
-func (q *queue) send(ctx context.Context, within time.Duration, batch []sdk.ReadOnlySpan) bool {
+// send hands a batch to the collector, once. Errors: also [away]. The caller counts what it gives up.
+func (q *queue) send(ctx context.Context, within time.Duration, batch []sdk.ReadOnlySpan) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
 	defer cancel()
 	err := q.to.ExportSpans(ctx, batch)
+	var some *partly
+	if errors.As(err, &some) {
+		n := min(some.refused, int64(len(batch)))
+		q.refused.Add(n)
+		q.sent.Add(int64(len(batch)) - n)
+		if !q.some {
+			q.log.Warn("the collector of traces refuses some spans", "spans", n, "of", len(batch))
+		}
+		q.some = true
+		return nil
+	}
 	if err != nil {
-		q.refused.Add(int64(len(batch)))
 		if q.since.IsZero() {
 			q.since = q.now()
 			q.log.Warn("the collector of traces takes no spans; requests are not held up", "err", err)
 		}
-		return false
+		return err
 	}
 	q.sent.Add(int64(len(batch)))
+	q.some = false
 	if !q.since.IsZero() {
 		q.log.Info("the collector of traces takes spans again", "after", q.now().Sub(q.since).Round(time.Second), "refused", q.refused.Load(), "dropped", q.dropped.Load())
 		q.since = time.Time{}
 	}
-	return true
+	return nil
 }
 
 func rest(ctx context.Context, d time.Duration) {

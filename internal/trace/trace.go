@@ -23,6 +23,8 @@ const spansOfOne = 1000
 type root struct {
 	tracer otel.Tracer
 	spans  atomic.Int64
+	first  Span
+	over   atomic.Bool // nothing that begins from now on belongs to it
 }
 
 type rootKey struct{}
@@ -45,8 +47,8 @@ const (
 
 // Start begins a span of what is traced in ctx, if anything is. The name is one of the program's, never a stranger's.
 func Start(ctx context.Context, name string, kind Kind) (context.Context, Span) {
-	r, ok := ctx.Value(rootKey{}).(*root)
-	if !ok || r.spans.Add(1) > spansOfOne {
+	r := of(ctx)
+	if r == nil || r.spans.Add(1) > spansOfOne {
 		return ctx, Span{}
 	}
 	ctx, span := r.tracer.Start(ctx, name, otel.WithSpanKind(kind))
@@ -55,17 +57,23 @@ func Start(ctx context.Context, name string, kind Kind) (context.Context, Span) 
 
 // Joined is ctx with what is traced in from: for work that is done for many, as part of one's trace.
 func Joined(ctx, from context.Context) context.Context {
-	r, ok := from.Value(rootKey{}).(*root)
-	if !ok {
+	r := of(from)
+	if r == nil {
 		return ctx
 	}
 	return context.WithValue(otel.ContextWithSpan(ctx, otel.SpanFromContext(from)), rootKey{}, r)
 }
 
 // On tells whether ctx is traced.
-func On(ctx context.Context) bool {
-	_, ok := ctx.Value(rootKey{}).(*root)
-	return ok
+func On(ctx context.Context) bool { return of(ctx) != nil }
+
+// of is the trace that ctx is in; nil: none.
+func of(ctx context.Context) *root {
+	r, _ := ctx.Value(rootKey{}).(*root)
+	if r == nil || r.over.Load() {
+		return nil
+	}
+	return r
 }
 
 // ID is the trace's, in hex; "": nothing is traced.
@@ -82,6 +90,15 @@ func Of(ctx context.Context) Span {
 		return Span{}
 	}
 	return Span{span: otel.SpanFromContext(ctx)}
+}
+
+// First is the first span, in this process, of the trace that ctx is in.
+func First(ctx context.Context) Span {
+	r := of(ctx)
+	if r == nil {
+		return Span{}
+	}
+	return r.first
 }
 
 // Name names the span anew.
@@ -110,6 +127,15 @@ func (s Span) Number(key string, value int64) {
 func (s Span) Failed(why string) {
 	if s.span != nil {
 		s.span.SetStatus(codes.Error, why)
+	}
+}
+
+// Part ends the first span of a trace here before what it began ends: a stream that somebody listens to for days is not
+// traced, how it came about is. What begins under it from now on belongs to no trace.
+func (s Span) Part() {
+	s.End()
+	if s.root != nil {
+		s.root.over.Store(true)
 	}
 }
 

@@ -2,6 +2,7 @@ package trace_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -26,18 +27,27 @@ import (
 // collector is one of OTLP over HTTP. It decodes what it gets by the published form.
 type collector struct {
 	*httptest.Server
-	mu     sync.Mutex
-	got    []*tracepb.Span
-	heads  []http.Header
-	status int
-	answer []byte
-	came   chan struct{}
+	mu       sync.Mutex
+	got      []*tracepb.Span
+	heads    []http.Header
+	resource map[string]string
+	status   int
+	answer   []byte
+	came     chan struct{}
 }
 
 func newCollector(t *testing.T) *collector {
 	c := &collector{status: http.StatusOK, came: make(chan struct{}, 1000)}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
+		in := io.Reader(r.Body)
+		var err error
+		if r.Header.Get("Content-Encoding") == "gzip" {
+			in, err = gzip.NewReader(in)
+		}
+		var body []byte
+		if err == nil {
+			body, err = io.ReadAll(in)
+		}
 		var data tracepb.TracesData
 		if err == nil {
 			err = proto.Unmarshal(body, &data)
@@ -49,6 +59,10 @@ func newCollector(t *testing.T) *collector {
 		defer c.mu.Unlock()
 		c.heads = append(c.heads, r.Header)
 		for _, rs := range data.ResourceSpans {
+			c.resource = map[string]string{}
+			for _, a := range rs.Resource.Attributes {
+				c.resource[a.Key] = a.Value.GetStringValue()
+			}
 			for _, ss := range rs.ScopeSpans {
 				c.got = append(c.got, ss.Spans...)
 			}
@@ -192,7 +206,14 @@ func TestWhoDecides(t *testing.T) {
 		}
 		span.End()
 	}
-	cfg.Sample = 0.5
+	cfg.Sample, cfg.Alone = 1, true
+	alone := trace.New(cfg)
+	ctx, _ := alone.Begin(request("00"), yes)
+	cfg.Sample = 0
+	if none, _ := trace.New(cfg).Begin(request("01"), yes); trace.On(none) || trace.ID(ctx) != id {
+		t.Errorf("where a caller's decision does not count: %q, %q", trace.ID(ctx), trace.ID(none))
+	}
+	cfg.Sample, cfg.Alone = 0.5, false
 	half, n := trace.New(cfg), 0
 	for range 10000 {
 		if ctx, _ := half.Work(context.Background(), "work"); trace.On(ctx) {
@@ -235,9 +256,10 @@ func TestCollectorAway(t *testing.T) {
 	if text := log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "takes no spans") || !strings.Contains(text, "again") || strings.Contains(text, "token") {
 		t.Errorf("the log says:\n%s", text)
 	}
-	fill(1)
+	fill(3)
+	before := traces.Stats().Sent
 	c.answer = []byte{0x0a, 0x02, 0x08, 0x01} // partial success: one span rejected
-	if s := sent(traces); s.Refused != 3*512+1 {
+	if s := sent(traces); s.Refused != 3*512+1 || s.Sent != before+2 {
 		t.Errorf("rejected spans are not counted: %+v", s)
 	}
 }

@@ -2,12 +2,15 @@ package trace
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
+	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -20,8 +23,25 @@ const mostAnswer = 64 << 10
 // errCollector: the collector did not take what it was sent.
 var errCollector = errors.New("the collector refuses")
 
-// uplink sends spans by OTLP over HTTP, in protobuf. It is not the SDK's own, which needs all of gRPC.
-type uplink struct{ cfg Config }
+// away is an error that may be over soon: the same spans may be sent again.
+type away struct {
+	error
+	after time.Duration // the collector wants that much time; 0: it did not say
+}
+
+func (a *away) Unwrap() error { return a.error }
+
+// partly: the collector took the others.
+type partly struct{ refused int64 }
+
+func (p *partly) Error() string { return fmt.Sprintf("%v: %d spans", errCollector, p.refused) }
+
+// uplink sends spans by OTLP over HTTP, in protobuf. It is not the SDK's own, which needs all of gRPC. One sends at a time.
+type uplink struct {
+	cfg    Config
+	packed bytes.Buffer
+	packer *gzip.Writer
+}
 
 // Start and Stop implement otlptrace.Client.
 func (u *uplink) Start(context.Context) error { return nil }
@@ -33,32 +53,71 @@ func (u *uplink) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 	if err != nil {
 		return fmt.Errorf("encode spans: %w", err)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.cfg.URL, bytes.NewReader(body))
+	r, err := u.request(ctx, body)
 	if err != nil {
 		return err
 	}
-	for name, value := range u.cfg.Headers {
-		r.Header.Set(name, value)
-	}
-	r.Header.Set("Content-Type", "application/x-protobuf")
-	r.Header.Set("User-Agent", "aurora-locus")
 	resp, err := u.cfg.HTTP.Do(r)
 	if err != nil {
 		var named *url.Error
 		if errors.As(err, &named) {
 			err = named.Err // without the URL, which may hold a token
 		}
-		return err
+		return &away{error: err}
 	}
 	defer resp.Body.Close()
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, mostAnswer)) // an answer that is cut says less, and nothing else
+	// spec: OTLP/HTTP response, "retryable response codes"
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return &away{fmt.Errorf("%w: status %d", errCollector, resp.StatusCode), u.wait(resp.Header.Get("Retry-After"))}
+	}
 	if resp.StatusCode/100 != 2 {
 		return fmt.Errorf("%w: status %d", errCollector, resp.StatusCode)
 	}
 	if n := rejected(answer); n > 0 {
-		return fmt.Errorf("%w: %d spans", errCollector, n)
+		return &partly{n}
 	}
 	return nil
+}
+
+// request is compressed unless the operator wants it plain: spans are mostly the same words.
+func (u *uplink) request(ctx context.Context, body []byte) (*http.Request, error) {
+	if !u.cfg.Plain {
+		u.packed.Reset()
+		if u.packer == nil {
+			u.packer, _ = gzip.NewWriterLevel(&u.packed, gzip.BestSpeed) // a level that there is
+		} else {
+			u.packer.Reset(&u.packed)
+		}
+		_, _ = u.packer.Write(body) // to memory
+		_ = u.packer.Close()
+		body = bytes.Clone(u.packed.Bytes()) // a transport may read it after it has given up
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, u.cfg.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range u.cfg.Headers {
+		r.Header.Set(name, value)
+	}
+	if !u.cfg.Plain {
+		r.Header.Set("Content-Encoding", "gzip")
+	}
+	r.Header.Set("Content-Type", "application/x-protobuf")
+	r.Header.Set("User-Agent", "aurora-locus")
+	return r, nil
+}
+
+// wait reads Retry-After.
+func (u *uplink) wait(text string) time.Duration {
+	if seconds, err := strconv.Atoi(text); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return at.Sub(u.cfg.Now())
+	}
+	return 0
 }
 
 // rejected is how many spans of a request the collector's answer says that it did not take: field 1 of field 1.

@@ -37,6 +37,7 @@ type state struct {
 	now     func() time.Time
 	used    func(t *tenant.Tenant, requests, bytes int64, at time.Time)
 	failed  func(t *tenant.Tenant, err error)
+	opened  func(r *http.Request) // its stream has come about
 	limits  *limit.Counter
 	id      string
 	account string // who calls, once that is known
@@ -76,6 +77,9 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 	st := &state{log: s.Log, seldom: &s.seldom, tables: &s.tables, now: s.now, used: s.used, failed: s.failed, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), proxies: &s.proxies, memory: s.answers}
 	r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
 	st.req, st.arrival = r, arriving(rw, r)
+	if r.Header["Upgrade"] != nil {
+		st.opened = func(r *http.Request) { s.opened(st, r) }
+	}
 	st.w = &response{ResponseWriter: rw, req: r, arrival: st.arrival}
 	w := st.w
 	defer st.arrival.leave() // last of all

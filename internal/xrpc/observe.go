@@ -30,6 +30,8 @@ type Answered struct {
 	Bytes         int64
 	Took          time.Duration
 	Stream        bool // it took as long as somebody listened
+	// Opened says that a stream has come about. It is told of again when it has ended.
+	Opened bool
 }
 
 // seen tells Config.Observe of an answer.
@@ -37,6 +39,21 @@ func (s *Server) seen(st *state, r *http.Request) {
 	if s.observe == nil {
 		return
 	}
+	a := s.answered(st, r)
+	s.observe(&a)
+}
+
+// opened tells it of a stream that begins.
+func (s *Server) opened(st *state, r *http.Request) {
+	if s.observe == nil {
+		return
+	}
+	a := s.answered(st, r)
+	a.Opened, a.Status = true, http.StatusSwitchingProtocols
+	s.observe(&a)
+}
+
+func (s *Server) answered(st *state, r *http.Request) Answered {
 	a := Answered{
 		Request: r, ID: st.requestID(), Tenant: st.Tenant, Account: st.account, Addr: st.addr, Method: observedPage, Class: observedPage,
 		Status: st.w.status, Bytes: st.w.bytes, Took: time.Since(st.start), Stream: r.Header["Upgrade"] != nil,
@@ -47,7 +64,7 @@ func (s *Server) seen(st *state, r *http.Request) {
 			a.Method, a.Class = name, op.Class
 		}
 	}
-	s.observe(&a)
+	return a
 }
 
 // identified remembers which account calls; caller points to what a registering function hands out.

@@ -97,6 +97,9 @@ func (k *Socket) Accept(w http.ResponseWriter, r *http.Request, readLimit int64)
 	k.set.mu.Lock()
 	k.conn, k.wire = conn, hijack.wire
 	k.set.mu.Unlock()
+	if st, ok := r.Context().Value(stateKey{}).(*state); ok && st.opened != nil {
+		st.opened(r)
+	}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/admin"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/job"
 	sdk "github.com/auroralocus/locus/openapi/clients/go/operator"
@@ -162,7 +163,7 @@ func TestProblems(t *testing.T) {
 func TestUnder(t *testing.T) {
 	h := newHouse(t)
 	tenants := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
-	s := httptest.NewServer(h.admin.Under("operators.test", tenants))
+	s := httptest.NewServer(admin.Under("operators.test", h.admin, tenants))
 	defer s.Close()
 	for host, want := range map[string]int{
 		"operators.test": 401, "OPERATORS.test:443": 401, "operators.test.": 401, "a.test": 418, "x.operators.test": 418, "operators.test.a.test": 418, "": 418,

@@ -136,6 +136,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
+// Name is what a request is called here: a page, by its pattern. It says nothing of whom it is about.
+func (s *Server) Name(r *http.Request) string {
+	_, pattern := s.mux.Handler(r)
+	if pattern == "" || pattern == "/" {
+		return "dashboard other"
+	}
+	return "dashboard " + pattern
+}
+
 // forgetEvery is how often what has ended is deleted.
 const forgetEvery = 10 * time.Minute
 
