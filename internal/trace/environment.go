@@ -23,7 +23,7 @@ type Environment struct {
 
 // FromEnvironment reads the variables. What cannot be is remarked upon, never refused: they are often the same for all
 // programs of a machine.
-// spec: OpenTelemetry environment variables, OTLP exporter configuration
+// The names and meanings are those of OpenTelemetry's specification of environment variables.
 func FromEnvironment(get func(string) string) Environment {
 	var e Environment
 	e.resource(get)

@@ -67,7 +67,7 @@ func (u *uplink) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 	}
 	defer resp.Body.Close()
 	answer, _ := io.ReadAll(io.LimitReader(resp.Body, mostAnswer)) // an answer that is cut says less, and nothing else
-	// spec: OTLP/HTTP response, "retryable response codes"
+	// These are the retryable codes of OTLP/HTTP.
 	switch resp.StatusCode {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return &away{fmt.Errorf("%w: status %d", errCollector, resp.StatusCode), u.wait(resp.Header.Get("Retry-After"))}
