@@ -156,12 +156,19 @@ func createOnCitus(t testing.TB, name string, control bool) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
+		making.Lock()
+		defer making.Unlock()
 		if err := each(servers, func(s string) error { return exec(ctx, s, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") }); err != nil {
 			t.Error(err)
 		}
 	})
+	making.Lock()
+	defer making.Unlock()
 	return makeOnCitus(t, coordinator, workers, name, control)
 }
+
+// making is held while a cluster's database is made or dropped: Citus refuses one for the end of another.
+var making sync.Mutex
 
 func makeOnCitus(t testing.TB, coordinator string, workers []string, name string, control bool) string {
 	t.Helper()

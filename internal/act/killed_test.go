@@ -416,6 +416,7 @@ func TestKilledBySystem(t *testing.T) {
 		return
 	}
 	t.Parallel()
+	dbtest.Plain(t, "the process that is killed is told one URL; on a cluster it is TestMoveWithinCitusEnds")
 	m := newMortal(t)
 	m.write()
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestKilledBySystem$")
