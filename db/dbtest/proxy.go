@@ -143,6 +143,13 @@ func (p *Proxy) Disarm() (cuts int64) {
 	return p.cuts
 }
 
+// Cuts tells how often a connection was cut so far.
+func (p *Proxy) Cuts() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cuts
+}
+
 // Groups is the number of requests of at least three statements so far.
 func (p *Proxy) Groups() int64 {
 	p.mu.Lock()

@@ -43,8 +43,10 @@ func (a *Archives) Clone(ctx context.Context, by Operator, t *tenant.Tenant, hos
 	if err != nil {
 		return out, fmt.Errorf("keep the rows on their way: %w", err)
 	}
-	defer os.Remove(rows.Name())
 	defer rows.Close()
+	if err := os.Remove(rows.Name()); err != nil { // at once: a process that is killed leaves nothing
+		return out, fmt.Errorf("keep the rows on their way: %w", err)
+	}
 	held := a.now().Add(cloneHold).UTC().Truncate(time.Microsecond)
 	if err := blob.Hold(ctx, a.db.Tenant(t.Schema).Q(), held); err != nil {
 		return out, err

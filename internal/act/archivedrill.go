@@ -3,10 +3,11 @@ package act
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -45,6 +46,16 @@ func (a *Archives) Drill(ctx context.Context, by Operator, r Restore, repos *rep
 	return out, errors.Join(err, a.proved(ctx, by, r, out, err))
 }
 
+// scratchOf is the schema of a drill. That of a job has its name, so that whoever goes on with a dead process's work finds
+// what it left.
+func scratchOf(work string) (db.Schema, error) {
+	if work == "" {
+		work = rand.Text()
+	}
+	name := sha256.Sum256([]byte(work))
+	return db.ParseSchema("t_drill_" + hex.EncodeToString(name[:8]))
+}
+
 func (a *Archives) tried(ctx context.Context, r Restore, repos *repodb.Store) (out Drilled, err error) {
 	err = a.read(r, func(in io.Reader) (err error) {
 		out.Header, out.Manifest, err = a.store.Check(ctx, in, r.Progress)
@@ -53,8 +64,11 @@ func (a *Archives) tried(ctx context.Context, r Restore, repos *repodb.Store) (o
 	if err != nil {
 		return out, err
 	}
-	scratch, err := db.ParseSchema("t_drill_" + strings.ToLower(rand.Text()[:12]))
+	scratch, err := scratchOf(r.Job)
 	if err != nil {
+		return out, err
+	}
+	if err := a.store.Clear(ctx, scratch); err != nil { // an attempt before this one may have died
 		return out, err
 	}
 	defer func() {

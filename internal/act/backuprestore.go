@@ -298,7 +298,7 @@ func (b *Backups) drill(ctx context.Context, r *job.Run) error {
 	if err != nil {
 		return err
 	}
-	out, err := b.archives.Drill(ctx, args.operator(), Restore{Open: func() (io.ReadCloser, error) { return open(ctx) }, Name: args.Backup, Progress: r.Progress}, b.repos)
+	out, err := b.archives.Drill(ctx, args.operator(), Restore{Open: func() (io.ReadCloser, error) { return open(ctx) }, Name: args.Backup, Progress: r.Progress, Job: r.Job.ID}, b.repos)
 	if err != nil {
 		return err
 	}
