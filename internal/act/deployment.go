@@ -9,6 +9,7 @@ import (
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/job"
+	"github.com/auroralocus/locus/internal/operator"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -106,10 +107,16 @@ func (a *TenantActs) AddDeploymentToken(ctx context.Context, by Operator, n NewD
 	return token.Secret, what, err
 }
 
-// RevokeDeploymentToken ends a token for the operator API, by its id. Errors: [auth.ErrDeploymentTokenNotFound].
+// RevokeDeploymentToken ends a token for the operator API, by its id, and takes away what let its bearer into the
+// dashboard: second factors, sessions and links. Errors: [auth.ErrDeploymentTokenNotFound].
 func (a *TenantActs) RevokeDeploymentToken(ctx context.Context, by Operator, id string) error {
 	return a.logged(ctx, by, "token revoke", 0, deed{id, nil}, func() (int64, error) {
-		return 0, a.db.ControlTx(ctx, func(q *controldb.Queries) error { return auth.RevokeDeploymentToken(ctx, q, id) })
+		return 0, a.db.ControlTx(ctx, func(q *controldb.Queries) error {
+			if err := auth.RevokeDeploymentToken(ctx, q, id); err != nil {
+				return err
+			}
+			return operator.Reset(ctx, q, operator.OfToken(id))
+		})
 	})
 }
 

@@ -51,6 +51,9 @@ func TestComingIn(t *testing.T) {
 	b.signsIn().leads(Root + "/overview")
 	must(t, h.acts.RevokeDeploymentToken(t.Context(), byHand(), b.ref.Token()))
 	b.get(Root + "/tenants").is(401)
+	if left, err := operator.Factors(t.Context(), h.db.Control(), b.ref); err != nil || len(left) > 0 {
+		t.Errorf("%d second factors are left, %v", len(left), err)
+	}
 
 	// A tenant's operator lands at its tenant and sees no other; its role counts as it is now.
 	o := h.operatorOf(own, auth.RoleAdmin)
