@@ -10,6 +10,7 @@ import (
 
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/account"
+	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/firehose"
@@ -427,5 +428,30 @@ func TestAuditIsOfTheAct(t *testing.T) {
 	var detail struct{ Takedown struct{ Ref string } }
 	if err := json.Unmarshal(entries[0].Detail, &detail); err != nil || detail.Takedown.Ref != "case-1" || entries[0].Address != "127.0.0.1" || entries[0].RequestID == "" {
 		t.Errorf("%+v %v", entries[0], err)
+	}
+}
+
+// TestWrongOperator: a wrong password or token of a tenant's operators leaves the line that fail2ban reads, whatever the
+// limits are, and a right one none.
+func TestWrongOperator(t *testing.T) {
+	h := newHouse(t)
+	count := func() (n int) {
+		if lines := h.log.text.Load(); lines != nil {
+			for _, l := range *lines {
+				if strings.Contains(l, act.FailedSignin) && strings.Contains(l, "address=127.0.0.1 tenant="+hostA+" wrong=operator") {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	before := h.acts.FailedSignins()
+	for _, header := range []string{basic("admin", "guess"), basic("somebody", "guess"), "Authorization: Bearer locusop_guess"} {
+		h.get(hostA, "com.atproto.admin.getInviteCodes", header)
+	}
+	h.get(hostA, "com.atproto.admin.getInviteCodes", basic("admin", adminPassword))
+	h.get(hostA, "com.atproto.admin.getInviteCodes", "")
+	if n := count(); n != 3 || h.acts.FailedSignins() != before+3 {
+		t.Errorf("%d lines", n)
 	}
 }

@@ -114,6 +114,9 @@ func assemble(d Deps, register func(*xrpc.Group, Deps)) *xrpc.Server {
 	if sa, ok := d.Auth.(xrpc.ServiceAuthenticator); ok && c.Services == nil {
 		c.Services = sa
 	}
+	if d.Acts != nil {
+		c.WrongOperator = d.Acts.FailedTenantOperator
+	}
 	if d.DB != nil {
 		c.RefusedAct = refusedActs{d.DB, d.Now}.insert
 	}

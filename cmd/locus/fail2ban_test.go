@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
 const fail2banFilter = "../../deploy/fail2ban/filter.d/locus.conf"
@@ -68,6 +69,7 @@ func TestFail2ban(t *testing.T) {
 		failed("192.0.2.1", "pds.example.com")
 		failed("2001:db8:1:2::/64", "pds.example.com")
 		failed("192.0.2.9", "") // an operator of the deployment
+		act.New(act.Parts{Log: log, Now: time.Now}).FailedTenantOperator(t.Context(), &tenant.Tenant{Hostname: "pds.example.com"}, "192.0.2.10")
 		access, err := newAccessLog(log, "all")
 		must(t, err)
 		for _, path := range []string{
@@ -86,7 +88,7 @@ func TestFail2ban(t *testing.T) {
 				found = append(found, address)
 			}
 		}
-		if got := strings.Join(found, " "); got != "192.0.2.1 2001:db8:1:2::/64 192.0.2.9" {
+		if got := strings.Join(found, " "); got != "192.0.2.1 2001:db8:1:2::/64 192.0.2.9 192.0.2.10" {
 			t.Errorf("%s: %s in\n%s", format, got, text.String())
 		}
 		all.WriteString(text.String())
@@ -100,7 +102,7 @@ func TestFail2ban(t *testing.T) {
 	filter, err := filepath.Abs(fail2banFilter)
 	must(t, err)
 	out, err := exec.Command(program, file, filter).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "Failregex: 6 total") {
+	if err != nil || !strings.Contains(string(out), "Failregex: 8 total") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -27,6 +27,13 @@ func (a *Acts) failedSignin(ctx context.Context, t *tenant.Tenant, v Visitor, er
 	a.Log.LogAttrs(ctx, slog.LevelWarn, FailedSignin, slog.String("address", v.address()), slog.String("tenant", t.Hostname), slog.String("wrong", what))
 }
 
+// FailedTenantOperator writes the same line of somebody who calls a tenant's operators' methods with a password or token
+// that is none of theirs.
+func (a *Acts) FailedTenantOperator(ctx context.Context, t *tenant.Tenant, address string) {
+	a.failed.Add(1)
+	a.Log.LogAttrs(ctx, slog.LevelWarn, FailedSignin, slog.String("address", address), slog.String("tenant", t.Hostname), slog.String("wrong", "operator"))
+}
+
 // FailedOperator writes the same line of somebody who is no operator of the deployment: what is the kind of credential that
 // was wrong, address as programs keep it out, of IPv6 the network. Of no tenant: the listener is the deployment's.
 func (a *Acts) FailedOperator(ctx context.Context, address, what string) {

@@ -13,6 +13,7 @@ import (
 	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/lexicon"
 	"github.com/auroralocus/locus/internal/limit"
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // The gate: every XRPC method is registered by exactly one of the functions of registrars.go. Inside one call the order is parameters, caller, body, rule, handler: a malformed parameter beats
@@ -32,23 +33,24 @@ type Operation struct {
 
 // Group is what methods are registered on.
 type Group struct {
-	api         huma.API
-	auth        Authenticator
-	services    ServiceAuthenticator // nil: no method may take service tokens
-	limits      *limit.Counter       // nil: nothing is counted
-	answers     *fair.Bytes
-	now         func() time.Time
-	ops         map[string]*Operation
-	bodies      map[reflect.Type]*lexicon.Method // by the type of an Input's Body
-	mux         *http.ServeMux                   // for what is not Huma's: subscriptions and pages
-	tables      *Tables
-	Sockets     *Sockets
-	refusedCall func(http.ResponseWriter, *http.Request)
-	refused     func(context.Context, OperatorCaller, string, any, *Error) error
-	JSON        func() []byte // the interface as JSON, once all methods are in
-	others      *Others       // the server's
-	away        map[string]Standing
-	pages       *[]string // patterns of what is no method
+	api           huma.API
+	auth          Authenticator
+	services      ServiceAuthenticator // nil: no method may take service tokens
+	limits        *limit.Counter       // nil: nothing is counted
+	answers       *fair.Bytes
+	now           func() time.Time
+	ops           map[string]*Operation
+	bodies        map[reflect.Type]*lexicon.Method // by the type of an Input's Body
+	mux           *http.ServeMux                   // for what is not Huma's: subscriptions and pages
+	tables        *Tables
+	Sockets       *Sockets
+	refusedCall   func(http.ResponseWriter, *http.Request)
+	wrongOperator func(ctx context.Context, t *tenant.Tenant, network string)
+	refused       func(context.Context, OperatorCaller, string, any, *Error) error
+	JSON          func() []byte // the interface as JSON, once all methods are in
+	others        *Others       // the server's
+	away          map[string]Standing
+	pages         *[]string // patterns of what is no method
 }
 
 // register is the one way to Huma.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/limit"
 )
 
 // operatorOf establishes an operator. Guessing a password is limited by address; who knows one is not. A bearer token
@@ -30,8 +31,13 @@ func (g *Group) operatorOf(ctx context.Context, c *call, method string, service 
 	if errors.Is(err, auth.ErrMissing) {
 		return o, nil, Refuse(http.StatusUnauthorized, "", "Authentication Required") // of accounts' methods it is AuthMissing
 	}
-	if counted && errors.Is(err, auth.ErrOperator) {
-		g.limits.Take(t.Schema, key, 1, t.Settings.RateLimitPercent, wrongOperators)
+	if errors.Is(err, auth.ErrOperator) {
+		if counted {
+			g.limits.Take(t.Schema, key, 1, t.Settings.RateLimitPercent, wrongOperators)
+		}
+		if g.wrongOperator != nil {
+			g.wrongOperator(ctx, t, limit.Network(c.visitor().Addr()))
+		}
 	}
 	return o, nil, err
 }

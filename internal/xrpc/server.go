@@ -43,6 +43,9 @@ type Config struct {
 	Failed func(t *tenant.Tenant, err error)
 	// RefusedCaller hears of callers that were refused before their body was read. nil: nobody does.
 	RefusedCaller func(http.ResponseWriter, *http.Request)
+	// WrongOperator is told of a password or token that is no operator's of the tenant, and from which network it came. nil:
+	// nobody is.
+	WrongOperator func(ctx context.Context, t *tenant.Tenant, network string)
 	// RefusedAct writes down that an operator's procedure was tried and did not happen; in is its input, nil when the
 	// body was not read. nil: nothing is written.
 	RefusedAct func(ctx context.Context, c OperatorCaller, method string, in any, answer *Error) error
@@ -123,7 +126,7 @@ func New(c Config, register func(*Group)) *Server {
 	s.api = humago.New(s.mux, config)
 	g := &Group{
 		api: s.api, auth: c.Auth, services: c.Services, limits: s.limits, answers: s.answers, now: s.now, ops: s.Operations, bodies: bodies,
-		mux: s.mux, tables: &s.tables, Sockets: s.sockets, refusedCall: c.RefusedCaller, refused: c.RefusedAct, JSON: s.JSON,
+		mux: s.mux, tables: &s.tables, Sockets: s.sockets, refusedCall: c.RefusedCaller, refused: c.RefusedAct, wrongOperator: c.WrongOperator, JSON: s.JSON,
 		others: &s.others, away: s.away, pages: &s.Pages,
 	}
 	s.document = sync.OnceValue(func() []byte {
