@@ -24,7 +24,7 @@ import (
 
 const workers = 4
 
-// port is where the server listens: it is part of the tenants' DIDs.
+// port is the one in the tenants' DIDs, whatever the server listens on.
 var port = 2583
 
 // deployment is the database and what works on it in this process.

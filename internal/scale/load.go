@@ -109,7 +109,7 @@ func (f *field) startLoad(ctx context.Context, kind string, loud []writer) (*run
 	if err != nil {
 		return nil, err
 	}
-	n := noise{Kind: kind, Address: fmt.Sprintf("127.0.0.1:%d", port), View: f.upstream, Clients: f.plan.neighbours.clients}
+	n := noise{Kind: kind, Address: f.address, View: f.upstream, Clients: f.plan.neighbours.clients}
 	if c := loads[kind].clients; c > 0 {
 		n.Clients = c
 	}

@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -22,7 +24,7 @@ import (
 func main() {
 	dir := flag.String("dir", "", "folder of the database")
 	locus := flag.String("locus", "", "the server's program; it is built without")
-	flag.IntVar(&port, "port", port, "where the server listens; what fill was told, as it is part of the tenants' DIDs")
+	flag.IntVar(&port, "port", port, "the port in the tenants' DIDs: what fill was told")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -30,6 +32,17 @@ func main() {
 		fmt.Fprintf(os.Stderr, "scale: %v\n", err)
 		os.Exit(1)
 	}
+}
+
+func numbers(list string) (out []int, err error) {
+	for _, word := range strings.Split(list, ",") {
+		n, err := strconv.Atoi(word)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("-at takes numbers above 0 with commas between, not %q", word)
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }
 
 func run(ctx context.Context, dir, locus string, args []string) error {
@@ -50,6 +63,7 @@ func run(ctx context.Context, dir, locus string, args []string) error {
 		idle := flags.Duration("idle", time.Minute, "how long the idle server is watched")
 		subscribers := flags.Int("subscribers", 10000, "idle subscribers, each of another tenant")
 		active := flags.Int("active", 4000, "how many tenants are active at once at most")
+		at := flags.String("at", "10,500,1000,4000", "how many tenants are active where rates are measured, as far as -active goes")
 		only := flags.String("only", "", "measure only this: idle, subscribers, active, making (what making tenants costs the writers of those that are active, by -active), dump or crash")
 		pace := flags.Duration("pace", 500*time.Millisecond, "how far apart tenants are made while others are written to")
 		spares := flags.Int("spares", 64, "with -only making: how many schemas there are to be for tenants to come, if half of them are gone")
@@ -61,7 +75,11 @@ func run(ctx context.Context, dir, locus string, args []string) error {
 		if err := n.check(); err != nil {
 			return err
 		}
-		return measure(ctx, dir, locus, plan{span: *span, idle: *idle, subscribers: *subscribers, active: *active, neighbours: n, only: *only, pace: *pace, spares: *spares})
+		steps, err := numbers(*at)
+		if err != nil {
+			return err
+		}
+		return measure(ctx, dir, locus, plan{at: steps, span: *span, idle: *idle, subscribers: *subscribers, active: *active, neighbours: n, only: *only, pace: *pace, spares: *spares})
 	case "load": // what measure starts beside itself
 		return loadProgram(ctx)
 	}

@@ -23,6 +23,7 @@ import (
 
 // plan says how long what is measured.
 type plan struct {
+	at                  []int
 	span, idle          time.Duration
 	subscribers, active int
 	neighbours          neighbours
@@ -38,8 +39,10 @@ type field struct {
 	dir      string
 	client   *http.Client
 	cmd      *exec.Cmd
-	count    int    // tenants
+	count    int // tenants
+	ended    chan struct{}
 	upstream string // where the app view is
+	address  string // where the server is
 }
 
 func (f *field) say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
@@ -60,17 +63,18 @@ func measure(ctx context.Context, dir, locus string, p plan) (err error) {
 			return fmt.Errorf("build: %w\n%s", err, out)
 		}
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", port)
 	f := &field{deployment: d, plan: p, dir: dir, count: len(all)}
-	if f.upstream, err = freeAddress(); err != nil {
-		return err
+	for _, a := range []*string{&f.upstream, &f.address} {
+		if *a, err = freeAddress(); err != nil {
+			return err
+		}
 	}
 	f.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, address)
+		return (&net.Dialer{}).DialContext(ctx, network, f.address)
 	}}}
 	f.say("%d tenants", f.count)
 	if p.neighbours.only {
-		if err := f.start(ctx, locus, address); err != nil {
+		if err := f.start(ctx, locus); err != nil {
 			return err
 		}
 		defer f.stop()
@@ -79,7 +83,7 @@ func measure(ctx context.Context, dir, locus string, p plan) (err error) {
 	if err := f.catalogue(ctx); err != nil {
 		return err
 	}
-	if err := f.start(ctx, locus, address); err != nil {
+	if err := f.start(ctx, locus); err != nil {
 		return err
 	}
 	defer f.stop()
@@ -117,13 +121,13 @@ func (f *field) catalogue(ctx context.Context) error {
 	return nil
 }
 
-func (f *field) start(ctx context.Context, locus, address string) error {
+func (f *field) start(ctx context.Context, locus string) error {
 	out, err := os.Create(filepath.Join(f.dir, "server.log"))
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	f.cmd = exec.Command(locus, "serve", "--listen", address, "--connections", "30000")
+	f.cmd = exec.Command(locus, "serve", "--listen", f.address, "--connections", "30000")
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "LOCUS_") {
 			f.cmd.Env = append(f.cmd.Env, v)
@@ -138,6 +142,8 @@ func (f *field) start(ctx context.Context, locus, address string) error {
 	if err := f.cmd.Start(); err != nil {
 		return err
 	}
+	f.ended = make(chan struct{})
+	go func() { defer close(f.ended); _ = f.cmd.Wait() }()
 	f.shareGroups()
 	if err := f.served(ctx, hostname(1)); err != nil {
 		return err
@@ -153,16 +159,20 @@ func (f *field) served(ctx context.Context, host string) error {
 		if err := f.get(ctx, host, "/xrpc/com.atproto.server.describeServer"); err == nil {
 			return nil
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return ctx.Err()
+		case <-f.ended:
+			return fmt.Errorf("the server has ended: see %s", filepath.Join(f.dir, "server.log"))
+		default:
 		}
 	}
-	return fmt.Errorf("%s is not served: see server.log", host)
+	return fmt.Errorf("%s is not served: see %s", host, filepath.Join(f.dir, "server.log"))
 }
 
 func (f *field) stop() {
 	_ = f.cmd.Process.Signal(syscall.SIGTERM)
-	_ = f.cmd.Wait()
+	<-f.ended
 }
 
 // watchIdle tells what a server costs that nobody asks anything.

@@ -154,7 +154,7 @@ func (f *field) active(ctx context.Context) error {
 		return err
 	}
 	ten := all[:min(10, len(all))]
-	for _, n := range []int{10, 500, 1000, 4000} {
+	for _, n := range f.plan.at {
 		if n > len(all) {
 			break
 		}
