@@ -29,11 +29,20 @@ type lease struct {
 	*pooled
 	pool  *pool
 	place *fair.Hold
+	done  func() // with a usual connection; nil: it is none of those
 }
 
 // Release gives the connection back.
 func (l *lease) Release() {
 	l.pooled.Release()
+	l.leave()
+}
+
+// leave gives up what a connection was taken on.
+func (l *lease) leave() {
+	if l.done != nil {
+		l.done()
+	}
 	l.place.Release()
 }
 
@@ -61,20 +70,22 @@ func acquire(ctx context.Context, pool *pool, k kind) (l *lease, err error) {
 			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
-	l.pooled, err = live(ctx, pool)
+	from, done := pool.take()
+	l.done = done
+	l.pooled, err = live(ctx, pool, from)
 	if err != nil {
-		l.place.Release()
+		l.leave()
 		return nil, err
 	}
 	return l, nil
 }
 
-func live(ctx context.Context, pool *pool) (*pgxpool.Conn, error) {
+func live(ctx context.Context, pool *pool, from *pgxpool.Pool) (*pgxpool.Conn, error) {
 	if pool.lines.isCut() {
 		return nil, ErrGivenUp
 	}
 	for tries := 2000; ; tries-- { // more than any pool holds
-		c, err := pool.Acquire(ctx)
+		c, err := from.Acquire(ctx)
 		if err != nil {
 			if errors.Is(err, context.Canceled) {
 				return nil, err

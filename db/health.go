@@ -28,11 +28,11 @@ type pool struct {
 	roles    bool   // a tenant's statements have the rights of its role
 	database string // that is connected to, for roles' names
 
-	refuse  error        // why it gives no connections; nil: it does
-	places  *fair.Places // of tenants' connections, which take turns; nil: nobody's in particular
-	opening *atomic.Bool // a kept connection is being opened
-	kinds   bool         // what waits for a commit and what reads take turns, too
-	tenant  string       // whose turn it is
+	refuse error        // why it gives no connections; nil: it does
+	places *fair.Places // of tenants' connections, which take turns; nil: nobody's in particular
+	kept   *keptPool    // beside the others; nil: none
+	kinds  bool         // what waits for a commit and what reads take turns, too
+	tenant string       // whose turn it is
 
 	background *pool // where work goes that nobody waits for; nil: here
 	writes     *listener

@@ -3,7 +3,6 @@ package db
 import (
 	"context"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/auroralocus/locus/internal/fair"
@@ -95,7 +94,7 @@ func (c Config) adminShape() poolShape {
 
 func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, shape poolShape) (*pool, error) {
 	c := base.Copy()
-	c.MaxConns = int32(shape.conns + shape.kept)
+	c.MaxConns = int32(shape.conns)
 	if shape.life > 0 {
 		c.MaxConnLifetime, c.MaxConnLifetimeJitter = shape.life, shape.life/2
 	}
@@ -118,7 +117,7 @@ func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, shape
 		wait = acquireLongTime
 	}
 	waiting := fair.Waiting{Time: wait, First: tenantWaiting, Whole: tenantWaiting}
-	out := &pool{opening: new(atomic.Bool), Pool: p, wait: wait, timeout: shape.timeout, answer: shape.answer, lines: d.lines, health: s.health, writes: d.writes, bouncer: s.bouncer, at: s}
+	out := &pool{Pool: p, wait: wait, timeout: shape.timeout, answer: shape.answer, lines: d.lines, health: s.health, writes: d.writes, bouncer: s.bouncer, at: s}
 	if out.roles = d.cfg.TenantRoles && !shape.login; out.roles {
 		if out.database = c.ConnConfig.Database; out.database == "" {
 			out.database = c.ConnConfig.User
@@ -126,6 +125,13 @@ func (d *DB) newPool(ctx context.Context, s *server, base *pgxpool.Config, shape
 	}
 	switch {
 	case shape.kept > 0:
+		c = c.Copy()
+		c.MaxConns = int32(shape.kept)
+		if p, err = pgxpool.NewWithConfig(ctx, c); err != nil {
+			out.Close()
+			return nil, err
+		}
+		out.kept = &keptPool{Pool: p, usual: int32(shape.conns)}
 		out.places, out.kinds = fair.NewKept(shape.conns, shape.kept, waiting, out.keeps), true
 	case shape.turns:
 		out.places = fair.NewTurns(shape.conns, waiting)
@@ -162,28 +168,6 @@ func (b *Batch) kind() kind {
 		}
 	}
 	return reads
-}
-
-// keeps tells whether a connection is idle beside those that one tenant has, and opens one if there is none: its place
-// is worth more than the next turn only when it is open.
-func (p *pool) keeps() bool {
-	if p.Stat().IdleConns() > 0 {
-		return true
-	}
-	if p.opening.CompareAndSwap(false, true) {
-		go func() {
-			defer p.opening.Store(false)
-			ctx, cancel := context.WithTimeout(context.Background(), openTime)
-			defer cancel()
-			c, err := p.Acquire(ctx)
-			if err != nil {
-				return // those who want it learn why
-			}
-			c.Release() // idle now
-			p.places.Nudge()
-		}()
-	}
-	return false
 }
 
 // path is whose turn it is in a pool.

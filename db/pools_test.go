@@ -105,6 +105,35 @@ func TestNoTenantHoldsTheLastConnection(t *testing.T) {
 	}
 }
 
+// Connections that are kept for those whom one tenant leaves none stand back when it is done: each connection that a
+// tenant meets has to plan its statements.
+func TestKeptConnectionsStandBack(t *testing.T) {
+	d := smallest(t, 2)
+	busy, other := d.Tenant(dbtest.Tenant(t, d)), d.Tenant(dbtest.Tenant(t, d))
+	backend := func() (pid int) {
+		t.Helper()
+		if err := db.RawTenant(other.Q()).QueryRow(t.Context(), "SELECT pg_backend_pid() FROM pds_tenant.stream_head").Scan(&pid); err != nil {
+			t.Fatal(err)
+		}
+		return pid
+	}
+	ends := []func(){holding(t, t.Context(), busy), holding(t, t.Context(), busy)}
+	kept := backend()
+	for _, end := range ends {
+		end()
+	}
+	for range 20 {
+		end := holding(t, t.Context(), busy)
+		if pid := backend(); pid == kept {
+			t.Fatal("a kept connection is used while another is idle")
+		}
+		end()
+		if pid := backend(); pid == kept {
+			t.Fatal("a kept connection is used while all others are idle")
+		}
+	}
+}
+
 // Work in the background finds its own connections, and keeps nobody from theirs.
 func TestBackground(t *testing.T) {
 	d := smallest(t, 1)

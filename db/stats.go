@@ -41,7 +41,7 @@ func (d *DB) StatsByNode() (out []NodeStats) {
 		for _, name := range Pools {
 			var sum PoolStats
 			for _, p := range s.named(name) {
-				sum.add(p.Stat())
+				sum.of(p)
 			}
 			if name == PoolControl && s == d.home {
 				sum.add(d.control.Stat())
@@ -98,9 +98,16 @@ func (d *DB) Stats(name string) PoolStats {
 	}
 	var sum PoolStats
 	for _, p := range pools {
-		sum.add(p.Stat())
+		sum.of(p)
 	}
 	return sum
+}
+
+func (s *PoolStats) of(p *pool) {
+	s.add(p.Stat())
+	if p.kept != nil {
+		s.add(p.kept.Stat())
+	}
 }
 
 func (s *PoolStats) add(p *pgxpool.Stat) {
