@@ -86,7 +86,7 @@ func (s *Server) register(g *group) {
 	quotaOperations{s.Acts, s.DB, s.Now}.register(g)
 	usageOperations{s.DB, s.Now}.register(g)
 	jobOperations{s.Acts, s.Jobs, s.watchers}.register(g)
-	nodeOperations{s.Acts, s.Tenants}.register(g)
+	nodeOperations{s.Acts, s.DB, s.Tenants}.register(g)
 	tokenOperations{s.Acts, s.DB, s.Tenants}.register(g)
 	deploymentOperations{s.DB, s.Version}.register(g)
 }

@@ -3,7 +3,10 @@ package admin
 import (
 	"context"
 	"net/http"
+	"sync"
+	"time"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -11,11 +14,18 @@ import (
 // nodeOperations are /v1/nodes.
 type nodeOperations struct {
 	acts    *act.Acts
+	db      *db.DB
 	tenants *tenant.Registry
 }
 
+const (
+	nodeTime    = 5 * time.Second // for one database to say how it is
+	nodesAtOnce = 8
+)
+
 func (o nodeOperations) register(g *group) {
-	support(g, get("/v1/nodes", "listNodes", "List the databases that tenants live in, and how many each has."), o.list)
+	support(g, get("/v1/nodes", "listNodes", "List the databases that tenants live in, how many each has, and whether it answers.").
+		saying("Each database has five seconds to answer."), o.list)
 	owner(g, post("/v1/nodes", "addNode", "Make a database of the configuration a node.").
 		saying("The processes are told how to reach it by --database-node; here is only its name.").answering(http.StatusCreated), o.add)
 	owner(g, patch("/v1/nodes/{node}", "setNode", "Say whether new tenants may go to a node."), o.set)
@@ -32,10 +42,31 @@ type Node struct {
 	Leftovers  int64  `json:"leftovers" doc:"Copies that moved tenants left behind, and that are not dropped yet."`
 	Moves      int64  `json:"moves" doc:"Moves from and to it that are on their way."`
 	Known      bool   `json:"known" doc:"The process that answers was told how to reach it."`
+
+	Database *NodeDatabase `json:"database,omitempty" doc:"How the database is, as the process that answers finds it: of listNodes only."`
+}
+
+// NodeDatabase is how the database of a node is found.
+type NodeDatabase struct {
+	Answers bool   `json:"answers" doc:"It can be used."`
+	Error   string `json:"error,omitempty" doc:"Why not."`
+	Version string `json:"version,omitempty" doc:"Of Postgres."`
+	Bytes   int64  `json:"bytes,omitempty" doc:"Of the database on disk."`
 }
 
 func nodeOf(n tenant.Node) Node {
-	return Node{n.ID, n.Name, n.AcceptsNew, n.Worker, n.Tenants, n.Leftovers, n.Moves, n.Known}
+	return Node{n.ID, n.Name, n.AcceptsNew, n.Worker, n.Tenants, n.Leftovers, n.Moves, n.Known, nil}
+}
+
+// look asks a database how it is.
+func (o nodeOperations) look(ctx context.Context, node int32) *NodeDatabase {
+	ctx, cancel := context.WithTimeout(ctx, nodeTime)
+	defer cancel()
+	s, err := o.db.LookAtNode(ctx, node)
+	if err != nil {
+		return &NodeDatabase{Error: err.Error()}
+	}
+	return &NodeDatabase{true, "", s.Version, s.Bytes}
 }
 
 type nodesOutput struct {
@@ -51,9 +82,17 @@ func (o nodeOperations) list(ctx context.Context, _ SupportCaller, _ *struct{}) 
 	}
 	out := new(nodesOutput)
 	out.Body.Nodes = make([]Node, len(all))
+	places := make(chan struct{}, nodesAtOnce)
+	var asked sync.WaitGroup
 	for i, n := range all {
 		out.Body.Nodes[i] = nodeOf(n)
+		places <- struct{}{}
+		asked.Go(func() {
+			defer func() { <-places }()
+			out.Body.Nodes[i].Database = o.look(ctx, n.ID)
+		})
 	}
+	asked.Wait()
 	return out, nil
 }
 

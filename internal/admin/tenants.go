@@ -60,6 +60,30 @@ type TenantDetail struct {
 	Schema        string            `json:"schema" doc:"Its schema in Postgres."`
 	HandleDomains []string          `json:"handleDomains" doc:"Domains under which accounts have handles."`
 	Settings      map[string]string `json:"settings" doc:"All settings, the defaults too."`
+	FormerNames   []string          `json:"formerNames" doc:"Hostnames that it had, which still lead to it."`
+	Life          *TenantLife       `json:"life,omitempty" doc:"Why it is not served, and since when; missing while it is."`
+}
+
+// TenantLife is why a tenant is not served.
+type TenantLife struct {
+	SuspendedAt   *time.Time `json:"suspendedAt,omitempty" doc:"When it was suspended."`
+	SuspendReason string     `json:"suspendReason,omitempty" doc:"Why."`
+	DeletedAt     *time.Time `json:"deletedAt,omitempty" doc:"When it was deleted."`
+	DeleteReason  string     `json:"deleteReason,omitempty" doc:"Why."`
+	PurgeAt       *time.Time `json:"purgeAt,omitempty" doc:"Until then a deletion can be undone."`
+}
+
+func lifeOf(l tenant.Life) *TenantLife {
+	if l == (tenant.Life{}) {
+		return nil
+	}
+	at := func(t time.Time) *time.Time {
+		if t.IsZero() {
+			return nil
+		}
+		return new(t.UTC())
+	}
+	return &TenantLife{at(l.SuspendedAt), l.SuspendReason, at(l.DeletedAt), l.DeleteReason, at(l.PurgeAt)}
 }
 
 // TenantPath names the tenant that an operation is about. Huma finds the defaults of exported types only.
@@ -74,6 +98,14 @@ func (o tenantOperations) detail(ctx context.Context, t *tenant.Tenant) (*tenant
 	if err != nil {
 		return nil, err
 	}
+	life, err := o.tenants.Life(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	former := make([]string, len(t.Former))
+	for i, f := range t.Former {
+		former[i] = f.Hostname
+	}
 	settings := map[string]string{}
 	for _, f := range tenant.Fields() {
 		if f.Key != tenant.KeyHandleDomains {
@@ -83,6 +115,7 @@ func (o tenantOperations) detail(ctx context.Context, t *tenant.Tenant) (*tenant
 	return &tenantOutput{TenantDetail{
 		TenantSummary: summaryOf(t, reached), ServiceDID: t.ServiceDID, Schema: t.Schema.String(),
 		HandleDomains: append([]string{}, t.HandleDomains...), Settings: settings,
+		FormerNames: former, Life: lifeOf(life),
 	}}, nil
 }
 
@@ -141,14 +174,23 @@ type createTenantInput struct {
 		Hostname      string            `json:"hostname" minLength:"1" maxLength:"253" doc:"Canonical hostname of the new PDS." example:"pds.example.com"`
 		HandleDomains []string          `json:"handleDomains,omitempty" maxItems:"50" doc:"Domains under which accounts get handles. None: the hostname."`
 		AdminPassword string            `json:"adminPassword,omitempty" maxLength:"256" doc:"Password of HTTP Basic user admin on this tenant."`
+		Node          string            `json:"node,omitempty" maxLength:"80" doc:"Name of the database that it lies in: see listNodes. None: of those that take new tenants, the one with the fewest."`
 		Settings      map[string]string `json:"settings,omitempty" doc:"Settings by key, as text: see listSettings."`
 	}
 }
 
 func (o tenantOperations) create(ctx context.Context, c OwnerCaller, in *createTenantInput) (*tenantOutput, error) {
-	t, err := o.acts.CreateTenant(ctx, c.by(), tenant.Spec{
+	spec := tenant.Spec{
 		Hostname: in.Body.Hostname, HandleDomains: in.Body.HandleDomains, Settings: in.Body.Settings, AdminPassword: in.Body.AdminPassword,
-	})
+	}
+	if in.Body.Node != "" {
+		n, err := o.tenants.Node(ctx, in.Body.Node)
+		if err != nil {
+			return nil, err
+		}
+		spec.Node = n.ID
+	}
+	t, err := o.acts.CreateTenant(ctx, c.by(), spec)
 	if err != nil {
 		return nil, err
 	}

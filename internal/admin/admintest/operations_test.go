@@ -98,6 +98,11 @@ func TestTenants(t *testing.T) {
 	if len(list.JSON200.Tenants) != 1 || list.JSON200.Tenants[0].State != "suspended" {
 		t.Errorf("%+v", list.JSON200)
 	}
+	shown, err := c.GetTenantWithResponse(ctx, "pds.test")
+	must(t, shown, err)
+	if l := shown.JSON200.Life; l == nil || l.SuspendedAt == nil || *l.SuspendReason != "a bill" || l.PurgeAt != nil {
+		t.Errorf("%s", shown.Body)
+	}
 	on, err := c.ResumeTenantWithResponse(ctx, "pds.test", nil)
 	must(t, on, err)
 	h.ended(c, on.JSON202, "done")
@@ -109,6 +114,9 @@ func TestTenants(t *testing.T) {
 	state = sdk.Deleting
 	if list, err = c.ListTenantsWithResponse(ctx, &sdk.ListTenantsParams{State: &state}); len(list.JSON200.Tenants) != 1 {
 		t.Errorf("%v %+v", err, list.JSON200)
+	}
+	if shown, err = c.GetTenantWithResponse(ctx, "pds.test"); err != nil || shown.JSON200.Life == nil || shown.JSON200.Life.PurgeAt == nil {
+		t.Errorf("%v %s", err, shown.Body)
 	}
 	back, err := c.UndeleteTenantWithResponse(ctx, number, nil)
 	must(t, back, err)
@@ -281,6 +289,9 @@ func TestNodes(t *testing.T) {
 	if len(list.JSON200.Nodes) != 1 || list.JSON200.Nodes[0].Tenants != 1 || !list.JSON200.Nodes[0].Known {
 		t.Fatalf("%+v", list.JSON200)
 	}
+	if is := list.JSON200.Nodes[0].Database; is == nil || !is.Answers || is.Version == nil || is.Bytes == nil {
+		t.Errorf("%s", list.Body)
+	}
 	home := list.JSON200.Nodes[0].Name
 	set, err := c.SetNodeWithResponse(ctx, home, sdk.SetNodeInputBody{AcceptsNew: false})
 	must(t, set, err)
@@ -317,6 +328,10 @@ func TestNodes(t *testing.T) {
 	}
 	into, err := c.DrainNodeWithResponse(ctx, home, nil, sdk.DrainNodeInputBody{To: &home})
 	refused(t, "move_impossible", into, err)
+	there, err := c.CreateTenantWithResponse(ctx, nil, sdk.CreateTenantInputBody{Hostname: "b.test", Node: &home})
+	must(t, there, err)
+	nowhere, err := c.CreateTenantWithResponse(ctx, nil, sdk.CreateTenantInputBody{Hostname: "c.test", Node: new("elsewhere")})
+	refused(t, "not_found", nowhere, err)
 	if lines := strings.Join(h.logged(c), "\n"); !strings.Contains(lines, "node drain "+home+" done") || !strings.Contains(lines, "node set "+home+" done") || !strings.Contains(lines, "node add elsewhere refused") {
 		t.Error(lines)
 	}

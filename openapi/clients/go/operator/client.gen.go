@@ -322,6 +322,9 @@ type CreateTenantInputBody struct {
 	// Examples: pds.example.com
 	Hostname string `json:"hostname"`
 
+	// Node Name of the database that it lies in: see listNodes. None: of those that take new tenants, the one with the fewest.
+	Node *string `json:"node,omitempty"`
+
 	// Settings Settings by key, as text: see listSettings.
 	Settings *map[string]string `json:"settings,omitempty"`
 }
@@ -561,6 +564,9 @@ type Node struct {
 	// CitusWorker Of a Citus cluster: host:port in its catalogue.
 	CitusWorker *string `json:"citusWorker,omitempty"`
 
+	// Database How the database is, as the process that answers finds it: of listNodes only.
+	Database *NodeDatabase `json:"database,omitempty"`
+
 	// Id Its number, as tenants have it.
 	Id int32 `json:"id"`
 
@@ -578,6 +584,21 @@ type Node struct {
 
 	// Tenants Tenants that live there.
 	Tenants int64 `json:"tenants"`
+}
+
+// NodeDatabase defines model for NodeDatabase.
+type NodeDatabase struct {
+	// Answers It can be used.
+	Answers bool `json:"answers"`
+
+	// Bytes Of the database on disk.
+	Bytes *int64 `json:"bytes,omitempty"`
+
+	// Error Why not.
+	Error *string `json:"error,omitempty"`
+
+	// Version Of Postgres.
+	Version *string `json:"version,omitempty"`
 }
 
 // NodesOutputBody defines model for NodesOutputBody.
@@ -798,6 +819,9 @@ type TenantDetail struct {
 	// CreatedAt When it was made.
 	CreatedAt time.Time `json:"createdAt"`
 
+	// FormerNames Hostnames that it had, which still lead to it.
+	FormerNames []string `json:"formerNames"`
+
 	// HandleDomains Domains under which accounts have handles.
 	HandleDomains []string `json:"handleDomains"`
 
@@ -806,6 +830,9 @@ type TenantDetail struct {
 
 	// Id Number, which stays when the hostname changes.
 	Id int64 `json:"id"`
+
+	// Life Why it is not served, and since when; missing while it is.
+	Life *TenantLife `json:"life,omitempty"`
 
 	// Node Number of the Postgres server that holds it.
 	Node int32 `json:"node"`
@@ -827,6 +854,24 @@ type TenantDetail struct {
 
 	// Url Public origin.
 	Url string `json:"url"`
+}
+
+// TenantLife defines model for TenantLife.
+type TenantLife struct {
+	// DeleteReason Why.
+	DeleteReason *string `json:"deleteReason,omitempty"`
+
+	// DeletedAt When it was deleted.
+	DeletedAt *time.Time `json:"deletedAt,omitempty"`
+
+	// PurgeAt Until then a deletion can be undone.
+	PurgeAt *time.Time `json:"purgeAt,omitempty"`
+
+	// SuspendReason Why.
+	SuspendReason *string `json:"suspendReason,omitempty"`
+
+	// SuspendedAt When it was suspended.
+	SuspendedAt *time.Time `json:"suspendedAt,omitempty"`
 }
 
 // TenantSummary defines model for TenantSummary.
@@ -1469,7 +1514,9 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/me (the `WhoAmI` operationId).
 	WhoAmI(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListNodes List the databases that tenants live in, and how many each has.
+	// ListNodes List the databases that tenants live in, how many each has, and whether it answers.
+	//
+	// Each database has five seconds to answer.
 	//
 	// For tokens of role owner, support.
 	//
@@ -2346,7 +2393,9 @@ func (c *Client) WhoAmI(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 	return c.Client.Do(req)
 }
 
-// ListNodes List the databases that tenants live in, and how many each has.
+// ListNodes List the databases that tenants live in, how many each has, and whether it answers.
+//
+// Each database has five seconds to answer.
 //
 // For tokens of role owner, support.
 //
@@ -6947,7 +6996,9 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/me (the `WhoAmI` operationId).
 	WhoAmIWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*WhoAmIResponse, error)
 
-	// ListNodesWithResponse List the databases that tenants live in, and how many each has.
+	// ListNodesWithResponse List the databases that tenants live in, how many each has, and whether it answers.
+	//
+	// Each database has five seconds to answer.
 	//
 	// For tokens of role owner, support.
 	//
@@ -10950,7 +11001,9 @@ func (c *ClientWithResponses) WhoAmIWithResponse(ctx context.Context, reqEditors
 	return ParseWhoAmIResponse(rsp)
 }
 
-// ListNodesWithResponse List the databases that tenants live in, and how many each has.
+// ListNodesWithResponse List the databases that tenants live in, how many each has, and whether it answers.
+//
+// Each database has five seconds to answer.
 //
 // For tokens of role owner, support.
 //
