@@ -58,6 +58,7 @@ type backupCmd struct {
 	List   backupListCmd   `cmd:"" help:"List the backups in the deployment's store, of each tenant the newest first: those of 'locus tenant backup --store' and of the operator API."`
 	Show   backupShowCmd   `cmd:"" help:"Show one backup of the store."`
 	Delete backupDeleteCmd `cmd:"" help:"Delete a backup of the store."`
+	Proofs backupProofsCmd `cmd:"" help:"Show what was proved restorable, and when: each tenant by drills, the whole database and copies of master keys by 'locus key check'."`
 	Drill  backupDrillCmd  `cmd:"" help:"Try whether an archive could be restored: into a schema that nobody is served from, which goes again. Repositories, files and stream are proven. Exit status 1 when anything is wrong."`
 }
 

@@ -132,7 +132,7 @@ func eachTenant(ctx context.Context, d *db.DB, do func(s db.Schema, done int, to
 		return fmt.Errorf("count tenants: %w", err)
 	}
 	for after, done := int64(-1), 0; ; {
-		page, err := d.Control().ListTenants(ctx, controldb.ListTenantsParams{After: after, MaxRows: proofPage})
+		page, err := d.Control().ListTenants(ctx, controldb.ListTenantsParams{After: after, MaxRows: MaxProofPage})
 		if err != nil {
 			return fmt.Errorf("list tenants: %w", err)
 		}
@@ -147,7 +147,7 @@ func eachTenant(ctx context.Context, d *db.DB, do func(s db.Schema, done int, to
 			}
 			done++
 		}
-		if len(page) < proofPage {
+		if len(page) < MaxProofPage {
 			return nil
 		}
 	}

@@ -90,28 +90,49 @@ func ReadProofs(ctx context.Context, d *db.DB, since time.Time) (Proofs, error) 
 	return out, nil
 }
 
-// proofPage bounds one question.
-const proofPage = 500
+// MaxProofPage bounds one question.
+const MaxProofPage = 500
 
 // ListTenantProofs says of each tenant when it was last proved restorable.
-func ListTenantProofs(ctx context.Context, d *db.DB) (out []TenantProof, err error) {
-	out = []TenantProof{}
-	for after := int64(0); ; {
-		page, err := d.Control().ListTenantProofs(ctx, controldb.ListTenantProofsParams{After: after, MaxRows: proofPage})
-		if err != nil {
-			return nil, fmt.Errorf("list proofs of tenants: %w", err)
+func ListTenantProofs(ctx context.Context, d *db.DB) ([]TenantProof, error) {
+	out := []TenantProof{}
+	for after, more := int64(0), true; more; {
+		var page []TenantProof
+		var err error
+		if page, more, err = PageTenantProofs(ctx, d, after, MaxProofPage); err != nil {
+			return nil, err
 		}
-		for _, r := range page {
-			after = r.TenantID
-			out = append(out, TenantProof{
-				TenantID: r.TenantID, Hostname: r.Hostname, CreatedAt: r.CreatedAt.UTC(), ProvedAt: r.ProvedAt, Archive: r.Archive, MadeAt: r.MadeAt,
-				Encrypted: r.Encrypted, By: r.ProvedBy, FailedAt: r.FailedAt, Problem: r.Problem,
-			})
+		if len(page) > 0 {
+			after = page[len(page)-1].TenantID
 		}
-		if len(page) < proofPage {
-			return out, nil
+		out = append(out, page...)
+	}
+	return out, nil
+}
+
+// PageTenantProofs says it of the tenants behind a number, of at most [MaxProofPage], and whether there may be more.
+func PageTenantProofs(ctx context.Context, d *db.DB, after int64, most int) (page []TenantProof, more bool, err error) {
+	most = min(max(most, 1), MaxProofPage)
+	rows, err := d.Control().ListTenantProofs(ctx, controldb.ListTenantProofsParams{After: after, MaxRows: int32(most)})
+	if err != nil {
+		return nil, false, fmt.Errorf("list proofs of tenants: %w", err)
+	}
+	page = make([]TenantProof, len(rows))
+	for i, r := range rows {
+		page[i] = TenantProof{
+			TenantID: r.TenantID, Hostname: r.Hostname, CreatedAt: r.CreatedAt.UTC(), ProvedAt: r.ProvedAt, Archive: r.Archive, MadeAt: r.MadeAt,
+			Encrypted: r.Encrypted, By: r.ProvedBy, FailedAt: r.FailedAt, Problem: r.Problem,
 		}
 	}
+	return page, len(rows) == most, nil
+}
+
+// Proofs are [ReadProofs] and [PageTenantProofs] of the deployment that the backups are of.
+func (b *Backups) Proofs(ctx context.Context, since time.Time, after int64, most int) (sum Proofs, page []TenantProof, more bool, err error) {
+	if sum, err = ReadProofs(ctx, b.archives.db, since); err == nil {
+		page, more, err = PageTenantProofs(ctx, b.archives.db, after, most)
+	}
+	return sum, page, more, err
 }
 
 // maxProofProblem bounds what is kept of what was wrong.

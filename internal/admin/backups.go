@@ -31,6 +31,8 @@ func (o backupOperations) register(g *group) {
 	support(g, get("/v1/backups", "listBackups", "List the backups of all tenants, of each the newest first.").
 		saying("Those of tenants that are gone are there, too."), o.list)
 	support(g, get("/v1/backups/{backup}", "getBackup", "Show one backup."), o.get)
+	support(g, get("/v1/proofs", "listProofs", "Show what was proved restorable, and when: each tenant, the whole database, and the copies of master keys.").
+		saying("Drills of backups prove tenants; 'locus key check' proves the database and the copies."), o.proofs)
 	owner(g, remove("/v1/backups/{backup}", "deleteBackup", "Delete a backup."), o.remove)
 	owner(g, post("/v1/backups/{backup}/restore", "restoreBackup", "Make a tenant of a backup, or put the backup in the place of a tenant.").
 		saying("Nothing is changed before the backup is loaded and proven."+watch).answering(http.StatusAccepted), o.restore)

@@ -62,6 +62,31 @@ func TestBackups(t *testing.T) {
 	if text := string(told.Body); !strings.Contains(text, `"ok":true`) || strings.Contains(text, "sealedIdentity") {
 		t.Errorf("%s", text)
 	}
+	proofs, err := c.ListProofsWithResponse(ctx, &sdk.ListProofsParams{Limit: new(int64(1))})
+	must(t, proofs, err)
+	proved := 0
+	for seen := 0; ; seen++ {
+		is := proofs.JSON200
+		if len(is.Tenants) > 1 || is.Never != is.Count-1 || is.Database != nil {
+			t.Fatalf("%s", proofs.Body)
+		}
+		for _, p := range is.Tenants {
+			if p.ProvedAt != nil {
+				proved++
+				if p.Hostname != "own.test" || p.Archive == nil || *p.Archive != b.Name || !p.Encrypted || p.FailedAt != nil {
+					t.Errorf("%+v", p)
+				}
+			}
+		}
+		if is.Cursor == nil || int64(seen) > is.Count {
+			break
+		}
+		proofs, err = c.ListProofsWithResponse(ctx, &sdk.ListProofsParams{Limit: new(int64(1)), Cursor: is.Cursor})
+		must(t, proofs, err)
+	}
+	if proved != 1 {
+		t.Errorf("%d tenants are proved", proved)
+	}
 
 	living, err := c.RestoreBackupWithResponse(ctx, b.Name, nil, sdk.RestoreInputBody{Identity: &secret})
 	refused(t, "name_taken", living, err)

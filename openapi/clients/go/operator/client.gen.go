@@ -349,6 +349,30 @@ type CreateTokenInputBody struct {
 // CreateTokenInputBodyRole What it may do.
 type CreateTokenInputBodyRole string
 
+// DatabaseProof defines model for DatabaseProof.
+type DatabaseProof struct {
+	// By Who tried it.
+	By *string `json:"by,omitempty"`
+
+	// CopyMadeAt The moment that the copy shows.
+	CopyMadeAt *time.Time `json:"copyMadeAt,omitempty"`
+
+	// FailedAt The last trial failed, then.
+	FailedAt *time.Time `json:"failedAt,omitempty"`
+
+	// Problem What was wrong.
+	Problem *string `json:"problem,omitempty"`
+
+	// ProvedAt When a restored copy was last opened by a copy of the master key. Left out: never.
+	ProvedAt *time.Time `json:"provedAt,omitempty"`
+
+	// Sealed Sealed values that were opened.
+	Sealed int64 `json:"sealed"`
+
+	// Tenants Tenants in it.
+	Tenants int64 `json:"tenants"`
+}
+
 // DeleteTenantInputBody defines model for DeleteTenantInputBody.
 type DeleteTenantInputBody struct {
 	// Confirm The hostname once more.
@@ -443,6 +467,21 @@ type JumpInputBody struct {
 type JumpOutputBody struct {
 	// NextSeq Number of the next event.
 	NextSeq int64 `json:"nextSeq"`
+}
+
+// KeyProof defines model for KeyProof.
+type KeyProof struct {
+	// By Who did.
+	By *string `json:"by,omitempty"`
+
+	// CopyProvedAt When a copy of it was last proved. Left out: never.
+	CopyProvedAt *time.Time `json:"copyProvedAt,omitempty"`
+
+	// Id Number of the master key.
+	Id int64 `json:"id"`
+
+	// Seals It is the one that seals now; others only open.
+	Seals bool `json:"seals"`
 }
 
 // ListJobsOutputBody defines model for ListJobsOutputBody.
@@ -647,6 +686,36 @@ type ProblemField struct {
 
 	// Message What.
 	Message string `json:"message"`
+}
+
+// ProofsOutputBody defines model for ProofsOutputBody.
+type ProofsOutputBody struct {
+	// Count Tenants that are served, suspended or on their way.
+	Count int64 `json:"count"`
+
+	// Cursor There may be more: give this for the next page.
+	Cursor *string `json:"cursor,omitempty"`
+
+	// Database The last trial of a copy of the whole database. Left out: there was none.
+	Database *DatabaseProof `json:"database,omitempty"`
+
+	// Failing Of them, those whose last trial failed.
+	Failing int64 `json:"failing"`
+
+	// Keys The master keys that open something.
+	Keys []KeyProof `json:"keys"`
+
+	// Never Of them, those that were never proved restorable.
+	Never int64 `json:"never"`
+
+	// Since A proof from before counts no more.
+	Since time.Time `json:"since"`
+
+	// Stale Of them, those that were proved, but not since.
+	Stale int64 `json:"stale"`
+
+	// Tenants The page.
+	Tenants []TenantProof `json:"tenants"`
 }
 
 // PurgeInputBody defines model for PurgeInputBody.
@@ -874,6 +943,39 @@ type TenantLife struct {
 	SuspendedAt *time.Time `json:"suspendedAt,omitempty"`
 }
 
+// TenantProof defines model for TenantProof.
+type TenantProof struct {
+	// Archive That archive.
+	Archive *string `json:"archive,omitempty"`
+
+	// ArchiveMadeAt The moment that the archive shows: what came later is not in it.
+	ArchiveMadeAt *time.Time `json:"archiveMadeAt,omitempty"`
+
+	// By Who tried it.
+	By *string `json:"by,omitempty"`
+
+	// CreatedAt When the tenant was made.
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Encrypted That archive opens with a key only.
+	Encrypted bool `json:"encrypted"`
+
+	// FailedAt The last trial failed, then.
+	FailedAt *time.Time `json:"failedAt,omitempty"`
+
+	// Hostname Its hostname.
+	Hostname string `json:"hostname"`
+
+	// Problem What was wrong.
+	Problem *string `json:"problem,omitempty"`
+
+	// ProvedAt When an archive of it was last restored on trial, and nothing was missing. Left out: never.
+	ProvedAt *time.Time `json:"provedAt,omitempty"`
+
+	// TenantId Number of the tenant.
+	TenantId int64 `json:"tenantId"`
+}
+
 // TenantSummary defines model for TenantSummary.
 type TenantSummary struct {
 	// CreatedAt When it was made.
@@ -1058,6 +1160,15 @@ type AddNodeParams struct {
 type DrainNodeParams struct {
 	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// ListProofsParams defines parameters for ListProofs.
+type ListProofsParams struct {
+	// Cursor The cursor of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many tenants at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // MakeTenantRolesParams defines parameters for MakeTenantRoles.
@@ -1591,6 +1702,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/nodes/{node}/drain (the `DrainNode` operationId).
 	DrainNode(ctx context.Context, node string, params *DrainNodeParams, body DrainNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListProofs Show what was proved restorable, and when: each tenant, the whole database, and the copies of master keys.
+	//
+	// Drills of backups prove tenants; 'locus key check' proves the database and the copies.
+	//
+	// For tokens of role owner, support.
+	//
+	// Corresponds with GET /v1/proofs (the `ListProofs` operationId).
+	ListProofs(ctx context.Context, params *ListProofsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// MakeTenantRolesWithBody Make the roles in Postgres by which --tenant-roles keeps tenants apart.
 	//
@@ -2541,6 +2661,25 @@ func (c *Client) DrainNodeWithBody(ctx context.Context, node string, params *Dra
 // Corresponds with POST /v1/nodes/{node}/drain (the `DrainNode` operationId).
 func (c *Client) DrainNode(ctx context.Context, node string, params *DrainNodeParams, body DrainNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDrainNodeRequest(c.Server, node, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListProofs Show what was proved restorable, and when: each tenant, the whole database, and the copies of master keys.
+//
+// Drills of backups prove tenants; 'locus key check' proves the database and the copies.
+//
+// For tokens of role owner, support.
+//
+// Corresponds with GET /v1/proofs (the `ListProofs` operationId).
+func (c *Client) ListProofs(ctx context.Context, params *ListProofsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListProofsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4527,6 +4666,72 @@ func NewDrainNodeRequestWithBody(server string, node string, params *DrainNodePa
 			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewListProofsRequest constructs an http.Request for the ListProofs method
+func NewListProofsRequest(server string, params *ListProofsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/proofs")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -7078,6 +7283,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/nodes/{node}/drain (the `DrainNode` operationId).
 	DrainNodeWithResponse(ctx context.Context, node string, params *DrainNodeParams, body DrainNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*DrainNodeResponse, error)
 
+	// ListProofsWithResponse Show what was proved restorable, and when: each tenant, the whole database, and the copies of master keys.
+	//
+	// Drills of backups prove tenants; 'locus key check' proves the database and the copies.
+	//
+	// For tokens of role owner, support.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/proofs (the `ListProofs` operationId).
+	ListProofsWithResponse(ctx context.Context, params *ListProofsParams, reqEditors ...RequestEditorFn) (*ListProofsResponse, error)
+
 	// MakeTenantRolesWithBodyWithResponse Make the roles in Postgres by which --tenant-roles keeps tenants apart.
 	//
 	// For tokens of role owner.
@@ -8539,6 +8755,61 @@ func (r DrainNodeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r DrainNodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListProofsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProofsOutputBody
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListProofsResponse) GetJSON200() *ProofsOutputBody {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListProofsResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListProofsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListProofsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListProofsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListProofsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListProofsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11131,6 +11402,23 @@ func (c *ClientWithResponses) DrainNodeWithResponse(ctx context.Context, node st
 	return ParseDrainNodeResponse(rsp)
 }
 
+// ListProofsWithResponse Show what was proved restorable, and when: each tenant, the whole database, and the copies of master keys.
+//
+// Drills of backups prove tenants; 'locus key check' proves the database and the copies.
+//
+// For tokens of role owner, support.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/proofs (the `ListProofs` operationId).
+func (c *ClientWithResponses) ListProofsWithResponse(ctx context.Context, params *ListProofsParams, reqEditors ...RequestEditorFn) (*ListProofsResponse, error) {
+	rsp, err := c.ListProofs(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListProofsResponse(rsp)
+}
+
 // MakeTenantRolesWithBodyWithResponse Make the roles in Postgres by which --tenant-roles keeps tenants apart.
 //
 // For tokens of role owner.
@@ -12697,6 +12985,46 @@ func ParseDrainNodeResponse(rsp *http.Response) (*DrainNodeResponse, error) {
 			return nil, err
 		}
 		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListProofsResponse parses an HTTP response from a ListProofsWithResponse call
+func ParseListProofsResponse(rsp *http.Response) (*ListProofsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListProofsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProofsOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Problem
