@@ -17,7 +17,7 @@ func TestDeployFiles(t *testing.T) {
 	all := allSettings(t)
 	others := map[string]bool{ // of other programs in the same files
 		"LOCUS_ADMIN": true, "LOCUS_SITES": true, "LOCUS_BACKENDS": true, "LOCUS_CONFIG": true, "LOCUS_HOSTNAME": true,
-		"LOCUS_ARCH": true, "LOCUS_VERSION": true, "LOCUS_FILES": true,
+		"LOCUS_ARCH": true, "LOCUS_VERSION": true, "LOCUS_FILES": true, "LOCUS_PACKED": true,
 	}
 	name := regexp.MustCompile(`LOCUS_[A-Z0-9_]+`)
 	err := filepath.WalkDir("../../deploy", func(path string, d fs.DirEntry, err error) error {

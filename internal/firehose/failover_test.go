@@ -267,6 +267,28 @@ func TestNewTimeline(t *testing.T) {
 	if holes, err := tenant.Q().CountSeqHoles(t.Context()); err != nil || holes != 0 {
 		t.Error("numbers without a row:", holes, err)
 	}
+	// Numbers were passed over several times by now. The first of them are still told of, from memory or not.
+	head, err := tenant.Q().GetLastSeq(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := int64(0); at < head; {
+		batch, err := sub.Next(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = batch[len(batch)-1].Seq
+	}
+	for cursor, outdated := range map[int64]bool{1: false, 40: true, firehose.JumpBy + 40: true, head: false} {
+		again, err := n.tails.Subscribe(t.Context(), schema, firehose.From{Seq: cursor, HasSeq: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.Outdated != outdated {
+			t.Errorf("cursor %d: outdated %v", cursor, again.Outdated)
+		}
+		again.Close()
+	}
 	// A repository's commit takes its number in a statement of its own.
 	keys := newKeys(t)
 	aid := newRepo(t, d, keys, schema)

@@ -121,7 +121,7 @@ func (tl *tail) remember(page []Stored, upTo int64) {
 // tail, which goes on.
 func (tl *tail) stepBack(ctx context.Context) error {
 	q := tl.tenant.Q()
-	high := tl.tails.hub.highest(tl.tenant.Schema()) // before the question: what was committed since is in its answer
+	high, wrote := tl.tails.hub.highest(tl.tenant.Schema()), tl.tails.hub.wroteSoFar() // before the question: what was committed since is in its answer
 	// Histories part once: all before is in both, all behind in one.
 	low, end := 0, len(tl.trail)
 	for low < end {
@@ -158,7 +158,7 @@ func (tl *tail) stepBack(ctx context.Context) error {
 	}
 	cut := r.from
 	// Written here, and perhaps sent by others.
-	written := tl.tails.hub.takeLost(tl.tenant.Schema(), &now)
+	written := tl.tails.hub.takeLost(tl.tenant.Schema(), &now, wrote)
 	if len(written) > 0 && whole {
 		r.from = min(r.from, now.LastSeq)
 		if now.JumpedTo >= written[len(written)-1].seq {

@@ -15,15 +15,16 @@ import (
 type Hub struct {
 	mu      sync.Mutex
 	watches map[string][]*Watch
-	high    map[string]int64  // the newest number committed here
-	wrote   map[string][]mark // the newest commits of repositories made here
+	high    map[string]int64     // the newest number committed here
+	wrote   map[string][]written // the newest commits of repositories made here
+	writes  int64                // how many were made
 	changed func(db.Schema, int64)
 	notes   *Notes // nil: other processes find out by themselves
 }
 
 // NewHub makes a hub nobody listens to.
 func NewHub() *Hub {
-	return &Hub{watches: map[string][]*Watch{}, high: map[string]int64{}, wrote: map[string][]mark{}}
+	return &Hub{watches: map[string][]*Watch{}, high: map[string]int64{}, wrote: map[string][]written{}}
 }
 
 // Tell has other processes told by notes. It is set before anything is written.
@@ -106,6 +107,12 @@ func (h *Hub) highest(s db.Schema) int64 {
 // the newest of a tenant that has none.
 const maxWrote = 256
 
+// written is a commit made here, and the how manyth it was.
+type written struct {
+	mark
+	n int64
+}
+
 // Wrote notes a commit that was acknowledged here, so that it is known if the database loses it.
 func (h *Hub) Wrote(s db.Schema, seq, aid int64, rev repo.TID) {
 	h.mu.Lock()
@@ -114,18 +121,31 @@ func (h *Hub) Wrote(s db.Schema, seq, aid int64, rev repo.TID) {
 	if len(list) >= 2*maxWrote {
 		list = list[:copy(list, list[len(list)-maxWrote:])]
 	}
-	h.wrote[s.String()] = append(list, mark{seq: seq, aid: aid, rev: int64(rev), kind: KindCommit})
+	h.writes++
+	h.wrote[s.String()] = append(list, written{mark{seq: seq, aid: aid, rev: int64(rev), kind: KindCommit}, h.writes})
 }
 
-// takeLost removes and gives the commits made here whose numbers the database has not given out: it is behind them, or
-// they were passed over.
-func (h *Hub) takeLost(s db.Schema, st *tenantdb.GetStreamStateRow) (lost []mark) {
+// wroteSoFar is what lost and takeLost take. It is asked for before the database is: a commit that is noted after the
+// question may be newer than the answer, which does not show that it is lost.
+func (h *Hub) wroteSoFar() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.wrote[s.String()] = slices.DeleteFunc(h.wrote[s.String()], func(m mark) bool {
-		gone := m.seq > st.LastSeq || m.seq > st.JumpedFrom && m.seq <= st.JumpedTo
+	return h.writes
+}
+
+// lostFrom tells that the database has not given out the commit's number: it is behind it, or it was passed over.
+func (w written) lostFrom(st *tenantdb.GetStreamStateRow, before int64) bool {
+	return w.n <= before && (w.seq > st.LastSeq || w.seq > st.JumpedFrom && w.seq <= st.JumpedTo)
+}
+
+// takeLost removes and gives the commits made here, up to one, that the database lost.
+func (h *Hub) takeLost(s db.Schema, st *tenantdb.GetStreamStateRow, before int64) (lost []mark) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wrote[s.String()] = slices.DeleteFunc(h.wrote[s.String()], func(w written) bool {
+		gone := w.lostFrom(st, before)
 		if gone {
-			lost = append(lost, m)
+			lost = append(lost, w.mark)
 		}
 		return gone
 	})
@@ -133,10 +153,8 @@ func (h *Hub) takeLost(s db.Schema, st *tenantdb.GetStreamStateRow) (lost []mark
 }
 
 // lost tells whether there are any.
-func (h *Hub) lost(s db.Schema, st *tenantdb.GetStreamStateRow) bool {
+func (h *Hub) lost(s db.Schema, st *tenantdb.GetStreamStateRow, before int64) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.ContainsFunc(h.wrote[s.String()], func(m mark) bool {
-		return m.seq > st.LastSeq || m.seq > st.JumpedFrom && m.seq <= st.JumpedTo
-	})
+	return slices.ContainsFunc(h.wrote[s.String()], func(w written) bool { return w.lostFrom(st, before) })
 }

@@ -77,7 +77,8 @@ func (s *Subscription) begin(ctx context.Context, from From) error {
 	}
 	r, st := s.tail.settled(ctx)
 	s.pos = r.last
-	passedOver := st != nil && from.Seq > st.JumpedFrom && from.Seq < st.JumpedTo
+	// Numbers were passed over behind it, here or in an earlier jump: what is known of them is in the table alone.
+	passedOver := st != nil && from.Seq < st.JumpedTo
 	switch {
 	case from.HasTime:
 		return s.beginAt(ctx, from)

@@ -132,13 +132,13 @@ func (tl *tail) look(ctx context.Context, hinted bool) error {
 	r := tl.ring.Load()
 	last, head := r.last, r.last
 	if now := tl.tails.now(); !hinted || now.Sub(tl.checked) >= checkEvery || now.Before(tl.checked) {
-		high := tl.tails.hub.highest(tl.tenant.Schema())
+		high, wrote := tl.tails.hub.highest(tl.tenant.Schema()), tl.tails.hub.wroteSoFar()
 		st, err := tl.tenant.Q().GetStreamState(ctx, last)
 		if err != nil {
 			return err
 		}
 		first := tl.checked.IsZero() // of a tail: what was written before there was one
-		if lacks(&st, r.mark) || (st.Promoted || high > st.LastSeq || first && tl.tails.hub.lost(tl.tenant.Schema(), &st)) && tl.repairing.Load() == 0 {
+		if lacks(&st, r.mark) || (st.Promoted || high > st.LastSeq || first && tl.tails.hub.lost(tl.tenant.Schema(), &st, wrote)) && tl.repairing.Load() == 0 {
 			tl.checked = now
 			return errOtherHistory
 		}
