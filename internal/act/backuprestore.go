@@ -68,7 +68,7 @@ type RestoreWish struct {
 }
 
 // StartRestore says how a tenant is made of an archive, or an archive put in the place of one. Errors: [vault.ErrNotFound],
-// [ErrLiving], [tenant.ErrNodeNotFound], [ErrAgeKey].
+// [ErrLiving], [tenant.ErrNodeNotFound], [tenant.ErrBadHostname], [ErrAgeKey].
 func (b *Backups) StartRestore(ctx context.Context, by Operator, w RestoreWish) (spec job.Spec, err error) {
 	e, err := b.vault.Get(ctx, w.Backup)
 	if err != nil {
@@ -88,6 +88,8 @@ func (b *Backups) StartRestore(ctx context.Context, by Operator, w RestoreWish) 
 	}
 	if args.Hostname == "" {
 		args.Hostname = e.Hostname
+	} else if err := b.tenants.CheckHostname(args.Hostname); err != nil {
+		return spec, err
 	}
 	spec = job.Spec{Kind: JobRestore, Args: &args, By: by.Name}
 	living, err := b.tenants.Get(ctx, args.Hostname)
@@ -205,10 +207,14 @@ type CloneResult struct {
 	Files    int64  `json:"files"`
 }
 
-// StartClone says how a tenant is copied for trying things out. Errors: [ErrLiving], [tenant.ErrNodeNotFound].
+// StartClone says how a tenant is copied for trying things out. Errors: [ErrLiving], [tenant.ErrNodeNotFound],
+// [tenant.ErrBadHostname].
 func (b *Backups) StartClone(ctx context.Context, by Operator, t *tenant.Tenant, hostname, node string) (spec job.Spec, err error) {
 	args := backupArgs{Hostname: strings.ToLower(hostname)}
 	args.of(by)
+	if err := b.tenants.CheckHostname(args.Hostname); err != nil {
+		return spec, err
+	}
 	if node != "" {
 		n, err := b.tenants.Node(ctx, node)
 		if err != nil {

@@ -83,6 +83,12 @@ func checkHostname(name string, dev bool) (string, error) {
 	return host, nil
 }
 
+// CheckHostname says what is wrong with a hostname for a tenant, before anything is begun with it. Errors: [ErrBadHostname].
+func (r *Registry) CheckHostname(name string) error {
+	_, err := checkHostname(name, r.cfg.Dev)
+	return err
+}
+
 // checkHandleDomain says what is wrong with a handle domain, with or without its leading dot. Development also takes
 // .test and names under it.
 func checkHandleDomain(name string, dev bool) (string, error) {

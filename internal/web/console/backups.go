@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/auroralocus/locus/internal/archive"
 	"github.com/auroralocus/locus/internal/archive/vault"
 	"github.com/auroralocus/locus/internal/job"
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // registerBackups are the pages of backups, of all tenants and of one.
@@ -15,6 +17,8 @@ func (s *Server) registerBackups() {
 	s.get(Root+"/backups", support, func(v *Visit) error { return v.backups(http.StatusOK) })
 	s.post(Root+"/backups/drill", owner, (*Visit).drillBackup)
 	s.post(Root+"/backups/delete", owner, (*Visit).deleteBackup)
+	s.get(Root+"/backups/restore", owner, func(v *Visit) error { return v.restorePage(http.StatusOK) })
+	s.post(Root+"/backups/restore", owner, (*Visit).restoreBackup)
 	s.get(Root+"/t/{tenant}/backups", master, func(v *Visit) error { return v.backups(http.StatusOK) })
 	s.post(Root+"/t/{tenant}/backups", master, (*Visit).makeBackup)
 }
@@ -94,4 +98,79 @@ func (v *Visit) deleteBackup() error {
 		return v.refusedForm(err, v.backups)
 	}
 	return v.Done(Root+"/backups", "The backup is deleted.")
+}
+
+// restorePage says what one backup is, and what can be made of it.
+type restorePage struct {
+	vault.Entry
+	Living string // the tenant that has its name now; "": none
+	Nodes  []tenant.Node
+}
+
+// backupNamed is the backup that the form or the address names. Errors: [vault.ErrNone], [vault.ErrNotFound].
+func (v *Visit) backupNamed() (vault.Entry, error) {
+	if v.s.Backups == nil {
+		return vault.Entry{}, vault.ErrNone
+	}
+	name := v.Query("backup")
+	if v.R.Method == http.MethodPost {
+		name = v.Form.Get("backup")
+	}
+	return v.s.Backups.Get(v.ctx(), nil, name)
+}
+
+func (v *Visit) restorePage(status int) error {
+	e, err := v.backupNamed()
+	if err != nil {
+		return err
+	}
+	p := &restorePage{Entry: e}
+	living, err := v.living(e.Hostname)
+	if err != nil {
+		return err
+	}
+	if living != nil {
+		p.Living = living.Hostname
+	}
+	if p.Nodes, err = v.s.Tenants.Nodes(v.ctx()); err != nil {
+		return err
+	}
+	return v.Show(status, "backup-restore", p)
+}
+
+// living is the tenant of a name, or nil. One whose making was interrupted is none: the restore completes it.
+func (v *Visit) living(hostname string) (*tenant.Tenant, error) {
+	t, err := v.s.Tenants.Get(v.ctx(), hostname)
+	if errors.Is(err, tenant.ErrNotFound) || err == nil && t.State == tenant.Provisioning {
+		return nil, nil
+	}
+	return t, err
+}
+
+// restoreBackup makes a tenant of a backup, or puts it in the place of one, whose hostname has to be typed for it.
+func (v *Visit) restoreBackup() error {
+	e, err := v.backupNamed()
+	if err != nil {
+		return err
+	}
+	w := act.RestoreWish{Backup: e.Name, Hostname: v.Form.Text("hostname"), Node: v.Form.Text("node"), Identity: v.Form.Text("identity")}
+	living, err := v.living(cmp.Or(w.Hostname, e.Hostname))
+	if err != nil {
+		return err
+	}
+	if living != nil && v.Form.On("replace") {
+		if v.Form.Text("confirm") != living.Hostname {
+			return v.refusedForm(&problem{status: http.StatusBadRequest, title: "Not confirmed", text: "Type " + living.Hostname + " to confirm that this is the tenant that the backup takes the place of. Nothing was done."}, v.restorePage)
+		}
+		w.Replace = true
+	}
+	spec, err := v.s.Backups.StartRestore(v.ctx(), v.By(), w)
+	var j job.Job
+	if err == nil {
+		j, err = v.s.Backups.StartDeploymentJob(v.ctx(), v.By(), v.s.Jobs, e.Name, spec)
+	}
+	if err != nil {
+		return v.refusedForm(err, v.restorePage)
+	}
+	return v.Done(Root+"/jobs/"+j.ID, "The backup is being restored.")
 }

@@ -37,6 +37,7 @@ type Config struct {
 	Acts    *act.Acts
 	Jobs    *job.Runner
 	Backups *act.Backups    // nil: there are none
+	Masters *act.MasterKeys // nil: nothing is said of them
 	Proxies inbound.Proxies // whose X-Forwarded-For is believed
 	// URL is where browsers find it, as https://admin.example.com. "": by http, at an address or as localhost.
 	URL     string
@@ -79,6 +80,7 @@ func (s *Server) register() {
 	s.registerJobs()
 	s.registerUsage()
 	s.registerBackups()
+	s.registerRecovery()
 	s.registerOperators()
 	s.registerAudit()
 	s.registerOneTenant()

@@ -37,6 +37,7 @@ type house struct {
 	jobs    *job.Runner
 	ahead   atomic.Int64
 	mute    atomic.Bool
+	store   string // folder of backups, where there are some
 	pages   *Server
 	http    *httptest.Server
 }
@@ -48,7 +49,12 @@ func (h *house) pass(d time.Duration) { h.ahead.Add(int64(d)) }
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{t: t, db: dbtest.New(t)}
+	return newHouseOn(t, dbtest.New(t))
+}
+
+func newHouseOn(t *testing.T, d *db.DB) *house {
+	t.Helper()
+	h := &house{t: t, db: d}
 	keys, err := keyring.New(keyring.GenerateMaster(), 0)
 	must(t, err)
 	log := slog.New(slog.NewTextHandler(&lines{t: t, mute: &h.mute}, nil))

@@ -4,8 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strings"
 
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/archive"
+	"github.com/auroralocus/locus/internal/archive/vault"
 	"github.com/auroralocus/locus/internal/job"
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // registerJobs are the pages of long work, of all tenants and of one.
@@ -54,6 +60,48 @@ func (l listedJob) Input() string { return indented(l.Args) }
 
 // Output is what came of it.
 func (l listedJob) Output() string { return indented(l.Result) }
+
+// failures are what a job may have come to grief over, and what to do then: its error is a text by now.
+var failures = []struct {
+	sentinel error
+	title    string
+	advice   string
+}{
+	{archive.ErrEncrypted, "The backup is encrypted", "Restore or try it again, with the secret key of age that opens it."},
+	{archive.ErrWrongKey, "The key does not open the backup", "Give the secret key that belongs to one of its recipients."},
+	{archive.ErrDamaged, "The backup is damaged", "Nothing of it was restored. Take another one."},
+	{archive.ErrNotArchive, "This is no backup", "Nothing of it was restored. Take another one."},
+	{archive.ErrTooNew, "The backup is of a newer program", "Update the servers first."},
+	{archive.ErrSealed, "Its secrets are sealed under another master key", "Give this deployment that key beside its own, or make the backup again for a recipient: it carries what opens them then."},
+	{act.ErrOtherTenant, "The backup is of another tenant", "Enter the hostname at the restore, if this is meant."},
+	{act.ErrLiving, "There is such a tenant already", "Choose another hostname, or let the backup take its place."},
+	{tenant.ErrHandlesExist, "There are handles under it", ""},
+	{tenant.ErrHostnameTaken, "The name is taken", "Choose another hostname."},
+	{tenant.ErrState, "Not in this state", "Look at the tenant's page: it is not what it was when the job was wanted."},
+	{db.ErrNoNode, "The server cannot reach the database", "Its configuration has to name the database (docs/databases.md)."},
+	{vault.ErrStore, "The store of backups does not answer", "The log of the server that did the job says why."},
+	{vault.ErrNotFound, "The backup is gone", "It was deleted, or its time was over."},
+}
+
+// Failure says in short what went wrong; "" where only the error says it.
+func (l listedJob) Failure() string {
+	for _, f := range failures {
+		if strings.Contains(l.Error, f.sentinel.Error()) {
+			return f.title
+		}
+	}
+	return ""
+}
+
+// Advice says what to do about it.
+func (l listedJob) Advice() string {
+	for _, f := range failures {
+		if l.Failure() == f.title {
+			return f.advice
+		}
+	}
+	return ""
+}
 
 func indented(text json.RawMessage) string {
 	var b bytes.Buffer

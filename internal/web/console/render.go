@@ -218,6 +218,7 @@ var sections = []section{
 	{"Jobs", Root + "/jobs", "clock", support},
 	{"Usage", Root + "/usage", "ticket", billing},
 	{"Backups", Root + "/backups", "folder", support},
+	{"Recovery", Root + "/recovery", "key", support},
 	{"Operators", Root + "/operators", "people", owner},
 	{"Audit", Root + "/audit", "shield", support},
 	{"Settings", Root + "/settings", "pen", support},

@@ -20,6 +20,8 @@ func (s *Server) registerTenant() {
 	})
 	s.post(at+"/resume", suspender, func(v *Visit) error { return v.start(act.ResumeTenant(v.Tenant, v.By()), "switched on again") })
 	s.post(at+"/rename", keeper, (*Visit).renameTenant)
+	s.post(at+"/move", keeper, (*Visit).moveTenant)
+	s.post(at+"/clone", keeper, (*Visit).cloneTenant)
 	s.post(at+"/delete", keeper, (*Visit).deleteTenant)
 	s.post(at+"/undelete", keeper, func(v *Visit) error { return v.start(act.UndeleteTenant(v.Tenant, v.By()), "brought back") })
 	s.post(at+"/purge", keeper, (*Visit).purgeTenant)
@@ -29,8 +31,16 @@ func (s *Server) registerTenant() {
 // tenantPage is what the first page of a tenant shows.
 type tenantPage struct {
 	listedTenant
-	Life tenant.Life
-	Jobs []job.Job
+	Life   tenant.Life
+	Jobs   []job.Job
+	Node   string        // the database that it is in
+	Nodes  []tenant.Node // that it could be in, for who may move it
+	Copies bool          // it can be copied here
+}
+
+// Elsewhere are the databases that the tenant could move to.
+func (p tenantPage) Elsewhere() []tenant.Node {
+	return slices.DeleteFunc(slices.Clone(p.Nodes), func(n tenant.Node) bool { return n.ID == p.NodeID || !n.Known })
 }
 
 // The states, for the template.
@@ -54,6 +64,17 @@ func (v *Visit) tenantAs(status int) error {
 	}
 	if p.Jobs, err = v.s.Jobs.List(v.ctx(), job.Filter{TenantID: v.Tenant.ID, Max: jobsShown}); err != nil {
 		return err
+	}
+	if v.May(keeper) {
+		p.Copies = v.s.Backups != nil
+		if p.Nodes, err = v.s.Tenants.Nodes(v.ctx()); err != nil {
+			return err
+		}
+		for _, n := range p.Nodes {
+			if n.ID == p.NodeID {
+				p.Node = n.Name
+			}
+		}
 	}
 	return v.Show(status, "tenant", p)
 }
@@ -80,11 +101,44 @@ func (v *Visit) renameTenant() error {
 	if err != nil {
 		rate = plcRate
 	}
+	if err := v.s.Tenants.CheckHostname(v.Form.Text("to")); err != nil {
+		return v.refusedForm(err, v.tenantAs)
+	}
 	spec, err := act.RenameTenant(v.Tenant, v.By(), v.Form.Text("to"), v.Form.On("move_handles"), rate)
 	if err != nil {
 		return v.refusedForm(err, v.tenantAs)
 	}
 	return v.start(spec, "renamed")
+}
+
+// mostKept bounds how long the copy is kept that a move leaves behind, in hours.
+const mostKept = 8760
+
+func (v *Visit) moveTenant() error {
+	hours, err := strconv.Atoi(v.Form.Text("keep"))
+	if err != nil || hours < 0 || hours > mostKept {
+		return v.refusedForm(&problem{status: 400, title: "The copy cannot be kept so long", text: "It is 0 to 8760 hours."}, v.tenantAs)
+	}
+	spec, err := v.s.Acts.StartMove(v.ctx(), v.Tenant, v.By(), v.Form.Text("node"), time.Duration(hours)*time.Hour)
+	if err != nil {
+		return v.refusedForm(err, v.tenantAs)
+	}
+	return v.start(spec, "moved")
+}
+
+func (v *Visit) cloneTenant() error {
+	if v.s.Backups == nil {
+		return v.refusedForm(&problem{status: 409, title: "No copies here", text: "This process makes none."}, v.tenantAs)
+	}
+	err := v.Tenant.Usable()
+	var spec job.Spec
+	if err == nil {
+		spec, err = v.s.Backups.StartClone(v.ctx(), v.By(), v.Tenant, v.Form.Text("hostname"), v.Form.Text("node"))
+	}
+	if err != nil {
+		return v.refusedForm(err, v.tenantAs)
+	}
+	return v.start(spec, "copied")
 }
 
 // The time of grace of a deletion, in hours.

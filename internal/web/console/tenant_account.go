@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/blob"
+	"github.com/auroralocus/locus/internal/oauth"
 	"github.com/auroralocus/locus/repo/repodb"
 )
 
@@ -69,6 +71,7 @@ var accountActs = []struct {
 	{"sessions", admin, func(v *Visit, did string) (string, error) {
 		return "The account is signed out everywhere.", v.s.Acts.EndSessions(v.ctx(), v.Tenant, v.By(), did)
 	}},
+	{"apps", admin, (*Visit).disconnectApps},
 	{"factors", admin, (*Visit).removeFactors},
 	{"limits", admin, (*Visit).setLimits},
 	{"rotate-key", admin, (*Visit).rotateKey},
@@ -81,6 +84,7 @@ type accountPage struct {
 	Usage     accountUsage
 	Sessions  account.Sessions
 	Factors   account.Factors
+	Apps      []oauth.App
 	Passwords []account.AppPassword
 	Invites   []account.Invite
 	Records   []account.TakenDown
@@ -151,6 +155,9 @@ func (v *Visit) readAccount(did string) (*accountPage, error) {
 	if p.Factors, err = account.SecondFactors(v.ctx(), q, p.AID); err != nil {
 		return nil, err
 	}
+	if p.Apps, err = v.s.Acts.ListApps(v.ctx(), v.Tenant, p.AID, nil); err != nil {
+		return nil, err
+	}
 	if p.Passwords, err = account.ListAppPasswords(v.ctx(), q, p.AID); err != nil {
 		return nil, err
 	}
@@ -194,6 +201,23 @@ func (v *Visit) setInvites(did string) (string, error) {
 		return "The account gets no new invite codes. Those that it has stay good.", err
 	}
 	return "The account may have invite codes.", err
+}
+
+// disconnectApps ends the sessions of one app, or of all of them.
+func (v *Visit) disconnectApps(did string) (string, error) {
+	client := v.Form.Text("client")
+	if len(client) > maxSearch*10 {
+		return "", act.ErrNoApp
+	}
+	who, err := account.ByDID(v.ctx(), v.q(), did)
+	if err != nil {
+		return "", err
+	}
+	n, err := v.s.Acts.DisconnectApps(v.ctx(), v.Tenant, v.By(), who, client)
+	if n == 1 {
+		return "One session of an app has ended. Its tokens are good for nothing, and it has to ask again.", err
+	}
+	return fmt.Sprintf("%d sessions of apps have ended. Their tokens are good for nothing, and they have to ask again.", n), err
 }
 
 func (v *Visit) removeFactors(did string) (string, error) {

@@ -2,17 +2,26 @@ package console
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/dbtest"
+	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/archive"
+	"github.com/auroralocus/locus/internal/archive/vault"
 	"github.com/auroralocus/locus/internal/audit"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/blob"
+	"github.com/auroralocus/locus/internal/blob/store"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
+	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/outbound"
 	"github.com/auroralocus/locus/internal/tenant"
@@ -22,7 +31,12 @@ import (
 // newTenantHouse is a house whose accounts can be made and changed.
 func newTenantHouse(t *testing.T, post outbox.Config) *house {
 	t.Helper()
-	h := newHouse(t)
+	return newTenantHouseOn(t, dbtest.New(t), post)
+}
+
+func newTenantHouseOn(t *testing.T, d *db.DB, post outbox.Config) *house {
+	t.Helper()
+	h := newHouseOn(t, d)
 	h.http.Close()
 	p := h.acts.Parts
 	directory := plcdir.New(h.db, h.now, false)
@@ -36,8 +50,22 @@ func newTenantHouse(t *testing.T, post outbox.Config) *house {
 	p.Passwords = account.NewPasswords(account.PasswordConfig{Cost: account.Cost{MemoryKiB: 64, Passes: 1, Lanes: 1}, Parallel: 8}, h.now)
 	p.Directory, p.Documents = directory, documents
 	h.acts = act.New(p)
+	h.jobs = job.New(h.db, h.now, p.Log)
+	for _, k := range h.acts.TenantJobs() {
+		h.jobs.Register(k)
+	}
+	h.jobs.Register(h.acts.MoveJob(nil))
+	h.store = t.TempDir()
+	shelf, err := store.OpenFiles("disk:"+h.store, "", store.Config{})
+	must(t, err)
+	kept := &archive.Store{DB: h.db, Blobs: p.Blobs, Keys: p.Keys, Now: h.now, Log: p.Log, Program: "test"}
+	backups := act.NewBackups(act.NewArchives(h.db, h.tenants, p.Hub, kept, h.now, p.Log), vault.New(shelf, h.now), act.BackupRules{}, p.Repos, h.jobs)
+	for _, k := range backups.Kinds() {
+		h.jobs.Register(k)
+	}
 	c := h.pages.Config
-	c.Acts = h.acts
+	c.Acts, c.Jobs, c.Backups = h.acts, h.jobs, backups
+	c.Masters = act.NewMasterKeys(h.acts.TenantActs, p.Keys, nil, time.Millisecond, p.Log)
 	h.pages = New(c)
 	h.http = httptest.NewServer(h.pages)
 	t.Cleanup(func() {
@@ -106,4 +134,17 @@ func (h *house) staff(t *tenant.Tenant) map[auth.Role]*browser {
 		out[r] = h.operatorOf(t, r)
 	}
 	return out
+}
+
+// app is a client that is signed in to an account.
+func (h *house) app(t *tenant.Tenant, who *account.Account, client, name string) {
+	h.t.Helper()
+	id, code := make([]byte, 16), make([]byte, 32)
+	_, _ = rand.Read(id)
+	_, _ = rand.Read(code)
+	ends := h.now().UTC().Add(time.Hour)
+	must(h.t, h.db.Tenant(t.Schema).Q().InsertOAuthSession(h.t.Context(), tenantdb.InsertOAuthSessionParams{
+		ID: id, AID: who.AID, Epoch: who.Epochs.Session, ClientID: client, ClientName: name, Jkt: "a thumbprint", Granted: "atproto transition:generic", Scope: "atproto transition:generic",
+		Code: code, Now: h.now().UTC(), EndsAt: ends, ExpiresAt: ends,
+	}))
 }

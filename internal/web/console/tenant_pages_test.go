@@ -147,7 +147,7 @@ func TestMail(t *testing.T) {
 	own := h.tenant("own.test")
 	sub, adm := h.operatorOf(own, auth.RoleSupport), h.operatorOf(own, auth.RoleAdmin)
 	at := tenantPath("own.test") + "/mail"
-	sub.get(at).is(200, "There is no such mail").lacks("Try the mail server")
+	sub.get(at).is(200, "No mail was sent in the last week").lacks("Try the mail server")
 	for i := range mailPerPage + 2 {
 		h.pass(time.Second)
 		must(t, h.db.Tenant(own.Schema).Tx(t.Context(), func(q *tenantdb.Queries) error {

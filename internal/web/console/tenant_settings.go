@@ -29,6 +29,7 @@ func (s *Server) registerSettings() {
 		_, err := v.s.Acts.SetTenant(v.ctx(), v.Tenant, v.By(), nil, v.Form.Get("admin_password"))
 		return v.set(err, "The admin password is another one.")
 	})
+	s.send("/settings/secrets", master, (*Visit).rotateSecrets)
 }
 
 // tenantSettingsPage is the page of them.
@@ -95,6 +96,20 @@ func (v *Visit) setSettings() error {
 	}
 	slices.Sort(keys)
 	return v.set(err, "Changed: "+strings.Join(keys, ", ")+". All servers know it within about a second.")
+}
+
+// rotateSecrets replaces what the tenant signs tokens with. Who ends all sessions says which tenant is meant.
+func (v *Visit) rotateSecrets() error {
+	end := v.Form.On("end_sessions")
+	if end && v.Form.Text("confirm") != v.Tenant.Hostname {
+		return v.refusedForm(errConfirm, v.tenantSettings)
+	}
+	from, err := v.s.Acts.RotateSecrets(v.ctx(), v.Tenant, v.By(), end)
+	said := "What was signed before is good until it ends."
+	if end {
+		said = "All sessions end then: everybody signs in again."
+	}
+	return v.set(err, "The tenant signs with new secrets from "+from.UTC().Format("15:04:05")+" UTC. "+said)
 }
 
 func (v *Visit) set(err error, said string) error {
