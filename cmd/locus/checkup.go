@@ -274,8 +274,9 @@ func (x checkup) host(ctx context.Context, t *tenant.Tenant) doctor.Host {
 	h := doctor.Host{
 		Hostname: t.Hostname, PublicURL: t.PublicURL, ServiceDID: t.ServiceDID, HandleDomains: t.HandleDomains,
 		Crawlers: t.Settings.Crawlers, HasStream: t.HasStream(), Development: x.facts.Development,
-		LastSeq: func(ctx context.Context) (int64, error) { return x.db.Tenant(t.Schema).Q().GetLastSeq(ctx) },
-		Mail:    x.tenantMail(ctx, t),
+		LastSeq:      func(ctx context.Context) (int64, error) { return x.db.Tenant(t.Schema).Q().GetLastSeq(ctx) },
+		Mail:         x.tenantMail(ctx, t),
+		SecretsSince: func(ctx context.Context) (time.Time, error) { return act.SecretsSince(ctx, x.db, t.Schema) },
 		Sample: func(ctx context.Context) ([]doctor.Account, error) {
 			rows, err := x.db.Tenant(t.Schema).Q().ListActorsNewest(ctx, sampled)
 			out := make([]doctor.Account, len(rows))

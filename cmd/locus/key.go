@@ -20,7 +20,7 @@ import (
 
 type keyCmd struct {
 	New    keyNewCmd    `cmd:"" help:"Make a master key, to be put behind the one in use. Nothing is changed in the database."`
-	Status keyStatusCmd `cmd:"" aliases:"show" help:"Show the deployment's master keys, how much is sealed under each, and which processes have them."`
+	Status keyStatusCmd `cmd:"" aliases:"show" help:"Show the deployment's master keys, how much is sealed under each, which processes have them, and how old the tenants' token secrets are."`
 	Check  keyCheckCmd  `cmd:"" help:"Prove that a copy of the master key is good: everything in the database is opened by it alone, or everything in a restored copy of the database. What came of it is noted, for 'locus doctor'."`
 	Rotate keyRotateCmd `cmd:"" help:"Put one master key in the place of another, while all processes serve: when all of them know the new key, everything is sealed under it, and then the old one is refused. Interrupted, a server goes on with it."`
 }
@@ -90,6 +90,9 @@ func (c *keyStatusCmd) Run(ctx context.Context, log *slog.Logger) error {
 	return printKeys(os.Stdout, is)
 }
 
+// shownSecrets is how many tenants are named to people.
+const shownSecrets = 10
+
 func printKeys(out io.Writer, is act.KeyStatus) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "KEY\tFINGERPRINT\tSTATE\tSINCE\tVALUES\tHERE\tCOPY PROVED")
@@ -116,6 +119,19 @@ func printKeys(out io.Writer, is act.KeyStatus) error {
 		if len(p.Lacks) > 0 || !p.Follows {
 			fmt.Fprintf(out, "%s: lacks %s; goes by the list as it is now: %t\n", p.Address, strings.Trim(fmt.Sprint(p.Lacks), "[]"), p.Follows)
 		}
+	}
+	for i, t := range is.Secrets {
+		if i == shownSecrets {
+			fmt.Fprintf(out, "and more: --json shows up to %d\n", act.MaxSecretAges)
+			break
+		}
+		if i == 0 {
+			fmt.Fprintln(out, "\nTOKEN SECRETS, THE OLDEST FIRST")
+		}
+		fmt.Fprintf(out, "%s  since %s (%d days)\n", t.Hostname, when(t.Since), int(time.Since(t.Since).Hours()/24))
+	}
+	if len(is.Secrets) > 0 {
+		fmt.Fprintln(out)
 	}
 	if is.Left > 0 {
 		fmt.Fprintf(out, "%d copies that moved tenants left behind were not looked at: they are deleted some time\n", is.Left)
@@ -158,8 +174,11 @@ func (c *keyRotateCmd) Run(ctx context.Context, log *slog.Logger) error {
 
 // explainKey adds what to do next.
 func explainKey(err error) error {
-	if errors.Is(err, act.ErrNotKnown) {
+	switch {
+	case errors.Is(err, act.ErrNotKnown):
 		return fmt.Errorf("%w ('locus key status' lists them)", err)
+	case errors.Is(err, act.ErrWhichKey):
+		return fmt.Errorf("%w (--to)", err)
 	}
 	return err
 }

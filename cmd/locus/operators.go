@@ -24,7 +24,7 @@ const operatorConnections = 200
 // operators is the operator API.
 func (a *app) operators(proxies inbound.Proxies) *admin.Server {
 	return admin.New(admin.Config{
-		DB: a.db, Keys: a.keys, Tenants: a.tenants, Acts: a.acts, Jobs: a.jobs, Backups: a.backups, Proxies: proxies, Version: version(), Now: time.Now, Log: a.log,
+		DB: a.db, Keys: a.keys, Tenants: a.tenants, Acts: a.acts, Jobs: a.jobs, Backups: a.backups, Masters: a.masters, Proxies: proxies, Version: version(), Now: time.Now, Log: a.log,
 	})
 }
 

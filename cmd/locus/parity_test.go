@@ -63,7 +63,7 @@ func TestParity(t *testing.T) {
 			operations[m[1]] = true
 		}
 	}
-	groups := []string{"tenant", "node", "backup", "job", "token"}
+	groups := []string{"tenant", "node", "backup", "job", "token", "key"}
 	known := map[string]bool{"tenant list --usage": true, "usage export": true, "audit deployment": true}
 	commands(t, func(name string, _ *kong.Node) {
 		if group, _, _ := strings.Cut(name, " "); slices.Contains(groups, group) {

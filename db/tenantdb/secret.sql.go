@@ -69,6 +69,17 @@ func (q *Queries) GetSecret(ctx context.Context, purpose string) (GetSecretRow, 
 	return i, err
 }
 
+const GetSecretCreatedAt = `-- name: GetSecretCreatedAt :one
+SELECT created_at FROM pds_tenant.tenant_item WHERE kind = 1 AND key = convert_to($1::text, 'UTF8')
+`
+
+func (q *Queries) GetSecretCreatedAt(ctx context.Context, purpose string) (time.Time, error) {
+	row := q.db.QueryRow(ctx, GetSecretCreatedAt, purpose)
+	var created_at time.Time
+	err := row.Scan(&created_at)
+	return created_at, err
+}
+
 const InsertReplacedSecret = `-- name: InsertReplacedSecret :execrows
 INSERT INTO pds_tenant.tenant_item (kind, key, secret, value, created_at, used_at, due_at)
 SELECT 1, convert_to($1::text, 'UTF8'), i.secret, i.value, i.created_at, i.used_at, $2::timestamptz

@@ -101,7 +101,7 @@ func (k *MasterKeys) open(ctx context.Context, d *db.DB, given *keyring.Master, 
 	if err := look.control(ctx); err != nil {
 		return err
 	}
-	return eachTenant(ctx, d, func(s db.Schema, done int, total int64) error {
+	return eachTenant(ctx, d, func(_ controldb.Tenant, s db.Schema, done int, total int64) error {
 		progress("opening what is sealed", int64(done), total)
 		out.Tenants = done + 1
 		return look.tenant(ctx, s)

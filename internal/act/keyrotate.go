@@ -156,9 +156,17 @@ func (k *MasterKeys) next(rows []controldb.MasterKey, wanted int) (keyring.Key, 
 	case len(may) == 1:
 		return may[0], nil
 	case len(may) > 1:
-		return keyring.Key{}, fmt.Errorf("%w: say which one (--to)", ErrWhichKey)
+		return keyring.Key{}, fmt.Errorf("%w: %s; say which one", ErrWhichKey, numbers(may))
 	}
 	return keyring.Key{}, fmt.Errorf("%w: put it behind the one in use, for all processes ('locus key new' makes one)", ErrNoNewKey)
+}
+
+func numbers(keys []keyring.Key) string {
+	out := make([]string, len(keys))
+	for i, key := range keys {
+		out[i] = fmt.Sprint(key.ID)
+	}
+	return strings.Join(out, ", ")
 }
 
 // RotateKind is the work, for the processes that may do it. at, for tests, is called at each step, and may stop it there.

@@ -90,7 +90,7 @@ func (k *MasterKeys) begin(ctx context.Context) (rows []controldb.MasterKey, err
 	}
 	used := sealedKeys{}
 	if len(k.keys.Keys()) > 1 { // one that has sealed something is needed; another one may be the next
-		if used, _, err = countSealed(ctx, k.db, func(int, int64) {}); err != nil {
+		if used, _, err = countSealed(ctx, k.db, func(controldb.Tenant, db.Schema, int, int64) error { return nil }); err != nil {
 			return nil, err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/controldb"
 	"github.com/auroralocus/locus/internal/process"
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // KeyState is one master key of the deployment.
@@ -40,6 +41,26 @@ type KeyStatus struct {
 	Tenants   int           `json:"tenants"`    // that were counted
 	Left      int64         `json:"leftBehind"` // copies that moved tenants left behind: not counted
 	Processes []KeyProcess  `json:"processes"`
+	// Secrets are the tenants whose token secrets are the oldest, those first: at most [MaxSecretAges]. They are read where
+	// values are counted.
+	Secrets []TenantSecrets `json:"tokenSecrets"`
+}
+
+// TenantSecrets says since when a tenant signs session tokens with the secret that it has now.
+type TenantSecrets struct {
+	TenantID int64     `json:"tenantId"`
+	Hostname string    `json:"hostname"`
+	Since    time.Time `json:"since"`
+}
+
+// MaxSecretAges bounds the tenants that [KeyStatus] names.
+const MaxSecretAges = 100
+
+// SecretsSince is when the secret was made that a tenant signs session tokens with. db.IsNoRows tells of an error that there
+// is none yet.
+func SecretsSince(ctx context.Context, d *db.DB, s db.Schema) (time.Time, error) {
+	at, err := d.Tenant(s).Q().GetSecretCreatedAt(ctx, tenant.SecretJWT)
+	return at.UTC(), err
 }
 
 var keyStates = map[int16]string{keyAnnounced: "announced", keySeals: "seals", keyOpens: "opens", keyRefused: "refused"}
@@ -49,14 +70,18 @@ func (k *MasterKeys) Status(ctx context.Context, count bool, progress func(step 
 	if _, err := k.Adopt(ctx, true); err != nil {
 		return out, err
 	}
-	out.Keys, out.Processes = []KeyState{}, []KeyProcess{}
+	out.Keys, out.Processes, out.Secrets = []KeyState{}, []KeyProcess{}, []TenantSecrets{}
 	rows, err := k.db.Control().ListMasterKeys(ctx)
 	if err != nil {
 		return out, fmt.Errorf("read which master keys there are: %w", err)
 	}
 	values := sealedKeys{}
 	if out.Counted = count; count {
-		if values, out.Tenants, err = countSealed(ctx, k.db, func(done int, total int64) { progress("counting what is sealed", int64(done), total) }); err != nil {
+		values, out.Tenants, err = countSealed(ctx, k.db, func(row controldb.Tenant, s db.Schema, done int, total int64) error {
+			progress("counting what is sealed", int64(done), total)
+			return out.age(ctx, k.db, row, s)
+		})
+		if err != nil {
 			return out, err
 		}
 	}
@@ -110,13 +135,37 @@ func (k *MasterKeys) Status(ctx context.Context, count bool, progress func(step 
 	return out, nil
 }
 
+// age notes how old a tenant's token secrets are, if they are among the oldest.
+func (out *KeyStatus) age(ctx context.Context, d *db.DB, row controldb.Tenant, s db.Schema) error {
+	since, err := SecretsSince(ctx, d, s)
+	if db.IsNoRows(err) || db.IsUndefined(err) { // it is being made, or it went
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read how old the secrets of %s are: %w", row.Hostname, err)
+	}
+	at, _ := slices.BinarySearchFunc(out.Secrets, since, func(t TenantSecrets, since time.Time) int {
+		if c := t.Since.Compare(since); c != 0 {
+			return c
+		}
+		return -1 // behind those of the same age
+	})
+	if at < MaxSecretAges {
+		out.Secrets = slices.Insert(out.Secrets, at, TenantSecrets{row.TenantID, row.Hostname, since})
+		out.Secrets = out.Secrets[:min(len(out.Secrets), MaxSecretAges)]
+	}
+	return nil
+}
+
 // countSealed adds up what is sealed under each key, everywhere.
-func countSealed(ctx context.Context, d *db.DB, each func(done int, total int64)) (out sealedKeys, tenants int, err error) {
+func countSealed(ctx context.Context, d *db.DB, each func(row controldb.Tenant, s db.Schema, done int, total int64) error) (out sealedKeys, tenants int, err error) {
 	if out, err = sealedOfControl(ctx, d); err != nil {
 		return nil, 0, err
 	}
-	err = eachTenant(ctx, d, func(s db.Schema, done int, total int64) error {
-		each(done, total)
+	err = eachTenant(ctx, d, func(row controldb.Tenant, s db.Schema, done int, total int64) error {
+		if err := each(row, s, done, total); err != nil {
+			return err
+		}
 		of, err := sealedOf(ctx, d, s)
 		out.add(of)
 		tenants = done + 1
@@ -126,7 +175,7 @@ func countSealed(ctx context.Context, d *db.DB, each func(done int, total int64)
 }
 
 // eachTenant goes through all tenants that a database names, whatever their state.
-func eachTenant(ctx context.Context, d *db.DB, do func(s db.Schema, done int, total int64) error) error {
+func eachTenant(ctx context.Context, d *db.DB, do func(row controldb.Tenant, s db.Schema, done int, total int64) error) error {
 	total, err := d.Control().CountTenants(ctx)
 	if err != nil {
 		return fmt.Errorf("count tenants: %w", err)
@@ -140,7 +189,7 @@ func eachTenant(ctx context.Context, d *db.DB, do func(s db.Schema, done int, to
 			after = t.TenantID
 			s, err := db.ParseSchema(t.SchemaName)
 			if err == nil {
-				err = do(s.On(t.NodeID), done, total)
+				err = do(t, s.On(t.NodeID), done, total)
 			}
 			if err != nil {
 				return err

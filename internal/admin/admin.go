@@ -32,6 +32,7 @@ type Config struct {
 	Acts    *act.Acts
 	Jobs    *job.Runner
 	Backups *act.Backups
+	Masters *act.MasterKeys
 	Proxies inbound.Proxies // whose X-Forwarded-For is believed
 	Version string
 	Now     func() time.Time
@@ -88,6 +89,7 @@ func (s *Server) register(g *group) {
 	jobOperations{s.Acts, s.Jobs, s.watchers}.register(g)
 	nodeOperations{s.Acts, s.DB, s.Tenants}.register(g)
 	tokenOperations{s.Acts, s.DB, s.Tenants}.register(g)
+	keyOperations{s.Masters, s.Jobs, make(chan struct{}, 1)}.register(g)
 	deploymentOperations{s.DB, s.Version}.register(g)
 }
 

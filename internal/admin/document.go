@@ -115,7 +115,7 @@ func finish(doc *huma.OpenAPI) {
 	tags := map[string]string{
 		"tenants": "Hosted PDSes, one a hostname.", "usage": "What tenants used, day by day.", "jobs": "Long work that can be watched and cancelled.",
 		"tokens": "Credentials of this API.", "audit": "What was done to the deployment and to whole tenants.", "nodes": "The Postgres servers that tenants live on.",
-		"settings": "What can be set of a tenant.", "backups": "Tenants in files, in the deployment's store of backups.", "proofs": "What was proved restorable.", "roles": "The second wall around each tenant, in Postgres.", "me": "Who calls.",
+		"settings": "What can be set of a tenant.", "backups": "Tenants in files, in the deployment's store of backups.", "proofs": "What was proved restorable.", "master-keys": "The keys that seal what is secret in the database.", "roles": "The second wall around each tenant, in Postgres.", "me": "Who calls.",
 	}
 	used := map[string]bool{}
 	for _, item := range doc.Paths {

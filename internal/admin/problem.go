@@ -16,6 +16,7 @@ import (
 	"github.com/auroralocus/locus/internal/archive/vault"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/job"
+	"github.com/auroralocus/locus/internal/keyring"
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/internal/usage"
@@ -73,6 +74,10 @@ const (
 	codeBadKey        = "bad_age_key"
 	codeManyBackups   = "too_many_backups"
 	codeNowhere       = "move_impossible"
+	codeNoNewKey      = "no_new_master_key"
+	codeWhichKey      = "which_master_key"
+	codeKeyRefused    = "master_key_refused"
+	codeKeyMissing    = "master_key_missing"
 	codeKeyReused     = "idempotency_key_reused"
 	codeKeyBusy       = "idempotency_key_in_use"
 	codeTooLarge      = "too_large"
@@ -130,6 +135,12 @@ var translations = []translation{
 	{act.ErrNotYours, 403, codeForbidden, ""},
 	{act.ErrLiving, 409, codeNameTaken, "There is such a tenant already: replace puts the backup in its place, hostname makes another one"},
 	{act.ErrMoveNowhere, 409, codeNowhere, ""},
+	{act.ErrNoNewKey, 409, codeNoNewKey, ""},
+	{act.ErrWhichKey, 409, codeWhichKey, ""},
+	{act.ErrRotating, 409, codeBusy, ""},
+	{act.ErrKeyMissing, 503, codeKeyMissing, "The process that answers has not the master keys that the deployment uses: its log says which one it needs"},
+	{act.ErrKeyRefused, 409, codeKeyRefused, ""},
+	{keyring.ErrOtherMaster, 503, codeKeyMissing, "The process that answers has another master key of a number that the deployment uses: its log says which one"},
 	{job.ErrNotFound, 404, codeNotFound, ""},
 	{job.ErrEnded, 409, codeJobEnded, ""},
 	{job.ErrBusy, 409, codeBusy, ""},

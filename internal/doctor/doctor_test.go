@@ -97,6 +97,7 @@ func newWorld(t *testing.T, tls bool) *world {
 	w.host = doctor.Host{
 		Hostname: "pds.test", PublicURL: server.URL, ServiceDID: "did:web:pds.test", HandleDomains: []string{"users.test"},
 		Crawlers: []string{server.URL}, HasStream: true, LastSeq: func(context.Context) (int64, error) { return 5000, nil },
+		SecretsSince: func(context.Context) (time.Time, error) { return time.Now().AddDate(-1, 0, 0), nil },
 	}
 	const x = "/xrpc/com.atproto."
 	w.said[x+"server.describeServer"] = map[string]string{"did": "did:web:pds.test"}
@@ -129,13 +130,16 @@ func TestHost(t *testing.T) {
 		"wrong resource": {func(w *world) {
 			w.said["/.well-known/oauth-protected-resource"] = map[string]string{"resource": "https://x.test"}
 		}, []string{"oauth-other"}},
-		"no oauth":        {func(w *world) { w.status["/.well-known/oauth-protected-resource"] = 404 }, []string{"oauth"}},
-		"no upgrade":      {func(w *world) { w.status[x+"sync.subscribeRepos"] = 426 }, []string{"websocket"}},
-		"unknown":         {func(w *world) { w.status[x+"sync.getHostStatus"] = 400 }, []string{"relay-unknown"}},
-		"relay down":      {func(w *world) { w.status[x+"sync.getHostStatus"] = 503 }, []string{"relay-unreachable"}},
-		"banned":          {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "banned", "seq": 5000} }, []string{"relay-status"}},
-		"relay behind":    {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "active", "seq": 10} }, []string{"relay-behind"}},
-		"relay is ahead":  {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "active", "seq": 9000} }, []string{"relay-ahead"}},
+		"no oauth":       {func(w *world) { w.status["/.well-known/oauth-protected-resource"] = 404 }, []string{"oauth"}},
+		"no upgrade":     {func(w *world) { w.status[x+"sync.subscribeRepos"] = 426 }, []string{"websocket"}},
+		"unknown":        {func(w *world) { w.status[x+"sync.getHostStatus"] = 400 }, []string{"relay-unknown"}},
+		"relay down":     {func(w *world) { w.status[x+"sync.getHostStatus"] = 503 }, []string{"relay-unreachable"}},
+		"banned":         {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "banned", "seq": 5000} }, []string{"relay-status"}},
+		"relay behind":   {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "active", "seq": 10} }, []string{"relay-behind"}},
+		"relay is ahead": {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "active", "seq": 9000} }, []string{"relay-ahead"}},
+		"old secrets": {func(w *world) {
+			w.host.SecretsSince = func(context.Context) (time.Time, error) { return time.Now().AddDate(-3, 0, 0), nil }
+		}, []string{"token-secrets-old"}},
 		"our seq unknown": {func(w *world) { w.host.LastSeq = func(context.Context) (int64, error) { return 0, errors.New("no") } }, []string{"relay-seq"}},
 	} {
 		t.Run(name, func(t *testing.T) {

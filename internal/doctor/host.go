@@ -30,6 +30,8 @@ type Host struct {
 	Probe         func() (string, error)                   // makes a proof of who asks, for the server; nil: it is not asked
 	Mail          *Post                                    // its own mail server or sender; nil: the deployment's
 	Stores        []Store                                  // its own places for files
+	// SecretsSince is when the secrets were made that its tokens are signed with; nil: they are not looked at.
+	SecretsSince func(ctx context.Context) (time.Time, error)
 	// Sample gives a few of its accounts, active ones that have written; nil: they are not looked at.
 	Sample func(ctx context.Context) ([]Account, error)
 }
@@ -45,6 +47,9 @@ const (
 	maxAnswer = 256 << 10
 	// expirySoon leaves time to repair what should have renewed the certificate.
 	expirySoon = 14 * 24 * time.Hour
+	// secretsFor is how long a tenant should sign tokens with the same secrets: as long as NIST SP 800-57 gives a symmetric
+	// key that authenticates.
+	secretsFor = 2 * 365 * 24 * time.Hour
 	// relayLag is how many events a relay may be behind: it notes its place now and then only.
 	relayLag = 1000
 )
@@ -71,6 +76,9 @@ func HostChecks(h Host, o Outside) []Check {
 	}
 	for _, s := range h.Stores {
 		checks = append(checks, Check{h.Hostname, "files", "write, read and delete a small file in " + s.Name, s.look})
+	}
+	if h.SecretsSince != nil {
+		checks = append(checks, Check{h.Hostname, "token-secrets", "how old the secrets are that tokens are signed with", v.secrets})
 	}
 	if h.Sample != nil {
 		checks = append(checks, Check{h.Hostname, "handles", "/.well-known/atproto-did of an account's handle from outside", v.handles})
@@ -115,6 +123,17 @@ func (v visitor) names(ctx context.Context) (found []Finding) {
 		}
 	}
 	return found
+}
+
+func (v visitor) secrets(ctx context.Context) []Finding {
+	since, err := v.SecretsSince(ctx)
+	if err != nil {
+		return one(Error, "token-secrets", "the age of the token secrets cannot be read", err.Error(), "look at the database")
+	}
+	if age := v.Now().Sub(since); age > secretsFor {
+		return one(Warning, "token-secrets-old", "tokens are signed with old secrets", fmt.Sprintf("made %s, %d days ago", since.UTC().Format(time.DateOnly), int(age.Hours()/24)), "'locus tenant rotate-secrets "+v.Hostname+"' replaces them, and nobody is signed out")
+	}
+	return nil
 }
 
 // get asks the tenant's own URL. A certificate that does not hold is told by its own check alone.

@@ -12,6 +12,9 @@ ON CONFLICT (kind, key) DO NOTHING;
 -- name: GetSecret :one
 SELECT secret AS sealed, value AS public FROM pds_tenant.tenant_item WHERE kind = 1 AND key = convert_to(@purpose::text, 'UTF8');
 
+-- name: GetSecretCreatedAt :one
+SELECT created_at FROM pds_tenant.tenant_item WHERE kind = 1 AND key = convert_to(@purpose::text, 'UTF8');
+
 -- name: UpsertSecret :exec
 INSERT INTO pds_tenant.tenant_item (kind, key, secret, value, created_at)
 VALUES (1, convert_to(@purpose::text, 'UTF8'), @sealed::bytea, @public, @created_at)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -42,6 +43,8 @@ type house struct {
 	acts    *act.Acts
 	jobs    *job.Runner
 	backups *act.Backups
+	masters *act.MasterKeys
+	keyFile string // the process has its master keys from it
 	store   string // folder of backups
 	mute    atomic.Bool
 	ahead   atomic.Int64
@@ -54,7 +57,13 @@ func (h *house) now() time.Time { return time.Now().Add(time.Duration(h.ahead.Lo
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, db: dbtest.New(t)}
-	keys, err := keyring.New(keyring.GenerateMaster(), 0)
+	h.keyFile = filepath.Join(t.TempDir(), "master.key")
+	given := func(context.Context) (*keyring.Master, error) { return keyring.LoadMaster(h.keyFile) }
+	first, err := keyring.LoadOrCreateMaster(h.keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keyring.New(first, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +88,10 @@ func newHouse(t *testing.T) *house {
 	for _, k := range h.backups.Kinds() {
 		h.jobs.Register(k)
 	}
+	h.masters = act.NewMasterKeys(h.acts.TenantActs, keys, given, time.Millisecond, log)
+	h.jobs.Register(h.masters.RotateKind(nil))
 	h.admin = admin.New(admin.Config{
-		DB: h.db, Keys: keys, Tenants: h.tenants, Acts: h.acts, Jobs: h.jobs, Backups: h.backups, Proxies: inbound.Proxies{}, Version: "test", Now: h.now, Log: log,
+		DB: h.db, Keys: keys, Tenants: h.tenants, Acts: h.acts, Jobs: h.jobs, Backups: h.backups, Masters: h.masters, Proxies: inbound.Proxies{}, Version: "test", Now: h.now, Log: log,
 	})
 	h.http = httptest.NewServer(h.admin)
 	t.Cleanup(h.http.Close)

@@ -90,6 +90,33 @@ func (e MakeBackupInputBodyBlobs) Valid() bool {
 	}
 }
 
+// Defines values for MasterKeyState.
+const (
+	Announced MasterKeyState = "announced"
+	Given     MasterKeyState = "given"
+	Opens     MasterKeyState = "opens"
+	Refused   MasterKeyState = "refused"
+	Seals     MasterKeyState = "seals"
+)
+
+// Valid indicates whether the value is a known member of the MasterKeyState enum.
+func (e MasterKeyState) Valid() bool {
+	switch e {
+	case Announced:
+		return true
+	case Given:
+		return true
+	case Opens:
+		return true
+	case Refused:
+		return true
+	case Seals:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for NewTokenRole.
 const (
 	NewTokenRoleBilling NewTokenRole = "billing"
@@ -469,6 +496,24 @@ type JumpOutputBody struct {
 	NextSeq int64 `json:"nextSeq"`
 }
 
+// KeyProcess defines model for KeyProcess.
+type KeyProcess struct {
+	// Address Where it listens.
+	Address string `json:"address"`
+
+	// Follows It goes by the list of keys as it is now.
+	Follows bool `json:"follows"`
+
+	// Lacks Keys of the deployment that it has not.
+	Lacks []int64 `json:"lacks"`
+
+	// Says It says which keys it has: older versions do not.
+	Says bool `json:"says"`
+
+	// Version Of its program.
+	Version string `json:"version"`
+}
+
 // KeyProof defines model for KeyProof.
 type KeyProof struct {
 	// By Who did.
@@ -482,6 +527,30 @@ type KeyProof struct {
 
 	// Seals It is the one that seals now; others only open.
 	Seals bool `json:"seals"`
+}
+
+// KeysOutputBody defines model for KeysOutputBody.
+type KeysOutputBody struct {
+	// Counted What is sealed was counted.
+	Counted bool `json:"counted"`
+
+	// Keys All of them, also those that are refused.
+	Keys []MasterKey `json:"keys"`
+
+	// LeftBehind Copies that moved tenants left behind, which are not counted.
+	LeftBehind int64 `json:"leftBehind"`
+
+	// Processes The processes that serve.
+	Processes []KeyProcess `json:"processes"`
+
+	// Tenants Tenants that were counted.
+	Tenants int64 `json:"tenants"`
+
+	// TokenSecrets With count: the tenants whose token secrets are the oldest, those first, at most 100. rotateTenantSecrets replaces them.
+	TokenSecrets []SecretAge `json:"tokenSecrets"`
+
+	// Unknown Values under keys that are in no list, by the key's number.
+	Unknown *map[string]int64 `json:"unknown,omitempty"`
 }
 
 // ListJobsOutputBody defines model for ListJobsOutputBody.
@@ -528,6 +597,36 @@ type MakeBackupInputBody struct {
 
 // MakeBackupInputBodyBlobs Files: in the archive, only where they lie, or not at all.
 type MakeBackupInputBodyBlobs string
+
+// MasterKey defines model for MasterKey.
+type MasterKey struct {
+	// CopyProvedAt When a copy of it was last proved ('locus key check'). Left out: never.
+	CopyProvedAt *time.Time `json:"copyProvedAt,omitempty"`
+
+	// CopyProvedBy Who did.
+	CopyProvedBy *string `json:"copyProvedBy,omitempty"`
+
+	// Fingerprint Tells keys of one number apart, and nothing about the key.
+	Fingerprint string `json:"fingerprint"`
+
+	// Here The process that answers has it.
+	Here bool `json:"here"`
+
+	// Id Its number.
+	Id int64 `json:"id"`
+
+	// Since Since when it is in that state.
+	Since *time.Time `json:"since,omitempty"`
+
+	// State given: the process that answers has it, and the deployment has not heard of it. announced: processes are to know it. seals: everything new is sealed under it. opens: what it sealed is being resealed. refused: nothing opens by it any more.
+	State MasterKeyState `json:"state"`
+
+	// Values Values that are sealed under it: with count.
+	Values *int64 `json:"values,omitempty"`
+}
+
+// MasterKeyState given: the process that answers has it, and the deployment has not heard of it. announced: processes are to know it. seals: everything new is sealed under it. opens: what it sealed is being resealed. refused: nothing opens by it any more.
+type MasterKeyState string
 
 // MoveWish defines model for MoveWish.
 type MoveWish struct {
@@ -799,6 +898,18 @@ type RolesOutputBody struct {
 	Total int64 `json:"total"`
 }
 
+// RotateKeyInputBody defines model for RotateKeyInputBody.
+type RotateKeyInputBody struct {
+	// LeaveDamaged Refuse the old key although something sealed under it does not open: it was damaged before, and is lost.
+	LeaveDamaged *bool `json:"leaveDamaged,omitempty"`
+
+	// To Number of the key that is to seal from now on. Left out: the one that is given and was never in use.
+	To *int64 `json:"to,omitempty"`
+
+	// WaitSeconds How long to wait for processes that do not know the new key; then nothing has changed.
+	WaitSeconds *int64 `json:"waitSeconds,omitempty"`
+}
+
 // RotateSecretsInputBody defines model for RotateSecretsInputBody.
 type RotateSecretsInputBody struct {
 	// EndSessions Refuse what was signed before, instead of taking it for its time: everybody signs in again.
@@ -818,6 +929,18 @@ type SQLLogin struct {
 
 	// Role Its name.
 	Role string `json:"role"`
+}
+
+// SecretAge defines model for SecretAge.
+type SecretAge struct {
+	// Hostname Its hostname.
+	Hostname string `json:"hostname"`
+
+	// Since When the secret was made that its session tokens are signed with.
+	Since time.Time `json:"since"`
+
+	// TenantId Number of the tenant.
+	TenantId int64 `json:"tenantId"`
 }
 
 // SetCaptchaInputBody defines model for SetCaptchaInputBody.
@@ -1150,6 +1273,18 @@ type CancelJobParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// ListMasterKeysParams defines parameters for ListMasterKeys.
+type ListMasterKeysParams struct {
+	// Count Count what is sealed under each key.
+	Count *bool `form:"count,omitempty" json:"count,omitempty"`
+}
+
+// RotateMasterKeyParams defines parameters for RotateMasterKey.
+type RotateMasterKeyParams struct {
+	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // AddNodeParams defines parameters for AddNode.
 type AddNodeParams struct {
 	// IdempotencyKey A name of the caller's own for this request, such as a UUID. The same request under the same name is done once, and its answer given again for a day.
@@ -1377,6 +1512,9 @@ type DrillBackupJSONRequestBody = DrillInputBody
 
 // RestoreBackupJSONRequestBody defines body for RestoreBackup for application/json ContentType.
 type RestoreBackupJSONRequestBody = RestoreInputBody
+
+// RotateMasterKeyJSONRequestBody defines body for RotateMasterKey for application/json ContentType.
+type RotateMasterKeyJSONRequestBody = RotateKeyInputBody
 
 // AddNodeJSONRequestBody defines body for AddNode for application/json ContentType.
 type AddNodeJSONRequestBody = AddNodeInputBody
@@ -1617,6 +1755,37 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/jobs/{job}/events (the `WatchJob` operationId).
 	WatchJob(ctx context.Context, job string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListMasterKeys Show the deployment's master keys, and which processes have them.
+	//
+	// With count also how much is sealed under each, and how old the tenants' token secrets are: that asks every tenant. What is not counted in 20 seconds is not told, and counted is false. The keys themselves are never shown.
+	//
+	// For tokens of role owner.
+	//
+	// Corresponds with GET /v1/master-keys (the `ListMasterKeys` operationId).
+	ListMasterKeys(ctx context.Context, params *ListMasterKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateMasterKeyWithBody Put one master key in the place of another, while all processes serve.
+	//
+	// Every process needs the new key first, behind the one in use; it waits for them. The answer is the job that does it: getJob watches it. It can be cancelled until the new key seals.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/master-keys/rotate (the `RotateMasterKey` operationId).
+	RotateMasterKeyWithBody(ctx context.Context, params *RotateMasterKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateMasterKey Put one master key in the place of another, while all processes serve.
+	//
+	// Every process needs the new key first, behind the one in use; it waits for them. The answer is the job that does it: getJob watches it. It can be cancelled until the new key seals.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/master-keys/rotate (the `RotateMasterKey` operationId).
+	RotateMasterKey(ctx context.Context, params *RotateMasterKeyParams, body RotateMasterKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// WhoAmI Show the token that calls.
 	//
@@ -2486,6 +2655,67 @@ func (c *Client) CancelJob(ctx context.Context, job string, params *CancelJobPar
 // Corresponds with GET /v1/jobs/{job}/events (the `WatchJob` operationId).
 func (c *Client) WatchJob(ctx context.Context, job string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewWatchJobRequest(c.Server, job)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListMasterKeys Show the deployment's master keys, and which processes have them.
+//
+// With count also how much is sealed under each, and how old the tenants' token secrets are: that asks every tenant. What is not counted in 20 seconds is not told, and counted is false. The keys themselves are never shown.
+//
+// For tokens of role owner.
+//
+// Corresponds with GET /v1/master-keys (the `ListMasterKeys` operationId).
+func (c *Client) ListMasterKeys(ctx context.Context, params *ListMasterKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListMasterKeysRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateMasterKeyWithBody Put one master key in the place of another, while all processes serve.
+//
+// Every process needs the new key first, behind the one in use; it waits for them. The answer is the job that does it: getJob watches it. It can be cancelled until the new key seals.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/master-keys/rotate (the `RotateMasterKey` operationId).
+func (c *Client) RotateMasterKeyWithBody(ctx context.Context, params *RotateMasterKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateMasterKeyRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateMasterKey Put one master key in the place of another, while all processes serve.
+//
+// Every process needs the new key first, behind the one in use; it waits for them. The answer is the job that does it: getJob watches it. It can be cancelled until the new key seals.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/master-keys/rotate (the `RotateMasterKey` operationId).
+func (c *Client) RotateMasterKey(ctx context.Context, params *RotateMasterKeyParams, body RotateMasterKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateMasterKeyRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4414,6 +4644,115 @@ func NewWatchJobRequest(server string, job string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListMasterKeysRequest constructs an http.Request for the ListMasterKeys method
+func NewListMasterKeysRequest(server string, params *ListMasterKeysParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/master-keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Count != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "count", *params.Count, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRotateMasterKeyRequest calls the generic RotateMasterKey builder with application/json body
+func NewRotateMasterKeyRequest(server string, params *RotateMasterKeyParams, body RotateMasterKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRotateMasterKeyRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewRotateMasterKeyRequestWithBody constructs an http.Request for the RotateMasterKey method, with any body, and a specified content type
+func NewRotateMasterKeyRequestWithBody(server string, params *RotateMasterKeyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/master-keys/rotate")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -7192,6 +7531,39 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/jobs/{job}/events (the `WatchJob` operationId).
 	WatchJobWithResponse(ctx context.Context, job string, reqEditors ...RequestEditorFn) (*WatchJobResponse, error)
 
+	// ListMasterKeysWithResponse Show the deployment's master keys, and which processes have them.
+	//
+	// With count also how much is sealed under each, and how old the tenants' token secrets are: that asks every tenant. What is not counted in 20 seconds is not told, and counted is false. The keys themselves are never shown.
+	//
+	// For tokens of role owner.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/master-keys (the `ListMasterKeys` operationId).
+	ListMasterKeysWithResponse(ctx context.Context, params *ListMasterKeysParams, reqEditors ...RequestEditorFn) (*ListMasterKeysResponse, error)
+
+	// RotateMasterKeyWithBodyWithResponse Put one master key in the place of another, while all processes serve.
+	//
+	// Every process needs the new key first, behind the one in use; it waits for them. The answer is the job that does it: getJob watches it. It can be cancelled until the new key seals.
+	//
+	// For tokens of role owner.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/master-keys/rotate (the `RotateMasterKey` operationId).
+	RotateMasterKeyWithBodyWithResponse(ctx context.Context, params *RotateMasterKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateMasterKeyResponse, error)
+
+	// RotateMasterKeyWithResponse Put one master key in the place of another, while all processes serve.
+	//
+	// Every process needs the new key first, behind the one in use; it waits for them. The answer is the job that does it: getJob watches it. It can be cancelled until the new key seals.
+	//
+	// For tokens of role owner.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/master-keys/rotate (the `RotateMasterKey` operationId).
+	RotateMasterKeyWithResponse(ctx context.Context, params *RotateMasterKeyParams, body RotateMasterKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateMasterKeyResponse, error)
+
 	// WhoAmIWithResponse Show the token that calls.
 	//
 	// For tokens of role owner, support, billing, tenant.
@@ -8432,6 +8804,116 @@ func (r WatchJobResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r WatchJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListMasterKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KeysOutputBody
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListMasterKeysResponse) GetJSON200() *KeysOutputBody {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListMasterKeysResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListMasterKeysResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListMasterKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListMasterKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListMasterKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListMasterKeysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RotateMasterKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Job
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RotateMasterKeyResponse) GetJSON202() *Job {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r RotateMasterKeyResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RotateMasterKeyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RotateMasterKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RotateMasterKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RotateMasterKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RotateMasterKeyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11257,6 +11739,57 @@ func (c *ClientWithResponses) WatchJobWithResponse(ctx context.Context, job stri
 	return ParseWatchJobResponse(rsp)
 }
 
+// ListMasterKeysWithResponse Show the deployment's master keys, and which processes have them.
+//
+// With count also how much is sealed under each, and how old the tenants' token secrets are: that asks every tenant. What is not counted in 20 seconds is not told, and counted is false. The keys themselves are never shown.
+//
+// For tokens of role owner.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/master-keys (the `ListMasterKeys` operationId).
+func (c *ClientWithResponses) ListMasterKeysWithResponse(ctx context.Context, params *ListMasterKeysParams, reqEditors ...RequestEditorFn) (*ListMasterKeysResponse, error) {
+	rsp, err := c.ListMasterKeys(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListMasterKeysResponse(rsp)
+}
+
+// RotateMasterKeyWithBodyWithResponse Put one master key in the place of another, while all processes serve.
+//
+// Every process needs the new key first, behind the one in use; it waits for them. The answer is the job that does it: getJob watches it. It can be cancelled until the new key seals.
+//
+// For tokens of role owner.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/master-keys/rotate (the `RotateMasterKey` operationId).
+func (c *ClientWithResponses) RotateMasterKeyWithBodyWithResponse(ctx context.Context, params *RotateMasterKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateMasterKeyResponse, error) {
+	rsp, err := c.RotateMasterKeyWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateMasterKeyResponse(rsp)
+}
+
+// RotateMasterKeyWithResponse Put one master key in the place of another, while all processes serve.
+//
+// Every process needs the new key first, behind the one in use; it waits for them. The answer is the job that does it: getJob watches it. It can be cancelled until the new key seals.
+//
+// For tokens of role owner.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/master-keys/rotate (the `RotateMasterKey` operationId).
+func (c *ClientWithResponses) RotateMasterKeyWithResponse(ctx context.Context, params *RotateMasterKeyParams, body RotateMasterKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateMasterKeyResponse, error) {
+	rsp, err := c.RotateMasterKey(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateMasterKeyResponse(rsp)
+}
+
 // WhoAmIWithResponse Show the token that calls.
 //
 // For tokens of role owner, support, billing, tenant.
@@ -12750,6 +13283,86 @@ func ParseWatchJobResponse(rsp *http.Response) (*WatchJobResponse, error) {
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListMasterKeysResponse parses an HTTP response from a ListMasterKeysWithResponse call
+func ParseListMasterKeysResponse(rsp *http.Response) (*ListMasterKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListMasterKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KeysOutputBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRotateMasterKeyResponse parses an HTTP response from a RotateMasterKeyWithResponse call
+func ParseRotateMasterKeyResponse(rsp *http.Response) (*RotateMasterKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RotateMasterKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Job
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
