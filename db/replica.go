@@ -92,6 +92,9 @@ func (d *DB) newReplica(ctx context.Context, node int32, url string) (_ *replica
 	if err != nil {
 		return nil, err
 	}
+	if behind {
+		return nil, fmt.Errorf("%w: its URL says pgbouncer=true, and PgBouncer may lead each read to another server and hides a promotion: name the standby itself", ErrReplica)
+	}
 	for _, f := range base.ConnConfig.Fallbacks {
 		if f.Host != base.ConnConfig.Host || f.Port != base.ConnConfig.Port {
 			return nil, fmt.Errorf("%w: its URL names several hosts, want one for each replica", ErrReplica)
@@ -100,10 +103,6 @@ func (d *DB) newReplica(ctx context.Context, node int32, url string) (_ *replica
 	quiet := slog.New(slog.DiscardHandler) // the watch tells the log, and nothing is refused
 	r := &replica{at: &server{node: node, where: describe(base.ConnConfig)}}
 	r.at.health = newHealth(r.at.where, quiet)
-	if behind {
-		r.at.bouncer = newBouncer(base.ConnConfig)
-		r.at.bouncer.server.DialFunc = d.lines.dial
-	}
 	base.AfterConnect = r.admit
 	if r.at.streams, err = d.newPool(ctx, r.at, base, d.cfg.streamShape()); err != nil {
 		return nil, err

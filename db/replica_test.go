@@ -174,12 +174,14 @@ func TestReplica(t *testing.T) {
 	})
 }
 
-// TestReplicaURL: a replica is one server.
+// TestReplicaURL: a replica is one server, with nothing before it.
 func TestReplicaURL(t *testing.T) {
 	url := dbtest.URL(t)
-	_, err := db.Open(t.Context(), db.Config{URL: url, Replicas: []db.Replica{{URL: "postgres://u:secret@h1,h2/x"}}})
-	if !errors.Is(err, db.ErrReplica) || strings.Contains(err.Error(), "secret") {
-		t.Error(err)
+	for of, why := range map[string]string{"postgres://u:secret@h1,h2/x": "several hosts", "postgres://u:secret@h1/x?pgbouncer=true": "name the standby itself"} {
+		_, err := db.Open(t.Context(), db.Config{URL: url, Replicas: []db.Replica{{URL: of}}})
+		if !errors.Is(err, db.ErrReplica) || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), why) {
+			t.Error(err)
+		}
 	}
 	d := dbtest.OpenConfig(t, db.Config{URL: url})
 	if ctx, ok := d.Lagging(t.Context(), dbtest.Tenant(t, d), db.Lag{}); ok || db.Lent(ctx) {

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/dbtest"
@@ -190,4 +193,76 @@ func TestReplicaReads(t *testing.T) {
 		t.Logf("%d reads, none failed; the replica failed %d, and the primary answered", done.Load(), h.db.Replicas()[0].Retried)
 	})
 	h.check()
+}
+
+// TestReplicaConflicts: where a replica's replay waits for no read, what it cancels is answered by the primary, and nobody who
+// asks learns of it.
+func TestReplicaConflicts(t *testing.T) {
+	t.Parallel()
+	h := newReplicaHouse(t)
+	h.cluster.Async.Configure("max_standby_streaming_delay", "0")
+	store := repodb.New(h.db, h.keys, time.Now, slog.New(slog.NewTextHandler(h.log, nil)), repodb.Config{})
+	defer store.Close()
+	aid := h.aid(h.a, h.alice.did)
+	for i := range 15 {
+		_, err := store.Write(t.Context(), h.a.Schema, aid, repodb.Options{}, func(*repodb.View) (w []repo.Write, err error) {
+			for n := range 100 {
+				block, err := dagcbor.FromJSON(fmt.Appendf(nil, `{"$type":%q,"text":"%0900d"}`, custom, n), dagcbor.Limits{Type: custom})
+				if err != nil {
+					return nil, err
+				}
+				w = append(w, repo.Write{Action: repo.ActionCreate, Path: fmt.Sprintf("%s/n%d-%d", custom, i, n), Record: block})
+			}
+			return w, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.fresh()
+	// Rows that nobody needs any more, and vacuum, which takes them away: on the primary at once, on the replica as soon as it
+	// is replayed, whoever reads them.
+	vacuums, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		conn, err := pgx.Connect(vacuums, h.cluster.Primary.URL())
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close(context.Background())
+		for {
+			for _, table := range []string{"actor", "record", "mst_node"} {
+				table = h.a.Schema.String() + "." + table
+				set := map[bool]string{true: "app_epoch = app_epoch", false: "rev = rev"}[strings.HasSuffix(table, "actor")]
+				for _, sql := range []string{"UPDATE " + table + " SET " + set, "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) " + table} {
+					if _, err := conn.Exec(vacuums, sql); vacuums.Err() != nil {
+						return
+					} else if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		}
+	})
+	defer running.Wait()
+	defer stop()
+	conflicts := func() string {
+		return h.cluster.Async.Ask("SELECT sum(confl_snapshot + confl_lock + confl_bufferpin)::text FROM pg_stat_database_conflicts")
+	}
+	head, _ := h.alice.head()
+	calls := h.calls()
+	h.cluster.Eventually("reads are cancelled by replay", func() bool {
+		for nsid, kv := range calls {
+			got := h.get(hostA, nsid, "", kv...).ok()
+			if nsid == "com.atproto.sync.getRepo" {
+				if root := h.verify(h.alice, got.body); root.CID.String() != head {
+					t.Errorf("getRepo gives commit %s, not %s", root.CID, head)
+				}
+			}
+		}
+		return h.db.Replicas()[0].Retried >= 5 && conflicts() >= "1"
+	})
+	t.Logf("%s reads were cancelled, %d asked again of the primary, %d answered by the replica", conflicts(), h.db.Replicas()[0].Retried, h.answered())
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -87,6 +88,16 @@ func URL(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return create(t, name, "TEMPLATE "+template)
+}
+
+// CopyURL makes a database that has what another one has, to which nobody may be connected.
+func CopyURL(t testing.TB, of string) string {
+	t.Helper()
+	u, err := url.Parse(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return create(t, fmt.Sprintf("test_%d_%d", os.Getpid(), databases.Add(1)), "TEMPLATE "+strings.TrimPrefix(u.Path, "/"))
 }
 
 // EmptyURL makes a database with nothing in it.
