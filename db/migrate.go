@@ -230,7 +230,8 @@ func (d *DB) migrateTenant(ctx context.Context, s Schema, try bool) (done bool, 
 			}
 			return errors.Join(upErr, d.noteVersion(ctx, s, have))
 		}
-		return d.noteVersion(ctx, s, have)
+		// A process that died in the middle may have left the owner's login without views.
+		return errors.Join(d.shareAgain(ctx, at, s), d.noteVersion(ctx, s, have))
 	})
 }
 

@@ -245,16 +245,34 @@ func (d *DB) unsharedWhile(ctx context.Context, at *server, s Schema, work func(
 		return fmt.Errorf("take the views of %s away: %w", s, err)
 	}
 	workErr := work()
-	err = transact(ctx, at.local(), pgx.TxOptions{}, func(tx pgx.Tx) error {
+	return errors.Join(workErr, d.reshare(ctx, at, s))
+}
+
+func (d *DB) reshare(ctx context.Context, at *server, s Schema) error {
+	err := transact(ctx, at.local(), pgx.TxOptions{}, func(tx pgx.Tx) error {
 		if err := at.alone(ctx, tx); err != nil {
 			return err
 		}
 		return makeShare(ctx, tx, at, s)
 	})
 	if err != nil {
-		return errors.Join(workErr, fmt.Errorf("make the views of %s anew: %w", s, err))
+		return fmt.Errorf("make the views of %s anew: %w", s, err)
 	}
-	return workErr
+	return nil
+}
+
+// shareAgain makes the views of a tenant that has a login and no views: [DB.unsharedWhile] did not get to its end.
+func (d *DB) shareAgain(ctx context.Context, at *server, s Schema) error {
+	var lacks bool
+	err := runner{pool: at.local()}.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = $1
+		AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid))`, schema.ShareName(s.name)).Scan(&lacks)
+	if err != nil {
+		return fmt.Errorf("views of %s: %w", s, err)
+	}
+	if !lacks {
+		return nil
+	}
+	return d.reshare(ctx, at, s)
 }
 
 // sharedEvery is how often statements of owners' logins are looked at.

@@ -323,3 +323,67 @@ func TestShareRoles(t *testing.T) {
 		t.Errorf("%v: mine %v, theirs %v", err, there(mine), there(old))
 	}
 }
+
+// A process that dies in a migration, wherever that is, leaves the owner's login to the next one: it reads again.
+func TestShareKilled(t *testing.T) {
+	dbtest.Plain(t, "the process that dies reaches the database through a proxy")
+	ctx, server := t.Context(), dbtest.URL(t)
+	d := dbtest.Open(t, server)
+	mine := dbtest.Tenant(t, d)
+	t.Cleanup(func() { _ = d.Unshare(context.WithoutCancel(ctx), mine) })
+	if _, err := d.Share(ctx, mine, "it's a secret"); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	newest, err := db.LatestTenantVersion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deaths := 0
+	for n, died := 1, true; died; n++ {
+		// The newest migration runs once more.
+		if _, err := conn.Exec(ctx, "DELETE FROM "+mine.String()+".goose_db_version WHERE version_id = $1", newest); err != nil {
+			t.Fatal(err)
+		}
+		proxy := dbtest.NewProxy(t, server)
+		mortal := dbtest.Open(t, proxy.URL())
+		if n%2 == 0 {
+			proxy.DieBefore(n)
+		} else {
+			proxy.DieAfter(n)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- mortal.MigrateTenant(ctx, mine) }()
+		for alive := true; alive && proxy.Cuts() == 0; {
+			select {
+			case err := <-ended:
+				ended <- err
+				alive = false
+			case <-time.After(time.Millisecond):
+			}
+		}
+		mortal.Close()
+		err := <-ended
+		if died = proxy.Disarm() > 0; died {
+			deaths++
+		} else if err != nil {
+			t.Fatalf("%d: %v", n, err)
+		}
+		if err := d.MigrateTenant(ctx, mine); err != nil {
+			t.Fatalf("killed at %d: %v", n, err)
+		}
+		owner := asOwner(t, server, mine, "it's a secret")
+		var rows int
+		if err := owner.QueryRow(ctx, "SELECT count(*) FROM records_json").Scan(&rows); err != nil {
+			t.Fatalf("killed at %d: %v", n, err)
+		}
+		_ = owner.Close(ctx)
+	}
+	if deaths < 10 {
+		t.Errorf("killed at %d statements only", deaths)
+	}
+}

@@ -29,7 +29,7 @@ mkdir -p $common/completion
 cp LICENSE README.md CHANGELOG.md $common/
 mkdir $common/docs
 cp -r docs/*.md docs/pictures $common/docs/
-cp deploy/systemd/locus.service $common/
+cp deploy/systemd/locus.service deploy/systemd/locus-backup.service deploy/systemd/locus-backup.timer $common/
 export LOCUS_CONFIG=/dev/null
 dist/.work/locus man > $common/locus.1
 for shell in bash zsh fish; do dist/.work/locus completion $shell > $common/completion/locus.$shell; done

@@ -77,7 +77,7 @@ func (a *archiver) do(ctx context.Context, kind string, tenantID int64, alone bo
 type tenantBackupCmd struct {
 	storeFlags
 	waitFlags
-	Hostname       string   `arg:"" help:"Hostname of the tenant."`
+	manyFlags
 	Output         string   `short:"o" placeholder:"FILE" help:"Where the archive goes; '-': standard output. Default: a file in the current folder, named after tenant and time."`
 	Recipient      []string `placeholder:"age1…" help:"Encrypt for the holder of this age key; may be repeated. 'age-keygen' makes one."`
 	PassphraseFile string   `type:"path" placeholder:"FILE" help:"Encrypt with the passphrase in the first line of this file."`
@@ -102,6 +102,12 @@ type backupJSON struct {
 }
 
 func (c *tenantBackupCmd) Run(ctx context.Context, log *slog.Logger) error {
+	if err := c.oneOrAll(); err != nil {
+		return err
+	}
+	if c.All && !c.Store {
+		return errors.New("--all is for --store: in a store each backup has a name of its own")
+	}
 	if c.Store {
 		return c.toStore(ctx, log)
 	}

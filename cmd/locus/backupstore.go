@@ -227,24 +227,49 @@ func (c *tenantBackupCmd) toStore(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	defer k.stop()
+	if c.All {
+		return c.walk(ctx, k.tenants, c.JSON, "backing up", func(ctx context.Context, t *tenant.Tenant, p *progress) error {
+			return c.oneToStore(ctx, k, t, p)
+		})
+	}
 	t, err := k.ready(ctx, c.Hostname)
 	if err != nil {
 		return err
 	}
+	p := newProgress()
+	defer p.end()
+	return c.oneToStore(ctx, k, t, p)
+}
+
+// oneToStore backs up one tenant, or has a server do it, and prints a line.
+func (c *tenantBackupCmd) oneToStore(ctx context.Context, k *keeper, t *tenant.Tenant, p *progress) error {
 	spec, err := k.backups.Start(ctx, byCommand(), t, act.NewBackup{
 		Blobs: archive.BlobMode(c.Blobs), Recipients: c.Recipient, Unencrypted: c.Unencrypted, Keep: time.Duration(c.Keep),
 	})
+	var j job.Job
+	switch {
+	case err != nil:
+	case c.Background:
+		j, err = k.jobs.Start(ctx, spec)
+	default:
+		j, err = k.jobs.Do(ctx, spec, p.job)
+		p.end()
+	}
 	if err != nil {
 		return explainArchive(err)
 	}
-	return explainArchive(c.run(ctx, k.jobs, k.tenants, spec, c.JSON, func(out io.Writer, j job.Job) error {
-		var e vault.Entry
-		if err := j.Into(&e); err != nil {
-			return err
-		}
-		_, err := fmt.Fprintf(out, "%s: %d rows and %d files, %s, up to event %d\n", e.Name, e.Rows, e.Files, size(e.Bytes), e.LastSeq)
+	if c.All && c.JSON { // a line for each tenant
+		return printJSONLine(jobJSONOf(ctx, j, k.tenants))
+	}
+	if c.Background || c.JSON {
+		return printJob(os.Stdout, jobJSONOf(ctx, j, k.tenants), c.JSON)
+	}
+	var e vault.Entry
+	if err := j.Into(&e); err != nil {
 		return err
-	}))
+	}
+	_, err = fmt.Printf("%s: %d rows and %d files, %s, up to event %d\n", e.Name, e.Rows, e.Files, size(e.Bytes), e.LastSeq)
+	return err
 }
 
 // identity is the secret key that opens an archive; "": the deployment's.

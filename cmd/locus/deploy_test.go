@@ -70,22 +70,27 @@ func TestPackagedConfig(t *testing.T) {
 	}
 }
 
-// The unit is what systemd can read. It is held against systemd itself where that is installed: nothing else reads units.
+// The units are what systemd can read. They are held against systemd itself where that is installed: nothing else reads units.
 func TestUnit(t *testing.T) {
-	text, err := os.ReadFile("../../deploy/systemd/locus.service")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unit := filepath.Join(t.TempDir(), "locus.service")
-	if err := os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/bin/locus", "/bin/true")), 0o644); err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	var units []string
+	for _, name := range []string{"locus.service", "locus-backup.service", "locus-backup.timer"} {
+		text, err := os.ReadFile("../../deploy/systemd/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unit := filepath.Join(dir, name)
+		if err := os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/bin/locus", "/bin/true")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		units = append(units, unit)
 	}
 	systemd, err := exec.LookPath("systemd-analyze")
 	if err != nil {
 		t.Log("systemd is not installed here: the unit is not held against it")
 		return
 	}
-	if out, err := exec.Command(systemd, "verify", "--man=no", unit).CombinedOutput(); err != nil || strings.Contains(string(out), "locus.service") {
+	if out, err := exec.Command(systemd, append([]string{"verify", "--man=no"}, units...)...).CombinedOutput(); err != nil || strings.Contains(string(out), "locus") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
 set -e
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
-  systemctl disable --now locus.service || true
+  systemctl disable --now locus.service locus-backup.timer || true
 fi

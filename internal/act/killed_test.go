@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/auroralocus/locus/db/dbtest"
@@ -43,6 +44,8 @@ type mortal struct {
 	dids []string
 	n    int // records written
 
+	domain string // of its accounts' handles
+
 	trips   int  // that the last job took which was not killed
 	backups bool // its processes have a store of backups, and the stream steps over numbers
 }
@@ -60,13 +63,9 @@ func newMortal(t *testing.T) *mortal {
 	m := &mortal{url: dbtest.URL(t), dir: t.TempDir()}
 	m.unlock(t)
 	m.house = newHouseOn(t, &house{t: t}, m.keys, dbtest.Open(t, m.url))
-	password := "a-good-password"
-	for i := range 2 {
-		did, _, err := m.CreateAccount(t.Context(), m.tenant, act.Operator{}, account.Request{Handle: fmt.Sprintf("user%d.test", i), Email: fmt.Sprintf("u%d@example.com", i), Password: &password})
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.dids = append(m.dids, did)
+	m.domain = "test"
+	for range 2 {
+		m.opens()
 	}
 	return m
 }
@@ -397,6 +396,101 @@ func TestKilledInAPurge(t *testing.T) {
 			t.Logf("killed at up to %d statements", n-stride)
 		}
 	}
+}
+
+// The same of a tenant that has something of everything: no row, no file, and nobody else's is gone.
+func TestKilledInAFullPurge(t *testing.T) {
+	t.Parallel()
+	m := newMortal(t)
+	conn := dial(t, m.url)
+	defer closed(t, conn)
+	whose := *m // stays
+	m.write()
+	maker := m.process()
+	m.uploads(maker)
+	stays := m.tenant
+	before := snapshot(t, conn, stays)
+	files := m.files()
+	ats := []int{1 << 30} // lives, and tells how many statements there are
+	for i := 0; i < len(ats); i++ {
+		n := ats[i]
+		one, err := maker.CreateTenant(t.Context(), act.Operator{}, tenant.Spec{Hostname: fullHost, HandleDomains: []string{fullHost}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.tenant, m.dids = one, nil
+		m.domain = fullHost
+		for range 2 {
+			m.opens()
+		}
+		m.hasEverything(maker, rand.New(rand.NewPCG(rand.Uint64(), 2)))
+		if len(m.files()) <= len(files) {
+			t.Fatal("it has no files")
+		}
+		if _, err := maker.parts.Tenants.Delete(t.Context(), one, "", m.now().Add(-time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		died := m.killed(n, rand.IntN(2) == 0, func(*tenant.Tenant) job.Spec { return act.PurgeTenant(one.ID, act.Operator{}, false, true) })
+		where := fmt.Sprintf("killed at %d (%v)", n, died)
+		m.seconds.Add(601)
+		if err := maker.parts.Tenants.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := maker.parts.Tenants.Get(t.Context(), fullHost); !errors.Is(err, tenant.ErrNotFound) {
+			t.Errorf("%s: %v", where, err)
+		}
+		nothing(t, conn, one)
+		if diff := cmp.Diff(files, m.files()); diff != "" {
+			t.Errorf("%s: files: %s", where, diff)
+		}
+		after := snapshot(t, conn, stays)
+		if diff := cmp.Diff(before.rows, after.rows); diff != "" {
+			t.Errorf("%s: another tenant: %s", where, diff)
+		}
+		m.tenant, m.dids, m.domain = whose.tenant, whose.dids, whose.domain
+		switch {
+		case t.Failed():
+			t.FailNow()
+		case i == 0:
+			ats = append(ats, someOf(m.trips)...)
+		case !died:
+			t.Logf("%s: it did not come so far", where)
+		}
+	}
+}
+
+const fullHost = "full.two.test"
+
+// opens opens an account.
+func (m *mortal) opens() {
+	m.t.Helper()
+	did, err := m.account(len(m.dids))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.dids = append(m.dids, did)
+}
+
+func (m *mortal) account(n int) (did string, err error) {
+	password := "a-good-password"
+	did, _, err = m.CreateAccount(m.t.Context(), m.tenant, act.Operator{}, account.Request{Handle: fmt.Sprintf("user%d.%s", n, m.domain), Email: fmt.Sprintf("u%d@example.com", n), Password: &password})
+	return did, err
+}
+
+// files are those in the folder of files, but for what is written there for the folder itself.
+func (m *mortal) files() (names []string) {
+	m.t.Helper()
+	root := filepath.Join(m.dir, "blobs")
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && strings.Contains(path, "/t_") {
+			names = append(names, path)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		m.t.Fatal(err)
+	}
+	return names
 }
 
 // nothing looks at all that a tenant could leave behind in Postgres.

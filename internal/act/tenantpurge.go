@@ -55,6 +55,9 @@ func (a *Acts) purgeTenant(ctx context.Context, r *job.Run) error {
 	if err := a.DB.DropTenantSchema(ctx, schema); err != nil {
 		return err
 	}
+	if err := a.Tenants.FreeNames(ctx, id); err != nil {
+		return err
+	}
 	if err := a.Tenants.EndPurge(ctx, id); err != nil {
 		return err
 	}

@@ -86,9 +86,9 @@ func (r repeats) hold(ctx context.Context, c *call, name act.AnswerName) (*act.A
 
 // again gives the answer of before.
 func (r repeats) again(ctx context.Context, c *call, w http.ResponseWriter, name act.AnswerName, known *act.Answer) {
-	text, err := r.keys.Open(name.Binding(), known.Sealed)
+	text, err := r.opened(name, known)
 	if err != nil {
-		writeProblem(w, c.fail(ctx, fmt.Errorf("open a kept answer: %w", err)))
+		writeProblem(w, c.fail(ctx, err))
 		return
 	}
 	w.Header().Set("Content-Type", known.ContentType)
@@ -97,9 +97,26 @@ func (r repeats) again(ctx context.Context, c *call, w http.ResponseWriter, name
 	_, _ = w.Write(text)
 }
 
-// keep stores what was answered. What may go better the next time is not kept.
+// opened is the text of an answer that is kept. A status that was never kept is not given: net/http would panic on some.
+func (r repeats) opened(name act.AnswerName, known *act.Answer) ([]byte, error) {
+	if known.Status < http.StatusOK || !lasting(known.Status) {
+		return nil, fmt.Errorf("a kept answer has the status %d", known.Status)
+	}
+	text, err := r.keys.Open(name.Binding(), known.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("open a kept answer: %w", err)
+	}
+	return text, nil
+}
+
+// lasting tells whether an answer is the same the next time. What may go better is not kept.
+func lasting(status int) bool {
+	return status != 0 && status < http.StatusInternalServerError && status != http.StatusTooManyRequests
+}
+
+// keep stores what was answered, if it lasts.
 func (r repeats) keep(ctx context.Context, name act.AnswerName, rec *recorder) error {
-	if rec.status == 0 || rec.status >= 500 || rec.status == http.StatusTooManyRequests {
+	if !lasting(rec.status) {
 		return r.log().Drop(ctx, name)
 	}
 	sealed, err := r.keys.Seal(name.Binding(), rec.body.Bytes())

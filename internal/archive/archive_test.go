@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -195,6 +196,40 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) {
 		if err := whole(file); err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNotArchive) && !errors.Is(err, ErrTooNew) {
 			t.Error(err)
+		}
+	})
+}
+
+// FuzzRows: rows that are looked into come out as they went in, or are refused.
+func FuzzRows(f *testing.F) {
+	cell := func(n uint32, text string) string { return string(binary.BigEndian.AppendUint32(nil, n)) + text }
+	f.Add([]byte(copyHead+"\x00\x02"+cell(3, "abc")+cell(1<<32-1, "")+"\xff\xff"), 2)
+	f.Add([]byte(copyHead+"\xff\xff"), 0)
+	f.Add([]byte(copyHead+"\x00\x01"+cell(1<<31-1, "x")), 1)
+	f.Fuzz(func(t *testing.T, text []byte, columns int) {
+		names := make([]string, columns&15)
+		for i := range names {
+			names[i] = string(rune('a' + i))
+		}
+		var out bytes.Buffer
+		rows := int64(0)
+		kept, err := eachRow(&out, bytes.NewReader(text), names, func(r row) (bool, error) {
+			rows++
+			for _, name := range names {
+				_, _ = r.int(name), r.text(name)
+			}
+			return true, nil
+		})
+		switch {
+		case err != nil && !errors.Is(err, ErrDamaged):
+			t.Error(err)
+		case err == nil && (kept != rows || !bytes.HasPrefix(text, out.Bytes())):
+			t.Errorf("%d of %d rows, %d bytes of %d", kept, rows, out.Len(), len(text))
+		}
+		// Left out, nothing of them comes.
+		out.Reset()
+		if kept, err := eachRow(&out, bytes.NewReader(text), names, func(row) (bool, error) { return false, nil }); err == nil && (kept != 0 || out.Len() != len(copyHead)+2) {
+			t.Errorf("%d rows, %d bytes", kept, out.Len())
 		}
 	})
 }

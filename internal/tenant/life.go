@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/auroralocus/locus/db"
@@ -183,6 +184,34 @@ func (r *Registry) BeginPurge(ctx context.Context, id int64) (schema db.Schema, 
 		return schema, hostname, err
 	}
 	return schema, hostname, r.Refresh(ctx)
+}
+
+// FreeNames lets whoever has a domain around a name of a tenant that is being removed give handles under that name again. It
+// comes before [Registry.EndPurge], which forgets the names, and may be repeated.
+func (r *Registry) FreeNames(ctx context.Context, id int64) error {
+	names, err := r.db.Control().ListHostnamesOfTenant(ctx, controldb.ListHostnamesOfTenantParams{TenantID: id, MaxRows: maxNames})
+	if err != nil {
+		return fmt.Errorf("list names of tenant %d: %w", id, err)
+	}
+	if err := r.Refresh(ctx); err != nil {
+		return err
+	}
+	ix := r.current.Load()
+	for _, n := range names {
+		for around := n.Hostname; around != ""; _, around, _ = strings.Cut(around, ".") {
+			m, ok := ix.match(anyLabel + around)
+			if !ok || m.ID == id {
+				continue
+			}
+			if hasHandles(m.Tenant) {
+				if err := r.free(ctx, m.Tenant, []string{n.Hostname}); err != nil {
+					return err
+				}
+			}
+			break
+		}
+	}
+	return nil
 }
 
 // EndPurge removes the last of a tenant, its row and its names, which are anybody's then. Its schema must be gone.

@@ -179,11 +179,29 @@ func (v *Vault) Get(ctx context.Context, name string) (e Entry, err error) {
 	if err != nil {
 		return e, failed("read what "+name+" is", err)
 	}
-	if err := json.Unmarshal(text, &e); err != nil {
-		return e, fmt.Errorf("%w: what is said of %s cannot be read: %w", ErrStore, name, err)
+	return entryOf(name, text)
+}
+
+// entryOf reads what is said of an archive. Others may have written into the place.
+func entryOf(name string, text []byte) (e Entry, err error) {
+	if err = json.Unmarshal(text, &e); err == nil {
+		err = e.check()
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("%w: what is said of %s cannot be read: %w", ErrStore, name, err)
 	}
 	e.Name = name
 	return e, nil
+}
+
+func (e Entry) check() error {
+	switch {
+	case e.Hostname == "" || e.MadeAt.IsZero():
+		return errors.New("it does not say of which tenant it is, and of when")
+	case min(e.Bytes, e.Rows, e.Files, e.Missing, e.LastSeq) < 0:
+		return errors.New("a number is negative")
+	}
+	return nil
 }
 
 // Of tells whether an archive is a tenant's.
