@@ -93,6 +93,20 @@ func (q *Queries) DeleteTLSNamesOld(ctx context.Context, arg DeleteTLSNamesOldPa
 	return items, nil
 }
 
+const DeleteTLSOrder = `-- name: DeleteTLSOrder :exec
+DELETE FROM control.tls_order WHERE ordered_at = $1 AND subject = $2
+`
+
+type DeleteTLSOrderParams struct {
+	OrderedAt time.Time
+	Subject   string
+}
+
+func (q *Queries) DeleteTLSOrder(ctx context.Context, arg DeleteTLSOrderParams) error {
+	_, err := q.db.Exec(ctx, DeleteTLSOrder, arg.OrderedAt, arg.Subject)
+	return err
+}
+
 const DeleteTLSOrdersBefore = `-- name: DeleteTLSOrdersBefore :execrows
 DELETE FROM control.tls_order WHERE (ordered_at, subject) IN (
   SELECT o.ordered_at, o.subject FROM control.tls_order o WHERE o.ordered_at < $1 ORDER BY o.ordered_at LIMIT $2::int)

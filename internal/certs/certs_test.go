@@ -271,22 +271,29 @@ func TestOutage(t *testing.T) {
 	}{
 		{fmt.Errorf("[x] Obtain: %w", acme.Problem{Status: 429, Type: acme.ProblemTypeRateLimited, Detail: "too many certificates"}), true, "rateLimited: too many certificates"},
 		{acme.Problem{Status: 500, Type: acme.ProblemTypeServerInternal, Detail: "oh"}, true, "serverInternal: oh"},
+		{errors.New("[x] Obtain: registering account with server: provisioning client: HTTP 404: 404 page not found"), true, "404"},
+		{errors.New("[x] Obtain: creating new order: HTTP 503: a page of a proxy"), true, "503"},
 		{acme.Problem{Status: 403, Type: acme.ProblemTypeUnauthorized, Detail: "wrong answer"}, false, "unauthorized: wrong answer"},
 		{fmt.Errorf("x: %w", &url.Error{Op: "Get", URL: "https://ca.example.com/dir", Err: errors.New("refused")}), true, "refused"},
 		{fmt.Errorf("x: %w", &url.Error{Op: "Get", URL: "https://dns.example.com/", Err: errors.New("refused")}), false, "refused"},
 	} {
-		if _, got := h.outage(test.err); got != test.outage || !strings.Contains(h.reason(test.err), test.says) {
-			t.Errorf("%v: outage %v, %q", test.err, got, h.reason(test.err))
+		if wait, got := h.outage(test.err); got != test.outage || got && wait < time.Minute || !strings.Contains(h.reason(test.err), test.says) {
+			t.Errorf("%v: outage %v, %v, %q", test.err, got, wait, h.reason(test.err))
 		}
 	}
 	h.want("a.example.com", 1)
 	row, _ := h.claim(t.Context())
+	h.ordered(row.Subject, 1, false, false)
 	if err := h.failed(t.Context(), row, h.store.time(), acme.Problem{Status: http.StatusTooManyRequests, Detail: "slow down"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	i, err := Get(t.Context(), h.db.Control(), "a.example.com")
 	if err != nil || i.State != Waiting || i.Attempts != 0 || i.Error != "slow down" || !i.NextAt.After(h.at.now()) {
 		t.Errorf("%+v, %v", i, err)
+	}
+	b, err := h.db.Control().GetTLSBudget(t.Context(), controldb.GetTLSBudgetParams{Domain: row.Domain, Subject: row.Subject})
+	if err != nil || b.OfDomain != 0 || b.Orders != 0 || b.Failures != 0 {
+		t.Errorf("an order that the authority did not take counts: %+v, %v", b, err)
 	}
 	h.want("b.example.com", 1)
 	if _, ok := h.claim(t.Context()); ok {

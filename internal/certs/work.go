@@ -184,7 +184,9 @@ func (m *Manager) failed(ctx context.Context, row controldb.TlsName, ordered tim
 	if wait, outage := m.outage(cause); outage {
 		m.counts.outages.Add(1)
 		m.pause.begin(m, wait, why)
-		return m.wait(ctx, row, wait, why)
+		// It made nothing of this order, so the order does not use up what the domain may have in a week.
+		err := m.db.Control().DeleteTLSOrder(ctx, controldb.DeleteTLSOrderParams{OrderedAt: ordered, Subject: row.Subject})
+		return errors.Join(err, m.wait(ctx, row, wait, why))
 	}
 	m.counts.failed.Add(1)
 	q, next := m.db.Control(), m.store.time().Add(delay(row.Attempts))
@@ -232,7 +234,7 @@ func (m *Manager) outage(err error) (time.Duration, bool) {
 			return time.Minute, true
 		}
 	}
-	return 0, strings.Contains(err.Error(), "HTTP 5") || strings.Contains(err.Error(), "provisioning client")
+	return time.Minute, strings.Contains(err.Error(), "HTTP 5") || strings.Contains(err.Error(), "provisioning client")
 }
 
 // pause is an outage of the authority: one line at its beginning, one at its end, and no orders in between.

@@ -172,6 +172,11 @@ func TestSend(t *testing.T) {
 	}
 	e := mail.Envelope{FromName: "Größe", From: "noreply@pds.example.com", To: "alice@example.com", MessageID: "abc@pds.example.com", Date: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	m := mail.Message{Subject: "Bestätige", Text: "Grüße\r\n.\r\nABCDE-23456 " + strings.Repeat("lang ", 60), HTML: "<p>Grüße ABCDE-23456</p>"}
+	nameless, err := dest.Dial(t.Context(), "") // the doctor, before anybody has set a sender
+	if err != nil {
+		t.Fatal(err)
+	}
+	nameless.Close()
 	handed := 0
 	hand := func() error { handed++; return nil }
 	send := func(e mail.Envelope) error {

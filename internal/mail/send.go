@@ -10,6 +10,7 @@ import (
 	netmail "net/mail"
 	"net/textproto"
 	"net/url"
+	"os"
 	"strconv"
 	"time"
 
@@ -104,8 +105,15 @@ type Conn struct {
 	sendTime time.Duration
 }
 
-// Dial begins a session; helo is our own host name. Errors: [ErrUnreachable].
+// Dial begins a session; helo is our own host name, "": that of the machine. Errors: [ErrUnreachable].
 func (s Server) Dial(ctx context.Context, helo string) (*Conn, error) {
+	if helo == "" {
+		if name, err := os.Hostname(); err == nil && name != "" {
+			helo = name
+		} else {
+			helo = "localhost"
+		}
+	}
 	opts := []gomail.Option{gomail.WithPort(s.port), gomail.WithTimeout(s.dialTime), gomail.WithHELO(helo)}
 	opts = append(opts, gomail.WithTLSConfig(&tls.Config{ServerName: s.host, MinVersion: tls.VersionTLS12, RootCAs: s.roots}))
 	if s.implicitTLS {

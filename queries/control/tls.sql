@@ -111,6 +111,9 @@ ON CONFLICT (ordered_at, subject) DO NOTHING;
 -- name: UpdateTLSOrderFailed :exec
 UPDATE control.tls_order SET failed = true WHERE ordered_at = @ordered_at AND subject = @subject;
 
+-- name: DeleteTLSOrder :exec
+DELETE FROM control.tls_order WHERE ordered_at = @ordered_at AND subject = @subject;
+
 -- How many orders there were: for new certificates of all names, of one registered domain, and failed ones of one name;
 -- and when the oldest of each leaves the count.
 -- name: GetTLSBudget :one
