@@ -4,7 +4,7 @@ GO ?= go
 export GOFLAGS ?= -buildvcs=false
 ARGS ?=
 
-.PHONY: test-citus dist drill gameday scale help run build test generate check bench bench-reference bench-oauth compare-reference suite setup clean
+.PHONY: test-citus dist trial drill gameday scale help run build test generate check bench bench-reference bench-oauth compare-reference suite setup clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ compare-reference: setup ## the same proxied calls through ours and the referenc
 dist: ## programs, Debian packages and checksums in dist/ (VERSION=1.2.3; PLATFORMS="linux/amd64")
 	@sh internal/setup/go.sh
 	bash deploy/dist.sh
+
+trial: setup ## the package in a fresh Debian, by docs/install.md, to three tenants (root on Debian, debootstrap, systemd-container; after make dist)
+	$(GO) run ./internal/trial $(ARGS)
 
 clean: ## remove what was built (data/ stays)
 	rm -rf bin dist .cache

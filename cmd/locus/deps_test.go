@@ -203,7 +203,7 @@ func TestImportsGoDown(t *testing.T) {
 
 // tool tells the packages that stand outside the server.
 func tool(name string) bool {
-	return strings.HasPrefix(name, "openapi/clients/") || strings.HasPrefix(name, "internal/gen/") || name == "cmd/pdsbench" || name == "internal/attack" || name == "internal/scale" || strings.HasPrefix(name, "internal/drill") || strings.HasPrefix(name, "internal/suite") || strings.HasPrefix(name, "internal/bench")
+	return strings.HasPrefix(name, "openapi/clients/") || strings.HasPrefix(name, "internal/gen/") || name == "cmd/pdsbench" || name == "internal/attack" || name == "internal/scale" || name == "internal/trial" || strings.HasPrefix(name, "internal/drill") || strings.HasPrefix(name, "internal/suite") || strings.HasPrefix(name, "internal/bench")
 }
 
 // mayMakeClients says who makes HTTP clients: everybody else is handed one that outbound made.
