@@ -57,6 +57,35 @@ func TestDeployFiles(t *testing.T) {
 	}
 }
 
+// TestDeployImage: the image's build is given every folder that the program is made of.
+func TestDeployImage(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/docker/Dockerfile.dockerignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		given[strings.TrimPrefix(strings.TrimSpace(line), "!")] = true
+	}
+	const module = "github.com/auroralocus/locus/"
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, name := range strings.Fields(string(out)) {
+		if folder, ok := strings.CutPrefix(name, module); ok {
+			seen++
+			if folder, _, _ = strings.Cut(folder, "/"); !given[folder] {
+				t.Errorf("%s is needed, and %s is not given to the build of the image", name, folder)
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("only %d packages", seen)
+	}
+}
+
 // Lines that an operator is told to take out of a comment are settings, too.
 func TestPackagedConfig(t *testing.T) {
 	text, err := os.ReadFile("../../deploy/deb/locus.yaml")
