@@ -18,6 +18,8 @@ type Batch struct {
 	tenant *Tenant
 	queued []*Queued
 	err    error // of queueing
+
+	routine bool
 }
 
 // Queued is one statement of a batch. At most one of its methods is called, before Send.
@@ -41,6 +43,10 @@ func (b *Batch) Queue(sql string, args ...any) *Queued {
 	b.queued = append(b.queued, q)
 	return q
 }
+
+// Routine says whether the batch is routine, as [Routine] is for other writes. What reads the results may say that it was
+// not. One of which it is unknown whether it was committed never is.
+func (b *Batch) Routine(is bool) { b.routine = is }
 
 // Len is the number of statements queued.
 func (b *Batch) Len() int { return len(b.queued) }
@@ -89,7 +95,12 @@ func (r batchRow) Scan(dest ...any) error {
 //
 // ErrUnknownOutcome: the connection broke after sending, or the server did not wait for its standby.
 func (b *Batch) Send(ctx context.Context) (err error) {
-	defer func() { b.tenant.here().pool.saw(ctx, err, true) }()
+	defer func() {
+		if b.routine && err == nil {
+			ctx = Routine(ctx)
+		}
+		b.tenant.here().pool.saw(ctx, err, true)
+	}()
 	if b.err != nil {
 		return b.err
 	}

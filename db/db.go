@@ -310,8 +310,8 @@ func (d *DB) Ping(ctx context.Context) error {
 func (d *DB) StreamConns() int { return d.cfg.StreamConns }
 
 // OnWrite sets what is told the name of a tenant's schema each time that it was, or may have been, written to, but not by
-// work in the background ([InBackground]). It must not block.
-func (d *DB) OnWrite(told func(schema string)) { d.writes.told.Store(&told) }
+// work in the background ([InBackground]). routine: whoever wrote said so ([Routine], [Batch.Routine]). It must not block.
+func (d *DB) OnWrite(told func(schema string, routine bool)) { d.writes.told.Store(&told) }
 
 // Control gives single statements on the control schema.
 func (d *DB) Control() *controldb.Queries { return controldb.New(runner{pool: d.control}) }

@@ -40,7 +40,7 @@ type pool struct {
 
 // listener is who wants to know of tenants that were written to.
 type listener struct {
-	told atomic.Pointer[func(schema string)]
+	told atomic.Pointer[func(schema string, routine bool)]
 }
 
 // saw is told what became of something that was asked; wrote: of something that commits.
@@ -50,9 +50,15 @@ func (p *pool) saw(ctx context.Context, err error, wrote bool) {
 		return
 	}
 	if told := p.writes.told.Load(); told != nil {
-		(*told)(p.tenant)
+		(*told)(p.tenant, ctx.Value(routineKey{}) != nil)
 	}
 }
+
+type routineKey struct{}
+
+// Routine marks writes from which nothing follows that has to be done soon: commits of records, counts. There are so many
+// of them that looking at the tenant after each would cost more than the rest of what goes on beside the requests.
+func Routine(ctx context.Context) context.Context { return context.WithValue(ctx, routineKey{}, true) }
 
 // of is the pool in a tenant's name.
 func (p *pool) of(s Schema) *pool {

@@ -7,7 +7,8 @@
 // no promise is missing:
 //
 //   - Whatever writes to a tenant's schema has it looked at soon afterwards ([Book.Touched]): the look asks the schema
-//     once for all its dates, and promises them. No act has to remember to do so.
+//     once for all its dates, and promises them. No act has to remember to do so. Only what is routine says that it is,
+//     and has it looked at an hour later: Postgres plans the question anew for each of thousands of tenants.
 //   - What should not wait for that is promised by whoever causes it ([Book.Mark]).
 //   - A process that dies before it has written a promise, or that was told wrong, is made good by [Walk]: every tenant
 //     is looked at in full a few times a day, whoever comes first, at a pace that nobody notices.
@@ -46,6 +47,9 @@ const (
 const (
 	// lookAfter is how long after the first of several writes a tenant is looked at.
 	lookAfter = 30 * time.Second
+	// routineAfter is the same for what is routine, from which only follows that its events are dropped when they are too
+	// old: no tenant keeps them for less.
+	routineAfter = time.Hour
 	// expireAfter is the same for what expires, which is more to ask and never urgent: an expired token is refused
 	// whether or not its row is there.
 	expireAfter = time.Hour
@@ -113,10 +117,14 @@ func (b *Book) Expect(s db.Schema, k Kind, at, latest time.Time) {
 	b.expect(s.String(), k, at, latest, b.now())
 }
 
-// Touched is told of a write to a tenant's schema.
-func (b *Book) Touched(schema string) {
+// Touched is told of a write to a tenant's schema, and whether it was routine ([db.Routine]).
+func (b *Book) Touched(schema string, routine bool) {
 	now := b.now()
-	b.expect(schema, Look, now.Add(lookAfter), now.Add(lookAfter), now)
+	look := now.Add(lookAfter)
+	if routine {
+		look = now.Add(routineAfter)
+	}
+	b.expect(schema, Look, look, look, now)
 	b.expect(schema, Expiries, now.Add(expireAfter), now.Add(expireAfter), now)
 }
 

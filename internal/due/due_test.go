@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -100,6 +101,18 @@ func until(t *testing.T, what string, is func() bool) {
 	}
 }
 
+// given waits until what was done is given back: a clock that is moved forward ends leases.
+func given(t *testing.T, d *db.DB, c *clock) {
+	t.Helper()
+	until(t, "what was done is given back", func() bool {
+		states, err := due.States(t.Context(), d, c.now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !slices.ContainsFunc(states, func(s due.State) bool { return s.Held > 0 })
+	})
+}
+
 var quiet = slog.New(slog.DiscardHandler)
 
 // TestDue: what is promised is done when its date has come, once, by one of several processes, and again when the work
@@ -118,6 +131,7 @@ func TestDue(t *testing.T) {
 	books[0].Mark(all[0], due.Mail, c.now())
 	books[1].Mark(all[1], due.Mail, c.now().Add(time.Hour))
 	until(t, "the first is done", func() bool { return h.times(1) == 1 })
+	given(t, d, c)
 	if n := h.times(2); n != 0 {
 		t.Errorf("what is due in an hour was done %d times", n)
 	}
@@ -126,6 +140,7 @@ func TestDue(t *testing.T) {
 	}
 	c.add(time.Hour)
 	until(t, "the second is done", func() bool { return h.times(2) == 1 })
+	given(t, d, c)
 	// Done again by the date that the work gave.
 	h.mu.Lock()
 	again := c.now().Add(time.Hour)
@@ -138,8 +153,10 @@ func TestDue(t *testing.T) {
 	h.mu.Unlock()
 	books[2].Mark(all[2], due.Mail, c.now())
 	until(t, "the third is done", func() bool { return h.times(3) == 1 })
+	given(t, d, c)
 	c.add(2 * time.Hour)
 	until(t, "the third is done again", func() bool { return h.times(3) == 2 })
+	given(t, d, c)
 	c.add(100 * time.Hour)
 	asks := books[0].Statements()
 	until(t, "the first asks some more", func() bool { return books[0].Statements() > asks+2 })
@@ -148,6 +165,58 @@ func TestDue(t *testing.T) {
 			t.Errorf("tenant %d was worked on %d times, want %d", id, got, want)
 		}
 	}
+}
+
+// TestTouched: a tenant that was written to is looked at half a minute later, after what is routine within an hour; the
+// one does not put off the other, nor does the second of many.
+func TestTouched(t *testing.T) {
+	d, c := dbtest.New(t), new(clock)
+	all := tenants(t, d, 3)
+	var h hands
+	b := due.New(d, c.now, quiet)
+	b.Handle(due.Look, h.work())
+	run(t, b)
+	times := func(want ...int) {
+		t.Helper()
+		asked := b.Statements()
+		until(t, "it asks some more", func() bool { return b.Statements() > asked+2 })
+		for i, n := range want {
+			until(t, "it is looked", func() bool { return h.times(int64(i+1)) >= n })
+			if got := h.times(int64(i + 1)); got != n {
+				t.Errorf("tenant %d was looked at %d times, want %d", i+1, got, n)
+			}
+		}
+		given(t, d, c)
+	}
+	written := func() {
+		t.Helper()
+		if err := b.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	routine, soon, both := all[0].String(), all[1].String(), all[2].String()
+	b.Touched(routine, true)
+	b.Touched(soon, false)
+	b.Touched(both, true)
+	written()
+	b.Touched(both, false)
+	b.Touched(both, true)
+	written()
+	c.add(40 * time.Second)
+	times(0, 1, 1)
+	for range 3 {
+		c.add(10 * time.Minute)
+		b.Touched(routine, true)
+		b.Touched(both, true)
+		written()
+	}
+	times(0, 1, 1)
+	c.add(30 * time.Minute)
+	times(1, 1, 2)
+	b.Touched(routine, true)
+	written()
+	c.add(time.Hour)
+	times(2, 1, 2)
 }
 
 // TestPromises: what comes while the work is going on, or is promised for later than an early look, is not lost; what is

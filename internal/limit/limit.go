@@ -280,7 +280,7 @@ func (c *Counter) flush(ctx context.Context, schema db.Schema) (more bool, err e
 		arg.Ends = append(arg.Ends, l.endsAt)
 		arg.Points = append(arg.Points, l.points)
 	}
-	rows, err := c.db.Tenant(schema).Q().UpsertLimitCounts(ctx, arg)
+	rows, err := c.db.Tenant(schema).Q().UpsertLimitCounts(db.Routine(ctx), arg)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {

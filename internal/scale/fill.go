@@ -35,9 +35,10 @@ type deployment struct {
 	tenants *tenant.Registry
 }
 
-func open(ctx context.Context, dir string) (*deployment, error) {
+func open(ctx context.Context, dir string, settings ...embedded.Option) (*deployment, error) {
 	quiet := slog.New(slog.DiscardHandler)
-	server, err := embedded.Start(ctx, dir, quiet, embedded.Setting("max_connections", "200"), embedded.Setting("max_locks_per_transaction", "256"))
+	settings = append(settings, embedded.Setting("max_connections", "200"), embedded.Setting("max_locks_per_transaction", "256"))
+	server, err := embedded.Start(ctx, dir, quiet, settings...)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,8 @@ func fill(ctx context.Context, dir string, tenants, accounts int) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	d, err := open(ctx, dir)
+	// Each of a schema's files would be flushed for itself. What a machine loses that goes down meanwhile is filled again.
+	d, err := open(ctx, dir, embedded.Setting("fsync", "off"), embedded.Setting("full_page_writes", "off"), embedded.Setting("max_wal_size", "8GB"))
 	if err != nil {
 		return err
 	}

@@ -244,7 +244,11 @@ func queueBlobs(b *db.Batch, group []*pending, commits [][]byte) {
 		b.Queue(tenantdb.UpsertRecordBlobs, link.Aids, link.Revs, link.Paths, link.Cids, link.MimeTypes, commits)
 	}
 	if len(unlink.Aids) > 0 {
-		b.Queue(tenantdb.DeleteRecordBlobs, unlink.Now, unlink.Aids, unlink.Revs, unlink.Paths, commits)
+		b.Queue(tenantdb.DeleteRecordBlobs, unlink.Now, unlink.Aids, unlink.Revs, unlink.Paths, commits).
+			Exec(func(files int64) error {
+				b.Routine(files == 0) // they are in the trash, which is emptied soon
+				return nil
+			})
 	}
 }
 

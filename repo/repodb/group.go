@@ -283,6 +283,7 @@ func queueGroup(b *db.Batch, group []*pending, won func(aid, seq int64, total Su
 	if len(deletes.Aids) > 0 {
 		b.Queue(tenantdb.DeleteRecords, deletes.Aids, deletes.Revs, deletes.Paths, commits)
 	}
+	b.Routine(true)
 	queueBlobs(b, group, commits)
 	b.Queue(tenantdb.InsertCommitEvents, events.Aids, events.Revs, events.Times, events.SeqOffs, events.Payloads, commits).
 		Each(func(row pgx.Row) error {
