@@ -74,7 +74,7 @@ func (d *DB) CheckControl(ctx context.Context) error {
 }
 
 // CreateTenantSchema makes a tenant's schema with everything in it: all migrations as one script in one transaction. A
-// schema that is there already is ErrSchemaExists and stays as it is.
+// schema that is there already is ErrSchemaExists and stays as it is, unless it is empty ([DB.NameSchemas]).
 //
 // The version is noted in the tenant's row in control, if it has one.
 func (d *DB) CreateTenantSchema(ctx context.Context, s Schema) error {
@@ -155,7 +155,7 @@ func (d *DB) runScript(ctx context.Context, conn *lease, at *server, migrations 
 	}
 	if _, err = conn.Conn().PgConn().Exec(ctx, script).ReadAll(); err != nil {
 		var pg *pgconn.PgError
-		if errors.As(err, &pg) && (pg.Code == "42P06" || pg.Code == "23505") { // duplicate schema; the same, in a race
+		if errors.As(err, &pg) && (pg.Code == "42P07" || pg.Code == "23505") { // it has the first table; the same, or the schema, in a race
 			return fmt.Errorf("create %s: %w", s, ErrSchemaExists)
 		}
 		return fmt.Errorf("create schema %s: %w", s, roleError(outcome("script", err)))

@@ -219,13 +219,16 @@ func MadeFrom(migrations []Migration) string {
 
 func begin(name string, migrations []Migration) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "CREATE SCHEMA %s;\n%s;\nINSERT INTO %s.%s (version_id) VALUES (0)", name, CreateVersionTable(name), name, VersionTable)
+	fmt.Fprintf(&b, "%s%s;\nINSERT INTO %s.%s (version_id) VALUES (0)", Create(name), CreateVersionTable(name), name, VersionTable)
 	for _, m := range migrations {
 		fmt.Fprintf(&b, ", (%d)", m.Version)
 	}
 	b.WriteString(";\n")
 	return b.String()
 }
+
+// Create is what makes an empty schema, if there is none of that name.
+func Create(name string) string { return "CREATE SCHEMA IF NOT EXISTS " + name + ";\n" }
 
 // Rename puts name in the place of [Token] in a migration's text.
 func Rename(text, name string) string { return strings.ReplaceAll(text, Token+".", name+".") }

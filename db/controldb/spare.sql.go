@@ -60,17 +60,23 @@ func (q *Queries) DeleteSpareForTenant(ctx context.Context, arg DeleteSpareForTe
 
 const InsertSpares = `-- name: InsertSpares :exec
 INSERT INTO control.spare (tenant_id, node_id, version, begun_at)
-SELECT id, $1::int, 0, $2::timestamptz FROM unnest($3::bigint[]) AS id
+SELECT id, $1::int, $2::bigint, $3::timestamptz FROM unnest($4::bigint[]) AS id
 `
 
 type InsertSparesParams struct {
 	NodeID    int32
+	Version   int64
 	BegunAt   time.Time
 	TenantIds []int64
 }
 
 func (q *Queries) InsertSpares(ctx context.Context, arg InsertSparesParams) error {
-	_, err := q.db.Exec(ctx, InsertSpares, arg.NodeID, arg.BegunAt, arg.TenantIds)
+	_, err := q.db.Exec(ctx, InsertSpares,
+		arg.NodeID,
+		arg.Version,
+		arg.BegunAt,
+		arg.TenantIds,
+	)
 	return err
 }
 
@@ -119,6 +125,41 @@ func (q *Queries) LockNextCounters(ctx context.Context, arg LockNextCountersPara
 	var value int64
 	err := row.Scan(&value)
 	return value, err
+}
+
+const LockSparesNamed = `-- name: LockSparesNamed :many
+UPDATE control.spare s SET version = 0, begun_at = $1
+WHERE s.tenant_id IN (
+  SELECT p.tenant_id FROM control.spare p WHERE p.node_id = $2 AND p.version = -2
+  ORDER BY p.tenant_id LIMIT $3::int FOR UPDATE SKIP LOCKED)
+RETURNING s.tenant_id
+`
+
+type LockSparesNamedParams struct {
+	BegunAt time.Time
+	NodeID  int32
+	MaxRows int32
+}
+
+// Takes numbers of schemas that are named, and no more, to make them: version -2.
+func (q *Queries) LockSparesNamed(ctx context.Context, arg LockSparesNamedParams) ([]int64, error) {
+	rows, err := q.db.Query(ctx, LockSparesNamed, arg.BegunAt, arg.NodeID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []int64
+	for rows.Next() {
+		var tenant_id int64
+		if err := rows.Scan(&tenant_id); err != nil {
+			return nil, err
+		}
+		items = append(items, tenant_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const LockSparesToDrop = `-- name: LockSparesToDrop :many

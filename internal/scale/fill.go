@@ -35,7 +35,7 @@ type deployment struct {
 	tenants *tenant.Registry
 }
 
-func open(ctx context.Context, dir string, settings ...embedded.Option) (*deployment, error) {
+func open(ctx context.Context, dir string, sizes db.Sizes, settings ...embedded.Option) (*deployment, error) {
 	quiet := slog.New(slog.DiscardHandler)
 	settings = append(settings, embedded.Setting("max_connections", "200"), embedded.Setting("max_locks_per_transaction", "256"))
 	server, err := embedded.Start(ctx, dir, quiet, settings...)
@@ -48,7 +48,7 @@ func open(ctx context.Context, dir string, settings ...embedded.Option) (*deploy
 		d.keys, err = keyring.New(master, 64<<20)
 	}
 	if err == nil {
-		d.db, err = db.Open(ctx, db.Config{URL: server.URL})
+		d.db, err = db.Open(ctx, db.Config{URL: server.URL, Sizes: sizes})
 	}
 	if err == nil {
 		err = d.db.MigrateControl(ctx)
@@ -74,7 +74,8 @@ func fill(ctx context.Context, dir string, tenants, accounts int) (err error) {
 		return err
 	}
 	// Each of a schema's files would be flushed for itself. What a machine loses that goes down meanwhile is filled again.
-	d, err := open(ctx, dir, embedded.Setting("fsync", "off"), embedded.Setting("full_page_writes", "off"), embedded.Setting("max_wal_size", "8GB"))
+	// And each schema has all connections look at all of their plans, which nobody needs again.
+	d, err := open(ctx, dir, db.Sizes{Statements: 200}, embedded.Setting("fsync", "off"), embedded.Setting("full_page_writes", "off"), embedded.Setting("max_wal_size", "8GB"))
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -48,7 +49,7 @@ type field struct {
 func (f *field) say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
 func measure(ctx context.Context, dir, locus string, p plan) (err error) {
-	d, err := open(ctx, dir)
+	d, err := open(ctx, dir, db.Sizes{})
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,10 @@ const (
 	tenantsPerSpare, defaultSpares = 50, 64
 	// MostSpares bounds how many a deployment may ask for in each database.
 	MostSpares = 1000
+	// namesPerSpare is how many schemas are named for each that is made: see [db.DB.NameSchemas].
+	namesPerSpare = 16
+	// onlyNamed is the version of a spare that is to be an empty schema.
+	onlyNamed = -2
 	// sparesGivenUp is how long making spares takes at most; whoever took longer is dead.
 	sparesGivenUp = 30 * time.Minute
 	// sparesGiveUpTime is how long an ending process takes to say that it makes no more.
@@ -35,12 +39,15 @@ const SparesRest = 4
 const SparesByTenants = -1
 
 // takeID takes the number of a new tenant, and a schema that was made ahead with it if there is one: version is its
-// migrations then.
+// migrations then. Else it takes one that is named at least.
 func (r *Registry) takeID(ctx context.Context, q *controldb.Queries, node int32, spare bool) (id, version int64, err error) {
-	if spare {
-		id, err = q.DeleteSpareForTenant(ctx, controldb.DeleteSpareForTenantParams{NodeID: node, Version: r.version})
+	for _, kind := range []int64{r.version, onlyNamed} {
+		if !spare {
+			break
+		}
+		id, err = q.DeleteSpareForTenant(ctx, controldb.DeleteSpareForTenantParams{NodeID: node, Version: kind})
 		if err == nil {
-			return id, r.version, nil
+			return id, max(kind, 0), nil
 		}
 		if !db.IsNoRows(err) {
 			return 0, 0, err
@@ -122,53 +129,55 @@ func (r *Registry) keepSparesOn(ctx context.Context, node int32, want, rest int)
 	if err != nil {
 		return 0, err
 	}
-	more, err := r.numberSpares(ctx, node, want)
+	more, names, err := r.numberSpares(ctx, node, want)
 	if err != nil {
 		return 0, err
 	}
-	ids = append(ids, more...)
-	if len(ids) == 0 {
+	if ids = append(ids, more...); len(ids) == 0 {
 		return 0, nil
 	}
-	most, err := r.db.SchemasAtOnce(ctx, node)
-	if err != nil {
-		most = 1 // which fails, too, and says why
+	if err = r.makeSpares(ctx, node, names, ids, rest, func() { made++ }); err != nil {
+		// The next who looks begins with these.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sparesGiveUpTime)
+		defer cancel()
+		err = errors.Join(err, r.db.Control().UpdateSparesGivenUp(ctx, ids[made:]))
 	}
-	for some := range slices.Chunk(ids, most) {
-		if err := r.makeSpares(ctx, node, some, rest); err != nil {
-			// The next who looks begins with these.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sparesGiveUpTime)
-			defer cancel()
-			return made, errors.Join(err, r.db.Control().UpdateSparesGivenUp(ctx, ids[made:]))
-		}
-		made += len(some)
-	}
-	return made, nil
+	return made, err
 }
 
-func (r *Registry) makeSpares(ctx context.Context, node int32, ids []int64, rest int) error {
-	schemas := make([]db.Schema, len(ids))
-	for i, id := range ids {
-		var err error
-		if schemas[i], err = spareSchema(id, node); err != nil {
-			return err
-		}
-	}
-	if err := r.db.CreateSpareSchemas(ctx, schemas, rest); err != nil {
+func (r *Registry) makeSpares(ctx context.Context, node int32, names, ids []int64, rest int, made func()) error {
+	named, err := spareSchemas(names, node)
+	if err != nil {
 		return err
 	}
-	return r.db.Control().UpdateSparesMade(ctx, controldb.UpdateSparesMadeParams{Version: r.version, TenantIds: ids})
+	schemas, err := spareSchemas(ids, node)
+	if err != nil {
+		return err
+	}
+	if err := r.db.NameSchemas(ctx, named); err != nil {
+		return err
+	}
+	next := 0
+	return r.db.CreateSpareSchemas(ctx, schemas, rest, func(db.Schema) error {
+		err := r.db.Control().UpdateSparesMade(ctx, controldb.UpdateSparesMadeParams{Version: r.version, TenantIds: ids[next : next+1]})
+		if err == nil {
+			next++
+			made()
+		}
+		return err
+	})
 }
 
 // numberSpares gives as many numbers as spares are missing, and writes down that they are being made. Of processes that look at
-// once one gets them: the counter's row is locked before they are counted.
-func (r *Registry) numberSpares(ctx context.Context, node int32, want int) (ids []int64, err error) {
+// once one gets them: the counter's row is locked before they are counted. They are those of schemas that are named already;
+// when these are used up, names are those to be named next, with those that are to be made now.
+func (r *Registry) numberSpares(ctx context.Context, node int32, want int) (ids, names []int64, err error) {
 	count := controldb.CountSparesParams{NodeID: node, Version: r.version}
 	if there, err := r.db.Control().CountSpares(ctx, count); err != nil || want == 0 || int(there) > want/2 {
-		return nil, err
+		return nil, nil, err
 	}
 	err = r.db.ControlTx(ctx, func(q *controldb.Queries) error {
-		ids = nil
+		ids, names = nil, nil
 		if _, err := q.LockNextCounters(ctx, controldb.LockNextCountersParams{Name: counterTenant, Many: 0}); err != nil {
 			return err
 		}
@@ -176,16 +185,29 @@ func (r *Registry) numberSpares(ctx context.Context, node int32, want int) (ids 
 		if err != nil || int(there) > want/2 {
 			return err
 		}
-		last, err := q.LockNextCounters(ctx, controldb.LockNextCountersParams{Name: counterTenant, Many: int64(want) - there})
+		missing := want - int(there)
+		begun := r.now().UTC()
+		ids, err = q.LockSparesNamed(ctx, controldb.LockSparesNamedParams{NodeID: node, BegunAt: begun, MaxRows: int32(missing)})
+		slices.Sort(ids)
+		if missing -= len(ids); err != nil || missing == 0 {
+			return err
+		}
+		many := int64(missing) * namesPerSpare
+		last, err := q.LockNextCounters(ctx, controldb.LockNextCountersParams{Name: counterTenant, Many: many})
 		if err != nil {
 			return err
 		}
-		for id := last - int64(want) + there + 1; id <= last; id++ {
-			ids = append(ids, id)
+		for id := last - many + 1; id <= last; id++ {
+			names = append(names, id)
 		}
-		return q.InsertSpares(ctx, controldb.InsertSparesParams{NodeID: node, BegunAt: r.now().UTC(), TenantIds: ids})
+		ids = append(ids, names[:missing]...)
+		err = q.InsertSpares(ctx, controldb.InsertSparesParams{NodeID: node, Version: 0, BegunAt: begun, TenantIds: names[:missing]})
+		if err != nil {
+			return err
+		}
+		return q.InsertSpares(ctx, controldb.InsertSparesParams{NodeID: node, Version: onlyNamed, BegunAt: begun, TenantIds: names[missing:]})
 	})
-	return ids, err
+	return ids, names, err
 }
 
 // dropSpares removes the spares of a database that is to be a node no longer.
@@ -211,6 +233,17 @@ func (r *Registry) dropSpares(ctx context.Context, node int32) error {
 			}
 		}
 	}
+}
+
+func spareSchemas(ids []int64, node int32) ([]db.Schema, error) {
+	out := make([]db.Schema, len(ids))
+	for i, id := range ids {
+		var err error
+		if out[i], err = spareSchema(id, node); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 func spareSchema(id int64, node int32) (db.Schema, error) {

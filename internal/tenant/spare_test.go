@@ -100,7 +100,7 @@ func TestSparesInTrouble(t *testing.T) {
 	if err := d.Control().InsertSpares(t.Context(), controldb.InsertSparesParams{NodeID: db.HomeNode, TenantIds: []int64{1, 2}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.CreateSpareSchemas(t.Context(), []db.Schema{named(t, "t_1")}, 0); err != nil {
+	if err := d.CreateTenantSchema(t.Context(), named(t, "t_1")); err != nil {
 		t.Fatal(err)
 	}
 	third := create(t, r, tenant.Spec{Hostname: "third.example.com"})
@@ -122,6 +122,77 @@ func TestSparesInTrouble(t *testing.T) {
 	}
 	if made, err := r.Create(t.Context(), tenant.Spec{Hostname: "second.example.com"}); err == nil {
 		t.Errorf("a tenant has a schema that had rows: %+v", made)
+	}
+}
+
+// TestPlansStay: making spares, and tenants once there is none left, leaves the plans of other connections as they are. Only
+// naming schemas does not, which is done for many at once.
+func TestPlansStay(t *testing.T) {
+	dbtest.Plain(t, "Citus makes each schema with its tables")
+	url, keys := dbtest.URL(t), newKeys(t)
+	d := dbtest.Open(t, url)
+	r := newRegistry(d, keys)
+	c := dial(t, url)
+	for _, sql := range []string{
+		"CREATE TABLE seen (id int PRIMARY KEY, word text)", "SET plan_cache_mode = force_generic_plan",
+		"PREPARE look AS SELECT word FROM seen WHERE id = $1",
+	} {
+		if _, err := c.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// set makes Postgres prefer one kind of plan, which the statement has from its next planning on.
+	set := func(index string) {
+		t.Helper()
+		for _, sql := range []string{"SET enable_indexscan = " + index, "SET enable_bitmapscan = " + index} {
+			if _, err := c.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	plan := func() (first string) {
+		t.Helper()
+		rows, err := c.Query(t.Context(), "EXPLAIN (COSTS off) EXECUTE look(1)", pgx.QueryExecModeSimpleProtocol)
+		if err == nil {
+			lines, e := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err = e; err == nil {
+				return lines[0]
+			}
+		}
+		t.Fatal(err)
+		return ""
+	}
+	if _, err := r.KeepSpares(t.Context(), 2, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Exec(t.Context(), "SET enable_seqscan = off"); err != nil {
+		t.Fatal(err)
+	}
+	set("on")
+	indexed := plan()
+	if _, err := c.Exec(t.Context(), "SET enable_seqscan = on"); err != nil {
+		t.Fatal(err)
+	}
+	set("off")
+	for i := range 5 {
+		create(t, r, tenant.Spec{Hostname: fmt.Sprintf("t%d.example.com", i)})
+		if got := plan(); got != indexed {
+			t.Errorf("after tenant %d it was planned anew: %s", i, got)
+		}
+	}
+	for want := 1; want <= 4; want++ {
+		if n, err := r.KeepSpares(t.Context(), want, 0); err != nil {
+			t.Fatal(n, err)
+		}
+		if got := plan(); got != indexed {
+			t.Errorf("after spares were made it was planned anew: %s", got)
+		}
+	}
+	if err := d.NameSchemas(t.Context(), []db.Schema{named(t, "t_1000"), named(t, "t_1001")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := plan(); got == indexed {
+		t.Errorf("the test sees nothing: %s", got)
 	}
 }
 

@@ -4,7 +4,7 @@ UPDATE control.counter SET value = value + @many::bigint WHERE name = @name RETU
 
 -- name: InsertSpares :exec
 INSERT INTO control.spare (tenant_id, node_id, version, begun_at)
-SELECT id, @node_id::int, 0, @begun_at::timestamptz FROM unnest(@tenant_ids::bigint[]) AS id;
+SELECT id, @node_id::int, @version::bigint, @begun_at::timestamptz FROM unnest(@tenant_ids::bigint[]) AS id;
 
 -- Those that a program of this version may use now or soon. Those of a newer one count: two versions that run together must not
 -- make spares in turns.
@@ -17,6 +17,14 @@ UPDATE control.spare s SET version = 0, begun_at = @begun_at
 WHERE s.tenant_id IN (
   SELECT p.tenant_id FROM control.spare p
   WHERE p.node_id = @node_id AND (p.version > 0 AND p.version < @version::bigint OR p.version = 0 AND p.begun_at < @given_up_before::timestamptz)
+  ORDER BY p.tenant_id LIMIT @max_rows::int FOR UPDATE SKIP LOCKED)
+RETURNING s.tenant_id;
+
+-- Takes numbers of schemas that are named, and no more, to make them: version -2.
+-- name: LockSparesNamed :many
+UPDATE control.spare s SET version = 0, begun_at = @begun_at
+WHERE s.tenant_id IN (
+  SELECT p.tenant_id FROM control.spare p WHERE p.node_id = @node_id AND p.version = -2
   ORDER BY p.tenant_id LIMIT @max_rows::int FOR UPDATE SKIP LOCKED)
 RETURNING s.tenant_id;
 
