@@ -145,7 +145,7 @@ func (f *field) start(ctx context.Context, locus string) error {
 	}
 	f.ended = make(chan struct{})
 	go func() { defer close(f.ended); _ = f.cmd.Wait() }()
-	f.shareGroups()
+	go f.shareGroups()
 	if err := f.served(ctx, hostname(1)); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 )
 
 // behind is how much nicer the load's program is than what is measured: a tenth of the processor is its, where both want
@@ -22,8 +23,20 @@ func niceness() int {
 
 // shareGroups gives the measured programs the niceness of this one also where the kernel shares the processor by session
 // (sched_autogroup_enabled): each process of Postgres has a session of its own there, and niceness counts inside one only.
-// Without the right to do so nothing happens.
+// Without the right to do so nothing happens. Connections come later, so it is done again and again until the server ends.
 func (f *field) shareGroups() {
+	for tick := time.NewTicker(time.Second); ; {
+		f.shareOnce()
+		select {
+		case <-tick.C:
+		case <-f.ended:
+			tick.Stop()
+			return
+		}
+	}
+}
+
+func (f *field) shareOnce() {
 	for _, pid := range append(children(f.server.Pid()), fmt.Sprint(f.server.Pid()), fmt.Sprint(f.cmd.Process.Pid), "self") {
 		setGroup(pid, niceness())
 	}
