@@ -84,9 +84,9 @@ func fill(ctx context.Context, dir string, tenants, accounts int) (err error) {
 	if err != nil {
 		return err
 	}
-	done := map[string]bool{}
+	made := map[string]*tenant.Tenant{}
 	for _, t := range there {
-		done[t.Hostname] = true
+		made[t.Hostname] = t
 	}
 	var next atomic.Int64
 	var failed sync.Map
@@ -97,18 +97,13 @@ func fill(ctx context.Context, dir string, tenants, accounts int) (err error) {
 	for range workers {
 		wg.Go(func() {
 			for i := int(next.Add(1)); i <= tenants && ctx.Err() == nil; i = int(next.Add(1)) {
-				if done[hostname(i)] {
-					continue
-				}
-				before := time.Now()
-				t, err := d.tenants.Create(ctx, tenant.Spec{Hostname: hostname(i), HandleDomains: []string{fmt.Sprintf("t%05d.test", i)}, Settings: map[string]string{"signup": "open", "rate_limits": "off"}})
-				one := time.Since(before)
-				for n := 0; n < accounts && err == nil; n++ {
-					err = d.join(ctx, t, n)
-				}
+				one, err := d.fillOne(ctx, i, made[hostname(i)], accounts)
 				if err != nil {
 					failed.Store(i, err)
 					return
+				}
+				if one == 0 {
+					continue
 				}
 				mu.Lock()
 				if took = append(took, one); len(took)%500 == 0 {
@@ -121,6 +116,31 @@ func fill(ctx context.Context, dir string, tenants, accounts int) (err error) {
 	wg.Wait()
 	failed.Range(func(i, e any) bool { err = errors.Join(err, fmt.Errorf("tenant %v: %w", i, e.(error))); return true })
 	return errors.Join(err, ctx.Err())
+}
+
+// fillOne makes a tenant, unless it is there, and the accounts that it does not have: who was interrupted made some of them.
+func (d *deployment) fillOne(ctx context.Context, i int, t *tenant.Tenant, accounts int) (took time.Duration, err error) {
+	has := 0
+	if t != nil && t.State == tenant.Active {
+		c, err := d.db.Tenant(t.Schema).Q().GetTenantCounters(ctx)
+		if err != nil {
+			return 0, err
+		}
+		has = int(c.Accounts)
+	} else {
+		began := time.Now()
+		t, err = d.tenants.Create(ctx, tenant.Spec{Hostname: hostname(i), HandleDomains: []string{fmt.Sprintf("t%05d.test", i)}, Settings: map[string]string{"signup": "open", "rate_limits": "off"}})
+		if err != nil {
+			return 0, err
+		}
+		took = time.Since(began)
+	}
+	for n := has; n < accounts; n++ {
+		if err := d.join(ctx, t, n); err != nil {
+			return 0, fmt.Errorf("account %d: %w", n, err)
+		}
+	}
+	return took, nil
 }
 
 func median(list []time.Duration) time.Duration {
