@@ -5,19 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/auroralocus/locus/schema"
 )
 
-// catchUp is the least time between two schemas that are made one after the other. Connections that do nothing are woken to
-// take in what changed in the catalogue; one that is further behind than 4,096 changes, about two schemas, forgets all it
-// knows.
-const catchUp = 50 * time.Millisecond
-
 // NameSchemas makes schemas of one database with nothing in them, in one transaction; those that are there stay as they
-// are. A new schema has all connections plan their statements anew, for all of their tenants, and tables that are made in
-// it later do not. So names are made in advance, as many as one likes. In a Citus cluster it does nothing: there each
+// are. A new schema has all connections plan their statements anew, for all of their tenants; tables that are made in
+// it later only have it look through them. So names are made in advance, as many as one likes. In a Citus cluster it does nothing: there each
 // schema is made with its tables.
 func (d *DB) NameSchemas(ctx context.Context, list []Schema) error {
 	if len(list) == 0 {
@@ -45,29 +39,12 @@ func (d *DB) NameSchemas(ctx context.Context, list []Schema) error {
 	return confirmed(conn.Conn())
 }
 
-// CreateSpareSchemas is CreateTenantSchema of several, of which made is told. After each it rests for as many times as long as
-// it took. Of those that are there already it makes sure that they have this program's migrations.
-func (d *DB) CreateSpareSchemas(ctx context.Context, list []Schema, rest int, made func(Schema) error) error {
-	for _, s := range list {
-		began := time.Now()
-		err := d.CreateTenantSchema(ctx, s)
-		if errors.Is(err, ErrSchemaExists) {
-			err = d.MigrateTenant(ctx, s)
-		}
-		if err == nil {
-			err = made(s)
-		}
-		if err != nil {
-			return err
-		}
-		if rest == 0 {
-			continue
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(max(catchUp, time.Duration(rest)*time.Since(began))):
-		}
+// CreateSpareSchema is CreateTenantSchema of a schema that may be there already, and then has this program's migrations
+// afterwards.
+func (d *DB) CreateSpareSchema(ctx context.Context, s Schema) error {
+	err := d.CreateTenantSchema(ctx, s)
+	if errors.Is(err, ErrSchemaExists) {
+		return d.MigrateTenant(ctx, s)
 	}
-	return nil
+	return err
 }

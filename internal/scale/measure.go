@@ -31,6 +31,7 @@ type plan struct {
 	only                string
 	pace                time.Duration
 	spares              int
+	apart               time.Duration
 }
 
 // field is a server on a filled database.
@@ -136,6 +137,7 @@ func (f *field) start(ctx context.Context, locus string) error {
 	}
 	f.cmd.Env = append(f.cmd.Env, "LOCUS_DATABASE_URL="+f.server.URL, "LOCUS_DATA_DIR="+f.dir, "LOCUS_PLC_URL=http://127.0.0.1:1",
 		"LOCUS_PUBLIC_SCHEME=http", fmt.Sprintf("LOCUS_PUBLIC_PORT=%d", port), "LOCUS_DEV_NAMES=1",
+		"LOCUS_SPARE_SCHEMAS=0", // this program makes them when it is measured
 		"LOCUS_PRIVATE_HOSTS="+f.upstream, "LOCUS_APP_VIEW=did:web:upstream.test#bsky_appview=http://"+f.upstream, "LOCUS_DEBUG_LISTEN="+f.plan.neighbours.debug)
 	f.cmd.Stdout, f.cmd.Stderr = out, out
 	ownSession(f.cmd)

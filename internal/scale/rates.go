@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -12,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/auroralocus/locus/internal/tenant"
+	"github.com/jackc/pgx/v5"
 )
 
 const clients = 16
@@ -214,33 +215,43 @@ func (f *field) makings(ctx context.Context) error {
 	return f.refill(ctx, all)
 }
 
-// refill tells what making spare schemas costs the writers while it goes on, and in as long a time after it.
+// refill tells what making spare schemas costs the writers: in a first window, at the beginning of which schemas are named if
+// there are too few, and in a second one. Then it is broken off.
 func (f *field) refill(ctx context.Context, active []writer) error {
-	var made int
-	var took time.Duration
+	c, err := pgx.Connect(ctx, f.server.URL)
+	if err != nil {
+		return err
+	}
+	defer c.Close(ctx)
+	made := func() (n int) {
+		_ = c.QueryRow(ctx, "SELECT count(*) FROM control.spare WHERE version > 0").Scan(&n)
+		return n
+	}
 	write := func(ctx context.Context) error { return f.write(ctx, active[rand.IntN(len(active))]) }
 	before, err := f.run(ctx, clients, f.span, write)
 	if err != nil {
 		return err
 	}
+	there := made()
 	ended := make(chan error, 1)
+	making, cancel := context.WithCancel(ctx)
+	defer cancel()
 	go func() {
-		began := time.Now()
-		var err error
-		made, err = f.tenants.KeepSpares(ctx, f.spares, tenant.SparesRest)
-		took = time.Since(began)
+		_, err := f.tenants.KeepSpares(making, f.spares, f.apart)
 		ended <- err
 	}()
-	beside, err := f.run(ctx, clients, f.span, write)
-	if e := <-ended; e != nil || err != nil {
-		return fmt.Errorf("make spares beside writers: %w %w", e, err)
+	for range 2 {
+		beside, err := f.run(ctx, clients, f.span, write)
+		if err != nil {
+			return err
+		}
+		f.say("%d spare schemas are made in %s: the writers' rate is %.2f of before, p99 %.2f times", made()-there, f.span, beside.perSecond/before.perSecond, float64(beside.p99)/float64(before.p99))
+		there = made()
 	}
-	after, err := f.run(ctx, clients, f.span, write)
-	if err != nil {
-		return err
+	cancel()
+	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("make spares beside writers: %w", err)
 	}
-	f.say("%d spare schemas are made in %s: in %s from the beginning the writers' rate is %.2f of before, p99 %.2f times; then %.2f, %.2f times", made, took.Round(time.Millisecond), f.span,
-		beside.perSecond/before.perSecond, float64(beside.p99)/float64(before.p99), after.perSecond/before.perSecond, float64(after.p99)/float64(before.p99))
 	return nil
 }
 

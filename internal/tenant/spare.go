@@ -26,14 +26,18 @@ const (
 	namesPerSpare = 16
 	// onlyNamed is the version of a spare that is to be an empty schema.
 	onlyNamed = -2
+	// sparesWithin is how long it takes to make many at most, and sparesHurried how far they are apart while less than a quarter of
+	// what is wanted is there.
+	sparesWithin, sparesHurried = 15 * time.Minute, time.Second
 	// sparesGivenUp is how long making spares takes at most; whoever took longer is dead.
 	sparesGivenUp = 30 * time.Minute
 	// sparesGiveUpTime is how long an ending process takes to say that it makes no more.
 	sparesGiveUpTime = 2 * time.Second
 )
 
-// SparesRest keeps making spares at a fifth of a processor.
-const SparesRest = 4
+// SparesApart is how far apart spares are made. Each has all connections look whether the plans that they keep are of its tables,
+// for up to a second where thousands of tenants are active.
+const SparesApart = 30 * time.Second
 
 // SparesByTenants has the number of spares follow from the number of tenants.
 const SparesByTenants = -1
@@ -63,7 +67,7 @@ func (r *Registry) RunSpares(ctx context.Context) error {
 	defer tick.Stop()
 	failing := false
 	for {
-		made, err := r.KeepSpares(ctx, r.cfg.Spares, SparesRest)
+		made, err := r.KeepSpares(ctx, r.cfg.Spares, SparesApart)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -82,9 +86,9 @@ func (r *Registry) RunSpares(ctx context.Context) error {
 }
 
 // KeepSpares makes schemas for tenants to come in each database that new tenants go to, once fewer than half of want are
-// left, and rests after each for as many times as long as it took. Whatever a maker that died left half made is made whole. It
+// left, and rests after each: apart, or less if there are many to make or few are there. Whatever a maker that died left half made is made whole. It
 // tells how many were made.
-func (r *Registry) KeepSpares(ctx context.Context, want, rest int) (made int, err error) {
+func (r *Registry) KeepSpares(ctx context.Context, want int, apart time.Duration) (made int, err error) {
 	if want == 0 {
 		return 0, nil
 	}
@@ -98,7 +102,7 @@ func (r *Registry) KeepSpares(ctx context.Context, want, rest int) (made int, er
 	}
 	var failed []error
 	for _, node := range nodes {
-		n, err := r.keepSparesOn(ctx, node, ix.wantedSpares(node, want), rest)
+		n, err := r.keepSparesOn(ctx, node, ix.wantedSpares(node, want), apart)
 		made += n
 		if err != nil && ctx.Err() == nil {
 			failed = append(failed, fmt.Errorf("make schemas ahead in database %d: %w", node, err))
@@ -123,7 +127,7 @@ func (ix *index) wantedSpares(node int32, want int) int {
 	return min(tenants/tenantsPerSpare, defaultSpares)
 }
 
-func (r *Registry) keepSparesOn(ctx context.Context, node int32, want, rest int) (made int, err error) {
+func (r *Registry) keepSparesOn(ctx context.Context, node int32, want int, apart time.Duration) (made int, err error) {
 	ids, err := r.db.Control().LockSparesToMake(ctx, controldb.LockSparesToMakeParams{
 		NodeID: node, Version: r.version, BegunAt: r.now().UTC(), GivenUpBefore: r.now().UTC().Add(-sparesGivenUp), MaxRows: MostSpares})
 	if err != nil {
@@ -136,7 +140,18 @@ func (r *Registry) keepSparesOn(ctx context.Context, node int32, want, rest int)
 	if ids = append(ids, more...); len(ids) == 0 {
 		return 0, nil
 	}
-	if err = r.makeSpares(ctx, node, names, ids, rest, func() { made++ }); err != nil {
+	for err = r.nameSpares(ctx, node, names); err == nil && made < len(ids); made++ {
+		if made > 0 {
+			err = r.rest(ctx, node, want, len(ids), made, apart)
+		}
+		if err == nil {
+			err = r.makeSpare(ctx, node, ids[made])
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err != nil {
 		// The next who looks begins with these.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sparesGiveUpTime)
 		defer cancel()
@@ -145,27 +160,47 @@ func (r *Registry) keepSparesOn(ctx context.Context, node int32, want, rest int)
 	return made, err
 }
 
-func (r *Registry) makeSpares(ctx context.Context, node int32, names, ids []int64, rest int, made func()) error {
-	named, err := spareSchemas(names, node)
+// rest waits before the next of many spares, of which so many are made.
+func (r *Registry) rest(ctx context.Context, node int32, want, many, made int, apart time.Duration) error {
+	if apart == 0 {
+		return ctx.Err()
+	}
+	known, err := r.db.Control().CountSpares(ctx, controldb.CountSparesParams{NodeID: node, Version: r.version})
 	if err != nil {
 		return err
 	}
-	schemas, err := spareSchemas(ids, node)
-	if err != nil {
-		return err
+	wait := min(apart, sparesWithin/time.Duration(many))
+	if int(known)-(many-made) < want/4 {
+		wait = min(wait, sparesHurried)
 	}
-	if err := r.db.NameSchemas(ctx, named); err != nil {
-		return err
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(wait):
+		return nil
 	}
-	next := 0
-	return r.db.CreateSpareSchemas(ctx, schemas, rest, func(db.Schema) error {
-		err := r.db.Control().UpdateSparesMade(ctx, controldb.UpdateSparesMadeParams{Version: r.version, TenantIds: ids[next : next+1]})
-		if err == nil {
-			next++
-			made()
+}
+
+func (r *Registry) nameSpares(ctx context.Context, node int32, ids []int64) error {
+	schemas := make([]db.Schema, len(ids))
+	for i, id := range ids {
+		var err error
+		if schemas[i], err = spareSchema(id, node); err != nil {
+			return err
 		}
+	}
+	return r.db.NameSchemas(ctx, schemas)
+}
+
+func (r *Registry) makeSpare(ctx context.Context, node int32, id int64) error {
+	schema, err := spareSchema(id, node)
+	if err != nil {
 		return err
-	})
+	}
+	if err := r.db.CreateSpareSchema(ctx, schema); err != nil {
+		return err
+	}
+	return r.db.Control().UpdateSparesMade(ctx, controldb.UpdateSparesMadeParams{Version: r.version, TenantIds: []int64{id}})
 }
 
 // numberSpares gives as many numbers as spares are missing, and writes down that they are being made. Of processes that look at
@@ -233,17 +268,6 @@ func (r *Registry) dropSpares(ctx context.Context, node int32) error {
 			}
 		}
 	}
-}
-
-func spareSchemas(ids []int64, node int32) ([]db.Schema, error) {
-	out := make([]db.Schema, len(ids))
-	for i, id := range ids {
-		var err error
-		if out[i], err = spareSchema(id, node); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }
 
 func spareSchema(id int64, node int32) (db.Schema, error) {
