@@ -3,6 +3,7 @@
 GO ?= go
 export GOFLAGS ?= -buildvcs=false
 ARGS ?=
+BIN ?= bin
 
 .PHONY: test-citus dist trial drill gameday scale help run build test generate check bench bench-reference bench-oauth compare-reference suite setup clean
 
@@ -16,14 +17,15 @@ setup:
 run: setup build ## start the server with its private Postgres and two tenants (Ctrl-C stops everything; ARGS="--listen 127.0.0.1:3000")
 	@exec ./bin/locus serve --dev $(ARGS)
 
-build: ## bin/locus and bin/pdsbench
+build: ## bin/locus and bin/pdsbench (BIN=FOLDER: elsewhere)
 	@sh internal/setup/go.sh
-	$(GO) build -o bin/locus ./cmd/locus
-	$(GO) build -o bin/pdsbench ./cmd/pdsbench
+	$(GO) build -o $(BIN)/locus ./cmd/locus
+	$(GO) build -o $(BIN)/pdsbench ./cmd/pdsbench
 
 test: setup ## all tests, with the race detector, on a Postgres of their own
 	@sh internal/setup/pgbouncer.sh
 	@sh internal/setup/proxies.sh
+	@sh internal/setup/fail2ban.sh
 	$(GO) test -race -p 3 -parallel 4 -timeout 20m ./...
 	@[ -n "$$LOCUS_TEST_CITUS_URL" ] || echo "not run: what only a Citus cluster can show (LOCUS_TEST_CITUS_URL names none; deploy/citus/README.md)"
 

@@ -121,7 +121,8 @@ exec "$@"`,
 -o) umask 077; echo '` + identity.String() + `' > "$2";;
 -y) echo '` + identity.Recipient().String() + `';;
 esac`,
-		"bin/uuidgen": `cat /proc/sys/kernel/random/uuid`,
+		"bin/oathtool": curl + ` -sS --fail-with-body "$BOOK_CONTROL/code?secret=$3"`,
+		"bin/uuidgen":  `cat /proc/sys/kernel/random/uuid`,
 	} {
 		path := filepath.Join(h.dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -140,6 +141,10 @@ esac`,
 // serves starts a server in the place of the one that runs: what 'locus serve' of the handbook means. The body has its
 // arguments, one a line.
 func (h *bookHouse) serves(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/code" { // what the app of somebody who signs in would show
+		_, _ = io.WriteString(w, totp(h.T, r.FormValue("secret")))
+		return
+	}
 	text, err := io.ReadAll(r.Body)
 	if err == nil {
 		err = h.start(strings.Fields(string(text)))
@@ -221,8 +226,11 @@ func (h *bookHouse) end() {
 	h.server = nil
 }
 
-// sh runs commands in the house's folder, and ends with the first that fails.
+// sh runs commands in the house's folder, and ends with the first that fails. Variables stay, as in the shell of somebody who
+// reads a page.
 func (h *bookHouse) sh(script string) (string, error) {
+	script = strings.ReplaceAll(script, "/var/lib/locus/", filepath.Join(h.dir, "data")+"/")
+	script = "set -a; if [ -e variables ]; then . ./variables; fi\n" + script + "\nexport -p >variables"
 	ctx, cancel := context.WithTimeout(h.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-eux", "-c", script)
@@ -278,8 +286,16 @@ session=$(curl $X/com.atproto.server.createSession -H "$J" -d "{\"identifier\":\
 A="Authorization: Bearer $session"
 `
 
+const doctorComes = `until psql "$LOCUS_DATABASE_URL" -Atc 'UPDATE control.doctor SET due_at = now() RETURNING 1' | grep 1; do sleep 0.1; done`
+
 // bookPrepared are the states in which pages begin that are about something that must have happened before.
 var bookPrepared = map[string]string{
+	// The servers' own doctor comes at night. Here it comes with a server that starts after this.
+	"configuration.md": doctorComes,
+	"doctor.md": `locus doctor --last >/dev/null || {
+` + doctorComes + `
+}
+until locus doctor --last >/dev/null; do sleep 0.2; done`,
 	"operations.md": "locus tenant suspend pds.example.net; locus tenant resume pds.example.net",
 	"backup.md": signsIn + `blob=$(echo a text | curl $X/com.atproto.repo.uploadBlob -H "$A" -H 'Content-Type: text/plain' --data-binary @- | jq -c .blob)
 curl $X/com.atproto.repo.createRecord -H "$A" -H "$J" -d "{\"repo\":\"alice.example.com\",\"collection\":\"com.example.file\",\"record\":{\"file\":$blob}}"`,
@@ -307,6 +323,7 @@ func TestHandbook(t *testing.T) {
 		if page != "install.md" {
 			h.furnish()
 		}
+		_ = os.Remove(filepath.Join(h.dir, "variables"))
 		starts := h.started()
 		if out, err := h.sh(bookPrepared[page]); err != nil {
 			t.Fatalf("before %s: %v\n%s", page, err, out)
