@@ -29,6 +29,8 @@ mkdir -p $common/completion
 cp LICENSE README.md CHANGELOG.md $common/
 mkdir $common/docs
 cp -r docs/*.md docs/pictures $common/docs/
+mkdir $common/deploy # what these pages lead to
+cp -r deploy/caddy deploy/citus deploy/docker deploy/fail2ban deploy/grafana deploy/haproxy deploy/helm deploy/nginx deploy/prometheus deploy/systemd $common/deploy/
 cp deploy/systemd/locus.service deploy/systemd/locus-backup.service deploy/systemd/locus-backup.timer $common/
 export LOCUS_CONFIG=/dev/null
 dist/.work/locus man > $common/locus.1

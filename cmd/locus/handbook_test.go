@@ -199,3 +199,27 @@ func commandLines(text string) (all []string) {
 	}
 	return all
 }
+
+// TestRooms: the map of the house names each room, and none that is gone.
+func TestRooms(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "\n## The rooms\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, pattern := range []string{"cmd/*", "internal/*"} {
+		rooms, _ := filepath.Glob("../../" + pattern)
+		for _, room := range rooms {
+			if room, _ = filepath.Rel("../..", room); !strings.Contains(table, "`"+room+"`") {
+				t.Errorf("ARCHITECTURE.md does not name %s", room)
+			}
+		}
+	}
+	for _, m := range regexp.MustCompile("`((?:cmd|internal|repo)/[a-z/]+)`").FindAllStringSubmatch(table, -1) {
+		if _, err := os.Stat("../../" + m[1]); err != nil {
+			t.Errorf("ARCHITECTURE.md: %v", err)
+		}
+	}
+}

@@ -133,8 +133,15 @@ func debianPackage(t *testing.T, binary, version string) string {
 		switch name := filepath.Base(c.Src); {
 		case name == "locus":
 			text, err = os.ReadFile(binary)
-		case name == "locus.service":
-			text, err = os.ReadFile("../../deploy/systemd/locus.service")
+		case strings.HasSuffix(name, ".service") || strings.HasSuffix(name, ".timer"):
+			text, err = os.ReadFile("../../deploy/systemd/" + name)
+		case name == "deploy":
+			for _, from := range []string{"fail2ban/filter.d/locus.conf", "fail2ban/jail.d/locus.conf"} {
+				text, err := os.ReadFile("../../deploy/" + from)
+				must(t, err)
+				put(c.Dst+"/"+from, 0o644, text)
+			}
+			continue
 		case strings.HasPrefix(c.Src, "deploy/"):
 			text, err = os.ReadFile("../../" + c.Src)
 		case name == "locus.example.yaml":
@@ -225,7 +232,7 @@ func TestHandbookDebian(t *testing.T) {
 		return
 	}
 	binary := filepath.Join(t.TempDir(), "locus")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-ldflags", "-s -w", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build locus: %v: %s", err, out)
 	}
 	for _, version := range []string{"1.2.3", "1.2.4"} {
@@ -240,9 +247,6 @@ exec runuser -u "$user" -- "$@"
 END
 chmod 755 /usr/local/bin/sudo`); err != nil {
 		t.Fatalf("%v\n%s", err, out)
-	}
-	for _, name := range []string{"filter.d/locus.conf", "jail.d/locus.conf"} {
-		d.bring("../../deploy/fail2ban/"+name, "/root/deploy/fail2ban/"+name)
 	}
 	for _, page := range pages {
 		if _, err := exec.LookPath("fail2ban-server"); err != nil && page == "monitoring.md" {

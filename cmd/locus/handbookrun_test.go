@@ -230,7 +230,7 @@ func (h *bookHouse) end() {
 // reads a page.
 func (h *bookHouse) sh(script string) (string, error) {
 	script = strings.ReplaceAll(script, "/var/lib/locus/", filepath.Join(h.dir, "data")+"/")
-	script = "set -a; if [ -e variables ]; then . ./variables; fi\n" + script + "\nexport -p >variables"
+	script = "{ set +x; trap 'export -p >variables' EXIT; set -a; if [ -e variables ]; then . ./variables; fi; set -x; } 2>/dev/null\n" + script
 	ctx, cancel := context.WithTimeout(h.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-eux", "-c", script)

@@ -16,6 +16,9 @@ import (
 const (
 	clockApart = 5 * time.Second
 	leastLocks = 64 // Postgres's default
+	// tenantTables are the tables of a tenant: a dump of the database locks each, and Postgres has room for so many locks in
+	// all as a transaction may have, times its connections.
+	tenantTables = 16
 )
 
 // Deployment is what is looked at that is no tenant's.
@@ -153,6 +156,11 @@ func (d Deployment) database(ctx context.Context) (found []Finding) {
 	}
 	if f.LocksPerTx < leastLocks {
 		add(Warning, "database-locks", "dumps and work over many tenants may run out of locks", fmt.Sprintf("max_locks_per_transaction is %d", f.LocksPerTx), fmt.Sprintf("set it to %d or more and restart Postgres", leastLocks))
+	} else if tables := int64(f.Schemas) * tenantTables; f.MaxConnections > 0 && tables > int64(f.LocksPerTx)*int64(f.MaxConnections) {
+		enough := (tables + tables/4) / int64(f.MaxConnections)
+		add(Warning, "database-locks", "a dump of the whole database ends with \"out of shared memory\"",
+			fmt.Sprintf("max_locks_per_transaction is %d and max_connections %d, and the tenants have %d tables", f.LocksPerTx, f.MaxConnections, tables),
+			fmt.Sprintf("set max_locks_per_transaction to %d or more and restart Postgres, or keep base backups", enough+1))
 	}
 	if f.MaxConnections > 0 && f.Used*10 >= f.MaxConnections*9 {
 		add(Warning, "database-connections", "Postgres has hardly a connection left", fmt.Sprintf("%d of %d are open", f.Used, f.MaxConnections), "raise max_connections, or lower the sizes of the pools")

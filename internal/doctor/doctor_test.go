@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -248,6 +250,8 @@ func TestDeployment(t *testing.T) {
 		"pages":       {func(f *db.Facts, _ *doctor.Deployment) { f.FullPageWrites = "off" }, []string{"database-pages"}},
 		"commit":      {func(f *db.Facts, _ *doctor.Deployment) { f.SynchronousCommit = "off" }, []string{"database-commit"}},
 		"locks":       {func(f *db.Facts, _ *doctor.Deployment) { f.LocksPerTx = 10 }, []string{"database-locks"}},
+		"many tables": {func(f *db.Facts, _ *doctor.Deployment) { f.MaxConnections, f.Schemas = 100, 401 }, []string{"database-locks"}},
+		"not so many": {func(f *db.Facts, _ *doctor.Deployment) { f.MaxConnections, f.Schemas = 100, 399 }, nil},
 		"connections": {func(f *db.Facts, _ *doctor.Deployment) { f.Used = f.MaxConnections - 1 }, []string{"database-connections"}},
 		"clock":       {func(f *db.Facts, _ *doctor.Deployment) { f.Clock = f.Clock.Add(-time.Hour) }, []string{"clock"}},
 		"behind": {func(_ *db.Facts, x *doctor.Deployment) {
@@ -282,6 +286,10 @@ func TestDeployment(t *testing.T) {
 			c.do(&facts, &x)
 			look(t, doctor.DeploymentChecks(x), c.want...)
 		})
+	}
+	tables, err := os.ReadFile("../../schema/made/tenant.sql")
+	if n := regexp.MustCompile(`(?m)^CREATE (UNLOGGED )?TABLE `).FindAll(tables, -1); err != nil || len(n) != 16 {
+		t.Errorf("a tenant has %d tables: tell the doctor (tenantTables); %v", len(n), err)
 	}
 	if f, err := d.ServerFacts(t.Context()); err != nil || f.Version < db.MinServerVersion || f.MaxConnections < 1 || f.LocksPerTx < 1 || f.Clock.IsZero() {
 		t.Errorf("%+v, %v", f, err)
