@@ -24,11 +24,13 @@ const (
 
 // environmentOnly are settings without a flag: command lines are seen by others, or the setting is another program's.
 var environmentOnly = map[string]string{
-	tracesHeaders:         "Headers for the collector of traces: NAME=VALUE, separated by commas.",
-	"LOCUS_S3_ACCESS_KEY": "Access key of the deployment's bucket.",
-	"LOCUS_S3_SECRET_KEY": "Secret key of the deployment's bucket.",
-	"LOCUS_OPERATOR":      "Who stands in the audit log for what commands do; without it the user of the system.",
-	"LOCUS_PG_BIN":        "Folder of Postgres's programs, for the private Postgres.",
+	tracesHeaders:                "Headers for the collector of traces: NAME=VALUE, separated by commas.",
+	"LOCUS_S3_ACCESS_KEY":        "Access key of the deployment's bucket.",
+	"LOCUS_S3_SECRET_KEY":        "Secret key of the deployment's bucket.",
+	"LOCUS_BACKUP_S3_ACCESS_KEY": "Access key of the bucket of --backup-store, where that of files is another one.",
+	"LOCUS_BACKUP_S3_SECRET_KEY": "Secret key of the bucket of --backup-store.",
+	"LOCUS_OPERATOR":             "Who stands in the audit log for what commands do; without it the user of the system.",
+	"LOCUS_PG_BIN":               "Folder of Postgres's programs, for the private Postgres.",
 }
 
 // setting is what can be said once for all commands.

@@ -156,6 +156,11 @@ func TestHandbookNames(t *testing.T) {
 					t.Errorf("%s:%d does not say why it is not run", page, b.line)
 				}
 			}
+			if b.info == "yaml" { // of a configuration file
+				if _, err := parseConfig(allSettings(t), []byte(b.text)); err != nil {
+					t.Errorf("%s:%d: %v", page, b.line, err)
+				}
+			}
 			if script, ok := strings.CutPrefix(b.info, inScript); ok {
 				text, err := os.ReadFile("../../" + script)
 				if err != nil {

@@ -27,7 +27,7 @@ func manual(app *kong.Application) string {
 	manCommands(&b, app.Node)
 	b.WriteString(".SH FILES\n.TP\n" + roff(defaultConfig) + "\nSettings, where it exists: see \\fBlocus config example\\fR.\n")
 	b.WriteString(".SH ENVIRONMENT\nFlags above name the variables that stand for them. NAME_FILE names a file that holds the value of NAME.\n")
-	for _, env := range []string{"LOCUS_S3_ACCESS_KEY", "LOCUS_S3_SECRET_KEY", tracesHeaders, "LOCUS_OPERATOR", "LOCUS_PG_BIN"} {
+	for _, env := range []string{"LOCUS_S3_ACCESS_KEY", "LOCUS_S3_SECRET_KEY", "LOCUS_BACKUP_S3_ACCESS_KEY", "LOCUS_BACKUP_S3_SECRET_KEY", tracesHeaders, "LOCUS_OPERATOR", "LOCUS_PG_BIN"} {
 		fmt.Fprintf(&b, ".TP\n.B %s\n%s\n", env, roff(environmentOnly[env]))
 	}
 	return b.String()
