@@ -13,7 +13,7 @@ type Facts struct {
 	FullPageWrites    string
 	MaxConnections    int32
 	LocksPerTx        int32
-	Schemas           int32 // of tenants in this database, spare ones and copies too
+	Schemas           int32 // of tenants in this database that have their tables, spare ones and copies too: one table of each is counted
 	Reserved          int32 // of MaxConnections, for superusers
 	Used              int32 // connections that are open
 	Clock             time.Time
@@ -21,7 +21,7 @@ type Facts struct {
 
 const serverFacts = `SELECT current_setting('server_version_num')::int4, current_setting('fsync'), current_setting('synchronous_commit'),
   current_setting('full_page_writes'), current_setting('max_connections')::int4, current_setting('max_locks_per_transaction')::int4, current_setting('superuser_reserved_connections')::int4,
-  (SELECT count(*) FROM pg_namespace WHERE starts_with(nspname, 't_'))::int4, (SELECT sum(numbackends) FROM pg_stat_database)::int4, clock_timestamp()`
+  (SELECT count(*) FROM pg_class WHERE relname = 'stream_head' AND relkind = 'r')::int4, (SELECT sum(numbackends) FROM pg_stat_database)::int4, clock_timestamp()`
 
 // ServerFacts asks the control schema's server about itself.
 func (d *DB) ServerFacts(ctx context.Context) (f Facts, err error) {
