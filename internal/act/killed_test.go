@@ -60,7 +60,12 @@ type living struct {
 
 func newMortal(t *testing.T) *mortal {
 	t.Helper()
-	m := &mortal{url: dbtest.URL(t), dir: t.TempDir()}
+	return newMortalOn(t, dbtest.URL(t))
+}
+
+func newMortalOn(t *testing.T, url string) *mortal {
+	t.Helper()
+	m := &mortal{url: url, dir: t.TempDir()}
 	m.unlock(t)
 	m.house = newHouseOn(t, &house{t: t}, m.keys, dbtest.Open(t, m.url))
 	m.domain = "test"

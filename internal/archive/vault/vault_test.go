@@ -34,8 +34,12 @@ func FuzzEntry(f *testing.F) {
 		if err != nil {
 			t.Fatalf("nobody can be told of it: %v", err)
 		}
-		if back, err := entryOf(name, again); err != nil || !reflect.DeepEqual(back, e) && !strings.Contains(string(again), `\ufffd`) {
-			t.Errorf("%+v becomes %+v: %v", e, back, err)
+		back, err := entryOf(name, again)
+		if err != nil {
+			t.Fatalf("%s: %v", again, err)
+		}
+		if twice, err := json.Marshal(back); err != nil || string(twice) != string(again) {
+			t.Errorf("%s becomes %s: %v", again, twice, err)
 		}
 	})
 }
