@@ -204,7 +204,7 @@ func (b *Backups) backup(ctx context.Context, r *job.Run) error {
 		Encrypted: lock.Encrypts(), Recipients: args.Recipients, Blobs: string(args.Blobs), KeepUntil: args.KeepUntil,
 	}
 	if r.Job.Attempts > 1 { // an attempt before this one may have got to its end
-		if kept, err := b.vault.Get(ctx, e.Name); err == nil {
+		if kept, err := b.vault.Get(ctx, e.Name); err == nil && kept.Job == r.Job.ID {
 			return r.Result(kept)
 		}
 	}

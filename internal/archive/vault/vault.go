@@ -179,29 +179,27 @@ func (v *Vault) Get(ctx context.Context, name string) (e Entry, err error) {
 	if err != nil {
 		return e, failed("read what "+name+" is", err)
 	}
-	return entryOf(name, text)
+	return entryOf(name, text), nil
 }
 
-// entryOf reads what is said of an archive. Others may have written into the place.
-func entryOf(name string, text []byte) (e Entry, err error) {
-	if err = json.Unmarshal(text, &e); err == nil {
-		err = e.check()
-	}
-	if err != nil {
-		return Entry{}, fmt.Errorf("%w: what is said of %s cannot be read: %w", ErrStore, name, err)
+// Unreadable is by whom an archive was made of which nobody can read what is said.
+const Unreadable = "unknown: what is said of it cannot be read"
+
+// entryOf reads what is said of an archive. Others may have written into the place: what cannot be read hides neither this
+// archive nor the others, and what stands in the name is known still.
+func entryOf(name string, text []byte) (e Entry) {
+	if json.Unmarshal(text, &e) != nil || e.Hostname == "" || e.MadeAt.IsZero() || min(e.Bytes, e.Rows, e.Files, e.Missing, e.LastSeq) < 0 {
+		e = Entry{By: Unreadable}
+		folder, rest, _ := strings.Cut(name, ".")
+		e.Schema = folder[:max(strings.LastIndex(folder, "-"), 0)]
+		if parts := strings.SplitN(rest, "-", 4); len(parts) == 4 {
+			e.Hostname = parts[3]
+			e.MadeAt, _ = time.Parse("20060102T150405Z", parts[0])
+			e.KeepUntil, _ = time.Parse("k20060102", parts[2]) // none: it is not said
+		}
 	}
 	e.Name = name
-	return e, nil
-}
-
-func (e Entry) check() error {
-	switch {
-	case e.Hostname == "" || e.MadeAt.IsZero():
-		return errors.New("it does not say of which tenant it is, and of when")
-	case min(e.Bytes, e.Rows, e.Files, e.Missing, e.LastSeq) < 0:
-		return errors.New("a number is negative")
-	}
-	return nil
+	return e
 }
 
 // Of tells whether an archive is a tenant's.
