@@ -89,17 +89,24 @@ func (m *mortal) hasEverything(l *living, r *rand.Rand) {
 		m.t.Fatal(err)
 	}
 	for i, one := range page {
-		aid, client := one.AID, fmt.Sprintf("https://app%d.example/client.json", r.IntN(3))
-		file, err := l.parts.Blobs.Upload(ctx, blob.Upload{Owner: blob.Owner{Schema: m.tenant.Schema, AID: aid, DID: m.dids[i]}, ContentType: "image/png"}, bytes.NewReader(noise(1+r.IntN(1000))))
+		file, err := l.parts.Blobs.Upload(ctx, blob.Upload{Owner: blob.Owner{Schema: m.tenant.Schema, AID: one.AID, DID: m.dids[i]}, ContentType: "image/png"}, bytes.NewReader(noise(1+r.IntN(1000))))
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		_, err = l.parts.Repos.Write(ctx, m.tenant.Schema, aid, repodb.Options{}, func(*repodb.View) ([]repo.Write, error) {
+		_, err = l.parts.Repos.Write(ctx, m.tenant.Schema, one.AID, repodb.Options{}, func(*repodb.View) ([]repo.Write, error) {
 			return []repo.Write{{Action: repo.ActionCreate, Path: "app.bsky.feed.post/picture", Record: picture("a file", file)}}, nil
 		})
 		if err != nil {
 			m.t.Fatal(err)
 		}
+	}
+	m.livesThrough(l, r) // before what it might end
+
+	if page, err = l.parts.Repos.ListRepos(ctx, m.tenant.Schema, 0, 20); err != nil {
+		m.t.Fatal(err)
+	}
+	for _, one := range page {
+		aid, client := one.AID, fmt.Sprintf("https://app%d.example/client.json", r.IntN(3))
 		device := noise(16)
 		item := func(kind int, columns string, values ...any) {
 			m.t.Helper()
@@ -140,7 +147,6 @@ func (m *mortal) hasEverything(l *living, r *rand.Rand) {
 	insert("tally", "bucket, key, ends_at, points, last_at", "", "somebody", 0, r.IntN(100), moment())
 	insert("chore", "name, next_at", "a chore", later())
 
-	m.livesThrough(l, r)
 	insert("account_item", "aid, kind, value, label, created_at, due_at", asks, 11, `{"type":"plc_operation"}`, "de", asked, asked) // nobody decides of it
 
 	// Nothing that the tables may hold is missing.
