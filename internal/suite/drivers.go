@@ -31,7 +31,7 @@ var drivers = []driver{
 	{name: "spa", what: "@atproto/oauth-client-browser and @atcute/oauth-browser-client in Chromium", program: "client-browser.mjs", browser: "chromium", limit: 4 * time.Minute},
 	{name: "firefox", what: "the same in Firefox", program: "client-browser.mjs", browser: "firefox", limit: 4 * time.Minute},
 	{name: "pages", what: "every page in Chromium: with and without script, wide and narrow, light and dark, axe, passkeys", program: "pages.mjs", browser: "chromium", ours: true, limit: 10 * time.Minute},
-	{name: "dashboard", what: "the operators' pages in Chromium, likewise, with a passkey and with codes", program: "dashboard.mjs", browser: "chromium", ours: true, limit: 5 * time.Minute},
+	{name: "dashboard", what: "the operators' pages in Chromium, likewise, with a passkey and with codes; backups, restores and copies", program: "dashboard.mjs", browser: "chromium", ours: true, limit: 12 * time.Minute},
 }
 
 // missing says why a driver cannot run here.

@@ -98,7 +98,8 @@ func (w *world) startOurs(ctx context.Context) error {
 	}
 	cmd := exec.Command(w.locus, "serve", "--listen", serverAddr, "--data-dir", w.path("data"), "--database-url", "private", "--plc-url", "http://"+directoryAddr,
 		"--smtp-url", "smtp://"+smtpAddr, "--app-view", "none", "--report-service", "none", "--moderation-service", "none",
-		"--private-hosts", strings.Join(private, ","), "--trusted-proxies", "loopback", "--admin-listen", boardAddr, "--dashboard-url", "https://"+board)
+		"--private-hosts", strings.Join(private, ","), "--trusted-proxies", "loopback", "--admin-listen", boardAddr, "--dashboard-url", "https://"+board,
+		"--backup-store", "disk:"+w.path("backups"))
 	cmd.Env = w.environment()
 	if err := w.start(ctx, cmd, "server", "http://"+serverAddr+"/"); err != nil {
 		return err

@@ -1,8 +1,10 @@
 // The dashboard of operators, in Chromium: with and without script, wide and narrow, light and dark, with a passkey and with codes.
 import { execFileSync } from 'node:child_process'
-import { account, done, equal, name, quick, step, tenants } from './lib.mjs'
+import * as oauth from 'oauth4webapi'
+import { account, app, call, callback, done, equal, metadata, name, note, publish, quick, step, tenants } from './lib.mjs'
 import { launch } from './browser.mjs'
 import { narrow, phone, wide, Watched } from './look.mjs'
+import { signIn } from './sign-in.mjs'
 import { totp } from './totp.mjs'
 
 const board = process.env.SUITE_BOARD
@@ -18,13 +20,52 @@ async function operator({ script = true, size = wide } = {}) {
   const context = await browser.newContext({ ignoreHTTPSErrors: true, javaScriptEnabled: script, viewport: size, locale: 'en-US' })
   context.setDefaultTimeout(15000)
   const page = await context.newPage()
-  const w = new Watched(page, { script, shapes: quick ? [[wide, 'light'], [phone, 'dark']] : [[wide, 'light'], [wide, 'dark'], [phone, 'light'], [narrow, 'dark']] })
+  const few = [[wide, 'light'], [phone, 'dark']]
+  const w = new Watched(page, { script, shapes: quick || !script ? few : [[wide, 'light'], [wide, 'dark'], [phone, 'light'], [narrow, 'dark']] })
   return {
     page, context, w, look: (what) => w.look('dashboard ' + what),
     press: (re) => page.locator('main').getByRole('button', { name: re }).or(page.locator('main').getByRole('link', { name: re })).first().click(),
     go: (path) => page.goto(board + path),
+    // sent presses the button of the form that is sent to a path.
+    sent: async (path) => { const form = page.locator(`form[action="${path}"]`).first(); await form.locator('button').first().click() },
+    field: (path, name) => page.locator(`form[action="${path}"] [name="${name}"]`).first(),
+    unfold: () => script ? page.evaluate(() => { for (const d of document.querySelectorAll('details')) d.open = true }) : page.locator('details:not([open]) > summary').evaluateAll((all) => all.forEach((one) => { one.parentElement.open = true })),
+    // until presses "Look again" while a job goes on.
+    ended: async (state) => {
+      for (const end = Date.now() + 60000; ;) {
+        const tag = (await page.locator('h1 .tag').innerText()).trim()
+        if (tag === state) return
+        if (tag !== 'waiting' && tag !== 'running' || Date.now() > end) throw new Error(`the job is ${tag}, not ${state}: ${(await page.locator('main').innerText()).slice(0, 600)}`)
+        if (script) await page.waitForTimeout(200) // it is looked at by itself
+        else { await page.waitForTimeout(300); await page.getByRole('link', { name: 'Look again' }).click() }
+      }
+    },
     at: async (path) => { await page.waitForLoadState(); equal(new URL(page.url()).pathname, path, 'the page') },
   }
+}
+
+// app signs an app in to an account.
+async function appOf(who, label) {
+  const id = `${app}/board-${name()}.json`
+  await publish(id, metadata(id, { client_name: label }))
+  const info = { client_id: id }, as = { ...(await (await fetch(who.tenant + '/.well-known/oauth-authorization-server')).json()) }
+  const keys = await oauth.generateKeyPair('ES256'), DPoP = oauth.DPoP(info, keys), verifier = oauth.generateRandomCodeVerifier(), state = oauth.generateRandomState()
+  const twice = async (fn) => { try { return await fn() } catch (e) { if (!oauth.isDPoPNonceError(e)) throw e; return fn() } }
+  const asked = { scope: 'atproto transition:generic', redirect_uri: callback, response_type: 'code', state, code_challenge: await oauth.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256' }
+  const pushed = await twice(async () => oauth.processPushedAuthorizationResponse(as, info, await oauth.pushedAuthorizationRequest(as, info, oauth.None(), asked, { DPoP })))
+  const url = new URL(as.authorization_endpoint)
+  url.search = new URLSearchParams({ client_id: id, request_uri: pushed.request_uri })
+  const params = oauth.validateAuthResponse(as, info, await signIn(url.href, who, callback), state)
+  await twice(async () => oauth.processAuthorizationCodeResponse(as, info, await oauth.authorizationCodeGrantRequest(as, info, oauth.None(), params, callback, verifier, { DPoP })))
+}
+
+// person is an account of the first tenant with something of everything.
+async function person() {
+  const who = await account(tenants[0], 'board')
+  await call(tenants[0], 'com.atproto.repo.createRecord', { token: who.accessJwt, body: note(who.did, 'hello') })
+  await appOf(who, 'An app with a name that is rather long for a phone')
+  await appOf(who, 'Another one')
+  return who
 }
 
 async function codes() {
@@ -58,9 +99,116 @@ async function codes() {
     await v.page.getByRole('link', { name: host }).click()
     await v.at('/admin/t/' + host)
     await v.look('tenant')
+    await keep(v)
     v.w.none('nothing in the console without script')
     await v.context.close()
   })
+}
+
+// keep makes a backup of a tenant, tries it, restores it beside the tenant, and copies the tenant.
+async function keep(v) {
+  const at = '/admin/t/' + host, beside = `beside-${name()}.example.com`, copy = `copy-${name()}.example.com`
+  await v.go(at + '/backups')
+  await v.look('tenant backups, none')
+  await v.sent(at + '/backups')
+  await v.look('tenant backups, no recipient')
+  await v.page.locator('input[name=unencrypted]').check()
+  await v.sent(at + '/backups')
+  await v.look('job under way')
+  await v.ended('done')
+  await v.look('job of a backup')
+  await v.go(at + '/backups')
+  await v.look('tenant backups')
+  await v.go('/admin/backups')
+  await v.unfold()
+  await v.look('backups')
+  await v.press(/^try it$/i)
+  await v.ended('done')
+  await v.look('job of a trial')
+  await v.go('/admin/recovery')
+  await v.look('recovery')
+  await v.go('/admin/backups')
+  await v.unfold()
+  await v.press(/^restore$/i)
+  await v.look('restore')
+  await v.sent('/admin/backups/restore')
+  await v.look('restore, the tenant is there')
+  await v.page.locator('input[name=replace]').check()
+  await v.sent('/admin/backups/restore')
+  await v.look('restore, not confirmed')
+  await v.page.locator('input[name=replace]').uncheck()
+  await v.page.locator('input[name=hostname]').fill(beside)
+  await v.sent('/admin/backups/restore')
+  await v.ended('done')
+  await v.look('job of a restore')
+  await v.go('/admin/t/' + beside)
+  await v.look('tenant restored')
+  await v.go(at)
+  await v.unfold()
+  await v.field(at + '/clone', 'hostname').fill(host)
+  await v.sent(at + '/clone')
+  await v.look('tenant, copy refused')
+  await v.field(at + '/clone', 'hostname').fill(copy)
+  await v.sent(at + '/clone')
+  await v.at(at)
+  await v.look('tenant, copy begun')
+  await v.go(at + '/jobs')
+  await v.page.getByRole('link', { name: 'tenant clone' }).first().click()
+  await v.ended('done')
+  await v.look('job of a copy')
+  await v.go('/admin/t/' + copy)
+  await v.look('tenant copied')
+}
+
+// tenantPages are those of one tenant.
+const tenantPages = ['', '/accounts', '/accounts?q=nobody', '/accounts/new', '/signups', '/takedowns', '/invites', '/mail', '/settings', '/health', '/usage', '/jobs', '/log']
+
+// ofTenant: what the tenant's own operators see, without script on a phone and with script.
+async function ofTenant(who) {
+  const at = '/admin/t/' + host
+  for (const role of ['moderator', 'owner']) {
+    await step(`what the tenant's ${role} sees and does`, async () => {
+      const operator_ = 'dora-' + role
+      locus('operator', 'add', host, operator_, '--role', role)
+      const link = locus('dashboard', 'link', operator_, '--tenant', host).link
+      const v = await operator({ script: role === 'owner' })
+      await v.page.goto(link)
+      await v.press(/go on/i)
+      const secret = await v.page.locator('input[name=secret]').first().inputValue()
+      await v.unfold()
+      await v.page.locator('input[name=code]').fill(totp(secret))
+      await v.press(/set up the app/i)
+      await v.at(at)
+      for (const page of [...tenantPages, '/backups', '/accounts/' + who.did]) {
+        await v.go(at + page)
+        await v.unfold()
+        await v.look(`tenant ${role} ${page.replace(who.did, 'one') || 'overview'}`)
+      }
+      await v.go('/admin/own')
+      await v.look(`tenant ${role} you`)
+      await v.go('/admin/tenants')
+      await v.look(`tenant ${role} refused`)
+      if (role === 'owner') {
+        await v.go(at + '/accounts/' + who.did)
+        await v.page.getByRole('button', { name: /^Sign out .*board/ }).first().click()
+        await v.look('account, an app signed out')
+        await v.go(at + '/settings')
+        await v.field(at + '/settings/secrets', 'end_sessions').check()
+        await v.sent(at + '/settings/secrets')
+        await v.look('settings, not confirmed')
+        await v.field(at + '/settings/secrets', 'confirm').fill(host)
+        await v.sent(at + '/settings/secrets')
+        await v.look('settings, secrets replaced')
+        await v.go(at + '/invites')
+        await v.sent(at + '/invites')
+        await v.look('invites made')
+        await v.go(at + '/log')
+        await v.look('tenant log with lines')
+      }
+      v.w.none(`nothing in the console of the tenant's ${role}`)
+      await v.context.close()
+    })
+  }
 }
 
 async function passkeys() {
@@ -81,8 +229,7 @@ async function passkeys() {
     await v.look('sign in')
     await v.press(/use a passkey/i)
     await v.page.waitForURL(board + '/admin/overview')
-    await account(tenants[0], 'board')
-    for (const page of ['tenants', 'tenants/new', 'findings', 'jobs', 'usage', 'backups', 'operators', 'audit', 'settings', 'own', 't/' + host, `t/${host}/usage`, `t/${host}/jobs`, `t/${host}/backups`, 'nothing']) {
+    for (const page of ['tenants', 'tenants/new', 'findings', 'jobs', 'usage', 'backups', 'recovery', 'operators', 'audit', 'settings', 'own', 't/' + host, `t/${host}/usage`, `t/${host}/jobs`, `t/${host}/backups`, 'nothing']) {
       await v.go('/admin/' + page)
       await v.page.evaluate(() => { for (const d of document.querySelectorAll('details')) d.open = true })
       await v.look(page)
@@ -106,12 +253,19 @@ async function passkeys() {
     await v.go('/admin/jobs')
     await v.page.getByRole('link', { name: 'tenant suspend' }).first().click()
     await v.look('job')
+    await v.go('/admin/operators')
+    await v.unfold()
+    await v.page.locator('input[name=label]').fill('Carla Example')
+    await v.sent('/admin/operators/new')
+    await v.look('operators, one made')
     v.w.none('nothing in the console with passkeys')
     await v.context.close()
   })
 }
 
+const who = await step('an account with apps', person)
 await codes()
 await passkeys()
+if (who) await ofTenant(who)
 await browser.close()
 done()

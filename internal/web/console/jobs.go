@@ -55,6 +55,25 @@ func (l listedJob) Tag() string {
 	return ""
 }
 
+// Idle says what it does while the work itself says nothing.
+func (l listedJob) Idle() string {
+	if l.State == job.Running {
+		return "It is being done."
+	}
+	return "It waits for a server."
+}
+
+// Made is the tenant that came of it; "": none did.
+func (l listedJob) Made() string {
+	var made struct {
+		Hostname string `json:"hostname"`
+	}
+	if l.Kind != act.JobRestore && l.Kind != act.JobClone || l.State != job.Done || l.Into(&made) != nil {
+		return ""
+	}
+	return made.Hostname
+}
+
 // Input and Output are what it was started with, and what came of it, as people read it.
 func (l listedJob) Input() string { return indented(l.Args) }
 

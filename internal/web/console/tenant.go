@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -134,6 +135,9 @@ func (v *Visit) cloneTenant() error {
 	var spec job.Spec
 	if err == nil {
 		spec, err = v.s.Backups.StartClone(v.ctx(), v.By(), v.Tenant, v.Form.Text("hostname"), v.Form.Text("node"))
+	}
+	if errors.Is(err, act.ErrLiving) {
+		err = &problem{status: 409, title: "There is such a tenant already", text: "Enter another hostname for the copy."}
 	}
 	if err != nil {
 		return v.refusedForm(err, v.tenantAs)
