@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,10 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/auroralocus/locus/db/embedded"
 )
 
 // world is the small internet with a server in it.
@@ -99,9 +104,12 @@ func (w *world) startOurs(ctx context.Context) error {
 	cmd := exec.Command(w.locus, "serve", "--listen", serverAddr, "--data-dir", w.path("data"), "--database-url", "private", "--plc-url", "http://"+directoryAddr,
 		"--smtp-url", "smtp://"+smtpAddr, "--app-view", "none", "--report-service", "none", "--moderation-service", "none",
 		"--private-hosts", strings.Join(private, ","), "--trusted-proxies", "loopback", "--admin-listen", boardAddr, "--dashboard-url", "https://"+board,
-		"--backup-store", "disk:"+w.path("backups"))
+		"--backup-store", "disk:"+w.path("backups"), "--database-node", secondNode+"="+w.secondURL())
 	cmd.Env = w.environment()
 	if err := w.start(ctx, cmd, "server", "http://"+serverAddr+"/"); err != nil {
+		return err
+	}
+	if err := w.addSecond(ctx); err != nil {
 		return err
 	}
 	for _, t := range tenants {
@@ -116,6 +124,35 @@ func (w *world) startOurs(ctx context.Context) error {
 		if err := w.await(ctx, "https://"+t+"/xrpc/com.atproto.server.describeServer", nil); err != nil {
 			return fmt.Errorf("tenant %s: %w", t, err)
 		}
+	}
+	return nil
+}
+
+// secondNode is a second database for tenants, in the same private Postgres.
+const secondNode = "second"
+
+func (w *world) secondURL() string {
+	return (&url.URL{Scheme: "postgres", User: url.User("locus"), Path: "/" + secondNode, RawQuery: url.Values{"host": {w.path("data/run")}, "port": {"5432"}}.Encode()}).String()
+}
+
+// addSecond makes it, while the server runs that was told of it.
+func (w *world) addSecond(ctx context.Context) error {
+	home, ok := embedded.Find(w.path("data"))
+	if !ok {
+		return errors.New("the private Postgres does not run")
+	}
+	conn, err := pgx.Connect(ctx, home)
+	if err != nil {
+		return fmt.Errorf("make a second database: %w", err)
+	}
+	_, err = conn.Exec(ctx, "CREATE DATABASE "+secondNode)
+	if err = errors.Join(err, conn.Close(ctx)); err != nil {
+		return fmt.Errorf("make a second database: %w", err)
+	}
+	add := exec.CommandContext(ctx, w.locus, "node", "add", secondNode, "--no-accepts-new", "--data-dir", w.path("data"), "--database-node", secondNode+"="+w.secondURL())
+	add.Env = w.environment()
+	if text, err := add.CombinedOutput(); err != nil {
+		return fmt.Errorf("add the second database: %w\n%.2000s", err, text)
 	}
 	return nil
 }

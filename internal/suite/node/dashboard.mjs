@@ -105,7 +105,7 @@ async function codes() {
   })
 }
 
-// keep makes a backup of a tenant, tries it, restores it beside the tenant, and copies the tenant.
+// keep makes a backup of a tenant, tries it, restores it beside the tenant, and copies the tenant. The copy is moved to another database.
 async function keep(v) {
   const at = '/admin/t/' + host, beside = `beside-${name()}.example.com`, copy = `copy-${name()}.example.com`
   await v.go(at + '/backups')
@@ -152,12 +152,20 @@ async function keep(v) {
   await v.sent(at + '/clone')
   await v.at(at)
   await v.look('tenant, copy begun')
-  await v.go(at + '/jobs')
-  await v.page.getByRole('link', { name: 'tenant clone' }).first().click()
+  await v.page.locator('#jobs').getByRole('link', { name: 'tenant clone' }).first().click()
   await v.ended('done')
   await v.look('job of a copy')
   await v.go('/admin/t/' + copy)
+  await v.unfold()
   await v.look('tenant copied')
+  await v.field(`/admin/t/${copy}/move`, 'keep').fill('long')
+  await v.sent(`/admin/t/${copy}/move`)
+  await v.look('tenant, move refused')
+  await v.field(`/admin/t/${copy}/move`, 'keep').fill('0')
+  await v.sent(`/admin/t/${copy}/move`)
+  await v.page.locator('#jobs').getByRole('link', { name: 'tenant move' }).first().click()
+  await v.ended('done')
+  await v.look('job of a move')
 }
 
 // tenantPages are those of one tenant.

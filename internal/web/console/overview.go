@@ -30,6 +30,9 @@ type overviewPage struct {
 	Limits    []limited
 	Doctor    doctor.Last
 	Never     bool // it has not looked
+
+	// What the process that answers has refused since its start. It knows nothing of the others' numbers.
+	People, Operators int64
 }
 
 type stateCount struct {
@@ -48,7 +51,7 @@ type limited struct {
 const limitsShown = 20
 
 func (v *Visit) overview() (err error) {
-	p := new(overviewPage)
+	p := &overviewPage{People: v.s.Acts.FailedSignins(), Operators: v.s.Acts.FailedOperators()}
 	all, err := v.s.Tenants.List(v.ctx())
 	if err != nil {
 		return err
