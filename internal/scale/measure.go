@@ -45,6 +45,7 @@ type field struct {
 	ended    chan struct{}
 	upstream string // where the app view is
 	address  string // where the server is
+	locus    string // the server's program
 }
 
 func (f *field) say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
@@ -65,15 +66,11 @@ func measure(ctx context.Context, dir, locus string, p plan) (err error) {
 			return fmt.Errorf("build: %w\n%s", err, out)
 		}
 	}
-	f := &field{deployment: d, plan: p, dir: dir, count: len(all)}
-	for _, a := range []*string{&f.upstream, &f.address} {
-		if *a, err = freeAddress(); err != nil {
-			return err
-		}
+	f, err := newField(d, p, dir)
+	if err != nil {
+		return err
 	}
-	f.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, f.address)
-	}}}
+	f.count, f.locus = len(all), locus
 	f.say("%d tenants", f.count)
 	if p.neighbours.only {
 		if err := f.start(ctx, locus); err != nil {
@@ -102,6 +99,20 @@ func measure(ctx context.Context, dir, locus string, p plan) (err error) {
 		}
 	}
 	return nil
+}
+
+func newField(d *deployment, p plan, dir string) (*field, error) {
+	f := &field{deployment: d, plan: p, dir: dir}
+	for _, a := range []*string{&f.upstream, &f.address} {
+		var err error
+		if *a, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	f.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, f.address)
+	}}}
+	return f, nil
 }
 
 // catalogue tells what so many tenants are to Postgres.

@@ -19,6 +19,7 @@ import (
 // neighbours says how it is measured what one tenant's load does to another's calls.
 type neighbours struct {
 	only    bool
+	apart   bool
 	loads   string
 	rounds  int
 	window  time.Duration
@@ -30,6 +31,7 @@ type neighbours struct {
 
 func (n *neighbours) flags(flags *flag.FlagSet) {
 	flags.BoolVar(&n.only, "neighbours", false, "measure only what one tenant's load does to another's calls")
+	flags.BoolVar(&n.apart, "apart", false, "measure also what the load does when another server with a Postgres of its own has it")
 	flags.StringVar(&n.loads, "load", "", "kinds of load, behind commas; default: all of "+strings.Join(loadNames(), ","))
 	flags.IntVar(&n.rounds, "rounds", 5, "how often a window without the load and one with it follow each other")
 	flags.DurationVar(&n.window, "window", 3*time.Second, "how long each of these windows is")
@@ -79,23 +81,52 @@ func (f *field) besides(ctx context.Context) error {
 			return err
 		}
 	}
+	var other *field
+	var there []writer
+	if n.apart {
+		var end func() error
+		if other, end, err = f.apart(ctx); err != nil {
+			return err
+		}
+		defer func() { _ = end() }()
+		if there, err = other.accounts(ctx, 1); err != nil {
+			return err
+		}
+		for _, w := range there {
+			if err := other.writeProfile(ctx, w); err != nil {
+				return err
+			}
+		}
+	}
 	for _, name := range n.names() {
 		if loads[name].records {
 			if err := f.fillRepos(ctx, loud, n.records); err != nil {
 				return err
 			}
+			if n.apart {
+				if err := other.fillRepos(ctx, there, n.records); err != nil {
+					return err
+				}
+			}
 		}
-		if err := f.beside(ctx, name, loud, quiet[0]); err != nil {
+		if err := f.beside(ctx, name, loud, quiet[0], other, there); err != nil {
 			return fmt.Errorf("beside %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func (f *field) beside(ctx context.Context, name string, loud []writer, quiet writer) error {
+const (
+	warmUp    = time.Second            // until a load is there in full
+	afterLoad = 500 * time.Millisecond // until what it left is over
+)
+
+// beside measures one kind of load; other is nil without -apart.
+func (f *field) beside(ctx context.Context, name string, loud []writer, quiet writer, other *field, there []writer) error {
 	n := f.plan.neighbours
-	var alone, with []probe
+	var alone, with, apart []probe
 	var done tally
+	var doneApart string
 	var busy, server, postgres time.Duration
 	for round := range n.rounds {
 		p, err := f.window(ctx, quiet)
@@ -108,8 +139,8 @@ func (f *field) beside(ctx context.Context, name string, loud []writer, quiet wr
 			return err
 		}
 		began := time.Now()
-		wait(ctx, time.Second) // until the load is there in full
-		f.shareGroups()        // Postgres has more connections now
+		wait(ctx, warmUp)
+		f.shareGroups() // Postgres has more connections now
 		if n.profile != "" && round == 0 {
 			go f.keepProfiles(name)
 		}
@@ -122,32 +153,56 @@ func (f *field) beside(ctx context.Context, name string, loud []writer, quiet wr
 			return err
 		}
 		with, done = append(with, p), done.plus(t)
-		wait(ctx, 500*time.Millisecond) // what it left is over
+		wait(ctx, afterLoad)
+		if other != nil {
+			p, text, err := f.loadApart(ctx, other, name, there, quiet)
+			if err != nil {
+				return err
+			}
+			apart, doneApart = append(apart, p), text
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	all := f.plan.neighbours.window.Seconds() * float64(n.rounds)
 	f.say("%-12s %s; the server takes %.2f cores, Postgres %.2f", name, done.text(busy), server.Seconds()/all, postgres.Seconds()/all)
-	f.tellRatio("createRecord", alone, with, func(p probe) []time.Duration { return p.create })
-	f.tellRatio("getRecord", alone, with, func(p probe) []time.Duration { return p.get })
+	if other != nil {
+		f.say("             at another server, in the last round: %s", doneApart)
+	}
+	for _, call := range []struct {
+		what string
+		of   kindOfCall
+	}{{"createRecord", func(p probe) []time.Duration { return p.create }}, {"getRecord", func(p probe) []time.Duration { return p.get }}} {
+		f.tellRatio(call.what, alone, with, call.of)
+		if other != nil {
+			f.tellApart(call.what, with, apart, call.of)
+		}
+	}
 	return nil
 }
 
-func (f *field) tellRatio(what string, alone, with []probe, of func(probe) []time.Duration) {
-	at := func(all []probe, percent int) time.Duration {
-		var each []time.Duration
-		for _, p := range all {
-			took := slices.Sorted(slices.Values(of(p)))
-			if len(took) > 0 {
-				each = append(each, took[len(took)*percent/100])
-			}
+// kindOfCall gives the times of one of a probe's two calls.
+type kindOfCall func(probe) []time.Duration
+
+// at is the median over windows of a percentile.
+func (of kindOfCall) at(all []probe, percent int) time.Duration {
+	var each []time.Duration
+	for _, p := range all {
+		took := slices.Sorted(slices.Values(of(p)))
+		if len(took) > 0 {
+			each = append(each, took[len(took)*percent/100])
 		}
-		return median(each)
 	}
-	ratio := func(percent int) float64 { return float64(at(with, percent)) / float64(max(at(alone, percent), 1)) }
+	return median(each)
+}
+
+func (f *field) tellRatio(what string, alone, with []probe, of kindOfCall) {
+	ratio := func(percent int) float64 {
+		return float64(of.at(with, percent)) / float64(max(of.at(alone, percent), 1))
+	}
 	f.say("    %-12s p50 %6.2f → %6.2f ms (%.1f), p90 %.1f, p99 %6.2f → %6.2f ms: %.1f times", what,
-		ms(at(alone, 50)), ms(at(with, 50)), ratio(50), ratio(90), ms(at(alone, 99)), ms(at(with, 99)), ratio(99))
+		ms(of.at(alone, 50)), ms(of.at(with, 50)), ratio(50), ratio(90), ms(of.at(alone, 99)), ms(of.at(with, 99)), ratio(99))
 }
 
 // window has one client write and read by turns.
