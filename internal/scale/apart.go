@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/auroralocus/locus/db"
 )
 
-// apart is a second server with a Postgres of its own, which takes the load in the neighbour's stead. It tells how much of
+// twin is a second server with a Postgres of its own, which takes the load in the neighbour's stead. It tells how much of
 // what a load does to a neighbour is the machine's: two servers share nothing but that.
-func (f *field) apart(ctx context.Context) (other *field, end func() error, err error) {
+func (f *field) twin(ctx context.Context) (other *field, end func() error, err error) {
 	dir := filepath.Join(f.dir, "apart")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, nil, err
@@ -18,7 +20,7 @@ func (f *field) apart(ctx context.Context) (other *field, end func() error, err 
 	if err := fill(ctx, dir, 1, 10); err != nil {
 		return nil, nil, err
 	}
-	d, err := open(ctx, dir)
+	d, err := open(ctx, dir, db.Sizes{})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -85,7 +85,7 @@ func (f *field) besides(ctx context.Context) error {
 	var there []writer
 	if n.apart {
 		var end func() error
-		if other, end, err = f.apart(ctx); err != nil {
+		if other, end, err = f.twin(ctx); err != nil {
 			return err
 		}
 		defer func() { _ = end() }()
