@@ -219,6 +219,25 @@ async function ofTenant(who) {
   }
 }
 
+// unseen: what is on its way is not looked at while nobody sees the page, and once when somebody comes back and it is over.
+async function unseen(v) {
+  let looks = 0
+  await v.go('/admin/overview')
+  v.page.on('request', (r) => { if (r.resourceType() === 'fetch') looks++ })
+  const shown = (hidden) => v.page.evaluate((hidden) => {
+    Object.defineProperty(document, 'hidden', { value: hidden, configurable: true })
+    document.getElementById('main').dataset.refresh = ''
+    document.dispatchEvent(new Event('visibilitychange'))
+  }, hidden)
+  await shown(true)
+  await v.page.waitForTimeout(4000)
+  equal(looks, 0, 'looks at a page that nobody sees')
+  await shown(false)
+  await v.page.waitForFunction(() => !('refresh' in document.getElementById('main').dataset))
+  await v.page.waitForTimeout(4000)
+  equal(looks, 1, 'looks at a page that somebody came back to, and on which nothing is on its way')
+}
+
 async function passkeys() {
   await step('coming in by a link and a passkey, and what an owner does', async () => {
     const made = locus('dashboard', 'link', '--new', 'owner', '--label', 'Bea Example')
@@ -261,6 +280,7 @@ async function passkeys() {
     await v.go('/admin/jobs')
     await v.page.getByRole('link', { name: 'tenant suspend' }).first().click()
     await v.look('job')
+    await unseen(v)
     await v.go('/admin/operators')
     await v.unfold()
     await v.page.locator('input[name=label]').fill('Carla Example')
