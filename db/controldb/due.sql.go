@@ -10,6 +10,18 @@ import (
 	"time"
 )
 
+const CountTenantsWritten = `-- name: CountTenantsWritten :one
+SELECT count(*) FROM control.due WHERE kind = 'look' AND due_at > $1::timestamptz AND due_at < 'infinity'
+`
+
+// For how many tenants a look is promised: they were written to within an hour, about.
+func (q *Queries) CountTenantsWritten(ctx context.Context, now time.Time) (int64, error) {
+	row := q.db.QueryRow(ctx, CountTenantsWritten, now)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const InsertDueMissing = `-- name: InsertDueMissing :execrows
 INSERT INTO control.due (tenant_id, kind, due_at, last_at, floor_at, held_until)
 SELECT t.tenant_id, $1::text, x.due_at, x.due_at, '-infinity', '-infinity'

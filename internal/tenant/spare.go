@@ -23,21 +23,21 @@ const (
 	// MostSpares bounds how many a deployment may ask for in each database.
 	MostSpares = 1000
 	// namesPerSpare is how many schemas are named for each that is made: see [db.DB.NameSchemas].
-	namesPerSpare = 16
+	namesPerSpare = 64
 	// onlyNamed is the version of a spare that is to be an empty schema.
 	onlyNamed = -2
-	// sparesWithin is how long it takes to make many at most, and sparesHurried how far they are apart while less than a quarter of
-	// what is wanted is there.
-	sparesWithin, sparesHurried = 15 * time.Minute, time.Second
+	// leastApart is how far apart they are at least, sparesAtOnce how many a process takes on.
+	leastApart, sparesAtOnce = time.Second, 8
 	// sparesGivenUp is how long making spares takes at most; whoever took longer is dead.
 	sparesGivenUp = 30 * time.Minute
 	// sparesGiveUpTime is how long an ending process takes to say that it makes no more.
 	sparesGiveUpTime = 2 * time.Second
 )
 
-// SparesApart is how far apart spares are made. Each has all connections look whether the plans that they keep are of its tables,
-// for up to a second where thousands of tenants are active.
-const SparesApart = 30 * time.Second
+// SparesApart is how far apart spares are made for each tenant that was written to within an hour. Each spare has all connections
+// look whether one of the plans that they keep is of its tables, which takes a connection a quarter of a second for each
+// thousand of such tenants.
+const SparesApart = 20 * time.Millisecond
 
 // SparesByTenants has the number of spares follow from the number of tenants.
 const SparesByTenants = -1
@@ -85,8 +85,8 @@ func (r *Registry) RunSpares(ctx context.Context) error {
 	}
 }
 
-// KeepSpares makes schemas for tenants to come in each database that new tenants go to, once fewer than half of want are
-// left, and rests after each: apart, or less if there are many to make or few are there. Whatever a maker that died left half made is made whole. It
+// KeepSpares makes schemas for tenants to come, some of those that are missing, in each database that new tenants go to, and
+// rests between two: apart for each tenant that is active. Whatever a maker that died left half made is made whole. It
 // tells how many were made.
 func (r *Registry) KeepSpares(ctx context.Context, want int, apart time.Duration) (made int, err error) {
 	if want == 0 {
@@ -129,7 +129,7 @@ func (ix *index) wantedSpares(node int32, want int) int {
 
 func (r *Registry) keepSparesOn(ctx context.Context, node int32, want int, apart time.Duration) (made int, err error) {
 	ids, err := r.db.Control().LockSparesToMake(ctx, controldb.LockSparesToMakeParams{
-		NodeID: node, Version: r.version, BegunAt: r.now().UTC(), GivenUpBefore: r.now().UTC().Add(-sparesGivenUp), MaxRows: MostSpares})
+		NodeID: node, Version: r.version, BegunAt: r.now().UTC(), GivenUpBefore: r.now().UTC().Add(-sparesGivenUp), MaxRows: sparesAtOnce})
 	if err != nil {
 		return 0, err
 	}
@@ -142,7 +142,7 @@ func (r *Registry) keepSparesOn(ctx context.Context, node int32, want int, apart
 	}
 	for err = r.nameSpares(ctx, node, names); err == nil && made < len(ids); made++ {
 		if made > 0 {
-			err = r.rest(ctx, node, want, len(ids), made, apart)
+			err = r.rest(ctx, apart)
 		}
 		if err == nil {
 			err = r.makeSpare(ctx, node, ids[made])
@@ -160,23 +160,19 @@ func (r *Registry) keepSparesOn(ctx context.Context, node int32, want int, apart
 	return made, err
 }
 
-// rest waits before the next of many spares, of which so many are made.
-func (r *Registry) rest(ctx context.Context, node int32, want, many, made int, apart time.Duration) error {
+// rest waits before the next spare.
+func (r *Registry) rest(ctx context.Context, apart time.Duration) error {
 	if apart == 0 {
 		return ctx.Err()
 	}
-	known, err := r.db.Control().CountSpares(ctx, controldb.CountSparesParams{NodeID: node, Version: r.version})
+	active, err := r.db.Control().CountTenantsWritten(ctx, r.now().UTC())
 	if err != nil {
 		return err
-	}
-	wait := min(apart, sparesWithin/time.Duration(many))
-	if int(known)-(many-made) < want/4 {
-		wait = min(wait, sparesHurried)
 	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(wait):
+	case <-time.After(max(leastApart, time.Duration(active)*apart)):
 		return nil
 	}
 }
@@ -208,7 +204,7 @@ func (r *Registry) makeSpare(ctx context.Context, node int32, id int64) error {
 // when these are used up, names are those to be named next, with those that are to be made now.
 func (r *Registry) numberSpares(ctx context.Context, node int32, want int) (ids, names []int64, err error) {
 	count := controldb.CountSparesParams{NodeID: node, Version: r.version}
-	if there, err := r.db.Control().CountSpares(ctx, count); err != nil || want == 0 || int(there) > want/2 {
+	if there, err := r.db.Control().CountSpares(ctx, count); err != nil || int(there) >= want {
 		return nil, nil, err
 	}
 	err = r.db.ControlTx(ctx, func(q *controldb.Queries) error {
@@ -217,10 +213,10 @@ func (r *Registry) numberSpares(ctx context.Context, node int32, want int) (ids,
 			return err
 		}
 		there, err := q.CountSpares(ctx, count)
-		if err != nil || int(there) > want/2 {
+		if err != nil || int(there) >= want {
 			return err
 		}
-		missing := want - int(there)
+		missing := min(want-int(there), sparesAtOnce)
 		begun := r.now().UTC()
 		ids, err = q.LockSparesNamed(ctx, controldb.LockSparesNamedParams{NodeID: node, BegunAt: begun, MaxRows: int32(missing)})
 		slices.Sort(ids)

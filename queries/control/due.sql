@@ -58,3 +58,7 @@ SELECT kind,
   count(*) FILTER (WHERE failures > 0) AS failing,
   count(*) FILTER (WHERE held_until > @now::timestamptz) AS held
 FROM control.due GROUP BY kind ORDER BY kind LIMIT @max_rows::int;
+
+-- name: CountTenantsWritten :one
+-- For how many tenants a look is promised: they were written to within an hour, about.
+SELECT count(*) FROM control.due WHERE kind = 'look' AND due_at > @now::timestamptz AND due_at < 'infinity';
