@@ -9,6 +9,9 @@ import (
 	"github.com/auroralocus/locus/db"
 )
 
+// walkedAt is how many streams are looked at in one [Config.Walk]: ten a second.
+const walkedAt = 2400
+
 // choresEvery is how often events are let go that are too old.
 const choresEvery = 10 * time.Second
 
@@ -19,7 +22,7 @@ func (tl *tail) follow(ctx context.Context, watch *Watch) {
 	defer timer.Stop()
 	var trimmed time.Time
 	busy := t.now() // when there was something last
-	looked, step := time.Now(), rand.N(t.cfg.Walk)
+	looked, step := time.Now(), rand.N(t.walk())
 	for backoff := time.Duration(0); ; {
 		every := tl.interval(t.now().Sub(busy), step)
 		timer.Reset(min(every-time.Since(looked), tl.chores()))
@@ -46,7 +49,7 @@ func (tl *tail) follow(ctx context.Context, watch *Watch) {
 		}
 		if how != wantNothing {
 			err := tl.lookAs(ctx, how, watch)
-			looked, step = time.Now(), t.cfg.Walk
+			looked, step = time.Now(), t.walk()
 			switch {
 			case err != nil && ctx.Err() == nil:
 				if !tl.failing && !db.IsUnavailable(err) { // which db tells the log
@@ -99,6 +102,12 @@ func (tl *tail) interval(quiet, walk time.Duration) time.Duration {
 		return walk
 	}
 	return max(t.cfg.Poll, min(quiet/40, t.cfg.QuietPoll))
+}
+
+// walk is how often a quiet stream is looked at while notes are relied on. Above walkedAt of them each has to wait longer, so
+// that the looks of a process are no more often.
+func (t *Tails) walk() time.Duration {
+	return t.cfg.Walk / walkedAt * time.Duration(max(walkedAt, t.Followed()))
 }
 
 // chores is when the tail has something to do besides looking at the stream.

@@ -27,7 +27,7 @@ type Config struct {
 	// Notes tell of events of other processes, once RunNotes runs. nil: they are found by polling alone.
 	Notes *Notes
 	// Walk is how often a quiet stream is looked at while notes can be relied on, in case one was lost. Default 4
-	// minutes.
+	// minutes, and longer for more than 2,400 streams.
 	Walk time.Duration
 	// Poll is how often the number of the newest event is read while a tenant is followed and notes cannot be relied on:
 	// events of other processes are found by it. A stream that has been quiet for some seconds is looked at every

@@ -199,6 +199,14 @@ func (f *field) active(ctx context.Context) error {
 
 // makings touches as many tenants as are to be active, and tells what making further ones does to writers of all of them.
 func (f *field) makings(ctx context.Context) error {
+	for { // as in quiet hours
+		if n, err := f.tenants.KeepSpares(ctx, f.spares, 0); err != nil || n == 0 {
+			if err != nil {
+				return err
+			}
+			break
+		}
+	}
 	all, err := f.writers(ctx, min(f.count, f.plan.active))
 	if err != nil {
 		return err

@@ -43,15 +43,13 @@ const SparesApart = 20 * time.Millisecond
 const SparesByTenants = -1
 
 // takeID takes the number of a new tenant, and a schema that was made ahead with it if there is one: version is its
-// migrations then. Else it takes one that is named at least.
+// migrations then. It does not take one that is only named: tables in it have connections look through all of their plans,
+// which costs more than to make them anew when many tenants come one after the other.
 func (r *Registry) takeID(ctx context.Context, q *controldb.Queries, node int32, spare bool) (id, version int64, err error) {
-	for _, kind := range []int64{r.version, onlyNamed} {
-		if !spare {
-			break
-		}
-		id, err = q.DeleteSpareForTenant(ctx, controldb.DeleteSpareForTenantParams{NodeID: node, Version: kind})
+	if spare {
+		id, err = q.DeleteSpareForTenant(ctx, controldb.DeleteSpareForTenantParams{NodeID: node, Version: r.version})
 		if err == nil {
-			return id, max(kind, 0), nil
+			return id, r.version, nil
 		}
 		if !db.IsNoRows(err) {
 			return 0, 0, err
