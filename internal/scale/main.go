@@ -69,7 +69,7 @@ func run(ctx context.Context, dir, locus string, args []string) error {
 		only := flags.String("only", "", "measure only this: idle, subscribers, active, making (what making tenants costs the writers of those that are active, by -active), dump or crash")
 		pace := flags.Duration("pace", 500*time.Millisecond, "how far apart tenants are made while others are written to")
 		spares := flags.Int("spares", 64, "with -only making: how many schemas there are to be for tenants to come, if half of them are gone")
-		apart := flags.Duration("apart", tenant.SparesApart, "with -only making: how far apart they are made, for each active tenant")
+		sparesApart := flags.Duration("spares-apart", tenant.SparesApart, "with -only making: how far apart they are made, for each active tenant")
 		var n neighbours
 		n.flags(flags)
 		if err := flags.Parse(args[1:]); err != nil {
@@ -82,7 +82,7 @@ func run(ctx context.Context, dir, locus string, args []string) error {
 		if err != nil {
 			return err
 		}
-		return measure(ctx, dir, locus, plan{at: steps, span: *span, idle: *idle, subscribers: *subscribers, active: *active, neighbours: n, only: *only, pace: *pace, spares: *spares, apart: *apart})
+		return measure(ctx, dir, locus, plan{at: steps, span: *span, idle: *idle, subscribers: *subscribers, active: *active, neighbours: n, only: *only, pace: *pace, spares: *spares, sparesApart: *sparesApart})
 	case "load": // what measure starts beside itself
 		return loadProgram(ctx)
 	}

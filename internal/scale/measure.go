@@ -31,7 +31,7 @@ type plan struct {
 	only                string
 	pace                time.Duration
 	spares              int
-	apart               time.Duration
+	sparesApart         time.Duration
 }
 
 // field is a server on a filled database.

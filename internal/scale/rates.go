@@ -245,7 +245,7 @@ func (f *field) refill(ctx context.Context, active []writer) error {
 	making, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
-		_, err := f.tenants.KeepSpares(making, f.spares, f.apart)
+		_, err := f.tenants.KeepSpares(making, f.spares, f.sparesApart)
 		ended <- err
 	}()
 	for range 2 {
