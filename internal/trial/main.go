@@ -112,7 +112,10 @@ func run(ctx context.Context, o options) (err error) {
 		}
 	}
 	fmt.Printf("%7.1f s  from nothing to three tenants\n", c.whole.Seconds())
-	return w.visit(ctx, c)
+	if err := w.visit(ctx, c); err != nil {
+		return err
+	}
+	return w.leave(ctx, c, o.deb)
 }
 
 // packageOf finds the package of this processor.

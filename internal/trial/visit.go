@@ -58,8 +58,9 @@ func (w *world) visit(ctx context.Context, c *clock) error {
 	return nil
 }
 
-func (w *world) use(ctx context.Context, c *clock, p person) error {
-	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+// client is somebody on the internet.
+func (w *world) client() *http.Client {
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: w.roots},
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			_, port, err := net.SplitHostPort(addr)
@@ -70,6 +71,10 @@ func (w *world) use(ctx context.Context, c *clock, p person) error {
 			return d.DialContext(ctx, network, net.JoinHostPort(inside, port))
 		},
 	}}
+}
+
+func (w *world) use(ctx context.Context, c *clock, p person) error {
+	client := w.client()
 	defer client.CloseIdleConnections()
 	if err := c.step("the first visitor of https://"+p.host, func() error {
 		_, err := get(ctx, client, "https://"+p.host+"/xrpc/_health")
