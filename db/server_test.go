@@ -52,7 +52,8 @@ func TestNodes(t *testing.T) {
 	if d.Knows(lost) || !d.Knows(here) || !d.Knows(there) {
 		t.Error("knows the wrong nodes")
 	}
-	for _, err := range []error{d.CreateTenantSchema(ctx, lost), d.MigrateTenant(ctx, lost), d.DropTenantSchema(ctx, lost), d.PingNode(ctx, 3),
+	_, single := d.Tenant(lost).Q().GetSecret(ctx, "jwt")
+	for _, err := range []error{single, d.CreateTenantSchema(ctx, lost), d.MigrateTenant(ctx, lost), d.DropTenantSchema(ctx, lost), d.PingNode(ctx, 3),
 		d.Tenant(lost).Tx(ctx, func(*tenantdb.Queries) error { return nil }),
 		d.Tenant(lost).ReadTx(ctx, func(*db.ReadTx) error { return nil })} {
 		if !errors.Is(err, db.ErrNoNode) || !db.IsUnavailable(err) {

@@ -92,5 +92,8 @@ func (t *Tenant) reshard(text string) string {
 	return text
 }
 
-// resharded tells whether a statement may have found its tables gone because they are others now.
-func resharded(at *server, err error) bool { return at.worker != "" && IsUndefined(err) }
+// resharded tells whether a statement may have found its tables gone because they are others now. at is nil where this
+// process does not know the server.
+func resharded(at *server, err error) bool {
+	return at != nil && at.worker != "" && IsUndefined(err)
+}

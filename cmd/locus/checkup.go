@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/controldb"
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/blob"
@@ -20,12 +21,16 @@ import (
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 	"github.com/auroralocus/locus/internal/process"
+	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/tenant"
 	"github.com/auroralocus/locus/repo"
 )
 
 // sampled is how many accounts of a tenant are looked at.
 const sampled = 5
+
+// mostRelays bounds the relays of a tenant that are looked through.
+const mostRelays = 100
 
 // mostTenants bounds the tenants of one visit, and is what an hour is enough for. Of more others are looked at each night.
 const mostTenants = 500
@@ -42,6 +47,7 @@ type checkup struct {
 	outbox    *outbox.Outbox   // nil without a key
 	blobs     *blob.Blobs      // nil without a key
 	post      outbox.Config
+	services  proxy.Services // of the deployment
 	data      dataFlags
 	selectors []string // of DKIM keys; none: the usual ones
 	said      error    // what a flag says against the database
@@ -274,8 +280,21 @@ func (x checkup) host(ctx context.Context, t *tenant.Tenant) doctor.Host {
 	h := doctor.Host{
 		Hostname: t.Hostname, PublicURL: t.PublicURL, ServiceDID: t.ServiceDID, HandleDomains: t.HandleDomains,
 		Crawlers: t.Settings.Crawlers, HasStream: t.HasStream(), Development: x.facts.Development,
-		LastSeq:      func(ctx context.Context) (int64, error) { return x.db.Tenant(t.Schema).Q().GetLastSeq(ctx) },
-		Mail:         x.tenantMail(ctx, t),
+		LastSeq: func(ctx context.Context) (int64, error) { return x.db.Tenant(t.Schema).Q().GetLastSeq(ctx) },
+		Mail:    x.tenantMail(ctx, t),
+		EventsAfter: func(ctx context.Context, seq int64, most int) (int64, error) {
+			return x.db.Tenant(t.Schema).Q().CountEventsAfter(ctx, tenantdb.CountEventsAfterParams{AfterSeq: seq, MaxRows: int32(most)})
+		},
+		Refused: func(ctx context.Context, relay string) (int, error) {
+			rows, err := x.db.Control().ListCrawlers(ctx, controldb.ListCrawlersParams{SchemaName: t.Schema.String(), MaxRows: mostRelays})
+			for _, row := range rows {
+				if row.Url == relay {
+					return int(row.Failures), err
+				}
+			}
+			return 0, err
+		},
+		AppView:      x.services.AppViewURL(t),
 		SecretsSince: func(ctx context.Context) (time.Time, error) { return act.SecretsSince(ctx, x.db, t.Schema) },
 		Sample: func(ctx context.Context) ([]doctor.Account, error) {
 			rows, err := x.db.Tenant(t.Schema).Q().ListActorsNewest(ctx, sampled)

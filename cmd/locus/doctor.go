@@ -24,6 +24,7 @@ type doctorCmd struct {
 	originFlags
 	outsideFlags
 	mailFlags
+	servicesFlags
 	dkimFlags
 	jsonFlags
 	Tenant  string `placeholder:"HOST" help:"Look at this tenant only; default: all."`
@@ -97,6 +98,11 @@ func (c *doctorCmd) checkup(ctx context.Context, d *db.DB, log *slog.Logger) (x 
 	documents := identity.NewResolver(net.resolver)
 	x = checkup{db: d, facts: facts, net: net, documents: documents, data: c.dataFlags, selectors: c.selectors(), said: c.agree(facts)}
 	if x.post, err = c.mailFlags.config(facts.Development); err != nil {
+		documents.Close()
+		net.close()
+		return x, nil, err
+	}
+	if x.services, err = c.services(facts.Development); err != nil {
 		documents.Close()
 		net.close()
 		return x, nil, err

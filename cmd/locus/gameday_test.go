@@ -103,7 +103,11 @@ func (g *gameDay) outside() []fault {
 		{"expired certificate", "doctor: tls-expired", "LocusDoctorFound",
 			func() { g.set(func() { g.certs["192.0.2.10"] = g.issue(-time.Hour, gameHost, "*."+gameHost) }) }, g.by("tls-expired"),
 			func() { g.set(func() { g.certs["192.0.2.10"] = right }) }},
-		{"relay behind", "doctor: relay-behind", "", func() { sql(g.T, g.url, `UPDATE `+g.schema()+`.stream_head SET last_seq = last_seq + 5000`) }, g.by("relay-behind"),
+		{"relay behind", "doctor: relay-behind", "", func() {
+			sql(g.T, g.url, `INSERT INTO `+g.schema()+`.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)
+				SELECT last_seq + n, 0, 1, now(), 0, 0, '', last_us + n FROM `+g.schema()+`.stream_head, generate_series(1, 5000) n`)
+			sql(g.T, g.url, `UPDATE `+g.schema()+`.stream_head SET last_seq = last_seq + 5000`)
+		}, g.by("relay-behind"),
 			func() { g.set(func() { g.cursor = 5000 }) }},
 	}
 }

@@ -168,10 +168,10 @@ func (c *tokenRevokeCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if errors.Is(err, auth.ErrDeploymentTokenNotFound) {
 		return fmt.Errorf("%w: 'locus token list' shows all", err)
 	}
-	if err == nil && c.JSON {
-		return printJSON(os.Stdout, map[string]string{"revoked": c.ID})
+	if err != nil {
+		return err
 	}
-	return err
+	return jsonFlags{c.JSON}.say(outcome{"revoked": c.ID}, "token %s ended, in all processes", c.ID)
 }
 
 type auditDeploymentCmd struct {

@@ -57,7 +57,8 @@ func (c *usageExportCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	out := bufio.NewWriter(os.Stdout)
 	write := newUsageWriter(out, c.Format == "json" || c.JSON)
-	progress := time.Now()
+	shown := newProgress()
+	defer shown.end()
 	lines := 0
 	for after, more := (usage.Place{}), true; more; {
 		var page []usage.Day
@@ -70,10 +71,7 @@ func (c *usageExportCmd) Run(ctx context.Context, log *slog.Logger) error {
 			}
 		}
 		lines += len(page)
-		if time.Since(progress) > 2*time.Second {
-			progress = time.Now()
-			log.Info("exporting usage", "lines", lines, "at", after.Day.Format(time.DateOnly))
-		}
+		shown.show("exporting usage, at "+after.Day.Format(time.DateOnly), int64(lines), 0)
 	}
 	return errors.Join(write(usage.Day{}), out.Flush())
 }

@@ -10,6 +10,23 @@ import (
 	"time"
 )
 
+const CountEventsAfter = `-- name: CountEventsAfter :one
+SELECT count(*) FROM (SELECT 1 FROM pds_tenant.repo_event WHERE seq > $1 ORDER BY seq LIMIT $2::int) x
+`
+
+type CountEventsAfterParams struct {
+	AfterSeq int64
+	MaxRows  int32
+}
+
+// How many events are kept behind after_seq, counted up to max_rows. Numbers that were passed over are no events.
+func (q *Queries) CountEventsAfter(ctx context.Context, arg CountEventsAfterParams) (int64, error) {
+	row := q.db.QueryRow(ctx, CountEventsAfter, arg.AfterSeq, arg.MaxRows)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const CountSeqHoles = `-- name: CountSeqHoles :one
 SELECT (s.last_seq - coalesce((SELECT CASE WHEN e.kind = 0 THEN e.rev ELSE e.seq - 1 END FROM pds_tenant.repo_event e ORDER BY e.seq LIMIT 1), s.last_seq)
   - (SELECT coalesce(sum(CASE WHEN e.kind = 0 THEN e.seq - e.rev ELSE 1 END), 0) FROM pds_tenant.repo_event e))::bigint AS holes

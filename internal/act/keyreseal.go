@@ -110,8 +110,15 @@ func (w *rotation) resealRest(ctx context.Context) error {
 		if err != nil || is.n == 0 {
 			return err
 		}
+		rows, _, err := w.list(ctx)
+		if err == nil {
+			err = w.still(rows)
+		}
+		if err != nil {
+			return err
+		}
 		w.stuck, w.lost = nil, 0
-		moves := false
+		var moves []string
 		if is.control {
 			before := w.out.Resealed
 			if err := w.resealer(func(n int64) { w.out.Resealed = before + n }).control(ctx); err != nil {
@@ -126,11 +133,13 @@ func (w *rotation) resealRest(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			moves = moves || m
+			if m {
+				moves = append(moves, t.Hostname)
+			}
 		}
 		switch {
-		case moves: // it ends some time
-			w.run.Progress("waiting for tenants that are being moved", 0, 0)
+		case len(moves) > 0: // it ends some time
+			w.run.Progress("waiting for tenants that are being moved: "+several(moves), 0, 0)
 			round--
 		case w.lost > 0 && w.lost == is.n:
 			return w.damaged()
@@ -171,6 +180,13 @@ func (w *rotation) refuse(ctx context.Context) error {
 		return w.obey(ctx)
 	}
 	err = w.change(ctx, actKeyRefuse, func(q *controldb.Queries, revision int64, now time.Time) error {
+		all, err := q.ListMasterKeys(ctx) // as it is under the lock
+		if err == nil {
+			err = w.still(all)
+		}
+		if err != nil {
+			return err
+		}
 		for _, row := range old {
 			if _, err := q.UpdateMasterKeyState(ctx, controldb.UpdateMasterKeyStateParams{KeyID: row.KeyID, Was: keyOpens, State: keyRefused, Revision: revision, Now: now}); err != nil {
 				return err

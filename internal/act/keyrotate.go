@@ -259,7 +259,20 @@ func (w *rotation) announce(ctx context.Context) error {
 		return err
 	}
 	return w.change(ctx, actKeyRotate, func(q *controldb.Queries, revision int64, now time.Time) error {
-		_, err := q.InsertMasterKey(ctx, controldb.InsertMasterKeyParams{
+		// Of two that begin at the same moment the later one counts. The other finds its key gone before it seals.
+		all, err := q.ListMasterKeys(ctx)
+		if err != nil {
+			return err
+		}
+		for _, row := range all {
+			if row.State != keyAnnounced {
+				continue
+			}
+			if _, err := q.DeleteMasterKeyAnnounced(ctx, row.KeyID); err != nil {
+				return err
+			}
+		}
+		_, err = q.InsertMasterKey(ctx, controldb.InsertMasterKeyParams{
 			KeyID: w.args.To, Fingerprint: w.args.Fingerprint, State: keyAnnounced, Revision: revision, AddedAt: now,
 		})
 		return err
@@ -430,13 +443,31 @@ func (w *rotation) withdraw(ctx context.Context) error {
 }
 
 // moving tells whether a tenant is on its way to another database: what is written into the schema it leaves may be lost.
+// A move that failed is no longer on its way: the tenant is where it was, and the next move begins with another copy.
 func (w *rotation) moving(ctx context.Context, t *tenant.Tenant) (bool, error) {
-	if t.State == tenant.Moving {
-		return true, nil
-	}
-	_, err := w.db.Control().GetTenantMove(ctx, t.ID)
+	move, err := w.db.Control().GetTenantMove(ctx, t.ID)
 	if db.IsNoRows(err) {
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil {
+		return false, fmt.Errorf("look whether %s is being moved: %w", t.Hostname, err)
+	}
+	row, err := w.db.Control().GetJob(ctx, move.MoveID)
+	switch {
+	case db.IsNoRows(err): // it ended so long ago that it was forgotten
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look at the move of %s: %w", t.Hostname, err)
+	}
+	return job.State(row.State) < job.Done, nil
+}
+
+// still holds that this is the rotation which counts: another one, begun at the same moment, may have sealed by a third key.
+func (w *rotation) still(rows []controldb.MasterKey) error {
+	for _, row := range rows {
+		if row.State == keySeals && row.KeyID != w.args.To {
+			return fmt.Errorf("%w: key %d seals now, and not key %d: that rotation brings everything to its end", ErrRotating, row.KeyID, w.args.To)
+		}
+	}
+	return nil
 }

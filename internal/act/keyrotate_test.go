@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/auroralocus/locus/db/dbtest"
+	"github.com/auroralocus/locus/internal/account"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/archive"
 	"github.com/auroralocus/locus/internal/auth"
@@ -31,17 +32,51 @@ import (
 // keyed is a deployment whose processes have their master keys from one file.
 type keyed struct {
 	*mortal
-	conn *pgx.Conn
+	conn    *pgx.Conn
+	further *pgx.Conn      // to the second database, if there is one
+	far     *tenant.Tenant // that lies there
+	second  int32
 }
 
 func newKeyed(t *testing.T) *keyed {
 	t.Helper()
 	m := &keyed{mortal: newMortal(t)}
-	var err error
-	if m.conn, err = pgx.Connect(t.Context(), m.url); err != nil {
+	m.conn = m.connect(m.url)
+	return m
+}
+
+func (m *keyed) connect(url string) *pgx.Conn {
+	m.t.Helper()
+	conn, err := pgx.Connect(m.t.Context(), url)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// newKeyedOnTwo has a second database, and a tenant with accounts in it.
+func newKeyedOnTwo(t *testing.T) *keyed {
+	t.Helper()
+	second := dbtest.EmptyURL(t)
+	m := &keyed{mortal: newMortalWith(t, dbtest.URL(t), map[string]string{"second": second})}
+	m.conn, m.further = m.connect(m.url), m.connect(second)
+	ctx := t.Context()
+	node, err := m.AddNode(ctx, act.Operator{}, "second", true, "")
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = m.conn.Close(context.Background()) })
+	m.second = node.ID
+	if m.far, err = m.CreateTenant(ctx, act.Operator{}, tenant.Spec{Hostname: "far.test", Node: node.ID}); err != nil {
+		t.Fatal(err)
+	}
+	password := "a-good-password"
+	for i := range 3 {
+		_, _, err := m.CreateAccount(ctx, m.far, act.Operator{}, account.Request{Handle: fmt.Sprintf("user%d.far.test", i), Email: fmt.Sprintf("far%d@example.com", i), Password: &password})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	return m
 }
 
@@ -99,12 +134,22 @@ func (m *keyed) fill() {
 		seal(keyring.Binding{Schema: "control", Owner: "backup", Purpose: "backup_identity"}))
 }
 
-// under finds values that are sealed under a key in any column of any table, by their form alone.
+// under finds values that are sealed under a key in any column of any table of any database, by their form alone. What a
+// tenant has left behind that was moved is not looked at.
 func (m *keyed) under(id byte) (found []string) {
 	m.t.Helper()
+	found = m.underIn(m.conn, id)
+	if m.further != nil {
+		found = append(found, m.underIn(m.further, id)...)
+	}
+	return found
+}
+
+func (m *keyed) underIn(conn *pgx.Conn, id byte) (found []string) {
+	m.t.Helper()
 	ctx := m.t.Context()
-	rows, err := m.conn.Query(ctx, `SELECT format('%I.%I', table_schema, table_name), quote_ident(column_name), data_type FROM information_schema.columns
-		WHERE (table_schema = 'control' OR table_schema LIKE 't\_%') AND data_type IN ('bytea', 'jsonb')`)
+	rows, err := conn.Query(ctx, `SELECT format('%I.%I', table_schema, table_name), quote_ident(column_name), data_type FROM information_schema.columns
+		WHERE (table_schema = 'control' OR table_schema LIKE 't\_%') AND table_schema NOT LIKE '%\_moved' AND data_type IN ('bytea', 'jsonb')`)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -119,7 +164,7 @@ func (m *keyed) under(id byte) (found []string) {
 			value = fmt.Sprintf("CASE WHEN jsonb_typeof(%[1]s) = 'object' THEN decode(%[1]s->>'sealedIdentity', 'base64') END", c.Name)
 		}
 		var n int
-		err := m.conn.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT %s AS v FROM %s) x WHERE length(v) >= 30 AND get_byte(v, 0) = 1 AND get_byte(v, 1) = $1", value, c.Table), int(id)).Scan(&n)
+		err := conn.QueryRow(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT %s AS v FROM %s) x WHERE length(v) >= 30 AND get_byte(v, 0) = 1 AND get_byte(v, 1) = $1", value, c.Table), int(id)).Scan(&n)
 		if err != nil {
 			m.t.Fatal(err)
 		}
@@ -168,7 +213,7 @@ func (m *keyed) allOpens(where string, by *rotating) {
 // key, nothing is left under the old one, and the old one is refused. What each account signs with stays as it was.
 func TestKeyRotationKilled(t *testing.T) {
 	t.Parallel()
-	m := newKeyed(t)
+	m := newKeyedOnTwo(t)
 	m.write()
 	m.fill()
 	before := m.public()
@@ -212,10 +257,12 @@ func TestKeyRotationKilled(t *testing.T) {
 }
 
 // public are the keys that DID documents name, and PLC's.
-func (m *keyed) public() []string {
+func (m *keyed) public() []string { return m.publicIn(m.conn) }
+
+func (m *keyed) publicIn(conn *pgx.Conn) []string {
 	m.t.Helper()
 	s := m.tenant.Schema.String()
-	rows, err := m.conn.Query(m.t.Context(), "SELECT key_public FROM "+s+".account UNION ALL SELECT value FROM "+s+".tenant_item WHERE kind = 1 ORDER BY 1")
+	rows, err := conn.Query(m.t.Context(), "SELECT key_public FROM "+s+".account UNION ALL SELECT value FROM "+s+".tenant_item WHERE kind = 1 ORDER BY 1")
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -176,6 +176,9 @@ func countSealed(ctx context.Context, d *db.DB, each func(row controldb.Tenant, 
 
 // eachTenant goes through all tenants that a database names, whatever their state.
 func eachTenant(ctx context.Context, d *db.DB, do func(row controldb.Tenant, s db.Schema, done int, total int64) error) error {
+	if err := d.LearnNodes(ctx); err != nil {
+		return err
+	}
 	total, err := d.Control().CountTenants(ctx)
 	if err != nil {
 		return fmt.Errorf("count tenants: %w", err)

@@ -44,7 +44,8 @@ type mortal struct {
 	dids []string
 	n    int // records written
 
-	domain string // of its accounts' handles
+	domain string            // of its accounts' handles
+	nodes  map[string]string // further databases
 
 	trips   int  // that the last job took which was not killed
 	backups bool // its processes have a store of backups, and the stream steps over numbers
@@ -65,9 +66,15 @@ func newMortal(t *testing.T) *mortal {
 
 func newMortalOn(t *testing.T, url string) *mortal {
 	t.Helper()
-	m := &mortal{url: url, dir: t.TempDir()}
+	return newMortalWith(t, url, nil)
+}
+
+// newMortalWith has further databases, by the names of their nodes.
+func newMortalWith(t *testing.T, url string, nodes map[string]string) *mortal {
+	t.Helper()
+	m := &mortal{url: url, dir: t.TempDir(), nodes: nodes}
 	m.unlock(t)
-	m.house = newHouseOn(t, &house{t: t}, m.keys, dbtest.Open(t, m.url))
+	m.house = newHouseOn(t, &house{t: t}, m.keys, dbtest.OpenNodes(t, m.url, nodes))
 	m.domain = "test"
 	for range 2 {
 		m.opens()
@@ -91,7 +98,7 @@ func (m *mortal) unlock(t *testing.T) {
 func (m *mortal) process() *living {
 	m.t.Helper()
 	l := &living{proxy: dbtest.NewProxy(m.t, m.url)}
-	d := dbtest.Open(m.t, l.proxy.URL())
+	d := dbtest.OpenNodes(m.t, l.proxy.URL(), m.nodes)
 	now, log := m.now, slog.New(slog.DiscardHandler)
 	p := act.Parts{DB: d, Keys: m.keys, Now: now, Log: log, Hub: firehose.NewHub(), Settled: time.Millisecond}
 	p.Tenants = tenant.NewRegistry(d, m.keys, tenant.Config{Scheme: "http", Port: 2583, Dev: true}, now, log)

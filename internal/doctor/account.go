@@ -2,11 +2,15 @@ package doctor
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/auroralocus/locus/internal/identity"
+	"github.com/auroralocus/locus/internal/outbound"
 )
 
 // Account is an account as it stands in the database.
@@ -28,10 +32,13 @@ func AccountChecks(a Account, h Host, o Outside, r *identity.Resolver, plc ident
 		{h.Hostname, "account-document", "the DID's document against the database", func(ctx context.Context) []Finding { return a.document(ctx, h, r, plc) }},
 	}
 	if a.Deactivated || a.TakenDown || !h.HasStream {
-		return checks // a relay has nothing of it, rightly
+		return checks // relays and apps show nothing of it, rightly
 	}
 	for _, crawler := range h.Crawlers {
 		checks = append(checks, Check{h.Hostname, "account-relay", "what " + crawler + " has of the account", func(ctx context.Context) []Finding { return v.repo(ctx, a, crawler) }})
+	}
+	if h.AppView != "" {
+		checks = append(checks, Check{h.Hostname, "account-app-view", "what " + h.AppView + " shows of the account", func(ctx context.Context) []Finding { return v.shown(ctx, a) }})
 	}
 	return checks
 }
@@ -126,7 +133,7 @@ func (v visitor) repo(ctx context.Context, a Account, relay string) []Finding {
 		return found
 	}
 	if !state.Active {
-		return one(Error, "relay-account-inactive", "the relay does not hand the account's posts on", fmt.Sprintf("%s says: %s", relay, state.Status), "if it is active here, deactivate and activate it once; for a takedown write to who runs the relay")
+		return inactive(relay, state.Status)
 	}
 	if state.Rev == "" {
 		if unknown, found = v.ask(ctx, relay, "com.atproto.sync.getLatestCommit", query, &state); unknown || found != nil {
@@ -134,7 +141,55 @@ func (v visitor) repo(ctx context.Context, a Account, relay string) []Finding {
 		}
 	}
 	if state.Rev < a.Rev { // revs sort as texts
-		return one(Error, "relay-account-behind", "the relay does not have the account's newest commit", fmt.Sprintf("%s has %s, ours is %s", relay, state.Rev, a.Rev), "look again in a minute; if it stays so, see the findings about DID and stream")
+		return one(Error, "relay-account-behind", "the relay does not have the account's newest commit", fmt.Sprintf("%s has %q, ours is %s", relay, state.Rev, a.Rev), "look again in a minute; if it stays so, see the findings about DID and stream")
+	}
+	return nil
+}
+
+// inactive says what to do about an account that is active here and not at a relay.
+func inactive(relay, status string) []Finding {
+	seen := fmt.Sprintf("%s says: %q", relay, status)
+	switch status {
+	case "throttled", "host-throttled":
+		return one(Error, "relay-account-throttled", "the relay does not hand the account's posts on: it takes fewer accounts of this host than there are", seen, "write to who runs the relay: relays begin with a small number of accounts for a host that is new to them")
+	case "desynchronized":
+		return one(Error, "relay-account-desynchronized", "the relay has lost the thread of the account's commits", seen, "wait for its next commit; if it stays so, 'locus account rotate-key' makes one that begins anew")
+	case "takendown", "suspended":
+		return one(Error, "relay-account-takendown", "the relay has taken the account down", seen, "write to who runs the relay")
+	}
+	return one(Error, "relay-account-inactive", "the relay thinks that the account is not active, and does not hand its posts on", seen, "its owner deactivates and activates it once, which tells the relay again")
+}
+
+// shown asks the app view as anybody does who is not signed in. One that answers only those who are is not looked into.
+func (v visitor) shown(ctx context.Context, a Account) []Finding {
+	at := strings.TrimRight(v.AppView, "/") + "/xrpc/app.bsky.actor.getProfile?" + url.Values{"actor": {a.DID}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return one(Error, "appview-unreachable", "the app view's URL cannot be read", err.Error(), "'locus tenant set "+v.Hostname+" app_view=…' gives another")
+	}
+	req.Header.Set("User-Agent", "aurora-locus")
+	res, err := v.HTTP.Do(req)
+	var body []byte
+	if err == nil {
+		if body, err = outbound.ReadBody(res, maxAnswer); err == nil && (res.StatusCode >= 500 || res.StatusCode == http.StatusNotFound) {
+			err = fmt.Errorf("it answers with status %d", res.StatusCode)
+		}
+	}
+	if err != nil {
+		return one(Error, "appview-unreachable", "the app view does not answer, so apps show nothing", at+": "+err.Error(), "wait, or see whether this server may reach it; 'locus tenant set "+v.Hostname+" app_view=…' names another")
+	}
+	var said struct{ Error, Message, Handle string }
+	_ = json.Unmarshal(body, &said) // what is no answer says nothing
+	seen := fmt.Sprintf("%s says: %s %.200s", v.AppView, said.Error, said.Message)
+	switch {
+	case said.Error == "InvalidRequest":
+		return one(Error, "appview-no-account", "the app view does not know the account", seen, "it reads from relays: see what was found of them, and let the account write once")
+	case said.Error == "AccountTakedown", said.Error == "AccountSuspended":
+		return one(Error, "appview-takendown", "the app view has taken the account down", seen, "write to who runs the app view")
+	case said.Error == "AccountDeactivated":
+		return one(Error, "appview-inactive", "the app view thinks that the account is not active", seen, "its owner deactivates and activates it once, which tells relays and app views again")
+	case said.Handle == identity.HandleInvalid && a.Handle != "":
+		return one(Warning, "appview-handle", "apps show the handle as invalid", v.AppView+" shows "+said.Handle+", not "+a.Handle, "see what was found of the handle; app views look again when it is set again")
 	}
 	return nil
 }

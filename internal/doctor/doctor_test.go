@@ -63,6 +63,7 @@ func newWorld(t *testing.T, tls bool) *world {
 		defer w.mu.Unlock()
 		if code := w.status[r.URL.Path]; code != 0 {
 			rw.WriteHeader(code)
+			_ = json.NewEncoder(rw).Encode(w.said[r.URL.Path])
 			return
 		}
 		if strings.HasSuffix(r.URL.Path, "subscribeRepos") {
@@ -98,8 +99,10 @@ func newWorld(t *testing.T, tls bool) *world {
 	})
 	w.host = doctor.Host{
 		Hostname: "pds.test", PublicURL: server.URL, ServiceDID: "did:web:pds.test", HandleDomains: []string{"users.test"},
-		Crawlers: []string{server.URL}, HasStream: true, LastSeq: func(context.Context) (int64, error) { return 5000, nil },
-		SecretsSince: func(context.Context) (time.Time, error) { return time.Now().AddDate(-1, 0, 0), nil },
+		Crawlers: []string{server.URL}, HasStream: true, AppView: server.URL, LastSeq: func(context.Context) (int64, error) { return 5000, nil },
+		EventsAfter:  func(_ context.Context, seq int64, most int) (int64, error) { return min(5000-seq, int64(most)), nil },
+		Refused:      func(context.Context, string) (int, error) { return 0, nil },
+		SecretsSince: func(context.Context) (time.Time, error) { return w.out.Now().AddDate(-1, 0, 0), nil },
 	}
 	const x = "/xrpc/com.atproto."
 	w.said[x+"server.describeServer"] = map[string]string{"did": "did:web:pds.test"}
@@ -107,8 +110,11 @@ func newWorld(t *testing.T, tls bool) *world {
 	w.said["/.well-known/oauth-protected-resource"] = map[string]string{"resource": server.URL}
 	w.said[x+"sync.getHostStatus"] = map[string]any{"status": "active", "seq": 4990}
 	w.said[x+"sync.getRepoStatus"] = map[string]any{"active": true, "rev": "3kb"}
+	w.said[profile] = map[string]any{"handle": "a.example.com"}
 	return w
 }
+
+const profile = "/xrpc/app.bsky.actor.getProfile"
 
 // TestHost breaks one thing at a time: exactly its finding names it.
 func TestHost(t *testing.T) {
@@ -132,11 +138,19 @@ func TestHost(t *testing.T) {
 		"wrong resource": {func(w *world) {
 			w.said["/.well-known/oauth-protected-resource"] = map[string]string{"resource": "https://x.test"}
 		}, []string{"oauth-other"}},
-		"no oauth":       {func(w *world) { w.status["/.well-known/oauth-protected-resource"] = 404 }, []string{"oauth"}},
-		"no upgrade":     {func(w *world) { w.status[x+"sync.subscribeRepos"] = 426 }, []string{"websocket"}},
-		"unknown":        {func(w *world) { w.status[x+"sync.getHostStatus"] = 400 }, []string{"relay-unknown"}},
-		"relay down":     {func(w *world) { w.status[x+"sync.getHostStatus"] = 503 }, []string{"relay-unreachable"}},
-		"banned":         {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "banned", "seq": 5000} }, []string{"relay-status"}},
+		"no oauth":     {func(w *world) { w.status["/.well-known/oauth-protected-resource"] = 404 }, []string{"oauth"}},
+		"no upgrade":   {func(w *world) { w.status[x+"sync.subscribeRepos"] = 426 }, []string{"websocket"}},
+		"unknown":      {func(w *world) { w.status[x+"sync.getHostStatus"] = 400 }, []string{"relay-unknown"}},
+		"relay down":   {func(w *world) { w.status[x+"sync.getHostStatus"] = 503 }, []string{"relay-unreachable"}},
+		"banned":       {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "banned", "seq": 5000} }, []string{"relay-banned"}},
+		"throttled":    {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "throttled", "seq": 5000} }, []string{"relay-throttled"}},
+		"offline":      {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "offline", "seq": 5000} }, []string{"relay-offline"}},
+		"of tomorrow":  {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "asleep", "seq": 5000} }, []string{"relay-status"}},
+		"read nothing": {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "active", "seq": -1} }, []string{"relay-nothing"}},
+		"passed over": {func(w *world) {
+			w.said[x+"sync.getHostStatus"] = map[string]any{"status": "active", "seq": 10}
+			w.host.EventsAfter = func(context.Context, int64, int) (int64, error) { return 3, nil }
+		}, nil},
 		"relay behind":   {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "active", "seq": 10} }, []string{"relay-behind"}},
 		"relay is ahead": {func(w *world) { w.said[x+"sync.getHostStatus"] = map[string]any{"status": "active", "seq": 9000} }, []string{"relay-ahead"}},
 		"old secrets": {func(w *world) {
@@ -208,8 +222,31 @@ func TestAccount(t *testing.T) {
 		"directory down": {func(_ *world, _ *doctor.Account, p *plc, _ *string) { p.err = identity.ErrDIDUnavailable }, []string{"did-unreachable"}},
 		"unknown":        {func(w *world, _ *doctor.Account, _ *plc, _ *string) { w.status[status] = 400 }, []string{"relay-no-account"}},
 		"inactive there": {func(w *world, _ *doctor.Account, _ *plc, _ *string) {
-			w.said[status] = map[string]any{"active": false, "status": "takendown"}
+			w.said[status] = map[string]any{"active": false, "status": "deactivated"}
 		}, []string{"relay-account-inactive"}},
+		"taken down there": {func(w *world, _ *doctor.Account, _ *plc, _ *string) {
+			w.said[status] = map[string]any{"active": false, "status": "takendown"}
+		}, []string{"relay-account-takendown"}},
+		"one too many there": {func(w *world, _ *doctor.Account, _ *plc, _ *string) {
+			w.said[status] = map[string]any{"active": false, "status": "throttled"}
+		}, []string{"relay-account-throttled"}},
+		"desynchronized there": {func(w *world, _ *doctor.Account, _ *plc, _ *string) {
+			w.said[status] = map[string]any{"active": false, "status": "desynchronized"}
+		}, []string{"relay-account-desynchronized"}},
+		"app view down":  {func(w *world, _ *doctor.Account, _ *plc, _ *string) { w.status[profile] = 502 }, []string{"appview-unreachable"}},
+		"app view shuts": {func(w *world, _ *doctor.Account, _ *plc, _ *string) { w.status[profile] = 401 }, nil},
+		"not in the app view": {func(w *world, _ *doctor.Account, _ *plc, _ *string) {
+			w.status[profile], w.said[profile] = 400, map[string]any{"error": "InvalidRequest", "message": "Profile not found"}
+		}, []string{"appview-no-account"}},
+		"taken down in the app view": {func(w *world, _ *doctor.Account, _ *plc, _ *string) {
+			w.status[profile], w.said[profile] = 400, map[string]any{"error": "AccountTakedown", "message": "Account has been suspended"}
+		}, []string{"appview-takendown"}},
+		"inactive in the app view": {func(w *world, _ *doctor.Account, _ *plc, _ *string) {
+			w.status[profile], w.said[profile] = 400, map[string]any{"error": "AccountDeactivated", "message": "Account is deactivated"}
+		}, []string{"appview-inactive"}},
+		"invalid handle in the app view": {func(w *world, _ *doctor.Account, _ *plc, _ *string) {
+			w.said[profile] = map[string]any{"handle": identity.HandleInvalid}
+		}, []string{"appview-handle"}},
 		"relay behind": {func(w *world, _ *doctor.Account, _ *plc, _ *string) {
 			w.said[status] = map[string]any{"active": true, "rev": "3ka"}
 		}, []string{"relay-account-behind"}},

@@ -27,9 +27,14 @@ type Host struct {
 	HasStream     bool
 	Development   bool                                     // its names are not public: no name server knows them
 	LastSeq       func(ctx context.Context) (int64, error) // of its event stream
-	Probe         func() (string, error)                   // makes a proof of who asks, for the server; nil: it is not asked
-	Mail          *Post                                    // its own mail server or sender; nil: the deployment's
-	Stores        []Store                                  // its own places for files
+	// EventsAfter counts the events behind a number, up to most.
+	EventsAfter func(ctx context.Context, seq int64, most int) (int64, error)
+	// Refused is how often in a row a relay did not take the request to come, the last times that it was asked.
+	Refused func(ctx context.Context, relay string) (int, error)
+	AppView string                 // its URL; "": none
+	Probe   func() (string, error) // makes a proof of who asks, for the server; nil: it is not asked
+	Mail    *Post                  // its own mail server or sender; nil: the deployment's
+	Stores  []Store                // its own places for files
 	// SecretsSince is when the secrets were made that its tokens are signed with; nil: they are not looked at.
 	SecretsSince func(ctx context.Context) (time.Time, error)
 	// Sample gives a few of its accounts, active ones that have written; nil: they are not looked at.
@@ -326,6 +331,14 @@ func (v visitor) ask(ctx context.Context, relay, method string, query url.Values
 	return false, nil
 }
 
+// toRelays is what relays call this host: with a port where its URL has one, as only development servers have.
+func (v visitor) toRelays() string {
+	if u, err := url.Parse(v.PublicURL); err == nil && u.Hostname() == v.Hostname {
+		return u.Host
+	}
+	return v.Hostname
+}
+
 func (v visitor) relay(ctx context.Context, relay string) []Finding {
 	ours, err := v.LastSeq(ctx)
 	if err != nil {
@@ -335,21 +348,52 @@ func (v visitor) relay(ctx context.Context, relay string) []Finding {
 		Status string `json:"status"`
 		Seq    int64  `json:"seq"`
 	}
-	unknown, found := v.ask(ctx, relay, "com.atproto.sync.getHostStatus", url.Values{"hostname": {v.Hostname}}, &said)
+	unknown, found := v.ask(ctx, relay, "com.atproto.sync.getHostStatus", url.Values{"hostname": {v.toRelays()}}, &said)
 	if unknown {
-		return one(Error, "relay-unknown", "the relay does not know this host", relay+" has no status of it", "see that the findings above are none and that it has an account that has written; the server asks the relay to come at the next write")
+		return v.unknown(ctx, relay, ours)
 	}
 	if found != nil {
 		return found
 	}
 	seen := fmt.Sprintf("%s: status %s, seq %d; ours is %d", relay, said.Status, said.Seq, ours)
+	switch said.Status {
+	case "", "active", "idle":
+	case "offline":
+		return one(Error, "relay-offline", "the relay has given this host up: it could not connect for a while", seen, "see that the event stream is reachable from outside; the server asks the relay to come again at its next write")
+	case "throttled":
+		return one(Error, "relay-throttled", "the relay holds this host back: not all that people write is handed on", seen, "write to who runs the relay: the host has more accounts or events than it takes from one")
+	case "banned":
+		return one(Error, "relay-banned", "the relay has banned this host: nothing that people write is handed on", seen, "write to who runs the relay")
+	default:
+		return one(Error, "relay-status", "the relay does not take this host's events", seen, "see that the stream is reachable, and write to who runs the relay")
+	}
 	switch {
-	case said.Status != "" && said.Status != "active" && said.Status != "idle":
-		return one(Error, "relay-status", "the relay does not take this host's events", seen, "see that the stream is reachable; for 'banned' or 'throttled' write to who runs the relay")
 	case said.Seq > ours:
 		return one(Error, "relay-ahead", "the relay has seen events that are not here", seen, "the database is older than it was, as after a restore: docs/firehose.md says how numbers jump over those that were given out")
-	case ours-said.Seq > relayLag:
-		return one(Warning, "relay-behind", "the relay is behind", seen, "see whether it gains; if not, see that the event stream is reachable from outside")
+	case said.Seq <= 0 && ours > 0:
+		return one(Warning, "relay-nothing", "the relay knows this host, and has read nothing of it", seen, "look again in a minute; if it stays so, see that the event stream is reachable from outside")
+	}
+	behind, err := v.EventsAfter(ctx, said.Seq, relayLag+1)
+	switch {
+	case err != nil:
+		return one(Error, "relay-seq", "what the relay has not read yet cannot be counted", err.Error(), "look at the database")
+	case behind > relayLag:
+		return one(Warning, "relay-behind", "the relay is behind", fmt.Sprintf("%s; more than %d events lie between", seen, relayLag), "see whether it gains; if not, see that the event stream is reachable from outside")
 	}
 	return nil
+}
+
+// unknown says why a relay may never have heard of this host.
+func (v visitor) unknown(ctx context.Context, relay string, ours int64) []Finding {
+	seen := relay + " has no status of it"
+	do := "see that the findings above are none; the server asks the relay to come at the next write. If the relay does not take that, it may have banned the domain: write to who runs it"
+	if n, err := v.Refused(ctx, relay); err == nil && n > 0 {
+		seen += fmt.Sprintf("; it was asked to come, and did not take it %d times in a row", n)
+		do = "the log of the servers has the relay's answers (\"relay did not take requestCrawl\"): it tries whether it reaches this host first, and may have banned the domain. The server asks again, less and less often"
+	}
+	if ours == 0 {
+		seen += "; nothing was written here yet"
+		do = "let an account write: the server asks the relay to come then"
+	}
+	return one(Error, "relay-unknown", "the relay does not know this host", seen, do)
 }

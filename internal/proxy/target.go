@@ -137,7 +137,19 @@ func clip(s string) string {
 
 // AppView is the tenant's app view; false: it does without one.
 func (p *Proxy) AppView(t *tenant.Tenant) (Target, bool) {
-	return chosen(t, t.Settings.AppView, tenant.ServiceAppView, p.cfg.Defaults.AppView)
+	return p.cfg.Defaults.appView(t)
+}
+
+func (s Services) appView(t *tenant.Tenant) (Target, bool) {
+	return chosen(t, t.Settings.AppView, tenant.ServiceAppView, s.AppView)
+}
+
+// AppViewURL is where the tenant's app view is; "": it does without one.
+func (s Services) AppViewURL(t *tenant.Tenant) string {
+	if view, ok := s.appView(t); ok {
+		return view.URL.String()
+	}
+	return ""
 }
 
 // Report is the service that the tenant's reports go to.

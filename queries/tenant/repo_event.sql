@@ -76,6 +76,10 @@ SELECT x.seq, x.aid, x.kind, x.sequenced_at, x.rev, x.seq_off, x.payload, x.time
 -- The place and time of the first event behind after_seq.
 SELECT seq, kind, rev, time_us FROM pds_tenant.repo_event WHERE seq > @after_seq ORDER BY seq LIMIT 1;
 
+-- name: CountEventsAfter :one
+-- How many events are kept behind after_seq, counted up to max_rows. Numbers that were passed over are no events.
+SELECT count(*) FROM (SELECT 1 FROM pds_tenant.repo_event WHERE seq > @after_seq ORDER BY seq LIMIT @max_rows::int) x;
+
 -- name: DeleteEventsUpTo :execrows
 DELETE FROM pds_tenant.repo_event WHERE seq <= @seq;
 
