@@ -14,7 +14,7 @@ type poolFlags struct {
 	PoolConns   int    `name:"database-pool-connections" placeholder:"N" help:"Connections of each of these pools. One tenant may use them all; then two more are opened, for other tenants and for its own reads; default: 2 for every core in all, at least 2 each." env:"LOCUS_DATABASE_POOL_CONNECTIONS"`
 	StreamConns int    `name:"database-stream-connections" placeholder:"N" help:"Connections for exports and other long reads; default: 2 for every core, at least 4, and one." env:"LOCUS_DATABASE_STREAM_CONNECTIONS"`
 	PlanMemory  int    `name:"database-plan-memory" placeholder:"MIB" help:"Memory of Postgres that the plans of one connection of these pools may take, about; with many tenants, less of it means more planning; default: ${default}." default:"512" env:"LOCUS_DATABASE_PLAN_MEMORY"`
-	Spares      string `name:"spare-schemas" placeholder:"N" help:"Empty schemas that are made ahead in each database, several at once, so that a new tenant is served at once and does not cost all connections their plans; auto: one for every 50 tenants there, from 200 tenants on, at most 64; default: ${default}." default:"auto" env:"LOCUS_SPARE_SCHEMAS"`
+	Spares      string `name:"spare-schemas" placeholder:"N" help:"Empty schemas that are made ahead in each database, so that a new tenant is served at once and does not cost all connections their plans; auto: one for every 50 tenants there, from 200 tenants on, at most 64; default: ${default}." default:"auto" env:"LOCUS_SPARE_SCHEMAS"`
 }
 
 const (

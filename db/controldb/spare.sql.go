@@ -28,6 +28,17 @@ func (q *Queries) CountSpares(ctx context.Context, arg CountSparesParams) (int64
 	return count, err
 }
 
+const CountSparesBegun = `-- name: CountSparesBegun :one
+SELECT count(*) FROM control.spare WHERE node_id = $1 AND version = 0
+`
+
+func (q *Queries) CountSparesBegun(ctx context.Context, nodeID int32) (int64, error) {
+	row := q.db.QueryRow(ctx, CountSparesBegun, nodeID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const DeleteSpare = `-- name: DeleteSpare :exec
 DELETE FROM control.spare WHERE tenant_id = $1
 `

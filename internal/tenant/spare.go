@@ -26,8 +26,8 @@ const (
 	namesPerSpare = 64
 	// onlyNamed is the version of a spare that is to be an empty schema.
 	onlyNamed = -2
-	// leastApart is how far apart they are at least, sparesAtOnce how many a process takes on.
-	leastApart, sparesAtOnce = time.Second, 8
+	// leastApart and mostApart are how far apart they are at least and at most, sparesAtOnce how many a process takes on.
+	leastApart, mostApart, sparesAtOnce = time.Second, 3 * time.Minute, 8
 	// sparesGivenUp is how long making spares takes at most; whoever took longer is dead.
 	sparesGivenUp = 30 * time.Minute
 	// sparesGiveUpTime is how long an ending process takes to say that it makes no more.
@@ -170,7 +170,7 @@ func (r *Registry) rest(ctx context.Context, apart time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(max(leastApart, time.Duration(active)*apart)):
+	case <-time.After(max(leastApart, min(time.Duration(active)*apart, mostApart))):
 		return nil
 	}
 }
@@ -212,6 +212,10 @@ func (r *Registry) numberSpares(ctx context.Context, node int32, want int) (ids,
 		}
 		there, err := q.CountSpares(ctx, count)
 		if err != nil || int(there) >= want {
+			return err
+		}
+		// One process makes spares of a database at a time, or they would not be apart.
+		if begun, err := q.CountSparesBegun(ctx, node); err != nil || begun > 0 {
 			return err
 		}
 		missing := min(want-int(there), sparesAtOnce)

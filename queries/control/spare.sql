@@ -11,6 +11,9 @@ SELECT id, @node_id::int, @version::bigint, @begun_at::timestamptz FROM unnest(@
 -- name: CountSpares :one
 SELECT count(*) FROM control.spare WHERE node_id = @node_id AND (version = 0 OR version >= @version::bigint);
 
+-- name: CountSparesBegun :one
+SELECT count(*) FROM control.spare WHERE node_id = @node_id AND version = 0;
+
 -- Takes on what an older program made, and what a maker that died has left.
 -- name: LockSparesToMake :many
 UPDATE control.spare s SET version = 0, begun_at = @begun_at
