@@ -370,7 +370,7 @@ func (v visitor) relay(ctx context.Context, relay string) []Finding {
 	switch {
 	case said.Seq > ours:
 		return one(Error, "relay-ahead", "the relay has seen events that are not here", seen, "the database is older than it was, as after a restore: docs/firehose.md says how numbers jump over those that were given out")
-	case said.Seq <= 0 && ours > 0:
+	case said.Seq < 0 && ours > 0: // relays say -1 of a host that they have read nothing of; none said is no finding
 		return one(Warning, "relay-nothing", "the relay knows this host, and has read nothing of it", seen, "look again in a minute; if it stays so, see that the event stream is reachable from outside")
 	}
 	behind, err := v.EventsAfter(ctx, said.Seq, relayLag+1)
