@@ -163,8 +163,13 @@ func (s *Store) commitGroup(tenant *db.Tenant, group []*pending) {
 	}
 	last := int64(0)
 	for _, p := range group {
+		last = max(last, seqs[p.aid])
+	}
+	if last > 0 && err == nil {
+		s.learnTotal(tenant.Schema(), total) // before anybody is answered, whose next write is held against it
+	}
+	for _, p := range group {
 		seq := seqs[p.aid]
-		last = max(last, seq)
 		if seq > 0 && err == nil {
 			s.db.Changed(tenant.Schema(), p.aid)
 			s.hub.Wrote(tenant.Schema(), seq, p.aid, p.commit.Head.Rev)
@@ -173,7 +178,6 @@ func (s *Store) commitGroup(tenant *db.Tenant, group []*pending) {
 	}
 	switch {
 	case last > 0 && err == nil:
-		s.learnTotal(tenant.Schema(), total)
 		s.hub.Notify(tenant.Schema(), last)
 	case errors.Is(err, db.ErrUnknownOutcome):
 		s.hub.Doubt(tenant.Schema())
