@@ -85,6 +85,63 @@ func (d *theirs) operations(did string) (ops []didplc.RegularOp) {
 	return ops
 }
 
+// turnstile lets so many operations through to the directory, and holds the next ones until more may go. Without it a quick
+// machine would be done with all before anybody looks.
+type turnstile struct {
+	mu      sync.Mutex
+	through int // that were taken
+	most    int
+	holds   bool
+	more    chan struct{}
+}
+
+// let has so many operations go through in all.
+func (s *turnstile) let(most int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.most, s.holds = most, false
+	if s.more != nil {
+		close(s.more)
+	}
+	s.more = make(chan struct{})
+}
+
+// held tells how many went through when it holds one.
+func (s *turnstile) held() (through int, holds bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.through, s.holds
+}
+
+func (s *turnstile) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodPost {
+		return http.DefaultTransport.RoundTrip(r)
+	}
+	for {
+		s.mu.Lock()
+		if s.through < s.most {
+			s.through++
+			s.mu.Unlock()
+			break
+		}
+		s.holds = true
+		more := s.more
+		s.mu.Unlock()
+		select {
+		case <-more:
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+	answer, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		s.mu.Lock()
+		s.through--
+		s.mu.Unlock()
+	}
+	return answer, err
+}
+
 // A tenant of hundreds of accounts is renamed at the reference's directory, which refuses who asks too often, dies in the
 // middle and comes back; somebody cancels the rename, and it goes on and comes to its end. Each DID was changed once.
 // LOCUS_TEST_PLC names the folder with the directory: CI installs it.
@@ -130,8 +187,10 @@ func TestRenameAtTheirDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	gate := new(turnstile)
+	gate.let(accounts / 3)
 	process := m.process()
-	process.parts.Directory = identity.NewPLCClient(d.url, http.DefaultClient)
+	process.parts.Directory = identity.NewPLCClient(d.url, &http.Client{Transport: gate})
 	process.Acts, process.jobs = act.New(process.parts), job.New(process.parts.DB, m.now, slog.New(slog.DiscardHandler))
 	for _, k := range process.TenantJobs() {
 		process.jobs.Register(k)
@@ -167,23 +226,28 @@ func TestRenameAtTheirDirectory(t *testing.T) {
 			}
 		}
 	}
-	progress := func(done int64) func(job.Job) bool {
-		return func(j job.Job) bool { return j.Step == "changing DIDs" && j.Done >= done }
+	holds := func(job.Job) bool {
+		_, holds := gate.held()
+		return holds
 	}
-	dead := until("a third is done", progress(accounts/3))
+	until("a third is done", holds)
+	dead, _ := gate.held()
 	d.dies()
+	gate.let(accounts * 7 / 12)
 	time.Sleep(time.Second)
 	d.start(250) // and is strict from now on
-	half := until("it goes on", progress(dead.Done+accounts/4))
+	until("it goes on", holds)
+	half, _ := gate.held()
 	if _, err := process.jobs.Cancel(t.Context(), begun.ID); err != nil {
 		t.Fatal(err)
 	}
 	var got act.RenameResult
 	j := until("it is cancelled", job.Job.Ended)
-	if j.State != job.Cancelled || j.Into(&got) != nil || got.Hostname != "other.test" || got.Accounts > half.Done || got.Accounts >= accounts || got.LeftCount != 0 {
+	if j.State != job.Cancelled || j.Into(&got) != nil || got.Hostname != "other.test" || got.Accounts > int64(half) || got.LeftCount != 0 {
 		t.Fatalf("%+v, %+v", j, got)
 	}
-	t.Logf("the directory died at %d of %d accounts; cancelled at %d or later", dead.Done, accounts, half.Done)
+	gate.let(accounts)
+	t.Logf("the directory died at %d of %d accounts; cancelled at %d", dead, accounts, half)
 
 	if spec, err = act.RenameTenant(m.now2(), act.Operator{}, "other.test", true, 1000); err != nil {
 		t.Fatal(err)
