@@ -50,7 +50,7 @@ func (f *field) loadApart(ctx context.Context, other *field, name string, loud [
 		return p, "", fmt.Errorf("at the other server: %w", err)
 	}
 	wait(ctx, warmUp)
-	other.shareGroups()
+	other.shareOnce()
 	p, err = f.window(ctx, quiet)
 	t, loadErr := l.end()
 	wait(ctx, afterLoad)

@@ -140,7 +140,7 @@ func (f *field) beside(ctx context.Context, name string, loud []writer, quiet wr
 		}
 		began := time.Now()
 		wait(ctx, warmUp)
-		f.shareGroups() // Postgres has more connections now
+		f.shareOnce() // Postgres has more connections now
 		if n.profile != "" && round == 0 {
 			go f.keepProfiles(name)
 		}
