@@ -112,16 +112,23 @@ func TestKilledInARestore(t *testing.T) {
 			where := fmt.Sprintf("%s, killed at %d of %d", step.name, ats[i], m.trips)
 			m.holds(where, tenant.Active, "")
 			m.alone(conn, where)
-			switch {
-			case t.Failed():
-				t.FailNow()
-			case i == 0:
-				ats = append(ats, someOf(m.trips)...)
-			case !died:
-				t.Logf("%s: it did not come so far", where)
-			}
+			ats = m.further(ats, i, died, where)
 		}
 	}
+}
+
+// further is where processes die in turns to come. Nobody dies in the first, number 0: it tells how many round trips there are.
+func (m *mortal) further(ats []int, turn int, died bool, where string) []int {
+	m.t.Helper()
+	switch {
+	case m.t.Failed():
+		m.t.FailNow()
+	case turn == 0:
+		return append(ats, someOf(m.trips)...)
+	case !died:
+		m.t.Logf("%s: it did not come so far", where)
+	}
+	return ats
 }
 
 // someOf says at which of the statements processes are killed: at one of them, or at each with LOCUS_TEST_KILLS=all.
