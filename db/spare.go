@@ -11,8 +11,8 @@ import (
 
 // NameSchemas makes schemas of one database with nothing in them, in one transaction; those that are there stay as they
 // are. A new schema has all connections plan their statements anew, for all of their tenants; tables that are made in
-// it later only have it look through them. So names are made in advance, as many as one likes. In a Citus cluster it does nothing: there each
-// schema is made with its tables.
+// it later only have it look through them. So names are made in advance, as many as one likes. In a Citus cluster it does
+// nothing: there each schema is made with its tables.
 func (d *DB) NameSchemas(ctx context.Context, list []Schema) error {
 	if len(list) == 0 {
 		return nil

@@ -97,17 +97,14 @@ func printKeys(out io.Writer, is act.KeyStatus) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "KEY\tFINGERPRINT\tSTATE\tSINCE\tVALUES\tHERE\tCOPY PROVED")
 	for _, k := range is.Keys {
-		values, here, proved := "", "no", "never"
+		values, here := "", "no"
 		if is.Counted {
 			values = fmt.Sprint(k.Values)
 		}
 		if k.Here {
 			here = "yes"
 		}
-		if k.CopyProvedAt != nil {
-			proved = when(*k.CopyProvedAt)
-		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Fingerprint, k.State, when(k.Since), values, here, proved)
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Fingerprint, k.State, when(k.Since), values, here, provedAt(k.CopyProvedAt))
 	}
 	if err := w.Flush(); err != nil {
 		return err

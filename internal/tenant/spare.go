@@ -138,16 +138,8 @@ func (r *Registry) keepSparesOn(ctx context.Context, node int32, want int, apart
 	if ids = append(ids, more...); len(ids) == 0 {
 		return 0, nil
 	}
-	for err = r.nameSpares(ctx, node, names); err == nil && made < len(ids); made++ {
-		if made > 0 {
-			err = r.rest(ctx, apart)
-		}
-		if err == nil {
-			err = r.makeSpare(ctx, node, ids[made])
-		}
-		if err != nil {
-			break
-		}
+	if err = r.nameSpares(ctx, node, names); err == nil {
+		made, err = r.makeSpares(ctx, node, ids, apart)
 	}
 	if err != nil {
 		// The next who looks begins with these.
@@ -156,6 +148,21 @@ func (r *Registry) keepSparesOn(ctx context.Context, node int32, want int, apart
 		err = errors.Join(err, r.db.Control().UpdateSparesGivenUp(ctx, ids[made:]))
 	}
 	return made, err
+}
+
+// makeSpares tells how many it made before it failed.
+func (r *Registry) makeSpares(ctx context.Context, node int32, ids []int64, apart time.Duration) (made int, err error) {
+	for i, id := range ids {
+		if i > 0 {
+			if err := r.rest(ctx, apart); err != nil {
+				return i, err
+			}
+		}
+		if err := r.makeSpare(ctx, node, id); err != nil {
+			return i, err
+		}
+	}
+	return len(ids), nil
 }
 
 // rest waits before the next spare.
