@@ -17,9 +17,17 @@ const txAttempts = 5
 
 // transact runs body in a transaction, again when Postgres asks for it.
 func transact(ctx context.Context, pool *pool, opts pgx.TxOptions, body func(tx pgx.Tx) error) error {
-	for attempt := 1; ; attempt++ {
+	return repeated(ctx, func() error {
 		err := transactOnce(ctx, pool, opts, body)
 		pool.saw(ctx, err, true)
+		return err
+	})
+}
+
+// repeated does again what Postgres took back because of others: see [txAttempts].
+func repeated(ctx context.Context, once func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := once()
 		if attempt == txAttempts || !isRetryable(err) {
 			return err
 		}
