@@ -79,7 +79,8 @@ type configured struct {
 	path   string // of the file that was read, "" for none
 	values map[string]string
 	from   map[string]string
-	wrong  error // what kept it from being read
+	empty  []string // in the environment, but not given: they must not stand before defaults either
+	wrong  error    // what kept it from being read
 }
 
 // configure reads the environment and the configuration file. What the environment says goes before what the file says.
@@ -156,7 +157,7 @@ func (c *configured) layer(all map[string]setting, said map[string]string, from,
 		}
 		value, where := said[name], from
 		if inFile {
-			if _, twice := said[env]; twice {
+			if said[env] != "" && value != "" {
 				return fmt.Errorf("both %s and %s are given", env, name)
 			}
 			if value == "" {
@@ -171,6 +172,12 @@ func (c *configured) layer(all map[string]setting, said map[string]string, from,
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			where += ", file " + path
+		}
+		// Container platforms set a variable that they have no value for to nothing. An empty secret would hide the file, the
+		// credential or the configuration that gives it. Other settings may be empty: no trusted proxies, for example.
+		if !inFile && value == "" && (all[env].secret() || said[env+fileSuffix] != "") {
+			c.empty = append(c.empty, env)
+			continue
 		}
 		if _, there := c.values[env]; !there {
 			c.values[env], c.from[env] = value, where
@@ -194,6 +201,11 @@ func valueIn(path string) (string, error) {
 
 // apply puts what was read where flags and the rest look for it.
 func (c *configured) apply() error {
+	for _, name := range c.empty {
+		if err := os.Unsetenv(name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
 	for name, value := range c.values {
 		if err := os.Setenv(name, value); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

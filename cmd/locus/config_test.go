@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,48 @@ database-url-file: url # beside this file
 	}
 	if c.from["LOCUS_LISTEN"] != "environment" || c.from["LOCUS_CONNECTIONS"] != config {
 		t.Errorf("they are said to be from %v", c.from)
+	}
+}
+
+// An empty secret was not given: it stands before no file and no configuration. Other settings may be empty.
+func TestEmptySecretsAreNotGiven(t *testing.T) {
+	dir := t.TempDir()
+	one, empty, config := filepath.Join(dir, "one"), filepath.Join(dir, "empty.yaml"), filepath.Join(dir, "locus.yaml")
+	for path, text := range map[string]string{one: "of the file\n", empty: "", config: "smtp-url: smtp://mail.example.com\ntrusted-proxies: private\ndatabase-url: \"\"\ndatabase-url-file: one\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := allSettings(t)
+	secrets := 0
+	for name, s := range all {
+		if _, itself := all[name+fileSuffix]; itself {
+			continue
+		}
+		for _, beside := range []string{"", "=", name + fileSuffix + "=", name + fileSuffix + "=" + one} {
+			environ := []string{name + "=", beside}
+			c, err := configure(all, []string{"serve", "--config", empty}, environ)
+			if err != nil {
+				t.Errorf("%v: %v", environ, err)
+			}
+			value, there := c.values[name]
+			switch fromFile := strings.HasSuffix(beside, one); {
+			case fromFile && value != "of the file", fromFile && !slices.Contains(c.empty, name):
+				t.Errorf("%v is %q", environ, value)
+			case !fromFile && there == s.secret():
+				t.Errorf("%v is given: %t", environ, there)
+			}
+		}
+		if s.secret() {
+			secrets++
+		}
+	}
+	if secrets < 15 {
+		t.Errorf("%d secrets", secrets)
+	}
+	c, err := configure(all, []string{"serve", "--config", config}, []string{"LOCUS_SMTP_URL=", "LOCUS_TRUSTED_PROXIES="})
+	if err != nil || c.values["LOCUS_SMTP_URL"] != "smtp://mail.example.com" || c.values["LOCUS_DATABASE_URL"] != "of the file" || c.from["LOCUS_TRUSTED_PROXIES"] != "environment" {
+		t.Errorf("%v %v %v", c.values, c.from, err)
 	}
 }
 

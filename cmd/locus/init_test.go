@@ -46,6 +46,18 @@ func TestInit(t *testing.T) {
 
 	withKey, withKeyRefused := on(t, url, dir, "LOCUS_MASTER_KEY="+string(key))
 	withKey("tenant", "create", "pds.example.com")
+	if err := os.Link(file, filepath.Join(filepath.Dir(file), "master-key")); err != nil { // as systemd names it
+		t.Fatal(err)
+	}
+	for _, form := range [][]string{
+		{"LOCUS_MASTER_KEY=", "LOCUS_MASTER_KEY_FILE=" + file}, {"LOCUS_MASTER_KEY=", "CREDENTIALS_DIRECTORY=" + filepath.Dir(file)},
+		{"LOCUS_MASTER_KEY=", "LOCUS_MASTER_KEY_FILE=", "LOCUS_MASTER_KEY_COMMAND=cat " + file},
+	} { // what is empty was not given
+		withForm, _ := on(t, url, dir, form...)
+		withForm("tenant", "set", "pds.example.com", "signup=open")
+	}
+	_, refusedBoth := on(t, url, dir, "LOCUS_MASTER_KEY=x", "LOCUS_MASTER_KEY_FILE="+file)
+	refusedBoth("both LOCUS_MASTER_KEY and LOCUS_MASTER_KEY_FILE are given", "tenant", "list")
 	withKeyRefused("leave one of them out", "init", "--new-master-key", file)
 	refused("has a master key already", "init", "--new-master-key", file+".other")
 	if _, err := os.Stat(file + ".other"); !os.IsNotExist(err) {

@@ -60,6 +60,26 @@ func TestAllTenants(t *testing.T) {
 			t.Errorf("%v: %v %s%s", refused, err, out, errs)
 		}
 	}
+	for range 2 { // again it jumps again
+		out, errs, err := all("tenant jump --all --pause 0s --by 1000 --json")
+		if err != nil || strings.Count(out, `"nextSeq":`) != len(schemas) || !strings.Contains(errs, "2 tenants, 0 with trouble") {
+			t.Errorf("%v\n%s%s", err, out, errs)
+		}
+	}
+	for host := range schemas {
+		var one struct{ NextSeq int64 }
+		out, errs, err := all("tenant jump --by 1 --json", host)
+		if err == nil {
+			err = json.Unmarshal([]byte(out), &one)
+		}
+		if err != nil || one.NextSeq < 2002 {
+			t.Errorf("%s: %v %s%s", host, err, out, errs)
+		}
+	}
+	if out, errs, err := all("tenant jump --all --by 0"); err == nil || !strings.Contains(errs, "--by") {
+		t.Errorf("%v %s%s", err, out, errs)
+	}
+	s.signInAndPost("beta.localhost", "alice.beta.test")
 	if out, errs, err := all("repo check --all --recount"); err != nil || out != "" {
 		t.Errorf("nothing is wrong, and there are lines: %v %s%s", err, out, errs)
 	}
@@ -75,6 +95,12 @@ func TestAllTenants(t *testing.T) {
 	if err == nil || strings.Count(out, "PROBLEMS  localhost: 1 of ") != 1 || strings.Count(out, "TROUBLE ") != 1 || strings.Count(out, "\n") != 2 || !strings.Contains(errs, "2 tenants, 2 with trouble") {
 		t.Errorf("%v\n%s%s", err, out, errs)
 	}
+	sql(t, url, "ALTER TABLE "+schemas["localhost"]+".stream_head RENAME TO stream_head_away")
+	out, errs, err = all("tenant jump --all")
+	if err == nil || strings.Count(out, "TROUBLE   localhost: ") != 1 || strings.Count(out, "the next event of ") != 1 || !strings.Contains(errs, "2 tenants, 1 with trouble") {
+		t.Errorf("%v\n%s%s", err, out, errs)
+	}
+	sql(t, url, "ALTER TABLE "+schemas["localhost"]+".stream_head_away RENAME TO stream_head")
 	if out, _, err = all("repo check --all --json"); err == nil || !strings.Contains(out, `"withProblems":1`) || !strings.Contains(out, `"error":"`) {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -357,7 +357,29 @@ func TestRefusals(t *testing.T) {
 // TestTenantCommands goes through a tenant's settings by the command line alone, on a database of its own.
 func TestTenantCommands(t *testing.T) {
 	ok, refused := on(t, dbtest.EmptyURL(t), filepath.Join(t.TempDir(), "data"))
-	ok("tenant", "create", "pds.example.com", "--handle-domain", "example.com", "signup=open")
+	made := ok("tenant", "create", "pds.example.com", "--handle-domain", "example.com", "signup=open")
+	for _, want := range []string{"https://pds.example.com", "did:web:pds.example.com", "NAME.example.com", "open: anybody", "DNS: pds.example.com and *.example.com", "locus account create pds.example.com alice.example.com"} {
+		if !strings.Contains(made, want) {
+			t.Errorf("create does not say %q", want)
+		}
+	}
+	if n := strings.Count(made, "\n"); n > 14 || strings.Contains(made, "blob_upload_limit") || strings.Contains(made, "invite create") {
+		t.Errorf("create says in %d lines:\n%s", n, made)
+	}
+	settings := func(text string) int {
+		var one struct{ Settings map[string]string }
+		if err := json.Unmarshal([]byte(text), &one); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+		return len(one.Settings)
+	}
+	if all, made := ok("tenant", "show", "pds.example.com", "--json"), ok("tenant", "create", "whole.example.com", "--json"); settings(made) < 50 || settings(made) != settings(all) {
+		t.Errorf("create --json does not have the settings that show --json has:\n%s", made)
+	}
+	if made := ok("tenant", "create", "few.example.com", "--admin-password", "password-of-admin"); !strings.Contains(made, "\n  locus invite create few.example.com\n") || strings.Contains(made, "has no password") {
+		t.Errorf("create of one that asks for codes:\n%s", made)
+	}
+	ok("invite", "create", "few.example.com") // as it was told
 	refused("another tenant", "tenant", "create", "other.example.org", "--handle-domain", "example.com")
 	refused("pds.example.com", "tenant", "create", "pds.example.com")
 	refused("tenant keys", "tenant", "set", "pds.example.com", "no_such_setting=1")

@@ -20,7 +20,7 @@ import (
 )
 
 type tenantCmd struct {
-	Create  tenantCreateCmd  `cmd:"" help:"Create a tenant: its schema, service DID, PLC rotation key and token secrets. After a failure, the same command goes on where it ended."`
+	Create  tenantCreateCmd  `cmd:"" help:"Create a tenant: its schema, service DID, PLC rotation key and token secrets. It prints what was made and what comes next; --json prints all. After a failure, the same command goes on where it ended."`
 	List    tenantListCmd    `cmd:"" help:"List the tenants."`
 	Show    tenantShowCmd    `cmd:"" help:"Show one tenant with all its settings."`
 	Set     tenantSetCmd     `cmd:"" help:"Change settings of a tenant. Running servers follow within a second or two."`
@@ -112,7 +112,14 @@ func (c *tenantCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	return printTenant(os.Stdout, t, c.JSON)
+	if c.JSON {
+		return printJSON(os.Stdout, jsonOf(t))
+	}
+	facts, _, err := tenant.ReadDeployment(ctx, d)
+	if err != nil {
+		return err
+	}
+	return printMade(os.Stdout, t, password != "", facts.Development)
 }
 
 // begin writes down what the deployment is, where this is the first command on a new database. One that has tenants was
