@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -116,7 +115,7 @@ func (b *behind) example(name string, changes ...string) string {
 func (b *behind) pair() (cert, key string) {
 	b.Helper()
 	cert, key = filepath.Join(b.dir, "cert.pem"), filepath.Join(b.dir, "key.pem")
-	selfSigned(b.T, cert, key, big.NewInt(1), behindHost, "*."+behindHost)
+	certified(b.T, cert, key, behindHost, "*."+behindHost)
 	return cert, key
 }
 

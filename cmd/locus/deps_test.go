@@ -49,8 +49,10 @@ var mayImport = map[string][]string{
 	"docs":                   {}, // the handbook: text in, pages out
 	"internal/metrics":       {}, // numbers: who starts a server says where they are
 	"internal/trace":         {}, // spans: it knows names that it is given
-	"internal/mail/mailtest": {}, // for tests: an SMTP server
 	"internal/vectors":       {}, // for tests: where the interop vectors are
+
+	"internal/certs/certstest": {},                           // for tests: a certificate authority
+	"internal/mail/mailtest":   {"internal/certs/certstest"}, // for tests: SMTP servers, with certificates
 
 	"internal/outbound":         {}, // the way out: it knows addresses, not what is asked for
 	"internal/outbound/dnstest": {}, // for tests: a name server

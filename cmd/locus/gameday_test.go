@@ -101,7 +101,7 @@ func (g *gameDay) outside() []fault {
 		{"wrong DNS", "doctor: tls-untrusted", "LocusDoctorFound", func() { g.set(func() { g.names[gameHost] = "192.0.2.11" }) }, g.by("tls-untrusted"),
 			func() { g.set(func() { g.names[gameHost] = "192.0.2.10" }) }},
 		{"expired certificate", "doctor: tls-expired", "LocusDoctorFound",
-			func() { g.set(func() { g.certs["192.0.2.10"] = g.issue(-time.Hour, gameHost, "*."+gameHost) }) }, g.by("tls-expired"),
+			func() { g.set(func() { g.certs["192.0.2.10"] = g.signed(g.ca.Expired(gameHost, "*."+gameHost)) }) }, g.by("tls-expired"),
 			func() { g.set(func() { g.certs["192.0.2.10"] = right }) }},
 		{"relay behind", "doctor: relay-behind", "", func() {
 			sql(g.T, g.url, `INSERT INTO `+g.schema()+`.repo_event (seq, aid, kind, sequenced_at, rev, seq_off, payload, time_us)

@@ -2,18 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"io"
 	"log"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -35,6 +29,7 @@ import (
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/blob/blobtest"
+	"github.com/auroralocus/locus/internal/certs/certstest"
 	"github.com/auroralocus/locus/internal/doctor"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
@@ -56,8 +51,7 @@ const (
 type gameDay struct {
 	*testing.T
 	url, dir string
-	ca       *x509.Certificate
-	caKey    *ecdsa.PrivateKey
+	ca       *certstest.Authority
 	plc      *httptest.Server
 	post     *mailtest.Server
 	database *slowDatabase
@@ -84,41 +78,23 @@ func newGameDay(t *testing.T) *gameDay {
 	ok("account", "create", gameHost, "alice."+gameHost, "--email", "alice@example.net", "--password", "hunter2-hunter2")
 	g.database = newSlowDatabase(t, g.url)
 	g.post = mailtest.Start(t)
-	g.authority()
+	var err error
+	g.ca, err = certstest.New()
+	must(t, err)
 	g.serve()
 	target, err := url.Parse("http://127.0.0.1:" + g.server.port)
 	must(t, err)
 	front := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target); r.Out.Host = r.In.Host; r.SetXForwarded() }}
-	g.site("192.0.2.10", g.issue(time.Hour, gameHost, "*."+gameHost), front, gameHost, "*."+gameHost)
-	g.site("192.0.2.11", g.issue(time.Hour, gameRelay), http.HandlerFunc(g.relay), gameRelay)
+	g.site("192.0.2.10", g.signed(g.ca.Certificate(gameHost, "*."+gameHost)), front, gameHost, "*."+gameHost)
+	g.site("192.0.2.11", g.signed(g.ca.Certificate(gameRelay)), http.HandlerFunc(g.relay), gameRelay)
 	g.checkup()
 	return g
 }
 
-// authority makes who signs certificates.
-func (g *gameDay) authority() {
-	g.ca = &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "game day"}, NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(48 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	var err error
-	g.caKey, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// signed is a certificate that could be made.
+func (g *gameDay) signed(c *tls.Certificate, err error) *tls.Certificate {
 	must(g.T, err)
-	der, err := x509.CreateCertificate(rand.Reader, g.ca, g.ca, g.caKey.Public(), g.caKey)
-	must(g.T, err)
-	g.ca, err = x509.ParseCertificate(der)
-	must(g.T, err)
-}
-
-// issue makes a certificate that holds for so long from now, 20 days at least if it holds at all; less than nothing: it
-// has expired.
-func (g *gameDay) issue(left time.Duration, names ...string) *tls.Certificate {
-	if left > 0 {
-		left += 20 * 24 * time.Hour
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(g.T, err)
-	cert := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names, NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().Add(left)}
-	der, err := x509.CreateCertificate(rand.Reader, cert, g.ca, key.Public(), g.caKey)
-	must(g.T, err)
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return c
 }
 
 // site serves at an address of the small internet.
@@ -210,10 +186,8 @@ func (g *gameDay) checkup() {
 		}
 		return nil
 	})
-	roots := x509.NewCertPool()
-	roots.AddCert(g.ca)
 	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots}, TLSHandshakeTimeout: 5 * time.Second,
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: g.ca.Pool}, TLSHandshakeTimeout: 5 * time.Second,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			host, _, err := net.SplitHostPort(address)
 			if err != nil {

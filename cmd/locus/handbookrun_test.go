@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -135,7 +134,7 @@ esac`,
 	if err := os.WriteFile(root, a.issuer, 0o600); err != nil {
 		h.Fatal(err)
 	}
-	selfSigned(h.T, filepath.Join(h.dir, "pds.pem"), filepath.Join(h.dir, "pds.key"), big.NewInt(1), "pds.example.com")
+	certified(h.T, filepath.Join(h.dir, "pds.pem"), filepath.Join(h.dir, "pds.key"), "pds.example.com")
 }
 
 // serves starts a server in the place of the one that runs: what 'locus serve' of the handbook means. The body has its

@@ -1,17 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -23,6 +16,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/auroralocus/locus/internal/certs/certstest"
 )
 
 // authority is Pebble, the small authority of Let's Encrypt for tests, on loopback.
@@ -47,7 +42,7 @@ func newAuthority(t *testing.T, httpPort, tlsPort, dnsAt, bound string) *authori
 	a := &authority{said: new(lockedBuffer)}
 	dir, at, manage := t.TempDir(), "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	selfSigned(t, cert, key, big.NewInt(1), "127.0.0.1")
+	certified(t, cert, key, "127.0.0.1")
 	says := map[string]any{
 		"listenAddress": at, "managementListenAddress": manage, "certificate": cert, "privateKey": key,
 		"httpPort": portNumber(t, httpPort), "tlsPort": portNumber(t, tlsPort), "keyAlgorithm": "ecdsa",
@@ -119,41 +114,12 @@ func comes[T any](t *testing.T, what string, look func() (T, bool)) T {
 	}
 }
 
-// selfSigned writes a certificate for names and addresses, and its key.
-func selfSigned(t *testing.T, certFile, keyFile string, serial *big.Int, names ...string) {
+// certified writes a certificate for names and addresses, and its key. The file is also one of whom to trust.
+func certified(t *testing.T, certFile, keyFile string, names ...string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	for _, n := range names {
-		if ip := net.ParseIP(n); ip != nil {
-			c.IPAddresses = append(c.IPAddresses, ip)
-		} else {
-			c.DNSNames = append(c.DNSNames, n)
-		}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: private}} {
-		var text bytes.Buffer
-		if err := pem.Encode(&text, block); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(name, text.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	a, err := certstest.New()
+	must(t, err)
+	must(t, a.Write(certFile, keyFile, names...))
 }
 
 // The key by which the name server lets itself be changed.

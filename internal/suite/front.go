@@ -2,17 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"mime"
 	"net"
 	"net/http"
@@ -23,13 +16,14 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/auroralocus/locus/internal/certs/certstest"
 )
 
 // front answers https for every host: it hands calls to tenants on to the server, and keeps what drivers put on the
 // hosts of clients.
 type front struct {
-	authority *x509.Certificate
-	key       *ecdsa.PrivateKey
+	authority *certstest.Authority
 	proxies   map[string]*httputil.ReverseProxy
 	server    *http.Server
 
@@ -44,21 +38,10 @@ type front struct {
 func newFront(file string) (*front, error) {
 	f := &front{proxies: map[string]*httputil.ReverseProxy{}, certs: map[string]*tls.Certificate{}, documents: map[string][]byte{}}
 	var err error
-	if f.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+	if f.authority, err = certstest.New(); err != nil {
 		return nil, err
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a small internet"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &f.key.PublicKey, f.key)
-	if err != nil {
-		return nil, err
-	}
-	if f.authority, err = x509.ParseCertificate(der); err != nil {
-		return nil, err
-	}
-	return f, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+	return f, os.WriteFile(file, f.authority.PEM, 0o644)
 }
 
 // certificate makes one for a name when it is asked for first.
@@ -68,21 +51,10 @@ func (f *front) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error
 	if c := f.certs[hello.ServerName]; c != nil {
 		return c, nil
 	}
-	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	c, err := f.authority.Certificate(hello.ServerName)
 	if err != nil {
 		return nil, err
 	}
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: hello.ServerName}, DNSNames: []string{hello.ServerName},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	// One key for all: nothing here is secret.
-	der, err := x509.CreateCertificate(rand.Reader, template, f.authority, &f.key.PublicKey, f.key)
-	if err != nil {
-		return nil, err
-	}
-	c := &tls.Certificate{Certificate: [][]byte{der, f.authority.Raw}, PrivateKey: f.key}
 	f.certs[hello.ServerName] = c
 	return c, nil
 }
@@ -104,9 +76,7 @@ func (f *front) route(address string, hosts ...string) {
 
 // transport is for calls of this program's own.
 func (f *front) transport() *http.Transport {
-	roots := x509.NewCertPool()
-	roots.AddCert(f.authority)
-	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	return &http.Transport{TLSClientConfig: &tls.Config{RootCAs: f.authority.Pool}}
 }
 
 func (f *front) start() error {

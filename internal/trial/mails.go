@@ -12,6 +12,8 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"github.com/auroralocus/locus/internal/certs/certstest"
 )
 
 // mails is a mail server as providers have it: STARTTLS, and a password before anything is taken.
@@ -22,14 +24,14 @@ type mails struct {
 	came map[string][]string // texts by receiver
 }
 
-func startMails(ca *authority) (*mails, error) {
-	cert, err := ca.certificate(mailHost)
+func startMails(ca *certstest.Authority) (*mails, error) {
+	cert, err := ca.Certificate(mailHost)
 	if err != nil {
 		return nil, err
 	}
 	m := &mails{came: map[string][]string{}}
 	m.server = smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &letter{mails: m}, nil }))
-	m.server.Domain, m.server.TLSConfig, m.server.ErrorLog = mailHost, &tls.Config{Certificates: []tls.Certificate{cert}}, log.New(io.Discard, "", 0)
+	m.server.Domain, m.server.TLSConfig, m.server.ErrorLog = mailHost, &tls.Config{Certificates: []tls.Certificate{*cert}}, log.New(io.Discard, "", 0)
 	l, err := net.Listen("tcp", outside+":587")
 	if err != nil {
 		return nil, err

@@ -2,20 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -32,6 +26,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/embedded"
 	"github.com/auroralocus/locus/internal/blob/blobtest"
+	"github.com/auroralocus/locus/internal/certs/certstest"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
 )
 
@@ -59,11 +54,11 @@ var zones = []string{"example.com", "example.org", "example.net"}
 // world is the machine and the small internet around it.
 type world struct {
 	dir     string
-	root    string // of the machine
-	leader  string // the number of its first process
-	ca      *authority
-	roots   *x509.CertPool // of the certificates that visitors see
-	bucket  string         // the S3 server, without the front
+	root    string               // of the machine
+	leader  string               // the number of its first process
+	ca      *certstest.Authority // signs for the hosts
+	roots   *x509.CertPool       // of the certificates that visitors see
+	bucket  string               // the S3 server, without the front
 	mails   *mails
 	closing []func()
 }
@@ -81,7 +76,7 @@ func (w *world) build(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if w.ca, err = newAuthority(); err != nil {
+	if w.ca, err = certstest.New(); err != nil {
 		return err
 	}
 	if err := w.names(); err != nil {
@@ -126,7 +121,7 @@ func (w *world) build(ctx context.Context) error {
 	// The machine trusts what a machine on the real internet trusts: who signs for these hosts, and for its own names.
 	file := filepath.Join(w.root, "usr/local/share/ca-certificates/small-internet.crt")
 	other := filepath.Join(w.root, "usr/local/share/ca-certificates/pebble.crt")
-	if err := errors.Join(os.WriteFile(file, w.ca.text, 0o644), os.WriteFile(other, root, 0o644)); err != nil {
+	if err := errors.Join(os.WriteFile(file, w.ca.PEM, 0o644), os.WriteFile(other, root, 0o644)); err != nil {
 		return err
 	}
 	return quietly(exec.CommandContext(ctx, "chroot", w.root, "update-ca-certificates"))
@@ -214,7 +209,7 @@ func (w *world) pebble(ctx context.Context) (addr string, root []byte, err error
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	const at, manage = "127.0.0.1:14000", "127.0.0.1:15000"
 	cert, key := filepath.Join(w.dir, "pebble.pem"), filepath.Join(w.dir, "pebble.key")
-	if err := w.ca.write(cert, key, "127.0.0.1"); err != nil {
+	if err := w.ca.Write(cert, key, "127.0.0.1"); err != nil {
 		return "", nil, err
 	}
 	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
@@ -237,7 +232,7 @@ func (w *world) pebble(ctx context.Context) (addr string, root []byte, err error
 		return "", nil, err
 	}
 	w.closing = append(w.closing, func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.ca.pool}}}
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.ca.Pool}}}
 	defer c.CloseIdleConnections()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if root, err = get(ctx, c, "https://"+manage+"/roots/0"); err == nil {
@@ -255,13 +250,13 @@ func (w *world) through(target string) http.Handler {
 	}
 	return &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(u); r.Out.Host = r.In.Host },
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.ca.pool, ServerName: "127.0.0.1"}},
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: w.ca.Pool, ServerName: "127.0.0.1"}},
 	}
 }
 
 // front answers https for the hosts.
 func (w *world) front(hosts map[string]http.Handler) error {
-	cert, err := w.ca.certificate(directoryHost, authorityHost, bucketHost)
+	cert, err := w.ca.Certificate(directoryHost, authorityHost, bucketHost)
 	if err != nil {
 		return err
 	}
@@ -271,7 +266,7 @@ func (w *world) front(hosts map[string]http.Handler) error {
 			return
 		}
 		http.Error(rw, "no such host", http.StatusMisdirectedRequest)
-	}), &tls.Config{Certificates: []tls.Certificate{cert}})
+	}), &tls.Config{Certificates: []tls.Certificate{*cert}})
 }
 
 func (w *world) serve(addr string, h http.Handler, config *tls.Config) error {
@@ -304,67 +299,4 @@ func get(ctx context.Context, c *http.Client, url string) ([]byte, error) {
 		err = fmt.Errorf("%s: status %d: %.300s", url, res.StatusCode, text)
 	}
 	return text, err
-}
-
-// authority signs for the hosts of the small internet.
-type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	text []byte
-	pool *x509.CertPool
-}
-
-func newAuthority() (*authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	a := &authority{key: key, pool: x509.NewCertPool()}
-	template := a.template("a small internet")
-	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageDigitalSignature
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return nil, err
-	}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		return nil, err
-	}
-	a.pool.AddCert(a.cert)
-	a.text = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	return a, nil
-}
-
-func (a *authority) template(name string) *x509.Certificate {
-	return &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(48 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
-	}
-}
-
-// certificate has one key for all: nothing here is secret.
-func (a *authority) certificate(names ...string) (tls.Certificate, error) {
-	template := a.template(names[0])
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	for _, n := range names {
-		if ip := net.ParseIP(n); ip != nil {
-			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
-			template.DNSNames = append(template.DNSNames, n)
-		}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &a.key.PublicKey, a.key)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: a.key}, err
-}
-
-func (a *authority) write(certFile, keyFile string, names ...string) error {
-	c, err := a.certificate(names...)
-	if err != nil {
-		return err
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(a.key)
-	if err != nil {
-		return err
-	}
-	return errors.Join(os.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}), 0o644),
-		os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600))
 }

@@ -1,27 +1,23 @@
 package mailtest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/hmac"
 	"crypto/md5"
-	"crypto/rand"
 	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"github.com/auroralocus/locus/internal/certs/certstest"
 )
 
 // The only user of a [Secure] server.
@@ -92,26 +88,19 @@ func (s *Secure) note(what string) {
 
 func (s *Secure) certify(t testing.TB, name string) *tls.Config {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ca, err := certstest.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mailtest"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	s.Roots = ca.Pool
+	if name == "" {
+		name = "127.0.0.1"
 	}
-	if cert.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}; name != "" {
-		cert.IPAddresses, cert.DNSNames = nil, []string{name}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	cert, err := ca.Certificate(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	s.Roots.AddCert(cert)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+	return &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS12}
 }
 
 // session is one client's.
