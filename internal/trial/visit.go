@@ -44,7 +44,7 @@ func (w *world) visit(ctx context.Context, c *clock) error {
 			return fmt.Errorf("%s at %s: %w", p.handle, p.host, err)
 		}
 	}
-	if len(w.mails.to("you@example.com")) == 0 {
+	if len(w.mails.To("you@example.com")) == 0 {
 		return errors.New("the operator's trial of mail did not arrive")
 	}
 	objects, err := blobtest.Objects(ctx, w.bucket)
@@ -185,11 +185,11 @@ func (w *world) day(ctx context.Context, client *http.Client, p person) error {
 	if strings.TrimSpace(string(did)) != session.DID {
 		return fmt.Errorf("the handle leads to %q, not %s", did, session.DID)
 	}
-	before := len(w.mails.to(p.email))
+	before := len(w.mails.To(p.email))
 	if err := call("com.atproto.server.requestEmailConfirmation", "", nil, nil); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(time.Minute); len(w.mails.to(p.email)) == before; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(w.mails.To(p.email)) == before; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return errors.New("the mail to confirm the address does not come")
 		}

@@ -28,6 +28,7 @@ import (
 	"github.com/auroralocus/locus/internal/blob/blobtest"
 	"github.com/auroralocus/locus/internal/certs/certstest"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
+	"github.com/auroralocus/locus/internal/mail/mailtest"
 )
 
 // The hosts of the small internet, by the names that the page and the defaults of the settings have for them.
@@ -59,7 +60,7 @@ type world struct {
 	ca      *certstest.Authority // signs for the hosts
 	roots   *x509.CertPool       // of the certificates that visitors see
 	bucket  string               // the S3 server, without the front
-	mails   *mails
+	mails   *mailtest.Box        // as providers have it: STARTTLS, and a password before anything is taken
 	closing []func()
 }
 
@@ -104,10 +105,15 @@ func (w *world) build(ctx context.Context) error {
 	}
 	w.roots = x509.NewCertPool()
 	w.roots.AppendCertsFromPEM(root)
-	if w.mails, err = startMails(w.ca); err != nil {
+	cert, err := w.ca.Certificate(mailHost)
+	if err != nil {
 		return err
 	}
-	w.closing = append(w.closing, w.mails.close)
+	post := mailtest.BoxConfig{Addr: outside + ":587", TLS: &tls.Config{Certificates: []tls.Certificate{*cert}}, Mechanism: "PLAIN", User: mailUser, Password: mailPassword}
+	if w.mails, err = mailtest.Open(post); err != nil {
+		return err
+	}
+	w.closing = append(w.closing, w.mails.Close)
 	through := w.through(pebble)
 	certificates := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/directory" {

@@ -1,5 +1,5 @@
-// Package mailtest is a small SMTP server on loopback for tests: it speaks the protocol for real, keeps what it
-// accepted, and fails on request.
+// Package mailtest has SMTP servers for tests. [Server] is a small one on loopback: it speaks the protocol for real, keeps
+// what it accepted, and fails on request. [Box] is somebody else's, with TLS and passwords, and is for programs, too.
 package mailtest
 
 import (

@@ -142,7 +142,7 @@ async function apps(script) {
     await v.send('input[name=email]')
     await v.page.locator('input[autocomplete~=new-password]').waitFor()
     await v.look('new password')
-    const code = await until('the mail with the code', async () => (await mails(who.email)).map((m) => m.text.match(/\b([A-Z2-7]{5}-[A-Z2-7]{5})\b/)?.[1]).filter(Boolean).pop())
+    const code = await until('the mail with the code', async () => (await mails(who.email)).map((text) => text.match(/\b([A-Z2-7]{5}-[A-Z2-7]{5})\b/)?.[1]).filter(Boolean).pop())
     who.password = 'another-password-2'
     await v.fill({ 'input[name=code], input[name=token], input[autocomplete~=one-time-code]': code, 'input[autocomplete~=new-password]': who.password })
     await v.send('input[autocomplete~=new-password]')
