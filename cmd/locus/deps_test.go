@@ -50,6 +50,7 @@ var mayImport = map[string][]string{
 	"internal/metrics":       {}, // numbers: who starts a server says where they are
 	"internal/trace":         {}, // spans: it knows names that it is given
 	"internal/vectors":       {}, // for tests: where the interop vectors are
+	"internal/procfs":        {}, // for tests: what processes have used
 
 	"internal/certs/certstest": {},                           // for tests: a certificate authority
 	"internal/mail/mailtest":   {"internal/certs/certstest"}, // for tests: SMTP servers, with certificates

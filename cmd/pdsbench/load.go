@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/auroralocus/locus/internal/procfs"
 )
 
 // Bounds that keep a run finite when the server fails.
@@ -29,7 +31,7 @@ type load struct {
 	requests int64         // 0: as many as fit into the duration
 	check    int           // acknowledged writes per client that are read back afterwards
 	roots    []int         // processes of the server
-	proc     procfs
+	proc     procfs.FS
 	now      func() time.Time
 	watchers *watchers // of the stream, or nil
 	length   int64     // of a good answer; 0: any
@@ -96,17 +98,17 @@ func (l *load) run(ctx context.Context) (*result, error) {
 	go func() { clients.Wait(); close(done) }()
 
 	wait(ctx, w.from.Sub(l.now()), done)
-	before, err := l.proc.usage(l.roots)
+	before, err := l.proc.Usage(l.roots)
 	if err != nil {
 		clients.Wait()
 		return nil, err
 	}
-	ownBefore, started := ownCPU(), l.now()
-	memory := l.proc.watch(l.roots)
+	ownBefore, started := procfs.Own(), l.now()
+	memory := l.proc.Watch(l.roots)
 	wait(ctx, w.to.Sub(l.now()), done)
-	after, err := l.proc.usage(l.roots)
-	ownAfter, ended := ownCPU(), l.now()
-	rss, pss := memory.peak()
+	after, err := l.proc.Usage(l.roots)
+	ownAfter, ended := procfs.Own(), l.now()
+	rss, pss := memory.Peak()
 	clients.Wait()
 	if err != nil {
 		return nil, fmt.Errorf("the server ended during the run: %w", err)
@@ -118,8 +120,8 @@ func (l *load) run(ctx context.Context) (*result, error) {
 	if len(l.roots) > 0 {
 		r.Server = &serverCost{RSSPeak: rss, PSSPeak: pss}
 		var all time.Duration
-		for i, name := range after.names {
-			d := after.cpu[i] - before.cpu[i]
+		for i, name := range after.Names {
+			d := after.CPU[i] - before.CPU[i]
 			all += d
 			r.Server.Processes = append(r.Server.Processes, processCost{PID: l.roots[i], Name: name, CPUSeconds: d.Seconds()})
 		}

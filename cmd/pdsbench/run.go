@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"time"
+
+	"github.com/auroralocus/locus/internal/procfs"
 )
 
 const base36 = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -98,8 +100,8 @@ func (r *runCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	proc := procfs("/proc")
-	if _, err := proc.usage(r.Pids); err != nil {
+	proc := procfs.Here
+	if _, err := proc.Usage(r.Pids); err != nil {
 		return err
 	}
 	w := findWorkload(r.Workload)

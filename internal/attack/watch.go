@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/auroralocus/locus/internal/procfs"
 )
 
 // look counts the connections that the server has open on its port, and its resident memory.
@@ -31,8 +33,11 @@ func (f *field) look() (open int, memory int64, err error) {
 		}
 		open += n
 	}
-	memory, err = resident(f.pid)
-	return open, memory, err
+	server, err := procfs.Here.Read(f.pid)
+	if err != nil {
+		return 0, 0, fmt.Errorf("the server has gone: %w", err)
+	}
+	return open, server.RSS, nil
 }
 
 // countOpen counts connections at a local port whose server has not closed them: established, or closed by the peer.
@@ -60,20 +65,6 @@ func countOpen(name string, port int) (n int, err error) {
 	return n, s.Err()
 }
 
-// resident is a process's memory.
-func resident(pid int) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0, fmt.Errorf("the server has gone: %w", err)
-	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return 0, fmt.Errorf("memory of %d: %q", pid, text)
-	}
-	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize()), err
-}
-
 // watcher follows the server's memory.
 type watcher struct {
 	most atomic.Int64
@@ -88,9 +79,9 @@ func (f *field) watch(ctx context.Context, limit int64, enough func()) *watcher 
 	go func() {
 		defer close(w.done)
 		for ctx.Err() == nil {
-			if m, err := resident(f.pid); err == nil && m > w.most.Load() {
-				w.most.Store(m)
-				if m > limit {
+			if p, err := procfs.Here.Read(f.pid); err == nil && p.RSS > w.most.Load() {
+				w.most.Store(p.RSS)
+				if p.RSS > limit {
 					enough()
 				}
 			}

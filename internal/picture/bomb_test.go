@@ -10,10 +10,11 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/auroralocus/locus/internal/procfs"
 )
 
 // TestBombs: what is too large is refused by its header, before a pixel; what lies, when it is found out.
@@ -174,13 +175,13 @@ func (failing) Close() error { return nil }
 
 // TestMemory: sixty-four copies of large pictures at once take no more memory than few.
 func TestMemory(t *testing.T) {
-	if testing.Short() || resident(t) < 0 {
+	if testing.Short() || resident() < 0 {
 		t.Log("not measured here")
 		return
 	}
 	m := newMaker(t, Config{Time: time.Minute, Parallel: 2})
 	data := madePNG(5000, 5000, 8, 6, 5000*(4*5000+1)) // 100 MB of pixels in 97 KB
-	before := resident(t)
+	before := resident()
 	most, stop := before, make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() {
@@ -189,7 +190,7 @@ func TestMemory(t *testing.T) {
 			case <-stop:
 				return
 			case <-time.After(20 * time.Millisecond):
-				most = max(most, resident(t))
+				most = max(most, resident())
 			}
 		}
 	})
@@ -218,16 +219,12 @@ func TestMemory(t *testing.T) {
 }
 
 // resident is the process's memory in MB, -1 where the kernel does not tell.
-func resident(t testing.TB) int {
-	b, err := os.ReadFile("/proc/self/statm")
+func resident() int {
+	p, err := procfs.Here.Read(os.Getpid())
 	if err != nil {
 		return -1
 	}
-	var all, pages int
-	if _, err := fmt.Fscan(strings.NewReader(string(b)), &all, &pages); err != nil {
-		t.Error(err)
-	}
-	return pages * os.Getpagesize() >> 20
+	return int(p.RSS >> 20)
 }
 
 // A picture of a few kilobytes with scans without end would keep a decoder for minutes.

@@ -129,7 +129,7 @@ func (f *field) startLoad(ctx context.Context, kind string, loud []writer) (*run
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
 	}
-	setGroup(fmt.Sprint(r.cmd.Process.Pid), niceness()+behind)
+	setGroup(r.cmd.Process.Pid, niceness()+behind)
 	_, err = r.in.Write(append(spec, '\n'))
 	return r, err
 }

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"github.com/auroralocus/locus/internal/procfs"
 )
 
 // behind is how much nicer the load's program is than what is measured: a tenth of the processor is its, where both want
@@ -37,13 +39,16 @@ func (f *field) shareGroups() {
 }
 
 func (f *field) shareOnce() {
-	for _, pid := range append(children(f.server.Pid()), fmt.Sprint(f.server.Pid()), fmt.Sprint(f.cmd.Process.Pid), "self") {
-		setGroup(pid, niceness())
+	database, _ := procfs.Here.Under(f.server.Pid())
+	for _, p := range database {
+		setGroup(p.PID, niceness())
 	}
+	setGroup(f.cmd.Process.Pid, niceness())
+	setGroup(os.Getpid(), niceness())
 }
 
-func setGroup(pid string, to int) {
-	_ = os.WriteFile("/proc/"+pid+"/autogroup", fmt.Appendf(nil, "%d", min(to, 19)), 0)
+func setGroup(pid int, to int) {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", pid), fmt.Appendf(nil, "%d", min(to, 19)), 0)
 }
 
 // ownSession lets a program be shared by itself.

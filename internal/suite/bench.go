@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/auroralocus/locus/internal/procfs"
 )
 
 // prepared is what bench-prepare.mjs leaves: a confidential client, and people who are signed in and remembered.
@@ -160,7 +162,7 @@ func (b *bench) measure(ctx context.Context, op operation, root int, length time
 		})
 	}
 	pause(ctx, 500*time.Millisecond)
-	before, err := treeCPU(root)
+	before, err := procfs.Here.Tree(root)
 	if err != nil {
 		return out, errors.Join(err, ctx.Err())
 	}
@@ -169,7 +171,7 @@ func (b *bench) measure(ctx context.Context, op operation, root int, length time
 	pause(ctx, length)
 	counting.Store(false)
 	out.seconds = time.Since(start).Seconds()
-	after, err := treeCPU(root)
+	after, err := procfs.Here.Tree(root)
 	close(over)
 	clients.Wait()
 	if err != nil {

@@ -15,8 +15,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -194,44 +192,4 @@ func (b *bench) visit(ctx context.Context, p *benchPerson, at string) (string, e
 		at = to.String()
 	}
 	return "", errors.New("too many redirects")
-}
-
-// treeCPU adds up what a process, its descendants and those of them that have ended have used.
-func treeCPU(root int) (time.Duration, error) {
-	children := map[int][]int{}
-	used := map[int]int64{}
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return 0, err
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		text, err := os.ReadFile("/proc/" + e.Name() + "/stat")
-		if err != nil {
-			continue // it has ended
-		}
-		// pid (name) state ppid …: the name may hold anything
-		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-		if len(fields) < 15 {
-			continue
-		}
-		parent, _ := strconv.Atoi(fields[1])
-		children[parent] = append(children[parent], pid)
-		for _, f := range fields[11:15] { // utime stime cutime cstime
-			n, _ := strconv.ParseInt(f, 10, 64)
-			used[pid] += n
-		}
-	}
-	if _, ok := used[root]; !ok {
-		return 0, errors.New("the server has ended")
-	}
-	var ticks int64
-	for todo := []int{root}; len(todo) > 0; todo = todo[1:] {
-		ticks += used[todo[0]]
-		todo = append(todo, children[todo[0]]...)
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond, nil // a hundred ticks a second, on all that Go runs on
 }

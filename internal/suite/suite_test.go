@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -144,18 +143,5 @@ func TestSigner(t *testing.T) {
 	}
 	if _, err := newSigner(jwk{"EC", "P-256", "AQ", "AQ", "AQ"}); err == nil {
 		t.Error("a point off the curve is taken")
-	}
-}
-
-// TestTreeCPU asks after this process.
-func TestTreeCPU(t *testing.T) {
-	if _, err := os.Stat("/proc/self/stat"); err != nil {
-		return // the benchmark is for Linux
-	}
-	if _, err := treeCPU(os.Getpid()); err != nil {
-		t.Error(err)
-	}
-	if _, err := treeCPU(1 << 30); err == nil {
-		t.Error("a process that is not there has used something")
 	}
 }

@@ -6,19 +6,17 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/db/embedded"
+	"github.com/auroralocus/locus/internal/procfs"
 	"github.com/auroralocus/locus/repo"
 )
 
@@ -66,39 +64,13 @@ func populate(b testing.TB, s *Store, schema db.Schema, aid int64, n int) {
 }
 
 // processCPU is the CPU time that the processes of a Postgres have used so far, dead ones too.
-func processCPU(postmaster int) time.Duration {
-	ticks := 0
-	add := func(pid string, fields ...int) {
-		raw, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
-		if err != nil {
-			return
-		}
-		_, rest, _ := strings.Cut(string(raw), ") ")
-		f := strings.Fields(rest)
-		for _, i := range fields {
-			n, _ := strconv.Atoi(f[i])
-			ticks += n
-		}
+func processCPU(b *testing.B, postmaster int) time.Duration {
+	b.Helper()
+	used, err := procfs.Here.Tree(postmaster)
+	if err != nil {
+		b.Fatal(err)
 	}
-	add(strconv.Itoa(postmaster), 11, 12, 13, 14) // itself and the children it has buried
-	list, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range list {
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(raw), ") ")
-		if f := strings.Fields(rest); len(f) > 1 && f[1] == strconv.Itoa(postmaster) {
-			add(filepath.Base(filepath.Dir(path)), 11, 12)
-		}
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond
-}
-
-func ownCPU() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return used
 }
 
 // BenchmarkCreate is one createRecord after another on repositories of several sizes, in turn so that the machine's
@@ -156,7 +128,7 @@ func BenchmarkCreateActors(b *testing.B) {
 			var n atomic.Int64
 			var mu sync.Mutex
 			var times []time.Duration
-			client, srv := ownCPU(), processCPU(pid)
+			client, srv := procfs.Own(), processCPU(b, pid)
 			b.ResetTimer()
 			var wg sync.WaitGroup
 			for _, aid := range aids {
@@ -180,8 +152,8 @@ func BenchmarkCreateActors(b *testing.B) {
 			b.StopTimer()
 			commits := float64(b.N)
 			b.ReportMetric(commits/b.Elapsed().Seconds(), "commits/s")
-			b.ReportMetric(float64((ownCPU()-client).Microseconds())/commits, "client-µs/commit")
-			b.ReportMetric(float64((processCPU(pid)-srv).Microseconds())/commits, "server-µs/commit")
+			b.ReportMetric(float64((procfs.Own()-client).Microseconds())/commits, "client-µs/commit")
+			b.ReportMetric(float64((processCPU(b, pid)-srv).Microseconds())/commits, "server-µs/commit")
 			slices.Sort(times)
 			b.ReportMetric(float64(times[len(times)/2].Microseconds())/1000, "p50-ms")
 			b.ReportMetric(float64(times[len(times)*99/100].Microseconds())/1000, "p99-ms")

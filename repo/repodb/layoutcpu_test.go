@@ -2,11 +2,7 @@ package repodb
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +10,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/embedded"
+	"github.com/auroralocus/locus/internal/procfs"
 )
 
 // BenchmarkLayoutCPU compares the CPU of layouts on a machine that does other things too: they take turns on one
@@ -88,16 +85,11 @@ func (r *cpuRun) cpu(b *testing.B, what string) (used time.Duration) {
 	var pids []int32
 	queryRow(b, r.url, "SELECT coalesce(array_agg(pid), '{}') FROM pg_stat_activity WHERE application_name = $1", &pids, r.l.name+"-"+what)
 	for _, pid := range pids {
-		raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(int(pid)), "stat"))
+		backend, err := procfs.Here.Read(int(pid))
 		if err != nil {
 			b.Fatal(err)
 		}
-		_, rest, _ := strings.Cut(string(raw), ") ")
-		f := strings.Fields(rest)
-		for _, i := range []int{11, 12} {
-			ticks, _ := strconv.Atoi(f[i])
-			used += time.Duration(ticks) * 10 * time.Millisecond
-		}
+		used += backend.CPU
 	}
 	return used
 }

@@ -50,10 +50,10 @@ func (m *meter) phase(prefix string, groups [][]*pending) {
 		m.b.Fatal(err)
 	}
 	wal, fpi := m.value("SELECT pg_current_wal_insert_lsn() - '0/0'"), m.value("SELECT wal_fpi FROM pg_stat_wal")
-	cpu, start := processCPU(m.pid), time.Now()
+	cpu, start := processCPU(m.b, m.pid), time.Now()
 	m.l.run(m.b, d.Tenant(m.schema), groups)
 	took := time.Since(start)
-	used := processCPU(m.pid) - cpu
+	used := processCPU(m.b, m.pid) - cpu
 	d.Close() // backends write their statistics when they end
 	time.Sleep(200 * time.Millisecond)
 	m.report(prefix+"µs-server/commit", float64(used.Microseconds())/commits)
@@ -113,7 +113,7 @@ func (m *meter) export(name string, sim *simulation) {
 	}
 	defer d.Close()
 	ctx := m.b.Context()
-	cpu, start, n := processCPU(m.pid), time.Now(), counter(0)
+	cpu, start, n := processCPU(m.b, m.pid), time.Now(), counter(0)
 	rounds := 1
 	if name == "warm" {
 		rounds = 5
@@ -157,7 +157,7 @@ func (m *meter) export(name string, sim *simulation) {
 	mb := float64(n) / 1e6
 	m.report(name+"-export-MB/s", mb/time.Since(start).Seconds())
 	if name == "warm" {
-		m.report("export-server-ms/MB", float64((processCPU(m.pid)-cpu).Milliseconds())/mb)
+		m.report("export-server-ms/MB", float64((processCPU(m.b, m.pid)-cpu).Milliseconds())/mb)
 	}
 }
 

@@ -157,7 +157,7 @@ func (r *manyRun) measure(b *testing.B, postmaster int, repos []manyRepo, span t
 		rate, cost *[]float64
 	}{{r.create, &r.created, &r.writing}, {r.get, &r.read, &r.reading}} {
 		var done atomic.Int64
-		before, began := processCPU(postmaster), time.Now()
+		before, began := processCPU(b, postmaster), time.Now()
 		var wg sync.WaitGroup
 		for range manyClients {
 			wg.Go(func() {
@@ -173,7 +173,7 @@ func (r *manyRun) measure(b *testing.B, postmaster int, repos []manyRepo, span t
 		wg.Wait()
 		if took, n := time.Since(began), float64(done.Load()); !warm {
 			*work.rate = append(*work.rate, n/took.Seconds())
-			*work.cost = append(*work.cost, float64((processCPU(postmaster)-before).Microseconds())/n)
+			*work.cost = append(*work.cost, float64((processCPU(b, postmaster)-before).Microseconds())/n)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func BenchmarkReplica(b *testing.B) {
 	} {
 		for _, from := range []string{"primary", "replica"} {
 			b.Run(kind.name+"/"+from, func(b *testing.B) {
-				before, other := processCPU(primary), processCPU(replica)
+				before, other := processCPU(b, primary), processCPU(b, replica)
 				b.SetParallelism(2)
 				b.RunParallel(func(pb *testing.PB) {
 					for pb.Next() {
@@ -92,8 +92,8 @@ func BenchmarkReplica(b *testing.B) {
 					}
 				})
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "reads/s")
-				b.ReportMetric(float64((processCPU(primary)-before).Microseconds())/float64(b.N), "primary-µs/op")
-				b.ReportMetric(float64((processCPU(replica)-other).Microseconds())/float64(b.N), "replica-µs/op")
+				b.ReportMetric(float64((processCPU(b, primary)-before).Microseconds())/float64(b.N), "primary-µs/op")
+				b.ReportMetric(float64((processCPU(b, replica)-other).Microseconds())/float64(b.N), "replica-µs/op")
 			})
 		}
 	}

@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"net/url"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/internal/procfs"
 	"github.com/auroralocus/locus/internal/splice"
 )
 
@@ -127,22 +127,13 @@ func BenchmarkTimeline(b *testing.B) {
 			c.Changes = c.Changes[:min(changes, len(c.Changes))]
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
-			before := processor(b)
+			before := procfs.Own()
 			for b.Loop() {
 				if _, ok, err := c.Merge(context.Background(), body); !ok || err != nil {
 					b.Fatal(ok, err)
 				}
 			}
-			b.ReportMetric(float64((processor(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+			b.ReportMetric(float64((procfs.Own()-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
 		})
 	}
-}
-
-// processor is what this process has used of the processors.
-func processor(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -1,4 +1,4 @@
-package main
+package procfs
 
 import (
 	"errors"
@@ -18,15 +18,15 @@ func statLine(pid int, name string, parent int, ticks [4]int, pages int) string 
 }
 
 // fakeProc writes a process table: what a server with a postmaster and a stranger look like.
-func fakeProc(t *testing.T, lines ...string) procfs {
+func fakeProc(t *testing.T, lines ...string) FS {
 	t.Helper()
 	dir := t.TempDir()
 	for _, l := range lines {
-		p, err := parseStat([]byte(l))
+		p, err := parse([]byte(l))
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := filepath.Join(dir, strconv.Itoa(p.pid))
+		d := filepath.Join(dir, strconv.Itoa(p.PID))
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +40,7 @@ func fakeProc(t *testing.T, lines ...string) procfs {
 	if err := os.MkdirAll(filepath.Join(dir, "sys"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return procfs(dir)
+	return FS(dir)
 }
 
 func TestUsageSumsTrees(t *testing.T) {
@@ -65,27 +65,36 @@ func TestUsageSumsTrees(t *testing.T) {
 		{[]int{12}, []int64{10}, 5, 1 << 20},
 		{nil, nil, 0, 0},
 	} {
-		u, err := fs.usage(c.roots)
+		u, err := fs.Usage(c.roots)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, want := range c.ticks {
-			if got := u.cpu[i]; got != time.Duration(want)*10*time.Millisecond {
+			if got := u.CPU[i]; got != time.Duration(want)*10*time.Millisecond {
 				t.Errorf("roots %v: tree %d used %v, want %d ticks", c.roots, i, got, want)
 			}
 		}
-		if u.rss != c.pages*page || fs.pss(c.roots) != c.pss {
-			t.Errorf("roots %v: rss %d pss %d, want %d pages and %d", c.roots, u.rss, fs.pss(c.roots), c.pages, c.pss)
+		if u.RSS != c.pages*page || fs.PSS(c.roots) != c.pss {
+			t.Errorf("roots %v: rss %d pss %d, want %d pages and %d", c.roots, u.RSS, fs.PSS(c.roots), c.pages, c.pss)
 		}
 	}
-	if _, err := fs.usage([]int{10, 77}); !errors.Is(err, ErrNoProcess) {
+	if tree, err := fs.Tree(11); err != nil || tree != 670*time.Millisecond {
+		t.Errorf("the tree of Postgres used %v: %v", tree, err)
+	}
+	if one, err := fs.Read(11); err != nil || one.CPU != 200*time.Millisecond || one.Buried != 350*time.Millisecond || one.RSS != 20*page {
+		t.Errorf("the postmaster itself: %+v: %v", one, err)
+	}
+	if _, err := fs.Read(77); !errors.Is(err, ErrNoProcess) {
+		t.Errorf("unknown pid: %v", err)
+	}
+	if _, err := fs.Usage([]int{10, 77}); !errors.Is(err, ErrNoProcess) {
 		t.Errorf("unknown pid: %v", err)
 	}
 }
 
-func TestParseStatRefusesRubbish(t *testing.T) {
+func TestParseRefusesRubbish(t *testing.T) {
 	for _, s := range []string{"", "1 sh S", "x (sh) S 1", "1 (sh) S 1 2", statLine(1, "a", 1, [4]int{}, 1)[:40]} {
-		if _, err := parseStat([]byte(s)); err == nil {
+		if _, err := parse([]byte(s)); err == nil {
 			t.Errorf("%q was read", s)
 		}
 	}
@@ -97,9 +106,9 @@ func TestUsageOfRealProcesses(t *testing.T) {
 		t.Log("no /proc here")
 		return
 	}
-	fs := procfs("/proc")
+	fs := Here
 	me := []int{os.Getpid()}
-	before, err := fs.usage(me)
+	before, err := fs.Usage(me)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,15 +116,15 @@ func TestUsageOfRealProcesses(t *testing.T) {
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
-	after, err := fs.usage(me)
+	after, err := fs.Usage(me)
 	if err != nil {
 		t.Fatal(err)
 	}
 	spent := cmd.ProcessState.SystemTime() + cmd.ProcessState.UserTime()
-	if got := after.cpu[0] - before.cpu[0]; got < spent-20*time.Millisecond || after.rss == 0 {
-		t.Errorf("counted %v of a child that used %v; rss %d", got, spent, after.rss)
+	if got := after.CPU[0] - before.CPU[0]; got < spent-20*time.Millisecond || after.RSS == 0 {
+		t.Errorf("counted %v of a child that used %v; rss %d", got, spent, after.RSS)
 	}
-	if fs.pss(me) <= 0 {
+	if fs.PSS(me) <= 0 {
 		t.Error("no proportional set size of this process")
 	}
 }
