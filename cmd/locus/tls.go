@@ -42,6 +42,7 @@ type tlsFlags struct {
 	DNSKeyName  string        `name:"acme-dns-key-name" placeholder:"NAME" help:"rfc2136: name of the TSIG key." env:"LOCUS_ACME_DNS_KEY_NAME"`
 	DNSKey      string        `name:"acme-dns-key" placeholder:"BASE64" help:"rfc2136: the key." env:"LOCUS_ACME_DNS_KEY"`
 	DNSKeyKind  string        `name:"acme-dns-key-kind" placeholder:"NAME" help:"rfc2136: its kind, hmac-sha224 to hmac-sha512; default: ${default}." default:"hmac-sha256" env:"LOCUS_ACME_DNS_KEY_KIND"`
+	DNSLexicon  string        `name:"acme-dns-provider" placeholder:"NAME" help:"lexicon: the provider, by the name that 'lexicon --help' has for it. The program reads what it needs from its own environment, LEXICON_…." env:"LOCUS_ACME_DNS_PROVIDER"`
 	DNSProgram  string        `name:"acme-dns-program" placeholder:"FILE" help:"program: run with 'add' or 'remove', the zone, the record's name and its text." env:"LOCUS_ACME_DNS_PROGRAM"`
 	DNSResolver []string      `name:"acme-dns-resolver" placeholder:"HOST:PORT" help:"Resolver that is asked for zones, and whether a record is seen; may be repeated. Default: the system's, and the zone's own servers." env:"LOCUS_ACME_DNS_RESOLVER"`
 	DNSSettle   time.Duration `name:"acme-dns-settle" placeholder:"TIME" help:"How long to wait at most until a record is seen; negative: do not look; default: ${default}." default:"2m" env:"LOCUS_ACME_DNS_SETTLE"`
@@ -49,7 +50,7 @@ type tlsFlags struct {
 
 // zoneFlags are also commands': they decide by which certificate a name is served.
 type zoneFlags struct {
-	DNS   string   `name:"acme-dns" placeholder:"WAY" help:"How DNS zones are changed, for wildcard certificates (DNS-01): rfc2136, program. Off by default." env:"LOCUS_ACME_DNS"`
+	DNS   string   `name:"acme-dns" placeholder:"WAY" help:"How DNS zones are changed, for wildcard certificates (DNS-01): rfc2136, lexicon, program. Off by default." env:"LOCUS_ACME_DNS"`
 	Zones []string `name:"acme-dns-zones" placeholder:"ZONE" help:"Zones that are changed so. Names in them share a wildcard certificate with all others of their domain." env:"LOCUS_ACME_DNS_ZONES"`
 }
 
@@ -131,7 +132,7 @@ func (f tlsFlags) manager(s *serving) (*certs.Manager, error) {
 		Limits: certs.Limits{Orders: f.Orders, PerDomain: f.PerDomain},
 		DNS: certs.DNS{
 			Provider: f.DNS, Zones: f.zones(), Resolvers: f.DNSResolver, Settle: f.DNSSettle,
-			Server: f.DNSServer, KeyName: f.DNSKeyName, KeySecret: f.DNSKey, KeyKind: f.DNSKeyKind, Program: f.DNSProgram,
+			Server: f.DNSServer, KeyName: f.DNSKeyName, KeySecret: f.DNSKey, KeyKind: f.DNSKeyKind, Lexicon: f.DNSLexicon, Program: f.DNSProgram,
 		},
 		Now: time.Now, Log: s.log,
 	}

@@ -452,6 +452,16 @@ func TestProgram(t *testing.T) {
 	}
 }
 
+// TestProgramSecrets: a program is not told what the server knows, and what it says of its own secrets is not passed on.
+func TestProgramSecrets(t *testing.T) {
+	t.Setenv("LOCUS_MASTER_KEY", "of-the-server")
+	t.Setenv("LEXICON_NAMECHEAP_AUTH_TOKEN", "t0ken/with+signs")
+	said, err := runProgram(t.Context(), time.Minute, "sh", "-c", `yes padding | head -c 100000; echo "$LOCUS_MASTER_KEY at https://api.example/?key=t0ken%2Fwith%2Bsigns&again=$LEXICON_NAMECHEAP_AUTH_TOKEN"; exit 4`)
+	if want := " at https://api.example/?key=…&again=…"; err == nil || !strings.HasSuffix(said, want) || len(said) > programSays {
+		t.Errorf("%q, %v", said, err)
+	}
+}
+
 // TestConfig refuses what cannot be meant.
 func TestConfig(t *testing.T) {
 	for want, c := range map[string]Config{
@@ -463,6 +473,7 @@ func TestConfig(t *testing.T) {
 		"is not a zone":      {Email: "a@b", HTTPS: ":443", DNS: DNS{Provider: DNSProgram, Zones: []string{"Com"}}},
 		"--acme-dns-server":  {Email: "a@b", HTTPS: ":443", DNS: DNS{Provider: DNSUpdate, Zones: []string{"example.com"}}},
 		"--acme-dns-program": {Email: "a@b", HTTPS: ":443", DNS: DNS{Provider: DNSProgram, Zones: []string{"example.com"}}},
+		"lexicon --help":     {Email: "a@b", HTTPS: ":443", DNS: DNS{Provider: DNSLexicon, Zones: []string{"example.com"}, Lexicon: "--help"}},
 		"come together":      {Email: "a@b", HTTPS: ":443", DNS: DNS{Provider: DNSUpdate, Zones: []string{"example.com"}, Server: "a:53", KeyName: "k"}},
 		"needs --http":       {Email: "a@b", HTTPS: ":443", Challenges: []string{HTTP01}},
 		"--acme-challenges":  {Email: "a@b", HTTPS: ":443", Challenges: []string{"dns"}},

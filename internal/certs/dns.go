@@ -25,16 +25,19 @@ type DNS struct {
 	KeyKind   string // hmac-sha256 and such
 
 	Program string // program: its path
+
+	Lexicon string // lexicon: the provider's name there
 }
 
 // Ways to change a zone.
 const (
 	DNSUpdate  = "rfc2136"
+	DNSLexicon = "lexicon"
 	DNSProgram = "program"
 )
 
 // DNSProviders lists them.
-var DNSProviders = []string{DNSUpdate, DNSProgram}
+var DNSProviders = []string{DNSUpdate, DNSLexicon, DNSProgram}
 
 func (d DNS) check() error {
 	bad := func(format string, args ...any) error {
@@ -68,6 +71,10 @@ func (d DNS) check() error {
 		if tsigKind(d.KeyKind) == "" {
 			return bad("--acme-dns-key-kind is one of %s", strings.Join(tsigKinds, ", "))
 		}
+	case DNSLexicon:
+		if err := lexicon(d.Lexicon).check(); err != nil {
+			return bad("%s", err)
+		}
 	case DNSProgram:
 		if d.Program == "" {
 			return bad("--acme-dns-program is the program that changes a zone")
@@ -83,6 +90,8 @@ func (d DNS) solver(quiet *zap.Logger) *certmagic.DNS01Solver {
 	switch d.Provider {
 	case DNSUpdate:
 		s.DNSProvider = update{d}
+	case DNSLexicon:
+		s.DNSProvider = lexicon(d.Lexicon)
 	case DNSProgram:
 		s.DNSProvider = program(d.Program)
 	default:

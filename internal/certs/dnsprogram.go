@@ -1,10 +1,13 @@
 package certs
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"net/url"
+	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,21 +35,61 @@ func (p program) DeleteRecords(ctx context.Context, zone string, records []libdn
 }
 
 func (p program) run(ctx context.Context, what, zone string, records []libdns.Record) ([]libdns.Record, error) {
-	ctx, cancel := context.WithTimeout(ctx, programTime)
-	defer cancel()
+	return eachRun(ctx, zone, records, func(zone, name, text string) []string {
+		return []string{string(p), what, zone, name, text}
+	})
+}
+
+// eachRun runs a program for each of the records: command is what is run for the whole name of a TXT record and its text.
+func eachRun(ctx context.Context, zone string, records []libdns.Record, command func(zone, name, text string) []string) ([]libdns.Record, error) {
+	zone = strings.TrimSuffix(zone, ".")
 	for _, r := range records {
 		one := r.RR()
-		cmd := exec.CommandContext(ctx, string(p), what, strings.TrimSuffix(zone, "."), strings.TrimSuffix(libdns.AbsoluteName(one.Name, zone), "."), one.Data)
-		var said bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &said, &said
-		cmd.WaitDelay = time.Second
-		if err := cmd.Run(); err != nil {
-			text := strings.TrimSpace(said.String())
-			if len(text) > programSays {
-				text = text[:programSays]
-			}
-			return nil, fmt.Errorf("%s %s %s: %w: %s", p, what, one.Name, err, text)
+		words := command(zone, strings.TrimSuffix(libdns.AbsoluteName(one.Name, zone), "."), one.Data)
+		if said, err := runProgram(ctx, programTime, words...); err != nil {
+			return nil, fmt.Errorf("%s for %s in %s: %w: %s", words[0], one.Name, zone, err, said)
 		}
 	}
 	return records, nil
+}
+
+// runProgram runs one without what this process is told in its environment, and answers the end of what it says, where the
+// reason of a failure is; whatever else of its environment may be a secret is taken out of that.
+func runProgram(ctx context.Context, limit time.Duration, words ...string) (said string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "LOCUS_") || strings.HasPrefix(v, "CREDENTIALS_DIRECTORY=")
+	})
+	out := new(tail)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.WaitDelay = time.Second
+	err = cmd.Run()
+	said = string(out.last)
+	for _, v := range cmd.Env {
+		if name, value, _ := strings.Cut(v, "="); secretName.MatchString(name) && len(value) >= 4 {
+			said = strings.ReplaceAll(said, value, "…")
+			said = strings.ReplaceAll(said, url.QueryEscape(value), "…")
+		}
+	}
+	said = strings.ToValidUTF8(strings.TrimSpace(said), "")
+	if len(said) > programSays {
+		said = strings.ToValidUTF8(said[len(said)-programSays:], "")
+	}
+	return said, err
+}
+
+// secretName tells by a variable's name that its value may be somebody's secret.
+var secretName = regexp.MustCompile(`(?i)^LEXICON_|TOKEN|SECRET|KEY|PASS|AUTH`)
+
+// tail keeps the end of what is written to it: more than is told, so that a secret is not cut where it begins.
+type tail struct{ last []byte }
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.last = append(t.last, b...)
+	if n := len(t.last) - 64<<10; n > 0 {
+		t.last = append(t.last[:0], t.last[n:]...)
+	}
+	return len(b), nil
 }
