@@ -52,7 +52,7 @@ func (s *serving) dashboard(ctx context.Context, address string) error {
 	}
 	a := s.app
 	pages := console.New(console.Config{
-		DB: a.db, Tenants: a.tenants, Acts: a.acts, Jobs: a.jobs, Backups: a.backups, Masters: a.masters, Proxies: s.proxies, URL: address, Version: version(), Now: time.Now, Log: a.log,
+		DB: a.db, Tenants: a.tenants, Acts: a.acts, Jobs: a.jobs, Backups: a.backups, Masters: a.masters, Proxies: s.proxies, Process: a.self.ID(), URL: address, Version: version(), Now: time.Now, Log: a.log,
 	})
 	face := s.traces.operated(func(r *http.Request) (string, bool) { return pages.Name(r), false }, pages)
 	s.pages.ready.Store(&face)

@@ -26,6 +26,7 @@ import (
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/metrics"
+	"github.com/auroralocus/locus/internal/process"
 	"github.com/auroralocus/locus/internal/proxy"
 	"github.com/auroralocus/locus/internal/web/console"
 )
@@ -254,6 +255,9 @@ func (s *serving) assemble(ctx context.Context, c *serveCmd) error {
 	s.app.jobs.OnAttempt(s.traces.work("job"))
 	s.app.masters.Source(c.givenAgain(s.logs))
 	s.app.self.Holds(s.app.masters)
+	s.app.self.Refuses(func() process.Refused {
+		return process.Refused{People: s.app.acts.FailedSignins(), Operators: s.app.acts.FailedOperators()}
+	})
 	s.later(s.app.close)
 	if err := s.app.keepBackups(c.backupStoreFlags, c.dataFlags); err != nil {
 		return err

@@ -240,15 +240,17 @@ type PlcOperation struct {
 }
 
 type Process struct {
-	ProcessID      int64
-	Address        string
-	Version        string
-	ControlVersion int64
-	TenantVersion  int64
-	StartedAt      time.Time
-	SeenAt         time.Time
-	Keys           []string
-	KeyRevision    *int64
+	ProcessID        int64
+	Address          string
+	Version          string
+	ControlVersion   int64
+	TenantVersion    int64
+	StartedAt        time.Time
+	SeenAt           time.Time
+	Keys             []string
+	KeyRevision      *int64
+	RefusedPeople    *int64
+	RefusedOperators *int64
 }
 
 type QuotaReached struct {

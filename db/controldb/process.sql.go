@@ -33,7 +33,7 @@ func (q *Queries) DeleteProcessesBefore(ctx context.Context, before time.Time) (
 }
 
 const ListProcesses = `-- name: ListProcesses :many
-SELECT process_id, address, version, control_version, tenant_version, started_at, seen_at, keys, key_revision FROM control.process WHERE seen_at > $1 ORDER BY started_at, process_id LIMIT $2::int
+SELECT process_id, address, version, control_version, tenant_version, started_at, seen_at, keys, key_revision, refused_people, refused_operators FROM control.process WHERE seen_at > $1 ORDER BY started_at, process_id LIMIT $2::int
 `
 
 type ListProcessesParams struct {
@@ -61,6 +61,8 @@ func (q *Queries) ListProcesses(ctx context.Context, arg ListProcessesParams) ([
 			&i.SeenAt,
 			&i.Keys,
 			&i.KeyRevision,
+			&i.RefusedPeople,
+			&i.RefusedOperators,
 		); err != nil {
 			return nil, err
 		}
@@ -73,22 +75,25 @@ func (q *Queries) ListProcesses(ctx context.Context, arg ListProcessesParams) ([
 }
 
 const UpsertProcess = `-- name: UpsertProcess :one
-INSERT INTO control.process (process_id, address, version, control_version, tenant_version, started_at, seen_at, keys, key_revision)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text[], $9)
-ON CONFLICT (process_id) DO UPDATE SET seen_at = excluded.seen_at, keys = excluded.keys, key_revision = excluded.key_revision
+INSERT INTO control.process (process_id, address, version, control_version, tenant_version, started_at, seen_at, keys, key_revision, refused_people, refused_operators)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text[], $9, $10, $11)
+ON CONFLICT (process_id) DO UPDATE SET seen_at = excluded.seen_at, keys = excluded.keys, key_revision = excluded.key_revision,
+  refused_people = excluded.refused_people, refused_operators = excluded.refused_operators
 RETURNING (SELECT coalesce(max(m.revision), -1) FROM control.master_key m)::bigint AS newest
 `
 
 type UpsertProcessParams struct {
-	ProcessID      int64
-	Address        string
-	Version        string
-	ControlVersion int64
-	TenantVersion  int64
-	StartedAt      time.Time
-	SeenAt         time.Time
-	Keys           []string
-	KeyRevision    *int64
+	ProcessID        int64
+	Address          string
+	Version          string
+	ControlVersion   int64
+	TenantVersion    int64
+	StartedAt        time.Time
+	SeenAt           time.Time
+	Keys             []string
+	KeyRevision      *int64
+	RefusedPeople    *int64
+	RefusedOperators *int64
 }
 
 // A beat. Answers with the newest revision of the master keys, by which the process sees that it has to read them.
@@ -103,6 +108,8 @@ func (q *Queries) UpsertProcess(ctx context.Context, arg UpsertProcessParams) (i
 		arg.SeenAt,
 		arg.Keys,
 		arg.KeyRevision,
+		arg.RefusedPeople,
+		arg.RefusedOperators,
 	)
 	var newest int64
 	err := row.Scan(&newest)

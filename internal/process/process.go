@@ -47,6 +47,28 @@ type Process struct {
 	// that it goes by. Null: it is of a version that does not say.
 	Keys        []string `json:"keys"`
 	KeyRevision *int64   `json:"keyRevision"`
+	// Refused are the sign-ins that it has refused since its start, as of its last beat. Nil: as above.
+	Refused *Refused `json:"refused"`
+}
+
+// Refused counts sign-ins that were refused for a wrong password, code or key.
+type Refused struct {
+	People    int64 `json:"people"`
+	Operators int64 `json:"operators"`
+}
+
+// AllRefused adds up what processes have refused. known is false where one of them does not say.
+func AllRefused(all []Process) (sum Refused, known bool) {
+	known = true
+	for _, p := range all {
+		if p.Refused == nil {
+			known = false
+			continue
+		}
+		sum.People += p.Refused.People
+		sum.Operators += p.Refused.Operators
+	}
+	return sum, known
 }
 
 // Alive lists the processes that were seen a moment ago, the oldest first.
@@ -57,7 +79,10 @@ func Alive(ctx context.Context, d *db.DB, now time.Time) ([]Process, error) {
 	}
 	out := make([]Process, len(rows))
 	for i, r := range rows {
-		out[i] = Process{r.ProcessID, r.Address, r.Version, r.ControlVersion, r.TenantVersion, r.StartedAt, r.SeenAt, r.Keys, r.KeyRevision}
+		out[i] = Process{r.ProcessID, r.Address, r.Version, r.ControlVersion, r.TenantVersion, r.StartedAt, r.SeenAt, r.Keys, r.KeyRevision, nil}
+		if r.RefusedPeople != nil && r.RefusedOperators != nil {
+			out[i].Refused = &Refused{*r.RefusedPeople, *r.RefusedOperators}
+		}
 	}
 	return out, nil
 }
@@ -69,7 +94,8 @@ type Self struct {
 	log   *slog.Logger
 	id    int64
 	since time.Time
-	keys  Keys // nil: nothing is said of them
+	keys  Keys           // nil: nothing is said of them
+	told  func() Refused // nil: nothing is said of it
 
 	others atomic.Pointer[[]Process]
 	circle atomic.Pointer[circle]
@@ -96,6 +122,9 @@ type Keys interface {
 
 // Holds has what the process knows of master keys said with each beat. It is called before [Self.Run].
 func (s *Self) Holds(k Keys) { s.keys = k }
+
+// Refuses has what the process has refused said with each beat: others add it to theirs. It is called before [Self.Run].
+func (s *Self) Refuses(counts func() Refused) { s.told = counts }
 
 // ID is this process's number, never 0 as good as surely.
 func (s *Self) ID() int64 { return s.id }
@@ -192,6 +221,10 @@ func (s *Self) Run(ctx context.Context, address, version string) error {
 func (s *Self) beat(ctx context.Context, row controldb.UpsertProcessParams) error {
 	now := s.now().UTC()
 	row.SeenAt = now
+	if s.told != nil {
+		refused := s.told()
+		row.RefusedPeople, row.RefusedOperators = &refused.People, &refused.Operators
+	}
 	if err := s.say(ctx, row); err != nil {
 		return err
 	}

@@ -1,8 +1,9 @@
 -- name: UpsertProcess :one
 -- A beat. Answers with the newest revision of the master keys, by which the process sees that it has to read them.
-INSERT INTO control.process (process_id, address, version, control_version, tenant_version, started_at, seen_at, keys, key_revision)
-VALUES (@process_id, @address, @version, @control_version, @tenant_version, @started_at, @seen_at, @keys::text[], @key_revision)
-ON CONFLICT (process_id) DO UPDATE SET seen_at = excluded.seen_at, keys = excluded.keys, key_revision = excluded.key_revision
+INSERT INTO control.process (process_id, address, version, control_version, tenant_version, started_at, seen_at, keys, key_revision, refused_people, refused_operators)
+VALUES (@process_id, @address, @version, @control_version, @tenant_version, @started_at, @seen_at, @keys::text[], @key_revision, @refused_people, @refused_operators)
+ON CONFLICT (process_id) DO UPDATE SET seen_at = excluded.seen_at, keys = excluded.keys, key_revision = excluded.key_revision,
+  refused_people = excluded.refused_people, refused_operators = excluded.refused_operators
 RETURNING (SELECT coalesce(max(m.revision), -1) FROM control.master_key m)::bigint AS newest;
 
 -- name: ListProcesses :many

@@ -39,6 +39,7 @@ type Config struct {
 	Backups *act.Backups    // nil: there are none
 	Masters *act.MasterKeys // nil: nothing is said of them
 	Proxies inbound.Proxies // whose X-Forwarded-For is believed
+	Process int64           // this process's number among those that serve; 0: it is not among them
 	// URL is where browsers find it, as https://admin.example.com. "": by http, at an address or as localhost.
 	URL     string
 	Version string

@@ -1,12 +1,16 @@
 package console
 
 import (
+	"context"
+	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/process"
 )
 
 // TestDeploymentPages: the pages of the whole deployment show what there is, and find it by what was asked.
@@ -20,6 +24,31 @@ func TestDeploymentPages(t *testing.T) {
 	thief.get(Root + "/sign-in")
 	thief.post(Root+"/sign-in", "token", "locusdep_x", "code", "000000").is(403)
 	b.get(Root+"/overview").is(200, "0 of people, 1 of operators")
+
+	// Servers say with each beat what they refused, and the page adds it up. Of its own server it knows better. A server
+	// that does not say is named.
+	beat := func(refused func() process.Refused) int64 {
+		one := process.New(h.db, h.now, slog.New(slog.DiscardHandler))
+		if refused != nil {
+			one.Refuses(refused)
+		}
+		running, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- one.Run(running, "here:1", "v1") }()
+		t.Cleanup(func() { stop(); must(t, <-ended) })
+		for {
+			all, err := process.Alive(t.Context(), h.db, h.now())
+			must(t, err)
+			if slices.ContainsFunc(all, func(p process.Process) bool { return p.ID == one.ID() }) {
+				return one.ID()
+			}
+		}
+	}
+	h.pages.Process = beat(func() process.Refused { return process.Refused{People: 900, Operators: 900} })
+	beat(func() process.Refused { return process.Refused{People: 12, Operators: 3} })
+	b.get(Root+"/overview").is(200, "12 of people, 3 of operators", "start: 12 of people, 4 of operators.")
+	beat(nil)
+	b.get(Root+"/overview").is(200, "not known", "start: 12 of people, 4 of operators. A server of an older version")
 	b.get(Root+"/findings").is(200, "has not looked yet")
 	b.post(Root + "/findings").leads(Root + "/findings")
 	b.get(Root+"/settings").is(200, "blob_upload_limit", "Largest blob", "owner of the deployment only")

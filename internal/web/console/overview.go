@@ -31,8 +31,9 @@ type overviewPage struct {
 	Doctor    doctor.Last
 	Never     bool // it has not looked
 
-	// What the process that answers has refused since its start. It knows nothing of the others' numbers.
-	People, Operators int64
+	// What the servers that run have refused since each started. Old is true where one is of a version that does not say.
+	Refused process.Refused
+	Old     bool
 }
 
 type stateCount struct {
@@ -51,7 +52,7 @@ type limited struct {
 const limitsShown = 20
 
 func (v *Visit) overview() (err error) {
-	p := &overviewPage{People: v.s.Acts.FailedSignins(), Operators: v.s.Acts.FailedOperators()}
+	p := new(overviewPage)
 	all, err := v.s.Tenants.List(v.ctx())
 	if err != nil {
 		return err
@@ -80,6 +81,7 @@ func (v *Visit) overview() (err error) {
 	if p.Processes, err = process.Alive(v.ctx(), v.s.DB, v.s.Now()); err != nil {
 		return err
 	}
+	p.Refused, p.Old = v.refused(p.Processes)
 	if p.Nodes, err = v.s.Tenants.Nodes(v.ctx()); err != nil {
 		return err
 	}
@@ -93,6 +95,23 @@ func (v *Visit) overview() (err error) {
 		return err
 	}
 	return v.Show(http.StatusOK, "overview", p)
+}
+
+// refused adds up what the servers have refused. Of the others that is as of their last beats, of this one as of now.
+func (v *Visit) refused(all []process.Process) (sum process.Refused, old bool) {
+	own := process.Refused{People: v.s.Acts.FailedSignins(), Operators: v.s.Acts.FailedOperators()}
+	listed := false
+	for i := range all {
+		if all[i].ID == v.s.Process {
+			all[i].Refused, listed = &own, true
+		}
+	}
+	sum, known := process.AllRefused(all)
+	if !listed {
+		sum.People += own.People
+		sum.Operators += own.Operators
+	}
+	return sum, !known
 }
 
 // findingsPage is what the servers' doctor found when it looked last.
