@@ -23,6 +23,7 @@ import (
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/admin"
 	"github.com/auroralocus/locus/internal/blob"
+	"github.com/auroralocus/locus/internal/due"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/metrics"
@@ -327,7 +328,10 @@ func (s *serving) run(ctx context.Context, c *serveCmd, hangup <-chan os.Signal)
 func (s *serving) background(ctx context.Context, group *errgroup.Group) {
 	a := s.app
 	sweeper := blob.NewSweeper(a.blobs)
-	a.handle(sweeper, firehose.NewKeeper(s.db, time.Now, s.log, firehose.KeeperConfig{Ready: a.answers, Client: s.outside.client}))
+	a.handle(sweeper, firehose.NewKeeper(s.db, time.Now, s.log, firehose.KeeperConfig{
+		Ready: a.answers, Client: s.outside.client,
+		Again: func(schema db.Schema) { a.book.Mark(schema, due.Crawls, time.Now()) },
+	}))
 	for _, loop := range []func(context.Context) error{
 		a.tenants.Run, a.tenants.RunUpgrades, a.tenants.RunLeft, a.tenants.RunSpares, a.limits.Run, a.server().Run, a.jobs.Run, a.backups.Run, a.meter.Run, s.db.RunShared, s.db.RunReplicas, a.streams.RunNotes,
 	} {

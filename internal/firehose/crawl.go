@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/auroralocus/locus/db/controldb"
@@ -27,10 +26,13 @@ var errRelay = errors.New("relay refused")
 
 // Announce tells the relays of a tenant that there is news, those whose turn it is: at once, and then no more than once in
 // CrawlEvery, with one call at the end if there were events in between. next is when to come again; the zero time: all
-// have been told.
+// have been told. A relay that answers nobody is asked by one tenant at a time, and the others wait without a statement.
 func (k *Keeper) Announce(ctx context.Context, s Site) (next time.Time, err error) {
 	if len(s.Crawlers) == 0 {
 		return time.Time{}, nil
+	}
+	if next, held := k.quiet.held(s.Crawlers, s.Schema, k.now(), k.cfg.CrawlEvery); held {
+		return next, nil
 	}
 	last, err := k.db.Tenant(s.Schema).Q().GetLastSeq(ctx)
 	if err != nil || last == 0 {
@@ -95,9 +97,16 @@ func (k *Keeper) crawlers(ctx context.Context, s Site) ([]controldb.ListCrawlers
 	}
 }
 
-// tell tells one relay, unless another process has the turn, and says when to come again.
+// tell tells one relay, unless it answers nobody or another process has the turn, and says when to come again.
 func (k *Keeper) tell(ctx context.Context, s Site, c controldb.ListCrawlersRow, last int64, now time.Time) (time.Time, error) {
-	q, name := k.db.Control(), s.Schema.String()
+	q, name, relay := k.db.Control(), s.Schema.String(), relayKey(c.Url)
+	next, held, asker := k.quiet.hold(relay, s.Schema, now, k.cfg.CrawlEvery)
+	if held {
+		return next, nil
+	}
+	if asker {
+		defer k.quiet.gaveUp(relay)
+	}
 	mine, err := q.UpdateCrawlerClaim(ctx, controldb.UpdateCrawlerClaimParams{
 		SchemaName: name, Url: c.Url, Seq: last, Now: now.UTC(), NextAt: now.Add(k.cfg.CrawlEvery).UTC(),
 	})
@@ -107,9 +116,16 @@ func (k *Keeper) tell(ctx context.Context, s Site, c controldb.ListCrawlersRow, 
 	if mine == 0 {
 		return now.Add(k.cfg.CrawlRetry), nil // it may fail
 	}
-	if err := k.requestCrawl(ctx, c.Url, s.Hostname); err != nil {
+	if refused, err := k.requestCrawl(ctx, relay, s.Hostname); err != nil {
 		wait := min(k.cfg.CrawlRetry<<min(c.Failures, 10), k.cfg.CrawlEvery)
-		k.report(ctx, "relay did not take requestCrawl", err, "hostname", s.Hostname, "relay", c.Url, "retry_in", wait)
+		alive := refused || k.alive(ctx, relay)
+		switch {
+		case alive:
+			k.answered(relay)
+		case ctx.Err() == nil: // else it had no time to answer
+			wait = k.quiet.unheard(relay, k.now(), k.cfg.CrawlRetry, k.cfg.CrawlEvery).Sub(now)
+		}
+		k.report(ctx, "relay did not take requestCrawl", err, "hostname", s.Hostname, "relay", c.Url, "retry_in", wait, "answers_others", alive)
 		// The turn is given back even if the process is going down.
 		back, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -117,6 +133,7 @@ func (k *Keeper) tell(ctx context.Context, s Site, c controldb.ListCrawlersRow, 
 			SchemaName: name, Url: c.Url, Seq: last, OldSeq: c.ToldSeq, NextAt: now.Add(wait).UTC(),
 		})
 	}
+	k.answered(relay)
 	k.log.Info("relay told of new events", "hostname", s.Hostname, "relay", c.Url)
 	// The first event behind this waits until then.
 	return now.Add(k.cfg.CrawlEvery), q.UpdateCrawlerSucceeded(ctx, controldb.UpdateCrawlerSucceededParams{SchemaName: name, Url: c.Url})
@@ -130,30 +147,30 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// requestCrawl makes the call.
+// requestCrawl makes the call. refused says that the relay answered that it does not want this host.
 //
 // spec: lexicon com.atproto.sync.requestCrawl
-func (k *Keeper) requestCrawl(ctx context.Context, relay, hostname string) error {
+func (k *Keeper) requestCrawl(ctx context.Context, relay, hostname string) (refused bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, crawlTimeout)
 	defer cancel()
 	body, err := json.Marshal(map[string]string{"hostname": hostname})
 	if err != nil {
-		return err
+		return false, err
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(relay, "/")+"/xrpc/com.atproto.sync.requestCrawl", bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, relay+"/xrpc/com.atproto.sync.requestCrawl", bytes.NewReader(body))
 	if err != nil {
-		return err
+		return false, err
 	}
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "aurora-locus")
 	answer, err := k.cfg.Client.Do(r)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, crawlAnswer))
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%w: %d %.200q", errRelay, answer.StatusCode, text)
+	if n := answer.StatusCode; n != http.StatusOK {
+		return n >= 400 && n < 500 && n != http.StatusTooManyRequests, fmt.Errorf("%w: %d %.200q", errRelay, n, text)
 	}
-	return err
+	return false, err
 }

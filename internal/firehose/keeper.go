@@ -29,6 +29,8 @@ type KeeperConfig struct {
 	CrawlEvery time.Duration
 	// CrawlRetry is when it is told again after it did not listen. Default 2 minutes, doubling up to CrawlEvery.
 	CrawlRetry time.Duration
+	// Again has a tenant come soon that waited for a relay. Nil: it comes by itself.
+	Again func(db.Schema)
 }
 
 // Keeper does what a stream needs besides being read: it drops events that are older than the window, and tells relays
@@ -38,6 +40,8 @@ type Keeper struct {
 	now func() time.Time
 	log *slog.Logger
 	cfg KeeperConfig
+
+	quiet quiet
 }
 
 // NewKeeper makes a Keeper.
@@ -49,7 +53,7 @@ func NewKeeper(d *db.DB, now func() time.Time, log *slog.Logger, cfg KeeperConfi
 	}
 	set(&cfg.CrawlEvery, CrawlEvery)
 	set(&cfg.CrawlRetry, 2*time.Minute)
-	return &Keeper{db: d, now: now, log: log, cfg: cfg}
+	return &Keeper{db: d, now: now, log: log, cfg: cfg, quiet: quiet{relays: map[string]*silence{}}}
 }
 
 // DropOld drops a tenant's events behind its window, and says when there are some again.
