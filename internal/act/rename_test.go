@@ -214,3 +214,72 @@ func TestRenameAway(t *testing.T) {
 		m.seconds.Add(7200)
 	}
 }
+
+// A rename that is cancelled in the middle of the accounts that it has in hand says how many are done: as many as the
+// directory has changed. The next one goes on behind them.
+func TestRenameCancelled(t *testing.T) {
+	t.Parallel()
+	const accounts, before = 14, 7
+	m := newMortal(t)
+	d := newMoody(m)
+	l := m.process().through(d, m)
+	for len(m.dids) < accounts {
+		m.opens()
+	}
+	was := m.tenant.Hostname
+	var mu sync.Mutex
+	operations := 0
+	d.be(func(w http.ResponseWriter, r *http.Request, _ int) bool {
+		if r.Method != http.MethodPost {
+			return false
+		}
+		mu.Lock()
+		operations++
+		n := operations
+		mu.Unlock()
+		if n != before {
+			return n > before && refuse(w, 503, "", "later")
+		}
+		open, err := l.jobs.List(t.Context(), job.Filter{Open: true, Max: 1})
+		if err != nil || len(open) != 1 {
+			t.Errorf("%+v %v", open, err)
+			return false
+		}
+		_, _ = l.jobs.Cancel(t.Context(), open[0].ID)
+		return false
+	})
+	spec, err := act.RenameTenant(m.now2(), act.Operator{}, "other.test", false, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := l.jobs.Do(t.Context(), spec, nil)
+	var got act.RenameResult
+	if !errors.Is(err, job.ErrCancelled) || j.Into(&got) != nil || got.Was != was {
+		t.Fatalf("%+v, %+v: %v", j, got, err)
+	}
+	changed := int64(0)
+	for _, did := range m.dids {
+		op, err := m.parts.Directory.Last(t.Context(), did)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, err := identity.RegularForm(op)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(now.Services[identity.ServicePDS].Endpoint, "other.test") {
+			changed++
+		}
+	}
+	if changed != before || got.Accounts != changed || got.Changed != changed || got.LeftCount != 0 || !strings.Contains(err.Error(), fmt.Sprintf("; %d of %d accounts are done", changed, accounts)) {
+		t.Errorf("the directory has changed %d: %+v: %v", changed, got, err)
+	}
+	d.be(nil)
+	if spec, err = act.RenameTenant(m.now2(), act.Operator{}, "other.test", false, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if j, err = l.jobs.Do(t.Context(), spec, nil); err != nil || j.Into(&got) != nil || got.Accounts != accounts || got.Changed != accounts-before {
+		t.Fatalf("%+v, %+v: %v", j, got, err)
+	}
+	m.holds("renamed", m.now2().State, "")
+}

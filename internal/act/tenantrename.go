@@ -27,9 +27,11 @@ const (
 	// answers 429 to those who ask too much, and then it is asked less.
 	RenameRate    = 5
 	maxRenameRate = 1000
-	renameSlice   = 100 // accounts between two saved states
-	renameAtOnce  = 4   // of them at a time
-	renameTries   = 6   // of one account, while the directory refuses for the moment
+	renameSlice   = 100             // accounts that are listed at a time
+	renameSaved   = time.Second     // how often it is saved how far the work came
+	renameLinger  = 5 * time.Second // what is begun with one account may take so long after the work was cancelled
+	renameAtOnce  = 4               // of them at a time
+	renameTries   = 6               // of one account, while the directory refuses for the moment
 	renameMaxWait = 30 * time.Second
 	maxLeft       = 1000 // accounts that are listed by name
 )
@@ -69,8 +71,9 @@ type RenameResult struct {
 
 // renameState is what the job saves.
 type renameState struct {
-	Was       string // the name that is left
-	After     int64  // accounts up to this one are done
+	Was       string  // the name that is left
+	After     int64   // accounts up to this one are done
+	Ahead     []int64 // and these behind it
 	Done      int64
 	Changed   int64
 	LeftCount int64
@@ -86,8 +89,9 @@ type renaming struct {
 	rotation *keyring.Signer
 	pace     *pace
 
-	mu sync.Mutex
-	st renameState
+	mu    sync.Mutex
+	st    renameState
+	saved time.Time
 }
 
 func (a *Acts) renameTenant(ctx context.Context, r *job.Run) error {
@@ -135,7 +139,7 @@ func (a *Acts) endRename(ctx context.Context, r *job.Run) error {
 	if err != nil {
 		return fmt.Errorf("count accounts of %s: %w", t.Hostname, err)
 	}
-	r.Left(fmt.Sprintf("the tenant is called %s; about %d of %d accounts are done, the others are at %s as before, and both names are served. "+
+	r.Left(fmt.Sprintf("the tenant is called %s; %d of %d accounts are done, the others are at %s as before, and both names are served. "+
 		"'locus tenant rename %s %s' goes on, 'locus tenant rename %s %s' goes back", args.To, st.Done, total, st.Was, st.Was, args.To, args.To, st.Was))
 	return r.Result(RenameResult{args.To, st.Was, st.Done, st.Changed, st.LeftCount, append([]Left{}, st.Left...)})
 }
@@ -184,26 +188,48 @@ func (w *renaming) walk(ctx context.Context) error {
 		if len(rows) == 0 {
 			return nil
 		}
+		var todo []announced
 		group, each := errgroup.WithContext(ctx)
 		group.SetLimit(renameAtOnce)
 		for _, row := range rows {
+			if !slices.Contains(w.st.Ahead, row.AID) {
+				todo = append(todo, row)
+			}
+		}
+		for _, row := range todo {
 			group.Go(func() error { return w.account(each, row, total) })
 		}
 		if err := group.Wait(); err != nil {
+			// Whoever is told how far it came, or goes on, is told of these accounts, too.
+			if !db.IsUnavailable(err) {
+				last, stop := linger(ctx, renameLinger)
+				err = errors.Join(err, w.run.Save(last, &w.st))
+				stop()
+			}
 			if cause := context.Cause(ctx); cause != nil {
 				return cause
 			}
 			return err
 		}
-		w.st.After = rows[len(rows)-1].AID
+		w.st.After, w.st.Ahead = rows[len(rows)-1].AID, nil
 		if err := w.run.Save(ctx, &w.st); err != nil {
 			return err
 		}
 	}
 }
 
+// linger is a context that outlives ctx for a while: what was begun comes to its end, so that it is known what was done.
+func linger(ctx context.Context, d time.Duration) (context.Context, func()) {
+	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return long, func() { stop(); cancel() }
+}
+
 // account changes one: its DID first, then what this server says of it.
 func (w *renaming) account(ctx context.Context, row announced, total int64) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	handle := ""
 	if row.Handle != nil {
 		handle = *row.Handle
@@ -214,7 +240,9 @@ func (w *renaming) account(ctx context.Context, row announced, total int64) erro
 		return fmt.Errorf("rename %s: %w", row.DID, err)
 	}
 	if why == "" {
-		if err := w.tell(ctx, row, handle, next); err != nil {
+		last, stop := linger(ctx, renameLinger)
+		defer stop()
+		if err := w.tell(last, row, handle, next); err != nil {
 			return fmt.Errorf("rename %s: %w", row.DID, err)
 		}
 	}
@@ -230,7 +258,12 @@ func (w *renaming) account(ctx context.Context, row announced, total int64) erro
 		}
 	}
 	w.run.Progress("changing DIDs", w.st.Done, total)
-	return nil
+	w.st.Ahead = append(w.st.Ahead, row.AID)
+	if time.Since(w.saved) < renameSaved || ctx.Err() != nil {
+		return nil
+	}
+	w.saved = time.Now()
+	return w.run.Save(ctx, &w.st)
 }
 
 // handle is the handle that an account is to have.
@@ -313,7 +346,9 @@ func (w *renaming) tryDID(ctx context.Context, did, old, handle string) (changed
 	if err != nil {
 		return false, err.Error(), nil
 	}
-	if err := w.Directory.Submit(ctx, did, op); err != nil {
+	long, stop := linger(ctx, renameLinger)
+	defer stop()
+	if err := w.Directory.Submit(long, did, op); err != nil {
 		return false, "", err
 	}
 	return true, "", nil
