@@ -78,10 +78,16 @@ type Keys struct {
 
 // Check says what is wrong with the identities.
 func (k Keys) Check() error {
-	if _, err := age.ParseIdentities(strings.NewReader(k.Identities)); err != nil {
-		return errors.New("there is no secret key of age (AGE-SECRET-KEY-1…)")
+	_, err := k.identities()
+	return err
+}
+
+func (k Keys) identities() ([]age.Identity, error) {
+	all, err := age.ParseIdentities(strings.NewReader(k.Identities))
+	if err != nil { // which may hold what was entered
+		return nil, errors.New("this is no secret key of age (AGE-SECRET-KEY-1…)")
 	}
-	return nil
+	return all, nil
 }
 
 // Unwrap decrypts an archive, and gives one that is not encrypted as it is. Errors: [ErrEncrypted], [ErrWrongKey],
@@ -97,8 +103,8 @@ func (k Keys) Unwrap(r io.Reader) (io.Reader, error) {
 	}
 	var identities []age.Identity
 	if k.Identities != "" {
-		if identities, err = age.ParseIdentities(strings.NewReader(k.Identities)); err != nil {
-			return nil, errors.New("the identity file has no secret key of age (AGE-SECRET-KEY-1…)")
+		if identities, err = k.identities(); err != nil {
+			return nil, err
 		}
 	}
 	if k.Passphrase != "" {

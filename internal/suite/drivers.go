@@ -99,6 +99,7 @@ func (w *world) driverEnvironment(more ...string) []string {
 		"SUITE_MAILS=http://" + mailAddr, "SUITE_ADMIN=" + adminPassword, "SUITE_DIR=" + w.dir, "SUITE_SHOTS=" + absolute(w.shots), "SUITE_QUICK=" + quick,
 		"SUITE_NODE=" + w.node, "SUITE_NODE_FOLDER=" + absolute(nodeFolder), "SUITE_CHROMIUM=" + findBrowser("chromium"), "SUITE_FIREFOX=" + findBrowser("firefox"),
 		"SUITE_LOCUS=" + w.locus, "SUITE_DATA=" + w.path("data"), "SUITE_BOARD=https://" + board,
+		"SUITE_AGE=" + w.age,
 	}, more...)...)
 }
 

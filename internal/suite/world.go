@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"filippo.io/age"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/auroralocus/locus/db/embedded"
@@ -30,6 +31,7 @@ type world struct {
 	front   *front
 	names   *texts
 	mails   *mails
+	age     string      // a secret key of age, its public one, and another secret one
 	running []*exec.Cmd // the last first to end
 }
 
@@ -65,6 +67,9 @@ func build(ctx context.Context, o options) (w *world, err error) {
 	if w.mails, err = startMails(); err != nil {
 		return w, err
 	}
+	if w.age, err = ageKeys(); err != nil {
+		return w, err
+	}
 	if w.locus == "" {
 		w.locus = w.path(locusProgram)
 	}
@@ -80,6 +85,18 @@ func build(ctx context.Context, o options) (w *world, err error) {
 		return w, w.startReference(ctx)
 	}
 	return w, w.startOurs(ctx)
+}
+
+func ageKeys() (string, error) {
+	key, err := age.GenerateX25519Identity()
+	if err != nil {
+		return "", err
+	}
+	other, err := age.GenerateX25519Identity()
+	if err != nil {
+		return "", err
+	}
+	return strings.Join([]string{key.String(), key.Recipient().String(), other.String()}, " "), nil
 }
 
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }

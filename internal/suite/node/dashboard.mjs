@@ -5,7 +5,7 @@ import { account, app, call, callback, done, equal, metadata, name, note, publis
 import { launch } from './browser.mjs'
 import { narrow, phone, wide, Watched } from './look.mjs'
 import { signIn } from './sign-in.mjs'
-import { totp } from './totp.mjs'
+import { fresh, totp } from './totp.mjs'
 
 const board = process.env.SUITE_BOARD
 const browser = await launch()
@@ -27,19 +27,21 @@ async function operator({ script = true, size = wide } = {}) {
     press: (re) => page.locator('main').getByRole('button', { name: re }).or(page.locator('main').getByRole('link', { name: re })).first().click(),
     go: (path) => page.goto(board + path),
     // sent presses the button of the form that is sent to a path.
-    sent: async (path) => { const form = page.locator(`form[action="${path}"]`).first(); await form.locator('button').first().click() },
+    sent: async (path) => { const form = page.locator(`form[action="${path}"]`).first(); await form.locator('button[type=submit]').first().click() },
     field: (path, name) => page.locator(`form[action="${path}"] [name="${name}"]`).first(),
     unfold: () => script ? page.evaluate(() => { for (const d of document.querySelectorAll('details')) d.open = true }) : page.locator('details:not([open]) > summary').evaluateAll((all) => all.forEach((one) => { one.parentElement.open = true })),
     // until presses "Look again" while a job goes on.
     ended: async (state) => {
       for (const end = Date.now() + 60000; ;) {
         const tag = (await page.locator('h1 .tag').innerText()).trim()
-        if (tag === state) return
+        if (tag === state) { equal(await page.getByRole('button', { name: 'Cancel the job' }).count(), 0, 'buttons that cancel what has ended'); return }
         if (tag !== 'waiting' && tag !== 'running' || Date.now() > end) throw new Error(`the job is ${tag}, not ${state}: ${(await page.locator('main').innerText()).slice(0, 600)}`)
         if (script) await page.waitForTimeout(200) // it is looked at by itself
         else { await page.waitForTimeout(300); await page.getByRole('link', { name: 'Look again' }).click() }
       }
     },
+    // told is what a form is refused with.
+    told: async (text) => { await page.locator('.notice.error', { hasText: text }).waitFor() },
     at: async (path) => { await page.waitForLoadState(); equal(new URL(page.url()).pathname, path, 'the page') },
   }
 }
@@ -83,6 +85,7 @@ async function codes() {
     await v.page.locator('input[name=code]').fill('000000')
     await v.press(/set up the app/i)
     await v.look('setup, wrong code')
+    await fresh()
     await v.page.locator('input[name=code]').fill(totp(secret, Date.now() - 30000)) // so that the code of now is not used up
     await v.press(/set up the app/i)
     await v.at('/admin/overview')
@@ -105,7 +108,7 @@ async function codes() {
   })
 }
 
-// keep makes a backup of a tenant, tries it, restores it beside the tenant, and copies the tenant. The copy is moved to another database.
+// keep makes a backup of a tenant, tries it, restores it beside the tenant and then in the place of what it made, and copies the tenant. The copy is moved to another database.
 async function keep(v) {
   const at = '/admin/t/' + host, beside = `beside-${name()}.example.com`, copy = `copy-${name()}.example.com`
   await v.go(at + '/backups')
@@ -143,6 +146,15 @@ async function keep(v) {
   await v.look('job of a restore')
   await v.go('/admin/t/' + beside)
   await v.look('tenant restored')
+  await v.go('/admin/backups')
+  await v.unfold()
+  await v.press(/^restore$/i)
+  await v.page.locator('input[name=hostname]').fill(beside)
+  await v.page.locator('input[name=replace]').check()
+  await v.page.locator('input[name=confirm]').fill(beside)
+  await v.sent('/admin/backups/restore')
+  await v.ended('done')
+  await v.look('job of a restore in place')
   await v.go(at)
   await v.unfold()
   await v.field(at + '/clone', 'hostname').fill(host)
@@ -166,6 +178,79 @@ async function keep(v) {
   await v.page.locator('#jobs').getByRole('link', { name: 'tenant move' }).first().click()
   await v.ended('done')
   await v.look('job of a move')
+}
+
+// locked makes a backup that is encrypted for a key of age, and puts it in the tenant's place: only its own key opens it, and
+// until then the tenant stays as it is.
+async function locked(v, who) {
+  const [secret, recipient, other] = process.env.SUITE_AGE.split(' ')
+  const at = '/admin/t/' + host
+  await v.go(at + '/backups')
+  await v.page.locator('textarea[name=recipients]').fill(recipient.slice(0, -4))
+  await v.sent(at + '/backups')
+  await v.told('is no recipient of age')
+  await v.look('tenant backups, no such recipient')
+  await v.page.locator('textarea[name=recipients]').fill(recipient)
+  await v.sent(at + '/backups')
+  await v.ended('done')
+  await v.look('job of an encrypted backup')
+  const late = await account(tenants[0], 'late')
+  const there = async (one) => (await fetch(`${tenants[0]}/xrpc/com.atproto.repo.describeRepo?repo=${one.did}`)).status === 200
+
+  const tried = async (identity) => {
+    await v.go('/admin/backups')
+    await v.unfold()
+    const form = v.page.locator('form[action="/admin/backups/drill"]', { has: v.page.locator('[name=identity]') }).first()
+    await form.locator('[name=identity]').fill(identity)
+    await form.locator('button[type=submit]').click()
+  }
+  await tried('AGE-SECRET-KEY-1')
+  await v.told('The key cannot be used')
+  await v.unfold()
+  await v.look('backups, no such key')
+  await tried(other)
+  await v.ended('failed')
+  await v.told('The key does not open the backup')
+  await v.look('job of a trial, wrong key')
+  await tried(secret)
+  await v.ended('done')
+  await v.look('job of a trial with a key')
+
+  const restored = async (identity, confirm = host) => {
+    await v.go('/admin/backups')
+    await v.unfold()
+    await v.page.locator('tr', { has: v.page.locator('[name=identity]') }).first().getByRole('link', { name: /^restore$/i }).click()
+    await v.look('restore, encrypted')
+    await v.page.locator('input[name=identity]').fill(identity)
+    await v.page.locator('input[name=replace]').check()
+    await v.page.locator('input[name=confirm]').fill(confirm)
+    await v.sent('/admin/backups/restore')
+  }
+  await restored(other, 'another.example.com')
+  await v.told('Not confirmed')
+  await v.look('restore, encrypted, not confirmed')
+  await restored('AGE-SECRET-KEY-1')
+  await v.told('The key cannot be used')
+  await v.look('restore, encrypted, no such key')
+  await restored('')
+  await v.ended('failed')
+  await v.told('The backup is encrypted')
+  await v.look('job of a restore, no key')
+  await restored(other)
+  await v.ended('failed')
+  await v.told('The key does not open the backup')
+  await v.look('job of a restore, wrong key')
+  equal(await there(late), true, 'that the tenant is as it was after a wrong key')
+  await restored(secret)
+  await v.ended('done')
+  await v.look('job of an encrypted restore in place')
+  equal(await there(who), true, 'that who was there before the backup is there')
+  equal(await there(late), false, 'that who came after the backup is there')
+  await v.go(at)
+  await v.unfold()
+  await v.look('tenant restored in place')
+  await v.go('/admin/jobs')
+  await v.look('jobs of keys')
 }
 
 // tenantPages are those of one tenant.
@@ -238,7 +323,7 @@ async function unseen(v) {
   equal(looks, 1, 'looks at a page that somebody came back to, and on which nothing is on its way')
 }
 
-async function passkeys() {
+async function passkeys(who) {
   await step('coming in by a link and a passkey, and what an owner does', async () => {
     const made = locus('dashboard', 'link', '--new', 'owner', '--label', 'Bea Example')
     const v = await operator()
@@ -286,6 +371,7 @@ async function passkeys() {
     await v.page.locator('input[name=label]').fill('Carla Example')
     await v.sent('/admin/operators/new')
     await v.look('operators, one made')
+    if (who) await locked(v, who)
     v.w.none('nothing in the console with passkeys')
     await v.context.close()
   })
@@ -293,7 +379,7 @@ async function passkeys() {
 
 const who = await step('an account with apps', person)
 await codes()
-await passkeys()
+await passkeys(who)
 if (who) await ofTenant(who)
 await browser.close()
 done()

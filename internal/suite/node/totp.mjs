@@ -9,3 +9,9 @@ export function totp(text, at = Date.now()) {
   const mac = createHmac('sha1', key).update(counter).digest()
   return String((mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1e6).padStart(6, '0')
 }
+
+// fresh waits until the code of now is good for a while, so that it does not end on its way.
+export async function fresh() {
+  const left = 30000 - Date.now() % 30000
+  if (left < 15000) await new Promise((r) => setTimeout(r, left))
+}

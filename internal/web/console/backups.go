@@ -71,7 +71,7 @@ func (v *Visit) makeBackup() error {
 	if err != nil {
 		return v.refusedForm(err, v.backups)
 	}
-	return v.Done(v.TenantPath("/jobs/"+j.ID), "The backup is being made.")
+	return v.Done(v.TenantPath("/jobs/"+j.ID), "The backup was begun.")
 }
 
 func (v *Visit) drillBackup() error {
@@ -87,7 +87,7 @@ func (v *Visit) drillBackup() error {
 	if err != nil {
 		return v.refusedForm(err, v.backups)
 	}
-	return v.Done(Root+"/jobs/"+j.ID, "The backup is being tried: its result says what would be missing.")
+	return v.Done(Root+"/jobs/"+j.ID, "The trial was begun: its result says what would be missing.")
 }
 
 func (v *Visit) deleteBackup() error {
@@ -172,5 +172,5 @@ func (v *Visit) restoreBackup() error {
 	if err != nil {
 		return v.refusedForm(err, v.restorePage)
 	}
-	return v.Done(Root+"/jobs/"+j.ID, "The backup is being restored.")
+	return v.Done(Root+"/jobs/"+j.ID, "The restore was begun.")
 }

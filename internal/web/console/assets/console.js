@@ -30,6 +30,7 @@ async function look() {
       if (at) fresh.querySelector(`a[href="${CSS.escape(at)}"]`)?.focus();
       wait = soonest;
     }
+    if (!("refresh" in fresh.dataset)) document.querySelector(`[data-while="${part.id}"]`)?.remove(); // what can be done while it is on its way
   } catch {
     // The next look may find the server again.
   } finally {
