@@ -95,11 +95,8 @@ func (b *Backups) Kinds() []job.Kind {
 
 // backupArgs are what these jobs are started with. Identity is sealed.
 type backupArgs struct {
-	By      string `json:"by"`
-	Role    int    `json:"role"`
-	Of      string `json:"deploymentRole,omitempty"`
-	Address string `json:"address,omitempty"`
-	Request string `json:"requestId,omitempty"`
+	startedBy
+	Of string `json:"deploymentRole,omitempty"`
 
 	Backup     string            `json:"backup,omitempty"`
 	Hostname   string            `json:"hostname,omitempty"`
@@ -113,14 +110,10 @@ type backupArgs struct {
 }
 
 func (a *backupArgs) of(by Operator) {
-	a.By, a.Role, a.Address, a.Request = by.Name, int(by.Role), by.Address, by.RequestID
+	a.startedBy = started(by)
 	if by.Deployment != 0 {
 		a.Of = by.Deployment.String()
 	}
-}
-
-func (a backupArgs) operator() Operator {
-	return Operator{Operator: auth.Operator{Name: a.By, Role: auth.Role(a.Role)}, Address: a.Address, RequestID: a.Request}
 }
 
 // vaultTenant is whose archives are a tenant's.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -16,11 +15,10 @@ const JobDrain = "node drain"
 
 // Drain is what it is started with.
 type Drain struct {
+	startedBy
 	Node        string `json:"node"`
 	To          string `json:"to,omitempty"` // "": of those that take new tenants, each time the one with the fewest
 	KeepSeconds int64  `json:"keepSeconds"`
-	By          string `json:"by"`
-	Role        int    `json:"role"`
 }
 
 // maxDrained bounds the tenants that a drain tells of one by one.
@@ -59,7 +57,7 @@ func (a *TenantActs) StartDrain(ctx context.Context, by Operator, node, to strin
 	if _, err := a.SetNode(ctx, by, node, false); err != nil {
 		return job.Spec{}, err
 	}
-	args := Drain{node, to, int64(keep / time.Second), by.Name, int(by.Role)}
+	args := Drain{started(by), node, to, int64(keep / time.Second)}
 	return job.Spec{Kind: JobDrain, Args: args, By: by.Name, Key: ""}, nil
 }
 
@@ -138,8 +136,7 @@ func (d *draining) one(ctx context.Context, t *tenant.Tenant, from tenant.Node) 
 		return out
 	}
 	out.To = to
-	by := Operator{Operator: auth.Operator{Name: d.args.By, Role: auth.Role(d.args.Role)}}
-	spec, err := d.acts.StartMove(ctx, t, by, to, time.Duration(d.args.KeepSeconds)*time.Second)
+	spec, err := d.acts.StartMove(ctx, t, d.args.operator(), to, time.Duration(d.args.KeepSeconds)*time.Second)
 	if err != nil {
 		out.Error = err.Error()
 		return out

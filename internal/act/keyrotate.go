@@ -55,11 +55,8 @@ var slowToSeal = []string{JobRestore, JobClone, JobMove}
 
 // rotateArgs are what a rotation is started with.
 type rotateArgs struct {
-	By      string `json:"by"`
-	Role    int    `json:"role"`
-	Of      int    `json:"deploymentRole,omitempty"`
-	Address string `json:"address,omitempty"`
-	Request string `json:"requestId,omitempty"`
+	startedBy
+	Of int `json:"deploymentRole,omitempty"`
 
 	To          int16  `json:"to"`
 	Fingerprint string `json:"fingerprint"`
@@ -68,7 +65,9 @@ type rotateArgs struct {
 }
 
 func (a rotateArgs) operator() Operator {
-	return Operator{Operator: auth.Operator{Name: a.By, Role: auth.Role(a.Role)}, Deployment: auth.DeploymentRole(a.Of), Address: a.Address, RequestID: a.Request}
+	by := a.startedBy.operator()
+	by.Deployment = auth.DeploymentRole(a.Of)
+	return by
 }
 
 // KeyRotation is how a rotation is wanted.
@@ -115,7 +114,7 @@ func (k *MasterKeys) StartRotation(ctx context.Context, by Operator, jobs *job.R
 		return spec, err
 	}
 	args := rotateArgs{
-		By: by.Name, Role: int(by.Role), Of: int(by.Deployment), Address: by.Address, Request: by.RequestID,
+		startedBy: started(by), Of: int(by.Deployment),
 		To: int16(to.ID), Fingerprint: to.Fingerprint, WaitSeconds: int64(want.Wait / time.Second), Leave: want.Leave,
 	}
 	if args.WaitSeconds <= 0 {

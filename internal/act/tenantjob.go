@@ -10,7 +10,6 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
-	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/job"
@@ -31,10 +30,7 @@ const (
 
 // lifeArgs are what these jobs are started with.
 type lifeArgs struct {
-	By      string
-	Role    int
-	Address string `json:",omitzero"`
-	Request string `json:",omitzero"`
+	startedBy
 
 	Reason    string    `json:",omitzero"`
 	PurgeAt   time.Time `json:",omitzero"`
@@ -45,12 +41,8 @@ type lifeArgs struct {
 	Rate      int       `json:",omitzero"` // rename: operations a second
 }
 
-func (a lifeArgs) operator() Operator {
-	return Operator{Operator: auth.Operator{Name: a.By, Role: auth.Role(a.Role)}, Address: a.Address, RequestID: a.Request}
-}
-
 func lifeSpec(kind string, tenantID int64, by Operator, args lifeArgs) job.Spec {
-	args.By, args.Role, args.Address, args.Request = by.Name, int(by.Role), by.Address, by.RequestID
+	args.startedBy = started(by)
 	return job.Spec{Kind: kind, TenantID: tenantID, Args: args, By: by.Name}
 }
 

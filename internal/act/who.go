@@ -31,6 +31,23 @@ func (o Operator) Entry(now time.Time, action, subject, outcome string) audit.En
 	}
 }
 
+// startedBy is who started a job, as its arguments keep it. The deployment's log has its line when a job is started: where
+// what the job does has none of its own there, the operator is without its role in the deployment.
+type startedBy struct {
+	By      string `json:"by"`
+	Role    int    `json:"role"`
+	Address string `json:"address,omitempty"`
+	Request string `json:"requestId,omitempty"`
+}
+
+func started(by Operator) startedBy {
+	return startedBy{by.Name, int(by.Role), by.Address, by.RequestID}
+}
+
+func (s startedBy) operator() Operator {
+	return Operator{Operator: auth.Operator{Name: s.By, Role: auth.Role(s.Role)}, Address: s.Address, RequestID: s.Request}
+}
+
 // from is who takes part in what is shared.
 func (o Operator) from(t *tenant.Tenant) fair.Path {
 	a, _ := netip.ParseAddr(o.Address) // none at the command line

@@ -45,15 +45,18 @@ func nodeOf(row controldb.Node) Node {
 }
 
 // Nodes gives all nodes, the control schema's own first.
-func (r *Registry) Nodes(ctx context.Context) ([]Node, error) {
-	if err := r.db.LearnNodes(ctx); err != nil {
+func (r *Registry) Nodes(ctx context.Context) ([]Node, error) { return Nodes(ctx, r.db) }
+
+// Nodes gives all nodes of a database, the control schema's own first.
+func Nodes(ctx context.Context, d *db.DB) ([]Node, error) {
+	if err := d.LearnNodes(ctx); err != nil {
 		return nil, err
 	}
-	rows, err := r.db.Control().ListNodes(ctx, maxNodes)
+	rows, err := d.Control().ListNodes(ctx, maxNodes)
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
-	counts, err := r.db.Control().ListNodeCounts(ctx, maxNodes)
+	counts, err := d.Control().ListNodeCounts(ctx, maxNodes)
 	if err != nil {
 		return nil, fmt.Errorf("count tenants of nodes: %w", err)
 	}
@@ -66,7 +69,7 @@ func (r *Registry) Nodes(ctx context.Context) ([]Node, error) {
 		n := nodeOf(row)
 		c := by[n.ID]
 		n.Tenants, n.Leftovers, n.Moves = c.Tenants, c.Leftovers, c.Moves
-		n.Known = r.db.Knows(db.Schema{}.On(n.ID))
+		n.Known = d.Knows(db.Schema{}.On(n.ID))
 		out[i] = n
 	}
 	return out, nil
