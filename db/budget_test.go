@@ -11,7 +11,7 @@ import (
 // of the catalogue and memory in every connection that touches it. docs/storage.md says how the tables came to be so
 // few; a new one has to be worth its place here.
 const (
-	maxRelations = 68
+	maxRelations = 66
 	maxKilobytes = 595
 )
 

@@ -313,12 +313,14 @@ func TestPgBouncerMode(t *testing.T) {
 
 // A statement that takes too long is ended by the server; exports are not.
 func TestStatementTimeout(t *testing.T) {
-	d, err := db.Open(t.Context(), db.Config{URL: dbtest.URL(t), StatementTimeout: 50 * time.Millisecond, Sizes: db.Sizes{SubPools: 3}})
+	url := dbtest.URL(t)
+	made := dbtest.Tenant(t, dbtest.Open(t, url)) // which may take its time
+	d, err := db.Open(t.Context(), db.Config{URL: url, StatementTimeout: 50 * time.Millisecond, Sizes: db.Sizes{SubPools: 3}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Close)
-	tenant := d.Tenant(dbtest.Tenant(t, d))
+	tenant := d.Tenant(made)
 	ctx := t.Context()
 	const slow = "SELECT pg_sleep(0.2)::text FROM pds_tenant.stream_head"
 	var s string

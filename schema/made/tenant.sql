@@ -1,4 +1,4 @@
--- made from migrations 9ba39ca9fbf744607b087f6a549b71f8
+-- made from migrations d560ada836e7db8d94cc08cb81723e79
 -- Made by internal/gen/sqlc.sh from schema/tenant. Do not edit.
 
 CREATE TABLE pds_tenant.account (
@@ -68,17 +68,22 @@ ALTER TABLE pds_tenant.actor
   ADD CONSTRAINT actor_handle_key UNIQUE (handle),
   ADD CONSTRAINT actor_pkey PRIMARY KEY (aid);
 CREATE TABLE pds_tenant.blob (
-  aid bigint NOT NULL,
-  cid bytea NOT NULL,
-  mime_type text NOT NULL,
-  size bigint NOT NULL,
-  temporary boolean NOT NULL,
-  store smallint NOT NULL,
-  object text COLLATE "C" NOT NULL,
-  takedown_ref text,
-  created_at timestamp with time zone NOT NULL,
-  CONSTRAINT blob_pkey PRIMARY KEY (aid, cid)
+  aid bigint NOT NULL
 );
+ALTER TABLE pds_tenant.blob
+  ADD COLUMN cid bytea NOT NULL,
+  ALTER COLUMN cid SET STORAGE PLAIN,
+  ADD COLUMN mime_type text NOT NULL,
+  ALTER COLUMN mime_type SET STORAGE PLAIN,
+  ADD COLUMN size bigint NOT NULL,
+  ADD COLUMN temporary boolean NOT NULL,
+  ADD COLUMN store smallint NOT NULL,
+  ADD COLUMN object text COLLATE "C" NOT NULL,
+  ALTER COLUMN object SET STORAGE PLAIN,
+  ADD COLUMN takedown_ref text,
+  ALTER COLUMN takedown_ref SET STORAGE PLAIN,
+  ADD COLUMN created_at timestamp with time zone NOT NULL,
+  ADD CONSTRAINT blob_pkey PRIMARY KEY (aid, cid);
 CREATE TABLE pds_tenant.blob_usage (
   aid bigint NOT NULL,
   blobs bigint NOT NULL DEFAULT 0,
