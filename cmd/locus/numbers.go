@@ -207,6 +207,7 @@ func (a *app) showShares(m *metrics.Metrics) {
 		all["answer_memory"] = a.memory.Stats()
 		all["hashes"] = a.passwords.Turns()
 		all["stream_pages"] = a.streams.Readers()
+		all["door"] = a.server().DoorStats()
 		all["sockets"] = a.server().SocketStats()
 		if a.elsewhere != nil {
 			all["upstream_calls"] = a.elsewhere.Gate()

@@ -13,3 +13,10 @@ func (b *shared) Stats() Stats {
 	defer b.mu.Unlock()
 	return Stats{Size: b.size, Used: b.root.used, Waiting: b.root.waiting, Refused: b.refused}
 }
+
+// Stats is how many are at work and wait; Size is how many of one tenant may be, 0 if any number may.
+func (d *Door) Stats() Stats {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return Stats{Size: int64(d.level), Used: int64(d.inside), Waiting: d.waiting, Refused: d.refused}
+}

@@ -48,6 +48,7 @@ type state struct {
 	bypass  *bool         // nil: not looked at yet
 	verdict limit.Verdict // the tightest limit so far
 	spare   *spared       // nil: the method spares nobody
+	stay    *fair.Stay    // at work
 	hold    *fair.Hold    // the memory of the answer
 	body    *fair.Hold    // of a body that is unusually large
 	memory  *fair.Bytes   // what both are taken from
@@ -75,7 +76,8 @@ func compressor(h http.Handler) http.Handler {
 
 func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 	st := &state{log: s.Log, seldom: &s.seldom, tables: &s.tables, now: s.now, used: s.used, failed: s.failed, limits: s.limits, start: time.Now(), addr: s.proxies.Client(r), proxies: &s.proxies, memory: s.answers}
-	r = r.WithContext(context.WithValue(r.Context(), stateKey{}, st))
+	st.stay = s.door.Knock()
+	r = r.WithContext(fair.With(context.WithValue(r.Context(), stateKey{}, st), st.stay))
 	st.req, st.arrival = r, arriving(rw, r)
 	if r.Header["Upgrade"] != nil {
 		st.opened = func(r *http.Request) { s.opened(st, r) }
@@ -131,6 +133,11 @@ func (s *Server) serve(rw http.ResponseWriter, r *http.Request) {
 		WriteError(w, e)
 		return
 	}
+	if err := st.stay.Enter(r.Context(), st.path()); err != nil {
+		WriteError(w, st.fail(err))
+		return
+	}
+	defer st.stay.Leave()
 	if forwards(st, w, r) {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/inbound"
@@ -80,6 +81,7 @@ type Server struct {
 	api        huma.API
 	Operations map[string]*Operation
 	answers    *fair.Bytes
+	door       *fair.Door
 	// compressed is mux behind the compressor.
 	compressed http.Handler
 	sockets    *Sockets
@@ -98,9 +100,11 @@ type Server struct {
 
 // New makes a server of the methods and pages that register puts on its group.
 func New(c Config, register func(*Group)) *Server {
+	door := fair.NewDoor(fair.Processors)
 	s := &Server{
-		Log: c.Log, now: c.Now, limits: c.Limits, proxies: c.Proxies, byHost: c.ByHost, mux: http.NewServeMux(), Operations: map[string]*Operation{}, away: map[string]Standing{},
-		answers: c.Answers, sockets: newSockets(c.Tenants, c.Proxies, c.Now), tables: c.Tables, observe: c.Observe, used: c.Used, failed: c.Failed,
+		door: door,
+		Log:  c.Log, now: c.Now, limits: c.Limits, proxies: c.Proxies, byHost: c.ByHost, mux: http.NewServeMux(), Operations: map[string]*Operation{}, away: map[string]Standing{},
+		answers: c.Answers, sockets: newSockets(c.Tenants, c.Proxies, door, c.Now), tables: c.Tables, observe: c.Observe, used: c.Used, failed: c.Failed,
 	}
 	s.compressed = compressor(s.mux)
 	if c.Auth != nil {
@@ -151,5 +155,13 @@ func New(c Config, register func(*Group)) *Server {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.serve(w, r) }
 
 // Run looks after the open streams until ctx ends, and then closes them, each with a code: http.Server.Shutdown does
-// neither.
-func (s *Server) Run(ctx context.Context) error { return s.sockets.keep(ctx) }
+// neither. Until then it looks after the door, too.
+func (s *Server) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.door.Run(ctx) })
+	group.Go(func() error { return s.sockets.keep(ctx) })
+	return group.Wait()
+}
+
+// DoorStats says how many requests are at work, and how many of a tenant may be.
+func (s *Server) DoorStats() fair.Stats { return s.door.Stats() }

@@ -24,6 +24,7 @@ import (
 type Socket struct {
 	set    *Sockets
 	tenant int64
+	schema string
 	from   []network // it is counted in
 	place  *fair.Hold
 	// standing is what becomes of it when its tenant is not there for people.
@@ -97,8 +98,11 @@ func (k *Socket) Accept(w http.ResponseWriter, r *http.Request, readLimit int64)
 	k.set.mu.Lock()
 	k.conn, k.wire = conn, hijack.wire
 	k.set.mu.Unlock()
-	if st, ok := r.Context().Value(stateKey{}).(*state); ok && st.opened != nil {
-		st.opened(r)
+	if st, ok := r.Context().Value(stateKey{}).(*state); ok {
+		st.stay.Leave() // what is sent comes in each time
+		if st.opened != nil {
+			st.opened(r)
+		}
 	}
 	return nil
 }
@@ -148,7 +152,9 @@ func (k *Socket) Flush() error {
 		}
 		k.sent(int64(n))
 	}
+	stay := k.set.door.Stream(k.Context, k.schema)
 	err := k.wire.writeAll(k.bufs)
+	stay.Leave()
 	clear(k.bufs)
 	k.bufs = k.bufs[:0]
 	if err != nil {

@@ -41,6 +41,7 @@ type Sockets struct {
 	tenants *tenant.Registry // nil: tenants do not change
 	proxies inbound.Proxies
 	now     func() time.Time
+	door    *fair.Door
 	// standing is what is to become of a stream when its tenant is suspended or deleted.
 	standing func(Visitor) Standing
 
@@ -57,8 +58,8 @@ type Sockets struct {
 	pings   time.Time      // when it was last looked whom to ping
 }
 
-func newSockets(tenants *tenant.Registry, proxies inbound.Proxies, now func() time.Time) *Sockets {
-	return &Sockets{tenants: tenants, proxies: proxies, now: now, open: map[*Socket]struct{}{}, tenant: map[int64]int{}, from: map[network]int{}, places: fair.NewPlaces(maxSockets, fair.Waiting{}), done: make(chan struct{})}
+func newSockets(tenants *tenant.Registry, proxies inbound.Proxies, door *fair.Door, now func() time.Time) *Sockets {
+	return &Sockets{tenants: tenants, proxies: proxies, now: now, door: door, open: map[*Socket]struct{}{}, tenant: map[int64]int{}, from: map[network]int{}, places: fair.NewPlaces(maxSockets, fair.Waiting{}), done: make(chan struct{})}
 }
 
 // maxSockets is how many subscribers a process has at most, of all tenants; one tenant never has the last of them.
@@ -91,7 +92,7 @@ func networks(tenant int64, a netip.Addr, perAddress int) map[network]int {
 // Admit counts a new socket, or says why there may be none.
 func (s *Sockets) Admit(v Visitor) (*Socket, error) {
 	most, perAddress := v.Tenant.Settings.FirehoseSubscribersMax, v.Tenant.Settings.FirehoseSubscribersPerAddress
-	k := &Socket{set: s, tenant: v.Tenant.ID, Kick: make(chan struct{}, 1)}
+	k := &Socket{set: s, tenant: v.Tenant.ID, schema: v.Tenant.Schema.String(), Kick: make(chan struct{}, 1)}
 	if used := v.state.used; used != nil {
 		t, now := v.Tenant, s.now
 		k.sent = func(bytes int64) { used(t, 0, bytes, now()) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/inbound"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -18,7 +19,7 @@ func TestPlacesOfSubscribers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSockets(nil, proxies, time.Now)
+	s := newSockets(nil, proxies, fair.NewDoor(2), time.Now)
 	at := func(id int64, addr string) Visitor {
 		schema, err := db.ParseSchema(fmt.Sprintf("t_%d", id))
 		if err != nil {

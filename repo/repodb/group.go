@@ -13,6 +13,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/tenantdb"
+	"github.com/auroralocus/locus/internal/fair"
 	"github.com/auroralocus/locus/internal/firehose"
 	"github.com/auroralocus/locus/internal/trace"
 	"github.com/auroralocus/locus/repo"
@@ -114,6 +115,7 @@ func (s *Store) commit(ctx context.Context, schema db.Schema, p *pending) (seq i
 		go s.runCommitter(c)
 	}
 	s.mu.Unlock()
+	fair.Aside(ctx) // others of the tenant are to be in the next group
 	o := <-p.done
 	return o.seq, o.err
 }
