@@ -161,6 +161,7 @@ var translations = []xrpc.Translation{
 	xrpc.On(fair.ErrNoBytes, http.StatusServiceUnavailable, "NotEnoughResources", "Too many answers are being read at once, try again").Untold(),
 	xrpc.On(repodb.ErrBlocksTooLarge, http.StatusBadRequest, "InvalidRequest", "The blocks are too large together: ask for fewer at once"),
 	xrpc.On(repodb.ErrExportsBusy, http.StatusServiceUnavailable, "NotEnoughResources", "Too many repositories are being read at once, try again").Untold(),
+	xrpc.On(fair.ErrNoPlace, http.StatusServiceUnavailable, "NotEnoughResources", "Too many requests wait for a processor, try again").Untold(), // below what wraps it
 	xrpc.On(repodb.ErrAccountQuota, http.StatusBadRequest, "RecordQuotaExceeded", ""),
 	xrpc.On(repodb.ErrTenantQuota, http.StatusInsufficientStorage, "InsufficientStorage", "").Untold(),
 	xrpc.On(repodb.ErrClosed, http.StatusServiceUnavailable, "NotEnoughResources", "The server is shutting down, try again").Untold(),

@@ -1,5 +1,5 @@
 // Package fair shares what a process has once among all whom it serves: places for things that few may do at a time,
-// and memory. Whatever is shared is fair by tenant, then by network and address; it is taken late and given back early,
+// memory, and processors ([Door]). Whatever is shared is fair by tenant, then by network and address; it is taken late and given back early,
 // and no tenant ever holds the last of it.
 package fair
 
