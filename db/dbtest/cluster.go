@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/embedded"
 )
 
@@ -126,7 +127,8 @@ func (c *Cluster) Eventually(what string, is func() bool) {
 	}
 }
 
-// Ask runs a statement and gives its one text; "" if the server is not there.
+// Ask runs a statement and gives its one text; "" if the server is not there. What a standby's replay cancels is asked
+// again.
 func (m *Member) Ask(sql string) (text string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -135,7 +137,10 @@ func (m *Member) Ask(sql string) (text string) {
 		return ""
 	}
 	defer conn.Close(ctx)
-	if err := conn.QueryRow(ctx, sql).Scan(&text); err != nil {
+	for err = conn.QueryRow(ctx, sql).Scan(&text); db.IsRetryable(err) && ctx.Err() == nil; {
+		err = conn.QueryRow(ctx, sql).Scan(&text)
+	}
+	if err != nil {
 		m.t.Errorf("%s: %s: %v", m.name, sql, err)
 	}
 	return text
