@@ -12,7 +12,12 @@ import (
 
 // twin is a second server with a Postgres of its own, which takes the load in the neighbour's stead. It tells how much of
 // what a load does to a neighbour is the machine's: two servers share nothing but that.
-func (f *field) twin(ctx context.Context) (other *field, end func() error, err error) {
+type twin struct {
+	*field
+	loud []writer // whose the load is there
+}
+
+func (f *field) startTwin(ctx context.Context) (t *twin, end func() error, err error) {
 	dir := filepath.Join(f.dir, "apart")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, nil, err
@@ -24,7 +29,7 @@ func (f *field) twin(ctx context.Context) (other *field, end func() error, err e
 	if err != nil {
 		return nil, nil, err
 	}
-	other, err = newField(d, f.plan, dir)
+	other, err := newField(d, f.plan, dir)
 	if err == nil {
 		other.plan.neighbours.debug = ""
 		err = other.start(ctx, f.locus)
@@ -32,7 +37,15 @@ func (f *field) twin(ctx context.Context) (other *field, end func() error, err e
 	if err != nil {
 		return nil, nil, errors.Join(err, d.close())
 	}
-	return other, func() error { other.stop(); return d.close() }, nil
+	end = func() error { other.stop(); return d.close() }
+	t = &twin{field: other}
+	if t.loud, err = other.accounts(ctx, 1); err == nil {
+		err = other.writeProfiles(ctx, t.loud...)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, end())
+	}
+	return t, end, nil
 }
 
 // tellApart says what a load does at the same server, compared with what it does at another one on the same machine.
@@ -44,8 +57,9 @@ func (f *field) tellApart(what string, with, apart []probe, of kindOfCall) {
 		ms(of.at(apart, 50)), ms(of.at(apart, 99)), ratio(50), ratio(99))
 }
 
-func (f *field) loadApart(ctx context.Context, other *field, name string, loud []writer, quiet writer) (p probe, done string, err error) {
-	l, err := other.startLoad(ctx, name, loud)
+// loadApart has the load at the twin while the client calls here.
+func (f *field) loadApart(ctx context.Context, other *twin, name string, quiet writer) (p probe, done string, err error) {
+	l, err := other.startLoad(ctx, name, other.loud)
 	if err != nil {
 		return p, "", fmt.Errorf("at the other server: %w", err)
 	}

@@ -76,41 +76,39 @@ func (f *field) besides(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range append(slices.Clone(loud), quiet[0]) {
-		if err := f.writeProfile(ctx, w); err != nil {
-			return err
-		}
+	if err := f.writeProfiles(ctx, append(slices.Clone(loud), quiet[0])...); err != nil {
+		return err
 	}
-	var other *field
-	var there []writer
+	var other *twin
 	if n.apart {
 		var end func() error
-		if other, end, err = f.twin(ctx); err != nil {
+		if other, end, err = f.startTwin(ctx); err != nil {
 			return err
 		}
 		defer func() { _ = end() }()
-		if there, err = other.accounts(ctx, 1); err != nil {
-			return err
-		}
-		for _, w := range there {
-			if err := other.writeProfile(ctx, w); err != nil {
-				return err
-			}
-		}
 	}
 	for _, name := range n.names() {
 		if loads[name].records {
 			if err := f.fillRepos(ctx, loud, n.records); err != nil {
 				return err
 			}
-			if n.apart {
-				if err := other.fillRepos(ctx, there, n.records); err != nil {
+			if other != nil {
+				if err := other.fillRepos(ctx, other.loud, n.records); err != nil {
 					return err
 				}
 			}
 		}
-		if err := f.beside(ctx, name, loud, quiet[0], other, there); err != nil {
+		if err := f.beside(ctx, name, loud, quiet[0], other); err != nil {
 			return fmt.Errorf("beside %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (f *field) writeProfiles(ctx context.Context, all ...writer) error {
+	for _, w := range all {
+		if err := f.writeProfile(ctx, w); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -122,7 +120,7 @@ const (
 )
 
 // beside measures one kind of load; other is nil without -apart.
-func (f *field) beside(ctx context.Context, name string, loud []writer, quiet writer, other *field, there []writer) error {
+func (f *field) beside(ctx context.Context, name string, loud []writer, quiet writer, other *twin) error {
 	n := f.plan.neighbours
 	var alone, with, apart []probe
 	var done tally
@@ -155,7 +153,7 @@ func (f *field) beside(ctx context.Context, name string, loud []writer, quiet wr
 		with, done = append(with, p), done.plus(t)
 		wait(ctx, afterLoad)
 		if other != nil {
-			p, text, err := f.loadApart(ctx, other, name, there, quiet)
+			p, text, err := f.loadApart(ctx, other, name, quiet)
 			if err != nil {
 				return err
 			}
