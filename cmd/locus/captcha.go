@@ -4,9 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
-	"time"
 
-	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -26,16 +24,12 @@ func (c *tenantCaptchaCmd) Run(ctx context.Context, log *slog.Logger) error {
 			return err
 		}
 	}
-	r, d, stop, err := c.registry(ctx, log)
+	t, err := c.about(ctx, log, c.Hostname)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	t, err := r.Get(ctx, c.Hostname)
-	if err != nil {
-		return explainTenant(err)
-	}
-	if err := act.NewTenantActs(d, r, time.Now).SetCaptcha(ctx, t, byCommand(), c.Kind, c.SiteKey, secret); err != nil {
+	defer t.stop()
+	if err := t.acts.SetCaptcha(ctx, t.Tenant, byCommand(), c.Kind, c.SiteKey, secret); err != nil {
 		return explainTenant(err)
 	}
 	return jsonFlags{c.JSON}.say(outcome{"hostname": t.Hostname, "captcha": c.Kind}, "%s asks people who open an account on a page: %s", t.Hostname, c.Kind)

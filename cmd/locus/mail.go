@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/mail/outbox"
 )
@@ -45,16 +44,12 @@ func (c *tenantSMTPCmd) Run(ctx context.Context, log *slog.Logger) error {
 			return err
 		}
 	}
-	r, d, stop, err := c.registry(ctx, log)
+	t, err := c.about(ctx, log, c.Hostname)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	t, err := r.Get(ctx, c.Hostname)
-	if err != nil {
-		return explainTenant(err)
-	}
-	if err := act.NewTenantActs(d, r, time.Now).SetSMTP(ctx, t, byCommand(), url); err != nil {
+	defer t.stop()
+	if err := t.acts.SetSMTP(ctx, t.Tenant, byCommand(), url); err != nil {
 		return explainTenant(err)
 	}
 	what := "the deployment's mail server"

@@ -74,6 +74,29 @@ func (f tenantFlags) registryOf(ctx context.Context, log *slog.Logger, d *db.DB,
 	return tenant.NewRegistry(d, keys, facts.Config(f.DevNames), time.Now, log), d, stop, nil
 }
 
+// aboutTenant is the tenant that a command is about, and what acts on it.
+type aboutTenant struct {
+	*tenant.Tenant
+	tenants *tenant.Registry
+	acts    *act.TenantActs
+	db      *db.DB
+	stop    func()
+}
+
+// about finds the tenant of a hostname.
+func (f tenantFlags) about(ctx context.Context, log *slog.Logger, hostname string) (aboutTenant, error) {
+	r, d, stop, err := f.registry(ctx, log)
+	if err != nil {
+		return aboutTenant{}, err
+	}
+	t, err := r.Get(ctx, hostname)
+	if err != nil {
+		stop()
+		return aboutTenant{}, explainTenant(err)
+	}
+	return aboutTenant{t, r, act.NewTenantActs(d, r, time.Now), d, stop}, nil
+}
+
 type tenantCreateCmd struct {
 	tenantFlags
 	Hostname      string            `arg:"" help:"Canonical hostname of the new PDS: pds.example.com."`
@@ -196,16 +219,12 @@ type tenantShowCmd struct {
 }
 
 func (c *tenantShowCmd) Run(ctx context.Context, log *slog.Logger) error {
-	r, d, stop, err := c.registry(ctx, log)
+	t, err := c.about(ctx, log, c.Hostname)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	t, err := r.Get(ctx, c.Hostname)
-	if err != nil {
-		return explainTenant(err)
-	}
-	return showTenant(ctx, os.Stdout, d, r, t, c.mailServer(ctx, d, t, log), c.JSON)
+	defer t.stop()
+	return showTenant(ctx, os.Stdout, t.db, t.tenants, t.Tenant, c.mailServer(ctx, t.db, t.Tenant, log), c.JSON)
 }
 
 // mailServer is the tenant's own mail server, without its password; "": it has none, or nobody can tell at the moment.
@@ -244,20 +263,16 @@ func (c *tenantSetCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	r, d, stop, err := c.registry(ctx, log)
+	t, err := c.about(ctx, log, c.Hostname)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	t, err := r.Get(ctx, c.Hostname)
+	defer t.stop()
+	now, err := t.acts.SetTenant(ctx, t.Tenant, byCommand(), c.Setting, password)
 	if err != nil {
 		return explainTenant(err)
 	}
-	t, err = act.NewTenantActs(d, r, time.Now).SetTenant(ctx, t, byCommand(), c.Setting, password)
-	if err != nil {
-		return explainTenant(err)
-	}
-	return printTenant(os.Stdout, t, c.JSON)
+	return printTenant(os.Stdout, now, c.JSON)
 }
 
 type tenantKeysCmd struct{ jsonFlags }

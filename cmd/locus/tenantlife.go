@@ -196,19 +196,16 @@ type tenantReleaseCmd struct {
 }
 
 func (c *tenantReleaseCmd) Run(ctx context.Context, log *slog.Logger) error {
-	r, d, stop, err := c.registry(ctx, log)
+	t, err := c.about(ctx, log, c.Hostname)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	t, err := r.Get(ctx, c.Hostname)
+	defer t.stop()
+	now, err := t.acts.ReleaseName(ctx, t.Tenant, byCommand(), c.Name)
 	if err != nil {
 		return explainTenant(err)
 	}
-	if t, err = act.NewTenantActs(d, r, time.Now).ReleaseName(ctx, t, byCommand(), c.Name); err != nil {
-		return explainTenant(err)
-	}
-	return printTenant(os.Stdout, t, c.JSON)
+	return printTenant(os.Stdout, now, c.JSON)
 }
 
 // tenantLifeCmds are the commands of a tenant's life.

@@ -7,10 +7,8 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
-	"time"
 
 	"github.com/auroralocus/locus/db"
-	"github.com/auroralocus/locus/internal/act"
 )
 
 type tenantSQLCmd struct {
@@ -34,16 +32,12 @@ type tenantSQLEnableCmd struct {
 }
 
 func (c *tenantSQLEnableCmd) Run(ctx context.Context, log *slog.Logger) error {
-	r, d, stop, err := c.registry(ctx, log)
+	t, err := c.about(ctx, log, c.Hostname)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	t, err := r.Get(ctx, c.Hostname)
-	if err != nil {
-		return explainTenant(err)
-	}
-	role, password, err := act.NewTenantActs(d, r, time.Now).Share(ctx, t, byCommand())
+	defer t.stop()
+	role, password, err := t.acts.Share(ctx, t.Tenant, byCommand())
 	if errors.Is(err, db.ErrNoRoles) {
 		return fmt.Errorf("%w\nLet a superuser run: ALTER ROLE <the user of LOCUS_DATABASE_URL> CREATEROLE;", err)
 	}
@@ -79,18 +73,14 @@ type tenantSQLDisableCmd struct {
 }
 
 func (c *tenantSQLDisableCmd) Run(ctx context.Context, log *slog.Logger) error {
-	r, d, stop, err := c.registry(ctx, log)
+	t, err := c.about(ctx, log, c.Hostname)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	t, err := r.Get(ctx, c.Hostname)
-	if err != nil {
-		return explainTenant(err)
-	}
-	role, _, err := d.Shared(ctx, t.Schema)
+	defer t.stop()
+	role, _, err := t.db.Shared(ctx, t.Schema)
 	if err == nil {
-		err = act.NewTenantActs(d, r, time.Now).Unshare(ctx, t, byCommand())
+		err = t.acts.Unshare(ctx, t.Tenant, byCommand())
 	}
 	if err != nil {
 		return err
@@ -108,16 +98,12 @@ type tenantSQLShowCmd struct {
 }
 
 func (c *tenantSQLShowCmd) Run(ctx context.Context, log *slog.Logger) error {
-	r, d, stop, err := c.registry(ctx, log)
+	t, err := c.about(ctx, log, c.Hostname)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	t, err := r.Get(ctx, c.Hostname)
-	if err != nil {
-		return explainTenant(err)
-	}
-	role, there, err := d.Shared(ctx, t.Schema)
+	defer t.stop()
+	role, there, err := t.db.Shared(ctx, t.Schema)
 	if err != nil {
 		return err
 	}
