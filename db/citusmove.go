@@ -40,7 +40,7 @@ type ClusterMove struct {
 	Progress func(step string, done, total int64)
 }
 
-// ClusterMoved is what came of it. The pause is seen from outside, every watchEvery: it is as exact as that.
+// ClusterMoved is what came of it. The pause is seen from outside, every heldEvery: it is as exact as that.
 type ClusterMoved struct {
 	Pause time.Duration // how long writers waited
 	Bytes int64
@@ -65,13 +65,26 @@ func (d *DB) MoveWithin(ctx context.Context, m ClusterMove) (out ClusterMoved, e
 	if !d.Within(from.node, to.node) {
 		return out, fmt.Errorf("move %s: node %d to node %d is not within a Citus cluster", m.Schema, from.node, to.node)
 	}
-	watch := d.watchMove(ctx, m)
-	defer func() { out.Pause, out.Bytes = watch() }()
-	return out, transactOnce(ctx, d.home.admin, pgx.TxOptions{}, func(tx pgx.Tx) error {
-		for _, sql := range []string{unhurried, goneCheck} {
+	var watch func() (pause time.Duration, bytes int64)
+	defer func() {
+		if watch != nil {
+			out.Pause, out.Bytes = watch()
+		}
+	}()
+	return out, transactOnce(ctx, d.home.admin, pgx.TxOptions{BeginQuery: beginWakeful}, func(tx pgx.Tx) (err error) {
+		defer func() {
+			if err != nil { // or the connection would go on listening
+				_ = tx.Conn().Close(ctx)
+			}
+		}()
+		for _, sql := range []string{unhurried, goneCheck, unwakeful} {
 			if err := do(ctx, tx, sql); err != nil {
 				return classify(err)
 			}
+		}
+		var session int32
+		if err := tx.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&session); err != nil {
+			return classify(err)
 		}
 		var got bool
 		if err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1)", moveKey(m.Schema)).Scan(&got); err != nil {
@@ -80,6 +93,7 @@ func (d *DB) MoveWithin(ctx context.Context, m ClusterMove) (out ClusterMoved, e
 		if !got {
 			return ErrCarrying
 		}
+		watch = d.watchMove(ctx, m, session)
 		if err := d.hand(ctx, tx, m.Schema, from, to); err != nil {
 			return citusBusy(classify(fmt.Errorf("move %s to %s: %w", m.Schema, to.address(), err)))
 		}
@@ -173,49 +187,71 @@ func (d *DB) noteMoved(ctx context.Context, q *controldb.Queries, m ClusterMove,
 	return err
 }
 
-// moveSteps is what Citus says of a move. In the last three writers wait.
+// Citus looks once a second whether the copy has caught up, at the end while writers wait. But it looks at once when its
+// session is woken, which is what a notification does to a session that listens. So the session listens, and is woken
+// while it waits. It takes effect with a commit, and ends with the move's. Where PgBouncer is in between, the session cannot
+// listen, and writers wait up to a second longer.
+const (
+	beginWakeful = "begin; LISTEN locus_move; commit; begin"
+	unwakeful    = "UNLISTEN locus_move"
+)
+
+// moveSteps is what Citus says of a move.
 const moveSteps = `SELECT status, sum(target_shard_size)::bigint, sum(source_shard_size)::bigint FROM pg_catalog.get_rebalance_progress()
 WHERE table_name::text LIKE $1 GROUP BY status ORDER BY count(*) DESC LIMIT 1`
 
-// watchEvery is how often a move is looked at: Citus asks all workers for sizes each time.
-const watchEvery = 100 * time.Millisecond
+// waitingSteps are those in which it waits for the copy, or holds up writers.
+var waitingSteps = []string{"Catching Up", "Final Catchup", "Creating Foreign Keys", "Completing"}
 
-// watchMove follows a move until the function that it gives is called.
-func (d *DB) watchMove(ctx context.Context, m ClusterMove) func() (pause time.Duration, bytes int64) {
+// wakeMove wakes the session of a move, and tells whether it holds up writers: it has then the lock, of the kind that Citus
+// counts as 8, that each statement which writes has to share.
+const wakeMove = `SELECT EXISTS (SELECT FROM pg_catalog.pg_locks
+	WHERE pid = $1 AND locktype = 'advisory' AND objsubid = 8 AND mode = 'ExclusiveLock' AND granted) FROM pg_catalog.pg_notify('locus_move', '')`
+
+const (
+	// watchEvery is how often a move is looked at: Citus asks all workers for sizes each time.
+	watchEvery = 100 * time.Millisecond
+	// heldEvery is how often it is woken and looked at while it waits.
+	heldEvery = 20 * time.Millisecond
+)
+
+// watchMove follows a move, in a session of the coordinator, until the function that it gives is called.
+func (d *DB) watchMove(ctx context.Context, m ClusterMove, session int32) func() (pause time.Duration, bytes int64) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
-	var paused bool
-	var stopped time.Time
+	var stopped time.Time // when writers were
 	var bytes int64
 	go func() {
 		defer close(ended)
-		for {
-			var step string
+		home := runner{pool: d.home.background}
+		var looked time.Time
+		for step := ""; ctx.Err() == nil; {
 			var done, total int64
-			err := runner{pool: d.home.background}.QueryRow(ctx, moveSteps, m.Schema.name+".%").Scan(&step, &done, &total)
-			if ctx.Err() != nil {
-				return
-			}
-			if err == nil {
-				bytes = total
-				if m.Progress != nil {
+			if time.Since(looked) >= watchEvery {
+				looked = time.Now()
+				err := home.QueryRow(ctx, moveSteps, m.Schema.name+".%").Scan(&step, &done, &total)
+				if bytes = max(bytes, total); err == nil && m.Progress != nil {
 					m.Progress(step, min(done, total), total)
 				}
-				if held := step == "Final Catchup" || step == "Creating Foreign Keys" || step == "Completing"; held && !paused {
-					paused, stopped = true, time.Now()
+			}
+			every := watchEvery
+			if slices.Contains(waitingSteps, step) {
+				every = heldEvery
+				asked, held := time.Now(), false
+				if err := home.QueryRow(ctx, wakeMove, session).Scan(&held); err == nil && held && stopped.IsZero() {
+					stopped = asked
 				}
 			}
 			select {
 			case <-ctx.Done():
-				return
-			case <-time.After(watchEvery):
+			case <-time.After(every):
 			}
 		}
 	}()
 	return func() (time.Duration, int64) {
 		cancel()
 		<-ended
-		if !paused {
+		if stopped.IsZero() {
 			return 0, bytes
 		}
 		return time.Since(stopped), bytes

@@ -115,3 +115,52 @@ func TestMoveWithinCitus(t *testing.T) {
 		}
 	}
 }
+
+// What the move says of how long writers waited has in it that Citus waited for one who wrote.
+func TestMoveWithinCitusPause(t *testing.T) {
+	if !dbtest.Citus(t) {
+		return
+	}
+	w := onCitus(t, 10)
+	d, r, _ := w.process()
+	acts, jobs := runner(d, r, nil)
+	from := dbtest.Where(w.url, w.tenant.Schema)
+	conn := dial(t, from)
+	defer closed(t, conn)
+	for _, sql := range []string{"BEGIN", fmt.Sprintf("SELECT locus_server.here('%s', true)", w.tenant.Schema)} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, name := other(w.tenant.NodeID)
+	spec, err := acts.StartMove(t.Context(), w.tenant, act.Operator{}, name, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	released := make(chan error, 1)
+	go func() {
+		for ended := t.Context().Done(); ; {
+			var waits bool
+			err := conn.QueryRow(t.Context(), citusStops["waiting for writers"].reached).Scan(&waits)
+			if err == nil && waits {
+				time.Sleep(2 * time.Second)
+				_, err = conn.Exec(t.Context(), "COMMIT")
+				released <- err
+				return
+			}
+			select {
+			case <-ended:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}()
+	j, err := jobs.Do(t.Context(), spec, nil)
+	var got act.Moved
+	if err != nil || j.Into(&got) != nil {
+		t.Fatalf("%+v: %v", j, err)
+	}
+	if err := <-released; err != nil || got.PauseMillis < 1000 {
+		t.Errorf("it waited for 2 s, and says %d ms; %v", got.PauseMillis, err)
+	}
+}
