@@ -187,32 +187,30 @@ func (d *DB) noteMoved(ctx context.Context, q *controldb.Queries, m ClusterMove,
 	return err
 }
 
-// Citus looks once a second whether the copy has caught up, at the end while writers wait. But it looks at once when its
+// Citus looks once a second whether the copy has caught up, the last time while writers wait. But it looks at once when its
 // session is woken, which is what a notification does to a session that listens. So the session listens, and is woken
-// while it waits. It takes effect with a commit, and ends with the move's. Where PgBouncer is in between, the session cannot
-// listen, and writers wait up to a second longer.
+// while it waits. Listening takes effect with a commit, and ends with the move's. Where PgBouncer is in between, the session
+// does not listen, and writers wait up to a second longer.
 const (
 	beginWakeful = "begin; LISTEN locus_move; commit; begin"
 	unwakeful    = "UNLISTEN locus_move"
+	wake         = "SELECT pg_catalog.pg_notify('locus_move', '')"
 )
 
 // moveSteps is what Citus says of a move.
 const moveSteps = `SELECT status, sum(target_shard_size)::bigint, sum(source_shard_size)::bigint FROM pg_catalog.get_rebalance_progress()
 WHERE table_name::text LIKE $1 GROUP BY status ORDER BY count(*) DESC LIMIT 1`
 
-// waitingSteps are those in which it waits for the copy, or holds up writers.
-var waitingSteps = []string{"Catching Up", "Final Catchup", "Creating Foreign Keys", "Completing"}
-
-// wakeMove wakes the session of a move, and tells whether it holds up writers: it has then the lock, of the kind that Citus
-// counts as 8, that each statement which writes has to share.
-const wakeMove = `SELECT EXISTS (SELECT FROM pg_catalog.pg_locks
-	WHERE pid = $1 AND locktype = 'advisory' AND objsubid = 8 AND mode = 'ExclusiveLock' AND granted) FROM pg_catalog.pg_notify('locus_move', '')`
+// moveHolds tells whether the session of a move holds up writers: it has then the lock, of the kind that Citus counts as 8,
+// that each statement which writes has to share.
+const moveHolds = `SELECT EXISTS (SELECT FROM pg_catalog.pg_locks
+	WHERE pid = $1 AND locktype = 'advisory' AND objsubid = 8 AND mode = 'ExclusiveLock' AND granted)`
 
 const (
 	// watchEvery is how often a move is looked at: Citus asks all workers for sizes each time.
 	watchEvery = 100 * time.Millisecond
-	// heldEvery is how often it is woken and looked at while it waits.
-	heldEvery = 20 * time.Millisecond
+	// heldEvery is how often from when writers may soon be held up, for which no sizes are asked for.
+	heldEvery = 10 * time.Millisecond
 )
 
 // watchMove follows a move, in a session of the coordinator, until the function that it gives is called.
@@ -226,20 +224,26 @@ func (d *DB) watchMove(ctx context.Context, m ClusterMove, session int32) func()
 		home := runner{pool: d.home.background}
 		var looked time.Time
 		for step := ""; ctx.Err() == nil; {
-			var done, total int64
-			if time.Since(looked) >= watchEvery {
+			if last := step == "Final Catchup" || !stopped.IsZero(); !last && time.Since(looked) >= watchEvery {
 				looked = time.Now()
+				var done, total int64
 				err := home.QueryRow(ctx, moveSteps, m.Schema.name+".%").Scan(&step, &done, &total)
 				if bytes = max(bytes, total); err == nil && m.Progress != nil {
 					m.Progress(step, min(done, total), total)
 				}
 			}
-			every := watchEvery
-			if slices.Contains(waitingSteps, step) {
-				every = heldEvery
+			every := heldEvery
+			switch step {
+			case "Catching Up", "Final Catchup":
+				_, _ = home.Exec(ctx, wake) // one that fails is followed by another
+			case "Creating Constraints", "Creating Foreign Keys", "Completing":
+			default:
+				every = watchEvery
+			}
+			if every == heldEvery && stopped.IsZero() {
 				asked, held := time.Now(), false
-				if err := home.QueryRow(ctx, wakeMove, session).Scan(&held); err == nil && held && stopped.IsZero() {
-					stopped = asked
+				if err := home.QueryRow(ctx, moveHolds, session).Scan(&held); err == nil && held {
+					step, stopped = "Final Catchup", asked
 				}
 			}
 			select {

@@ -44,8 +44,8 @@ func (w *town) fillFast(b *testing.T, records int) {
 	group.Wait()
 }
 
-// How long writers wait while a tenant moves, by how many records it has: LOCUS_BENCH_MOVE=10000,100000. It is a test since it
-// needs what the tests of moves need, and runs only when asked for.
+// How long writers wait while a tenant moves, and would wait if none wrote, by how many records it has:
+// LOCUS_BENCH_MOVE=10000,100000. It is a test since it needs what the tests of moves need, and runs only when asked for.
 func TestMovePauses(t *testing.T) {
 	sizes := strings.FieldsFunc(os.Getenv("LOCUS_BENCH_MOVE"), func(r rune) bool { return r == ',' })
 	for _, text := range sizes {
@@ -66,10 +66,14 @@ func TestMovePauses(t *testing.T) {
 			}
 			return []string{"second", tenant.HomeName}[i%2]
 		}
-		var pauses []int64
-		for i := range 5 {
-			_, _, later := w.process()
-			stop := w.writers(w.parts.Repos, later)
+		var pauses [2][]int64 // with writers, and with nobody: what is not the rows that they write
+		for i := range 10 {
+			with := i / 5
+			stop := func() []error { return nil }
+			if with == 0 {
+				_, _, later := w.process()
+				stop = w.writers(w.parts.Repos, later)
+			}
 			d, r, _ := w.process()
 			acts, jobs := runner(d, r, func(context.Context, string) error { return nil })
 			spec, err := acts.StartMove(t.Context(), w.now2(r), act.Operator{}, to(w.now2(r).NodeID, i), 0)
@@ -85,10 +89,12 @@ func TestMovePauses(t *testing.T) {
 			for _, err := range stop() {
 				t.Error("a write was refused:", err)
 			}
-			pauses = append(pauses, got.PauseMillis)
+			pauses[with] = append(pauses[with], got.PauseMillis)
 			t.Logf("%d records: %d rows, paused for %d ms of %v", n, got.Rows, got.PauseMillis, time.Since(began).Round(time.Millisecond))
 		}
-		slices.Sort(pauses)
-		t.Logf("%d records: median pause %d ms", n, pauses[len(pauses)/2])
+		for with, what := range []string{"with writers", "with nobody"} {
+			slices.Sort(pauses[with])
+			t.Logf("%d records, %s: median pause %d ms", n, what, pauses[with][2])
+		}
 	}
 }
