@@ -182,7 +182,7 @@ func makeOnCitus(t testing.TB, coordinator string, workers []string, name string
 		if err := exec(t.Context(), s, "CREATE DATABASE "+name+" TEMPLATE template0 ENCODING 'UTF8' STRATEGY file_copy"); err != nil {
 			return err
 		}
-		return exec(t.Context(), withDatabase(s, name), "SET client_min_messages = error; CREATE EXTENSION IF NOT EXISTS citus")
+		return exec(t.Context(), withDatabase(s, name), "SET client_min_messages = error; CREATE EXTENSION citus")
 	})
 	if err != nil {
 		t.Fatal(err)
