@@ -29,9 +29,6 @@ import (
 // sampled is how many accounts of a tenant are looked at.
 const sampled = 5
 
-// mostRelays bounds the relays of a tenant that are looked through.
-const mostRelays = 100
-
 // mostTenants bounds the tenants of one visit, and is what an hour is enough for. Of more others are looked at each night.
 const mostTenants = 500
 
@@ -286,13 +283,11 @@ func (x checkup) host(ctx context.Context, t *tenant.Tenant) doctor.Host {
 			return x.db.Tenant(t.Schema).Q().CountEventsAfter(ctx, tenantdb.CountEventsAfterParams{AfterSeq: seq, MaxRows: int32(most)})
 		},
 		Refused: func(ctx context.Context, relay string) (int, error) {
-			rows, err := x.db.Control().ListCrawlers(ctx, controldb.ListCrawlersParams{SchemaName: t.Schema.String(), MaxRows: mostRelays})
-			for _, row := range rows {
-				if row.Url == relay {
-					return int(row.Failures), err
-				}
+			n, err := x.db.Control().GetCrawlerFailures(ctx, controldb.GetCrawlerFailuresParams{SchemaName: t.Schema.String(), Url: relay})
+			if db.IsNoRows(err) {
+				return 0, nil
 			}
-			return 0, err
+			return int(n), err
 		},
 		AppView:      x.services.AppViewURL(t),
 		SecretsSince: func(ctx context.Context) (time.Time, error) { return act.SecretsSince(ctx, x.db, t.Schema) },

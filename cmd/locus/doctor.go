@@ -183,21 +183,29 @@ func (c *doctorCmd) tell(results []doctor.Result, last *doctor.Last) error {
 // printDoctor prints what was looked at, by group, and then what was found.
 func printDoctor(w io.Writer, results []doctor.Result) error {
 	var text strings.Builder
-	group, n := "", 0
+	group, n, blind := "", 0, 0
 	for _, r := range results {
 		if r.Group != group {
 			group = r.Group
 			fmt.Fprintf(&text, "%s\n", group)
 		}
 		state := "well"
+		about := r.About
+		if r.NotLookedAt != "" {
+			state, about = "not looked at", about+": "+r.NotLookedAt
+			blind++
+		}
 		if len(r.Findings) > 0 {
 			state = fmt.Sprintf("%d found", len(r.Findings))
 		}
 		n += len(r.Findings)
-		fmt.Fprintf(&text, "  %-17s %-8s %s\n", r.Name, state, r.About)
+		fmt.Fprintf(&text, "  %-17s %-13s %s\n", r.Name, state, about)
 	}
-	if n == 0 {
+	switch {
+	case n == 0 && blind == 0:
 		text.WriteString("\nnothing is wrong\n")
+	case n == 0:
+		fmt.Fprintf(&text, "\nnothing is wrong in what was looked at; %d checks could not look at all that they are for\n", blind)
 	}
 	for _, r := range results {
 		for _, f := range r.Findings {

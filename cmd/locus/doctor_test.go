@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os/exec"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/controldb"
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/internal/doctor"
@@ -66,4 +71,27 @@ func TestDoctorFacts(t *testing.T) {
 	look("facts-node")
 	x.said = originFlags{PublicScheme: "http"}.agree(is)
 	look("facts-flags", "facts-node")
+}
+
+// TestDoctorSaysWhatItDidNotLookAt: a check that could not look is not called well, in text and in JSON.
+func TestDoctorSaysWhatItDidNotLookAt(t *testing.T) {
+	results := doctor.Examine(t.Context(), doctor.DeploymentChecks(doctor.Deployment{
+		Now: time.Now, HTTP: http.DefaultClient, Relays: []string{"http://127.0.0.1:1"},
+		Facts: func(context.Context) (db.Facts, error) { return db.Facts{}, errors.New("away") },
+		Keys:  func(context.Context) error { return nil }, Behind: func(context.Context) (int64, error) { return 0, nil },
+	}), time.Minute, nil)
+	text := new(strings.Builder)
+	must(t, printDoctor(text, results))
+	if !regexp.MustCompile(`(?m)^  clock +not looked at +.*: the relay does not answer: `).MatchString(text.String()) || !regexp.MustCompile(`(?m)^  schemas +well `).MatchString(text.String()) {
+		t.Errorf("%s", text)
+	}
+	said, err := json.Marshal(results)
+	if err != nil || strings.Count(string(said), `"notLookedAt":"the relay does not answer`) != 1 {
+		t.Errorf("%v %s", err, said)
+	}
+	text.Reset()
+	must(t, printDoctor(text, []doctor.Result{{Group: "deployment", Name: "clock", NotLookedAt: "no time"}}))
+	if strings.Contains(text.String(), "nothing is wrong\n") || !strings.Contains(text.String(), "1 checks could not look") {
+		t.Errorf("%s", text)
+	}
 }

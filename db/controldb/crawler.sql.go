@@ -20,6 +20,23 @@ func (q *Queries) DeleteCrawlersOfTenant(ctx context.Context, tenantID int64) er
 	return err
 }
 
+const GetCrawlerFailures = `-- name: GetCrawlerFailures :one
+SELECT c.failures FROM control.crawler c JOIN control.tenant t USING (tenant_id) WHERE t.schema_name = $1 AND c.url = $2
+`
+
+type GetCrawlerFailuresParams struct {
+	SchemaName string
+	Url        string
+}
+
+// How often in a row a relay did not take it.
+func (q *Queries) GetCrawlerFailures(ctx context.Context, arg GetCrawlerFailuresParams) (int32, error) {
+	row := q.db.QueryRow(ctx, GetCrawlerFailures, arg.SchemaName, arg.Url)
+	var failures int32
+	err := row.Scan(&failures)
+	return failures, err
+}
+
 const InsertCrawlers = `-- name: InsertCrawlers :exec
 INSERT INTO control.crawler (tenant_id, url, told_seq, next_at)
 SELECT t.tenant_id, u.url, 0, $1 FROM control.tenant t, unnest($2::text[]) AS u(url) WHERE t.schema_name = $3

@@ -48,13 +48,16 @@ func SampleCheck(h Host, r *identity.Resolver, plc identity.Directory) Check {
 	return Check{h.Hostname, "documents", "the DIDs' documents of a few accounts against the database", func(ctx context.Context) (found []Finding) {
 		accounts, err := h.Sample(ctx)
 		if err != nil {
-			return nil // told by the check of handles
+			return notLooked("the accounts cannot be read: %v", err) // the check of handles finds that
+		}
+		if len(accounts) == 0 {
+			return notLooked("no account has written yet")
 		}
 		for _, a := range accounts {
 			for _, f := range a.document(ctx, h, r, plc) {
 				f.Seen = a.DID + ": " + f.Seen
 				if f.Name == "did-unreachable" {
-					return nil // the directory's own check tells, and it is no account's fault
+					return notLooked("%s", f.Seen) // the directory's own check tells, and it is no account's fault
 				}
 				found = append(found, f)
 			}
@@ -137,7 +140,10 @@ func (v visitor) repo(ctx context.Context, a Account, relay string) []Finding {
 	}
 	if state.Rev == "" {
 		if unknown, found = v.ask(ctx, relay, "com.atproto.sync.getLatestCommit", query, &state); unknown || found != nil {
-			return found // not every relay has it
+			if unknown {
+				return notLooked("whether it has the newest commit: not every relay says so")
+			}
+			return found
 		}
 	}
 	if state.Rev < a.Rev { // revs sort as texts

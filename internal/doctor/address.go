@@ -59,17 +59,17 @@ func (v visitor) address(ctx context.Context) []Finding {
 	// The proof differs each time, so that no cache answers.
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, v.PublicURL+ProbePath+"?doctor="+proof[max(0, len(proof)-16):], nil)
 	if err != nil {
-		return nil // told by the others
+		return notLooked("the public URL cannot be read: %v", err)
 	}
 	req.Header.Set(ProbeHeader, proof)
 	req.Header.Set("X-Forwarded-For", chosen)
 	res, err := v.HTTP.Do(req)
 	if err != nil {
-		return nil // told by health
+		return notLooked("the public URL does not answer: %v", err) // health finds that
 	}
 	_, err = outbound.ReadBody(res, maxAnswer)
 	if err != nil || res.StatusCode != http.StatusOK {
-		return nil
+		return notLooked("the public URL answers with status %d", res.StatusCode)
 	}
 	seen, err := parseSeen(res.Header.Get(SeenHeader))
 	if err != nil || seen.Client == "" {

@@ -7,7 +7,9 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -38,12 +40,22 @@ type Check struct {
 	Look  func(ctx context.Context) []Finding
 }
 
-// Result is what a check found. Nothing found is health.
+// Result is what a check found. Nothing found is health, unless it was not looked at.
 type Result struct {
 	Group    string    `json:"group"`
 	Name     string    `json:"name"`
 	About    string    `json:"about"`
 	Findings []Finding `json:"findings"`
+	// NotLookedAt is why the thing, or some of it, could not be looked at; "": all of it was.
+	NotLookedAt string `json:"notLookedAt,omitempty"`
+}
+
+// unseen marks what is no finding: the reason why there is none.
+const unseen Severity = "not looked at"
+
+// notLooked is what a check answers that could not look. It is not for what is wrong: that is a finding.
+func notLooked(why string, args ...any) []Finding {
+	return []Finding{{Severity: unseen, Seen: fmt.Sprintf(why, args...)}}
 }
 
 const (
@@ -64,7 +76,8 @@ func Examine(ctx context.Context, checks []Check, limit time.Duration, done func
 		places <- struct{}{}
 		all.Go(func() {
 			defer func() { <-places }()
-			results[i] = Result{Group: c.Group, Name: c.Name, About: c.About, Findings: examine(ctx, c, limit)}
+			results[i] = Result{Group: c.Group, Name: c.Name, About: c.About}
+			results[i].Findings, results[i].NotLookedAt = examine(ctx, c, limit)
 			mu.Lock()
 			defer mu.Unlock()
 			n++
@@ -77,17 +90,22 @@ func Examine(ctx context.Context, checks []Check, limit time.Duration, done func
 	return results
 }
 
-func examine(ctx context.Context, c Check, limit time.Duration) []Finding {
+func examine(ctx context.Context, c Check, limit time.Duration) (found []Finding, notLookedAt string) {
 	inner, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	found := c.Look(inner)
+	found = []Finding{}
+	var reasons []string
+	for _, f := range c.Look(inner) {
+		if f.Severity == unseen {
+			reasons = append(reasons, f.Seen)
+		} else {
+			found = append(found, f)
+		}
+	}
 	if len(found) == 0 && errors.Is(inner.Err(), context.DeadlineExceeded) {
 		found = []Finding{{Error, c.Name + "-slow", "the check did not end in time", "no answer within " + limit.String(), "try again; if it stays so, look at the network and at the load"}}
 	}
-	if found == nil {
-		return []Finding{}
-	}
-	return found
+	return found, strings.Join(reasons, "; ")
 }
 
 // Worst is the worst severity among the findings; "" for none.

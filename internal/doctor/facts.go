@@ -20,7 +20,7 @@ func (d Deployment) facts(ctx context.Context) (found []Finding) {
 	}
 	list, err := d.Nodes(ctx)
 	if err != nil {
-		return found // told by the check of the processes
+		return append(found, notLooked("what processes were started with: %v", err)...) // the check of the processes finds that
 	}
 	for _, n := range list {
 		if is := n.Facts.Started; is != "" && is != noted {

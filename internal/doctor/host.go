@@ -112,7 +112,7 @@ func NotServed(hostname string, why error) Check {
 
 func (v visitor) names(ctx context.Context) (found []Finding) {
 	if v.Development {
-		return nil
+		return notLooked("the names of a development deployment need no records")
 	}
 	if _, err := v.DNS.LookupHost(ctx, v.Hostname); err != nil {
 		found = append(found, Finding{Error, "dns-hostname", "the hostname has no address", err.Error(), "make an A or AAAA record for " + v.Hostname + " that leads to this server"})
@@ -149,7 +149,7 @@ func (v visitor) get(ctx context.Context, path, name string) ([]byte, []Finding)
 	case err == nil:
 		return body, nil
 	case asCertError(err, &untrusted):
-		return nil, nil
+		return nil, notLooked("the certificate does not hold")
 	case status != 0:
 		return nil, one(Error, name, path+" is not served at the public URL", fmt.Sprintf("%s%s answers with status %d", v.PublicURL, path, status), "see that the proxy in front hands every path on, with the Host header as it came")
 	}
@@ -158,7 +158,7 @@ func (v visitor) get(ctx context.Context, path, name string) ([]byte, []Finding)
 
 func (v visitor) certificate(ctx context.Context) []Finding {
 	if !strings.HasPrefix(v.PublicURL, "https:") {
-		return nil
+		return notLooked("%s has no certificate", v.PublicURL)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.PublicURL+"/xrpc/_health", nil)
 	if err != nil {
@@ -168,7 +168,7 @@ func (v visitor) certificate(ctx context.Context) []Finding {
 	if err != nil {
 		var bad *certError
 		if !asCertError(err, &bad) {
-			return nil // the other checks say that nobody answers
+			return notLooked("the public URL does not answer: %v", err) // the other checks find that
 		}
 		if bad.expired {
 			return one(Error, "tls-expired", "the certificate has expired", bad.text, "renew it: 'locus tls' for those of the server, or where the proxy keeps them")
@@ -177,7 +177,7 @@ func (v visitor) certificate(ctx context.Context) []Finding {
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.TLS == nil || len(res.TLS.PeerCertificates) == 0 {
-		return nil
+		return notLooked("the public URL leads to one without TLS")
 	}
 	until := res.TLS.PeerCertificates[0].NotAfter
 	if left := until.Sub(v.Now()); left < expirySoon {
@@ -213,7 +213,10 @@ func (v visitor) handles(ctx context.Context) []Finding {
 		}
 		return nil
 	}
-	return nil
+	if v.Development {
+		return notLooked("the handles of a development deployment lead nowhere outside of it")
+	}
+	return notLooked("of the newest accounts none has a handle under the tenant's handle domains")
 }
 
 // handleURL is where a handle's DID is asked for: at the same scheme and port as the tenant.
@@ -299,14 +302,14 @@ func (v visitor) oauth(ctx context.Context) []Finding {
 func (v visitor) websocket(ctx context.Context) []Finding {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.PublicURL+"/xrpc/com.atproto.sync.subscribeRepos", nil)
 	if err != nil {
-		return nil // told by the others
+		return notLooked("the public URL cannot be read: %v", err)
 	}
 	for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "bG9jdXMtZG9jdG9yLTAwMQ=="} {
 		req.Header.Set(name, value)
 	}
 	res, err := v.HTTP.Do(req)
 	if err != nil {
-		return nil // told by health
+		return notLooked("the public URL does not answer: %v", err) // health finds that
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusSwitchingProtocols {

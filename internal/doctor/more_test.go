@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -341,4 +342,62 @@ func TestHandlesCertificate(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestNotLookedAt: what could not be looked at says so, with the reason, and is not said to be well.
+func TestNotLookedAt(t *testing.T) {
+	reasons := func(checks []doctor.Check) map[string]string {
+		t.Helper()
+		out := map[string]string{}
+		for _, r := range doctor.Examine(t.Context(), checks, time.Minute, nil) {
+			if r.NotLookedAt != "" {
+				out[r.Name] = r.NotLookedAt
+			}
+			for _, f := range r.Findings {
+				if f.Severity != doctor.Error && f.Severity != doctor.Warning {
+					t.Errorf("%s: %+v", r.Name, f)
+				}
+			}
+		}
+		return out
+	}
+	has := func(what string, got map[string]string, want map[string]string) {
+		t.Helper()
+		for name, words := range want {
+			if !strings.Contains(got[name], words) {
+				t.Errorf("%s, %s: %q, want %q", what, name, got[name], words)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	d := healthy(t)
+	relay := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header()["Date"] = nil }))
+	d.Relays = []string{relay.URL}
+	has("a relay without a clock", reasons(doctor.DeploymentChecks(d)), map[string]string{"clock": "does not say what time"})
+	relay.Close()
+	has("a relay that is away", reasons(doctor.DeploymentChecks(d)), map[string]string{"clock": "does not answer"})
+
+	w := newWorld(t, true)
+	has("a healthy tenant", reasons(doctor.HostChecks(w.host, w.out)), map[string]string{})
+	w.out.HTTP = outbound.New(outbound.Policy{AllowLoopback: true}) // knows nothing of the test's authority
+	defer w.out.HTTP.CloseIdleConnections()
+	certificate := map[string]string{"websocket": "does not answer"}
+	for _, name := range []string{"health", "describe", "service-did", "oauth"} {
+		certificate[name] = "the certificate does not hold"
+	}
+	got := reasons(doctor.HostChecks(w.host, w.out))
+	delete(got, "handles")
+	has("a certificate that does not hold", got, certificate)
+
+	w = newWorld(t, false)
+	w.host.Development = true
+	got = reasons(doctor.HostChecks(w.host, w.out))
+	delete(got, "handles")
+	has("a development deployment", got, map[string]string{"dns": "development", "tls": "has no certificate"})
+
+	nobody := w.host
+	nobody.Sample = func(context.Context) ([]doctor.Account, error) { return nil, nil }
+	has("a tenant of nobody", reasons([]doctor.Check{doctor.SampleCheck(nobody, nil, nil)}), map[string]string{"documents": "no account"})
 }

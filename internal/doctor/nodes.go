@@ -224,6 +224,9 @@ func (d Deployment) nodes(ctx context.Context) (found []Finding) {
 				f.Seen = n.Address + ": " + f.Seen
 				found = append(found, f)
 			}
+			if r.NotLookedAt != "" {
+				found = append(found, notLooked("%s, %s: %s", n.Address, r.Name, r.NotLookedAt)...)
+			}
 		}
 	}
 	if len(versions) > 1 {
@@ -245,7 +248,7 @@ func (d Deployment) nodes(ctx context.Context) (found []Finding) {
 func (d Deployment) pools(ctx context.Context, list []Node) []Finding {
 	f, err := d.Facts(ctx)
 	if err != nil || f.MaxConnections == 0 {
-		return nil // told by the check of the database
+		return notLooked("whether all pools fit: how many connections Postgres allows is not known") // the check of the database finds that
 	}
 	sum := 0
 	for _, n := range list {
@@ -263,7 +266,7 @@ func (d Deployment) ownClock(ctx context.Context) []Finding {
 	before := d.Now()
 	f, err := d.Facts(ctx)
 	if err != nil {
-		return nil // the log says that the database is away
+		return notLooked("Postgres does not answer: %v", err)
 	}
 	return d.clock(f, before, d.Now())
 }

@@ -2,6 +2,10 @@
 SELECT c.url, c.told_seq, c.next_at, c.failures FROM control.crawler c JOIN control.tenant t USING (tenant_id)
 WHERE t.schema_name = @schema_name ORDER BY c.url LIMIT @max_rows::int;
 
+-- name: GetCrawlerFailures :one
+-- How often in a row a relay did not take it.
+SELECT c.failures FROM control.crawler c JOIN control.tenant t USING (tenant_id) WHERE t.schema_name = @schema_name AND c.url = @url;
+
 -- name: InsertCrawlers :exec
 INSERT INTO control.crawler (tenant_id, url, told_seq, next_at)
 SELECT t.tenant_id, u.url, 0, @next_at FROM control.tenant t, unnest(@urls::text[]) AS u(url) WHERE t.schema_name = @schema_name

@@ -48,6 +48,9 @@ type limited struct {
 	Quotas         []string
 }
 
+// blindShown is how many checks are named that could not look.
+const blindShown = 100
+
 // limitsShown is how many tenants at a limit are named.
 const limitsShown = 20
 
@@ -119,6 +122,7 @@ type findingsPage struct {
 	doctor.Last
 	Never   bool
 	Results []doctor.Result // that have findings
+	Blind   []doctor.Result // that could not look
 }
 
 func (v *Visit) findings() error {
@@ -128,6 +132,9 @@ func (v *Visit) findings() error {
 	}
 	p := &findingsPage{Last: last, Never: never}
 	for _, r := range last.Results {
+		if r.NotLookedAt != "" && len(p.Blind) < blindShown {
+			p.Blind = append(p.Blind, r)
+		}
 		if len(r.Findings) > 0 {
 			p.Results = append(p.Results, r)
 		}

@@ -259,8 +259,9 @@ func TestRecords(t *testing.T) {
 		{Group: "own.test", Name: "tls", About: "TLS of own.test", Findings: []doctor.Finding{{Severity: doctor.Error, Name: "tls-expired", Wrong: "the certificate has expired", Seen: "on <Monday>", Do: "renew it"}}},
 		{Group: "other.test", Name: "dns", About: "DNS of other.test", Findings: []doctor.Finding{{Severity: doctor.Warning, Name: "dns-none", Wrong: "no address", Seen: "none", Do: "add one"}}},
 	}
+	results = append(results, doctor.Result{Group: "own.test", Name: "health", About: "health of own.test", NotLookedAt: "the certificate does not hold"})
 	h.examined(results)
-	sub.get(at+"/health").is(200, "the certificate has expired", "on &lt;Monday&gt;", "renew it").lacks("other.test", "no address")
+	sub.get(at+"/health").is(200, "Not looked at", "the certificate does not hold", "the certificate has expired", "on &lt;Monday&gt;", "renew it").lacks("other.test", "no address")
 	billing.get(at + "/health").is(403)
 }
 

@@ -47,7 +47,11 @@ type healthPage struct {
 	Last    doctor.Last
 	Results []doctor.Result // of the tenant, with findings
 	Checks  int             // of the tenant, that are kept
+	Blind   []doctor.Result // those that could not look
 }
+
+// Looked is how many checks could look.
+func (p *healthPage) Looked() int { return p.Checks - len(p.Blind) }
 
 // Tag is how a severity is shown.
 func (*healthPage) Tag(s doctor.Severity) string {
@@ -68,6 +72,9 @@ func (v *Visit) health() error {
 			continue
 		}
 		p.Checks++
+		if r.NotLookedAt != "" {
+			p.Blind = append(p.Blind, r)
+		}
 		if len(r.Findings) > 0 {
 			p.Results = append(p.Results, r)
 		}
