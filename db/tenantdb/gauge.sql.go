@@ -59,7 +59,7 @@ func (q *Queries) GetStorage(ctx context.Context) (GetStorageRow, error) {
 }
 
 const GetTenantGauge = `-- name: GetTenantGauge :one
-SELECT a.accounts::bigint AS accounts, a.active::bigint AS active, h.records, h.record_bytes, h.last_seq,
+SELECT a.accounts::bigint AS accounts, a.active::bigint AS active, h.records, h.record_bytes,
   u.blobs::bigint AS blobs, u.bytes::bigint AS blob_bytes
 FROM pds_tenant.stream_head h,
   (SELECT count(*) AS accounts, count(*) FILTER (WHERE s.head_rev >= $1::bigint) AS active
@@ -73,7 +73,6 @@ type GetTenantGaugeRow struct {
 	Active      int64
 	Records     int64
 	RecordBytes int64
-	LastSeq     int64
 	Blobs       int64
 	BlobBytes   int64
 }
@@ -88,7 +87,6 @@ func (q *Queries) GetTenantGauge(ctx context.Context, sinceRev int64) (GetTenant
 		&i.Active,
 		&i.Records,
 		&i.RecordBytes,
-		&i.LastSeq,
 		&i.Blobs,
 		&i.BlobBytes,
 	)

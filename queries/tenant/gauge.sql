@@ -1,7 +1,7 @@
 -- name: GetTenantGauge :one
 -- What is billed, by counters where there are. Accounts wrote since @since_rev when their newest commit is as young: a rev is a
 -- time. Accounts that are being created are none yet.
-SELECT a.accounts::bigint AS accounts, a.active::bigint AS active, h.records, h.record_bytes, h.last_seq,
+SELECT a.accounts::bigint AS accounts, a.active::bigint AS active, h.records, h.record_bytes,
   u.blobs::bigint AS blobs, u.bytes::bigint AS blob_bytes
 FROM pds_tenant.stream_head h,
   (SELECT count(*) AS accounts, count(*) FILTER (WHERE s.head_rev >= @since_rev::bigint) AS active
