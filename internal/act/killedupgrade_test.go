@@ -205,7 +205,7 @@ func snapshot(t *testing.T, conn *pgx.Conn, of *tenant.Tenant) (s state) {
 	t.Helper()
 	ctx, name := t.Context(), of.Schema.String()
 	err := conn.QueryRow(ctx, `SELECT string_agg(concat_ws(' ', c.relname, c.relkind, c.relpersistence, c.reltoastrelid <> 0, c.reloptions, a.attname, a.atttypid::regtype, a.atttypmod, a.attstorage, a.attnotnull, pg_get_expr(d.adbin, d.adrelid)), ';' ORDER BY c.relname, a.attname)
-		|| (SELECT string_agg(pg_get_indexdef(indexrelid), ';' ORDER BY 1) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE x.relnamespace = $1::regnamespace AND indisvalid)
+		|| (SELECT string_agg(pg_get_indexdef(indexrelid), ';' ORDER BY pg_get_indexdef(indexrelid)) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE x.relnamespace = $1::regnamespace AND indisvalid)
 		|| (SELECT string_agg(concat_ws(' ', conname, pg_get_constraintdef(oid)), ';' ORDER BY conname) FROM pg_constraint WHERE connamespace = $1::regnamespace)
 		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
 		WHERE c.relnamespace = $1::regnamespace`, name).Scan(&s.shape)
