@@ -133,6 +133,7 @@ func (m *mortal) killed(n int, after bool, spec func(*tenant.Tenant) job.Spec) (
 	m.t.Helper()
 	ctx := m.t.Context()
 	m.seconds.Add(1)
+	began := m.now()
 	first := m.process()
 	defer first.parts.DB.Close() // its connections
 	s := spec(m.now2())
@@ -153,7 +154,7 @@ func (m *mortal) killed(n int, after bool, spec func(*tenant.Tenant) job.Spec) (
 		m.trips = int(first.proxy.Trips() - before)
 		return false
 	}
-	m.goesOn(s, fmt.Sprintf("%s, killed at %d (after: %v)", s.Kind, n, after))
+	m.goesOn(s, began, fmt.Sprintf("%s, killed at %d (after: %v)", s.Kind, n, after))
 	return true
 }
 
@@ -175,8 +176,8 @@ func (l *living) untilDeath(ctx context.Context, s job.Spec) error {
 	return <-ended
 }
 
-// goesOn has another process bring a job to its end, when the claim of the dead one is over.
-func (m *mortal) goesOn(s job.Spec, where string) {
+// goesOn has another process bring a job to its end that was begun at a time, when the claim of the dead one is over.
+func (m *mortal) goesOn(s job.Spec, began time.Time, where string) {
 	m.t.Helper()
 	ctx := m.t.Context()
 	m.seconds.Add(60)
@@ -186,7 +187,7 @@ func (m *mortal) goesOn(s job.Spec, where string) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	if len(open) == 0 || open[0].Kind != s.Kind || open[0].Ended() && open[0].CreatedAt.Before(m.now().Add(-70*time.Second)) {
+	if len(open) == 0 || open[0].Kind != s.Kind || open[0].Ended() && open[0].CreatedAt.Before(began) {
 		if _, err := second.jobs.Do(ctx, s, nil); err != nil {
 			m.t.Fatalf("%s: begun anew: %v", where, err)
 		}
@@ -408,7 +409,7 @@ func TestKilledBySystem(t *testing.T) {
 	if err != nil || len(open) != 1 || open[0].State != job.Running {
 		t.Fatalf("%+v: %v", open, err)
 	}
-	m.goesOn(job.Spec{Kind: act.JobDelete, TenantID: m.tenant.ID}, "killed by the system")
+	m.goesOn(job.Spec{Kind: act.JobDelete, TenantID: m.tenant.ID}, time.Time{}, "killed by the system")
 	m.holds("killed by the system", tenant.Deleting, firehose.StatusDeleted)
 }
 
