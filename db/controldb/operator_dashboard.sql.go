@@ -70,6 +70,28 @@ func (q *Queries) DeleteOperatorFactors(ctx context.Context, who string) (int64,
 	return result.RowsAffected(), nil
 }
 
+const DeleteOperatorFactorsOrphaned = `-- name: DeleteOperatorFactorsOrphaned :execrows
+DELETE FROM control.operator_factor f WHERE (f.who, f.factor_id) IN (
+  SELECT x.who, x.factor_id FROM control.operator_factor x WHERE starts_with(x.who, 'token:')
+  AND NOT EXISTS (SELECT 1 FROM control.operator_token t WHERE t.token_id = substr(x.who, 7) AND (t.expires_at IS NULL OR t.expires_at > $1::timestamptz))
+  ORDER BY x.who, x.factor_id LIMIT $2::int)
+`
+
+type DeleteOperatorFactorsOrphanedParams struct {
+	Now     time.Time
+	MaxRows int32
+}
+
+// Those of the deployment's operators whose token has expired or is gone: nobody comes in by them any more, and no token comes
+// back. A tenant's operator keeps its factors whatever tokens it has.
+func (q *Queries) DeleteOperatorFactorsOrphaned(ctx context.Context, arg DeleteOperatorFactorsOrphanedParams) (int64, error) {
+	result, err := q.db.Exec(ctx, DeleteOperatorFactorsOrphaned, arg.Now, arg.MaxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const DeleteOperatorLink = `-- name: DeleteOperatorLink :one
 DELETE FROM control.operator_link WHERE link_hash = $1 RETURNING who, ends_at
 `

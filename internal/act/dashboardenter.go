@@ -232,7 +232,7 @@ func (a *Acts) DashboardRemoveFactor(ctx context.Context, by Operator, u Dashboa
 	})
 }
 
-// ForgetDashboard deletes what of sessions and links has ended.
+// ForgetDashboard deletes what of sessions and links has ended, and the second factors of tokens that have expired.
 func (a *Acts) ForgetDashboard(ctx context.Context) error {
 	return operator.Forget(ctx, a.DB.Control(), a.moment())
 }

@@ -164,7 +164,7 @@ func UseLink(ctx context.Context, q *controldb.Queries, now time.Time, code stri
 // forgetRows is how many rows of each kind one look deletes.
 const forgetRows = 1000
 
-// Forget deletes what has ended.
+// Forget deletes what has ended, and the second factors of tokens that have.
 func Forget(ctx context.Context, q *controldb.Queries, now time.Time) error {
 	if _, err := q.DeleteOperatorSessionsEnded(ctx, controldb.DeleteOperatorSessionsEndedParams{Now: now, MaxRows: forgetRows}); err != nil {
 		return fmt.Errorf("forget sessions of operators: %w", err)
@@ -174,6 +174,9 @@ func Forget(ctx context.Context, q *controldb.Queries, now time.Time) error {
 	}
 	if _, err := q.DeleteOperatorAnswersEnded(ctx, controldb.DeleteOperatorAnswersEndedParams{Now: now, MaxRows: forgetRows}); err != nil {
 		return fmt.Errorf("forget answers of operators: %w", err)
+	}
+	if _, err := q.DeleteOperatorFactorsOrphaned(ctx, controldb.DeleteOperatorFactorsOrphanedParams{Now: now, MaxRows: forgetRows}); err != nil {
+		return fmt.Errorf("forget second factors of expired tokens: %w", err)
 	}
 	return nil
 }

@@ -30,6 +30,14 @@ AND EXISTS (SELECT 1 FROM control.operator_factor o WHERE o.who = @who AND o.fac
 -- name: DeleteOperatorFactors :execrows
 DELETE FROM control.operator_factor WHERE who = @who;
 
+-- name: DeleteOperatorFactorsOrphaned :execrows
+-- Those of the deployment's operators whose token has expired or is gone: nobody comes in by them any more, and no token comes
+-- back. A tenant's operator keeps its factors whatever tokens it has.
+DELETE FROM control.operator_factor f WHERE (f.who, f.factor_id) IN (
+  SELECT x.who, x.factor_id FROM control.operator_factor x WHERE starts_with(x.who, 'token:')
+  AND NOT EXISTS (SELECT 1 FROM control.operator_token t WHERE t.token_id = substr(x.who, 7) AND (t.expires_at IS NULL OR t.expires_at > @now::timestamptz))
+  ORDER BY x.who, x.factor_id LIMIT @max_rows::int);
+
 -- name: InsertOperatorSession :exec
 INSERT INTO control.operator_session (session_hash, who, way, created_at, seen_at, ends_at, address, agent)
 VALUES (@session_hash, @who, @way, @now::timestamptz, @now::timestamptz, @ends_at::timestamptz, @address, @agent);

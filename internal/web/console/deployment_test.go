@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
+	"github.com/auroralocus/locus/internal/operator"
 	"github.com/auroralocus/locus/internal/process"
 )
 
@@ -116,4 +118,34 @@ func TestOperators(t *testing.T) {
 		t.Error("it was made")
 	}
 	b.get(Root+"/audit?who=token:"+support.ref.Token()+"+of-support").is(200, "dashboard POST /admin/tenants/new", "forbidden")
+}
+
+// TestFactorsOfExpiredTokens: the second factors of a token that has expired, or is gone, are deleted. Everybody else keeps
+// theirs.
+func TestFactorsOfExpiredTokens(t *testing.T) {
+	h := newHouse(t)
+	own := h.tenant("own.test")
+	owner, moderator, gone := h.deployment(auth.DeploymentOwner, nil), h.operatorOf(own, auth.RoleModerator), h.deployment(auth.DeploymentSupport, nil)
+	secret, what, err := h.acts.AddDeploymentToken(t.Context(), byHand(), act.NewDeploymentToken{Label: "for a day", Role: auth.DeploymentSupport, Life: 24 * time.Hour})
+	must(t, err)
+	day := h.browser()
+	day.ref, day.token = operator.OfToken(what.TokenID), secret
+	day.comes()
+	_, err = h.db.Control().DeleteOperatorToken(t.Context(), gone.ref.Token()) // by a version that left them behind
+	must(t, err)
+	has := func(b *browser, want int64) {
+		t.Helper()
+		must(t, h.acts.ForgetDashboard(t.Context()))
+		n, err := h.db.Control().CountOperatorFactors(t.Context(), string(b.ref))
+		must(t, err)
+		if n != want {
+			t.Errorf("%s has %d second factors, want %d", b.ref, n, want)
+		}
+	}
+	has(gone, 0)
+	has(day, 1)
+	h.pass(25 * time.Hour)
+	has(day, 0)
+	has(owner, 1)
+	has(moderator, 1)
 }
