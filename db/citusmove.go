@@ -133,15 +133,15 @@ func (d *DB) hand(ctx context.Context, tx pgx.Tx, s Schema, from, to *server) er
 	case at == "":
 		return fmt.Errorf("%w: %s is not distributed", ErrNotPlaced, s)
 	}
-	began, err := lifeOf(ctx, from, to)
+	began, err := lifeOf(ctx, from, to, d.home)
 	if err != nil {
 		return err
 	}
 	if _, err := tx.Exec(ctx, "SELECT pg_catalog.citus_schema_move($1::regnamespace, $2::text, $3::int)", s.name, host, port); err != nil {
-		// Citus has no code for a worker that dies meanwhile.
-		now, askErr := lifeOf(ctx, from, to)
+		// Citus has no code for a server that dies meanwhile, the coordinator's own among them.
+		now, askErr := lifeOf(ctx, from, to, d.home)
 		if askErr != nil || now.started != began.started {
-			err = fmt.Errorf("%w: a worker was restarted meanwhile, or does not answer: %w", ErrUnavailable, err)
+			err = fmt.Errorf("%w: a server of the cluster was restarted meanwhile, or does not answer: %w", ErrUnavailable, err)
 		}
 		return err
 	}
@@ -153,8 +153,8 @@ func (d *DB) hand(ctx context.Context, tx pgx.Tx, s Schema, from, to *server) er
 	return err
 }
 
-// life is when two servers were started, and what their logs continue.
-type life struct{ started, history [2]string }
+// life is when the two servers of a move and their coordinator were started, and what their logs continue.
+type life struct{ started, history [3]string }
 
 func lifeOf(ctx context.Context, servers ...*server) (l life, err error) {
 	for i, server := range servers {
