@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/keyring"
@@ -113,6 +114,7 @@ func (m *keyed) rotated(where string, p *rotating, key keyring.Key) {
 // nothing up.
 func TestKeyRotationMoves(t *testing.T) {
 	t.Parallel()
+	dbtest.Plain(t, "it moves between servers that are no cluster")
 	m := newKeyedOnTwo(t)
 	m.write()
 	m.fill()
