@@ -11,8 +11,8 @@ import (
 )
 
 // smaller makes minutes of load that the handbook asks for moments.
-var smaller = strings.NewReplacer("--duration 10s", "--duration 100ms", "--concurrency 1,16,64", "--concurrency 1,2", "--accounts 64", "--accounts 2",
-	"--records 100000", "--records 20", "--records 10000", "--records 20", "get-record ", "get-record --duration 100ms ", "get-repo ", "get-repo --duration 100ms ", "--concurrency 1 --accounts-file", "--duration 100ms --concurrency 1 --accounts-file")
+var smaller = strings.NewReplacer("--duration 10s", "--requests 20", "--concurrency 1,16,64", "--concurrency 1,2", "--accounts 64", "--accounts 2",
+	"--records 100000", "--records 20", "--records 10000", "--records 20", "get-record ", "get-record --requests 20 ", "get-repo ", "get-repo --requests 20 ", "--concurrency 1 --accounts-file", "--requests 20 --concurrency 1 --accounts-file")
 
 // TestHandbookSource runs the commands of the handbook that are for a folder with the source, beside a development server.
 func TestHandbookSource(t *testing.T) {

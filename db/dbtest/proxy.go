@@ -27,6 +27,7 @@ type Proxy struct {
 	lost   bool               // that request goes through, only its answer is lost
 	cuts   int64
 	dies   bool // that cut is the end of the process: nothing of it arrives any more
+	more   int  // how often more to cut
 	down   bool
 	hole   chan struct{} // closed when the black hole ends; nil: there is none
 }
@@ -110,6 +111,14 @@ func (p *Proxy) CutAfterText(text string) {
 	p.arm(func(r request) bool { return bytes.Contains(r.sent, []byte(text)) }, true)
 }
 
+// CutAfterTextTimes is CutAfterText for so many requests.
+func (p *Proxy) CutAfterTextTimes(text string, n int) {
+	p.CutAfterText(text)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.more = n - 1
+}
+
 // DieBefore is CutBefore for a client that is killed at that moment: whatever it sends afterwards never arrives.
 func (p *Proxy) DieBefore(n int) { p.die(n, false) }
 
@@ -132,7 +141,7 @@ func (p *Proxy) trip(n int) func(request) bool {
 func (p *Proxy) arm(cut func(request) bool, lost bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut, p.lost, p.dies = cut, lost, false
+	p.cut, p.lost, p.dies, p.more = cut, lost, false, 0
 }
 
 // Disarm takes back what the calls above said, and tells how often a connection was cut so far.
@@ -337,8 +346,11 @@ func (p *Proxy) end(r request) fate {
 	if p.cut == nil || !p.cut(r) {
 		return pass
 	}
-	p.cut = nil
-	p.cuts++
+	if p.cuts++; p.more > 0 {
+		p.more--
+	} else {
+		p.cut = nil
+	}
 	p.down = p.dies
 	if p.lost {
 		return cutAnswer

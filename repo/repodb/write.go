@@ -321,15 +321,25 @@ func (s *Store) outcome(ctx context.Context, key repoKey, p *pending) (int64, er
 	}
 }
 
-// confirmed returns when what was read back is durable; ErrUnknownOutcome: that is not known.
+// confirmed returns when what was read back is durable; ErrUnknownOutcome: that is not known. A connection that breaks says
+// nothing of that, so it is asked again.
 func (s *Store) confirmed(ctx context.Context, schema db.Schema) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadBack)
 	defer cancel()
-	err := s.db.Tenant(schema).Confirm(ctx)
-	if err != nil && !errors.Is(err, db.ErrUnknownOutcome) {
-		err = fmt.Errorf("%w: %w", db.ErrUnknownOutcome, err)
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := s.db.Tenant(schema).Confirm(ctx)
+		if err == nil || errors.Is(err, db.ErrUnknownOutcome) {
+			return err
+		}
+		if !errors.Is(err, db.ErrGivenUp) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait):
+				continue
+			}
+		}
+		return fmt.Errorf("%w: %w", db.ErrUnknownOutcome, err)
 	}
-	return err
 }
 
 // adopt makes st remember a commit that is known to be the newest.
