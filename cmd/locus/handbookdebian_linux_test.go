@@ -190,7 +190,8 @@ systemctl start "postgresql@${newest##*/}-main"`,
 	"monitoring.md": `rm -f /etc/fail2ban/jail.d/*
 mkdir -p /var/log/locus
 echo 'time=2031-05-06T07:08:09.000Z level=WARN msg="failed sign-in" address=192.0.2.1 tenant=pds.example.com wrong=password id=x' >/var/log/locus/locus.log
-systemctl start fail2ban`,
+systemctl start fail2ban
+until fail2ban-client ping; do sleep 0.1; done # it is started before it listens`,
 }
 
 // debianShows is what must have come of a page's commands.

