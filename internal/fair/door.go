@@ -12,7 +12,8 @@ import (
 // of a tenant that has few are served at once: what would keep all processors busy waits outside, where it costs nothing.
 //
 // How late work is, it finds out by itself: see [Door.Run]. While it is late the number is halved, again and again, down
-// to one for each processor, which those share who want more; then it grows slowly. A tenant that is alone is not bound.
+// to one for every two processors, which those share who want more; then it grows slowly. A tenant that is alone is not
+// bound.
 //
 // A place counts for a moment only. Who has had one for longer waits for something else, for a slow client, another
 // service or the database, and must not keep others of its tenant out.
@@ -38,7 +39,7 @@ const (
 	doorQueue = 1000                  // requests of one tenant that may wait
 	doorWait  = 10 * time.Second      // how long
 	doorHere  = 2 * time.Second       // how long a tenant is here after a request
-	doorRaise = 500 * time.Millisecond
+	doorRaise = 2 * time.Second
 	doorMost  = 1024 // beyond this level none is needed
 	// doorSend is what one time of sending to a subscriber counts at most: one that waits for a slow reader takes no
 	// processor.

@@ -69,7 +69,7 @@ func empty(t *testing.T, d *Door) {
 	}
 }
 
-// A tenant alone is not bound, however late all is; beside another it is, down to the number of processors, and what is
+// A tenant alone is not bound, however late all is; beside another it is, down to half the number of processors, and what is
 // given back comes slowly.
 func TestDoorLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestDoorLevel(t *testing.T) {
 			}
 			levels = append(levels, d.level)
 		}
-		if want := []int{33, 16, 8, 4, 2, 2, 2}; !slices.Equal(levels, want) {
+		if want := []int{33, 16, 8, 4, 2, 1, 1}; !slices.Equal(levels, want) {
 			t.Errorf("late: %d, want %d", levels, want)
 		}
 		leave(all)
@@ -103,10 +103,10 @@ func TestDoorLevel(t *testing.T) {
 			d.judge(time.Now(), false)
 			levels = append(levels, d.level)
 		}
-		if want := []int{3, 4, 5, 6, 7, 8, 10, 12, 15}; !slices.Equal(levels, want) {
+		if want := []int{2, 3, 4, 5, 6, 7, 8, 10, 12}; !slices.Equal(levels, want) {
 			t.Errorf("in time: %d, want %d", levels, want)
 		}
-		if d.judge(time.Now(), false); d.level != 15 {
+		if d.judge(time.Now(), false); d.level != 12 {
 			t.Errorf("raised at once: %d", d.level)
 		}
 		// The other has gone.

@@ -89,7 +89,7 @@ func (d *Door) judge(now time.Time, late bool) bool {
 			want++
 		}
 	}
-	least := max(1, d.processors/max(1, want))
+	least := max(1, (d.processors+1)/2/max(1, want))
 	switch {
 	case here < 2 || d.level > doorMost:
 		d.set(0, now)
