@@ -23,13 +23,18 @@ type Proxy struct {
 	conns  map[net.Conn]bool
 	trips  int64
 	groups int64
-	cut    func(request) bool // which request; nil: none
-	lost   bool               // that request goes through, only its answer is lost
+	next   fault
 	cuts   int64
-	dies   bool // that cut is the end of the process: nothing of it arrives any more
-	more   int  // how often more to cut
 	down   bool
 	hole   chan struct{} // closed when the black hole ends; nil: there is none
+}
+
+// fault says which connections are cut.
+type fault struct {
+	cut  func(request) bool // in which requests; nil: none
+	left int                // how often
+	lost bool               // the request goes through, only its answer is lost
+	dies bool               // the cut is the end of the process: nothing of it arrives any more
 }
 
 // request is what a client sends before it waits for an answer.
@@ -94,43 +99,35 @@ func NewProxy(t testing.TB, serverURL string) *Proxy {
 func (p *Proxy) URL() string { return p.url }
 
 // CutBefore cuts the connection of the n-th round trip from now before its request is complete: it cannot happen.
-func (p *Proxy) CutBefore(n int) { p.arm(p.trip(n), false) }
+func (p *Proxy) CutBefore(n int) { p.arm(fault{cut: p.trip(n), left: 1}) }
 
 // CutAfter cuts the connection of the n-th round trip from now after its request was sent: it happens, and the answer
 // is lost.
-func (p *Proxy) CutAfter(n int) { p.arm(p.trip(n), true) }
+func (p *Proxy) CutAfter(n int) { p.arm(fault{cut: p.trip(n), left: 1, lost: true}) }
 
 // CutGroupBefore is CutBefore for the next request of at least three statements.
-func (p *Proxy) CutGroupBefore() { p.arm(request.group, false) }
+func (p *Proxy) CutGroupBefore() { p.arm(fault{cut: request.group, left: 1}) }
 
 // CutGroupAfter is CutAfter for the next request of at least three statements.
-func (p *Proxy) CutGroupAfter() { p.arm(request.group, true) }
+func (p *Proxy) CutGroupAfter() { p.arm(fault{cut: request.group, left: 1, lost: true}) }
 
-// CutAfterText is CutAfter for the next request with a text in it, be it in SQL or in a parameter.
-func (p *Proxy) CutAfterText(text string) {
-	p.arm(func(r request) bool { return bytes.Contains(r.sent, []byte(text)) }, true)
-}
-
-// CutAfterTextTimes is CutAfterText for so many requests.
-func (p *Proxy) CutAfterTextTimes(text string, n int) {
-	p.CutAfterText(text)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.more = n - 1
+// CutAfterText is CutAfter for the next request with a text in it, be it in SQL or in a parameter; with several texts, then
+// for the next with the second, and so on.
+func (p *Proxy) CutAfterText(texts ...string) {
+	p.arm(fault{left: len(texts), lost: true, cut: func(r request) bool {
+		if !bytes.Contains(r.sent, []byte(texts[0])) {
+			return false
+		}
+		texts = texts[1:]
+		return true
+	}})
 }
 
 // DieBefore is CutBefore for a client that is killed at that moment: whatever it sends afterwards never arrives.
-func (p *Proxy) DieBefore(n int) { p.die(n, false) }
+func (p *Proxy) DieBefore(n int) { p.arm(fault{cut: p.trip(n), left: 1, dies: true}) }
 
 // DieAfter is DieBefore, but the request that it died in happens.
-func (p *Proxy) DieAfter(n int) { p.die(n, true) }
-
-func (p *Proxy) die(n int, lost bool) {
-	p.arm(p.trip(n), lost)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.dies = true
-}
+func (p *Proxy) DieAfter(n int) { p.arm(fault{cut: p.trip(n), left: 1, lost: true, dies: true}) }
 
 // trip is a request some round trips from now.
 func (p *Proxy) trip(n int) func(request) bool {
@@ -138,17 +135,17 @@ func (p *Proxy) trip(n int) func(request) bool {
 	return func(r request) bool { return r.trip >= at }
 }
 
-func (p *Proxy) arm(cut func(request) bool, lost bool) {
+func (p *Proxy) arm(f fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut, p.lost, p.dies, p.more = cut, lost, false, 0
+	p.next = f
 }
 
 // Disarm takes back what the calls above said, and tells how often a connection was cut so far.
 func (p *Proxy) Disarm() (cuts int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut = nil
+	p.next = fault{}
 	return p.cuts
 }
 
@@ -343,16 +340,16 @@ func (p *Proxy) end(r request) fate {
 	if r.group() {
 		p.groups++
 	}
-	if p.cut == nil || !p.cut(r) {
+	f := p.next
+	if f.cut == nil || !f.cut(r) {
 		return pass
 	}
-	if p.cuts++; p.more > 0 {
-		p.more--
-	} else {
-		p.cut = nil
+	p.cuts++
+	if p.next.left--; p.next.left == 0 {
+		p.next = fault{}
 	}
-	p.down = p.dies
-	if p.lost {
+	p.down = f.dies
+	if f.lost {
 		return cutAnswer
 	}
 	return cutNow

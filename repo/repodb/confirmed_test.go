@@ -1,6 +1,7 @@
 package repodb
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/auroralocus/locus/db/dbtest"
@@ -17,7 +18,7 @@ func TestConfirmedOnAnotherConnection(t *testing.T) {
 	const path = "app.bsky.feed.post/3k00000000001"
 	mustWrite(t, s, schema, aid, create(path, post("x")))
 	cuts := p.Cuts()
-	p.CutAfterTextTimes("pg_logical_emit_message", 4) // one repetition is made of every statement that only reads
+	p.CutAfterText(slices.Repeat([]string{"pg_logical_emit_message"}, 4)...) // one repetition is made of every statement that only reads
 	if res := mustWrite(t, s, schema, aid, update(path, post("x"))); res.Changed {
 		t.Error("changed")
 	}
