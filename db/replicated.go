@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -36,15 +37,31 @@ func confirmed(c *pgx.Conn) error {
 	return fmt.Errorf("%w: %w", ErrUnknownOutcome, errNotReplicated)
 }
 
+// confirmTime is how long Confirm asks at most.
+const confirmTime = 15 * time.Second
+
 // Confirm returns when all that was committed in the tenant's database before is as durable as the deployment asks for.
 // What was read back after an unknown outcome is acknowledged only behind it: a commit that was cancelled while it
-// waited for its standby can be read, and is lost with its server.
+// waited for its standby can be read, and is lost with its server. ErrUnknownOutcome: that is not known, also where ctx has
+// ended.
 //
 // It writes a message to the log of the server and waits as every commit does, for the same standbys: they have got
-// everything before it then.
+// everything before it then. A database that cannot be asked says nothing of that, so it is asked again for a while.
 func (t *Tenant) Confirm(ctx context.Context) error {
-	if _, err := t.Q().InsertWALMark(ctx); err != nil {
-		return fmt.Errorf("wait for the standbys: %w", err)
+	ctx, cancel := context.WithTimeout(ctx, confirmTime)
+	defer cancel()
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		_, err := t.Q().InsertWALMark(ctx)
+		if err == nil {
+			return nil
+		}
+		if IsUnavailable(err) && !errors.Is(err, ErrGivenUp) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait):
+				continue
+			}
+		}
+		return fmt.Errorf("%w: wait for the standbys: %w", ErrUnknownOutcome, err)
 	}
-	return nil
 }

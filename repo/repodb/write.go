@@ -181,7 +181,9 @@ func (w *writing) nothing(ctx context.Context, remembered bool, why error) (Resu
 		return Result{}, settled, why
 	}
 	// "It is so already" acknowledges somebody's commit, perhaps this client's, whose answer was lost.
-	if err := w.s.confirmed(ctx, w.st.key.schema); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, w.s.cfg.ReadBack)
+	defer cancel()
+	if err := w.s.db.Tenant(w.st.key.schema).Confirm(ctx); err != nil {
 		return Result{}, settled, err
 	}
 	return Result{CID: w.st.head.CID, Rev: w.st.head.Rev}, settled, nil
@@ -300,7 +302,7 @@ func (s *Store) outcome(ctx context.Context, key repoKey, p *pending) (int64, er
 		})
 		if err == nil && row.Seq > 0 {
 			// It may be found because the server gave up waiting for its standby.
-			if err := s.confirmed(ctx, key.schema); err != nil {
+			if err := s.db.Tenant(key.schema).Confirm(ctx); err != nil {
 				return 0, err
 			}
 		}
@@ -318,27 +320,6 @@ func (s *Store) outcome(ctx context.Context, key repoKey, p *pending) (int64, er
 			return 0, fmt.Errorf("%w: read back: %w", db.ErrUnknownOutcome, err)
 		case <-time.After(wait):
 		}
-	}
-}
-
-// confirmed returns when what was read back is durable; ErrUnknownOutcome: that is not known. A connection that breaks says
-// nothing of that, so it is asked again.
-func (s *Store) confirmed(ctx context.Context, schema db.Schema) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.ReadBack)
-	defer cancel()
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := s.db.Tenant(schema).Confirm(ctx)
-		if err == nil || errors.Is(err, db.ErrUnknownOutcome) {
-			return err
-		}
-		if !errors.Is(err, db.ErrGivenUp) {
-			select {
-			case <-ctx.Done():
-			case <-time.After(wait):
-				continue
-			}
-		}
-		return fmt.Errorf("%w: %w", db.ErrUnknownOutcome, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -309,17 +310,20 @@ func TestUnknownOutcome(t *testing.T) {
 	p := dbtest.NewProxy(t, dbtest.URL(t))
 	h := newHouseOn(t, p.URL())
 	alice, a := h.person(h.a, "alice"), h.publicApp(h.a)
+	// Whether what happened is durable is asked so often in vain: the connection breaks again. Each time is two requests,
+	// because every statement that only reads is repeated once.
+	vain := 0
 	lose := func(call func() got) got {
 		t.Helper()
 		before := p.Disarm()
-		p.CutAfterText("commit")
+		p.CutAfterText(append([]string{"commit"}, slices.Repeat([]string{"pg_logical_emit_message"}, 2*vain)...)...)
 		g := call()
-		if n := p.Disarm() - before; n != 1 {
+		if n := p.Disarm() - before; n != int64(1+2*vain) {
 			t.Errorf("%d answers were lost", n)
 		}
 		return g
 	}
-	for range 3 { // the first prepares statements, later ones do not
+	for vain = range 3 { // the first prepares statements, later ones do not
 		v := verifier()
 		form := a.asks(v, nil)
 		nonce := a.nonce()
