@@ -437,17 +437,17 @@ func TestProgram(t *testing.T) {
 	record := func(name string) []libdns.Record {
 		return []libdns.Record{libdns.TXT{Name: name, Text: "proof", TTL: time.Minute}}
 	}
-	if _, err := program(file).AppendRecords(t.Context(), "example.com.", record("_acme-challenge")); err != nil {
+	if _, err := ownProgram(file).AppendRecords(t.Context(), "example.com.", record("_acme-challenge")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := program(file).DeleteRecords(t.Context(), "example.com.", record("_acme-challenge")); err != nil {
+	if _, err := ownProgram(file).DeleteRecords(t.Context(), "example.com.", record("_acme-challenge")); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(out)
 	if want := "add example.com _acme-challenge.example.com proof\nremove example.com _acme-challenge.example.com proof\n"; err != nil || string(text) != want {
 		t.Errorf("%q, %v", text, err)
 	}
-	if _, err := program(file).AppendRecords(t.Context(), "example.com.", record("_acme-challenge.bad")); err == nil || !strings.Contains(err.Error(), "no such zone") {
+	if _, err := ownProgram(file).AppendRecords(t.Context(), "example.com.", record("_acme-challenge.bad")); err == nil || !strings.Contains(err.Error(), "no such zone") {
 		t.Error(err)
 	}
 }

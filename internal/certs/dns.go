@@ -72,7 +72,7 @@ func (d DNS) check() error {
 			return bad("--acme-dns-key-kind is one of %s", strings.Join(tsigKinds, ", "))
 		}
 	case DNSLexicon:
-		if err := lexicon(d.Lexicon).check(); err != nil {
+		if err := checkLexicon(d.Lexicon); err != nil {
 			return bad("%s", err)
 		}
 	case DNSProgram:
@@ -93,7 +93,7 @@ func (d DNS) solver(quiet *zap.Logger) *certmagic.DNS01Solver {
 	case DNSLexicon:
 		s.DNSProvider = lexicon(d.Lexicon)
 	case DNSProgram:
-		s.DNSProvider = program(d.Program)
+		s.DNSProvider = ownProgram(d.Program)
 	default:
 		return nil
 	}

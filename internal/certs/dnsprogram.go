@@ -20,32 +20,38 @@ const (
 	programSays = 300
 )
 
-// program changes a zone by a program of the operator's: for all the providers that have an interface of their own. It is
-// run with four arguments: add or remove, the zone, the record's whole name, and its text.
-type program string
+// program changes a zone by running a command for each record: it says which, for the record's whole name and its text.
+type program func(c change, zone, name, text string) []string
+
+// change is what is done to a record.
+type change string
+
+const (
+	add    change = "add"
+	remove change = "remove"
+)
+
+// ownProgram is a program of the operator's: for all the providers that have an interface of their own. It is run with four
+// arguments: add or remove, the zone, the record's whole name, and its text.
+func ownProgram(file string) program {
+	return func(c change, zone, name, text string) []string { return []string{file, string(c), zone, name, text} }
+}
 
 // AppendRecords implements libdns.RecordAppender.
 func (p program) AppendRecords(ctx context.Context, zone string, records []libdns.Record) ([]libdns.Record, error) {
-	return p.run(ctx, "add", zone, records)
+	return p.each(ctx, add, zone, records)
 }
 
 // DeleteRecords implements libdns.RecordDeleter.
 func (p program) DeleteRecords(ctx context.Context, zone string, records []libdns.Record) ([]libdns.Record, error) {
-	return p.run(ctx, "remove", zone, records)
+	return p.each(ctx, remove, zone, records)
 }
 
-func (p program) run(ctx context.Context, what, zone string, records []libdns.Record) ([]libdns.Record, error) {
-	return eachRun(ctx, zone, records, func(zone, name, text string) []string {
-		return []string{string(p), what, zone, name, text}
-	})
-}
-
-// eachRun runs a program for each of the records: command is what is run for the whole name of a TXT record and its text.
-func eachRun(ctx context.Context, zone string, records []libdns.Record, command func(zone, name, text string) []string) ([]libdns.Record, error) {
+func (p program) each(ctx context.Context, c change, zone string, records []libdns.Record) ([]libdns.Record, error) {
 	zone = strings.TrimSuffix(zone, ".")
 	for _, r := range records {
 		one := r.RR()
-		words := command(zone, strings.TrimSuffix(libdns.AbsoluteName(one.Name, zone), "."), one.Data)
+		words := p(c, zone, strings.TrimSuffix(libdns.AbsoluteName(one.Name, zone), "."), one.Data)
 		if said, err := runProgram(ctx, programTime, words...); err != nil {
 			return nil, fmt.Errorf("%s for %s in %s: %w: %s", words[0], one.Name, zone, err, said)
 		}
