@@ -46,15 +46,16 @@ func (c *tenantJumpCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	r := tenant.NewRegistry(d, keys, facts.Config(c.DevNames), time.Now, log)
 	acts := act.NewTenantActs(d, r, time.Now)
+	jump := func(ctx context.Context, t *tenant.Tenant, p *progress) error {
+		last, err := acts.Jump(ctx, t, byCommand(), c.By)
+		if err != nil {
+			return err
+		}
+		p.end()
+		return c.told(t, last)
+	}
 	if c.All {
-		return c.walk(ctx, r, c.JSON, "passing over numbers", func(ctx context.Context, t *tenant.Tenant, p *progress) error {
-			last, err := acts.Jump(ctx, t, byCommand(), c.By)
-			if err != nil {
-				return err
-			}
-			p.end()
-			return c.told(t, last)
-		})
+		return c.walk(ctx, r, c.JSON, "passing over numbers", jump)
 	}
 	t, err := r.Get(ctx, c.Hostname)
 	if err == nil {
@@ -63,11 +64,7 @@ func (c *tenantJumpCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainTenant(err)
 	}
-	last, err := acts.Jump(ctx, t, byCommand(), c.By)
-	if err != nil {
-		return err
-	}
-	return c.told(t, last)
+	return jump(ctx, t, newProgress())
 }
 
 func (c *tenantJumpCmd) told(t *tenant.Tenant, last int64) error {
