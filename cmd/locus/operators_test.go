@@ -93,7 +93,7 @@ func TestOperatorAPI(t *testing.T) {
 	if text := ok("usage", "export", "--from", yesterday, "--to", day, "--tenant", host, "--format", "json"); json.Unmarshal([]byte(strings.Split(text, "\n")[0]), &one) != nil || one.Hostname != host {
 		t.Errorf("%s", text)
 	}
-	refused("begins before it ends", "usage", "export", "--from", day, "--to", yesterday)
+	refused("ends before it begins", "usage", "export", "--from", day, "--to", yesterday)
 	refused("no day like", "usage", "export", "--from", "soon")
 }
 

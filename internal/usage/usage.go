@@ -98,7 +98,7 @@ type Period struct {
 func (p Period) Check() error {
 	switch {
 	case p.From.IsZero() || p.To.IsZero() || p.To.Before(p.From):
-		return fmt.Errorf("%w: it begins before it ends", ErrPeriod)
+		return fmt.Errorf("%w: it ends before it begins", ErrPeriod)
 	case p.To.Sub(p.From) > KeptDays*24*time.Hour:
 		return fmt.Errorf("%w: days are kept for %d days", ErrPeriod, KeptDays)
 	}
