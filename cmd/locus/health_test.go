@@ -149,6 +149,31 @@ func TestOperated(t *testing.T) {
 		!strings.Contains(said, "tenants read") || !strings.Contains(said, "needs_restart=connections") || strings.Contains(said, "MONOTONIC_USEC=0\n") {
 		t.Error(said)
 	}
+	// What needs a restart is told until the file is as it was at the start, what cannot be set until it can.
+	again := func(text string) (said string) {
+		t.Helper()
+		before := len(log())
+		write(same + text)
+		must(t, s.cmd.Process.Signal(syscall.SIGHUP))
+		eventually(t, "a line about "+text, func() bool {
+			said = log()[before:]
+			at := strings.Index(said, "SIGHUP: settings were read again")
+			return at >= 0 && strings.Contains(said[at:], "\n")
+		})
+		return said
+	}
+	if said := again("log-level: debug\nconnections: 77\n"); !strings.Contains(said, "needs_restart=connections") {
+		t.Errorf("a restart that is still wanted is not told: %s", said)
+	}
+	for range 2 {
+		if said := again("log-level: loud\n"); !strings.Contains(said, "is none of debug, info") || strings.Contains(said, "needs_restart") {
+			t.Error(said)
+		}
+	}
+	if said := again(""); !strings.Contains(said, "log-level: as by default") {
+		t.Error(said)
+	}
+	again("log-level: debug\n")
 	s.get("beta.localhost", "/xrpc/com.atproto.server.describeServer")
 	eventually(t, "debug lines", func() bool { return strings.Contains(log(), "level=DEBUG") })
 	write("no-setting: 1\n")

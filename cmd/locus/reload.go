@@ -14,10 +14,12 @@ import (
 // reloader reads again what a process can read again while it serves, when a hang-up asks for it. A hang-up is not a
 // server's end: a terminal that closes sends it, too.
 type reloader struct {
-	logs  *logs
-	who   *supervisor
-	live  map[string]func(value string) error // settings of the configuration file that hold at once; "" is the default
-	parts []reloadable
+	logs    *logs
+	who     *supervisor
+	started *configured                         // what the process began with, and is until its end
+	live    map[string]func(value string) error // settings of the configuration file that hold at once; "" is the default
+	read    map[string]bool                     // settings that a part reads again by itself
+	parts   []reloadable
 }
 
 // reloadable is a part that can be read again. again says in a few words what came of it; "" is: nothing is new.
@@ -29,7 +31,7 @@ type reloadable struct {
 // newReloader knows the log and the tenants. Who has something else that can be read again, such as certificates, adds
 // it with [reloader.add].
 func newReloader(l *logs, who *supervisor, tenants *tenant.Registry, access *accessLog) *reloader {
-	r := &reloader{logs: l, who: who, live: map[string]func(string) error{}}
+	r := &reloader{logs: l, who: who, started: l.said, live: map[string]func(string) error{}, read: map[string]bool{}}
 	if !l.fixed("--log-level") {
 		r.live["LOCUS_LOG_LEVEL"] = l.setLevel
 	}
@@ -79,17 +81,36 @@ func (r *reloader) reload(ctx context.Context) {
 		failed = append(failed, err.Error())
 		said = r.logs.said
 	}
-	for _, name := range differences(r.logs.said, said) {
-		set, ok := r.live[name]
-		if !ok {
+	// A setting that needs a restart is told at each hang-up until there was one, or until it is as it was. One that cannot
+	// be set is told again, too: what is remembered is what holds.
+	for _, name := range differences(r.started, said) {
+		if r.live[name] == nil && !r.read[name] {
 			restart = append(restart, setting{env: name}.key())
-		} else if err := set(said.values[name]); err != nil {
-			failed = append(failed, err.Error())
-		} else {
-			done = append(done, setting{env: name}.key()+": "+said.values[name])
 		}
 	}
-	r.logs.said = said
+	holds := *said
+	holds.values = maps.Clone(said.values)
+	for _, name := range differences(r.logs.said, said) {
+		set := r.live[name]
+		if set == nil {
+			continue
+		}
+		if err := set(said.values[name]); err != nil {
+			failed = append(failed, err.Error())
+			if before, had := r.logs.said.values[name]; had {
+				holds.values[name] = before
+			} else {
+				delete(holds.values, name)
+			}
+			continue
+		}
+		value := said.values[name]
+		if value == "" {
+			value = "as by default"
+		}
+		done = append(done, setting{env: name}.key()+": "+value)
+	}
+	r.logs.said = &holds
 	level, line := slog.LevelInfo, []any{"reloaded", strings.Join(done, ", ")}
 	if len(failed) > 0 {
 		level, line = slog.LevelWarn, append(line, "failed", strings.Join(failed, "; "))
