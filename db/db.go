@@ -138,6 +138,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// CheckURL refuses a text that is no database's URL, without connecting to anything. What it says holds no password.
+func CheckURL(url string) error {
+	_, _, err := parse(Config{URL: url})
+	return err
+}
+
 // parse reads the URL and sets what every connection shares.
 func parse(cfg Config) (base *pgxpool.Config, bouncer bool, err error) {
 	if cfg.URL == "" {

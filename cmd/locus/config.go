@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -79,8 +81,10 @@ type configured struct {
 	path   string // of the file that was read, "" for none
 	values map[string]string
 	from   map[string]string
-	empty  []string // in the environment, but not given: they must not stand before defaults either
-	wrong  error    // what kept it from being read
+	empty  []string          // in the environment, but not given: they must not stand before defaults either
+	files  map[string]string // of values that have a file of their own
+	others []string          // names in the environment that begin as ours do, and are no settings
+	wrong  error             // what kept it from being read
 }
 
 // configure reads the environment and the configuration file. What the environment says goes before what the file says.
@@ -97,7 +101,12 @@ func configure(all map[string]setting, args, environ []string) (*configured, err
 		}
 	}
 	path, named := configPath(args, path)
-	c := &configured{values: map[string]string{}, from: map[string]string{}}
+	c := &configured{values: map[string]string{}, from: map[string]string{}, files: map[string]string{}}
+	for _, name := range slices.Sorted(maps.Keys(said)) {
+		if _, _, ok := settingOf(all, name); !ok {
+			c.others = append(c.others, name)
+		}
+	}
 	if err := c.layer(all, said, "environment", ""); err != nil {
 		return c, err
 	}
@@ -155,7 +164,7 @@ func (c *configured) layer(all map[string]setting, said map[string]string, from,
 		if !ok {
 			continue
 		}
-		value, where := said[name], from
+		value, where, path := said[name], from, ""
 		if inFile {
 			if said[env] != "" && value != "" {
 				return fmt.Errorf("both %s and %s are given", env, name)
@@ -163,7 +172,7 @@ func (c *configured) layer(all map[string]setting, said map[string]string, from,
 			if value == "" {
 				continue
 			}
-			path := value
+			path = value
 			if dir != "" && !filepath.IsAbs(path) {
 				path = filepath.Join(dir, path)
 			}
@@ -181,6 +190,9 @@ func (c *configured) layer(all map[string]setting, said map[string]string, from,
 		}
 		if _, there := c.values[env]; !there {
 			c.values[env], c.from[env] = value, where
+			if path != "" {
+				c.files[env] = path
+			}
 		}
 	}
 	return nil
@@ -217,11 +229,18 @@ func (c *configured) apply() error {
 // parseConfig reads a YAML file of settings: one level of names, with texts, numbers, lists (which are joined by commas),
 // or names with values (one NAME=VALUE a line). It gives them by their names in the environment.
 func parseConfig(all map[string]setting, text []byte) (map[string]string, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
+	var doc, more yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	said := map[string]string{}
+	switch err := dec.Decode(&more); { // what stands in it would be left out without a word
+	case err == nil:
+		return nil, fmt.Errorf("line %d: a configuration file is one document: take the --- away", max(more.Line, 1))
+	case !errors.Is(err, io.EOF):
+		return nil, err
+	}
 	if len(doc.Content) == 0 {
 		return said, nil
 	}
@@ -288,17 +307,22 @@ func plain(node *yaml.Node) (*string, error) {
 
 // meant is a hint at the setting whose name is nearest.
 func meant(all map[string]setting, key string) string {
-	key = strings.ReplaceAll(strings.ToLower(key), "_", "-")
-	best, nearest := 4, ""
-	for _, env := range slices.Sorted(maps.Keys(all)) {
-		if d := distance(key, all[env].key()); d < best {
-			best, nearest = d, all[env].key()
-		}
-	}
-	if nearest == "" {
+	near := nearest(all, strings.ReplaceAll(strings.ToLower(key), "_", "-"))
+	if near == "" {
 		return " ('locus config example' lists all)"
 	}
-	return fmt.Sprintf(" (is %s meant?)", nearest)
+	return fmt.Sprintf(" (is %s meant?)", near)
+}
+
+// nearest is the setting whose name in a file is most like key; "" where none is.
+func nearest(all map[string]setting, key string) (name string) {
+	best := 4
+	for _, env := range slices.Sorted(maps.Keys(all)) {
+		if d := distance(key, all[env].key()); d < best {
+			best, name = d, all[env].key()
+		}
+	}
+	return name
 }
 
 // distance is how many letters must be changed, added or left out to make a of b (Levenshtein).

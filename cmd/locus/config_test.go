@@ -127,6 +127,7 @@ func TestConfigureRefuses(t *testing.T) {
 		"no file":      {"", []string{"LOCUS_MASTER_KEY_FILE=" + dir + "/none"}, []string{"LOCUS_MASTER_KEY_FILE: open"}},
 		"not a map":    {"- a\n", nil, []string{"NAME: VALUE"}},
 		"not YAML":     {"a: [\n", nil, []string{"yaml"}},
+		"two texts":    {"listen: a\n---\nconnections: 5\n", nil, []string{"line 2: a configuration file is one document"}},
 		"nested":       {"listen: [[a]]\n", nil, []string{"line 1: a list holds texts"}},
 	} {
 		path := filepath.Join(dir, "locus.yaml")

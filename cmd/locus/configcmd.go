@@ -47,12 +47,19 @@ func (c configCheckCmd) Run(said *configured) error {
 	}
 	if _, err := k.Parse([]string{"serve"}); err != nil {
 		v.Errors = append(v.Errors, err.Error())
-	} else if _, err := fresh.Serve.check(); err != nil {
-		v.Errors = append(v.Errors, err.Error())
-	} else if c, err := fresh.Serve.collector(); err == nil { // it was looked at
-		v.Warnings = append(v.Warnings, c.env.Remarks...)
+	} else {
+		if _, err := fresh.Serve.check(); err != nil {
+			v.Errors = append(v.Errors, err.Error())
+		}
+		for _, err := range fresh.Serve.refusals() {
+			v.Errors = append(v.Errors, err.Error())
+		}
+		if c, err := fresh.Serve.collector(); err == nil { // it was looked at
+			v.Warnings = append(v.Warnings, c.env.Remarks...)
+		}
 	}
 	v.Warnings = append(v.Warnings, said.exposed(settings(k.Model))...)
+	v.Warnings = append(v.Warnings, said.misspelt(settings(k.Model))...)
 	return v.tell(c.JSON)
 }
 
@@ -77,23 +84,6 @@ func (v verdict) tell(asJSON bool) error {
 		return errors.New(strings.Join(v.Errors, "\n"))
 	}
 	return nil
-}
-
-// exposed warns of a file with secrets that everybody on the machine can read.
-func (c *configured) exposed(all map[string]setting) (warnings []string) {
-	if c.path == "" {
-		return nil
-	}
-	info, err := os.Stat(c.path)
-	if err != nil || info.Mode().Perm()&0o004 == 0 || !info.Mode().IsRegular() {
-		return nil
-	}
-	for _, env := range slices.Sorted(maps.Keys(c.values)) {
-		if c.from[env] == c.path && all[env].secret() && shown(all[env], c.values[env]) != c.values[env] {
-			warnings = append(warnings, fmt.Sprintf("%s holds a secret (%s) and everybody on this machine can read it: chmod o-r, or put the value into a file of its own and name that by %s-file", c.path, all[env].key(), all[env].key()))
-		}
-	}
-	return warnings
 }
 
 type configShowCmd struct {

@@ -47,35 +47,48 @@ func (f dataFlags) existing(ctx context.Context, log *slog.Logger) (*db.DB, func
 	return f.open(ctx, log, db.Config{Log: log})
 }
 
-// open connects to Postgres, starting the private one where that is needed. close ends what it started.
-func (f dataFlags) open(ctx context.Context, log *slog.Logger, cfg db.Config) (_ *db.DB, close func(), err error) {
+// database is what the settings say of it, looked at before anything waits.
+func (f dataFlags) database() (cfg db.Config, err error) {
 	if f.Wait < 0 {
-		return nil, nil, fmt.Errorf("--database-wait or LOCUS_DATABASE_WAIT: %s is no time to wait", f.Wait)
+		return cfg, fmt.Errorf("--database-wait or LOCUS_DATABASE_WAIT: %s is no time to wait", f.Wait)
 	}
 	if cfg.Nodes, err = f.nodes(); err != nil {
-		return nil, nil, err
+		return cfg, err
 	}
 	if cfg.Replicas, err = f.replicas(cfg.Nodes); err != nil {
-		return nil, nil, err
+		return cfg, err
 	}
 	cfg.ReplicaStaleness = f.ReplicaStaleness
 	if f.MasterKey != "" && f.KeyCommand != "" {
-		return nil, nil, errors.New("--master-key and --master-key-command (or LOCUS_MASTER_KEY and LOCUS_MASTER_KEY_COMMAND) both give the master key: leave one of them out")
+		return cfg, errors.New("--master-key and --master-key-command (or LOCUS_MASTER_KEY and LOCUS_MASTER_KEY_COMMAND) both give the master key: leave one of them out")
 	}
-	if f.MasterKey != "" { // before anything waits
+	if f.MasterKey != "" {
 		if _, err := keyring.ParseMaster(f.MasterKey); err != nil {
-			return nil, nil, fmt.Errorf("--master-key or LOCUS_MASTER_KEY: %w", err)
+			return cfg, fmt.Errorf("--master-key or LOCUS_MASTER_KEY: %w", err)
 		}
 	}
 	cfg.URL, cfg.StartTimeout, cfg.TenantRoles = f.DatabaseURL, f.Wait, f.TenantRoles
 	if f.Wait == 0 {
 		cfg.StartTimeout = -1 // one attempt
 	}
+	if !f.isPrivate() {
+		return cfg, db.CheckURL(f.DatabaseURL)
+	}
+	if f.DatabaseURL == "" && !embedded.Exists(f.DataDir) {
+		return cfg, fmt.Errorf("no database is named, and there is none in %s: --database-url or LOCUS_DATABASE_URL names a Postgres; '--database-url private' makes one in that folder", f.DataDir)
+	}
+	return cfg, nil
+}
+
+// open connects to Postgres, starting the private one where that is needed. close ends what it started.
+func (f dataFlags) open(ctx context.Context, log *slog.Logger, beside db.Config) (_ *db.DB, close func(), err error) {
+	cfg, err := f.database()
+	if err != nil {
+		return nil, nil, err
+	}
+	cfg.Log, cfg.Sizes, cfg.Tracer = beside.Log, beside.Sizes, beside.Tracer
 	stop := func() {}
 	if f.isPrivate() {
-		if f.DatabaseURL == "" && !embedded.Exists(f.DataDir) {
-			return nil, nil, fmt.Errorf("no database is named, and there is none in %s: --database-url or LOCUS_DATABASE_URL names a Postgres; '--database-url private' makes one in that folder", f.DataDir)
-		}
 		if cfg.URL, stop, err = f.private(ctx, log); err != nil {
 			return nil, nil, err
 		}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -21,8 +22,9 @@ import (
 
 // cli is the whole command line. What a deployment says once can be given as environment variables, which --help shows.
 type cli struct {
-	Config string   `placeholder:"FILE" help:"Configuration file; without it /etc/locus/locus.yaml, where that is. 'locus config example' prints one." env:"LOCUS_CONFIG"`
-	Log    logFlags `embed:"" prefix:"log-"`
+	Config string           `placeholder:"FILE" help:"Configuration file; without it /etc/locus/locus.yaml, where that is. 'locus config example' prints one." env:"LOCUS_CONFIG"`
+	Log    logFlags         `embed:"" prefix:"log-"`
+	Asks   kong.VersionFlag `name:"version" hidden:"" help:"Print the version."` // people try it first
 
 	Init     initCmd       `cmd:"" help:"Begin a deployment: the control schema, the facts that all servers share, the master key, a first token. Run again, it changes nothing."`
 	Serve    serveCmd      `cmd:"" help:"Serve all tenants. With --dev: a private Postgres, a built-in PLC directory, two tenants and an account in each."`
@@ -54,11 +56,12 @@ type cli struct {
 	Version  versionCmd    `cmd:"" help:"Print the version."`
 }
 
-type versionCmd struct{}
+type versionCmd struct {
+	jsonFlags
+}
 
-func (versionCmd) Run() error {
-	fmt.Println("locus " + version())
-	return nil
+func (c versionCmd) Run() error {
+	return c.say(outcome{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}, "locus %s", version())
 }
 
 // stamp is the version of a release: make dist sets it.
@@ -89,6 +92,7 @@ func version() string {
 func commandLine(c *cli) (*kong.Kong, error) {
 	k, err := kong.New(c,
 		kong.Name("locus"),
+		kong.Vars{"version": "locus " + version()},
 		kong.Description("Aurora Locus hosts many AT Protocol PDSes: one binary, one Postgres, any number of isolated hostnames."),
 		kong.ShortUsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),

@@ -148,7 +148,7 @@ func (c *tokenListCmd) Run(ctx context.Context, log *slog.Logger) error {
 				host = of.Hostname
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Role, host, t.Label, t.CreatedBy, t.CreatedAt.Format(time.DateOnly), moment(t.ExpiresAt, "revoked"), moment(t.LastUsedAt, "never"))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Role, host, t.Label, t.CreatedBy, t.CreatedAt.Format(time.DateOnly), moment(t.ExpiresAt, "no end"), moment(t.LastUsedAt, "never"))
 	}
 	return w.Flush()
 }

@@ -347,6 +347,7 @@ func (s *serving) background(ctx context.Context, group *errgroup.Group) {
 // reloader is what SIGHUP has read again.
 func (s *serving) reloader() *reloader {
 	r := newReloader(s.logs, s.who, s.app.tenants, s.access)
+	r.read["LOCUS_MASTER_KEY"] = !s.logs.fixed("--master-key")
 	r.add("master keys", func(ctx context.Context) (string, error) {
 		added, err := s.app.masters.Reload(ctx)
 		if added == 0 {

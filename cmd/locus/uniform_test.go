@@ -17,7 +17,6 @@ var noJSON = map[string]string{
 	"completion":     "prints a script for a shell",
 	"complete":       "is called by that script",
 	"man":            "prints a page",
-	"version":        "prints one word",
 }
 
 // TestUniform walks all commands: each has --json, says what it does, and shows its own flags before those of the
