@@ -7,6 +7,7 @@ import (
 	"github.com/auroralocus/locus/db/tenantdb"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/firehose"
+	"github.com/auroralocus/locus/internal/operator"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -24,12 +25,16 @@ func (n NewToken) insert(ctx context.Context, q *tenantdb.Queries, now time.Time
 	return auth.InsertOperatorToken(ctx, q, now, name, token, n.Label, end)
 }
 
-// AddOperator names an operator and gives its first token. Errors: [auth.ErrOperatorName], [auth.ErrOperatorTaken].
+// AddOperator names an operator and gives its first token. Nothing of the dashboard is left to it by another who had its
+// name before. Errors: [auth.ErrOperatorName], [auth.ErrOperatorTaken].
 func (a *Acts) AddOperator(ctx context.Context, t *tenant.Tenant, by Operator, name string, role auth.Role, n NewToken) (token auth.OperatorToken, err error) {
 	token = auth.NewOperatorToken()
 	detail := map[string]string{"role": role.String(), "token": token.ID}
 	err = a.onOperators(ctx, t, by, "operator add", deed{name, detail}, func(q *tenantdb.Queries, now time.Time) error {
 		if err := auth.InsertOperator(ctx, q, now, name, role, by.Name); err != nil {
+			return err
+		}
+		if err := a.DashboardClean(ctx, operator.OfTenant(t.ID, name)); err != nil {
 			return err
 		}
 		return n.insert(ctx, q, now, name, token)
@@ -44,10 +49,14 @@ func (a *Acts) SetOperatorRole(ctx context.Context, t *tenant.Tenant, by Operato
 	})
 }
 
-// RemoveOperator removes an operator and its tokens. Errors: [auth.ErrOperatorNotFound].
+// RemoveOperator removes an operator, its tokens, and what let it into the dashboard: second factors, sessions and links.
+// Errors: [auth.ErrOperatorNotFound].
 func (a *Acts) RemoveOperator(ctx context.Context, t *tenant.Tenant, by Operator, name string) error {
 	return a.onOperators(ctx, t, by, "operator remove", deed{name, nil}, func(q *tenantdb.Queries, _ time.Time) error {
-		return auth.DeleteOperator(ctx, q, name)
+		if err := auth.DeleteOperator(ctx, q, name); err != nil {
+			return err
+		}
+		return a.DashboardClean(ctx, operator.OfTenant(t.ID, name))
 	})
 }
 
