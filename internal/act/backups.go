@@ -111,8 +111,9 @@ type backupArgs struct {
 
 func (a *backupArgs) of(by Operator) {
 	a.startedBy = started(by)
-	if by.Deployment != 0 {
-		a.Of = by.Deployment.String()
+	a.Of = by.Deployment.String()
+	if by.ofTenant() {
+		a.Of = auth.DeploymentTenant.String()
 	}
 }
 
@@ -143,7 +144,7 @@ func (b *Backups) Start(ctx context.Context, by Operator, t *tenant.Tenant, n Ne
 	if err := (archive.Lock{Recipients: args.Recipients}).Check(); err != nil {
 		return spec, fmt.Errorf("%w: %w", ErrAgeKey, err)
 	}
-	if by.Deployment == auth.DeploymentTenant {
+	if by.ofTenant() {
 		if err := b.mayKeep(ctx, t); err != nil {
 			return spec, err
 		}
@@ -248,7 +249,7 @@ func (b *Backups) Delete(ctx context.Context, by Operator, t *tenant.Tenant, nam
 		return err
 	}
 	return b.logged(ctx, by, actBackupDelete, e.TenantID, deed{name, map[string]any{"hostname": e.Hostname, "madeAt": e.MadeAt}}, func() (int64, error) {
-		if by.Deployment == auth.DeploymentTenant && e.Role != auth.DeploymentTenant.String() {
+		if by.ofTenant() && e.Role != auth.DeploymentTenant.String() {
 			return 0, ErrNotYours
 		}
 		return 0, b.vault.Remove(ctx, name)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/archive/vault"
+	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/blob/store"
 	"github.com/auroralocus/locus/internal/job"
@@ -60,7 +61,7 @@ func TestKilledInARestore(t *testing.T) {
 		return s
 	}
 	first := m.backedUp(backups, func() {
-		if _, err := operator.jobs.Do(t.Context(), spec(backups.Start(t.Context(), act.Operator{}, m.now2(), act.NewBackup{Unencrypted: true})), nil); err != nil {
+		if _, err := operator.jobs.Do(t.Context(), spec(backups.Start(t.Context(), act.Operator{Deployment: auth.DeploymentOwner}, m.now2(), act.NewBackup{Unencrypted: true})), nil); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -77,7 +78,7 @@ func TestKilledInARestore(t *testing.T) {
 		{"backup", func(n int, after bool) (died bool) {
 			m.backedUp(backups, func() {
 				died = m.killed(n, after, func(now *tenant.Tenant) job.Spec {
-					return spec(backups.Start(t.Context(), act.Operator{}, now, act.NewBackup{Unencrypted: true}))
+					return spec(backups.Start(t.Context(), act.Operator{Deployment: auth.DeploymentOwner}, now, act.NewBackup{Unencrypted: true}))
 				})
 			})
 			return died

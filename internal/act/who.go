@@ -22,6 +22,11 @@ type Operator struct {
 	Token      *auth.Service // the moderation service's, which does nothing a second time; nil for everybody else
 }
 
+// ofTenant says whether o is bound by what a tenant's own people may: its operators, and who was given the whole of it.
+func (o Operator) ofTenant() bool {
+	return o.Deployment == 0 || o.Deployment == auth.DeploymentTenant
+}
+
 // Entry is a line of the audit log about something that o does, or was refused. outcome is [audit.Done] or the
 // refusal's name.
 func (o Operator) Entry(now time.Time, action, subject, outcome string) audit.Entry {
