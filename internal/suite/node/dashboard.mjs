@@ -40,6 +40,13 @@ async function operator({ script = true, size = wide } = {}) {
         else { await page.waitForTimeout(300); await page.getByRole('link', { name: 'Look again' }).click() }
       }
     },
+    // backup opens the newest backup of the list, or the newest that is encrypted.
+    backup: async (encrypted) => {
+      await page.goto(board + '/admin/backups')
+      const rows = page.locator('tbody tr', encrypted ? { hasNot: page.locator('[data-label=Encrypted] .tag.warning') } : {})
+      await rows.first().locator('th a').click()
+      await page.locator('h2', { hasText: 'What it is' }).waitFor()
+    },
     // told is what a form is refused with.
     told: async (text) => { await page.locator('.notice.error', { hasText: text }).waitFor() },
     at: async (path) => { await page.waitForLoadState(); equal(new URL(page.url()).pathname, path, 'the page') },
@@ -123,17 +130,15 @@ async function keep(v) {
   await v.go(at + '/backups')
   await v.look('tenant backups')
   await v.go('/admin/backups')
-  await v.unfold()
   await v.look('backups')
+  await v.backup()
+  await v.look('backup')
   await v.press(/^try it$/i)
   await v.ended('done')
   await v.look('job of a trial')
   await v.go('/admin/recovery')
   await v.look('recovery')
-  await v.go('/admin/backups')
-  await v.unfold()
-  await v.press(/^restore$/i)
-  await v.look('restore')
+  await v.backup()
   await v.sent('/admin/backups/restore')
   await v.look('restore, the tenant is there')
   await v.page.locator('input[name=replace]').check()
@@ -146,9 +151,7 @@ async function keep(v) {
   await v.look('job of a restore')
   await v.go('/admin/t/' + beside)
   await v.look('tenant restored')
-  await v.go('/admin/backups')
-  await v.unfold()
-  await v.press(/^restore$/i)
+  await v.backup()
   await v.page.locator('input[name=hostname]').fill(beside)
   await v.page.locator('input[name=replace]').check()
   await v.page.locator('input[name=confirm]').fill(beside)
@@ -198,16 +201,13 @@ async function locked(v, who) {
   const there = async (one) => (await fetch(`${tenants[0]}/xrpc/com.atproto.repo.describeRepo?repo=${one.did}`)).status === 200
 
   const tried = async (identity) => {
-    await v.go('/admin/backups')
-    await v.unfold()
-    const form = v.page.locator('form[action="/admin/backups/drill"]', { has: v.page.locator('[name=identity]') }).first()
-    await form.locator('[name=identity]').fill(identity)
-    await form.locator('button[type=submit]').click()
+    await v.backup(true)
+    await v.field('/admin/backups/drill', 'identity').fill(identity)
+    await v.sent('/admin/backups/drill')
   }
   await tried('AGE-SECRET-KEY-1')
   await v.told('The key cannot be used')
-  await v.unfold()
-  await v.look('backups, no such key')
+  await v.look('backup, no such key')
   await tried(other)
   await v.ended('failed')
   await v.told('The key does not open the backup')
@@ -217,11 +217,10 @@ async function locked(v, who) {
   await v.look('job of a trial with a key')
 
   const restored = async (identity, confirm = host) => {
-    await v.go('/admin/backups')
+    await v.backup(true)
     await v.unfold()
-    await v.page.locator('tr', { has: v.page.locator('[name=identity]') }).first().getByRole('link', { name: /^restore$/i }).click()
-    await v.look('restore, encrypted')
-    await v.page.locator('input[name=identity]').fill(identity)
+    await v.look('backup, encrypted')
+    await v.field('/admin/backups/restore', 'identity').fill(identity)
     await v.page.locator('input[name=replace]').check()
     await v.page.locator('input[name=confirm]').fill(confirm)
     await v.sent('/admin/backups/restore')
@@ -251,6 +250,21 @@ async function locked(v, who) {
   await v.look('tenant restored in place')
   await v.go('/admin/jobs')
   await v.look('jobs of keys')
+  await deleted(v)
+}
+
+// deleted: a backup goes when it was said twice.
+async function deleted(v) {
+  await v.backup(true)
+  const mine = v.page.url()
+  await v.unfold()
+  await v.sent('/admin/backups/delete')
+  await v.told('Not confirmed')
+  await v.look('backup, deletion not confirmed')
+  await v.page.locator('input[name=sure]').check()
+  await v.sent('/admin/backups/delete')
+  await v.at('/admin/backups')
+  equal((await v.page.goto(mine)).status(), 404, 'the page of a backup that was deleted')
 }
 
 // tenantPages are those of one tenant.

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -69,4 +71,12 @@ func (v *Visit) audit() error {
 		p.Next = v.with("before", list[len(list)-1].ID)
 	}
 	return v.Show(http.StatusOK, "audit", p)
+}
+
+func indented(text json.RawMessage) string {
+	var b bytes.Buffer
+	if len(text) == 0 || string(text) == "{}" || string(text) == "null" || json.Indent(&b, text, "", "  ") != nil {
+		return ""
+	}
+	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/archive"
 	"github.com/auroralocus/locus/internal/archive/vault"
+	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/job"
 	"github.com/auroralocus/locus/internal/tenant"
 )
@@ -17,10 +18,12 @@ func (s *Server) registerBackups() {
 	s.get(Root+"/backups", support, func(v *Visit) error { return v.backups(http.StatusOK) })
 	s.post(Root+"/backups/drill", owner, (*Visit).drillBackup)
 	s.post(Root+"/backups/delete", owner, (*Visit).deleteBackup)
-	s.get(Root+"/backups/restore", owner, func(v *Visit) error { return v.restorePage(http.StatusOK) })
+	s.get(Root+"/backups/one", support, func(v *Visit) error { return v.backup(http.StatusOK) })
 	s.post(Root+"/backups/restore", owner, (*Visit).restoreBackup)
 	s.get(Root+"/t/{tenant}/backups", master, func(v *Visit) error { return v.backups(http.StatusOK) })
 	s.post(Root+"/t/{tenant}/backups", master, (*Visit).makeBackup)
+	s.get(Root+"/t/{tenant}/backups/one", master, func(v *Visit) error { return v.backup(http.StatusOK) })
+	s.post(Root+"/t/{tenant}/backups/delete", master, (*Visit).deleteBackup)
 }
 
 // backupsPerPage is how many are listed.
@@ -30,11 +33,12 @@ const backupsPerPage = 30
 type backupsPage struct {
 	None    bool // there is no store
 	Backups []vault.Entry
+	List    string
 	Next    string
 }
 
 func (v *Visit) backups(status int) error {
-	p := new(backupsPage)
+	p := &backupsPage{List: v.backupList()}
 	behind := v.Query("behind")
 	if len(behind) > 400 {
 		return notFound
@@ -85,7 +89,7 @@ func (v *Visit) drillBackup() error {
 		j, err = v.s.Backups.StartDeploymentJob(v.ctx(), v.By(), v.s.Jobs, name, spec)
 	}
 	if err != nil {
-		return v.refusedForm(err, v.backups)
+		return v.refusedForm(err, v.backup)
 	}
 	return v.Done(Root+"/jobs/"+j.ID, "The trial was begun: its result says what would be missing.")
 }
@@ -94,17 +98,35 @@ func (v *Visit) deleteBackup() error {
 	if v.s.Backups == nil {
 		return v.refusedForm(vault.ErrNone, v.backups)
 	}
-	if err := v.s.Backups.Delete(v.ctx(), v.By(), nil, v.Form.Get("backup")); err != nil {
-		return v.refusedForm(err, v.backups)
+	if !v.Form.On("sure") {
+		return v.refusedForm(&problem{status: http.StatusBadRequest, title: "Not confirmed", text: "Tick that the backup is to be deleted. Nothing was done."}, v.backup)
 	}
-	return v.Done(Root+"/backups", "The backup is deleted.")
+	if err := v.s.Backups.Delete(v.ctx(), v.By(), v.Tenant, v.Form.Get("backup")); err != nil {
+		return v.refusedForm(err, v.backup)
+	}
+	return v.Done(v.backupList(), "The backup is deleted.")
 }
 
-// restorePage says what one backup is, and what can be made of it.
-type restorePage struct {
+// backupList is where the list is that the page belongs to.
+func (v *Visit) backupList() string {
+	if v.Tenant != nil {
+		return v.TenantPath("/backups")
+	}
+	return Root + "/backups"
+}
+
+// backupPage says what one backup is, and what can be done with it.
+type backupPage struct {
 	vault.Entry
-	Living string // the tenant that has its name now; "": none
-	Nodes  []tenant.Node
+	Living  string // the tenant that has its name now; "": none
+	Nodes   []tenant.Node
+	List    string
+	Deletes bool // who looks may delete it
+}
+
+// KeyHint says what is to be entered for a secret key, and what becomes of it.
+func (*backupPage) KeyHint() string {
+	return "The line that begins with AGE-SECRET-KEY-1, of one of the recipients. It is kept sealed until the job has ended, and shown to nobody. Empty: the deployment's key, where it has one."
 }
 
 // backupNamed is the backup that the form or the address names. Errors: [vault.ErrNone], [vault.ErrNotFound].
@@ -116,15 +138,18 @@ func (v *Visit) backupNamed() (vault.Entry, error) {
 	if v.R.Method == http.MethodPost {
 		name = v.Form.Get("backup")
 	}
-	return v.s.Backups.Get(v.ctx(), nil, name)
+	return v.s.Backups.Get(v.ctx(), v.Tenant, name)
 }
 
-func (v *Visit) restorePage(status int) error {
+func (v *Visit) backup(status int) error {
 	e, err := v.backupNamed()
 	if err != nil {
 		return err
 	}
-	p := &restorePage{Entry: e}
+	p := &backupPage{Entry: e, List: v.backupList(), Deletes: v.May(owner)}
+	if v.Tenant != nil {
+		p.Deletes = v.May(keeper) || e.Role == auth.DeploymentTenant.String() // as the act has it
+	}
 	living, err := v.living(e.Hostname)
 	if err != nil {
 		return err
@@ -135,7 +160,7 @@ func (v *Visit) restorePage(status int) error {
 	if p.Nodes, err = v.s.Tenants.Nodes(v.ctx()); err != nil {
 		return err
 	}
-	return v.Show(status, "backup-restore", p)
+	return v.Show(status, "backup", p)
 }
 
 // living is the tenant of a name, or nil. One whose making was interrupted is none: the restore completes it.
@@ -160,7 +185,7 @@ func (v *Visit) restoreBackup() error {
 	}
 	if living != nil && v.Form.On("replace") {
 		if v.Form.Text("confirm") != living.Hostname {
-			return v.refusedForm(&problem{status: http.StatusBadRequest, title: "Not confirmed", text: "Type " + living.Hostname + " to confirm that this is the tenant that the backup takes the place of. Nothing was done."}, v.restorePage)
+			return v.refusedForm(&problem{status: http.StatusBadRequest, title: "Not confirmed", text: "Type " + living.Hostname + " to confirm that this is the tenant that the backup takes the place of. Nothing was done."}, v.backup)
 		}
 		w.Replace = true
 	}
@@ -170,7 +195,7 @@ func (v *Visit) restoreBackup() error {
 		j, err = v.s.Backups.StartDeploymentJob(v.ctx(), v.By(), v.s.Jobs, e.Name, spec)
 	}
 	if err != nil {
-		return v.refusedForm(err, v.restorePage)
+		return v.refusedForm(err, v.backup)
 	}
 	return v.Done(Root+"/jobs/"+j.ID, "The restore was begun.")
 }

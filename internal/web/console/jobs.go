@@ -1,8 +1,6 @@
 package console
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -42,6 +40,12 @@ type listedJob struct {
 	Path, Tenant string
 }
 
+// jobPage is one with what it was started with, and what came of it.
+type jobPage struct {
+	listedJob
+	Asked, Came []said
+}
+
 // Tag is how its state is shown.
 func (l listedJob) Tag() string {
 	switch l.State {
@@ -73,12 +77,6 @@ func (l listedJob) Made() string {
 	}
 	return made.Hostname
 }
-
-// Input and Output are what it was started with, and what came of it, as people read it.
-func (l listedJob) Input() string { return indented(l.Args) }
-
-// Output is what came of it.
-func (l listedJob) Output() string { return indented(l.Result) }
 
 // failures are what a job may have come to grief over, and what to do then: its error is a text by now.
 var failures = []struct {
@@ -120,14 +118,6 @@ func (l listedJob) Advice() string {
 		}
 	}
 	return ""
-}
-
-func indented(text json.RawMessage) string {
-	var b bytes.Buffer
-	if len(text) == 0 || string(text) == "{}" || string(text) == "null" || json.Indent(&b, text, "", "  ") != nil {
-		return ""
-	}
-	return b.String()
 }
 
 func (v *Visit) listed(j job.Job) listedJob {
@@ -177,7 +167,15 @@ func (v *Visit) job(status int) error {
 	if err != nil {
 		return err
 	}
-	return v.Show(status, "job", v.listed(j))
+	nodes, err := v.s.Tenants.Nodes(v.ctx())
+	if err != nil {
+		return err
+	}
+	names := map[int64]string{}
+	for _, n := range nodes {
+		names[int64(n.ID)] = n.Name
+	}
+	return v.Show(status, "job", jobPage{v.listed(j), inWords(j.Kind, j.Args, names), inWords(j.Kind, j.Result, names)})
 }
 
 func (v *Visit) cancelJob() error {

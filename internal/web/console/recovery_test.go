@@ -92,8 +92,8 @@ func TestRecovery(t *testing.T) {
 	must(t, err)
 	made := master.post(at+"/backups", "blobs", "include", "recipients", key.Recipient().String()).is(303)
 	master.ends(made.header.Get("Location")).is(200, "tenant backup", "done").lacks("Look again")
-	page := owner.get(all).is(200, "own.test", "Restore", "Try it")
-	name := regexp.MustCompile(`restore\?backup=([^"]+)"`).FindStringSubmatch(page.body)
+	page := owner.get(all).is(200, "own.test")
+	name := regexp.MustCompile(`one\?backup=([^"]+)"`).FindStringSubmatch(page.body)
 	if name == nil {
 		t.Fatal(page.body)
 	}
@@ -103,12 +103,19 @@ func TestRecovery(t *testing.T) {
 			t.Errorf("the store has nothing: %v %v", found, err)
 		}
 	}
-	form := all + "/restore"
-	owner.get(form+"?backup="+backup).is(200, "Restore a backup", "own.test</a> is there", "Secret key of age")
-	owner.get(form+"?backup=none").is(404, "There is no such backup")
-	owner.get(form).is(404)
-	sup.get(form + "?backup=" + backup).is(403)
+	form, one := all+"/restore", all+"/one"
+	owner.get(one+"?backup="+backup).is(200, "Backup of own.test", "own.test</a> is there", "Secret key of age", "begins with AGE-SECRET-KEY-1", "Try it", "Delete this backup", key.Recipient().String())
+	owner.get(one+"?backup=none").is(404, "There is no such backup")
+	owner.get(one).is(404)
+	sup.get(one+"?backup="+backup).is(200, "Backup of own.test").lacks("Try it", "Secret key of age", "Delete this backup")
+	master.get(one + "?backup=" + backup).is(403)
 	master.post(form, "backup", backup).is(403)
+	master.post(all+"/drill", "backup", backup).is(403)
+	h.tenant("other.test")
+	owner.get(tenantPath("other.test") + "/backups/one?backup=" + backup).is(404)
+
+	// What was asked is told in words, and a secret never.
+	owner.get(made.header.Get("Location")).is(200, "What was asked", "Recipients", key.Recipient().String(), "Files", "in the backup", "What came of it", "Rows").lacks("&#34;", "blobs", "recipients", "missingFiles")
 
 	// It is tried: with the wrong key, with none, with the right one.
 	try := func(identity string) answer {
@@ -119,7 +126,7 @@ func TestRecovery(t *testing.T) {
 	owner.post(all+"/drill", "backup", backup, "identity", "no key").is(400, "The key cannot be used")
 	try("").is(200, "failed", "The backup is encrypted", "with the secret key of age")
 	try(other.String()).is(200, "failed", "The key does not open the backup").lacks(other.String())
-	try(key.String()).is(200, "done", `&#34;ok&#34;: true`).lacks(key.String())
+	try(key.String()).is(200, "done", "Could be restored", "yes", "Repositories").lacks(key.String())
 	owner.get(Root+"/recovery").is(200, "good", backup)
 
 	// Something happens later, and the backup is restored beside.
@@ -148,7 +155,7 @@ func TestRecovery(t *testing.T) {
 		t.Error("it was replaced without a word")
 	}
 	in := owner.post(form, "backup", backup, "replace", "on", "confirm", "own.test", "identity", key.String()).is(303)
-	owner.ends(in.header.Get("Location")).is(200, "done", `&#34;replaced&#34;: true`).lacks(key.String())
+	owner.ends(in.header.Get("Location")).is(200, "done", "Took the place of the tenant that was there", "yes").lacks(key.String())
 	now := h.named("own.test")
 	if !h.has(now, did, "com.example.note/before") || h.has(now, did, "com.example.note/after") {
 		t.Error("the backup is not in the tenant's place")
@@ -174,11 +181,46 @@ func TestRecovery(t *testing.T) {
 	owner.get(Root+"/audit?action=tenant+restore").is(200, backup)
 	owner.get(Root+"/audit?action=tenant+clone").is(200, "own.test")
 
-	owner.post(all+"/delete", "backup", backup).leads(all)
+	owner.post(all+"/delete", "backup", backup, "delete", "on").is(400, "Not confirmed", "<details open>")
+	owner.get(one+"?backup="+backup).is(200, "Backup of own.test")
+	owner.post(all+"/delete", "backup", backup, "sure", "on").leads(all)
 	owner.get(all).is(200, "There are no backups yet")
 	if _, err := os.Stat(h.store); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestOwnBackups: a tenant's own owner keeps as many backups as its people may, and deletes those that they made, and none
+// that the deployment made.
+func TestOwnBackups(t *testing.T) {
+	h := newTenantHouse(t, outbox.Config{})
+	own := h.tenant("own.test")
+	owner, master := h.deployment(auth.DeploymentOwner, nil), h.operatorOf(own, auth.RoleOwner)
+	h.runJobs()
+	at := tenantPath("own.test") + "/backups"
+	makes := func(b *browser) string {
+		t.Helper()
+		b.ends(b.post(at, "blobs", "include", "unencrypted", "on").is(303).header.Get("Location")).is(200, "done")
+		all := regexp.MustCompile(`one\?backup=([^"]+)"`).FindStringSubmatch(master.get(at).is(200).body)
+		if all == nil {
+			t.Fatal("it is not listed")
+		}
+		return all[1] // the newest
+	}
+	theirs := makes(owner)
+	master.get(at+"/one?backup="+theirs).is(200, "an owner of the deployment deletes it").lacks("Delete this backup")
+	master.post(at+"/delete", "backup", theirs, "sure", "on").is(403, "It is not yours")
+	h.pass(time.Second)
+	mine := makes(master)
+	master.get(at+"/one?backup="+mine).is(200, "Delete this backup").lacks("Try it")
+	master.post(at+"/delete", "backup", mine, "sure", "on").leads(at)
+	master.get(at).is(200, theirs).lacks(mine)
+	for range 19 {
+		h.pass(time.Second)
+		makes(master)
+	}
+	master.post(at, "blobs", "include", "unencrypted", "on").is(409, "Too many backups", "20 of own.test")
+	owner.post(at, "blobs", "include", "unencrypted", "on").is(303)
 }
 
 // TestMove: a tenant is moved to another database by the form, and only by the deployment's owner.
