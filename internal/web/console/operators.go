@@ -9,6 +9,7 @@ import (
 	"github.com/auroralocus/locus/internal/act"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/operator"
+	"github.com/auroralocus/locus/internal/tenant"
 )
 
 // registerOperators are the pages of the deployment's operators, which are its tokens.
@@ -83,7 +84,11 @@ func (v *Visit) newOperator() error {
 		n.Life = time.Duration(number) * 24 * time.Hour
 	}
 	if host := v.Form.Text("tenant"); host != "" {
-		if n.Tenant, err = v.s.Tenants.Get(v.ctx(), host); err != nil {
+		n.Tenant, err = v.s.Tenants.Get(v.ctx(), host)
+		if errors.Is(err, tenant.ErrNotFound) { // what was typed can be mended
+			err = &problem{status: http.StatusBadRequest, title: "There is no such tenant", text: "Enter the hostname of a tenant of this deployment. No operator was made."}
+		}
+		if err != nil {
 			return v.refusedForm(err, v.operatorsAs)
 		}
 	}

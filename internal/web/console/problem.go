@@ -103,6 +103,7 @@ var translations = []translation{
 	{act.ErrNotYours, 403, "It is not yours", "Somebody of the deployment made this backup: an owner of the deployment deletes it."},
 	{act.ErrLiving, 409, "There is such a tenant already", "Enter another hostname. A backup can also take the place of the tenant that is there."},
 	{act.ErrOtherTenant, 409, "The backup is of another tenant", "Enter the hostname, if it is meant to take the place of this one."},
+	{act.ErrRate, 400, "The rate cannot be so", ""},
 	{act.ErrMoveNowhere, 409, "It cannot be moved so", ""},
 	{act.ErrNoApp, 409, "The app is not signed in", "Its session has ended already."},
 	{act.ErrKeyMissing, 409, "A master key is missing here", "The deployment uses a master key that this server was not given: give it to the server (docs/keys.md)."},

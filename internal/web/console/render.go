@@ -109,6 +109,15 @@ func (v *Visit) Typed(name string) string {
 	return v.Form.Get(name)
 }
 
+// Refused says whether the form is shown again that is sent there: below the tenant's page, where the page is about one.
+func (v *Visit) Refused(path string) bool {
+	at := Root + path
+	if v.Tenant != nil {
+		at = v.TenantPath(path)
+	}
+	return v.wrong != nil && v.R.Method == http.MethodPost && v.R.URL.Path == at
+}
+
 // RequestID is in the log beside what went wrong.
 func (v *Visit) RequestID() string { return v.requestID }
 

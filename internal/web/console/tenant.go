@@ -98,14 +98,17 @@ var errConfirm = &problem{status: http.StatusBadRequest, title: "Not confirmed",
 const plcRate = 5
 
 func (v *Visit) renameTenant() error {
-	rate, err := strconv.Atoi(v.Form.Text("rate"))
+	rate, err := v.integer("rate", plcRate)
+	if err == nil && rate == 0 {
+		err = act.ErrRate
+	}
 	if err != nil {
-		rate = plcRate
+		return v.refusedForm(err, v.tenantAs)
 	}
 	if err := v.s.Tenants.CheckHostname(v.Form.Text("to")); err != nil {
 		return v.refusedForm(err, v.tenantAs)
 	}
-	spec, err := act.RenameTenant(v.Tenant, v.By(), v.Form.Text("to"), v.Form.On("move_handles"), rate)
+	spec, err := act.RenameTenant(v.Tenant, v.By(), v.Form.Text("to"), v.Form.On("move_handles"), int(rate))
 	if err != nil {
 		return v.refusedForm(err, v.tenantAs)
 	}

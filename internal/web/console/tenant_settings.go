@@ -42,6 +42,7 @@ type setting struct {
 	Words   []string // that there may be; none: any text
 	Locked  bool     // for who looks
 	Changed bool     // it is not the default
+	Wrong   string   // why what was entered cannot be
 }
 
 func (v *Visit) tenantSettings(status int) error {
@@ -57,6 +58,9 @@ func (v *Visit) tenantSettings(status int) error {
 		}
 		if v.wrong != nil && v.Form.Has(f.Key) && !s.Locked {
 			s.Now = v.Form.Get(f.Key)
+			if why, ok := strings.CutPrefix(v.wrong.text, f.Key+": "); ok {
+				s.Wrong = why
+			}
 		}
 		p.Settings = append(p.Settings, s)
 	}

@@ -29,11 +29,14 @@ type takedownsPage struct {
 	Log     []audit.Entry // for those who may read it
 }
 
+// maxSubject bounds what is looked up, in bytes: the at:// URI of a record may have 2311.
+const maxSubject = 2400
+
 // decisionsShown is how many decisions the page has.
 const decisionsShown = 20
 
 func (v *Visit) takedowns(status int) error {
-	p := &takedownsPage{Subject: strings.TrimSpace(v.sought("subject")), Reports: v.Tenant.Settings.ReportService}
+	p := &takedownsPage{Subject: strings.TrimSpace(v.Query("subject")), Reports: v.Tenant.Settings.ReportService}
 	if v.Form.Values != nil {
 		p.Subject = v.Form.Text("subject")
 	}
@@ -72,7 +75,7 @@ var errSubject = &problem{status: http.StatusBadRequest, title: "This names noth
 // subject reads a text. Errors: those of looking an account up.
 func (v *Visit) subject(text string) (s subject, err error) {
 	switch did, rest, ok := strings.Cut(text, "/"); {
-	case len(text) > maxSearch*8:
+	case len(text) > maxSubject:
 		return s, errSubject
 	case strings.HasPrefix(text, "at://"):
 		s.did, s.path, err = act.RecordSubject(text)
