@@ -61,6 +61,31 @@ func TestAwayMethods(t *testing.T) {
 	h.post(hostA, "com.atproto.server.refreshSession", bearer(u.refresh), nil).ok()
 }
 
+// TestAwayPages: people who come to a tenant that is suspended or deleted are told so on a page that looks like one.
+func TestAwayPages(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for _, away := range []struct {
+		set    func() (*tenant.Tenant, error)
+		status int
+		name   string
+		says   string
+	}{
+		{func() (*tenant.Tenant, error) { return h.tenants.Suspend(t.Context(), h.a, "") }, http.StatusServiceUnavailable, "HostSuspended", "This server is paused"},
+		{func() (*tenant.Tenant, error) { return h.tenants.Delete(t.Context(), h.a, "", h.clock.Now()) }, http.StatusGone, "HostDeleted", "This server is gone"},
+	} {
+		if _, err := away.set(); err != nil {
+			t.Fatal(err)
+		}
+		r := h.raw("GET", hostA, "/", nil, "Accept: text/html,*/*;q=0.8")
+		body := string(r.body)
+		if r.status != away.status || !strings.Contains(body, "<h2>"+away.says) || strings.Contains(body, "/account") || !strings.Contains(r.header.Get("Content-Type"), "text/html") || r.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%d %v %s", r.status, r.header, body)
+		}
+		h.raw("GET", hostA, "/", nil).fails(away.status, away.name, "")
+	}
+}
+
 // TestAwayRelays: what relays read of a tenant that is not there for people says so of each account.
 func TestAwayRelays(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/auroralocus/locus/internal/tenant"
@@ -32,6 +33,7 @@ type home struct {
 	Logo                       string
 	Domains                    []string
 	Links                      []homeLink
+	Away                       string // why nothing else is served; "": it is
 }
 
 type homeLink struct{ Text, URL string }
@@ -85,14 +87,38 @@ func (h home) text() []byte {
 	return b.Bytes()
 }
 
-// homePage answers at /: a page for browsers, plain text for others.
+// awayOf is the page of a tenant that is not there for people: what happened, and whom they can ask.
+func awayOf(t *tenant.Tenant) home {
+	h := homeOf(t)
+	h.What, h.Away = "This server is paused", "The operator has switched it off for now. Your account and your data are kept. Try again later."
+	if t.State == tenant.Deleting {
+		h.What, h.Away = "This server is gone", "The operator has closed it. Whoever runs it can tell you more."
+	}
+	h.Links = slices.DeleteFunc(h.Links, func(l homeLink) bool {
+		return l.URL == t.PublicURL+"/account" || l.URL == t.PublicURL+"/docs"
+	})
+	return h
+}
+
+// homePage answers at /: a page for browsers, plain text for others. Of a tenant that is not there for people, only browsers
+// are told on a page.
 func homePage(v xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
-	page := homeOf(v.Tenant)
-	h := w.Header()
+	page, status, h := homeOf(v.Tenant), http.StatusOK, w.Header()
+	browser := strings.Contains(r.Header.Get("Accept"), "text/html")
+	if err := v.Away(); err != nil {
+		h.Set("Vary", "Accept")
+		if !browser {
+			return err
+		}
+		page, status = awayOf(v.Tenant), http.StatusServiceUnavailable
+		if v.Tenant.State == tenant.Deleting {
+			status = http.StatusGone
+		}
+	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Add("Vary", "Accept")
 	h.Set("Cache-Control", "public, max-age=60") // settings change
-	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+	if !browser {
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write(page.text())
 		return nil
@@ -107,6 +133,10 @@ func homePage(v xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
 	}
 	secure(h, "style-src 'unsafe-inline'; img-src "+images)
 	h.Set("Content-Type", "text/html; charset=utf-8")
+	if status != http.StatusOK {
+		h.Set("Cache-Control", "no-store")
+	}
+	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 	return nil
 }

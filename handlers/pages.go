@@ -10,6 +10,7 @@ import (
 
 // pages are the routes outside /xrpc/.
 func pages(g *xrpc.Group) {
+	xrpc.SaysAway(g, "/{$}")
 	xrpc.Page(g, "GET /{$}", homePage)
 	fixedPage(g, "/robots.txt", "text/plain; charset=utf-8", func() []byte { return []byte(robots) })
 	fixedPage(g, "/openapi.json", "application/json", g.JSON)

@@ -31,6 +31,7 @@ func New(acts *act.Acts, now func() time.Time, log *slog.Logger) *Frame {
 func (f *Frame) Register(g *xrpc.Group) {
 	framePages() // a broken one is found now, not by a visitor
 	xrpc.Page(g, "GET "+assetPath+"{name}", serveAsset)
+	xrpc.Stands(g, xrpc.Standing{Path: assetPath + "{name}", Suspended: xrpc.Serves, Deleted: xrpc.Serves, Why: "the pages that say so look as always"})
 	f.Get(g, "/account/{page}", func(*Visit) error { return NotFound })
 }
 

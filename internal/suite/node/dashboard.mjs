@@ -360,14 +360,16 @@ async function passkeys(who) {
       await v.page.evaluate(() => { for (const d of document.querySelectorAll('details')) d.open = true })
       await v.look(page)
     }
-    const fresh = name() + '.example.com'
+    const fresh = `${name()}.${'a'.repeat(60)}.${'b'.repeat(60)}.example.com`
     await v.go('/admin/tenants/new')
     await v.page.locator('input[name=hostname]').fill('not a name')
     await v.press(/make the tenant/i)
     await v.look('tenants/new, wrong name')
+    await v.page.locator('input[name=display_name]').fill('W'.repeat(100))
     await v.page.locator('input[name=hostname]').fill(fresh)
     await v.press(/make the tenant/i)
     await v.at('/admin/t/' + fresh)
+    await v.look('tenant with long names')
     await v.page.locator('input[name=reason]').first().fill('tried')
     await v.press(/^suspend$/i)
     await v.at('/admin/t/' + fresh)
@@ -382,7 +384,7 @@ async function passkeys(who) {
     await unseen(v)
     await v.go('/admin/operators')
     await v.unfold()
-    await v.page.locator('input[name=label]').fill('Carla Example')
+    await v.page.locator('input[name=label]').fill('Carla ' + 'O'.repeat(90))
     await v.sent('/admin/operators/new')
     await v.look('operators, one made')
     if (who) await locked(v, who)
@@ -391,9 +393,28 @@ async function passkeys(who) {
   })
 }
 
+// away: what people see of a tenant that is suspended.
+async function away() {
+  await step('people come to a tenant that is suspended', async () => {
+    const of = new URL(tenants[1]).host
+    locus('tenant', 'suspend', of)
+    const v = await operator()
+    try {
+      for (const path of ['/', '/account']) {
+        await v.page.goto(tenants[1] + path)
+        await v.page.getByText('This server is paused').waitFor()
+        v.w.faults = v.w.faults.filter((f) => !new RegExp(`^503 ${tenants[1]}${path}$|^console: .*status of 503`).test(f)) // the page itself, and no file of it
+        await v.look(`suspended tenant ${path}`)
+      }
+    } finally { locus('tenant', 'resume', of) }
+    await v.context.close()
+  })
+}
+
 const who = await step('an account with apps', person)
 await codes()
 await passkeys(who)
 if (who) await ofTenant(who)
+await away()
 await browser.close()
 done()

@@ -82,7 +82,7 @@ func TestOperators(t *testing.T) {
 	h := newHouse(t)
 	b := h.deployment(auth.DeploymentOwner, nil)
 	b.post(Root+"/operators/new", "role", "owner").is(400, "The token cannot be so")
-	b.post(Root+"/operators/new", "role", "tenant", "label", "x", "tenant", "nowhere.test").is(404)
+	b.post(Root+"/operators/new", "role", "tenant", "label", "x", "tenant", "nowhere.test").is(400, "There is no such tenant")
 	page := b.post(Root+"/operators/new", "role", "support", "label", "Bea <b>", "dashboard", "on").is(200, "Shown this one time", "Bea &lt;b&gt;")
 	code := regexp.MustCompile(`/admin/enter\?code=([a-z2-7]+)`).FindStringSubmatch(page.body)
 	if code == nil {
