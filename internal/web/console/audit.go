@@ -1,8 +1,6 @@
 package console
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -31,7 +29,7 @@ type auditLine struct {
 }
 
 // What is what exactly was done, as people read it.
-func (l auditLine) What() string { return indented(l.Detail) }
+func (l auditLine) What() []said { return plainly(l.Detail) }
 
 func (v *Visit) audit() error {
 	p := &auditPage{Who: v.Query("who"), Action: v.Query("action"), Tenant: v.Query("tenant"), Since: v.Query("since")}
@@ -71,12 +69,4 @@ func (v *Visit) audit() error {
 		p.Next = v.with("before", list[len(list)-1].ID)
 	}
 	return v.Show(http.StatusOK, "audit", p)
-}
-
-func indented(text json.RawMessage) string {
-	var b bytes.Buffer
-	if len(text) == 0 || string(text) == "{}" || string(text) == "null" || json.Indent(&b, text, "", "  ") != nil {
-		return ""
-	}
-	return b.String()
 }

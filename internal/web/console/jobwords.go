@@ -139,11 +139,16 @@ func wordOf(kind, key string) (jobWord, int) {
 	if best >= 0 {
 		return jobWords[best], best
 	}
+	return plainWord(key), len(jobWords)
+}
+
+// plainWord is what a key is called of which nothing more is known. What may be a secret is not told.
+func plainWord(key string) jobWord {
 	w := jobWord{key: key, name: plainWords(key)}
 	if low := strings.ToLower(key); slices.ContainsFunc([]string{"secret", "sealed", "password", "token", "identity", "private"}, func(s string) bool { return strings.Contains(low, s) }) {
 		w.how = asGiven
 	}
-	return w, len(jobWords)
+	return w
 }
 
 // plainWords makes words of a key: "missingFiles" is "Missing files".
@@ -164,6 +169,15 @@ func plainWords(key string) string {
 
 // inWords is an object of a job for people. Empty values say nothing and are left out.
 func inWords(kind string, object json.RawMessage, nodes map[int64]string) []said {
+	return saidOf(object, nodes, func(key string) (jobWord, int) { return wordOf(kind, key) })
+}
+
+// plainly is an object of which only its keys say what is in it, as the details of a log.
+func plainly(object json.RawMessage) []said {
+	return saidOf(object, nil, func(key string) (jobWord, int) { return plainWord(key), 0 })
+}
+
+func saidOf(object json.RawMessage, nodes map[int64]string, word func(key string) (jobWord, int)) []said {
 	var values map[string]any
 	if d := json.NewDecoder(strings.NewReader(string(object))); len(object) > 0 {
 		d.UseNumber()
@@ -177,7 +191,7 @@ func inWords(kind string, object json.RawMessage, nodes map[int64]string) []said
 	}
 	var all []placed
 	for key, v := range values {
-		w, at := wordOf(kind, key)
+		w, at := word(key)
 		s := said{Name: w.name, Code: w.how == asCode}
 		if text, ok := v.(string); ok && w.how == asMoment {
 			s.At, _ = time.Parse(time.RFC3339, text)
@@ -203,7 +217,7 @@ func inWords(kind string, object json.RawMessage, nodes map[int64]string) []said
 
 // linesOf are the lines of a value.
 func linesOf(h how, v any, nodes map[int64]string) []string {
-	if h == asGiven {
+	if _, plain := v.(bool); h == asGiven && !plain {
 		return []string{"given; it is kept sealed, and not shown"}
 	}
 	switch v := v.(type) {

@@ -28,6 +28,18 @@ func TestResultsHaveWords(t *testing.T) {
 	}
 }
 
+// TestPlainly: the details of a log are told by their keys.
+func TestPlainly(t *testing.T) {
+	got := plainly(json.RawMessage(`{"adminPassword":true,"smtpSecret":"x","settings":{"signup":"open"},"codes":40,"reason":""}`))
+	want := []said{
+		{Name: "Admin password", Lines: []string{"yes"}}, {Name: "Codes", Lines: []string{"40"}}, {Name: "Settings", Lines: []string{"signup: open"}},
+		{Name: "Smtp secret", Lines: []string{"given; it is kept sealed, and not shown"}},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
 // TestInWords: values are told by what they are, empty ones and secrets not at all.
 func TestInWords(t *testing.T) {
 	nodes := map[int64]string{2: "second"}

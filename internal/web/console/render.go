@@ -48,7 +48,7 @@ func serveAsset(w http.ResponseWriter, r *http.Request) {
 var templates = sync.OnceValue(parsePages)
 
 func parsePages() map[string]*template.Template {
-	base := web.Parts(template.FuncMap{"asset": assetURL, "number": number, "size": size, "when": when, "join": strings.Join, "lines": func(list []string) string { return strings.Join(list, "\n") }})
+	base := web.Parts(template.FuncMap{"asset": assetURL, "number": number, "size": size, "when": when, "plainly": plainly, "join": strings.Join, "lines": func(list []string) string { return strings.Join(list, "\n") }})
 	base = template.Must(base.ParseFS(pageFiles, "_*.html"))
 	list, err := pageFiles.ReadDir(".")
 	if err != nil {
