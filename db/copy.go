@@ -137,11 +137,29 @@ func (r *ReadTx) CopyQuery(ctx context.Context, w io.Writer, sql string) (int64,
 }
 
 func (r *ReadTx) copyOut(ctx context.Context, w io.Writer, what string) (int64, error) {
-	tag, err := r.tx.Conn().PgConn().CopyTo(ctx, w, "COPY "+what+" TO STDOUT (FORMAT binary)")
+	to := rowsTo{w: w}
+	tag, err := r.tx.Conn().PgConn().CopyTo(ctx, &to, "COPY "+what+" TO STDOUT (FORMAT binary)")
+	if to.err != nil {
+		return 0, to.err // a full disk says nothing about the database, whose connection ends with it
+	}
 	if err != nil {
 		return 0, classify(fmt.Errorf("copy out: %w", err))
 	}
 	return tag.RowsAffected(), nil
+}
+
+// rowsTo keeps the error of the writer that rows go to.
+type rowsTo struct {
+	w   io.Writer
+	err error
+}
+
+func (r *rowsTo) Write(p []byte) (int, error) {
+	n, err := r.w.Write(p)
+	if err != nil {
+		r.err = err
+	}
+	return n, err
 }
 
 func list(columns []string) string {

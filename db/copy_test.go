@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -108,6 +110,28 @@ func contents(t *testing.T, d *db.DB, s db.Schema) (out [][]byte) {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// A disk that is full is not the database's trouble: nobody waits for the database to be back.
+func TestCopyToAFullDisk(t *testing.T) {
+	d := dbtest.New(t)
+	s := dbtest.Tenant(t, d)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		full, err = os.Open(os.DevNull) // where there is none: a file that takes nothing
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	err = d.Tenant(s).ReadTx(t.Context(), func(tx *db.ReadTx) error {
+		_, err := tx.CopyQuery(t.Context(), full, "SELECT n, h.last_seq FROM pds_tenant.stream_head h, generate_series(1, 100000) n")
+		return err
+	})
+	var file *fs.PathError
+	if !errors.As(err, &file) || db.IsUnavailable(err) {
+		t.Error(err)
+	}
 }
 
 // A column that the rows do not have gets its default; a query copies a part; what does not fit ends the transaction.
