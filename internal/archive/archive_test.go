@@ -183,6 +183,9 @@ func TestEncryption(t *testing.T) {
 		if err := open(c.opens, out.Bytes()[:out.Len()-1]); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: cut: %v", name, err)
 		}
+		if err := open(c.opens, out.Bytes()[:1000]); !errors.Is(err, ErrDamaged) { // in its first piece: nothing of it was read yet
+			t.Errorf("%s: cut at the beginning: %v", name, err)
+		}
 	}
 	if err := (Lock{Recipients: []string{"age1nonsense"}}).Check(); err == nil {
 		t.Error("a recipient that is none")

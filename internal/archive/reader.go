@@ -45,10 +45,10 @@ type Item struct {
 func NewReader(r io.Reader) (*Reader, error) {
 	a := &Reader{in: bufio.NewReaderSize(r, 64<<10), all: sha256.New()}
 	begins := make([]byte, len(magic))
+	if _, err := a.in.Peek(len(begins)); errors.Is(err, io.EOF) {
+		return nil, ErrNotArchive // so short is none, where one that is encrypted was cut off
+	}
 	if err := a.full(begins); err != nil {
-		if errors.Is(err, ErrDamaged) {
-			return nil, ErrNotArchive
-		}
 		return nil, err
 	}
 	if string(begins) != magic {
