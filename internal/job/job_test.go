@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/controldb"
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/internal/job"
 )
@@ -249,5 +250,24 @@ func TestLocal(t *testing.T) {
 	j, err := r.Do(ctx, job.Spec{Kind: "work"}, nil)
 	if !errors.Is(err, job.ErrCancelled) || j.State != job.Cancelled || !aborted {
 		t.Errorf("%+v, aborted %v: %v", j, aborted, err)
+	}
+}
+
+// Local work of a process that died has failed: lists do not have it run for hours.
+func TestLocalOfTheDead(t *testing.T) {
+	h := newHouse(t)
+	now := h.clock.now().UTC()
+	left, err := h.db.Control().InsertJob(t.Context(), controldb.InsertJobParams{
+		JobID: "left", Kind: "work", Local: true, State: int16(job.Running), Args: []byte("{}"), Attempts: 1, CreatedAt: now, StartedAt: &now, DueAt: now.Add(30 * time.Second),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := h.process(job.Kind{Local: true}, true)
+	h.clock.pass(2 * time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	if j, err := r.Watch(ctx, left.JobID, nil); !errors.Is(err, job.ErrFailed) || j.State != job.Failed {
+		t.Errorf("%+v: %v", j, err)
 	}
 }

@@ -27,8 +27,9 @@ const (
 	attempts = 20
 	// kept is how long one can read what became of a job.
 	kept = 90 * 24 * time.Hour
-	// forgetEvery is how often old ones are looked for.
+	// forgetEvery is how often old ones are looked for, lostEvery those that only a process could do which has died.
 	forgetEvery = time.Hour
+	lostEvery   = time.Minute
 	// maxErrorText bounds what is kept of an error.
 	maxErrorText = 2000
 )
@@ -181,8 +182,13 @@ func (r *Runner) Run(ctx context.Context) error {
 	places := make(chan struct{}, workers)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for forgotten := (time.Time{}); ; {
-		if now := r.now(); now.Sub(forgotten) >= forgetEvery {
+	for forgotten, lost := (time.Time{}), (time.Time{}); ; {
+		now := r.now()
+		if now.Sub(lost) >= lostEvery {
+			lost = now
+			r.lose(ctx, now)
+		}
+		if now.Sub(forgotten) >= forgetEvery {
 			forgotten = now
 			r.forget(ctx, now)
 		}
@@ -222,12 +228,17 @@ func (r *Runner) nudge() {
 	}
 }
 
+// lose says of local jobs whose process died that they have failed: nobody goes on with them, and lists would have them run
+// for ever.
+func (r *Runner) lose(ctx context.Context, now time.Time) {
+	if _, err := r.db.Control().UpdateJobsLost(ctx, now); err != nil && ctx.Err() == nil && !db.IsUnavailable(err) {
+		r.log.Warn("jobs of dead processes cannot be ended", "err", err)
+	}
+}
+
 func (r *Runner) forget(ctx context.Context, now time.Time) {
 	before := now.Add(-kept)
-	_, err := r.db.Control().UpdateJobsLost(ctx, now)
-	if err == nil {
-		_, err = r.db.Control().DeleteJobsEnded(ctx, controldb.DeleteJobsEndedParams{Before: &before, MaxRows: 1000})
-	}
+	_, err := r.db.Control().DeleteJobsEnded(ctx, controldb.DeleteJobsEndedParams{Before: &before, MaxRows: 1000})
 	if err != nil && ctx.Err() == nil && !db.IsUnavailable(err) {
 		r.log.Warn("old jobs cannot be forgotten", "err", err)
 	}
