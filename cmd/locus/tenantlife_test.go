@@ -46,6 +46,12 @@ func TestSuspendAndResume(t *testing.T) {
 		t.Error(life, err)
 	}
 
+	since := life.SuspendedAt
+	h.do(act.SuspendTenant(h.of, byCommand(), ""), &got) // the same command once more, to be sure, and without the reason
+	if life, err = h.nodes[0].tenants.Life(t.Context(), h.of); err != nil || life.SuspendReason != "a bill" || !life.SuspendedAt.Equal(since) {
+		t.Error(life, err)
+	}
+
 	h.do(act.ResumeTenant(h.of, byCommand()), &got)
 	if got.State != "active" {
 		t.Errorf("%+v", got)

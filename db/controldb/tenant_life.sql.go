@@ -112,7 +112,8 @@ func (q *Queries) UpsertTenantDeleted(ctx context.Context, arg UpsertTenantDelet
 
 const UpsertTenantSuspended = `-- name: UpsertTenantSuspended :exec
 INSERT INTO control.tenant_life (tenant_id, suspended_at, suspend_reason) VALUES ($1, $2, $3)
-ON CONFLICT (tenant_id) DO UPDATE SET suspended_at = excluded.suspended_at, suspend_reason = excluded.suspend_reason
+ON CONFLICT (tenant_id) DO UPDATE SET suspended_at = coalesce(tenant_life.suspended_at, excluded.suspended_at),
+  suspend_reason = CASE WHEN excluded.suspend_reason = '' THEN tenant_life.suspend_reason ELSE excluded.suspend_reason END
 `
 
 type UpsertTenantSuspendedParams struct {

@@ -3,7 +3,8 @@ SELECT * FROM control.tenant_life WHERE tenant_id = $1;
 
 -- name: UpsertTenantSuspended :exec
 INSERT INTO control.tenant_life (tenant_id, suspended_at, suspend_reason) VALUES (@tenant_id, @at, @reason)
-ON CONFLICT (tenant_id) DO UPDATE SET suspended_at = excluded.suspended_at, suspend_reason = excluded.suspend_reason;
+ON CONFLICT (tenant_id) DO UPDATE SET suspended_at = coalesce(tenant_life.suspended_at, excluded.suspended_at),
+  suspend_reason = CASE WHEN excluded.suspend_reason = '' THEN tenant_life.suspend_reason ELSE excluded.suspend_reason END;
 
 -- name: UpsertTenantDeleted :exec
 -- A tenant that was suspended is that again if its deletion is undone.
