@@ -14,7 +14,9 @@ import (
 func (m repoMethods) quota(t *tenant.Tenant) repodb.Quota {
 	q := recordQuota(t)
 	left, _ := m.usage.Storage(t)
-	q.Tenant.Bytes = lower(q.Tenant.Bytes, left)
+	if bytes := lower(q.Tenant.Bytes, left); bytes != q.Tenant.Bytes {
+		q.Tenant.Bytes, q.Shared = bytes, t.Settings.StorageTenantBytes
+	}
 	return q
 }
 
@@ -42,10 +44,10 @@ func noteQuota(m *usage.Meter, t *tenant.Tenant, err error) {
 		switch {
 		case q.What == "records":
 			m.Reached(t, usage.QuotaRecords, q.Limit)
-		case q.Limit == s.RecordTenantBytes:
-			m.Reached(t, usage.QuotaRecordBytes, q.Limit)
+		case q.Shared > 0:
+			m.Reached(t, usage.QuotaBytes, q.Shared)
 		default:
-			m.Reached(t, usage.QuotaBytes, s.StorageTenantBytes)
+			m.Reached(t, usage.QuotaRecordBytes, q.Limit)
 		}
 	case errors.Is(err, blob.ErrTenantQuota):
 		if left := s.StorageTenantBytes; left > 0 {

@@ -88,7 +88,7 @@ func TestStorageQuota(t *testing.T) {
 		t.Fatal(err)
 	}
 	big := obj{"$type": custom, "text": fmt.Sprintf("%01000d", 0)}
-	alice.create(custom, "big", big).fails(507, "InsufficientStorage", "bytes of records")
+	alice.create(custom, "big", big).fails(507, "InsufficientStorage", "may take 5000 bytes together")
 	alice.upload(randomBytes(2000)).fails(507, "InsufficientStorage", "")
 	if got := h.reached(h.a.ID); got != "[bytes]" {
 		t.Errorf("the operator sees %s", got)

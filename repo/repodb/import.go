@@ -269,7 +269,7 @@ func mayHold(ctx context.Context, q *tenantdb.Queries, aid int64, sum Sum, quota
 	more := Sum{sum.Records - had.Records, sum.Bytes - had.Bytes}
 	err = LimitsOf(row.MaxRecords, row.MaxRecordBytes, quota.Account).refuse(ErrAccountQuota, had, more)
 	if err == nil {
-		err = quota.Tenant.refuse(ErrTenantQuota, Sum{row.TenantRecords, row.TenantBytes}, more)
+		err = quota.refuseTenant(Sum{row.TenantRecords, row.TenantBytes}, more)
 	}
 	return had, counted, err
 }

@@ -23,12 +23,17 @@ type QuotaError struct {
 	What  string // records or bytes of records
 	Limit int64
 	Want  int64 // what there would be
+	// Shared is what records and files may take together, where that is why there is a limit; 0: it is not.
+	Shared int64
 }
 
 func (e *QuotaError) Error() string {
 	whose := "An account"
 	if e.Kind == ErrTenantQuota {
 		whose = "This server"
+	}
+	if e.Shared > 0 {
+		return fmt.Sprintf("Records and files of this server may take %d bytes together, and would take more: delete some first", e.Shared)
 	}
 	return fmt.Sprintf("%s may have %d %s here, and would have %d: delete some first", whose, e.Limit, e.What, e.Want)
 }
@@ -43,7 +48,22 @@ type Sum struct{ Records, Bytes int64 }
 
 // Quota is how many records there may be and how many bytes they may take: of an account without limits of its own, and
 // of all accounts of the tenant together. 0 is no limit.
-type Quota struct{ Account, Tenant Sum }
+type Quota struct {
+	Account, Tenant Sum
+	// Shared is what records and files of the tenant may take together, where Tenant.Bytes is what files leave of it.
+	Shared int64
+}
+
+// refuseTenant says whether more would be beyond what all accounts may have.
+func (q Quota) refuseTenant(have, more Sum) error {
+	err := q.Tenant.refuse(ErrTenantQuota, have, more)
+	if e, ok := err.(*QuotaError); ok && e.What == bytesOfRecords {
+		e.Shared = q.Shared
+	}
+	return err
+}
+
+const bytesOfRecords = "bytes of records"
 
 // usage is what the head row says of an account's records.
 type usage struct {
@@ -72,10 +92,10 @@ func LimitsOf(records, bytes *int64, setting Sum) Sum {
 // add to it.
 func (limit Sum) refuse(kind error, have, more Sum) error {
 	if want := have.Records + more.Records; limit.Records > 0 && more.Records > 0 && want > limit.Records {
-		return &QuotaError{kind, "records", limit.Records, want}
+		return &QuotaError{Kind: kind, What: "records", Limit: limit.Records, Want: want}
 	}
 	if want := have.Bytes + more.Bytes; limit.Bytes > 0 && more.Bytes > 0 && want > limit.Bytes {
-		return &QuotaError{kind, "bytes of records", limit.Bytes, want}
+		return &QuotaError{Kind: kind, What: bytesOfRecords, Limit: limit.Bytes, Want: want}
 	}
 	return nil
 }
@@ -91,7 +111,7 @@ func (s *Store) checkQuota(ctx context.Context, st *state, quota Quota, p *pendi
 	}
 	total, known := s.totalOf(st.key.schema)
 	within := (!u.counted || u.limits(quota).refuse(ErrAccountQuota, u.have, more) == nil) &&
-		(quota.Tenant == Sum{} || known && quota.Tenant.refuse(ErrTenantQuota, total, more) == nil)
+		(quota.Tenant == Sum{} || known && quota.refuseTenant(total, more) == nil)
 	if within {
 		return nil
 	}
@@ -114,7 +134,7 @@ func (s *Store) checkQuota(ctx context.Context, st *state, quota Quota, p *pendi
 		}
 	}
 	s.learnTotal(st.key.schema, Sum{row.TenantRecords, row.TenantBytes})
-	return quota.Tenant.refuse(ErrTenantQuota, Sum{row.TenantRecords, row.TenantBytes}, more)
+	return quota.refuseTenant(Sum{row.TenantRecords, row.TenantBytes}, more)
 }
 
 // totalOf is what the tenant's records take, as the process heard last.
