@@ -57,6 +57,8 @@ type moveState struct {
 	Rows  int64         `json:"rows"`
 	Pause time.Duration `json:"pause"`
 	Bytes int64         `json:"bytes"`
+	// Checked is how many repositories were proved.
+	Checked int `json:"checked"`
 }
 
 // MoveJob is the work of moving a tenant. at, for tests, is called at each step, and may stop it there.
@@ -278,6 +280,7 @@ func (m *moving) proveSome(ctx context.Context, s db.Schema) (bad string, err er
 			return err
 		}
 		after := int64(0)
+		m.state.Checked = 0
 		for range checkedRepos {
 			page, err := tx.Q().ListRepoHeads(ctx, tenantdb.ListRepoHeadsParams{AfterAID: after, MaxRows: 1})
 			if err != nil || len(page) == 0 {
@@ -291,6 +294,7 @@ func (m *moving) proveSome(ctx context.Context, s db.Schema) (bad string, err er
 				bad = fmt.Sprintf("repository %s: %s", r.DID, r.Problems[0])
 				return nil
 			}
+			m.state.Checked++
 			after = max(page[0].AID, after+head.NextAID/checkedRepos)
 		}
 		return nil
@@ -343,7 +347,7 @@ func (m *moving) end(ctx context.Context) error {
 		return err
 	}
 	out := Moved{
-		From: m.state.From, To: m.args.To, PauseMillis: m.state.Pause.Milliseconds(), Rows: m.state.Rows, Checked: checkedRepos,
+		From: m.state.From, To: m.args.To, PauseMillis: m.state.Pause.Milliseconds(), Rows: m.state.Rows, Checked: m.state.Checked,
 		LeftSchema: left, LeftUntil: until.UTC(), SharedAnew: shared,
 	}
 	if err := m.noteEnd(ctx, now, &out); err != nil {

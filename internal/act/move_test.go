@@ -264,6 +264,10 @@ func TestMoveTenant(t *testing.T) {
 		t.Fatalf("%+v: %v", j, err)
 	}
 	t.Logf("%s", j.Result)
+	var moved act.Moved
+	if err := j.Into(&moved); err != nil || moved.Checked != len(w.aids) {
+		t.Errorf("%d repositories are said to have been proved: %v", moved.Checked, err)
+	}
 	before := w.n.Load()
 	for w.n.Load() < before+20 { // they go on in the new place
 		time.Sleep(time.Millisecond)

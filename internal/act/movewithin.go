@@ -63,7 +63,7 @@ func (m *moving) endWithin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out := Moved{SharedAnew: shared, From: m.state.From, To: m.args.To, PauseMillis: m.state.Pause.Milliseconds(), Bytes: m.state.Bytes, Checked: checkedRepos}
+	out := Moved{SharedAnew: shared, From: m.state.From, To: m.args.To, PauseMillis: m.state.Pause.Milliseconds(), Bytes: m.state.Bytes, Checked: m.state.Checked}
 	if err := m.noteEnd(ctx, now, &out); err != nil {
 		return err
 	}
