@@ -53,7 +53,7 @@ func (f inputFlags) opener() (open func() (io.ReadCloser, error), stop func(), e
 		in, err := keys.Unwrap(file)
 		if err != nil {
 			_ = file.Close()
-			return nil, explainArchive(fmt.Errorf("%s: %w", f.File, err))
+			return nil, fmt.Errorf("%s: %w", f.File, err)
 		}
 		return struct {
 			io.Reader

@@ -325,17 +325,22 @@ func (c *backupDrillCmd) fromStore(ctx context.Context, log *slog.Logger, name s
 	if err != nil {
 		return explainArchive(err)
 	}
-	began, wrong := time.Now(), false
-	err = c.run(ctx, k.jobs, k.tenants, spec, c.JSON, func(_ io.Writer, j job.Job) error {
+	began := time.Now()
+	return explainArchive(c.judged(ctx, k.jobs, k.tenants, spec, c.JSON, func(_ io.Writer, j job.Job) error {
 		var sum act.DrillResult
 		if err := j.Into(&sum); err != nil {
 			return err
 		}
-		wrong = !sum.OK
 		return c.print(drillJSON{sum, time.Since(began).Round(time.Millisecond).Seconds()})
-	})
-	if err == nil && wrong {
+	}, notProved))
+}
+
+// notProved is the error of a drill that found something missing.
+func notProved(j job.Job) error {
+	var sum act.DrillResult
+	err := j.Into(&sum)
+	if err == nil && !sum.OK {
 		err = errDrill
 	}
-	return explainArchive(err)
+	return err
 }

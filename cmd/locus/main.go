@@ -105,9 +105,15 @@ func commandLine(c *cli) (*kong.Kong, error) {
 
 func main() {
 	// The first signal asks everything to end; a second one ends the process at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
+	ctx, end := context.WithCancelCause(context.Background())
+	defer end(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		asked := <-signals
+		signal.Stop(signals)
+		end(interruption{asked})
+	}()
 
 	var c cli
 	k, err := commandLine(&c)
@@ -138,11 +144,32 @@ func main() {
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	run.BindTo(ctx, (*context.Context)(nil))
-	if err := run.Run(log.Logger, log, said); err != nil && !errors.Is(err, context.Canceled) {
-		if code := exitCode(1); errors.As(err, &code) {
-			os.Exit(int(code))
-		}
-		fmt.Fprintf(os.Stderr, "locus: %v\n", err)
-		os.Exit(1)
+	err = run.Run(log.Logger, log, said)
+	if status := exitOf(ctx, err, run.Command() == "serve"); status != 0 {
+		os.Exit(status)
 	}
+}
+
+// interruption is why a command ends that a signal asked to.
+type interruption struct{ os.Signal }
+
+func (i interruption) Error() string { return i.String() + " signal received" }
+
+// exitOf says on standard error what went wrong, and gives the status to end with. A command that was interrupted did not do
+// what it was asked for, whoever sees it: scripts get 128 and the signal, as from a shell. A server's end is one in order.
+func exitOf(ctx context.Context, err error, serving bool) int {
+	var code exitCode
+	var asked interruption
+	switch {
+	case err == nil, serving && errors.Is(err, context.Canceled):
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(context.Cause(ctx), &asked) && !serving:
+		fmt.Fprintf(os.Stderr, "locus: interrupted: %v\n", err)
+		number, _ := asked.Signal.(syscall.Signal)
+		return 128 + int(number)
+	}
+	fmt.Fprintf(os.Stderr, "locus: %v\n", err)
+	return 1
 }

@@ -127,8 +127,8 @@ func (c *nodeDrainCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return explainNode(err)
 	}
-	var out act.Drained
-	err = c.run(ctx, m.jobs, m.tenants, spec, c.JSON, func(w io.Writer, j job.Job) error {
+	return c.judged(ctx, m.jobs, m.tenants, spec, c.JSON, func(w io.Writer, j job.Job) error {
+		var out act.Drained
 		if err := j.Into(&out); err != nil {
 			return err
 		}
@@ -137,7 +137,13 @@ func (c *nodeDrainCmd) Run(ctx context.Context, log *slog.Logger) error {
 		}
 		_, err := fmt.Fprintf(w, "%d tenants of %s were moved, %d were not; no new ones go there\n", out.Moved, out.Node, out.Failed)
 		return err
-	})
+	}, notDrained)
+}
+
+// notDrained is the error of a drain that left tenants where they were.
+func notDrained(j job.Job) error {
+	var out act.Drained
+	err := j.Into(&out)
 	if err == nil && out.Failed > 0 {
 		err = fmt.Errorf("%d tenants were not moved: the same command tries again", out.Failed)
 	}

@@ -44,7 +44,11 @@ func (c *tenantSQLEnableCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	out := sqlJSON{Hostname: t.Hostname, Enabled: true, Role: role, Password: password, URL: c.loginURL(role)}
+	at, err := c.databaseOf(ctx, t)
+	if err != nil {
+		return err
+	}
+	out := sqlJSON{Hostname: t.Hostname, Enabled: true, Role: role, Password: password, URL: loginURL(at, role)}
 	if c.JSON {
 		return printJSON(os.Stdout, out)
 	}
@@ -56,9 +60,27 @@ func (c *tenantSQLEnableCmd) Run(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
-// loginURL is where the login goes, as far as the deployment's own URL tells: owners may need another address.
-func (f dataFlags) loginURL(role string) string {
-	u, err := url.Parse(f.DatabaseURL)
+// databaseOf is the URL of the database that a tenant lies in.
+func (f tenantFlags) databaseOf(ctx context.Context, t aboutTenant) (string, error) {
+	if t.NodeID == db.HomeNode {
+		return f.DatabaseURL, nil
+	}
+	urls, err := f.nodes()
+	if err != nil {
+		return "", err
+	}
+	all, err := t.tenants.Nodes(ctx)
+	for _, n := range all {
+		if n.ID == t.NodeID {
+			return urls[n.Name], nil
+		}
+	}
+	return "", err
+}
+
+// loginURL is where the login goes, as far as the database's own URL tells: owners may need another address.
+func loginURL(database, role string) string {
+	u, err := url.Parse(database)
 	if err != nil || u.Host == "" {
 		return ""
 	}

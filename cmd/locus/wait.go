@@ -17,6 +17,11 @@ type waitFlags struct {
 // run does a job in this process, with its progress on standard error, or only starts it. print tells people what came
 // of it; with asJSON the job is printed, with its result.
 func (f waitFlags) run(ctx context.Context, jobs *job.Runner, tenants *tenant.Registry, spec job.Spec, asJSON bool, print func(io.Writer, job.Job) error) error {
+	return f.judged(ctx, jobs, tenants, spec, asJSON, print, func(job.Job) error { return nil })
+}
+
+// judged is run for jobs whose result may say that something is wrong: judge makes an error of it, printed or not.
+func (f waitFlags) judged(ctx context.Context, jobs *job.Runner, tenants *tenant.Registry, spec job.Spec, asJSON bool, print func(io.Writer, job.Job) error, judge func(job.Job) error) error {
 	if f.Background {
 		j, err := jobs.Start(ctx, spec)
 		if err != nil {
@@ -31,7 +36,12 @@ func (f waitFlags) run(ctx context.Context, jobs *job.Runner, tenants *tenant.Re
 		return err
 	}
 	if asJSON {
-		return printJob(os.Stdout, jobJSONOf(ctx, j, tenants), true)
+		err = printJob(os.Stdout, jobJSONOf(ctx, j, tenants), true)
+	} else {
+		err = print(os.Stdout, j)
 	}
-	return print(os.Stdout, j)
+	if err != nil {
+		return err
+	}
+	return judge(j)
 }

@@ -44,6 +44,9 @@ func FindBinaries(ctx context.Context) (Binaries, error) {
 		if err == nil {
 			return b, nil
 		}
+		if ctx.Err() != nil { // nobody waits for the answer: it says nothing about the binaries
+			return Binaries{}, ctx.Err()
+		}
 		if b.Version != 0 {
 			tooOld = append(tooOld, err.Error())
 		}
