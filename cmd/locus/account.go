@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 
@@ -61,6 +60,5 @@ func (c *accountCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.JSON {
 		return printJSON(os.Stdout, made)
 	}
-	fmt.Printf("%s  %s\n", made.DID, made.Handle)
-	return nil
+	return printed("%s  %s\n", made.DID, made.Handle)
 }

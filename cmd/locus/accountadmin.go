@@ -55,14 +55,18 @@ type accountListCmd struct {
 	JSON     bool   `help:"Print one JSON object a line."`
 }
 
-func (c *accountListCmd) Run(ctx context.Context, log *slog.Logger) error {
+func (c *accountListCmd) Run(ctx context.Context, log *slog.Logger) (err error) {
 	a, t, stop, err := c.assemble(ctx, log, c.Hostname)
 	if err != nil {
 		return err
 	}
 	defer stop()
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	defer out.Flush()
+	defer func() {
+		if lost := out.Flush(); err == nil {
+			err = lost
+		}
+	}()
 	for after, n := int64(0), 0; ; {
 		page, err := account.Search(ctx, a.db.Tenant(t.Schema).Q(), account.Identifier(c.Find), true, after, 500)
 		if err != nil || len(page) == 0 {

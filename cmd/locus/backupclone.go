@@ -116,9 +116,9 @@ func (c *backupDrillCmd) print(sum drillJSON) error {
 	if c.JSON {
 		return printJSON(os.Stdout, sum)
 	}
-	fmt.Printf("%s as of %s: %d rows, %d repositories, %d files, %d problems, %.1f s\n", sum.Hostname, sum.MadeAt.Format(time.RFC3339), sum.Rows, sum.Repos, sum.Files, sum.Found, sum.Seconds)
+	text := fmt.Sprintf("%s as of %s: %d rows, %d repositories, %d files, %d problems, %.1f s\n", sum.Hostname, sum.MadeAt.Format(time.RFC3339), sum.Rows, sum.Repos, sum.Files, sum.Found, sum.Seconds)
 	for _, p := range sum.Problems {
-		fmt.Println("  " + p)
+		text += "  " + p + "\n"
 	}
-	return nil
+	return printed("%s", text)
 }

@@ -39,8 +39,7 @@ complete -c locus -f -a '(locus complete -- (commandline -opc)[2..-1] (commandli
 
 // Run prints the script.
 func (c completionCmd) Run() error {
-	fmt.Print(completionScripts[c.Shell])
-	return nil
+	return printed("%s", completionScripts[c.Shell])
 }
 
 // completeCmd is what the scripts call.

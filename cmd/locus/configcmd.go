@@ -70,14 +70,16 @@ func (v verdict) tell(asJSON bool) error {
 		}
 	} else {
 		for _, w := range v.Warnings {
-			fmt.Println("warning: " + w)
+			if err := printed("warning: %s\n", w); err != nil {
+				return err
+			}
 		}
 		where := "no configuration file"
 		if v.File != "" {
 			where = v.File
 		}
 		if len(v.Errors) == 0 {
-			fmt.Printf("%s: %d settings with the environment's, good to start with\n", where, v.Settings)
+			return printed("%s: %d settings with the environment's, good to start with\n", where, v.Settings)
 		}
 	}
 	if len(v.Errors) > 0 {
@@ -142,8 +144,7 @@ type configExampleCmd struct{}
 
 // Run prints the settings of serve first, then those that only other commands have.
 func (configExampleCmd) Run(k *kong.Kong) error {
-	fmt.Print(exampleConfig(k))
-	return nil
+	return printed("%s", exampleConfig(k))
 }
 
 func exampleConfig(k *kong.Kong) string {

@@ -156,10 +156,14 @@ func (c *dashboardLinkCmd) print(code string, ends time.Time, secret string, who
 			Token     string    `json:"token,omitempty"`
 		}{link, code, ends.UTC(), string(who), secret})
 	}
-	fmt.Println(link)
+	if err := printed("%s\n", link); err != nil {
+		return err
+	}
 	fmt.Fprintf(os.Stderr, "It works once, until %s.\n", ends.UTC().Format("15:04 UTC"))
 	if secret != "" {
-		fmt.Printf("token %s\n", secret)
+		if err := printed("token %s\n", secret); err != nil {
+			return err
+		}
 		fmt.Fprintln(os.Stderr, "Keep the token: signing in with a code of an app asks for it. A passkey does not.")
 	}
 	return nil

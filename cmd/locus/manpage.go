@@ -11,8 +11,7 @@ type manCmd struct{}
 
 // Run prints the manual page: groff reads it.
 func (manCmd) Run(k *kong.Kong) error {
-	fmt.Print(manual(k.Model))
-	return nil
+	return printed("%s", manual(k.Model))
 }
 
 // manual is the page locus(1) in the form of man(7). It is made of what --help shows, so it cannot say anything else.

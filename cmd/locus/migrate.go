@@ -65,8 +65,7 @@ func (c *migrateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.JSON {
 		return printJSON(os.Stdout, out)
 	}
-	fmt.Printf("control is at version %d, every tenant at version %d\n", out.Control, out.Tenant)
-	return nil
+	return printed("control is at version %d, every tenant at version %d\n", out.Control, out.Tenant)
 }
 
 func (c *migrateCmd) status(ctx context.Context, d *db.DB) error {

@@ -95,8 +95,7 @@ func (c *tokenCreateCmd) Run(ctx context.Context, log *slog.Logger) error {
 			Secret string `json:"secret"`
 		}{jsonOfToken(what), secret})
 	}
-	fmt.Println(secret)
-	return nil
+	return printed("%s\n", secret)
 }
 
 // tokenJSON is the form that scripts read.

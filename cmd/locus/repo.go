@@ -209,13 +209,12 @@ func (c *repoCheckCmd) print(r repodb.Report) error {
 	if !r.OK() {
 		verdict = "PROBLEMS"
 	}
-	if r.AID == 0 {
-		fmt.Printf("%-9s the event stream has no holes\n", verdict)
-	} else {
-		fmt.Printf("%-9s %s rev %s: %d records, %d nodes, %d events\n", verdict, r.DID, r.Rev, r.Records, r.Nodes, r.Events)
+	text := fmt.Sprintf("%-9s the event stream has no holes\n", verdict)
+	if r.AID != 0 {
+		text = fmt.Sprintf("%-9s %s rev %s: %d records, %d nodes, %d events\n", verdict, r.DID, r.Rev, r.Records, r.Nodes, r.Events)
 	}
 	for _, p := range r.Problems {
-		fmt.Printf("          %s\n", p)
+		text += fmt.Sprintf("          %s\n", p)
 	}
-	return nil
+	return printed("%s", text)
 }

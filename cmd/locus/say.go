@@ -18,6 +18,12 @@ func (f jsonFlags) say(what outcome, line string, args ...any) error {
 	if f.JSON {
 		return printJSON(os.Stdout, what)
 	}
-	_, err := fmt.Printf(line+"\n", args...)
+	return printed(line+"\n", args...)
+}
+
+// printed prints to standard output. What cannot be written there is lost, and the command has to say so: a disk may be
+// full, and what it printed shown once.
+func printed(format string, args ...any) error {
+	_, err := fmt.Printf(format, args...)
 	return err
 }

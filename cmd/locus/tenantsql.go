@@ -52,12 +52,11 @@ func (c *tenantSQLEnableCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if c.JSON {
 		return printJSON(os.Stdout, out)
 	}
-	fmt.Printf("role      %s\npassword  %s\n", role, password)
+	connect := ""
 	if out.URL != "" {
-		fmt.Printf("connect   PGPASSWORD=%s psql '%s'\n", password, out.URL)
+		connect = fmt.Sprintf("connect   PGPASSWORD=%s psql '%s'\n", password, out.URL)
 	}
-	fmt.Println("The password is not shown again. docs/sql.md lists the views.")
-	return nil
+	return printed("role      %s\npassword  %s\n%sThe password is not shown again. docs/sql.md lists the views.\n", role, password, connect)
 }
 
 // databaseOf is the URL of the database that a tenant lies in.
