@@ -92,6 +92,12 @@ func TestHandleDomainChangesHands(t *testing.T) {
 	if _, err := h.tenants.Create(t.Context(), tenant.Spec{Hostname: "alice.a.test"}); !errors.Is(err, tenant.ErrHandlesExist) {
 		t.Error(err)
 	}
+	// A name that is another tenant's is taken, whoever has handles under it: other handles would not make it free.
+	for _, spec := range []tenant.Spec{{Hostname: hostA}, {Hostname: "c.test", HandleDomains: []string{"a.test"}}} {
+		if _, err := h.tenants.Create(t.Context(), spec); !errors.Is(err, tenant.ErrHostnameTaken) || errors.Is(err, tenant.ErrHandlesExist) {
+			t.Errorf("%s: %v", spec.Hostname, err)
+		}
+	}
 	if err := give(hostB, "b.test,sub.a.test"); err != nil { // nobody is called that
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func (c cession) all() []string { return slices.Concat(c.names, c.domains) }
 
 // handOver prepares a change of a tenant's names (nil: a tenant that is being made). It refuses while accounts have
 // handles that would lead elsewhere afterwards. done is called once the names are changed, undo if they were not.
-// Errors: [ErrHandlesExist].
+// Errors: [ErrHandlesExist], [ErrHostnameTaken].
 func (r *Registry) handOver(ctx context.Context, t *Tenant, names map[string]int16) (done, undo func(context.Context) error, err error) {
 	if err := r.Refresh(ctx); err != nil {
 		return nil, nil, err
@@ -58,6 +58,11 @@ func (r *Registry) handOver(ctx context.Context, t *Tenant, names map[string]int
 		switch {
 		case err != nil:
 			return err
+		case n > 0 && of != t && of.has(c.all()) != "": // giving its accounts other handles would not help
+			if name := of.has(c.all()); name != of.Hostname {
+				return fmt.Errorf("%w: %s is a name of %s", ErrHostnameTaken, name, of.Hostname)
+			}
+			return fmt.Errorf("%w: there is a tenant %s already", ErrHostnameTaken, of.Hostname)
 		case n > 0:
 			return fmt.Errorf("%w: %d of %s, under %s: give them other handles first (locus account list %s)", ErrHandlesExist, n, of.Hostname, strings.Join(slices.Compact(slices.Sorted(slices.Values(c.all()))), ", "), of.Hostname)
 		case guard:
@@ -130,6 +135,16 @@ func exchanged(t *Tenant, names map[string]int16) (taken, given cession) {
 		}
 	}
 	return taken, given
+}
+
+// has is one of the names, if it is one of the tenant's own; "" if none is.
+func (t *Tenant) has(names []string) string {
+	for _, name := range names {
+		if name == t.Hostname || slices.Contains(t.HandleDomains, name) || slices.ContainsFunc(t.Former, func(f Former) bool { return f.Hostname == name }) {
+			return name
+		}
+	}
+	return ""
 }
 
 func hostnameOf(t *Tenant, names map[string]int16) string {
