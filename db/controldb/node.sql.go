@@ -340,6 +340,21 @@ func (q *Queries) ListNodes(ctx context.Context, maxRows int32) ([]Node, error) 
 	return items, nil
 }
 
+const UpdateLeftoversDue = `-- name: UpdateLeftoversDue :exec
+UPDATE control.leftover SET drop_at = $1::timestamptz WHERE tenant_id = $2 AND drop_at > $1::timestamptz
+`
+
+type UpdateLeftoversDueParams struct {
+	Now      time.Time
+	TenantID int64
+}
+
+// The copies that a tenant has left behind go at the next look.
+func (q *Queries) UpdateLeftoversDue(ctx context.Context, arg UpdateLeftoversDueParams) error {
+	_, err := q.db.Exec(ctx, UpdateLeftoversDue, arg.Now, arg.TenantID)
+	return err
+}
+
 const UpdateNodeAcceptsNew = `-- name: UpdateNodeAcceptsNew :execrows
 UPDATE control.node SET accepts_new = $2 WHERE node_id = $1
 `

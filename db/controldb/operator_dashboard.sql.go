@@ -70,6 +70,23 @@ func (q *Queries) DeleteOperatorFactors(ctx context.Context, who string) (int64,
 	return result.RowsAffected(), nil
 }
 
+const DeleteOperatorFactorsOfTenant = `-- name: DeleteOperatorFactorsOfTenant :exec
+DELETE FROM control.operator_factor WHERE starts_with(who, $1::text)
+OR who IN (SELECT 'token:' || t.token_id FROM control.operator_token t WHERE t.tenant_id = $2::bigint)
+`
+
+type DeleteOperatorFactorsOfTenantParams struct {
+	Prefix   string
+	TenantID int64
+}
+
+// What let a tenant's operators in, and the bearers of the deployment's tokens that are for it alone. @prefix is how its operators'
+// names begin.
+func (q *Queries) DeleteOperatorFactorsOfTenant(ctx context.Context, arg DeleteOperatorFactorsOfTenantParams) error {
+	_, err := q.db.Exec(ctx, DeleteOperatorFactorsOfTenant, arg.Prefix, arg.TenantID)
+	return err
+}
+
 const DeleteOperatorFactorsOrphaned = `-- name: DeleteOperatorFactorsOrphaned :execrows
 DELETE FROM control.operator_factor f WHERE (f.who, f.factor_id) IN (
   SELECT x.who, x.factor_id FROM control.operator_factor x WHERE starts_with(x.who, 'token:')
@@ -138,6 +155,21 @@ func (q *Queries) DeleteOperatorLinksEnded(ctx context.Context, arg DeleteOperat
 	return result.RowsAffected(), nil
 }
 
+const DeleteOperatorLinksOfTenant = `-- name: DeleteOperatorLinksOfTenant :exec
+DELETE FROM control.operator_link WHERE starts_with(who, $1::text)
+OR who IN (SELECT 'token:' || t.token_id FROM control.operator_token t WHERE t.tenant_id = $2::bigint)
+`
+
+type DeleteOperatorLinksOfTenantParams struct {
+	Prefix   string
+	TenantID int64
+}
+
+func (q *Queries) DeleteOperatorLinksOfTenant(ctx context.Context, arg DeleteOperatorLinksOfTenantParams) error {
+	_, err := q.db.Exec(ctx, DeleteOperatorLinksOfTenant, arg.Prefix, arg.TenantID)
+	return err
+}
+
 const DeleteOperatorSession = `-- name: DeleteOperatorSession :execrows
 DELETE FROM control.operator_session WHERE who = $1 AND session_hash = $2
 `
@@ -204,6 +236,21 @@ func (q *Queries) DeleteOperatorSessionsEnded(ctx context.Context, arg DeleteOpe
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const DeleteOperatorSessionsOfTenant = `-- name: DeleteOperatorSessionsOfTenant :exec
+DELETE FROM control.operator_session WHERE starts_with(who, $1::text)
+OR who IN (SELECT 'token:' || t.token_id FROM control.operator_token t WHERE t.tenant_id = $2::bigint)
+`
+
+type DeleteOperatorSessionsOfTenantParams struct {
+	Prefix   string
+	TenantID int64
+}
+
+func (q *Queries) DeleteOperatorSessionsOfTenant(ctx context.Context, arg DeleteOperatorSessionsOfTenantParams) error {
+	_, err := q.db.Exec(ctx, DeleteOperatorSessionsOfTenant, arg.Prefix, arg.TenantID)
+	return err
 }
 
 const GetOperatorFactor = `-- name: GetOperatorFactor :one

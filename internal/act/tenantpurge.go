@@ -6,8 +6,10 @@ import (
 	"fmt"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/controldb"
 	"github.com/auroralocus/locus/internal/auth"
 	"github.com/auroralocus/locus/internal/job"
+	"github.com/auroralocus/locus/internal/operator"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -53,6 +55,15 @@ func (a *Acts) purgeTenant(ctx context.Context, r *job.Run) error {
 	}
 	r.Progress("dropping the schema", 0, 0)
 	if err := a.DB.DropTenantSchema(ctx, schema); err != nil {
+		return err
+	}
+	if err := a.Tenants.HastenLeft(ctx, id); err != nil {
+		return err
+	}
+	if err := a.Tenants.DropLeft(ctx); err != nil { // it is tried again every few minutes, until the database can be asked
+		a.Log.Warn("a copy that the tenant left behind when it moved is still there", "tenant", hostname, "err", err)
+	}
+	if err := a.DB.ControlTx(ctx, func(q *controldb.Queries) error { return operator.ForgetTenant(ctx, q, id) }); err != nil {
 		return err
 	}
 	if err := a.Tenants.FreeNames(ctx, id); err != nil {

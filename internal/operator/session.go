@@ -161,6 +161,22 @@ func UseLink(ctx context.Context, q *controldb.Queries, now time.Time, code stri
 	return Ref(row.Who), nil
 }
 
+// ForgetTenant takes second factors, sessions and links from all operators of a tenant that is gone, and from the bearers of
+// tokens that are for it alone.
+func ForgetTenant(ctx context.Context, q *controldb.Queries, id int64) error {
+	prefix := string(OfTenant(id, ""))
+	if err := q.DeleteOperatorFactorsOfTenant(ctx, controldb.DeleteOperatorFactorsOfTenantParams{Prefix: prefix, TenantID: id}); err != nil {
+		return fmt.Errorf("forget second factors of operators of tenant %d: %w", id, err)
+	}
+	if err := q.DeleteOperatorSessionsOfTenant(ctx, controldb.DeleteOperatorSessionsOfTenantParams{Prefix: prefix, TenantID: id}); err != nil {
+		return fmt.Errorf("forget sessions of operators of tenant %d: %w", id, err)
+	}
+	if err := q.DeleteOperatorLinksOfTenant(ctx, controldb.DeleteOperatorLinksOfTenantParams{Prefix: prefix, TenantID: id}); err != nil {
+		return fmt.Errorf("forget links of operators of tenant %d: %w", id, err)
+	}
+	return nil
+}
+
 // forgetRows is how many rows of each kind one look deletes.
 const forgetRows = 1000
 

@@ -68,6 +68,10 @@ ON CONFLICT (node_id, schema_name) DO UPDATE SET tenant_id = excluded.tenant_id,
 -- name: ListLeftovers :many
 SELECT * FROM control.leftover WHERE drop_at <= $1 ORDER BY drop_at, node_id, schema_name LIMIT @max_rows::int;
 
+-- name: UpdateLeftoversDue :exec
+-- The copies that a tenant has left behind go at the next look.
+UPDATE control.leftover SET drop_at = @now::timestamptz WHERE tenant_id = @tenant_id AND drop_at > @now::timestamptz;
+
 -- name: DeleteLeftover :execrows
 DELETE FROM control.leftover WHERE node_id = $1 AND schema_name = $2;
 

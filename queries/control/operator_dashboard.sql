@@ -92,3 +92,17 @@ INSERT INTO control.operator_secret (purpose, sealed, created_at) VALUES (@purpo
 
 -- name: GetOperatorSecret :one
 SELECT sealed FROM control.operator_secret WHERE purpose = @purpose;
+
+-- What let a tenant's operators in, and the bearers of the deployment's tokens that are for it alone. @prefix is how its operators'
+-- names begin.
+-- name: DeleteOperatorFactorsOfTenant :exec
+DELETE FROM control.operator_factor WHERE starts_with(who, @prefix::text)
+OR who IN (SELECT 'token:' || t.token_id FROM control.operator_token t WHERE t.tenant_id = @tenant_id::bigint);
+
+-- name: DeleteOperatorSessionsOfTenant :exec
+DELETE FROM control.operator_session WHERE starts_with(who, @prefix::text)
+OR who IN (SELECT 'token:' || t.token_id FROM control.operator_token t WHERE t.tenant_id = @tenant_id::bigint);
+
+-- name: DeleteOperatorLinksOfTenant :exec
+DELETE FROM control.operator_link WHERE starts_with(who, @prefix::text)
+OR who IN (SELECT 'token:' || t.token_id FROM control.operator_token t WHERE t.tenant_id = @tenant_id::bigint);
