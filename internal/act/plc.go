@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -22,13 +23,44 @@ var ErrOperation = errors.New("unusable PLC operation")
 func unusable(text string) error { return &saidError{ErrOperation, text} }
 
 // submit sends an operation to the directory of a DID. A tenant that is a copy of another one never does: the DIDs are
-// those of the other one's accounts.
+// those of the other one's accounts. A directory that fails over it is asked again, a little later.
 func (a *Acts) submit(ctx context.Context, t *tenant.Tenant, did string, op didplc.Operation) error {
 	if t.Settings.Isolated {
 		return unusable("This server is a copy for trying things out, and changes no DID")
 	}
-	return a.Directory.Submit(ctx, did, op)
+	began := time.Now()
+	var doubt error // the directory failed over it, and may have taken it
+	for try := 1; ; try++ {
+		err := a.Directory.Submit(ctx, did, op)
+		if identity.Passes(err) {
+			doubt = err
+			if try < submitTries && time.Since(began) < submitAgain && sleep(ctx, time.Duration(try)*submitPause+rand.N(submitPause)) == nil {
+				continue
+			}
+		}
+		if err == nil || doubt == nil {
+			return err
+		}
+		// One that was taken before is refused now: it does not follow the newest, which is itself.
+		last, lost := a.Directory.Last(ctx, did)
+		switch {
+		case lost == nil && last.CID().Equals(op.CID()):
+			return nil
+		case errors.Is(lost, identity.ErrDIDUnavailable):
+			return doubt
+		}
+		return err
+	}
 }
+
+const (
+	// submitTries is how often a directory gets an operation that it failed over: of two at once the reference's may answer
+	// one so. submitPause is how long to wait before the second time, at least; submitAgain, how long after the first time
+	// another one may begin, as the person waits.
+	submitTries = 3
+	submitPause = 200 * time.Millisecond
+	submitAgain = 15 * time.Second
+)
 
 // RequestOperationSignature mails the token that [Acts.SignOperation] wants. A did:web has nothing to sign.
 // Errors: [ErrOperation], [accounts.ErrNoEmail], [auth.ErrAccountNotFound].

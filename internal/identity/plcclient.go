@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/auroralocus/locus/internal/outbound"
@@ -190,6 +191,18 @@ func Busy(err error) (wait time.Duration, is bool) {
 	return busy.wait, true
 }
 
+// passingError is of an operation over which the directory failed, or that did not come to it.
+type passingError struct{ error }
+
+func (e *passingError) Unwrap() error { return e.error }
+
+// Passes tells whether the directory failed over an operation by itself (a status of 500 or more), or took no connection: a
+// moment later it may well take it. It may have taken it already, and then refuses the same one as not following the last.
+func Passes(err error) bool {
+	var passing *passingError
+	return errors.As(err, &passing)
+}
+
 // Submit implements [Directory].
 func (p *PLCClient) Submit(ctx context.Context, did string, op didplc.Operation) error {
 	if err := CheckPLC(did); err != nil {
@@ -207,7 +220,11 @@ func (p *PLCClient) Submit(ctx context.Context, did string, op didplc.Operation)
 	req.Header.Set("User-Agent", "aurora-locus")
 	resp, err := p.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("submit PLC operation of %s: %w: %w", did, ErrDIDUnavailable, err)
+		lost := fmt.Errorf("submit PLC operation of %s: %w: %w", did, ErrDIDUnavailable, err)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			lost = &passingError{lost}
+		}
+		return lost
 	}
 	answer, err := outbound.ReadBody(resp, maxPLCAnswer)
 	if resp.StatusCode == http.StatusOK {
@@ -217,6 +234,9 @@ func (p *PLCClient) Submit(ctx context.Context, did string, op didplc.Operation)
 		return fmt.Errorf("submit PLC operation of %s: %w: %w", did, ErrDIDUnavailable, err)
 	}
 	err = p.refusal(ctx, did, op, resp.StatusCode, answer)
+	if resp.StatusCode >= http.StatusInternalServerError {
+		return &passingError{err}
+	}
 	if err != nil && resp.StatusCode == http.StatusTooManyRequests {
 		err = &busyError{err, outbound.Wanted(resp.Header)}
 	}

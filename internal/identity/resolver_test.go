@@ -445,13 +445,16 @@ func TestSubmitErrors(t *testing.T) {
 		body.Store(c.body)
 		if err := p.Submit(t.Context(), exampleDID, op); !errors.Is(err, c.err) {
 			t.Errorf("%d %.30s: %v", c.status, c.body, err)
+		} else if Passes(err) != (c.status >= 500) {
+			t.Errorf("%d passes: %v", c.status, Passes(err))
 		}
 	}
 	if err := p.Submit(t.Context(), "did:web:example.com", op); !errors.Is(err, ErrDIDSyntax) {
 		t.Error(err)
 	}
 	srv.Close()
-	if err := p.Submit(t.Context(), exampleDID, op); !errors.Is(err, ErrDIDUnavailable) {
+	hc.CloseIdleConnections()
+	if err := p.Submit(t.Context(), exampleDID, op); !errors.Is(err, ErrDIDUnavailable) || !Passes(err) {
 		t.Error(err)
 	}
 	if _, err := p.Last(t.Context(), exampleDID); !errors.Is(err, ErrDIDUnavailable) {
