@@ -315,7 +315,11 @@ func objectLines(h how, v map[string]any) []string {
 	}
 	var out []string
 	for key, one := range v {
-		out = append(out, key+": "+fmt.Sprint(one))
+		text := fmt.Sprint(one)
+		if text == "" {
+			text = "–" // it was set to nothing
+		}
+		out = append(out, key+": "+text)
 	}
 	slices.Sort(out)
 	return out

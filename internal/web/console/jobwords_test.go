@@ -30,9 +30,9 @@ func TestResultsHaveWords(t *testing.T) {
 
 // TestPlainly: the details of a log are told by their keys.
 func TestPlainly(t *testing.T) {
-	got := plainly(json.RawMessage(`{"adminPassword":true,"smtpSecret":"x","settings":{"signup":"open"},"codes":40,"reason":""}`))
+	got := plainly(json.RawMessage(`{"adminPassword":true,"smtpSecret":"x","settings":{"signup":"open","crawlers":""},"codes":40,"reason":""}`))
 	want := []said{
-		{Name: "Admin password", Lines: []string{"yes"}}, {Name: "Codes", Lines: []string{"40"}}, {Name: "Settings", Lines: []string{"signup: open"}},
+		{Name: "Admin password", Lines: []string{"yes"}}, {Name: "Codes", Lines: []string{"40"}}, {Name: "Settings", Lines: []string{"crawlers: –", "signup: open"}},
 		{Name: "Smtp secret", Lines: []string{"given; it is kept sealed, and not shown"}},
 	}
 	if d := cmp.Diff(want, got); d != "" {
