@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/auroralocus/locus/docs"
@@ -25,6 +26,8 @@ type health struct {
 	mu    sync.Mutex // held while one asks: the others wait for the answer
 	phase unready    // why nobody should come, whatever the checks say; zero: they decide
 	looks []*look
+
+	leaves atomic.Bool // it drains; apart from the mutex, which may be held for long
 }
 
 // unready is a reason not to send requests.
@@ -55,6 +58,7 @@ func (h *health) enters(phase unready) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.phase = phase
+	h.leaves.Store(phase == phaseDraining)
 }
 
 // serving says whether the process is in no phase of its own.
@@ -92,9 +96,14 @@ func (h *health) look(ctx context.Context) unready {
 	return unready{}
 }
 
-// over answers /livez and /readyz under any hostname, before anybody asks whose it is. Balancers call an address.
+// over answers /livez and /readyz under any hostname, before anybody asks whose it is. Balancers call an address. While the
+// process drains, each answer asks for a new connection, which leads to another process: one that is kept would be closed
+// at the end, and the request that is just on its way with it.
 func (h *health) over(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.leaves.Load() && r.Header.Get("Upgrade") == "" {
+			w.Header().Set("Connection", "close")
+		}
 		switch r.URL.Path {
 		case "/livez":
 			say(w, r, unready{})

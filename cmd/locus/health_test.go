@@ -189,6 +189,11 @@ func TestOperated(t *testing.T) {
 	if code, body := s.get("beta.localhost", "/xrpc/_health"); code != http.StatusOK {
 		t.Error(code, body)
 	}
+	answer, err := http.Get("http://127.0.0.1:" + s.port + "/livez")
+	must(t, err)
+	if _ = answer.Body.Close(); !answer.Close {
+		t.Error("a connection is kept while the process drains")
+	}
 	eventually(t, "STOPPING", func() bool { return systemd.count("STOPPING=1") == 1 })
 	must(t, s.cmd.Process.Signal(syscall.SIGTERM)) // at once
 	if err := <-s.done; err == nil {
