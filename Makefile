@@ -27,7 +27,7 @@ test: setup ## all tests, with the race detector, on a Postgres of their own
 	@sh internal/setup/proxies.sh
 	@sh internal/setup/fail2ban.sh
 	@CGO_ENABLED=0 $(GO) tool -modfile=internal/doctor/relay/go.mod -n relay >/dev/null # or a test's time would pass with building it
-	$(GO) test -race -p 3 -parallel 4 -timeout 20m ./...
+	$(GO) test -race -p 3 -parallel 4 -timeout 30m ./...
 	@[ -n "$$LOCUS_TEST_CITUS_URL" ] || echo "not run: what only a Citus cluster can show (LOCUS_TEST_CITUS_URL names none; deploy/citus/README.md)"
 
 test-citus: setup ## the data layer's tests on a Citus cluster that LOCUS_TEST_CITUS_URL names (deploy/citus/README.md)
