@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/db/controldb"
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/db/tenantdb"
 )
@@ -66,6 +67,11 @@ func TestThroughPgBouncer(t *testing.T) {
 		var prepared int
 		if err := db.RawTenant(tenant.Q()).QueryRow(ctx, "SELECT count(*) FROM pg_prepared_statements, pds_tenant.stream_head").Scan(&prepared); err != nil || (prepared > 0) != keeps {
 			t.Errorf("%d statements prepared: %v", prepared, err)
+		}
+		// JSON is a type of its own, which bytes are not taken for.
+		job, err := d.Control().InsertJob(ctx, controldb.InsertJobParams{JobID: "one", Kind: "work", Args: []byte(`{"a": "\u00e4"}`), CreatedAt: time.Now(), DueAt: time.Now()})
+		if err != nil || string(job.Args) != `{"a": "ä"}` || job.Result != nil {
+			t.Errorf("%s, %s: %v", job.Args, job.Result, err)
 		}
 		migrateThrough(t, d)
 		exportThrough(t, d, tenant)

@@ -7,6 +7,7 @@ package controldb
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -231,7 +232,7 @@ type UpdateDoctorResultParams struct {
 	Checks    int32
 	Errors    int32
 	Warnings  int32
-	Results   []byte
+	Results   json.RawMessage
 	HeldUntil time.Time
 }
 
@@ -296,8 +297,8 @@ type UpsertDoctorNodeParams struct {
 	ProcessID int64
 	Address   string
 	LookedAt  time.Time
-	Facts     []byte
-	Results   []byte
+	Facts     json.RawMessage
+	Results   json.RawMessage
 }
 
 func (q *Queries) UpsertDoctorNode(ctx context.Context, arg UpsertDoctorNodeParams) error {

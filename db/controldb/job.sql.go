@@ -7,6 +7,7 @@ package controldb
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -162,7 +163,7 @@ type InsertJobParams struct {
 	Alone     bool
 	Local     bool
 	State     int16
-	Args      []byte
+	Args      json.RawMessage
 	Attempts  int32
 	Key       *string
 	CreatedBy string
@@ -456,7 +457,7 @@ type UpdateJobOutcomeParams struct {
 	Step     string
 	Done     int64
 	Total    int64
-	Result   []byte
+	Result   json.RawMessage
 	Error    string
 	EndedAt  *time.Time
 	DueAt    time.Time
@@ -489,7 +490,7 @@ UPDATE control.job SET saved = $1 WHERE job_id = $2 AND attempts = $3 AND state 
 `
 
 type UpdateJobSavedParams struct {
-	Saved    []byte
+	Saved    json.RawMessage
 	JobID    string
 	Attempts int32
 }

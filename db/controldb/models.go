@@ -5,6 +5,7 @@
 package controldb
 
 import (
+	"encoding/json"
 	"time"
 )
 
@@ -71,7 +72,7 @@ type Doctor struct {
 	Checks    int32
 	Errors    int32
 	Warnings  int32
-	Results   []byte
+	Results   json.RawMessage
 	Told      string
 	ToldAt    *time.Time
 	TellError string
@@ -81,8 +82,8 @@ type DoctorNode struct {
 	ProcessID int64
 	Address   string
 	LookedAt  time.Time
-	Facts     []byte
-	Results   []byte
+	Facts     json.RawMessage
+	Results   json.RawMessage
 }
 
 type Due struct {
@@ -130,12 +131,12 @@ type Job struct {
 	Local     bool
 	State     int16
 	Cancel    bool
-	Args      []byte
-	Saved     []byte
+	Args      json.RawMessage
+	Saved     json.RawMessage
 	Step      string
 	Done      int64
 	Total     int64
-	Result    []byte
+	Result    json.RawMessage
 	Error     string
 	Attempts  int32
 	Key       *string
@@ -234,7 +235,7 @@ type PlcOperation struct {
 	DID       string
 	CID       string
 	Seq       int64
-	Operation []byte
+	Operation json.RawMessage
 	Nullified bool
 	CreatedAt time.Time
 }
@@ -284,7 +285,7 @@ type Tenant struct {
 	NodeID       int32
 	State        int16
 	Version      int64
-	Settings     []byte
+	Settings     json.RawMessage
 	Revision     int64
 	CreatedAt    time.Time
 	Needs        int64

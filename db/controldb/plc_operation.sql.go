@@ -7,6 +7,7 @@ package controldb
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -41,7 +42,7 @@ type InsertPLCOperationParams struct {
 	DID       string
 	CID       string
 	Seq       int64
-	Operation []byte
+	Operation json.RawMessage
 	CreatedAt time.Time
 }
 

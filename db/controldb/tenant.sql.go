@@ -7,6 +7,7 @@ package controldb
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -129,7 +130,7 @@ type InsertTenantParams struct {
 	NodeID     int32
 	State      int16
 	Version    int64
-	Settings   []byte
+	Settings   json.RawMessage
 	Revision   int64
 	CreatedAt  time.Time
 }
@@ -442,7 +443,7 @@ UPDATE control.tenant SET settings = $1, revision = $2 WHERE tenant_id = $3
 `
 
 type UpdateTenantSettingsParams struct {
-	Settings []byte
+	Settings json.RawMessage
 	Revision int64
 	TenantID int64
 }
