@@ -176,7 +176,7 @@ type jobJSON struct {
 func jobJSONOf(ctx context.Context, j job.Job, tenants *tenant.Registry) jobJSON {
 	out := jobJSON{
 		ID: j.ID, Kind: j.Kind, TenantID: j.TenantID, State: j.State.String(), Cancel: j.Cancel && !j.Ended(), Step: j.Step, Done: j.Done, Total: j.Total,
-		Attempts: j.Attempts, Error: j.Error, Args: j.Args, Result: j.Result, By: j.By, CreatedAt: j.CreatedAt, StartedAt: j.StartedAt, EndedAt: j.EndedAt,
+		Attempts: j.Attempts, Error: j.Error, Args: j.Told(), Result: j.Result, By: j.By, CreatedAt: j.CreatedAt, StartedAt: j.StartedAt, EndedAt: j.EndedAt,
 	}
 	if j.TenantID != 0 {
 		if t, err := tenants.ByID(ctx, j.TenantID); err == nil {

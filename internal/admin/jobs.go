@@ -62,7 +62,7 @@ type Job struct {
 func jobOf(j job.Job) Job {
 	return Job{
 		ID: j.ID, Kind: j.Kind, TenantID: j.TenantID, State: j.State.String(), Ended: j.Ended(), Cancel: j.Cancel && !j.Ended(), Step: j.Step, Done: j.Done, Total: j.Total,
-		Attempts: j.Attempts, Error: j.Error, Args: j.Args, Result: j.Result, By: j.By, CreatedAt: j.CreatedAt, StartedAt: j.StartedAt, EndedAt: j.EndedAt,
+		Attempts: j.Attempts, Error: j.Error, Args: j.Told(), Result: j.Result, By: j.By, CreatedAt: j.CreatedAt, StartedAt: j.StartedAt, EndedAt: j.EndedAt,
 	}
 }
 

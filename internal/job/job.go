@@ -109,6 +109,24 @@ type Job struct {
 // Ended tells whether nothing of it will change any more.
 func (j Job) Ended() bool { return j.State >= Done }
 
+// Told is what the work was given, for whoever looks at the job: without the sealed key that came with it, which is for the
+// work alone.
+func (j Job) Told() json.RawMessage {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(j.Args, &all) != nil || all[sealedIdentity] == nil {
+		return j.Args
+	}
+	delete(all, sealedIdentity)
+	out, err := json.Marshal(all)
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+// sealedIdentity is a member of arguments that goes when the job has ended: UpdateJobOutcome knows it, too.
+const sealedIdentity = "sealedIdentity"
+
 func jobOf(row controldb.Job) Job {
 	return Job{
 		ID: row.JobID, Kind: row.Kind, TenantID: row.TenantID, State: State(row.State), Cancel: row.Cancel, Args: row.Args, Step: row.Step,

@@ -175,7 +175,7 @@ func (v *Visit) job(status int) error {
 	for _, n := range nodes {
 		names[int64(n.ID)] = n.Name
 	}
-	return v.Show(status, "job", jobPage{v.listed(j), inWords(j.Kind, j.Args, names), inWords(j.Kind, j.Result, names)})
+	return v.Show(status, "job", jobPage{v.listed(j), inWords(j.Kind, j.Told(), names), inWords(j.Kind, j.Result, names)})
 }
 
 func (v *Visit) cancelJob() error {
