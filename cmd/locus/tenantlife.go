@@ -128,7 +128,14 @@ func (c *tenantDeleteCmd) Run(ctx context.Context, log *slog.Logger) error {
 			return job.Spec{}, fmt.Errorf("--confirm must be %s, the hostname of the tenant that is deleted", t.Hostname)
 		}
 		return act.DeletionOf(t, byCommand(), c.Reason, time.Now().Add(time.Duration(c.Grace))), nil
-	}, printLife(fmt.Sprintf("; until %s 'locus tenant undelete %s' brings it back", time.Now().Add(time.Duration(c.Grace)).UTC().Format("2006-01-02 15:04Z"), c.Hostname)))
+	}, printLife(c.wayBack(time.Now())))
+}
+
+func (c *tenantDeleteCmd) wayBack(now time.Time) string {
+	if c.Grace == 0 {
+		return "; its rows and files are removed now, and nothing brings it back"
+	}
+	return fmt.Sprintf("; until %s 'locus tenant undelete %s' brings it back", now.Add(time.Duration(c.Grace)).UTC().Format("2006-01-02 15:04Z"), c.Hostname)
 }
 
 type tenantUndeleteCmd struct{ lifeFlags }

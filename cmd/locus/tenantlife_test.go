@@ -340,3 +340,17 @@ func holdTable(t *testing.T, table map[string]xrpc.Standing) {
 		t.Errorf("docs/tenants.md shows %d lines of what is served, of %d", shown, served)
 	}
 }
+
+// What a deletion leaves a way back from is told with its end; without a time of grace there is none.
+func TestWayBack(t *testing.T) {
+	c := tenantDeleteCmd{Grace: days(7 * 24 * time.Hour)}
+	c.Hostname = lifeHost
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	if got := c.wayBack(now); !strings.Contains(got, "until 2026-01-08 12:00Z 'locus tenant undelete "+lifeHost+"'") {
+		t.Error(got)
+	}
+	c.Grace = 0
+	if got := c.wayBack(now); strings.Contains(got, "undelete") || !strings.Contains(got, "nothing brings it back") {
+		t.Error(got)
+	}
+}

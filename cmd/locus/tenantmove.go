@@ -76,6 +76,8 @@ func (m *mover) one(ctx context.Context, hostname, to string) error {
 		what, left := fmt.Sprintf("%d rows", moved.Rows), fmt.Sprintf("; the copy that it left, %s, is dropped at %s", moved.LeftSchema, when(moved.LeftUntil))
 		if moved.LeftSchema == "" { // within a Citus cluster
 			what, left = size(moved.Bytes), ", no copy is left"
+		} else if !moved.LeftUntil.After(time.Now()) {
+			left = "; the copy that it left is dropped now"
 		}
 		_, err := fmt.Fprintf(out, "%s is in %s now: %s, writers waited for %d ms%s\n", t.Hostname, to, what, moved.PauseMillis, left)
 		if err == nil && moved.SharedAnew {
