@@ -50,6 +50,7 @@ var mayImport = map[string][]string{
 	"internal/metrics":       {}, // numbers: who starts a server says where they are
 	"internal/trace":         {}, // spans: it knows names that it is given
 	"internal/vectors":       {}, // for tests: where the interop vectors are
+	"internal/freeport":      {}, // for tests: addresses for servers
 	"internal/procfs":        {}, // for tests: what processes have used
 
 	"internal/certs/certstest": {},                           // for tests: a certificate authority
@@ -84,7 +85,7 @@ var mayImport = map[string][]string{
 	"internal/picture":             {"internal/fair", "internal/cache"},                                                                                         // bytes in, bytes out
 	"internal/blob":                {"db", "db/controldb", "db/tenantdb", "internal/blob/store", "internal/keyring", "internal/tenant", "repo", "repo/dagcbor"}, // labels of stores; settings of the sweep; refs of records
 	"internal/blob/store":          {"db", "internal/picture", "internal/trace"},                                                                                // where bytes are: of the database it knows the names of schemas
-	"internal/blob/blobtest":       {},                                                                                                                          // for tests: an S3 server
+	"internal/blob/blobtest":       {"internal/freeport"},                                                                                                       // for tests: an S3 server
 	"internal/account":             {"internal/cache", "internal/fair", "db", "db/tenantdb", "internal/syntax", "internal/tenant", "internal/keyring", "internal/identity", "internal/firehose", "repo", "repo/repodb"},
 	"internal/passkey/passkeytest": {},                                                                                 // for tests: an authenticator
 	"internal/operator":            {"db", "db/controldb", "internal/account", "internal/keyring", "internal/passkey"}, // who uses the dashboard: rows of control; codes of apps as accounts have them

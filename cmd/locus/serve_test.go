@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db/dbtest"
+	"github.com/auroralocus/locus/internal/freeport"
 )
 
 // asLocus makes this test binary be the program itself, so that the tests need no other build.
@@ -214,12 +215,11 @@ func (s *served) do(r *http.Request) (int, string) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
+	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,17 +8,18 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/auroralocus/locus/internal/freeport"
 )
 
 // freeAddr is an address on loopback where nobody listens now.
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 func TestUpstream(t *testing.T) {

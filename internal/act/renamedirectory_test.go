@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/auroralocus/locus/db/dbtest"
 	"github.com/auroralocus/locus/internal/act"
+	"github.com/auroralocus/locus/internal/freeport"
 	"github.com/auroralocus/locus/internal/identity"
 	"github.com/auroralocus/locus/internal/job"
 )
@@ -150,12 +150,11 @@ func TestRenameAtTheirDirectory(t *testing.T) {
 	}
 	const accounts = 200
 	m := newMortal(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &theirs{t: t, url: "http://" + l.Addr().String(), env: []string{"DATABASE_URL=" + dbtest.EmptyURL(t)}}
-	_ = l.Close()
+	d := &theirs{t: t, url: "http://" + addr, env: []string{"DATABASE_URL=" + dbtest.EmptyURL(t)}}
 	t.Cleanup(d.dies)
 	d.start(1_000_000)
 	ours := m.parts.Directory

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/auroralocus/locus/internal/freeport"
 )
 
 // field is where the attack takes place: a server, the attacked tenant A and its neighbour B.
@@ -162,12 +164,11 @@ func (f *field) startServer(ctx context.Context, binary string) error {
 
 // freeAddr is an address on loopback where nobody listens now.
 func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Address()
 	if err != nil {
 		return "127.0.0.1:0" // the server says what is wrong
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 func (f *field) leave() error {

@@ -23,6 +23,7 @@ import (
 
 	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/db/embedded"
+	"github.com/auroralocus/locus/internal/freeport"
 	"github.com/auroralocus/locus/internal/identity/plcdir"
 )
 
@@ -157,12 +158,8 @@ func (w *world) startFront() (err error) {
 }
 
 func (w *world) startNode(ctx context.Context) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Address()
 	if err != nil {
-		return err
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
 		return err
 	}
 	out, err := os.Create(w.path(fmt.Sprintf("node%d.log", len(w.nodes)+1)))

@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/auroralocus/locus/db"
+	"github.com/auroralocus/locus/internal/freeport"
 	"github.com/auroralocus/locus/internal/tenant"
 )
 
@@ -105,7 +106,7 @@ func newField(d *deployment, p plan, dir string) (*field, error) {
 	f := &field{deployment: d, plan: p, dir: dir}
 	for _, a := range []*string{&f.upstream, &f.address} {
 		var err error
-		if *a, err = freeAddress(); err != nil {
+		if *a, err = freeport.Address(); err != nil {
 			return nil, err
 		}
 	}

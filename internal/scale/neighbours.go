@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -289,14 +288,4 @@ func (f *field) keepProfiles(name string) {
 			f.say("no %s: %v", what, err)
 		}
 	}
-}
-
-// freeAddress is an address on loopback where nobody listens.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/auroralocus/locus/internal/freeport"
 )
 
 // server is a PDS with the service that its calls go to.
@@ -292,12 +294,11 @@ func (s *server) named(text string) string {
 
 // freeAddr is an address on loopback where nobody listens now.
 func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Address()
 	if err != nil {
 		return "127.0.0.1:0" // the server says what is wrong
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 func secret(n int) string {

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +15,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/auroralocus/locus/internal/freeport"
 )
 
 // AccessKey and SecretKey open every server that [Start] starts.
@@ -44,12 +45,10 @@ func Start() (endpoint string, stop func(), err error) {
 			return "", nil, err
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Address()
 	if err != nil {
 		return "", nil, err
 	}
-	addr := l.Addr().String()
-	_ = l.Close()
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	cmd := exec.Command(lines[len(lines)-1], "--access", AccessKey, "--secret", SecretKey, "--port", addr, "--quiet",
 		"posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "data"))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/auroralocus/locus/db/dbtest"
+	"github.com/auroralocus/locus/internal/freeport"
 	"github.com/auroralocus/locus/internal/mail"
 	"github.com/auroralocus/locus/internal/mail/mailtest"
 	"github.com/auroralocus/locus/internal/mail/outbox"
@@ -203,12 +204,11 @@ func TestListAndTry(t *testing.T) {
 	if err := h.with(outbox.Config{}).Try(t.Context(), h.a, "alice@example.com", note); err == nil || !strings.Contains(err.Error(), "no mail server") {
 		t.Error(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = l.Close()
-	server, err := mail.ParseServer("smtp://" + l.Addr().String())
+	server, err := mail.ParseServer("smtp://" + addr)
 	if err != nil {
 		t.Fatal(err)
 	}
