@@ -47,6 +47,11 @@ func (s setting) key() string {
 	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(s.env, envPrefix)), "_", "-")
 }
 
+// envOf is the name in the environment of a setting that a file or a flag names.
+func envOf(key string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, "-", "_"))
+}
+
 // secret tells that the value is not to be shown as it is.
 func (s setting) secret() bool {
 	for _, word := range []string{"PASSWORD", "SECRET", "TOKEN", "_KEY", "_URL", "_NODES", "_REPLICAS", "_HMAC", "HEADERS"} {
@@ -254,7 +259,7 @@ func parseConfig(all map[string]setting, text []byte) (map[string]string, error)
 	var wrong []error
 	for i := 0; i+1 < len(top.Content); i += 2 {
 		key, node := top.Content[i], top.Content[i+1]
-		name := envPrefix + strings.ToUpper(strings.ReplaceAll(key.Value, "-", "_"))
+		name := envOf(key.Value)
 		value, err := plain(node)
 		_, _, known := settingOf(all, name)
 		_, twice := said[name]

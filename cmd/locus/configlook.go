@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/auroralocus/locus/db"
 	"github.com/auroralocus/locus/internal/blob"
 	"github.com/auroralocus/locus/internal/certs"
 	"github.com/auroralocus/locus/internal/outbound"
@@ -32,7 +33,7 @@ func (c *serveCmd) refusals() (found []error) {
 	} {
 		look(says(l.flag, checkListen(l.addr)))
 	}
-	_, err := c.database()
+	_, err := c.database(db.Config{})
 	look(err)
 	if c.MasterKey == "" && c.KeyCommand == "" { // one that is given was looked at with the database; a program is not run
 		if _, err := c.given(context.Background()); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -62,7 +63,7 @@ func says(flag string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("--%s or %s%s: %w", flag, envPrefix, strings.ToUpper(strings.ReplaceAll(flag, "-", "_")), err)
+	return fmt.Errorf("--%s or %s: %w", flag, envOf(flag), err)
 }
 
 // ofLoopbackIfSaid leaves a listener that is off as it is.
@@ -131,9 +132,8 @@ func (c *configured) misspelt(all map[string]setting) (warnings []string) {
 			continue
 		}
 		hint := ""
-		key := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-")
-		if near := nearest(all, key); near != "" {
-			hint = fmt.Sprintf(" (is %s%s meant?)", envPrefix, strings.ToUpper(strings.ReplaceAll(near, "-", "_")))
+		if near := nearest(all, setting{env: name}.key()); near != "" {
+			hint = fmt.Sprintf(" (is %s meant?)", envOf(near))
 		}
 		warnings = append(warnings, fmt.Sprintf("%s in the environment is no setting, and is not looked at%s", name, hint))
 	}

@@ -47,8 +47,8 @@ func (f dataFlags) existing(ctx context.Context, log *slog.Logger) (*db.DB, func
 	return f.open(ctx, log, db.Config{Log: log})
 }
 
-// database is what the settings say of it, looked at before anything waits.
-func (f dataFlags) database() (cfg db.Config, err error) {
+// database adds to cfg what the settings say of the database, looked at before anything waits.
+func (f dataFlags) database(cfg db.Config) (_ db.Config, err error) {
 	if f.Wait < 0 {
 		return cfg, fmt.Errorf("--database-wait or LOCUS_DATABASE_WAIT: %s is no time to wait", f.Wait)
 	}
@@ -81,12 +81,10 @@ func (f dataFlags) database() (cfg db.Config, err error) {
 }
 
 // open connects to Postgres, starting the private one where that is needed. close ends what it started.
-func (f dataFlags) open(ctx context.Context, log *slog.Logger, beside db.Config) (_ *db.DB, close func(), err error) {
-	cfg, err := f.database()
-	if err != nil {
+func (f dataFlags) open(ctx context.Context, log *slog.Logger, cfg db.Config) (_ *db.DB, close func(), err error) {
+	if cfg, err = f.database(cfg); err != nil {
 		return nil, nil, err
 	}
-	cfg.Log, cfg.Sizes, cfg.Tracer = beside.Log, beside.Sizes, beside.Tracer
 	stop := func() {}
 	if f.isPrivate() {
 		if cfg.URL, stop, err = f.private(ctx, log); err != nil {
