@@ -103,21 +103,21 @@ func awayOf(t *tenant.Tenant) home {
 // homePage answers at /: a page for browsers, plain text for others. Of a tenant that is not there for people, only browsers
 // are told on a page.
 func homePage(v xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
-	page, status, h := homeOf(v.Tenant), http.StatusOK, w.Header()
+	page, status, cached, h := homeOf(v.Tenant), http.StatusOK, "public, max-age=60", w.Header() // settings change
 	browser := strings.Contains(r.Header.Get("Accept"), "text/html")
+	h.Add("Vary", "Accept")
 	if err := v.Away(); err != nil {
-		h.Set("Vary", "Accept")
 		if !browser {
 			return err
 		}
+		cached = "no-store"
 		page, status = awayOf(v.Tenant), http.StatusServiceUnavailable
 		if v.Tenant.State == tenant.Deleting {
 			status = http.StatusGone
 		}
 	}
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Add("Vary", "Accept")
-	h.Set("Cache-Control", "public, max-age=60") // settings change
+	h.Set("Cache-Control", cached)
 	if !browser {
 		h.Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write(page.text())
@@ -133,9 +133,6 @@ func homePage(v xrpc.Visitor, w http.ResponseWriter, r *http.Request) error {
 	}
 	secure(h, "style-src 'unsafe-inline'; img-src "+images)
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	if status != http.StatusOK {
-		h.Set("Cache-Control", "no-store")
-	}
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 	return nil
