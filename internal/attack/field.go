@@ -111,12 +111,18 @@ func (f *field) startServer(ctx context.Context, binary string) error {
 			return errors.Join(fmt.Errorf("build the server: %w", err), os.RemoveAll(dir))
 		}
 	}
-	f.addr = freeAddr()
+	var plc string
+	for _, addr := range []*string{&f.addr, &plc} {
+		var err error
+		if *addr, err = freeport.Address(); err != nil {
+			return errors.Join(err, os.RemoveAll(dir))
+		}
+	}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
-	server := exec.Command(binary, "serve", "--dev", "--listen", f.addr, "--plc-listen", freeAddr(), "--data-dir", filepath.Join(dir, "data"))
+	server := exec.Command(binary, "serve", "--dev", "--listen", f.addr, "--plc-listen", plc, "--data-dir", filepath.Join(dir, "data"))
 	server.Stdout, server.Stderr = log, log
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "LOCUS_") || strings.HasPrefix(v, "LOCUS_PG_") {
@@ -160,15 +166,6 @@ func (f *field) startServer(ctx context.Context, binary string) error {
 			return errors.Join(fmt.Errorf("the server is not ready: %w", err), f.stop())
 		}
 	}
-}
-
-// freeAddr is an address on loopback where nobody listens now.
-func freeAddr() string {
-	addr, err := freeport.Address()
-	if err != nil {
-		return "127.0.0.1:0" // the server says what is wrong
-	}
-	return addr
 }
 
 func (f *field) leave() error {

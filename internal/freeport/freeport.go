@@ -1,7 +1,8 @@
 // Package freeport gives addresses to servers that tests and measuring programs start as processes of their own.
 //
 // A port that the system chose and that was closed again is the system's to give to any other connection until the server
-// takes it. The ports of this package lie below those that systems choose from (32768 and up on Linux, 49152 on macOS), and a process gives each once.
+// takes it. The ports of this package lie below those that systems choose from (32768 and up on Linux, 49152 on macOS), and a
+// process gives each once.
 package freeport
 
 import (

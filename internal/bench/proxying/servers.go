@@ -40,7 +40,10 @@ func newServer(name string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr := freeAddr()
+	addr, err := freeport.Address()
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
 	_, port, _ := net.SplitHostPort(addr)
 	return &server{name: name, addr: addr, host: "localhost:" + port, dir: dir, admin: "admin-pass", client: &http.Client{Timeout: 30 * time.Second}, tokens: map[string]string{}, dids: map[string]string{}}, nil
 }
@@ -63,7 +66,10 @@ func startOurs(ctx context.Context, binary, here string) (s *server, err error) 
 			return s, fmt.Errorf("build the server: %w", err)
 		}
 	}
-	plc := freeAddr()
+	plc, err := freeport.Address()
+	if err != nil {
+		return s, err
+	}
 	if err := s.startService(ctx, "node", here, "http://"+plc); err != nil {
 		return s, err
 	}
@@ -94,7 +100,11 @@ func startReference(ctx context.Context, dir, node, here string) (s *server, err
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	_, plcPort, _ := net.SplitHostPort(freeAddr())
+	plcAddr, err := freeport.Address()
+	if err != nil {
+		return s, err
+	}
+	_, plcPort, _ := net.SplitHostPort(plcAddr)
 	plc := exec.Command(node, "plc.mjs", plcPort)
 	plc.Dir, plc.Env = dir, append(os.Environ(), "LOG_ENABLED=0")
 	if err := s.start(plc, "plc"); err != nil {
@@ -290,15 +300,6 @@ func (s *server) named(text string) string {
 	text = strings.ReplaceAll(text, s.own(), "{own}")
 	text = strings.ReplaceAll(strings.ReplaceAll(text, "127.0.0.1:"+port, "{service}"), "localhost:"+port, "{service}")
 	return strings.ReplaceAll(text, s.host, "{server}")
-}
-
-// freeAddr is an address on loopback where nobody listens now.
-func freeAddr() string {
-	addr, err := freeport.Address()
-	if err != nil {
-		return "127.0.0.1:0" // the server says what is wrong
-	}
-	return addr
 }
 
 func secret(n int) string {
